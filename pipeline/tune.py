@@ -1,0 +1,49 @@
+"""Search an experiment's space around its defaults; the overlay is what `train` uses."""
+
+import math
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from genfoundry import checkpoint, evaluate, experiment, graph, metrics, places, session, tune
+from genfoundry.data.base import Dataset, Loader
+from genfoundry.types import counted
+
+HERE = places.Path()
+REPORTS = 3  # to the pruner, a trial
+
+
+def run(name: str) -> None:
+    one = experiment.load(name)
+    device = experiment.arm(one.params)
+    data = Dataset(places.prepared(one.entry.dataset))
+    splits = [data.split(part, one.task.levels, one.task.binarise, device) for part in ("train", "val")]
+    judge = evaluate.load_judge(places.judge(one.entry.dataset), device)
+    trials = one.budget.trials if one.entry.search else 0
+    study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials)
+
+    def value(model: Any) -> float:
+        seed = counted(*one.key, "tune") % 2**31
+        answers = evaluate.answers(model, splits[1], samples=min(one.budget.samples, len(splits[1])), seed=seed)
+        scores = evaluate.score(answers, splits[1], judge)
+        return float(metrics.OBJECTIVES[one.task.objective].value(scores, splits[1].spec.dims))
+
+    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        trial = experiment.resolve(one.params, name, overlay)
+        model = trial.build(splits[0].spec).to(device)
+        train = session.shorter(trial.train, one.budget.trial_share)
+        loader = Loader(splits[0], train.batch, (*one.key, "tune"))
+        total, reported = train.steps.get(model.phases[-1], 0), 0
+        for event in tune.trained(model, loader, train, (*one.key, "tune")):
+            due = math.floor(REPORTS * event.clock.share)
+            if event.clock.phase == model.phases[-1] and reported < due < REPORTS and total:
+                reported = due
+                report(due, value(model))
+                model.train()
+        return value(model)
+
+    log = graph.state(f"tune@{name}", HERE) / "trials.jsonl"
+    memory = tune.search(study, objective, log)
+    with checkpoint.fresh(places.tuning(name)) as folder:
+        tune.write(study, memory, log, folder, one.task.objective)
+    shutil.rmtree(log.parent, ignore_errors=True)

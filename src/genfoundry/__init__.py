@@ -1,0 +1,1 @@
+"""GenFoundry: from a data set to its best generative model."""

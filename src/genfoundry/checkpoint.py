@@ -1,0 +1,171 @@
+"""Models and in-flight state on disk: safetensors + JSON, atomically written; no code runs on load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genfoundry import models
+from genfoundry.types import Spec, UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from genfoundry.models.base import Learner
+
+
+def canonical(value: object) -> str:
+    """JSON with one spelling for one value; NaN and infinity are errors."""
+    return json.dumps(value, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write canonical JSON atomically."""
+    write_bytes(path, canonical(value).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write beside, then rename: a reader sees the old bytes or the new ones, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UserError(f"{path}: {error.strerror}; free space or make the folder writable") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        UserError: not there, or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+
+
+@contextmanager
+def fresh(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill, which replaces `folder` only when all went well."""
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        yield beside
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.replace(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}; free space or make the folder writable") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
+    """Write `weights.safetensors` and `model.json`; returns the digest of weights, class, configuration, spec."""
+    from safetensors.torch import save_file
+
+    with fresh(folder) as new:
+        save_file(_state(model), new / "weights.safetensors")
+        weights = sha256(new / "weights.safetensors")
+        identity = {
+            "model": type(model).__module__.rsplit(".", 1)[-1],
+            "config": model.config.model_dump(mode="json"),
+            "spec": model.spec.to_json(),
+        }
+        digest = hashlib.sha256((canonical(identity) + weights).encode()).hexdigest()
+        digests = {**card.get("digests", {}), "weights": weights}
+        write_json(new / "model.json", {**card, **identity, "digests": digests, "digest": digest})
+    return digest
+
+
+def _state(model: Learner) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def load(folder: Path | str, device: torch.device | str = "cpu") -> Learner:
+    """The model in `folder`, in evaluation mode; `model.card` is model.json's content.
+
+    Raises:
+        UserError: a file is missing or damaged, or the tensors do not fit model.json.
+    """
+    folder = Path(folder)
+    card = read_json(folder / "model.json")
+    try:
+        kind = models.find(card["model"])
+        config = kind.Config.model_validate_json(json.dumps(card["config"]))
+        model = kind(Spec.from_json(card["spec"]), config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / 'model.json'}: not a model's description: {error}") from None
+    fill(model, read_tensors(folder / "weights.safetensors"), folder / "weights.safetensors")
+    model.card = card
+    return model.to(device).eval()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        UserError: not there, truncated, or something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable as safetensors: {error}") from None
+
+
+def fill(model: Learner, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy `tensors` into the model; every name, shape and type must fit.
+
+    Raises:
+        UserError: says which tensor is missing, unknown or of another shape.
+    """
+    own = model.state_dict()
+    faults = [f"{n} is missing" for n in own.keys() - tensors.keys()]
+    faults += [f"{n} is not of this model" for n in tensors.keys() - own.keys()]
+    faults += [
+        f"{n} is {tuple(tensors[n].shape)} {tensors[n].dtype}, model.json wants {tuple(own[n].shape)} {own[n].dtype}"
+        for n in own.keys() & tensors.keys()
+        if own[n].shape != tensors[n].shape or own[n].dtype != tensors[n].dtype
+    ]
+    if faults:
+        raise UserError(f"{path}: does not fit model.json: {'; '.join(sorted(faults)[:3])} ({len(faults)} in all)")
+    model.load_state_dict(dict(tensors))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: object) -> None:
+    """Tensors and one JSON note in one file, atomically: weights and counters cannot come apart."""
+    from safetensors.torch import save
+
+    # One metadata key only: with two, safetensors writes them in another order every process.
+    plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    write_bytes(path, save(plain, metadata={"note": json.dumps(note, sort_keys=True)}))
+
+
+def read_note(path: Path) -> Any:
+    """The JSON note of a file that `write_tensors` wrote."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {})["note"])

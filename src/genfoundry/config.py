@@ -1,0 +1,298 @@
+"""Schemas of params.yaml: frozen, and a key that is not known is an error. No dict passes below `experiment.py`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from genfoundry.types import UserError
+
+Steps = int | dict[str, int]
+Scalar = bool | int | float | str
+M = TypeVar("M", bound=BaseModel)
+
+
+class Frozen(BaseModel):
+    """Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class File(Frozen):
+    """A raw file: one checksum and the places it can be had from, tried in order."""
+
+    name: str
+    sha256: str
+    places: tuple[str, ...]
+
+
+class Files(Frozen):
+    """Raw files of the user's own, each with a checksum."""
+
+    files: tuple[File, ...]
+
+
+class Folder(Frozen):
+    """A file or folder of the user's own, taken as it is."""
+
+    path: str
+
+
+class Duplicates(Frozen):
+    """Equal samples allowed across splits, counted among samples of at least `longer` values."""
+
+    across: int = 0
+    longer: int = 0
+
+
+class Expect(Frozen):
+    """What `validate` holds the prepared data to; a rule that is None is not checked."""
+
+    rows: dict[str, tuple[int, int]] = {}
+    values: tuple[float, float] | None = None
+    labels: int | None = None
+    balance: float | None = None
+    constant: int | None = None
+    duplicates: Duplicates | None = None
+    length: tuple[int, int] | None = None
+    unknown: int | None = None
+    order: bool = False
+    gap: float | None = None
+    finite: bool = True
+
+
+class Shares(Frozen):
+    """Shares of the items that go to `val`, `gate` and, where the source publishes no test split, `test`."""
+
+    val: float = Field(0.05, gt=0, lt=1)
+    gate: float = Field(0.05, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+
+
+class Judge(Frozen):
+    """The classifier whose features the sample metrics use: a model, its settings, its steps a budget."""
+
+    model: str
+    steps: dict[str, int]
+    hyper: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+
+class Dataset(Frozen):
+    """One entry under `datasets:`."""
+
+    modality: Literal["images", "text", "series"]
+    raw: str | Files | Folder
+    split: Shares = Shares()
+    window: int = Field(1, ge=1)
+    context: int = Field(0, ge=0)
+    alphabet: str = ""
+    expect: Expect = Expect()
+    judge: Judge | None = None
+
+
+class Task(Frozen):
+    """A data set with its levels and binarisation, and what models of it are ranked by."""
+
+    dataset: str
+    objective: str
+    direction: Literal["minimize", "maximize"] = "minimize"
+    levels: int | None = Field(None, ge=2)
+    binarise: Literal["dynamic", "threshold"] | None = None
+    margin: float = Field(0.0, ge=0)
+
+
+class Data(Frozen):
+    """What the Loader does to the prepared arrays."""
+
+    levels: int | None = Field(None, ge=2)
+    binarise: Literal["dynamic", "threshold"] | None = None
+
+
+class Search(Frozen):
+    """One searched setting: `choices`, or a range `low`..`high` (`log` for a logarithmic one, whole if both are)."""
+
+    choices: tuple[Scalar, ...] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Search:
+        ranged = self.low is not None and self.high is not None
+        if (self.choices is None) == (not ranged):
+            raise ValueError("give either choices, or low and high")
+        if ranged and not self.low < self.high:  # type: ignore[operator]
+            raise ValueError(f"low {self.low} must be below high {self.high}")
+        if ranged and self.log and self.low <= 0:  # type: ignore[operator]
+            raise ValueError(f"a logarithmic range starts above 0, not at {self.low}")
+        return self
+
+    def bounds(self) -> tuple[Scalar, ...]:
+        """The values that must be valid for the whole space to be."""
+        return self.choices if self.choices is not None else (self.low, self.high)  # type: ignore[return-value]
+
+
+class Train(Frozen):
+    """How `fit` trains: AdamW a player, linear warm-up to a cosine, clipping, moving average.
+
+    `lr` names every player; `warmup` and `final` are shares of the steps and of the peak rate; `clip` is the largest
+    gradient norm a player; `ema` the moving average's decay (0: none).
+    """
+
+    batch: int = Field(64, ge=1)
+    lr: dict[str, float] = {}
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    final: float = Field(0.02, ge=0, le=1)
+    clip: float | None = Field(1.0, gt=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    steps: dict[str, int] = {}
+    precision: Literal["float32", "bf16"] = "float32"
+
+
+class Budget(Frozen):
+    """Numbers of steps and trials, never seconds. `trial_share` is the share of the steps that a trial trains."""
+
+    trials: int = Field(ge=0)
+    trial_share: float = Field(gt=0, le=1)
+    samples: int = Field(ge=2)
+
+
+class Entry(Frozen):
+    """One entry under `experiments:`. `steps` maps a budget to the steps of the only phase, or of each phase."""
+
+    dataset: str
+    task: str
+    model: str
+    data: Data = Data()
+    hyper: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    search: dict[str, Search] = {}
+    steps: dict[str, Steps] = {}
+
+
+class Params(Frozen):
+    """The whole of params.yaml."""
+
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    precision: Literal["float32", "bf16"] = "float32"
+    arithmetic: Literal["native", "portable"] = "native"
+    budget: str
+    budgets: dict[str, Budget]
+    datasets: dict[str, Dataset]
+    tasks: dict[str, Task]
+    experiments: dict[str, Entry]
+
+
+def check(model: type[M], value: object, where: str, source: str = "params.yaml") -> M:
+    """`value` as a `model`; a UserError names every wrong key, its value and what is allowed.
+
+    JSON strict mode takes a list for a tuple and 1 for 1.0, but not the string that PyYAML makes of 1e-4.
+    """
+    try:
+        return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        lines = [_line(model, e["type"], e["loc"], e.get("input"), e["msg"], where) for e in error.errors()]
+        raise UserError(f"{source}: " + f"\n{source}: ".join(lines)) from None
+    except TypeError as error:
+        raise UserError(f"{source}: {where}: {error}; numbers, strings, lists and mappings are allowed") from None
+
+
+def _line(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], got: object, message: str, where: str) -> str:
+    key = ".".join(filter(None, (where, *map(str, loc))))
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key; {alternatives(str(loc[-1]), _keys(model, loc[:-1]))}"
+    if kind == "missing":
+        return f"{key}: missing; required are {', '.join(sorted(_keys(model, loc[:-1], required=True)))}"
+    hint = "; write 1.0e-4, since YAML 1.1 reads 1e-4 as a string" if isinstance(got, str) and _number(got) else ""
+    return f"{key}: {got!r}: {message.removeprefix('Value error, ')}{hint}"
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _keys(model: type[BaseModel], loc: tuple[int | str, ...], required: bool = False) -> list[str]:
+    """The field names of the schema at `loc`; mappings and unions are looked through."""
+    kind: Any = model
+    for part in loc:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[part].annotation if part in kind.model_fields else kind
+        else:
+            inner = [a for a in get_args(kind) if getattr(a, "__name__", "") == part]
+            kind = inner[0] if inner else (get_args(kind) or (kind,))[-1]
+    nested = [k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)]
+    return [n for k in nested[:1] for n, f in k.model_fields.items() if f.is_required() or not required]
+
+
+def alternatives(name: str, allowed: list[str]) -> str:
+    """'did you mean X? allowed: ...' for an unknown name."""
+    close = difflib.get_close_matches(name, allowed, n=1)
+    return (f"did you mean {close[0]!r}? " if close else "") + "allowed: " + (", ".join(sorted(allowed)) or "none")
+
+
+def read(path: Path) -> Params:
+    """params.yaml, checked against the schemas and for references between its parts.
+
+    Raises:
+        UserError: not there, not YAML, or a key, type or name is wrong; one line a fault.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{path}: a mapping is expected at the top, not {type(raw).__name__}")
+    params = check(Params, raw, "", path.name)
+    faults = list(_references(params))
+    if faults:
+        raise UserError("\n".join(f"{path.name}: {fault}" for fault in faults))
+    return params
+
+
+def _references(p: Params) -> list[str]:
+    faults = []
+
+    def known(key: str, name: str, names: Mapping[str, object]) -> bool:
+        if name not in names:
+            faults.append(f"{key}: {name!r} is not known; {alternatives(name, list(names))}")
+        return name in names
+
+    known("budget", p.budget, p.budgets)
+    for name, dataset in p.datasets.items():
+        if dataset.judge is not None:
+            known(f"datasets.{name}.judge.steps (for budget {p.budget})", p.budget, dataset.judge.steps)
+        if dataset.modality == "text" and not dataset.alphabet:
+            faults.append(f"datasets.{name}.alphabet: missing; text needs the characters that it may hold")
+    for name, task in p.tasks.items():
+        known(f"tasks.{name}.dataset", task.dataset, p.datasets)
+    for name, entry in p.experiments.items():
+        where = f"experiments.{name}"
+        if known(f"{where}.task", entry.task, p.tasks):
+            home = p.tasks[entry.task]
+            for key, here, there in (
+                ("dataset", entry.dataset, home.dataset),
+                ("data.levels", entry.data.levels, home.levels),
+                ("data.binarise", entry.data.binarise, home.binarise),
+            ):
+                if here != there:
+                    faults.append(f"{where}.{key}: {here!r}, but its task {entry.task} has {there!r}; make them equal")
+        if entry.steps:
+            known(f"{where}.steps (for budget {p.budget})", p.budget, entry.steps)
+    return faults

@@ -1,0 +1,126 @@
+"""The ledger: one canonical JSON line a decision, append-only, in git. Which model serves a task is read from here.
+
+A line: {"time", "who", "task", "decision": "champion" | "challenger" | "refused", "reason", "experiment", "model",
+"digest" (of the model), "data" (digest of the data), "ranking" (sha256 of the ranking), "commit", "clean" (whether the
+code was that of the commit), "incumbent" (digest of the champion at the time, or null), "figures": {"candidate",
+"incumbent", "difference", "interval", "margin", "baseline"}, "weights": {"path", "files": {name: {"md5", "sha256",
+"size"}}}}. It imports neither torch nor numpy: the no-op of `promote` is a read of this file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from genfoundry.types import UserError
+
+Line = dict[str, Any]
+DECISIONS = ("champion", "challenger", "refused")
+REQUIRED = ("time", "who", "task", "decision", "reason", "experiment", "digest", "data", "ranking", "weights")
+
+
+def read(path: Path) -> list[Line]:
+    """Every decision, oldest first; a ledger that does not exist yet is empty.
+
+    Raises:
+        UserError: a line is not JSON (an unresolved merge, say) or lacks a key.
+    """
+    if not path.exists():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError:
+            raise UserError(f"{path}:{number}: not JSON; keep whole lines only, as git has them") from None
+        lines.append(_checked(line, f"{path}:{number}"))
+    return lines
+
+
+def append(path: Path, line: Line) -> None:
+    """Add one decision in one write; what is there is never touched. Safe against other writers."""
+    text = json.dumps(_checked(line, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            end = file.seek(0, os.SEEK_END)
+            if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+                text = "\n" + text  # an editor or a merge took the last newline
+            os.write(file.fileno(), text.encode())
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; free space or make the file writable") from None
+
+
+def _checked(line: Any, where: str) -> Line:
+    missing = [key for key in REQUIRED if key not in line] if isinstance(line, dict) else list(REQUIRED)
+    if missing:
+        raise UserError(f"{where}: no decision: {', '.join(missing)} missing")
+    if line["decision"] not in DECISIONS:
+        raise UserError(f"{where}: decision {line['decision']!r} is none of {', '.join(DECISIONS)}")
+    return dict(line)
+
+
+def of(lines: Iterable[Line], task: str) -> list[Line]:
+    """The decisions about one task, oldest first."""
+    return [line for line in lines if line["task"] == task]
+
+
+def last(lines: Iterable[Line], task: str) -> Line | None:
+    """The latest decision about a task."""
+    return next(reversed(of(lines, task)), None)
+
+
+def champion(lines: Iterable[Line], task: str) -> Line | None:
+    """The decision that made the present champion."""
+    return next((line for line in reversed(of(lines, task)) if line["decision"] == "champion"), None)
+
+
+def challenger(lines: Iterable[Line], task: str) -> Line | None:
+    """The latest challenger since the present champion was made."""
+    for line in reversed(of(lines, task)):
+        if line["decision"] == "champion":
+            return None
+        if line["decision"] == "challenger":
+            return line
+    return None
+
+
+def fingerprint(path: Path) -> str | None:
+    """sha256 of a file's bytes; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def who(root: Path) -> str:
+    """Who decides: git's user name, else the system's."""
+    name = _git(root, "config", "user.name")
+    if name:
+        return name
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def commit(root: Path) -> tuple[str | None, bool]:
+    """The commit that is checked out, and whether `src` is as that commit has it; (None, False) without git."""
+    found = _git(root, "rev-parse", "HEAD")
+    return (found or None), bool(found) and _git(root, "status", "--porcelain", "--", "src") == ""
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,191 @@
+"""Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
+
+Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
+unit, "features" and "real" (n, F) of generated and real items in the judge's feature space.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genfoundry.types import Spec, UserError, counted
+
+if TYPE_CHECKING:
+    from genfoundry.models.base import Learner
+
+Array = NDArray[np.float64]
+Scores = Mapping[str, NDArray[np.generic]]
+RESAMPLES = 50  # of a Frechet distance's standard error
+QUANTILES = (0.05, 0.5, 0.95)  # of a forecast: the 90% interval and the point forecast
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A figure that a task can ask for: the scores it needs, its unit, and how it is computed from them."""
+
+    name: str
+    direction: Literal["minimize", "maximize"]
+    needs: tuple[str, ...]
+    modalities: tuple[str, ...]
+    unit: str
+    factor: Callable[[int], float] = lambda dims: 1.0
+
+    def per_item(self, scores: Scores, dims: int) -> Array | None:
+        """(N,) values whose mean is the figure; None where the figure is no mean (a distance of two samples)."""
+        if len(self.needs) > 1:
+            return None
+        return np.asarray(scores[self.needs[0]], np.float64) * self.factor(dims)
+
+    def value(self, scores: Scores, dims: int) -> float:
+        """The figure; `dims` is the number of values in a sample (`Spec.dims`)."""
+        items = self.per_item(scores, dims)
+        return float(items.mean()) if items is not None else frechet(*_features(scores))
+
+    def stderr(self, scores: Scores, dims: int) -> float | None:
+        """Its standard error over items (a distance: over resampled items); None for fewer than two items."""
+        items = self.per_item(scores, dims)
+        if items is None:
+            rng = np.random.default_rng(counted("stderr", self.name))
+            ours, real = (Moments(f) for f in _features(scores))
+            return float(np.std([ours.draw(rng).distance(real.draw(rng)) for _ in range(RESAMPLES)], ddof=1))
+        return float(items.std(ddof=1) / math.sqrt(len(items))) if len(items) > 1 else None
+
+
+_ALL = ("images", "text", "series", "video", "pairs")
+OBJECTIVES: Mapping[str, Objective] = {
+    o.name: o
+    for o in (
+        Objective("bits_per_dim", "minimize", ("nll",), ("images", "video"), "bits", lambda d: 1 / (d * math.log(2))),
+        Objective("nats_per_char", "minimize", ("nll",), ("text", "pairs"), "nats", lambda d: 1 / d),
+        Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d),
+        Objective("nats_per_sample", "minimize", ("nll",), _ALL, "nats a sample"),
+        Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
+        Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
+        Objective("frechet", "minimize", ("features", "real"), ("images",), "squared judge features"),
+    )
+}
+
+
+def objective(name: str) -> Objective:
+    """The objective called `name`.
+
+    Raises:
+        UserError: there is none; the message lists the names.
+    """
+    if name not in OBJECTIVES:
+        raise UserError(f"objective: {name!r} is unknown; one of {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[name]
+
+
+def objectives_of(model: type[Learner], spec: Spec, modality: str) -> tuple[str, ...]:
+    """Names of the objectives that `model` can compute on data of this spec: by its abilities, not by its name."""
+    from genfoundry.models.base import Forecasts, GenerativeModel
+
+    able: set[str] = set()
+    if issubclass(model, GenerativeModel):
+        able |= {"nll"} if model.likelihood != "none" else set()
+        able |= {"features", "real"} if spec.classes > 1 else set()  # a judge needs classes to tell apart
+    if issubclass(model, Forecasts) and spec.cond_shape is not None:
+        able |= {"mae", "dtw"}
+    found = (o for o in OBJECTIVES.values() if able.issuperset(o.needs) and modality in o.modalities)
+    return tuple(o.name for o in found if o.name != "bits_per_dim" or spec.levels is not None)
+
+
+def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
+    """Every objective that the scores allow, with `<name>_stderr` beside it, and the mean of every other score."""
+    out: dict[str, float] = {}
+    for o in OBJECTIVES.values():
+        if modality in o.modalities and all(need in scores for need in o.needs):
+            out[o.name] = o.value(scores, dims)
+            if (error := o.stderr(scores, dims)) is not None:
+                out[f"{o.name}_stderr"] = error
+    needed = {need for o in OBJECTIVES.values() for need in o.needs}
+    return out | {name: float(np.mean(v)) for name, v in sorted(scores.items()) if name not in needed}
+
+
+class Moments:
+    """Mean and covariance of features (n, F), and of resamples of them: all that a Frechet distance looks at."""
+
+    def __init__(self, features: Array, weights: Array | None = None) -> None:
+        if features.ndim != 2 or len(features) < 2:
+            raise UserError(f"features: shape {features.shape}; a covariance needs (n >= 2, features)")
+        self.features = features
+        w = np.ones(len(features)) if weights is None else weights
+        self.mean: Array = w @ features / len(features)
+        centred = (features - self.mean) * np.sqrt(w)[:, None]
+        self.covariance: Array = centred.T @ centred / (len(features) - 1)
+
+    def draw(self, rng: np.random.Generator) -> Moments:
+        """Moments of as many items drawn with replacement."""
+        n = len(self.features)
+        return Moments(self.features, np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))
+
+    def distance(self, other: Moments) -> float:
+        """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), by eigenvalues of symmetric matrices only."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+        cross = np.sqrt(np.linalg.eigvalsh(root @ other.covariance @ root).clip(0)).sum()
+        gap = self.mean - other.mean
+        traces = np.trace(self.covariance) + np.trace(other.covariance)
+        return max(float(gap @ gap + traces - 2 * cross), 0.0)
+
+
+def frechet(a: Array, b: Array) -> float:
+    """Squared Frechet distance of Gaussians fitted to two samples of features, (n, F) each (Heusel 2017, eq. 6).
+
+    It is biased upward by about 1/n, so compare figures of the same n only.
+    """
+    return Moments(np.asarray(a, np.float64)).distance(Moments(np.asarray(b, np.float64)))
+
+
+def improvement(
+    candidate: Scores, incumbent: Scores, objective: Objective | str, dims: int, *, repeats: int = 200, seed: int = 0
+) -> tuple[float, float, float]:
+    """By how much the candidate is better (positive: better), and the 95% bootstrap interval of that: (d, low, high).
+
+    Per-item scores are resampled in pairs. For the Frechet distance real items are resampled for both alike, generated
+    ones for each model on its own. The interval is the percentile one, moved to be centred where the difference is: a
+    resample holds fewer distinct items, which lifts both distances and must not pass for a difference.
+
+    Raises:
+        UserError: the two were not measured on the same items.
+    """
+    o = OBJECTIVES[objective] if isinstance(objective, str) else objective
+    rng = np.random.default_rng(counted("improvement", seed))
+    sign = 1.0 if o.direction == "minimize" else -1.0
+    ours, theirs = o.per_item(candidate, dims), o.per_item(incumbent, dims)
+    if ours is None or theirs is None:
+        difference, draws = _distances(candidate, incumbent, repeats, rng)
+    else:
+        if len(ours) != len(theirs):
+            raise UserError(f"{o.name}: the candidate has {len(ours)} scores, the incumbent {len(theirs)}: not a pair")
+        gaps = theirs - ours
+        difference = float(gaps.mean())
+        draws = np.array([gaps[rng.integers(0, len(gaps), len(gaps))].mean() for _ in range(repeats)])
+    low, high = np.quantile(sign * (draws - draws.mean()), (0.025, 0.975))
+    return sign * difference, sign * difference + float(low), sign * difference + float(high)
+
+
+def _distances(ours: Scores, theirs: Scores, repeats: int, rng: np.random.Generator) -> tuple[float, Array]:
+    (a, real), (b, other) = _features(ours), _features(theirs)
+    if real.shape != other.shape or a.shape != b.shape or not np.allclose(real, other, atol=1e-3):
+        raise UserError(f"frechet: features {a.shape} and {b.shape} are not against the same {real.shape} real ones")
+    drawn = []
+    mine, yours, truth = Moments(a), Moments(b), Moments(real)
+    for _ in range(repeats):
+        seen = truth.draw(rng)
+        drawn.append(seen.distance(yours.draw(rng)) - seen.distance(mine.draw(rng)))
+    return truth.distance(yours) - truth.distance(mine), np.array(drawn)
+
+
+def _features(scores: Scores) -> tuple[Array, Array]:
+    ours, real = (np.asarray(scores[key], np.float64) for key in ("features", "real"))
+    if ours.shape != real.shape:
+        raise UserError(f"frechet: {ours.shape} generated against {real.shape} real features; use the same n and judge")
+    return ours, real

@@ -1,0 +1,30 @@
+"""One model a file: the module's name is the model's name, its public class the name in CamelCase."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+from genfoundry.types import UserError
+
+if TYPE_CHECKING:
+    from genfoundry.models.base import Learner
+
+
+def names() -> list[str]:
+    """Every model there is a file of."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
+
+
+def find(name: str) -> type[Learner]:
+    """The class of a model.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if name not in names():
+        raise UserError(f"model {name!r} is not known; there are {', '.join(names())}")
+    module = importlib.import_module(f"genfoundry.models.{name}")
+    found: type[Learner] = getattr(module, "".join(part.capitalize() for part in name.split("_")))
+    return found

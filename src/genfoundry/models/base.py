@@ -1,0 +1,153 @@
+"""What every model is: a Learner (a game of players), mostly a GenerativeModel, with optional abilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from genfoundry.types import Batch, Clock, Draw, Spec
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+Likelihood = Literal["exact", "bound", "none"]
+
+
+class Hyper(BaseModel):
+    """Base of every model's `Config`: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Learner(nn.Module):
+    """A network that `train.fit` can train.
+
+    Every learner is a game; most have one player. `defaults` are the model's own defaults for `config.Train`; its `lr`
+    names every player. All that a phase fits must live in parameters or buffers, so that a checkpoint holds it.
+    """
+
+    Config: ClassVar[type[Hyper]] = Hyper
+    phases: ClassVar[tuple[str, ...]] = ("fit",)
+    modalities: ClassVar[tuple[str, ...]] = ("images",)
+    defaults: ClassVar[Mapping[str, Any]] = {"lr": {"model": 1e-3}}
+
+    def __init__(self, spec: Spec, config: Hyper) -> None:
+        super().__init__()
+        self.spec = spec
+        self.config = config
+        self.card: dict[str, Any] = {}  # model.json's content, once loaded
+        self._turns: dict[tuple[str, ...], list[tuple[nn.Module, bool]]] = {}
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """Name -> parameters: one optimizer each, no parameter shared, together all that gradient descent moves."""
+        return {"model": list(self.parameters())}
+
+    def turn(self, *names: str) -> None:
+        """Put the modules of the named players in training mode and all others in evaluation mode.
+
+        A game calls it before it computes the losses of one yield: else the BatchNorm statistics and spectral-norm
+        vectors of players that do not move would. A module without parameters follows its parent.
+        """
+        if names not in self._turns:
+            moving = {id(p) for name in names for p in self.players()[name]}
+            self._turns[names] = list(_modes(self, moving, True))
+        for module, mode in self._turns[names]:
+            module.training = mode
+
+    def begin(self, phase: str, data: Split) -> None:
+        """Before the phase's first step, with the whole training split at hand: closed-form fits, initialisations."""
+
+    def end(self, phase: str, data: Split) -> None:
+        """After the phase's last step (weights are the moving average's by then)."""
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        """The training objective: each yielded dict names the players to move and their scalar losses.
+
+        All losses of one dict are differentiated before any of its players moves; when the generator resumes, they
+        have moved.
+        """
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+
+def _modes(module: nn.Module, moving: set[int], inherited: bool) -> Iterator[tuple[nn.Module, bool]]:
+    own = [id(p) for p in module.parameters()]
+    mode = any(i in moving for i in own) if own else inherited
+    yield module, mode
+    for child in module.children():
+        yield from _modes(child, moving, mode)
+
+
+class GenerativeModel(Learner):
+    """A learner that models p(x): it draws samples and measures -log p(x), a bound or (likelihood "none") nothing."""
+
+    likelihood: ClassVar[Likelihood] = "exact"
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        yield {"model": self.measure(batch)["nll"].mean()}
+
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """Name -> (B,) nats a sample; "nll" is the reported quantity, -log p(x) or its bound; {} without likelihood."""
+        return {}
+
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        """n samples, (n, *spec.shape), in the range of `Batch.x`; labels default to the class frequencies.
+
+        `cond` (n, *cond_shape) is what the spec's condition is: a source, the past of a series. For text without a
+        condition in its spec, (n, P) is a prompt that the samples continue.
+        """
+        raise NotImplementedError
+
+    def panels(self, batch: Batch) -> dict[str, Tensor]:
+        """Name -> data-space tensor (n, *spec.shape): what a person looks at."""
+        return {"samples": self.sample(len(batch), batch.cond)}
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """x -> its reconstruction."""
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """(B, *spec.shape) in the range of `Batch.x`."""
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """x -> class scores."""
+
+    def classify(self, batch: Batch) -> Tensor:
+        """(B, classes) logits."""
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """x -> z."""
+
+    def embed(self, batch: Batch) -> Tensor:
+        """(B, latent) float32."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """z -> x."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, latent) -> (B, *spec.shape) in the range of `Batch.x`."""
+
+
+@runtime_checkable
+class Forecasts(Protocol):
+    """The past -> the distribution of what comes next."""
+
+    def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
+        """(B, P, D) -> (B, len(quantiles), horizon, D); quantile 0.5 is the point forecast."""

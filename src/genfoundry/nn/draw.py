@@ -1,0 +1,37 @@
+"""Drawing from categorical outputs: temperature, top-k, top-p."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genfoundry.types import Draw
+
+
+def sharpen(logits: Tensor, draw: Draw) -> Tensor:
+    """(..., V) logits -> logits of the distribution that `draw` asks for; what it excludes is -inf.
+
+    Order: temperature, then the `top_k` likeliest, then the smallest set of the likeliest whose mass reaches `top_p`
+    (Holtzman et al. 2020, arXiv:1904.09751). Temperature 0 leaves the likeliest value alone.
+    """
+    logits = logits.float()
+    if draw.temperature <= 0:
+        best = logits.argmax(-1, keepdim=True)
+        return torch.full_like(logits, -torch.inf).scatter(-1, best, 0.0)
+    logits = logits / draw.temperature
+    if 0 < draw.top_k < logits.shape[-1]:
+        least = logits.topk(draw.top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if draw.top_p < 1:
+        ordered, order = logits.sort(dim=-1, descending=True)
+        mass = ordered.softmax(-1)
+        before = mass.cumsum(-1) - mass
+        excluded = (before >= draw.top_p).index_fill(-1, torch.zeros(1, dtype=torch.int64, device=mass.device), False)
+        logits = logits.masked_fill(torch.zeros_like(excluded).scatter(-1, order, excluded), -torch.inf)
+    return logits
+
+
+def pick(logits: Tensor, draw: Draw = Draw()) -> Tensor:
+    """(..., V) logits -> (...) int64 values drawn with the global generator."""
+    mass = sharpen(logits, draw).softmax(-1)
+    return torch.multinomial(mass.flatten(0, -2), 1).view(mass.shape[:-1])

@@ -1,0 +1,82 @@
+"""What a person looks at: sample grids, sample text, forecast plots and whatever else a model's `panels` give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genfoundry import picture
+from genfoundry.baseline import LENGTH, TEXTS, batches, chosen
+from genfoundry.metrics import QUANTILES
+from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+GRID = 64  # images in a grid
+WINDOWS = 6  # forecasts in a plot
+
+
+def draw(
+    folder: Path, found: Mapping[str, Tensor], split: Split, meta: Mapping[str, Any], name: str | None = None
+) -> None:
+    """The answers in a picture or text called `name` (default: samples, forecast) each.
+
+    `meta` is spec.json's content: the alphabet of text, the names of a series' columns.
+    """
+    if "samples" in found:
+        _write(folder / (name or "samples"), found["samples"][:GRID], split, meta)
+    if "forecast" in found:
+        _forecast(folder / f"{name or 'forecast'}.png", found["forecast"], split, meta)
+
+
+@torch.inference_mode()
+def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, Any], seed: int) -> None:
+    """The model's own panels of a few items of the split; those that answer item by item stand under the items."""
+    if not isinstance(model, GenerativeModel):
+        return
+    torch.manual_seed(counted(seed, split.name, "panels"))
+    shape = split.spec.shape
+    if meta["modality"] == "text":
+        _write(folder / "samples", _long(model), split, meta)
+    elif len(shape) == 3:
+        batch = split.batch(chosen(split, min(GRID // 2, len(split)))).to(model.device)
+        for name, panel in sorted(model.panels(batch).items()):
+            if name != "samples":
+                paired = [batch.x, panel.to(batch.x.dtype)] if panel.shape == batch.x.shape else [panel]
+                _write(folder / name, torch.stack(paired, 1).flatten(0, 1), split, meta)
+
+
+def _long(model: GenerativeModel) -> Tensor:
+    """(TEXTS, >= LENGTH) characters: each stretch continues the one before."""
+    parts = [model.sample(TEXTS)]
+    while sum(p.shape[1] for p in parts) < LENGTH:
+        parts.append(model.sample(TEXTS, cond=parts[-1]))
+    return torch.cat(parts, 1)
+
+
+def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any]) -> None:
+    values = samples.cpu().numpy()
+    if meta["modality"] == "text":
+        texts = ["".join(meta["alphabet"][i] for i in row) for row in values]
+        picture.texts(path.with_suffix(".txt"), texts)
+    elif values.ndim == 4:
+        picture.grid(path.with_suffix(".png"), values, split.spec.levels)
+
+
+def _forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any]) -> None:
+    """The last windows of the split, the first column of the series."""
+    index = torch.arange(len(split))[-WINDOWS:]
+    batch = next(iter(batches(split, index)))
+    if batch.cond is None:
+        return
+    past, truth = (t[..., 0].cpu().double().numpy() for t in (batch.cond, batch.x))
+    bands = forecast[index, ..., 0].numpy()
+    name = (meta.get("names") or ["value"])[0]
+    picture.forecasts(path, past, truth, np.ascontiguousarray(bands), QUANTILES, str(name))

@@ -1,0 +1,101 @@
+"""A training that outlives its process: checkpoints under .state/, progress with the time left, curves as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genfoundry import checkpoint
+from genfoundry.config import Train
+from genfoundry.train import State, fit
+from genfoundry.types import Event
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Loader
+    from genfoundry.models.base import Learner
+
+SAVE_EVERY = 15.0  # seconds; when a state is saved changes no result
+SHOW_EVERY = 5.0
+
+
+def session(
+    model: Learner,
+    loader: Loader,
+    train: Train,
+    *,
+    key: tuple[object, ...],
+    folder: Path,
+    watch: Callable[[Event], None] = lambda event: None,
+    save_every: float = SAVE_EVERY,
+) -> list[Event]:
+    """Train to the end, from the state that `folder` holds if a killed process left one; returns every event."""
+    path = folder / "state.safetensors"
+    state = State.load(path, model) if path.exists() else State()
+    for event in state.events:
+        watch(event)
+    show = Progress(str(key[-1]), sum(train.steps.values()))
+    saved = time.monotonic()
+    for event in fit(model, loader, train, key=key, state=state):
+        watch(event)
+        show(event)
+        if time.monotonic() - saved >= save_every:
+            state.save(path, model)
+            saved = time.monotonic()
+    model.eval()
+    return state.events
+
+
+def shorter(train: Train, share: float) -> Train:
+    """The same training with a share of the steps: what a trial of a tuning gets."""
+    steps = {phase: max(1, round(n * share)) if n else 0 for phase, n in train.steps.items()}
+    return train.model_copy(update={"steps": steps})
+
+
+class Progress:
+    """One line on standard error every few seconds: losses, and the time left as far as can be told."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total = name, total
+        self.start = self.shown = time.monotonic()
+        self.first: int | None = None
+        self.done, self.phase = 0, ""
+
+    def __call__(self, event: Event) -> None:
+        clock, now = event.clock, time.monotonic()
+        if clock.phase != self.phase:
+            self.phase, self.before = clock.phase, self.done
+        self.done = self.before + clock.step
+        if self.first is None:
+            self.first, self.start = self.done, now
+        if now - self.shown < SHOW_EVERY:
+            return
+        self.shown = now
+        pace = (now - self.start) / max(1, self.done - self.first)
+        left = f"{pace * max(0, self.total - self.done):.0f} s left" if self.done > self.first else ""
+        losses = " ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
+        print(f"{self.name} {clock.phase} {clock.step}/{clock.total} {losses} {left}".rstrip(), file=sys.stderr)
+
+
+def curves(events: list[Event]) -> str:
+    """CSV, a row an event: phase, step, skipped steps, a column a loss and a learning rate."""
+    losses = sorted({name for event in events for name in event.losses})
+    rates = sorted({name for event in events for name in event.rates})
+    table = io.StringIO()
+    write = csv.writer(table, lineterminator="\n")
+    write.writerow(["phase", "step", "skipped", *(f"loss.{n}" for n in losses), *(f"lr.{n}" for n in rates)])
+    for event in events:
+        values = [event.losses.get(n, "") for n in losses] + [event.rates.get(n, "") for n in rates]
+        write.writerow([event.clock.phase, event.clock.step, event.skipped, *values])
+    return table.getvalue()
+
+
+def remember_speed(path: Path, name: str, seconds_per_step: float) -> None:
+    """Note what a step cost here, for the plan's expected time."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    checkpoint.write_json(path, {**known, name: round(seconds_per_step, 6)})

@@ -1,0 +1,192 @@
+"""Optuna around `fit`: a study replays one JSON line a finished trial, so a kill loses the running trial only."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genfoundry import checkpoint
+from genfoundry.config import Search, Train
+from genfoundry.train import Diverged, fit
+from genfoundry.types import Event, counted
+
+if TYPE_CHECKING:
+    import optuna
+
+    from genfoundry.data.base import Loader
+    from genfoundry.models.base import Learner
+
+Report = Callable[[int, float], None]
+Objective = Callable[[Mapping[str, Any], Report], float]
+
+
+class Pruned(Exception):
+    """Raised out of the objective's `report` when the pruner has seen enough."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is searched: `defaults` (dotted key -> value) are trial 0, so that the best is never worse than they are."""
+
+    key: tuple[object, ...]
+    direction: str
+    space: Mapping[str, Search]
+    defaults: Mapping[str, Any]
+    trials: int
+
+
+def search(study: Study, objective: Objective, log: Path) -> optuna.Study:
+    """Run the trials that `log` does not hold yet; each finished one is appended to it as a JSON line.
+
+    Every draw is seeded by (key, number of finished trials): the same trials whether or not the process was killed
+    in between.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    done = [json.loads(line) for line in lines if line.endswith("}")]  # a kill may have cut the last line
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"{json.dumps(one, sort_keys=True)}\n" for one in done), encoding="utf-8")
+    while len(done) < study.trials:
+        replayed = replay(study, done)
+        if not done:
+            replayed.enqueue_trial(dict(study.defaults))
+        done.append(_run(replayed.ask(distributions(study.space)), study, objective))
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(done[-1], sort_keys=True)}\n")
+    return replay(study, done)
+
+
+def replay(study: Study, done: list[dict[str, Any]]) -> optuna.Study:
+    """An in-memory study that holds the finished trials and whose next draw is seeded by their number."""
+    import optuna
+
+    seed = counted(*study.key, "tune", len(done)) % 2**32
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, study.trials // 3))
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2)
+    memory = optuna.create_study(sampler=sampler, pruner=pruner, direction=study.direction)
+    for one in done:
+        memory.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState[one["state"]],
+                value=one["value"],
+                params=one["params"],
+                distributions=distributions(study.space),
+                intermediate_values={int(step): value for step, value in one["reports"]},
+                system_attrs=one["attributes"],
+            )
+        )
+    return memory
+
+
+def _run(trial: optuna.Trial, study: Study, objective: Objective) -> dict[str, Any]:
+    reports: list[tuple[int, float]] = []
+
+    def report(step: int, value: float) -> None:
+        reports.append((step, value))
+        trial.report(value, step)
+        if trial.number > 0 and trial.should_prune():
+            raise Pruned
+
+    worst = math.inf if study.direction == "minimize" else -math.inf
+    try:
+        value, state = objective(trial.params, report), "COMPLETE"
+    except Pruned:
+        value, state = reports[-1][1] if reports else worst, "PRUNED"
+    if not math.isfinite(value):
+        value, state, reports = None, "FAIL", []  # type: ignore[assignment]
+    return {
+        "number": trial.number,
+        "state": state,
+        "value": value,
+        "params": trial.params,
+        "reports": reports,
+        "attributes": trial.system_attrs,
+    }
+
+
+def distributions(space: Mapping[str, Search]) -> dict[str, optuna.distributions.BaseDistribution]:
+    """Optuna's distributions of the declared space; a range of whole bounds is one of whole numbers."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, Any] = {}
+    for key, one in sorted(space.items()):
+        if one.choices is not None:
+            found[key] = CategoricalDistribution(one.choices)
+        elif isinstance(one.low, int) and isinstance(one.high, int):
+            found[key] = IntDistribution(one.low, one.high, log=one.log)
+        else:
+            found[key] = FloatDistribution(float(one.low or 0), float(one.high or 0), log=one.log)
+    return found
+
+
+def trained(model: Learner, loader: Loader, train: Train, key: tuple[object, ...]) -> Iterator[Event]:
+    """The events of a trial's training; one that diverges ends there, and its figures tell."""
+    try:
+        yield from fit(model, loader, train, key=key)
+    except Diverged as error:
+        print(f"trial: {error}", file=sys.stderr)
+    model.eval()
+
+
+def write(study: Study, memory: optuna.Study, log: Path, folder: Path, objective: str) -> None:
+    """The study's outs: overlay.json, trials.jsonl, summary.json (the gain over the default) and pictures."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    done = [json.loads(line) for line in lines]
+    chosen = best(study, done)
+    default = done[0]["value"] if done else None
+    gain = None if default is None or chosen["value"] is None else abs(chosen["value"] - default)
+    summary = {"objective": objective, "default": default, "best": chosen["value"], "gain": gain, "trials": len(done)}
+    checkpoint.write_json(folder / "overlay.json", chosen["params"] if done else {})
+    checkpoint.write_json(folder / "summary.json", summary)
+    checkpoint.write_bytes(folder / "trials.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    pictures(memory, folder)
+
+
+def best(study: Study, done: list[dict[str, Any]]) -> dict[str, Any]:
+    """The best complete trial; the earliest of equals, so that the default wins a tie."""
+    complete = [one for one in done if one["state"] == "COMPLETE"]
+    if not complete:
+        return {"params": dict(study.defaults), "value": None, "number": 0}
+    sign = 1 if study.direction == "minimize" else -1
+    return min(complete, key=lambda one: (sign * one["value"], one["number"]))
+
+
+def pictures(memory: optuna.Study, folder: Path) -> None:
+    """Optimisation history, slices and importances as PNG files."""
+    import matplotlib.pyplot as plt
+    import optuna
+    from optuna.visualization import matplotlib as shown
+
+    def save(name: str) -> None:
+        plt.gcf().set_size_inches(9, 4.5)
+        plt.tight_layout()
+        plt.savefig(folder / f"{name}.png", dpi=80, metadata={"Software": None})
+        plt.close("all")
+
+    complete = [t for t in memory.trials if t.state.name == "COMPLETE"]
+    varied = [k for k in distributions_of(complete) if len({t.params[k] for t in complete}) > 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna marks its matplotlib plots as experimental
+        if complete:
+            shown.plot_optimization_history(memory)
+            save("history")
+        if varied:
+            shown.plot_slice(memory, params=varied)
+            save("slices")
+        if varied and len(complete) > 2:
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+            shown.plot_param_importances(memory, evaluator=evaluator)
+            save("importances")
+
+
+def distributions_of(trials: list[Any]) -> list[str]:
+    """Names of the parameters that every one of the trials has."""
+    return sorted(set.intersection(*(set(t.params) for t in trials))) if trials else []

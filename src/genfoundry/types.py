@@ -1,0 +1,107 @@
+"""The frozen values that travel between data, models, the loop and the stages.
+
+Letters, project-wide: B batch, C channels, H W height and width, T time, D features, K codes.
+Likelihoods are in nats; bits/dim and nats/char appear at the reporting edge only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class UserError(Exception):
+    """A mistake of the user's (data, params.yaml, checkpoint, request): one line: what, where, what is right."""
+
+
+def counted(*parts: object) -> int:
+    """A 63-bit seed that is a function of `parts` alone: randomness is counted, never carried."""
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one sample is: image (C,H,W), text (T,), series (T,D), video (T,C,H,W).
+
+    `levels` an int: `Batch.x` is integer in 0..levels-1; None: `Batch.x` is float32. `cond_shape` is the shape of
+    `Batch.cond` (a source sentence, the values before a window), `class_counts` the labels' counts in train.
+    """
+
+    shape: tuple[int, ...]
+    levels: int | None
+    classes: int = 0
+    class_counts: tuple[int, ...] = ()
+    cond_shape: tuple[int, ...] | None = None
+    cond_levels: int | None = None
+
+    @property
+    def dims(self) -> int:
+        """Number of values in one sample: what bits/dim divides by."""
+        return math.prod(self.shape)
+
+    def to_json(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Spec:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`x` is (B, *spec.shape); `label` is (B,) int64 with -1 for unlabelled; `cond` is (B, *spec.cond_shape)."""
+
+    x: Tensor
+    cond: Tensor | None = None
+    cond_mask: Tensor | None = None
+    label: Tensor | None = None
+    mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch with every tensor on `device`."""
+        moved = {f.name: v.to(device) for f in fields(self) if (v := getattr(self, f.name)) is not None}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where training stands: `step` counts from 0 within `phase`, which has `total` steps."""
+
+    phase: str
+    step: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Share of the phase that is done, 0 to 1: what annealing schedules read."""
+        return self.step / max(self.total, 1)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What `fit` yields now and then: mean losses since the last event, learning rates now, skipped steps so far."""
+
+    clock: Clock
+    losses: dict[str, float]
+    rates: dict[str, float]
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How to draw from categorical outputs: softmax temperature, the k likeliest, the likeliest of total mass p."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from genfoundry.nn.likelihood import Bernoulli, Categorical, Gaussian, Head, LogisticMixture, head_for
+from genfoundry.types import Draw, Spec
+
+
+def every_level(levels: int, channels: int) -> torch.Tensor:
+    """(levels ** channels, channels, 1, 1)."""
+    grid = torch.cartesian_prod(*[torch.arange(levels)] * channels).reshape(-1, channels)
+    return grid[:, :, None, None]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        Bernoulli(1),
+        Bernoulli(2),
+        Categorical(2, 5),
+        LogisticMixture(1, 2, 3),
+        LogisticMixture(1, 256, 5),
+        LogisticMixture(2, 17, 3),
+        LogisticMixture(3, 6, 2),
+    ],
+)
+@pytest.mark.parametrize("spread", [0.1, 3.0, 30.0])
+def test_mass_sums_to_one(head: Head, spread: float) -> None:
+    assert head.levels is not None
+    x = every_level(head.levels, head.channels)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        out = (spread * torch.randn(1, head.parameters, 1, 1)).expand(len(x), -1, -1, -1)
+        assert math.isclose(head.nll(out, x).neg().double().exp().sum().item(), 1.0, abs_tol=2e-5)
+
+
+@pytest.mark.parametrize("x", [0, 255])
+def test_edges_own_the_tails(x: int) -> None:
+    head = LogisticMixture(1, 256, 1)
+    out = torch.tensor([0.0, 40.0 if x else -40.0, 0.0]).view(1, 3, 1, 1)
+    assert head.nll(out, torch.tensor([[[[x]]]])).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_far_tail_is_finite_and_exact() -> None:
+    head = LogisticMixture(1, 256, 1)
+    out = torch.tensor([0.0, -3.0, -6.0]).view(1, 3, 1, 1).requires_grad_()
+    nll = head.nll(out, torch.tensor([[[[200]]]]))
+    nll.sum().backward()
+    v, s = 2 * 200 / 255 - 1, math.exp(6.0)
+    a, b = (v + 1 / 255 + 3) * s, (v - 1 / 255 + 3) * s
+    exact = b - math.log1p(-math.exp(b - a))  # F(a) - F(b) is exp(-b) - exp(-a) out here
+    assert nll.item() == pytest.approx(exact, rel=1e-5)
+    assert out.grad is not None and out.grad.isfinite().all() and out.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("head", [Bernoulli(2), Categorical(2, 4), LogisticMixture(1, 9, 3), LogisticMixture(2, 5, 2)])
+def test_samples_follow_the_mass(head: Head) -> None:
+    assert head.levels is not None
+    torch.manual_seed(1)
+    row, n = torch.randn(1, head.parameters, 1, 1), 200_000
+    x = every_level(head.levels, head.channels)
+    mass = head.nll(row.expand(len(x), -1, -1, -1), x).neg().exp()
+    drawn = head.sample(row.expand(n, -1, -1, -1)).flatten(1)
+    base = head.levels ** torch.arange(head.channels - 1, -1, -1)
+    seen = torch.bincount((drawn * base).sum(1), minlength=len(x)) / n
+    assert (seen - mass).abs().max() < 5 / math.sqrt(n)
+    first = (mass[:, None] * x.flatten(1)).sum(0)[0]
+    assert head.mean(row).flatten()[0].item() == pytest.approx(first.item(), abs=1e-4)
+
+
+def test_gaussian_density_integrates_to_one() -> None:
+    head, grid = Gaussian(1), torch.linspace(-20, 20, 40_001).view(-1, 1, 1, 1)
+    out = torch.tensor([0.7, 0.3]).view(1, 2, 1, 1).expand(len(grid), -1, -1, -1)
+    mass = torch.trapezoid(head.nll(out, grid).neg().exp(), grid.flatten())
+    assert mass.item() == pytest.approx(1.0, abs=1e-5)
+    assert head.nll(out[:1], torch.full((1, 1, 1, 1), 0.7)).item() == pytest.approx(0.3 + 0.5 * math.log(2 * math.pi))
+
+
+def test_temperature_zero_is_the_mode() -> None:
+    out = torch.tensor([0.1, 3.0, 0.2]).view(1, 3, 1, 1)
+    assert Categorical(1, 3).sample(out, Draw(temperature=0.0)).item() == 1
+
+
+def test_float32_under_autocast() -> None:
+    head = LogisticMixture(1, 256, 2)
+    out, x = torch.randn(2, head.parameters, 3, 3), torch.randint(256, (2, 1, 3, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head.nll(out, x), head.nll(out.float(), x))
+        assert head.nll(out.bfloat16(), x).dtype == torch.float32
+
+
+def test_head_by_spec() -> None:
+    assert head_for(Spec((3, 4, 4), None)) == Gaussian(3)
+    assert head_for(Spec((1, 4, 4), 2)) == Bernoulli(1)
+    assert head_for(Spec((1, 4, 4), 17), 3) == LogisticMixture(1, 17, 3)
