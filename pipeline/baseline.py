@@ -1,12 +1,19 @@
 """What a task's models must beat, and what they are shown beside: trivial models, compressors, floor and ceiling."""
 
-from genfoundry import baseline, experiment, places
+from genfoundry import experiment, figures, places
 
 
 def run(name: str) -> None:
     params = experiment.settings()
     experiment.arm(params)
     task = params.tasks[name]
-    samples = params.budgets[params.budget].samples
-    folders = places.prepared(task.dataset), places.judge(task.dataset)
-    baseline.baseline(name, task, *folders, places.baselines(name), samples=samples, seed=params.seed)
+    figures.of_baselines(
+        name,
+        places.prepared(task.dataset),
+        places.judge(task.dataset),
+        out=places.baselines(name),
+        levels=task.levels,
+        binarise=task.binarise,
+        samples=params.budgets[params.budget].samples,
+        seed=params.seed,
+    )

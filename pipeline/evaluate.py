@@ -1,19 +1,18 @@
 """A trained model's scores on val, gate and test, its figures and its pictures."""
 
-from genfoundry import evaluate, experiment, places
+from genfoundry import experiment, figures, places
 
 
 def run(name: str) -> None:
     one = experiment.load(name)
-    device = experiment.arm(one.params)
-    evaluate.evaluate(
-        model=places.model(name),
-        data=places.prepared(one.entry.dataset),
-        judge=places.judge(one.entry.dataset),
+    experiment.arm(one.params)
+    figures.of_experiment(
+        places.model(name),
+        places.prepared(one.entry.dataset),
+        places.judge(one.entry.dataset),
         scores=places.scores(one.entry.dataset, name),
         figures=places.figures(name),
-        panels=places.panels(name),
+        pictures=places.panels(name),
         samples=one.budget.samples,
         seed=one.params.seed,
-        device=device,
     )

@@ -28,7 +28,7 @@ def run(name: str) -> None:
     state = graph.state(f"judge@{name}", HERE)
     model = kind(split.spec, hyper).to(device)
     session.session(model, Loader(split, train.batch, key), train, key=key, folder=state)
-    right = {part: accuracy(model, data.split(part, device=device)) for part in ("val", "test")}
+    right = {part: accuracy(model, data.split(part)) for part in ("val", "test")}
     card = {"dataset": name, "precision": train.precision, "threads": params.threads, "device": device.type}
     checkpoint.save(places.judge(name), model, card | {"accuracy": right, "digests": {"data": data.meta["digest"]}})
     shutil.rmtree(state, ignore_errors=True)

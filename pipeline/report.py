@@ -4,4 +4,5 @@ from genfoundry import places, report
 
 
 def run() -> None:
-    report.leaderboard(places.Path())
+    report.write(places.Path("reports/scores"), places.Path("reports/baselines"), places.Path("reports/ranking"),
+                 places.Path("reports"))  # fmt: skip

@@ -18,7 +18,7 @@ def run(name: str) -> None:
     device = experiment.arm(one.params)
     data = Dataset(places.prepared(one.entry.dataset))
     splits = [data.split(part, one.task.levels, one.task.binarise, device) for part in ("train", "val")]
-    judge = evaluate.load_judge(places.judge(one.entry.dataset), device)
+    judge = evaluate.judge(places.judge(one.entry.dataset))
     trials = one.budget.trials if one.entry.search else 0
     study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials)
 

@@ -6,20 +6,18 @@ beaten; a "compressor" or "reference" is shown only.
 
 from __future__ import annotations
 
-import io
-import lzma
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from genfoundry import compress
 from genfoundry.metrics import QUANTILES
 from genfoundry.ngram import NGram
 from genfoundry.types import Batch, counted
@@ -44,7 +42,7 @@ class Row:
 
 def batches(split: Split, index: Tensor | None = None, size: int = 500) -> Iterator[Batch]:
     """The items at `index` (default: all, in order) in batches of `size`."""
-    for part in (torch.arange(len(split)) if index is None else index).split(size):
+    for part in torch.split(torch.arange(len(split)) if index is None else index, size):
         yield split.batch(part)
 
 
@@ -96,29 +94,30 @@ def _image_rows(train: Split, samples: int, seed: int) -> list[Row]:
 
     found = [Row("independent-pixels", "baseline", "exact", guess)]
     if levels <= 256 and train.spec.shape[0] in (1, 3):
-        found += [_compressor("png", optimize=True), _compressor("webp", lossless=True, quality=50)]
-    return [*found, Row("xz", "compressor", "bound", _xz_images)]
+        found += [_compressor(name) for name in compress.FORMATS]
+    return [*found, Row("xz", "compressor", "bound", lambda s: _nats(compress.whole(_values(s), s.spec.levels or 256)))]
 
 
-def _values(split: Split) -> Ints:
-    """(N, dims) values of every item."""
-    return np.concatenate([b.x.reshape(len(b), -1).cpu().numpy() for b in batches(split)])
+def _values(split: Split) -> NDArray[Any]:
+    """(N, dims) values of every item, in bytes where they fit."""
+    kind = torch.uint8 if split.spec.levels is not None and split.spec.levels <= 256 else None
+    return np.concatenate([b.x.reshape(len(b), -1).cpu().to(kind or b.x.dtype).numpy() for b in batches(split)])
 
 
 class Pixels:
     """Every pixel on its own: its histogram over train, with one added to each count (Laplace)."""
 
-    def __init__(self, values: Ints, levels: int) -> None:
+    def __init__(self, values: NDArray[Any], levels: int) -> None:
         self.dims, self.levels = values.shape[1], levels
         counts = np.ones(self.dims * levels)
         for part in np.array_split(values, max(len(values) // 2000, 1)):
             counts += np.bincount(self._cells(part).ravel(), minlength=counts.size)
         self.probability = counts.reshape(self.dims, levels) / (len(values) + levels)
 
-    def _cells(self, values: Ints) -> Ints:
+    def _cells(self, values: NDArray[Any]) -> Ints:
         return values.astype(np.int64) + np.arange(self.dims) * self.levels
 
-    def nll(self, values: Ints) -> NDArray[np.float64]:
+    def nll(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """(N, dims) -> (N,) nats, exact."""
         table = -np.log(self.probability).ravel()
         parts = np.array_split(values, max(len(values) // 2000, 1))
@@ -131,33 +130,16 @@ class Pixels:
         return (np.searchsorted(steps, draws) - np.arange(self.dims) * self.levels).clip(0, self.levels - 1)
 
 
-def _compressor(name: str, **options: bool | int) -> Row:
+def _compressor(name: str) -> Row:
     def answer(split: Split) -> Answers:
-        bits = [_bits(image, name, split.spec.levels or 256, options) for b in batches(split) for image in b.x]
-        return {"nll": torch.tensor(bits, dtype=torch.float64) * math.log(2)}
+        images = _values(split).reshape(-1, *split.spec.shape)
+        return _nats(compress.each(images, name, split.spec.levels or 256))
 
     return Row(name, "compressor", "bound", answer)
 
 
-def _bits(image: Tensor, form: str, levels: int, options: dict[str, bool | int]) -> int:
-    """Length in bits of a file of this image (C, H, W); two levels go as one bit a pixel."""
-    pixels = image.cpu().numpy().astype(np.uint8).transpose(1, 2, 0)
-    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    file = io.BytesIO()
-    Image.fromarray(pixels > 0 if levels == 2 and pixels.ndim == 2 else pixels).save(file, form, **options)
-    return 8 * file.tell()
-
-
-def _xz_images(split: Split) -> Answers:
-    values = _values(split)
-    kind = np.uint8 if (split.spec.levels or 0) <= 256 else np.uint16
-    raw = np.packbits(values.astype(bool)) if split.spec.levels == 2 else values.astype(kind)
-    return _xz(raw.tobytes(), len(values))
-
-
-def _xz(raw: bytes, items: int) -> Answers:
-    """One figure for the whole split: xz has no length of a single item."""
-    return {"nll": torch.tensor([8 * len(lzma.compress(raw)) * math.log(2) / items], dtype=torch.float64)}
+def _nats(bits: NDArray[np.float64]) -> Answers:
+    return {"nll": torch.from_numpy(bits * math.log(2))}
 
 
 def _text_rows(train: Split, seed: int, alphabet: str) -> list[Row]:
@@ -172,7 +154,7 @@ def _text_rows(train: Split, seed: int, alphabet: str) -> list[Row]:
 
     def squeezed(split: Split) -> Answers:
         text = "".join(alphabet[i] for i in split.whole.tolist())
-        return _xz(text.encode(), len(text) // split.spec.dims or 1)
+        return _nats(compress.squeezed(text.encode(), len(text) / split.spec.dims))
 
     found = [counts("unigram", "baseline", 1), counts("5-gram", "reference", 5)]
     return [*found, Row("xz", "compressor", "bound", squeezed)]

@@ -1,4 +1,4 @@
-"""A trained model and a split -> scores, figures and panels. What a model is measured by follows from its abilities.
+"""A trained model and a split -> answers and scores. What a model is measured by follows from its abilities.
 
 `python -m genfoundry.evaluate --model DIR --data DIR --split gate --samples N --seed S --out FILE.safetensors` writes
 what depends on the model alone, so that an old model can be measured anew with the code that it was trained by.
@@ -10,16 +10,15 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry import baseline, checkpoint, metrics, panels
+from genfoundry import checkpoint
 from genfoundry.baseline import Answers, batches, chosen
-from genfoundry.data.base import Dataset
 from genfoundry.metrics import QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner
 from genfoundry.types import Spec, UserError, counted
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
 Scores = dict[str, NDArray[np.generic]]
-SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
 SIZE = 200  # items in a batch of evaluation: fixed, since noise is drawn a batch at a time
 
 
+@runtime_checkable
 class Judges(Protocol):
     """A frozen network whose features compare samples with real items; it knows grey values 0..spec.levels-1."""
 
@@ -57,7 +56,7 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers
         parts = [_seeded(seed, split, "measure", i, model.measure, b) for i, b in enumerate(_batches(model, split))]
         found |= {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
     if isinstance(model, GenerativeModel) and len(split.spec.shape) == 3:
-        sizes = [len(part) for part in torch.arange(min(samples, len(split))).split(SIZE)]
+        sizes = [len(part) for part in torch.split(torch.arange(min(samples, len(split))), SIZE)]
         drawn = [_seeded(seed, split, "sample", i, model.sample, n).cpu() for i, n in enumerate(sizes)]
         small = split.spec.levels is not None and split.spec.levels <= 256
         found["samples"] = torch.cat([x.to(torch.uint8) if small else x for x in drawn])
@@ -77,7 +76,7 @@ def _seeded(seed: int, split: Split, what: str, step: int, call: Callable[..., A
     return call(argument)
 
 
-def score(found: Mapping[str, Tensor], split: Split, judge: Judges | None = None) -> Scores:
+def score(found: Mapping[str, Tensor], split: Split, judge: Learner | None = None) -> Scores:
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
     "nll" and other measured names (N,); "mae", "dtw" of the median forecast and "covered", the share of values in the
@@ -90,7 +89,7 @@ def score(found: Mapping[str, Tensor], split: Split, judge: Judges | None = None
         out["mae"] = np.abs(middle - truth).mean((1, 2))
         out["dtw"] = np.array([warped(a, b) for a, b in zip(middle, truth, strict=True)])
         out["covered"] = ((low <= truth) & (truth <= high)).mean((1, 2))
-    if "samples" in found and judge is not None:
+    if "samples" in found and isinstance(judge, Judges):
         out["features"] = features(judge, found["samples"], split.spec.levels)
         real = torch.cat([b.x for b in batches(split, chosen(split, len(found["samples"])))])
         out["real"] = features(judge, real, split.spec.levels)
@@ -108,7 +107,7 @@ def warped(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32]:
     """(n, F) judge features of images in 0..levels-1, which are spread over the judge's own levels first."""
     parts = []
-    for part in x.split(SIZE):
+    for part in torch.split(x, SIZE):
         part = part.to(judge.device)
         top = (judge.spec.levels or 256) - 1
         part = part.round().clamp(0, top).long() if levels is None else part.long() * top // (levels - 1)
@@ -129,109 +128,17 @@ def accuracy(judge: Learner, split: Split) -> float | None:
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None
 
 
-def load_judge(folder: Path) -> Learner | None:
+def judge(folder: Path) -> Learner | None:
     """The judge in a folder; None where model.json says that there is nothing to judge."""
     if checkpoint.read_json(folder / "model.json").get("judge", ...) is None:
         return None
     return checkpoint.load(folder)
 
 
-def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDArray[np.generic]]) -> None:
-    """card.json and scores.safetensors."""
-    from safetensors.numpy import save
-
-    checkpoint.write_bytes(folder / "scores.safetensors", save({k: np.ascontiguousarray(v) for k, v in scores.items()}))
-    checkpoint.write_json(folder / "card.json", card)
-
-
-def evaluate_experiment(
-    model: Path, data: Path, judge: Path, *, scores: Path, figures: Path, pictures: Path, samples: int, seed: int
-) -> None:
-    """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
-
-    Args:
-        model, data, judge: folders of the trained model, the prepared data set and its judge.
-        scores: folder for card.json and scores.safetensors, which is all that the ranking reads.
-        figures: file of the flat figures on test.
-        pictures: folder of panels on test.
-        samples: number of images to draw a split (fewer where the split has fewer items).
-        seed: of all noise.
-    """
-    learner, dataset, judging = checkpoint.load(model), Dataset(data), load_judge(judge)
-    card: dict[str, Any] = learner.card
-    how = {key: card.get("data", {}).get(key) for key in ("levels", "binarise")}
-    per_split: dict[str, dict[str, float]] = {}
-    kept: Scores = {}
-    for name in SPLITS:
-        split = dataset.split(name, **how)
-        found = answers(learner, split, samples=samples, seed=seed)
-        scored = score(found, split, cast("Judges | None", judging))
-        per_split[name] = _figures(scored, split, dataset.modality)
-        kept |= {f"{name}/{key}": value for key, value in scored.items()}
-    keep = ("experiment", "model", "task", "dataset", "digest")
-    likelihood = getattr(learner, "likelihood", "none")
-    about = {**{k: card.get(k) for k in keep}, **how, **_about(dataset, judging), "likelihood": likelihood}
-    with checkpoint.fresh(scores) as folder:
-        write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
-    anchors = baseline.anchors(dataset.split("train", **how), dataset.modality, samples)
-    beside = {r: score(r.answers(split), split, cast("Judges | None", judging)) for r in anchors}
-    flat = {**per_split["test"], **_anchored(beside, per_split["test"], split, dataset.modality)}
-    checkpoint.write_json(figures, {**flat, "likelihood": likelihood})
-    with checkpoint.fresh(pictures) as folder:
-        panels.draw(folder, found, split, dataset.meta)
-        panels.draw_model(folder, learner, split, dataset.meta, seed)
-
-
-def _about(dataset: Dataset, judge: Learner | None) -> dict[str, Any]:
-    """What figures are stated with: the data's digest; the judge's digest and accuracy."""
-    if judge is None:
-        return {"data": dataset.meta["digest"], "judge": None}
-    hits = accuracy(judge, dataset.split("test"))
-    return {"data": dataset.meta["digest"], "judge": {"digest": judge.card["digest"], "accuracy": hits}}
-
-
-def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
-    found = metrics.figures(scores, split.spec.dims, modality) | {"n": len(split)}
-    return found | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
-
-
-def _anchored(
-    anchors: Mapping[baseline.Row, Scores], own: Mapping[str, float], split: Split, modality: str
-) -> dict[str, float]:
-    """`frechet_floor`, `mae_persistence`, ...: the anchors' figures, for the objectives that the model has too."""
-    out = {}
-    for row, scores in anchors.items():
-        for name, value in metrics.figures(scores, split.spec.dims, modality).items():
-            if name in own and name in metrics.OBJECTIVES:
-                out[f"{name}_{row.role if row.role in ('floor', 'ceiling') else row.name}"] = value
-    return out
-
-
-def evaluate_baselines(
-    task: str, data: Path, judge: Path, *, out: Path, levels: int | None, binarise: str | None, samples: int, seed: int
-) -> None:
-    """The trivial models of a task: card.json (`rows`), scores.safetensors ("<row>/<split>/<score>") and pictures."""
-    dataset, judging = Dataset(data), load_judge(judge)
-    how: Any = {"levels": levels, "binarise": binarise}
-    splits = {name: dataset.split(name, **how) for name in SPLITS}
-    rows = baseline.rows(dataset.split("train", **how), dataset.modality, samples, seed, dataset.meta.get("alphabet"))
-    cards: dict[str, Any] = {}
-    kept: Scores = {}
-    with checkpoint.fresh(out) as folder:
-        for row in rows:
-            cards[row.name] = {"role": row.role, "likelihood": row.likelihood, "figures": {}}
-            for name in SPLITS if row.role != "compressor" else SPLITS[-1:]:
-                found = row.answers(splits[name])
-                scored = score(found, splits[name], cast("Judges | None", judging))
-                cards[row.name]["figures"][name] = _figures(scored, splits[name], dataset.modality)
-                kept |= {f"{row.name}/{name}/{key}": value for key, value in scored.items()}
-            panels.draw(folder, found, splits["test"], dataset.meta, row.name)
-        about = {"task": task, "dataset": data.name, **how, **_about(dataset, judging)}
-        write_scores(folder, {**about, "dims": splits["test"].spec.dims, "rows": cards}, kept)
-
-
 def main() -> None:
     """Write the answers of a model on a split to a file."""
+    from genfoundry.data.base import Dataset
+
     parser = argparse.ArgumentParser(prog="python -m genfoundry.evaluate", description=main.__doc__)
     for name in ("model", "data", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)

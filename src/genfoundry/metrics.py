@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.types import Spec, UserError, counted
+from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
@@ -83,22 +83,24 @@ def objective(name: str) -> Objective:
     return OBJECTIVES[name]
 
 
-def objectives_of(model: type[Learner], spec: Spec, modality: str) -> tuple[str, ...]:
-    """Names of the objectives that `model` can compute on data of this spec: by its abilities, not by its name."""
+def objectives(model: type[Learner], modality: str) -> tuple[str, ...]:
+    """Names of the objectives that `model` can compute on such data: by its abilities, not by its name."""
     from genfoundry.models.base import Forecasts, GenerativeModel
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
-        able |= {"nll"} if model.likelihood != "none" else set()
-        able |= {"features", "real"} if spec.classes > 1 else set()  # a judge needs classes to tell apart
-    if issubclass(model, Forecasts) and spec.cond_shape is not None:
+        able |= {"features", "real"} | ({"nll"} if model.likelihood != "none" else set())
+    if issubclass(model, Forecasts):
         able |= {"mae", "dtw"}
     found = (o for o in OBJECTIVES.values() if able.issuperset(o.needs) and modality in o.modalities)
-    return tuple(o.name for o in found if o.name != "bits_per_dim" or spec.levels is not None)
+    return tuple(o.name for o in found)
 
 
 def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
-    """Every objective that the scores allow, with `<name>_stderr` beside it, and the mean of every other score."""
+    """Every objective that the scores allow, with `<name>_stderr` beside it, and the mean of every other score.
+
+    A figure that is not finite is left out: a model that diverged has none.
+    """
     out: dict[str, float] = {}
     for o in OBJECTIVES.values():
         if modality in o.modalities and all(need in scores for need in o.needs):
@@ -106,7 +108,8 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
             if (error := o.stderr(scores, dims)) is not None:
                 out[f"{o.name}_stderr"] = error
     needed = {need for o in OBJECTIVES.values() for need in o.needs}
-    return out | {name: float(np.mean(v)) for name, v in sorted(scores.items()) if name not in needed}
+    out |= {name: float(np.mean(np.asarray(v, np.float64))) for name, v in sorted(scores.items()) if name not in needed}
+    return {name: value for name, value in out.items() if math.isfinite(value)}
 
 
 class Moments:
@@ -127,7 +130,9 @@ class Moments:
         return Moments(self.features, np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))
 
     def distance(self, other: Moments) -> float:
-        """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), by eigenvalues of symmetric matrices only."""
+        """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), by eigenvalues of symmetric matrices; NaN if a feature is."""
+        if not (np.isfinite(self.covariance).all() and np.isfinite(other.covariance).all()):
+            return math.nan
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(values.clip(0)) @ vectors.T
         cross = np.sqrt(np.linalg.eigvalsh(root @ other.covariance @ root).clip(0)).sum()

@@ -10,7 +10,7 @@ Ints = NDArray[np.int64]
 
 
 class NGram:
-    """p(c | h) = (n(hc) + t(h) p(c | h')) / (n(h) + t(h)), h' the history less its oldest character (Witten, Bell 1991).
+    """p(c | h) = (n(hc) + t(h) p(c | h')) / (n(h) + t(h)); h' is h less its oldest character (Witten, Bell 1991).
 
     t(h) is the number of different characters seen after h; below the unigram stands the uniform distribution, so all
     characters have some probability. Histories are at most order - 1 characters and never reach beyond a window.
@@ -41,7 +41,8 @@ class NGram:
 
     def nll(self, windows: Ints) -> Floats:
         """(N, T) -> (N,) nats, exact."""
-        return -np.log(self.probability(windows)).sum(1)
+        found: Floats = -np.log(self.probability(windows)).sum(1)
+        return found
 
     def following(self, history: Ints) -> Floats:
         """(N, T) -> (N, levels): the distribution of the next character; T may be 0."""

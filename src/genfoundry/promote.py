@@ -17,14 +17,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 import sys
-import tarfile
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +31,6 @@ if TYPE_CHECKING:
     from genfoundry.metrics import Scores
 
 REPEATS = 1000  # resamples of the paired bootstrap
-
-
-class Unmeasured(Exception):
-    """The champion is there, but no code measures it on today's gate."""
 
 
 def settled(task_name: str, root: Path) -> bool:
@@ -66,7 +57,7 @@ def promote(task_name: str, task: Task, root: Path) -> str:
     lines = ledger.read(root / "ledger.jsonl")
     champion = ledger.champion(lines, task_name)
     candidate = ranking["candidates"][0]
-    if _decided(ledger.last(lines, task_name), champion, candidate, ranking):
+    if _decided(task, root, ledger.last(lines, task_name), champion, ranking):
         return "unchanged"
     from genfoundry.weights import Unreachable
 
@@ -86,153 +77,73 @@ def _ranking(root: Path, task_name: str) -> Path:
 
 
 def _decided(
-    last: ledger.Line | None, champion: ledger.Line | None, candidate: Mapping[str, Any], ranking: Mapping[str, Any]
+    task: Task, root: Path, last: ledger.Line | None, champion: ledger.Line | None, ranking: Mapping[str, Any]
 ) -> bool:
-    """The ranking changed, but not what a decision rests on (another candidate joined it at the bottom, say)."""
-    if champion and champion["digest"] == candidate["digest"]:
+    """The ranking changed, but nothing that a decision rests on (another candidate joined it at the bottom, say)."""
+    from genfoundry.rank import best_trivial
+
+    digest = ranking["candidates"][0]["digest"]
+    if champion and champion["digest"] == digest:
         return True
-    if last is None or (last["digest"], last["data"]) != (candidate["digest"], ranking["data"]):
+    if last is None or (last["digest"], last["data"]) != (digest, ranking["data"]):
         return False
-    return bool(last["figures"]["margin"] == ranking["margin"]) and last["decision"] == "challenger"
+    trivial = best_trivial(_baselines(root, ranking), task, "gate")
+    return (last["figures"]["margin"], last["figures"]["baseline"]) == (task.margin, trivial)
 
 
 def _decide(
     task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Line | None
 ) -> tuple[str, str, dict[str, Any]]:
-    from genfoundry import metrics, rank, weights
+    """Decision, reason, figures."""
+    from genfoundry import incumbent, metrics, rank
 
     best = ranking["candidates"][0]
-    card, ours = scored(root, task, best["experiment"], best["digest"])
-    unit, dims = metrics.objective(task.objective), card["dims"]
-    value, trivial = (
-        unit.value(ours, dims),
-        rank.best_trivial(root / "reports/baselines" / _name(ranking), task, "gate"),
-    )
-    figures: dict[str, Any] = {
-        "candidate": {task.objective: value} if math.isfinite(value) else None,
-        "incumbent": None,
-    }
-    figures |= {"difference": None, "interval": None, "margin": task.margin, "baseline": trivial}
+    card, ours = incumbent.scored(root, task, best["experiment"], best["digest"])
+    unit = metrics.objective(task.objective)
+    value, trivial = unit.value(ours, card["dims"]), rank.best_trivial(_baselines(root, ranking), task, "gate")
+    figures: dict[str, Any] = {"incumbent": None, "difference": None, "interval": None}
+    figures |= {"margin": task.margin, "baseline": trivial, "candidate": None}
+    if not math.isfinite(value):
+        return "refused", f"{task.objective} on gate is {value}", figures
+    figures["candidate"] = {task.objective: value}
     sign = 1.0 if unit.direction == "minimize" else -1.0
-    if not math.isfinite(value) or (trivial and sign * (trivial["value"] - value) <= 0):
-        than = f"better than {trivial['name']} ({trivial['value']:.5g})" if trivial else "finite"
-        return "refused", f"{task.objective} {value:.5g} on gate is not {than}", figures
+    if trivial and sign * (trivial["value"] - value) <= 0:
+        than = f"{trivial['name']} ({trivial['value']:.5g})"
+        return "refused", f"{task.objective} {value:.5g} on gate is not better than {than}", figures
     if champion is None:
         return "champion", "the first of its task that beats the trivial models", figures
+    return _compare(task, root, (card, ours), champion, figures)
+
+
+def _compare(
+    task: Task,
+    root: Path,
+    candidate: tuple[dict[str, Any], Scores],
+    champion: ledger.Line,
+    figures: dict[str, Any],
+) -> tuple[str, str, dict[str, Any]]:
+    from genfoundry import incumbent, metrics, weights
+
+    (card, ours), was = candidate, f"the champion {champion['digest'][:12]}"
     try:
-        theirs = incumbent(root, task, champion, card, ours)
+        theirs = incumbent.scores(root, task, champion, card, ours)
     except weights.Lost as error:
-        return "champion", f"the champion {champion['digest'][:12]} is lost: {error}", figures
-    except Unmeasured as error:
-        return "challenger", f"the champion stays, since it could not be measured again: {error}", figures
+        return "champion", f"{was} is lost: {error}", figures
+    except incumbent.Unmeasured as error:
+        return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
-        return "champion", f"the champion {champion['digest'][:12]} has other levels or binarisation", figures
-    seed = counted("promote", best["digest"], champion["digest"])
+        return "champion", f"{was} has other levels or binarisation than the task", figures
+    unit, dims, seed = metrics.objective(task.objective), card["dims"], counted(card["digest"], champion["digest"])
     gain, low, high = metrics.improvement(ours, theirs, unit, dims, repeats=REPEATS, seed=seed)
     figures |= {"incumbent": {task.objective: unit.value(theirs, dims)}, "difference": gain, "interval": [low, high]}
-    won = low > task.margin
-    reason = f"{task.objective} on gate improves by {gain:.5g} (95% {low:.5g} to {high:.5g}), "
-    return (
-        ("champion" if won else "challenger"),
-        reason + f"{'above' if won else 'not surely above'} {task.margin:g}",
-        figures,
-    )
+    how = f"{task.objective} on gate improves by {gain:.5g} (95% {low:.5g} to {high:.5g})"
+    if low > task.margin:
+        return "champion", f"{how}, above the margin {task.margin:g}", figures
+    return "challenger", f"{how}, not surely above the margin {task.margin:g}", figures
 
 
-def _name(ranking: Mapping[str, Any]) -> str:
-    return str(ranking["task"])
-
-
-def scored(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[str, Any], Scores]:
-    """Card and per-item scores on `gate` of an experiment in the workspace.
-
-    Raises:
-        UserError: the scores are of another model than the one asked for.
-    """
-    from safetensors.numpy import load_file
-
-    folder = root / "reports" / "scores" / task.dataset / experiment
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    if card["digest"] != digest:
-        raise UserError(f"{folder}: scores of model {card['digest'][:12]}, not {digest[:12]}; run `dvc repro register`")
-    tensors = load_file(folder / "scores.safetensors")
-    return card, {name.removeprefix("gate/"): v for name, v in tensors.items() if name.startswith("gate/")}
-
-
-def incumbent(root: Path, task: Task, champion: ledger.Line, card: Mapping[str, Any], ours: Scores) -> Scores | None:
-    """The champion's per-item scores on today's gate; None when it has other levels or binarisation.
-
-    Raises:
-        Lost: its weights are nowhere.
-        Unmeasured: no code could measure it.
-    """
-    from genfoundry import weights
-
-    for path in sorted((root / "reports" / "scores" / task.dataset).glob("*/card.json")):
-        other = json.loads(path.read_text(encoding="utf-8"))
-        here = (other["digest"], other["data"]) == (champion["digest"], card["data"])
-        if here and (other["levels"], other["binarise"]) == (task.levels, task.binarise):
-            return scored(root, task, other["experiment"], champion["digest"])[1]
-    folder = weights.find(root, champion["weights"])
-    settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))["data"]
-    if (settings.get("levels"), settings.get("binarise")) != (task.levels, task.binarise):
-        return None
-    samples = len(ours["features"]) if "features" in ours else 2
-    faults = []
-    for source in _sources(root, champion):
-        try:
-            return remeasure(root, task, folder, source, samples)
-        except Unmeasured as error:
-            faults.append(str(error))
-    raise Unmeasured("; ".join(faults))
-
-
-def _sources(root: Path, champion: ledger.Line) -> Iterator[Path]:
-    """Folders with a `genfoundry` that may know the champion: its own commit's, if clean the first, and today's."""
-    today = Path(__file__).resolve().parents[1]
-    with tempfile.TemporaryDirectory() as folder:
-        own = archived(root, champion.get("commit"), Path(folder))
-        order = [own, today] if champion.get("clean") else [today, own]
-        yield from (source for source in order if source)
-
-
-def archived(root: Path, commit: str | None, into: Path) -> Path | None:
-    """`src` as `commit` had it, below `into`; None when the commit is unknown here."""
-    if not commit:
-        return None
-    done = subprocess.run(["git", "-C", str(root), "archive", commit, "src"], capture_output=True)
-    if done.returncode:
-        return None
-    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
-        archive.extractall(into, filter="data")
-    return into / "src"
-
-
-def remeasure(root: Path, task: Task, folder: Path, source: Path, samples: int) -> Scores:
-    """Scores on today's gate of the model in `folder`: its answers by the code in `source`, scored by today's.
-
-    Raises:
-        Unmeasured: the code failed, or its answers cannot be scored.
-    """
-    from genfoundry import evaluate
-    from genfoundry.checkpoint import read_tensors
-    from genfoundry.data.base import Dataset
-
-    prepared = root / "data" / "prepared" / task.dataset
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "answers.safetensors"
-        command = [sys.executable, "-m", "genfoundry.evaluate", "--model", folder, "--data", prepared]
-        command += ["--split", "gate", "--samples", str(samples), "--seed", str(counted("gate")), "--out", out]
-        environment = {**os.environ, "PYTHONPATH": str(source)}
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=scratch, env=environment)
-        if done.returncode or not out.exists():
-            raise Unmeasured((done.stderr.strip().splitlines() or ["no message"])[-1])
-        answers = read_tensors(out)
-    split = Dataset(prepared).split("gate", task.levels, task.binarise)
-    try:
-        return evaluate.score(answers, split, evaluate.judge(root / "models" / "judges" / task.dataset))
-    except (UserError, ValueError, RuntimeError, KeyError) as error:
-        raise Unmeasured(str(error)) from None
+def _baselines(root: Path, ranking: Mapping[str, Any]) -> Path:
+    return root / "reports" / "baselines" / str(ranking["task"])
 
 
 def _line(

@@ -28,8 +28,8 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
     found = sorted(_candidates(task, scores), key=lambda c: (sign * c["value"], c["experiment"]))
     if not found:
         raise UserError(
-            f"{scores}: no experiment for task {task_name}: none has levels {task.levels}, binarise {task.binarise} and "
-            f"a finite {task.objective} on val; add one under experiments: in params.yaml, or correct the task"
+            f"{scores}: no experiment for task {task_name}: none has levels {task.levels}, binarise {task.binarise} "
+            f"and a finite {task.objective} on val; add one under experiments: in params.yaml, or correct the task"
         )
     data = {candidate.pop("data") for candidate in found}
     if len(data) > 1:

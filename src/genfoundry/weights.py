@@ -70,7 +70,7 @@ def _whole(folder: Path, files: Files) -> bool:
 def _same(path: Path, wanted: Mapping[str, Any]) -> bool:
     if not path.is_file() or path.stat().st_size != wanted["size"]:
         return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == wanted["sha256"]
+    return bool(hashlib.sha256(path.read_bytes()).hexdigest() == wanted["sha256"])
 
 
 def _collect(cache: Path, files: Files, into: Path) -> list[str]:

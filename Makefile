@@ -1,0 +1,59 @@
+# Every target with its line: make help. CI and the hooks call these and nothing else.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+TORCH_INDEX ?=
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src python
+.DEFAULT_GOAL := help
+.PHONY: help setup repro plan test lint type smoke sample score ui retrain verify clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: $(READY) ## make .venv from requirements.lock (TORCH_INDEX=URL chooses torch's build) and the inboxes
+	@mkdir -p $(patsubst %.dvc,%,$(wildcard data/inbox/*.dvc))
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("genfoundry: Python %d.%d is too old; 3.11 or newer is needed (PYTHON=python3.12 make ...)" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "genfoundry: no venv module; on Debian: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(VENV)/bin/python -m pip install -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
+	$(VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+repro: setup ## run the whole pipeline: data to registered champions
+	@$(RUN) -m pipeline repro
+
+plan: setup ## check params.yaml and print what would run, and for how long
+	@$(RUN) -m genfoundry.experiment
+
+test: setup ## lint, types and every test (less the GPU's, where there is none)
+	@$(MAKE) --no-print-directory lint type
+	@$(RUN) -m pytest
+
+lint: setup ## ruff: style and format
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
+
+type: setup ## mypy, strict, on src
+	@$(RUN) -m mypy
+
+smoke: setup ## the whole pipeline on the 8x8 digits, in a throw-away clone, in about a minute
+	@$(RUN) -m pipeline smoke
+
+sample: setup ## draw from a champion: TASK=... N=... [PROMPT=...] [OUT=...]
+	@$(RUN) -m genfoundry.serve sample --task "$(TASK)" --n "$(or $(N),16)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(OUT),--out "$(OUT)")
+
+score: setup ## likelihood of your own data under a champion: TASK=... FILE=...
+	@$(RUN) -m genfoundry.serve score --task "$(TASK)" --file "$(FILE)"
+
+ui: setup ## bring the MLflow store up to date and open it on port 5000
+	@$(RUN) -m pipeline ui
+
+retrain: setup ## the scheduled job: look for new data, retrain what it touches, promote or refuse, publish, push
+	@$(RUN) -m pipeline retrain $(if $(BRANCH),--branch "$(BRANCH)")
+
+verify: setup ## two fresh clones, two runs, one dvc.lock: which stages are reproduced (BUDGET=smoke for a quick look)
+	@$(RUN) -m pipeline verify $(if $(BUDGET),--budget $(BUDGET))
+
+clean: ## remove outs and in-flight state; raw downloads, DVC's cache and MLflow's store stay
+	rm -rf .state data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation

@@ -1,0 +1,121 @@
+"""The champion's scores on today's `gate`: from the workspace where that model is there, else measured again.
+
+An old champion answers by the code of its own commit, in a subprocess: a `genfoundry` that is imported already would
+otherwise stand in for the one that it was trained by. Today's code scores the answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from genfoundry import weights
+from genfoundry.types import UserError, counted
+
+if TYPE_CHECKING:
+    from genfoundry.config import Task
+    from genfoundry.ledger import Line
+    from genfoundry.metrics import Scores
+
+
+class Unmeasured(Exception):
+    """The champion is there, but no code measures it on today's gate."""
+
+
+def scored(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[str, Any], Scores]:
+    """Card and per-item scores on `gate` of an experiment in the workspace.
+
+    Raises:
+        UserError: the scores are of another model than the one asked for.
+    """
+    from safetensors.numpy import load_file
+
+    folder = root / "reports" / "scores" / task.dataset / experiment
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    if card["digest"] != digest:
+        raise UserError(f"{folder}: scores of model {card['digest'][:12]}, not {digest[:12]}; run `dvc repro register`")
+    tensors = load_file(folder / "scores.safetensors")
+    return card, {name.removeprefix("gate/"): v for name, v in tensors.items() if name.startswith("gate/")}
+
+
+def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours: Scores) -> Scores | None:
+    """The champion's per-item scores on today's gate; None when it has other levels or binarisation.
+
+    Raises:
+        Lost: its weights are nowhere.
+        Unmeasured: no code could measure it.
+    """
+    for path in sorted((root / "reports" / "scores" / task.dataset).glob("*/card.json")):
+        other = json.loads(path.read_text(encoding="utf-8"))
+        here = (other["digest"], other["data"]) == (champion["digest"], card["data"])
+        if here and (other["levels"], other["binarise"]) == (task.levels, task.binarise):
+            return scored(root, task, other["experiment"], champion["digest"])[1]
+    folder = weights.find(root, champion["weights"])
+    settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))["data"]
+    if (settings.get("levels"), settings.get("binarise")) != (task.levels, task.binarise):
+        return None
+    samples = len(ours["features"]) if "features" in ours else 2  # fewest that a sample metric takes
+    faults = []
+    for source in _sources(root, champion):
+        try:
+            return remeasure(root, task, folder, source, samples)
+        except Unmeasured as error:
+            faults.append(str(error))
+    raise Unmeasured("; ".join(faults))
+
+
+def _sources(root: Path, champion: Line) -> Iterator[Path]:
+    """Folders with a `genfoundry` that may know the champion: its own commit's, if clean the first, and today's."""
+    today = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        own = archived(root, champion.get("commit"), Path(folder))
+        order = [own, today] if champion.get("clean") else [today, own]
+        yield from (source for source in order if source)
+
+
+def archived(root: Path, commit: str | None, into: Path) -> Path | None:
+    """`src` as `commit` had it, below `into`; None when the commit is unknown here."""
+    if not commit:
+        return None
+    done = subprocess.run(["git", "-C", str(root), "archive", commit, "src"], capture_output=True)
+    if done.returncode:
+        return None
+    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+        archive.extractall(into, filter="data")
+    return into / "src"
+
+
+def remeasure(root: Path, task: Task, folder: Path, source: Path, samples: int) -> Scores:
+    """Scores on today's gate of the model in `folder`: its answers by the code in `source`, scored by today's.
+
+    Raises:
+        Unmeasured: the code failed, or its answers cannot be scored.
+    """
+    from genfoundry import evaluate
+    from genfoundry.checkpoint import read_tensors
+    from genfoundry.data.base import Dataset
+
+    prepared = root / "data" / "prepared" / task.dataset
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "answers.safetensors"
+        command = [sys.executable, "-m", "genfoundry.evaluate", "--model", folder, "--data", prepared]
+        command += ["--split", "gate", "--samples", str(samples), "--seed", str(counted("gate")), "--out", out]
+        environment = {**os.environ, "PYTHONPATH": str(source)}
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=scratch, env=environment)
+        if done.returncode or not out.exists():
+            raise Unmeasured((done.stderr.strip().splitlines() or ["no message"])[-1])
+        answers = read_tensors(out)
+    split = Dataset(prepared).split("gate", task.levels, task.binarise)
+    judge = evaluate.load_judge(root / "models" / "judges" / task.dataset)
+    try:
+        return evaluate.score(answers, split, cast("evaluate.Judges | None", judge))
+    except (UserError, ValueError, RuntimeError, KeyError) as error:
+        raise Unmeasured(str(error)) from None

@@ -1,0 +1,66 @@
+"""Running git and DVC as a person would, with their own words shown when they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from genfoundry.types import UserError
+
+IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
+
+
+def ask(*command: str | Path, root: Path, check: bool = True) -> str:
+    """What a command prints.
+
+    Raises:
+        UserError: it failed; the last line it wrote to standard error tells why.
+    """
+    done = subprocess.run([str(part) for part in command], cwd=root, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
+        raise UserError(f"{' '.join(map(str, command))}: {said}")
+    return done.stdout.strip()
+
+
+def show(*command: str | Path, root: Path, env: dict[str, str] | None = None) -> int:
+    """Run a command with its output passed through; returns its exit status."""
+    sys.stdout.flush()
+    return subprocess.run([str(part) for part in command], cwd=root, env={**os.environ, **(env or {})}).returncode
+
+
+def commit(root: Path, message: str, *paths: str) -> bool:
+    """Commit `paths` as they are now; False when nothing in them changed."""
+    there = [path for path in paths if (root / path).exists()]
+    ask("git", "add", "--", *there, root=root)
+    if not ask("git", "diff", "--cached", "--name-only", root=root):
+        return False
+    known = ask("git", "config", "user.email", root=root, check=False)
+    ask("git", *(() if known else IDENTITY), "commit", "-q", "-m", message, root=root)
+    return True
+
+
+def working_copy(root: Path, to: Path) -> Path:
+    """A repository in `to` that holds `root`'s working tree (what git does not ignore), committed."""
+    listed = ask("git", "ls-files", "-co", "--exclude-standard", root=root).splitlines()
+    for name in listed:
+        if (root / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, to / name)
+    ask("git", "init", "-q", "-b", "main", root=to)
+    ask("git", "add", "-A", root=to)
+    ask("git", *IDENTITY, "commit", "-q", "-m", "working copy", root=to)
+    make_ready(root, to)
+    return to
+
+
+def make_ready(root: Path, clone: Path) -> None:
+    """What `make setup` does for a clone, less the environment: inboxes, and the checked downloads there are."""
+    for tracked in (clone / "data/inbox").glob("*.dvc"):
+        tracked.with_suffix("").mkdir(exist_ok=True)
+    downloads = root / ".state/downloads"
+    if downloads.exists():
+        shutil.copytree(downloads, clone / ".state/downloads", dirs_exist_ok=True)

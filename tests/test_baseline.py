@@ -1,0 +1,167 @@
+"""Trivial models: probabilities sum to one, code lengths of known inputs, anchors where they should be."""
+
+from __future__ import annotations
+
+import lzma
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from genfoundry import baseline, compress
+from genfoundry.evaluate import score
+from genfoundry.ngram import NGram
+from genfoundry.types import Batch, Spec
+
+
+@dataclass
+class Items:
+    """A split of whole items, or of windows of text or of a series."""
+
+    name: str
+    whole: torch.Tensor
+    spec: Spec
+
+    def __len__(self) -> int:
+        if len(self.spec.shape) == 3:
+            return len(self.whole)
+        return (len(self.whole) - self._past) // self.spec.shape[0]
+
+    @property
+    def _past(self) -> int:
+        return self.spec.cond_shape[0] if self.spec.cond_shape else 0
+
+    def batch(self, index: torch.Tensor) -> Batch:
+        if len(self.spec.shape) == 3:
+            return Batch(self.whole[index].long())
+        start = index[:, None] * self.spec.shape[0] + self._past
+        x = self.whole[start + torch.arange(self.spec.shape[0])]
+        return Batch(x, self.whole[start + torch.arange(-self._past, 0)] if self._past else None)
+
+
+def images(n: int, levels: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0, name: str = "train") -> Items:
+    draw = torch.Generator().manual_seed(seed)
+    return Items(name, torch.randint(levels, (n, *shape), generator=draw).to(torch.uint8), Spec(shape, levels, 2))
+
+
+def test_independent_pixels_sum_to_one() -> None:
+    values = np.random.default_rng(0).integers(0, 3, (20, 2))
+    model = baseline.Pixels(values, 3)
+    np.testing.assert_allclose(model.probability.sum(1), 1)
+    everything = np.array([[a, b] for a in range(3) for b in range(3)])
+    assert np.exp(-model.nll(everything)).sum() == pytest.approx(1)
+
+
+def test_independent_pixels_are_the_smoothed_histogram() -> None:
+    values = np.array([[0, 1], [0, 1], [2, 1]])
+    nll = baseline.Pixels(values, 3).nll(np.array([[0, 1], [1, 0]]))
+    np.testing.assert_allclose(nll, [-math.log(3 / 6) - math.log(4 / 6), -math.log(1 / 6) - math.log(1 / 6)])
+
+
+def test_independent_pixels_draw_what_they_say() -> None:
+    model = baseline.Pixels(np.array([[0, 2], [1, 2], [1, 2]]), 3)
+    drawn = model.sample(20_000, 3)
+    for pixel in range(2):
+        share = np.bincount(drawn[:, pixel], minlength=3) / 20_000
+        np.testing.assert_allclose(share, model.probability[pixel], atol=0.015)
+
+
+@pytest.mark.parametrize("order", [1, 2, 5])
+@pytest.mark.parametrize("history", [[], [0], [1, 0], [2, 2, 2, 2], [0, 1, 0, 1], [1, 2, 0, 3, 3]])
+def test_ngram_sums_to_one(order: int, history: list[int]) -> None:
+    text = np.random.default_rng(order).integers(0, 3, 200)
+    model = NGram(text, 4, order)  # character 3 never occurs
+    p = model.following(np.array([history], np.int64))
+    assert p.sum() == pytest.approx(1, abs=1e-12)
+    assert (p > 0).all()
+
+
+def test_unigram_and_bigram_by_hand() -> None:
+    text = np.array([0, 1, 0, 1, 0, 0])
+    one = NGram(text, 2, 1)
+    p0 = (4 + 2 * 0.5) / 8  # four of six, two kinds, uniform below
+    np.testing.assert_allclose(one.probability(np.array([[0, 1]])), [[p0, 1 - p0]])
+    two = NGram(text, 2, 2)
+    # After 0 came 1, 1, 0: three times, two kinds.
+    np.testing.assert_allclose(two.probability(np.array([[0, 0]])), [[p0, (1 + 2 * p0) / 5]])
+
+
+def test_ngram_windows_sum_to_one() -> None:
+    model = NGram(np.random.default_rng(0).integers(0, 2, 60), 2, 3)
+    everything = np.array([[i >> k & 1 for k in range(6)] for i in range(64)])
+    assert np.exp(-model.nll(everything)).sum() == pytest.approx(1)
+
+
+def test_ngram_learns_and_samples_structure() -> None:
+    model = NGram(np.tile([0, 1, 2], 400), 3, 5)
+    assert model.nll(np.tile([0, 1, 2], 10)[None])[0] / 30 < 0.1
+    drawn = model.sample(2, 30, 1)
+    assert (np.diff(drawn, axis=1) % 3 == 1).mean() > 0.9
+
+
+def test_large_alphabets_leave_out_orders_that_overflow() -> None:
+    assert len(NGram(np.arange(1000), 100_000, 5).orders) == 3
+
+
+def test_compressors_on_known_input() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (40, 784))
+    want = 8 * len(lzma.compress(values.astype(np.uint8).tobytes())) / 40
+    assert compress.whole(values, 256)[0] == want
+    assert want / 784 == pytest.approx(8, rel=0.01)  # noise cannot be compressed
+    assert compress.whole(values % 2, 2)[0] / 784 == pytest.approx(1, rel=0.05)
+    flat = np.full((3, 1, 32, 32), 7)
+    assert (compress.each(flat, "png", 256) < 8 * 100).all()
+    noise = values[:3].reshape(3, 1, 28, 28)
+    for name in compress.FORMATS:
+        assert (compress.each(noise, name, 256) > 8 * 784 * 0.95).all()
+        assert compress.each(np.repeat(noise, 3, 1), name, 256).shape == (3,)
+        assert (compress.each(noise % 2, name, 2) < compress.each(noise, name, 256)).all()
+
+
+@pytest.mark.parametrize(("levels", "shape"), [(256, (1, 4, 4)), (17, (1, 4, 4)), (2, (1, 4, 4)), (256, (3, 4, 4))])
+def test_image_rows(levels: int, shape: tuple[int, int, int]) -> None:
+    train, test = images(300, levels, shape), images(50, levels, shape, seed=1, name="test")
+    rows = {row.name: row for row in baseline.rows(train, "images", 20, 0)}
+    assert list(rows) == ["real-against-real", "pixel-means", "independent-pixels", "png", "webp", "xz"]
+    found = {name: row.answers(test) for name, row in rows.items()}
+    assert {len(a["samples"]) for a in found.values() if "samples" in a} == {20}
+    assert torch.equal(found["pixel-means"]["samples"][3], train.whole.double().mean(0).round().long())
+    assert found["independent-pixels"]["nll"].mean() / math.prod(shape) < math.log(levels) + 0.4
+    again = rows["independent-pixels"].answers(test)
+    assert torch.equal(again["samples"], found["independent-pixels"]["samples"])
+
+
+def test_text_rows() -> None:
+    alphabet = "abcd"
+    whole = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 5000)).to(torch.uint8)
+    train, test = Items("train", whole, Spec((32,), 4)), Items("test", whole[:1000], Spec((32,), 4))
+    rows = {row.name: row for row in baseline.rows(train, "text", 5, 0, alphabet)}
+    assert {name: row.role for name, row in rows.items()} == {
+        **{"unigram": "baseline", "5-gram": "reference", "xz": "compressor"}
+    }
+    assert rows["unigram"].answers(test)["nll"].mean() / 32 == pytest.approx(math.log(4), rel=0.01)
+    assert rows["xz"].answers(test)["nll"].shape == (1,)
+
+
+def test_persistence_on_a_walk() -> None:
+    steps = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (4000, 1)))
+    walk, spec = steps.cumsum(0), Spec((10, 1), None, cond_shape=(3, 1))
+    train, test = Items("train", walk[:3000], spec), Items("test", walk[3000:], spec)
+    (row,) = baseline.rows(train, "series", 5, 0)
+    found = row.answers(test)
+    entropy = 0.5 * math.log(2 * math.pi * math.e * 4)
+    assert found["nll"].mean() / 10 == pytest.approx(entropy, rel=0.03)
+    batch = test.batch(torch.tensor([5]))
+    assert batch.cond is not None
+    assert torch.equal(found["forecast"][5, 1], batch.cond[0, -1:].expand(10, 1))
+    assert score(found, test)["covered"].mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_chosen_items_are_a_function_of_split_and_number() -> None:
+    split = images(30, 2)
+    index = baseline.chosen(split, 10)
+    assert torch.equal(index, baseline.chosen(split, 10))
+    assert len(index.unique()) == 10
+    assert len(baseline.chosen(split, 50)) == 50

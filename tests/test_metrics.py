@@ -1,0 +1,181 @@
+"""Objectives against their definitions, the Frechet distance against the closed form, the bootstrap against chance."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from genfoundry import metrics
+from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.types import UserError
+
+rng = np.random.default_rng(1)
+
+
+def exactly(n: int, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """(n, F) points whose sample mean and covariance are exactly these."""
+    x = rng.normal(size=(n, len(mean)))
+    x = x - x.mean(0)
+    white = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T))).T
+    return mean + white @ np.linalg.cholesky(covariance).T
+
+
+def test_frechet_is_the_closed_form_for_diagonal_gaussians() -> None:
+    a, b = np.array([1.0, 4.0, 0.25]), np.array([9.0, 1.0, 0.25])
+    m, k = np.array([0.0, 1.0, 2.0]), np.array([3.0, 1.0, 0.0])
+    want = ((m - k) ** 2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
+    got = metrics.frechet(exactly(50, m, np.diag(a)), exactly(70, k, np.diag(b)))
+    assert got == pytest.approx(want, rel=1e-9)
+
+
+def test_frechet_is_the_closed_form_for_full_covariances() -> None:
+    from scipy.linalg import sqrtm
+
+    r, s = rng.normal(size=(2, 5, 5))
+    a, b = r @ r.T + np.eye(5), s @ s.T + 0.1 * np.eye(5)
+    want = np.trace(a + b - 2 * np.real(sqrtm(a @ b)))
+    got = metrics.frechet(exactly(90, np.zeros(5), a), exactly(90, np.zeros(5), b))
+    assert got == pytest.approx(want, rel=1e-7)
+
+
+def test_frechet_of_a_sample_and_itself_is_nothing_and_of_a_point_is_finite() -> None:
+    x = rng.normal(size=(100, 8))
+    assert metrics.frechet(x, x) == pytest.approx(0, abs=1e-8)
+    point = np.repeat(x[:1], 100, 0)
+    want = ((x[0] - x.mean(0)) ** 2).sum() + np.trace(np.cov(x.T))
+    assert metrics.frechet(point, x) == pytest.approx(want, rel=1e-9)
+
+
+def test_frechet_wants_a_sample() -> None:
+    with pytest.raises(UserError, match=r"\(1, 3\)"):
+        metrics.frechet(np.zeros((1, 3)), np.zeros((1, 3)))
+
+
+def test_resampled_moments_are_those_of_the_repeated_items() -> None:
+    x = rng.normal(size=(6, 3))
+    counts = np.array([2.0, 0, 1, 0, 3, 0])
+    weighted = metrics.Moments(x, counts)
+    repeated = metrics.Moments(x.repeat(counts.astype(int), 0))
+    np.testing.assert_allclose(weighted.mean, repeated.mean)
+    np.testing.assert_allclose(weighted.covariance, repeated.covariance)
+
+
+def test_units() -> None:
+    nll = np.full(10, 8 * math.log(2) * 3)  # 3 bits each of 8 values
+    found = metrics.figures({"nll": nll}, 8, "images")
+    assert found["bits_per_dim"] == pytest.approx(3)
+    assert found["nats"] == pytest.approx(3 * math.log(2))
+    assert found["nats_per_sample"] == pytest.approx(24 * math.log(2))
+    assert "nats_per_char" not in found
+    assert metrics.figures({"nll": nll}, 8, "text")["nats_per_char"] == pytest.approx(3 * math.log(2))
+
+
+def test_mean_and_standard_error() -> None:
+    found = metrics.figures({"mae": np.array([1.0, 2.0, 3.0, 6.0]), "covered": np.array([1.0, 0.0])}, 1, "series")
+    assert found["mae"] == 3
+    assert found["mae_stderr"] == pytest.approx(math.sqrt((4 + 1 + 0 + 9) / 3 / 4))
+    assert found["covered"] == 0.5
+    assert "mae_stderr" not in metrics.figures({"mae": np.array([1.0])}, 1, "series")
+
+
+def test_a_diverged_model_has_no_figure() -> None:
+    assert metrics.figures({"nll": np.array([1.0, np.nan])}, 2, "images") == {}
+    bad = {"features": np.full((4, 2), np.nan), "real": np.ones((4, 2))}
+    assert metrics.figures(bad, 2, "images") == {}
+
+
+def test_standard_error_of_frechet_is_that_of_fresh_samples() -> None:
+    def scores() -> dict[str, np.ndarray]:
+        return {"features": rng.normal(0.5, 1, (400, 4)), "real": rng.normal(size=(400, 4))}
+
+    frechet = metrics.objective("frechet")
+    spread = np.std([frechet.value(scores(), 1) for _ in range(100)])
+    assert frechet.stderr(scores(), 1) == pytest.approx(spread, rel=0.4)
+
+
+def test_improvement_is_signed_and_paired() -> None:
+    hard = rng.normal(100, 50, 500)  # items differ far more than models do
+    ours, theirs = {"nll": hard}, {"nll": hard + rng.normal(0.5, 0.5, 500)}
+    gain, low, high = metrics.improvement(ours, theirs, "nats_per_sample", 1)
+    assert low < gain < high
+    assert low > 0.4
+    back, low_back, high_back = metrics.improvement(theirs, ours, "nats_per_sample", 1)
+    assert back == pytest.approx(-gain)
+    assert high_back < 0
+    assert low_back < back
+
+
+def test_improvement_is_counted() -> None:
+    ours, theirs = {"nll": rng.normal(size=50)}, {"nll": rng.normal(size=50)}
+    first = metrics.improvement(ours, theirs, "nats", 3, repeats=50, seed=4)
+    assert first == metrics.improvement(ours, theirs, "nats", 3, repeats=50, seed=4)
+    assert first[1:] != metrics.improvement(ours, theirs, "nats", 3, repeats=50, seed=5)[1:]
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    hits = 0
+    for seed in range(200):
+        gap = np.random.default_rng(seed).normal(0.3, 1, 60)
+        _, low, high = metrics.improvement({"nll": np.zeros(60)}, {"nll": gap}, "nats_per_sample", 1, seed=seed)
+        hits += low <= 0.3 <= high
+    assert 180 <= hits <= 199
+
+
+def test_two_samples_of_one_model_do_not_pass_for_an_improvement_in_frechet() -> None:
+    wins = 0
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        real, a, b = draw.normal(size=(300, 6)), draw.normal(0.2, 1, (300, 6)), draw.normal(0.2, 1, (300, 6))
+        _, low, _ = metrics.improvement({"features": a, "real": real}, {"features": b, "real": real}, "frechet", 1)
+        wins += low > 0
+    assert wins <= 4
+
+
+def test_frechet_improvement_is_found_and_quick() -> None:
+    real, near, far = rng.normal(size=(2000, 64)), rng.normal(size=(2000, 64)), rng.normal(0.3, 1, (2000, 64))
+    start = time.perf_counter()
+    gain, low, _ = metrics.improvement(
+        {"features": near, "real": real}, {"features": far, "real": real}, "frechet", 784, repeats=200
+    )
+    assert time.perf_counter() - start < 10
+    assert gain == pytest.approx(64 * 0.09, rel=0.2)
+    assert low > 0
+
+
+def test_what_is_not_measured_alike_is_not_compared() -> None:
+    with pytest.raises(UserError, match="3 scores, the incumbent 4"):
+        metrics.improvement({"nll": np.zeros(3)}, {"nll": np.zeros(4)}, "nats", 1)
+    a, b = rng.normal(size=(2, 10, 2))
+    with pytest.raises(UserError, match="same"):
+        metrics.improvement({"features": a, "real": a}, {"features": a, "real": b}, "frechet", 1)
+    with pytest.raises(UserError, match="same n"):
+        metrics.objective("frechet").value({"features": a[:5], "real": b}, 1)
+
+
+def test_unknown_objective_lists_the_known() -> None:
+    with pytest.raises(UserError, match=r"'bpd' is unknown; one of bits_per_dim, nats_per_char"):
+        metrics.objective("bpd")
+
+
+def test_objectives_follow_abilities() -> None:
+    class Mute(GenerativeModel):
+        likelihood = "none"
+
+    class Seer(GenerativeModel):
+        def forecast(self) -> None: ...
+
+    assert metrics.objectives(Mute, "images") == ("frechet",)
+    assert metrics.objectives(GenerativeModel, "images") == ("bits_per_dim", "nats", "nats_per_sample", "frechet")
+    assert metrics.objectives(GenerativeModel, "text") == ("nats_per_char", "nats", "nats_per_sample")
+    assert metrics.objectives(Seer, "series") == ("nats", "nats_per_sample", "mae", "dtw")
+    assert metrics.objectives(Learner, "images") == ()
+
+
+def test_ranking_and_promotion_need_no_torch() -> None:
+    code = "import sys; import genfoundry.metrics, genfoundry.report; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,74 @@
+"""The leaderboard is a function of the cards, whatever their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genfoundry import report
+from genfoundry.checkpoint import read_json, write_json
+
+
+def card(root: Path, name: str, dataset: str = "fashion", levels: int | None = 256, **figures: Any) -> None:
+    write_json(
+        root / "scores" / dataset / name / "card.json",
+        {
+            **{"experiment": name, "model": "vae", "task": "t", "dataset": dataset, "levels": levels, "binarise": None},
+            **{"likelihood": "bound", "digest": "d" * 64, "data": "e" * 64},
+            "judge": {"digest": "f" * 64, "accuracy": 0.912},
+            "figures": {"test": figures, "val": {}, "gate": {}},
+        },
+    )
+
+
+def folder(root: Path) -> Path:
+    card(root, "vae-fashion", bits_per_dim=3.6, bits_per_dim_stderr=0.01, nats=2.5, frechet=20.0, n=10000)
+    card(root, "gan-fashion", frechet=8.5, n=10000, frechet_n=2000)
+    card(root, "ar-sunspots", "sunspots", None, mae=15.0, n=4)
+    write_json(
+        root / "baselines" / "fashion-density" / "card.json",
+        {
+            **{"task": "fashion-density", "dataset": "fashion", "levels": 256, "binarise": None, "data": "e" * 64},
+            "rows": {
+                "xz": {"role": "compressor", "likelihood": "bound", "figures": {"test": {"bits_per_dim": 3.87}}},
+                "pixel-means": {"role": "ceiling", "likelihood": "none", "figures": {"test": {"frechet": 79.0}}},
+            },
+        },
+    )
+    write_json(root / "ranking" / "fashion-density.json", {"task": "d", "candidates": [{"experiment": "vae-fashion"}]})
+    return root
+
+
+def write(root: Path) -> None:
+    report.write(root / "scores", root / "baselines", root / "ranking", root)
+
+
+def test_rows_best_first_a_table_a_data_set(tmp_path: Path) -> None:
+    write(folder(tmp_path))
+    fashion, sunspots = read_json(tmp_path / "leaderboard.json")["tables"]
+    assert [row["name"] for row in fashion["rows"]] == ["vae-fashion", "xz", "gan-fashion", "pixel-means"]
+    assert fashion["columns"] == ["bits_per_dim", "frechet"]
+    assert (fashion["n"], fashion["frechet_n"]) == (10000, 2000)
+    assert fashion["rows"][0]["best_of"] == ["d"]
+    assert sunspots["columns"] == ["mae"]
+
+
+def test_markdown(tmp_path: Path) -> None:
+    write(folder(tmp_path))
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "## fashion, 256 levels" in text
+    assert "| **vae-fashion** | experiment | bound | 3.6 ± 0.01 | 20 | d |" in text
+    assert "| xz | compressor | bound | 3.87 | - |  |" in text
+    assert "judge ffffffffffff (accuracy 91.2%)" in text
+
+
+def test_no_outs_no_tables(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert read_json(tmp_path / "leaderboard.json") == {"tables": []}
+
+
+def test_same_bytes_twice(tmp_path: Path) -> None:
+    write(folder(tmp_path))
+    first = (tmp_path / "leaderboard.json").read_bytes()
+    write(tmp_path)
+    assert first == (tmp_path / "leaderboard.json").read_bytes()
