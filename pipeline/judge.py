@@ -1,6 +1,7 @@
 """A small classifier trained on the data set and frozen: its features serve the sample metrics."""
 
 import shutil
+import sys
 
 import torch
 
@@ -29,6 +30,13 @@ def run(name: str) -> None:
     model = kind(split.spec, hyper).to(device)
     session.session(model, Loader(split, train.batch, key), train, key=key, folder=state)
     right = {part: accuracy(model, data.split(part)) for part in ("val", "test")}
-    card = {"dataset": name, "precision": train.precision, "threads": params.threads, "device": device.type}
+    source = checkpoint.sha256(places.Path(sys.modules[kind.__module__].__file__ or ""))  # features follow the code too
+    card = {
+        "source": source,
+        "dataset": name,
+        "precision": train.precision,
+        "threads": params.threads,
+        "device": device.type,
+    }
     checkpoint.save(places.judge(name), model, card | {"accuracy": right, "digests": {"data": data.meta["digest"]}})
     shutil.rmtree(state, ignore_errors=True)

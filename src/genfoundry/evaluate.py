@@ -100,7 +100,8 @@ def warped(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Dynamic-time-warping distance of two series (T, D): root of the least sum of squares over alignments."""
     from dtaidistance import dtw_ndim
 
-    return float(dtw_ndim.distance_fast(np.ascontiguousarray(a), np.ascontiguousarray(b)))
+    one, two = (np.ascontiguousarray(x, np.float64) for x in (a, b))
+    return float(dtw_ndim.distance_fast(one, two))
 
 
 @torch.inference_mode()
@@ -117,22 +118,23 @@ def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32
 
 @torch.inference_mode()
 def accuracy(judge: Learner, split: Split) -> float | None:
-    """The judge's accuracy on at most 2,000 labelled items of a split at the judge's own levels; None without any."""
+    """The judge's accuracy on the labelled items of a split at the judge's own levels; None without any."""
     if not isinstance(judge, Classifies):
         return None
+    judge.eval()
     hits = []
-    for batch in batches(split, chosen(split, min(2000, len(split))), SIZE):
+    for batch in batches(split, size=SIZE):
         if batch.label is not None:
             label = batch.label.to(judge.device)
             hits.append((judge.classify(batch.to(judge.device)).argmax(1) == label)[label >= 0])
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None
 
 
-def judge(folder: Path) -> Learner | None:
+def judge(folder: Path, device: str = "cpu") -> Learner | None:
     """The judge in a folder; None where model.json says that there is nothing to judge."""
     if checkpoint.read_json(folder / "model.json").get("judge", ...) is None:
         return None
-    return checkpoint.load(folder)
+    return checkpoint.load(folder, device)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from genfoundry import baseline, checkpoint, metrics, panels
 from genfoundry.data.base import Dataset
-from genfoundry.evaluate import Scores, accuracy, answers, judge, score
+from genfoundry.evaluate import Scores, answers, judge, score
 from genfoundry.models.base import Learner
 
 if TYPE_CHECKING:
@@ -29,7 +29,16 @@ def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDA
 
 
 def of_experiment(
-    model: Path, data: Path, judge_folder: Path, *, scores: Path, figures: Path, pictures: Path, samples: int, seed: int
+    model: Path,
+    data: Path,
+    judge_folder: Path,
+    *,
+    scores: Path,
+    figures: Path,
+    pictures: Path,
+    samples: int,
+    seed: int,
+    device: str = "cpu",
 ) -> None:
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
@@ -40,8 +49,9 @@ def of_experiment(
         pictures: folder of panels on test.
         samples: number of images to draw a split (fewer where the split has fewer items).
         seed: of all noise.
+        device: what model and judge run on.
     """
-    learner, dataset, judging = checkpoint.load(model), Dataset(data), judge(judge_folder)
+    learner, dataset, judging = checkpoint.load(model, device), Dataset(data), judge(judge_folder, device)
     card: dict[str, Any] = learner.card
     how = {key: card.get("data", {}).get(key) for key in ("levels", "binarise")}
     per_split: dict[str, dict[str, float]] = {}
@@ -70,7 +80,7 @@ def _about(dataset: Dataset, judging: Learner | None) -> dict[str, Any]:
     """What figures are stated with: the data's digest; the judge's digest and accuracy."""
     if judging is None:
         return {"data": dataset.meta["digest"], "judge": None}
-    hits = accuracy(judging, dataset.split("test"))
+    hits = judging.card.get("accuracy", {}).get("test")
     return {"data": dataset.meta["digest"], "judge": {"digest": judging.card["digest"], "accuracy": hits}}
 
 

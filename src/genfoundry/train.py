@@ -24,7 +24,7 @@ EVENTS = 50  # a phase: each costs one device synchronisation
 
 
 class Diverged(UserError):
-    """Every step of an interval gave a non-finite loss or gradient."""
+    """No step of an interval, and at least ten in all, gave a finite loss and gradient."""
 
 
 def rate(step: int, total: int, train: Train, peak: float) -> float:
@@ -121,7 +121,7 @@ def fit(
     the same bits. A player's step with a non-finite loss or gradient is left out and counted.
 
     Raises:
-        Diverged: no step since the last event was finite.
+        Diverged: no step since the last event was finite, and ten or more were not.
     """
     state = state or State()
     for index, phase in enumerate(model.phases):
@@ -201,7 +201,7 @@ def _move(state: State, name: str, loss: Tensor, clock: Clock, train: Train) -> 
 
 def _event(clock: Clock, train: Train, state: State, sums: dict[str, list[Tensor]], count: int, before: float) -> Event:
     skipped = int(state.skipped.item()) if state.skipped is not None else 0
-    if count and skipped - before >= count:
+    if count and skipped - before >= count and skipped >= min(10, clock.total):
         raise Diverged(
             f"training diverged in phase {clock.phase} before step {clock.step}: {skipped} non-finite steps; "
             "lower train.lr or train.clip"

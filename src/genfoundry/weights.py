@@ -127,13 +127,24 @@ def _ask(root: Path, md5s: list[str]) -> None:
     with Repo(str(root)) as repo:
         default = repo.config["core"].get("remote")
         names = sorted(repo.config["remote"], key=lambda name: (name != default, name))
-        left = [HashInfo("md5", md5) for md5 in md5s]
+        left = set(md5s)
         for name in names:
             remote = repo.cloud.get_remote_odb(name)
-            there = [h for h in left if remote.exists(h.value)]
+            there = {md5 for md5 in left if _there(remote, md5)}
             if there:
-                repo.cloud.pull(there, odb=remote)
-            left = [h for h in left if h not in there]
+                repo.cloud.pull([HashInfo("md5", md5) for md5 in there], odb=remote)
+            left -= there
+
+
+def _there(remote: Any, md5: str) -> bool:
+    """Whether a remote has a file. Some file systems answer False to `exists` when they cannot be reached at all."""
+    if remote.exists(md5):
+        return True
+    try:
+        remote.fs.cat_file(remote.oid_to_path(md5))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""Diagonal Gaussians over codes: drawing, divergence, annealing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genfoundry.types import Clock
+
+LIMIT = 7.0  # of log standard deviations
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Independent normals: `mean` and `scale`, the log standard deviation, of one shape (B, K, ...)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, out: Tensor) -> Normal:
+        """(B, 2K, ...) network output -> (B, K, ...), in float32."""
+        mean, scale = out.float().chunk(2, dim=1)
+        return cls(mean, scale.clamp(-LIMIT, LIMIT))
+
+    @classmethod
+    def standard(cls, like: Tensor) -> Normal:
+        """N(0, I) of the shape of `like`."""
+        return cls(torch.zeros_like(like), torch.zeros_like(like))
+
+    def draw(self, temperature: float = 1.0) -> Tensor:
+        """A reparametrised sample, drawn with the global generator."""
+        return self.mean + temperature * self.scale.exp() * torch.randn_like(self.mean)
+
+
+def divergence(q: Normal, p: Normal) -> Tensor:
+    """KL(q || p) in nats, a value a code (B, K, ...), in closed form."""
+    return p.scale - q.scale + 0.5 * ((2 * (q.scale - p.scale)).exp() + ((q.mean - p.mean) * (-p.scale).exp()).square()) - 0.5
+
+
+def floored(kl: Tensor, free_bits: float) -> Tensor:
+    """Scalar: mean over the batch of the summed divergence, of which `free_bits` bits a code cost nothing.
+
+    The floor is on each code's batch mean (Kingma et al. 2016, arXiv:1606.04934, with one code a group).
+    """
+    mean = kl.mean(0)
+    return mean.clamp_min(free_bits * 0.6931471805599453).sum() if free_bits > 0 else mean.sum()
+
+
+def anneal(clock: Clock, share: float) -> float:
+    """The weight of the divergence: 0 to 1 over the first `share` of the phase."""
+    return min(1.0, (clock.step + 1) / (share * clock.total)) if share > 0 else 1.0

@@ -1,0 +1,73 @@
+"""A trained model as an MLflow model folder: weights, model.json and the code that reads them; no pickle."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genfoundry import pyfunc
+from genfoundry.pyfunc import COLUMNS
+from genfoundry.served import Served
+
+CODE = Path(__file__).parent
+NEEDS = ("numpy", "pandas", "pydantic", "safetensors", "torch")
+"""What `pyfunc` imports; MLflow adds itself."""
+
+
+def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> None:
+    """Write the MLflow model of the weights in a folder to `out`: signature, example, pinned requirements, code."""
+    import mlflow.pyfunc
+
+    served = Served(weights)
+    mlflow.pyfunc.save_model(
+        out,
+        python_model=str(Path(str(pyfunc.__file__))),
+        artifacts={"model": str(weights)},
+        code_paths=[str(CODE)],
+        signature=signature(served),
+        input_example=example(served),
+        pip_requirements=requirements(lock),
+        metadata=metadata,
+    )
+
+
+def requirements(lock: Path) -> list[str]:
+    """name==version of what the model needs, from requirements.lock, else as installed (without torch's +cpu)."""
+    lines = lock.read_text(encoding="utf-8").splitlines() if lock.exists() else []
+    pinned = {m[1].lower(): m[2] for line in lines if (m := re.match(r"([A-Za-z0-9._-]+)==([^\s;+]+)", line))}
+    return [f"{name}=={pinned.get(name) or importlib.metadata.version(name).split('+')[0]}" for name in NEEDS]
+
+
+def signature(served: Served) -> Any:
+    """Optional columns a modality, parameters with defaults, and no fixed outputs: samples and scores differ."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array
+
+    number = DataType.double if served.spec.levels is None else DataType.long
+    nested: Any = number
+    for _ in served.spec.shape:
+        nested = Array(nested)
+    types = {"n": DataType.long, "prompt": DataType.string, "text": DataType.string, "x": nested}
+    types["past"] = Array(Array(DataType.double))
+    columns = [ColSpec(types[name], name, required=False) for name in COLUMNS[served.modality]]
+    defaults = {"label": -1, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length": 0, "seed": 0}
+    kinds = {int: DataType.long, float: DataType.double}
+    params = [ParamSpec(name, kinds[type(value)], value) for name, value in defaults.items()]
+    return ModelSignature(inputs=Schema(columns), params=ParamSchema(params))
+
+
+def example(served: Served) -> Any:
+    """A request for two samples."""
+    import pandas as pd
+
+    row: dict[str, Any] = {"n": 2}
+    if served.modality == "text":
+        row["prompt"] = served.alphabet[:1]
+    if served.spec.cond_shape is not None and served.modality == "series":
+        row["past"] = np.zeros(served.spec.cond_shape).tolist()
+    return pd.DataFrame([row])

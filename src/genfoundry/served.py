@@ -1,0 +1,190 @@
+"""A trained model that answers requests in values that people use: images, text, numbers. No MLflow here."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genfoundry import checkpoint
+from genfoundry.models.base import GenerativeModel
+from genfoundry.types import Batch, Draw, UserError, counted
+
+SIZE = 100  # items in a batch
+MOST = 100_000  # samples in a request
+UNITS = {"images": "bits_per_dim", "video": "bits_per_dim", "text": "nats_per_char", "series": "nats"}
+
+
+class Served:
+    """The model in a folder, on the CPU."""
+
+    def __init__(self, folder: Path | str) -> None:
+        model = checkpoint.load(folder)
+        if not isinstance(model, GenerativeModel):
+            raise UserError(f"{folder}: a {type(model).__name__} draws no samples; ask for a generative model")
+        self.model, self.spec = model, model.spec
+        meta: dict[str, Any] = model.card["meta"]
+        self.modality: str = meta["modality"]
+        self.alphabet: str = meta.get("alphabet") or ""
+        self.names: list[str] = [str(name) for name in meta.get("names") or []]
+
+    @property
+    def unit(self) -> str:
+        """What a score is reported in, besides nats a sample."""
+        unit = UNITS.get(self.modality, "nats")
+        return "nats" if unit == "bits_per_dim" and self.spec.levels is None else unit
+
+    def per_value(self, nats: float, values: int | None = None) -> float:
+        """Nats of `values` values (default: of a sample) in `unit`."""
+        return nats / (values or self.spec.dims) / (math.log(2) if self.unit == "bits_per_dim" else 1)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        label: int = -1,
+        prompt: str = "",
+        past: NDArray[Any] | None = None,
+        length: int = 0,
+        draw: Draw = Draw(),
+        seed: int = 0,
+    ) -> list[Any]:
+        """n samples: strings (prompt included) or arrays of the spec's shape.
+
+        Args:
+            n: how many.
+            label: class to draw from; -1 draws classes as often as they were in training.
+            prompt: what text goes on from.
+            past: (P, D), at least as many steps as the model looks back on: what a series goes on from.
+            length: characters to draw after the prompt; 0 for the length that the model was trained on.
+            draw: temperature and truncation of categorical outputs.
+            seed: equal requests with equal seeds give equal samples.
+
+        Raises:
+            UserError: a value is out of its range, or not one that this model takes.
+        """
+        self._check(n, label, prompt, past, length, draw)
+        found: list[Any] = []
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(counted("served", seed))
+            while len(found) < n:
+                count = min(SIZE, n - len(found))
+                labels = torch.full((count,), label) if label >= 0 else None
+                cond = self._cond(prompt, past)
+                cond = cond.expand(count, *cond.shape) if cond is not None else None
+                if self.modality == "text":
+                    found += [prompt + text for text in self._texts(count, cond, labels, length, draw)]
+                else:
+                    found += list(self.model.sample(count, cond, labels, draw).numpy())
+        return found
+
+    def _texts(self, n: int, cond: Tensor | None, labels: Tensor | None, length: int, draw: Draw) -> list[str]:
+        """Stretches of the model's length, each going on from the one before."""
+        parts: list[Tensor] = []
+        while sum(p.shape[1] for p in parts) < (length or 1):
+            parts.append(self.model.sample(n, cond=parts[-1] if parts else cond, label=labels, draw=draw))
+        rows = torch.cat(parts, 1)[:, : length or None].tolist()
+        return ["".join(self.alphabet[i] for i in row) for row in rows]
+
+    def _check(self, n: int, label: int, prompt: str, past: NDArray[Any] | None, length: int, draw: Draw) -> None:
+        if not 1 <= n <= MOST:
+            raise UserError(f"n: {n}: ask for 1 to {MOST} samples")
+        if not -1 <= label < max(self.spec.classes, 0):
+            known = f"0 to {self.spec.classes - 1}, or " if self.spec.classes else ""
+            raise UserError(f"label: {label}: this model takes {known}-1 for any class")
+        if prompt and self.modality != "text":
+            raise UserError(f"prompt: this model makes {self.modality}, not text; leave the prompt out")
+        if past is not None and self.spec.cond_shape is None:
+            raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
+        if length < 0 or (length and self.modality != "text"):
+            raise UserError(f"length: {length}: a number of characters, for text only")
+        if not (draw.temperature >= 0 and draw.top_k >= 0 and 0 < draw.top_p <= 1):
+            raise UserError(
+                f"temperature {draw.temperature}, top_k {draw.top_k}, top_p {draw.top_p}: allowed are "
+                "temperature >= 0, top_k >= 0 (0: all), 0 < top_p <= 1"
+            )
+
+    def _cond(self, prompt: str, past: NDArray[Any] | None) -> Tensor | None:
+        if self.modality == "text":
+            return torch.as_tensor(self.encode(prompt)) if prompt else None
+        if self.spec.cond_shape is None:
+            return None
+        steps, columns = self.spec.cond_shape[0], self.spec.cond_shape[-1]
+        if past is None or past.ndim != 2 or len(past) < steps or past.shape[1] != columns:
+            got = "none" if past is None else f"shape {past.shape}"
+            raise UserError(f"past: {got}: this model goes on from (at least {steps} steps, {columns} columns)")
+        return torch.as_tensor(_finite(past[-steps:], "past"), dtype=torch.float32)
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """(L,) positions in the model's alphabet.
+
+        Raises:
+            UserError: a character is not in it.
+        """
+        places = {character: i for i, character in enumerate(self.alphabet)}
+        for at, character in enumerate(text):
+            if character not in places:
+                raise UserError(
+                    f"text: character {at + 1}, {character!r}, is not in the model's alphabet {self.alphabet!r}"
+                )
+        return np.array([places[character] for character in text], np.int64)
+
+    def score(self, x: NDArray[Any], past: NDArray[Any] | None = None, seed: int = 0) -> NDArray[np.float64]:
+        """(N,) nats, -log p(x) or its bound, of x (N, *shape), after past (N, P, D) where the model has one.
+
+        Raises:
+            UserError: the model has no likelihood, or x is not of its shape and range.
+        """
+        if self.model.likelihood == "none":
+            raise UserError(f"a {type(self.model).__name__} has no likelihood and cannot score; it samples only")
+        values = self._values(x)
+        cond = None if past is None else torch.as_tensor(_finite(past, "past"), dtype=torch.float32)
+        if (cond is None) != (self.spec.cond_shape is None):
+            raise UserError(
+                f"past: {'missing' if cond is None else 'not wanted'}; the model's is {self.spec.cond_shape}"
+            )
+        parts = []
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(counted("served", seed))
+            for start in range(0, len(values), SIZE):
+                rows = slice(start, start + SIZE)
+                label = torch.full((len(values[rows]),), -1)
+                batch = Batch(values[rows], None if cond is None else cond[rows], label=label)
+                parts.append(self.model.measure(batch)["nll"].double())
+        return np.asarray(torch.cat(parts).numpy(), np.float64)
+
+    def _values(self, x: NDArray[Any]) -> Tensor:
+        shape = tuple(x.shape[1:])
+        shorter = self.modality == "text" and len(shape) == 1 and 0 < shape[0] <= self.spec.shape[0]
+        if not len(x) or (shape != self.spec.shape and not shorter):
+            raise UserError(f"x: {len(x)} items of shape {shape}; this model scores items of shape {self.spec.shape}")
+        x = _finite(x, "x")
+        if self.spec.levels is None:
+            return torch.as_tensor(x, dtype=torch.float32)
+        if x.min() < 0 or x.max() >= self.spec.levels or (x != np.floor(x)).any():
+            raise UserError(
+                f"x: values {x.min():g} to {x.max():g}; whole ones from 0 to {self.spec.levels - 1} are allowed"
+            )
+        return torch.as_tensor(x.astype(np.int64))
+
+    def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
+        """(windows,) nats of a text, cut into windows of the model's length of which each is scored afresh."""
+        ids, width = self.encode(text), self.spec.shape[0]
+        if not len(ids):
+            raise UserError("text: empty; a text to score has one character at least")
+        whole = len(ids) // width * width
+        parts = [self.score(ids[:whole].reshape(-1, width), seed=seed)] if whole else []
+        return np.concatenate([*parts, *([self.score(ids[None, whole:], seed=seed)] if whole < len(ids) else [])])
+
+
+def _finite(x: NDArray[Any], name: str) -> NDArray[Any]:
+    if x.dtype.kind not in "biuf":
+        raise UserError(f"{name}: {x.dtype} values; numbers are wanted")
+    if not np.isfinite(x).all():
+        raise UserError(f"{name}: a value is missing or infinite; finite numbers are wanted")
+    return x

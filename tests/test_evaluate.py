@@ -1,0 +1,193 @@
+"""Answers and scores follow from abilities: hand-made models, splits and judges; alignment by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from genfoundry import evaluate, figures, metrics
+from genfoundry.checkpoint import read_json, write_json
+from genfoundry.models.base import GenerativeModel, Hyper, Learner
+from genfoundry.types import Batch, Draw, Spec
+
+
+class Items:
+    """A split of images or of series windows held in memory."""
+
+    def __init__(self, x: Tensor, spec: Spec, cond: Tensor | None = None, name: str = "test") -> None:
+        self.x, self.spec, self.cond, self.name = x, spec, cond, name
+        self.whole = x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, index: Tensor) -> Batch:
+        label = (self.x[index].flatten(1).double().mean(1) > 0.5).long()
+        return Batch(self.x[index], self.cond[index] if self.cond is not None else None, label=label)
+
+
+class Coin(GenerativeModel):
+    """Independent fair bits, and noise in what it measures, as a bound has."""
+
+    likelihood = "bound"
+
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        noise = torch.rand(len(batch))
+        return {"nll": torch.full((len(batch),), self.spec.dims * math.log(2)) + noise, "rate": noise}
+
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        return torch.randint(self.spec.levels or 2, (n, *self.spec.shape))
+
+
+class Mute(Coin):
+    likelihood = "none"
+
+
+class Seer(GenerativeModel):
+    likelihood = "none"
+
+    def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
+        middle = cond[:, -1:].expand(-1, horizon, -1)
+        return torch.stack([middle + (q - 0.5) * 10 for q in quantiles], 1)
+
+
+class Mean(Learner):
+    """A judge whose features are the mean and the first value of an image."""
+
+    def features(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1).float()
+        return torch.stack((flat.mean(1), flat[:, 0]), 1)
+
+    def classify(self, batch: Batch) -> Tensor:
+        mean = batch.x.flatten(1).float().mean(1)
+        return torch.stack((0.5 - mean, mean - 0.5), 1)
+
+
+BITS = Spec((1, 4, 4), 2, classes=2)
+
+
+def bits(n: int = 450, name: str = "test") -> Items:
+    return Items(torch.randint(2, (n, 1, 4, 4), generator=torch.Generator().manual_seed(0)), BITS, name=name)
+
+
+def test_answers_of_a_bound() -> None:
+    found = evaluate.answers(Coin(BITS, Hyper()), bits(), samples=300, seed=1)
+    assert {k: tuple(v.shape) for k, v in found.items()} == {
+        "nll": (450,),
+        "rate": (450,),
+        "samples": (300, 1, 4, 4),
+    }
+    assert found["nll"].dtype == torch.float64
+    assert found["samples"].dtype == torch.uint8
+
+
+def test_answers_are_counted() -> None:
+    model, split = Coin(BITS, Hyper()), bits()
+    first = evaluate.answers(model, split, samples=10, seed=1)
+    torch.rand(5)
+    again = evaluate.answers(model, split, samples=10, seed=1)
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["nll"], evaluate.answers(model, split, samples=10, seed=2)["nll"])
+    other = evaluate.answers(model, bits(name="val"), samples=10, seed=1)
+    assert not torch.equal(first["nll"], other["nll"])
+
+
+def test_a_model_without_likelihood_only_samples() -> None:
+    assert set(evaluate.answers(Mute(BITS, Hyper()), bits(), samples=10, seed=1)) == {"samples"}
+    assert len(evaluate.answers(Mute(BITS, Hyper()), bits(7), samples=10, seed=1)["samples"]) == 7
+
+
+def test_evaluation_leaves_the_model_in_evaluation_mode() -> None:
+    model = Mute(BITS, Hyper()).train()
+    evaluate.answers(model, bits(), samples=2, seed=1)
+    assert not model.training
+
+
+def test_features_of_samples_and_of_as_many_real_items() -> None:
+    judge = Mean(Spec((1, 4, 4), 256, 2), Hyper())
+    found = evaluate.answers(Coin(BITS, Hyper()), bits(), samples=100, seed=1)
+    scores = evaluate.score(found, bits(), judge)
+    assert scores["features"].shape == scores["real"].shape == (100, 2)
+    assert set(scores["features"][:, 1]) == {0.0, 255.0}  # two levels, spread over the judge's 256
+    point = metrics.frechet(np.zeros((100, 2)), scores["real"])
+    assert metrics.figures(scores, 16, "images")["frechet"] < point / 10
+    assert "features" not in evaluate.score(found, bits(), None)
+
+
+def test_accuracy_of_a_judge() -> None:
+    assert evaluate.accuracy(Mean(BITS, Hyper()), bits()) == 1.0
+    assert evaluate.accuracy(Mute(BITS, Hyper()), bits()) is None
+
+
+def test_forecasts_are_scored_by_hand() -> None:
+    x = torch.tensor([[[1.0], [2.0]], [[5.0], [1.0]]])
+    past = torch.tensor([[[1.0]], [[3.0]]])
+    split = Items(x, Spec((2, 1), None, cond_shape=(1, 1)), past)
+    scores = evaluate.score(evaluate.answers(Seer(split.spec, Hyper()), split, samples=5, seed=0), split)
+    np.testing.assert_allclose(scores["mae"], [0.5, 2])
+    np.testing.assert_allclose(scores["dtw"], [1, math.sqrt(8)])
+    np.testing.assert_allclose(scores["covered"], [1, 1])
+
+
+def test_warping_by_hand() -> None:
+    def column(*values: float) -> np.ndarray:
+        return np.array(values)[:, None]
+
+    assert evaluate.warped(column(0, 1, 2, 2), column(0, 0, 1, 2)) == 0  # a delay costs nothing
+    # Best alignment of (0,0,3) with (1,3,3): both zeros with the one, the three with both threes: sqrt(1 + 1).
+    assert evaluate.warped(column(0, 0, 3), column(1, 3, 3)) == pytest.approx(math.sqrt(2))
+    both = np.array([[0.0, 0.0], [3.0, 4.0]])
+    assert evaluate.warped(both, np.zeros((2, 2))) == pytest.approx(5)
+
+
+def test_no_judge_is_none(tmp_path: Path) -> None:
+    write_json(tmp_path / "model.json", {"judge": None})
+    assert evaluate.judge(tmp_path) is None
+
+
+class Folder:
+    """What `data.base.Dataset` is to the evaluation."""
+
+    modality = "images"
+    meta: ClassVar[dict[str, Any]] = {"digest": "e" * 64, "alphabet": None, "names": ["a", "b"], "modality": "images"}
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def split(self, name: str, levels: int | None = None, binarise: str | None = None) -> Items:
+        return bits(name=name)
+
+
+def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, judge = Coin(BITS, Hyper()), Mean(Spec((1, 4, 4), 2, 2), Hyper())
+    model.card = {"experiment": "coin-bits", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
+    judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
+    monkeypatch.setattr(figures, "Dataset", Folder)
+    monkeypatch.setattr(figures, "judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        outs: dict[str, Any] = {"scores": folder / "s", "figures": folder / "e.json", "pictures": folder / "p"}
+        figures.of_experiment(folder, folder, folder, **outs, samples=40, seed=0)
+        figures.of_baselines("t", folder, folder, out=folder / "b", levels=2, binarise=None, samples=40, seed=0)
+    card, flat = read_json(tmp_path / "one/s/card.json"), read_json(tmp_path / "one/e.json")
+    assert set(card["figures"]) == {"val", "gate", "test"}
+    assert card["judge"] == {"digest": "b", "accuracy": 1.0}
+    assert flat["bits_per_dim"] == card["figures"]["test"]["bits_per_dim"]
+    assert {"frechet_floor", "frechet_ceiling", "frechet_stderr", "n", "frechet_n", "rate"} <= set(flat)
+    assert flat["frechet_floor"] < flat["frechet_ceiling"]
+    assert flat["likelihood"] == "bound"
+    rows = read_json(tmp_path / "one/b/card.json")["rows"]
+    assert rows["independent-pixels"]["figures"]["gate"]["bits_per_dim"] == pytest.approx(1, abs=0.01)
+    assert rows["pixel-means"]["figures"]["test"]["frechet"] == flat["frechet_ceiling"]
+    assert set(rows["png"]["figures"]) == {"test"}
+    names = sorted(str(p.relative_to(tmp_path / "one")) for p in (tmp_path / "one").rglob("*") if p.is_file())
+    assert {"p/samples.png", "b/independent-pixels.png", "s/scores.safetensors"} <= set(names)
+    for name in names:
+        if name != "b/card.json":  # holds the folder's name as the data set's
+            assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name

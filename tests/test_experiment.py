@@ -1,0 +1,114 @@
+"""The edge: every mistake in params.yaml is one line that names key, value and alternatives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genfoundry import experiment
+from genfoundry.types import UserError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def params() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def wrong(tmp_path: Path, params: dict[str, Any]) -> str:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    with pytest.raises(UserError) as caught:
+        found = list(experiment.faults(experiment.settings(path)))
+        if found:
+            raise UserError("\n".join(found))
+    return str(caught.value)
+
+
+def test_the_default_is_right() -> None:
+    assert list(experiment.faults(experiment.settings(ROOT / "params.yaml"))) == []
+
+
+CASES = {
+    "typo in a key": (("budgit", "x"), ["budgit", "unknown key", "did you mean 'budget'"]),
+    "typo deep down": (("experiments.vae-fashion.hypr", {}), ["vae-fashion.hypr", "did you mean 'hyper'"]),
+    "typo in a hyperparameter": (("experiments.vae-fashion.hyper.latnt", 3), ["hyper.latnt", "did you mean 'latent'"]),
+    "wrong type": (("threads", "two"), ["threads", "'two'", "integer"]),
+    "a number that YAML reads as a string": (
+        ("experiments.vae-fashion.train.lr.model", "1e-4"),
+        ["train.lr.model", "'1e-4'", "1.0e-4"],
+    ),
+    "unknown model": (("experiments.vae-fashion.model", "vea"), ["vae-fashion.model", "'vea'", "did you mean 'vae'"]),
+    "unknown data set": (("tasks.fashion-density.dataset", "fashon"), ["'fashon'", "did you mean 'fashion'"]),
+    "unknown task": (("experiments.vae-fashion.task", "density"), ["'density'", "fashion-density"]),
+    "unknown player": (("experiments.dcgan-fashion.train.lr.model", 0.1), ["train.lr", "critic", "generator"]),
+    "unknown budget": (("budget", "quik"), ["'quik'", "did you mean 'quick'"]),
+    "unknown objective": (("tasks.fashion-density.objective", "bpd"), ["'bpd'", "bits_per_dim"]),
+    "wrong direction": (("tasks.fashion-density.direction", "maximize"), ["direction", "minimize"]),
+    "search bounds that do not validate": (
+        ("experiments.linear-sunspots.search.hyper.order", {"low": -3, "high": 9}),
+        ["search.hyper.order", "-3"],
+    ),
+    "search without a range": (
+        ("experiments.linear-sunspots.search.hyper.order", {"low": 1}),
+        ["choices", "low and high"],
+    ),
+    "default outside the space": (
+        ("experiments.linear-sunspots.search.hyper.order", {"low": 15, "high": 20}),
+        ["the default 9", "trial 0"],
+    ),
+    "an objective that the model cannot compute": (
+        ("experiments.dcgan-fashion.task", "fashion-density"),
+        ["bits_per_dim", "dcgan", "cannot compute", "frechet"],
+    ),
+    "a model of another modality": (("experiments.vae-fashion.model", "char_rnn"), ["char_rnn", "text", "images"]),
+    "levels that are not the task's": (("experiments.vae-fashion.data.levels", 2), ["data.levels", "256"]),
+    "steps in the wrong place": (
+        ("experiments.vae-fashion.train.steps", 3),
+        ["train.steps", "experiments.vae-fashion.steps"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_is_named(case: str, tmp_path: Path, params: dict[str, Any]) -> None:
+    (dotted, value), words = CASES[case]
+    node = params
+    *path, last = dotted.split(".")
+    for part in path:
+        node = node.setdefault(part, {})
+    node[last] = value
+    message = wrong(tmp_path, params)
+    assert all(word in message for word in words), message
+    assert len(message.splitlines()) <= 3, message
+
+
+def test_not_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: [1, 2\nbudget: }")
+    with pytest.raises(UserError, match=r"params.yaml: not YAML: .*line"):
+        experiment.settings(path)
+
+
+def test_no_params(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run from the folder that holds it"):
+        experiment.settings(tmp_path / "params.yaml")
+
+
+def test_an_overlay_is_checked_by_the_same_code() -> None:
+    with pytest.raises(UserError, match=r"hyper\.order"):
+        experiment.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": -1})
+    assert experiment.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": 4}).hyper.order == 4
+
+
+def test_a_device_that_is_not_there() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(UserError, match="'cuda' is not there"):
+        experiment.device("cuda")
