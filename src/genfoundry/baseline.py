@@ -55,7 +55,7 @@ def chosen(split: Split, n: int) -> Tensor:
 def anchors(train: Split, modality: str, samples: int) -> list[Row]:
     """The rows that stand beside every model's own figures: quick, since nothing much is fitted."""
     if modality == "series":
-        return [_persistence(train)]
+        return [_persistence(train)] if train.spec.cond_shape is not None else []
     return _ends(train, samples) if modality == "images" else []
 
 

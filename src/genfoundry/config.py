@@ -93,6 +93,7 @@ class Dataset(Frozen):
     window: int = Field(1, ge=1)
     context: int = Field(0, ge=0)
     alphabet: str = ""
+    levels: int = Field(256, ge=2)
     expect: Expect = Expect()
     judge: Judge | None = None
 

@@ -76,11 +76,17 @@ def _seeded(seed: int, split: Split, what: str, step: int, call: Callable[..., A
     return call(argument)
 
 
-def score(found: Mapping[str, Tensor], split: Split, judge: Learner | None = None) -> Scores:
+def score(
+    found: Mapping[str, Tensor],
+    split: Split,
+    judge: Learner | None = None,
+    real: NDArray[np.generic] | None = None,
+) -> Scores:
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
     "nll" and other measured names (N,); "mae", "dtw" of the median forecast and "covered", the share of values in the
-    90% interval (N,); "features" of the n samples and "real" of n items of the split (n, F) where there is a judge.
+    90% interval (N,); "features" of the n samples and "real" of n items of the split (n, F) where there is a judge
+    (`real`: those of earlier answers on this split, which spares their computation).
     """
     out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in ("samples", "forecast")}
     if "forecast" in found:
@@ -91,8 +97,10 @@ def score(found: Mapping[str, Tensor], split: Split, judge: Learner | None = Non
         out["covered"] = ((low <= truth) & (truth <= high)).mean((1, 2))
     if "samples" in found and isinstance(judge, Judges):
         out["features"] = features(judge, found["samples"], split.spec.levels)
-        real = torch.cat([b.x for b in batches(split, chosen(split, len(found["samples"])))])
-        out["real"] = features(judge, real, split.spec.levels)
+        if real is None or len(real) != len(found["samples"]):
+            items = torch.cat([b.x for b in batches(split, chosen(split, len(found["samples"])))])
+            real = features(judge, items, split.spec.levels)
+        out["real"] = real
     return out
 
 
@@ -111,7 +119,8 @@ def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32
     for part in torch.split(x, SIZE):
         part = part.to(judge.device)
         top = (judge.spec.levels or 256) - 1
-        part = part.round().clamp(0, top).long() if levels is None else part.long() * top // (levels - 1)
+        part = part.round().clamp(0, top).long() if levels is None else part.long()
+        part = part if levels in (None, top + 1) else part * top // (levels - 1)
         parts.append(judge.features(part).float().cpu())
     return cast("NDArray[np.float32]", torch.cat(parts).numpy())
 

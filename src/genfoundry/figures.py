@@ -62,15 +62,14 @@ def of_experiment(
         scored = score(found, split, judging)
         per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
-    keep = ("experiment", "model", "task", "dataset", "digest")
-    likelihood = getattr(learner, "likelihood", "none")
-    about = {**{k: card.get(k) for k in keep}, **how, **_about(dataset, judging), "likelihood": likelihood}
+    about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
+    about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none")}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
     anchors = baseline.anchors(dataset.split("train", **how), dataset.modality, samples)
-    beside = {r: score(r.answers(split), split, judging) for r in anchors}
-    flat = {**per_split["test"], **_anchored(beside, per_split["test"], split, dataset.modality)}
-    checkpoint.write_json(figures, {**flat, "likelihood": likelihood})
+    beside = {row: score(row.answers(split), split, judging, scored.get("real")) for row in anchors}
+    flat = {**per_split["test"], **_anchored(beside, per_split["test"], split.spec.dims)}
+    checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
         panels.draw(folder, found, split, dataset.meta)
         panels.draw_model(folder, learner, split, dataset.meta, seed)
@@ -89,16 +88,14 @@ def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
     return found | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
 
 
-def _anchored(
-    anchors: Mapping[baseline.Row, Scores], own: Mapping[str, float], split: Split, modality: str
-) -> dict[str, float]:
+def _anchored(anchors: Mapping[baseline.Row, Scores], own: Mapping[str, float], dims: int) -> dict[str, float]:
     """`frechet_floor`, `mae_persistence`, ...: the anchors' figures, for the objectives that the model has too."""
-    out = {}
-    for row, scores in anchors.items():
-        for name, value in metrics.figures(scores, split.spec.dims, modality).items():
-            if name in own and name in metrics.OBJECTIVES:
-                out[f"{name}_{row.role if row.role in ('floor', 'ceiling') else row.name}"] = value
-    return out
+    return {
+        f"{name}_{row.role if row.role in ('floor', 'ceiling') else row.name}": unit.value(scores, dims)
+        for row, scores in anchors.items()
+        for name, unit in metrics.OBJECTIVES.items()
+        if name in own and all(need in scores for need in unit.needs)
+    }
 
 
 def of_baselines(
@@ -119,12 +116,14 @@ def of_baselines(
     rows = baseline.rows(dataset.split("train", **how), dataset.modality, samples, seed, dataset.meta.get("alphabet"))
     cards: dict[str, Any] = {}
     kept: Scores = {}
+    real: dict[str, NDArray[np.generic]] = {}
     with checkpoint.fresh(out) as folder:
         for row in rows:
             cards[row.name] = {"role": row.role, "likelihood": row.likelihood, "figures": {}}
             for name in SPLITS if row.role != "compressor" else SPLITS[-1:]:
                 found = row.answers(splits[name])
-                scored = score(found, splits[name], judging)
+                scored = score(found, splits[name], judging, real.get(name))
+                real |= {name: scored["real"]} if "real" in scored else {}
                 cards[row.name]["figures"][name] = _figures(scored, splits[name], dataset.modality)
                 kept |= {f"{row.name}/{name}/{key}": value for key, value in scored.items()}
             panels.draw(folder, found, splits["test"], dataset.meta, row.name)

@@ -114,7 +114,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, samples: int) 
             raise Unmeasured((done.stderr.strip().splitlines() or ["no message"])[-1])
         answers = read_tensors(out)
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
-    judge = evaluate.load_judge(root / "models" / "judges" / task.dataset)
+    judge = evaluate.judge(root / "models" / "judges" / task.dataset)
     try:
         return evaluate.score(answers, split, cast("evaluate.Judges | None", judge))
     except (UserError, ValueError, RuntimeError, KeyError) as error:

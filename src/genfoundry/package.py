@@ -25,7 +25,7 @@ def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> N
     served = Served(weights)
     mlflow.pyfunc.save_model(
         out,
-        python_model=str(Path(str(pyfunc.__file__))),
+        python_model=str(pyfunc.__file__),
         artifacts={"model": str(weights)},
         code_paths=[str(CODE)],
         signature=signature(served),

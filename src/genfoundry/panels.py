@@ -48,9 +48,9 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
     elif len(shape) == 3:
         batch = split.batch(chosen(split, min(GRID // 2, len(split)))).to(model.device)
         for name, panel in sorted(model.panels(batch).items()):
-            if name != "samples":
-                paired = [batch.x, panel.to(batch.x.dtype)] if panel.shape == batch.x.shape else [panel]
-                _write(folder / name, torch.stack(paired, 1).flatten(0, 1), split, meta)
+            if name != "samples" and not torch.equal(panel, batch.x):
+                paired = [batch.x, panel] if panel.shape == batch.x.shape else [panel]
+                _write(folder / name, torch.stack([p.float() for p in paired], 1).flatten(0, 1), split, meta)
 
 
 def _long(model: GenerativeModel) -> Tensor:

@@ -31,13 +31,13 @@ class Pyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         self.served = Served(Path(context.artifacts["model"]))
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """See the module."""
-        frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        frame = model_input
         allowed = COLUMNS[self.served.modality]
         unknown = [str(name) for name in frame.columns if name not in allowed]
         if unknown or frame.empty:
-            wrong = f"unknown column {', '.join(unknown)}" if unknown else "no row"
+            wrong = f"unknown column {', '.join(unknown)}" if unknown else "nothing asked for"
             raise UserError(f"request: {wrong}; a row a request, with columns among {', '.join(allowed)}")
         rows = [{str(k): v for k, v in row.items() if not _empty(v)} for row in frame.to_dict("records")]
         what = "text" if self.served.modality == "text" else "x"

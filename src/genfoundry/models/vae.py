@@ -89,19 +89,22 @@ class Vae(GenerativeModel):
             q = Normal(p.mean + shift.mean, p.scale + shift.scale)
             divergences.append(divergence(q, p))
             state = state + self.detail_in(q.draw())
-        return self.decoder(state), divergences
+        out: Tensor = self.decoder(state)
+        return out, divergences
 
     def begun(self, z: Tensor) -> Tensor:
         """(B, latent) -> the decoder's state after the global code, (B, 2 width, H / 4, W / 4)."""
-        state = self.spread(z).unflatten(1, (-1, *self.size)).contiguous(memory_format=torch.channels_last)
-        return self.top(state)
+        state = self.spread(z).view(len(z), -1, *self.size).contiguous(memory_format=torch.channels_last)
+        begun: Tensor = self.top(state)
+        return begun
 
     def finished(self, z: Tensor, temperature: float) -> Tensor:
         """(B, latent) -> the head's parameters, local codes drawn from their prior at `temperature`."""
         state = self.begun(z)
         if self.config.detail:
             state = state + self.detail_in(Normal.of(self.detail_prior(state)).draw(temperature))
-        return self.decoder(state)
+        out: Tensor = self.decoder(state)
+        return out
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:

@@ -1,8 +1,9 @@
-"""Convolutional parts. Tensors are (B, C, H, W) in channels-last memory, weights plain: a checkpoint keeps no strides."""
+"""Convolutional parts. Images are (B, C, H, W) in channels-last memory; weights are plain, as a checkpoint keeps them."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genfoundry.types import Spec
@@ -28,17 +29,27 @@ def down(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
 
 
+class Crop(nn.Module):
+    """(B, C, >= H, >= W) -> (B, C, H, W): what doubling an odd size that was rounded up has too much."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, : self.size[0], : self.size[1]]
+
+
 class Up(nn.Module):
     """(B, inputs, ceil(H / 2), ceil(W / 2)) -> (B, outputs, H, W): a convolution, then pixels from channels."""
 
     def __init__(self, inputs: int, outputs: int, *, size: tuple[int, int], kernel: int = 3) -> None:
         super().__init__()
-        self.size = size
         self.conv = nn.Conv2d(inputs, 4 * outputs, kernel, padding=kernel // 2)
+        self.crop = Crop(size)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = self.size
-        return nn.functional.pixel_shuffle(self.conv(x), 2)[:, :, :height, :width]
+        return self.crop.forward(F.pixel_shuffle(self.conv(x), 2))
 
 
 class Residual(nn.Module):
@@ -53,5 +64,5 @@ class Residual(nn.Module):
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.first(nn.functional.silu(x))
-        return x + self.second(nn.functional.silu(h))
+        h = self.first(F.silu(x))
+        return x + self.second(F.silu(h))

@@ -37,7 +37,8 @@ class Normal:
 
 def divergence(q: Normal, p: Normal) -> Tensor:
     """KL(q || p) in nats, a value a code (B, K, ...), in closed form."""
-    return p.scale - q.scale + 0.5 * ((2 * (q.scale - p.scale)).exp() + ((q.mean - p.mean) * (-p.scale).exp()).square()) - 0.5
+    width, shift = q.scale - p.scale, (q.mean - p.mean) * (-p.scale).exp()
+    return 0.5 * ((2 * width).exp() + shift.square() - 1.0) - width
 
 
 def floored(kl: Tensor, free_bits: float) -> Tensor:

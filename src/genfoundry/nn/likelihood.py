@@ -77,7 +77,7 @@ class Categorical(Head):
 
     def logits(self, out: Tensor) -> Tensor:
         """(B, C, *S, levels) float32."""
-        return out.float().unflatten(1, (self.channels, -1)).movedim(2, -1)
+        return out.float().reshape(len(out), self.channels, -1, *out.shape[2:]).movedim(2, -1)
 
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         logits = self.logits(out)
@@ -144,7 +144,7 @@ class LogisticMixture(Head):
 
     def split(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights (B, K, *S) as log mass, means and log scales (B, C, K, *S), coefficients (B, C(C-1)/2, K, *S)."""
-        out = out.float().unflatten(1, (-1, self.mixtures))
+        out = out.float().reshape(len(out), -1, self.mixtures, *out.shape[2:])
         c = self.channels
         return (
             out[:, 0].log_softmax(1),

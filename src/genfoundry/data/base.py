@@ -1,0 +1,187 @@
+"""Prepared data sets, their splits, and the Loader whose batches are functions of (key, phase, step)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genfoundry import checkpoint, config
+from genfoundry.types import Batch, Spec, UserError, counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import Tensor
+
+Arrays = dict[str, NDArray[Any]]
+SPLITS = ("train", "val", "gate", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a modality makes of raw files and inbox: arrays a split, the spec, a description row a sample."""
+
+    splits: dict[str, Arrays]
+    spec: Spec
+    names: tuple[str, ...]
+    counts: dict[str, int]
+    describe: pd.DataFrame
+
+
+class Split(Protocol):
+    """One split on a device. Items are what evaluation counts; positions are where training may cut a sample."""
+
+    name: str
+    spec: Spec
+    whole: Tensor
+
+    @property
+    def positions(self) -> int:
+        """Number of training positions."""
+
+    def __len__(self) -> int:
+        """Number of evaluation items."""
+
+    def batch(self, index: Tensor) -> Batch:
+        """These evaluation items: the same values every time."""
+
+    def crop(self, position: Tensor) -> Batch:
+        """Samples at these training positions; dynamic binarisation draws from torch's global generator."""
+
+
+class Modality(Protocol):
+    """What a modality's file in this folder offers: `prepare`, and the class of its splits."""
+
+    def prepare(self, raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
+        """Raw files and inbox as arrays."""
+
+    def Split(
+        self, name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
+    ) -> Split:
+        """Prepared arrays as a split at a task's levels."""
+
+
+def modality(name: str) -> Modality:
+    """The module of a modality."""
+    return cast(Modality, importlib.import_module(f"genfoundry.data.{name}"))
+
+
+def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: int) -> None:
+    """Raw files and inbox -> `out`: a safetensors file a split, spec.json, describe.parquet; all or nothing.
+
+    Raises:
+        UserError: a file is damaged or does not fit the declaration, or a split would be empty.
+    """
+    from safetensors.numpy import save_file
+
+    made = modality(dataset.modality).prepare(raw, inbox, dataset, seed)
+    for name in SPLITS:
+        if not made.counts.get(name):
+            raise UserError(
+                f"{raw}: split {name} is empty ({made.counts}); add data, or give it a larger share under split"
+            )
+    with checkpoint.fresh(out) as folder:
+        total = hashlib.sha256()
+        for name in SPLITS:
+            arrays = {key: np.ascontiguousarray(value) for key, value in made.splits[name].items()}
+            save_file(arrays, folder / f"{name}.safetensors")
+            total.update(bytes.fromhex(checkpoint.sha256(folder / f"{name}.safetensors")))
+        made.describe.to_parquet(folder / "describe.parquet", index=False)
+        meta = {
+            "modality": dataset.modality,
+            "spec": made.spec.to_json(),
+            "alphabet": dataset.alphabet or None,
+            "names": list(made.names),
+            "counts": made.counts,
+            "digest": total.hexdigest(),
+        }
+        checkpoint.write_json(folder / "spec.json", meta)
+
+
+def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -> str:
+    """The split of an item: a hash of (seed, content), so that it never moves when other data arrive.
+
+    Where the source publishes a test split, `published`, no other item joins it.
+    """
+    place = counted(seed, digest.hex()) / 2**63
+    shares = {"val": dataset.split.val, "gate": dataset.split.gate}
+    if not published:
+        shares["test"] = dataset.split.test
+    for name, share in shares.items():
+        if place < share:
+            return name
+        place -= share
+    return "train"
+
+
+def files(folder: Path, *suffixes: str) -> list[Path]:
+    """Files below a folder with one of the suffixes, in one order everywhere; hidden ones are left out."""
+    found = (p for p in folder.rglob("*") if p.is_file() and not any(x.startswith(".") for x in p.parts))
+    return sorted((p for p in found if p.name.lower().endswith(suffixes)), key=lambda p: p.as_posix())
+
+
+class Dataset:
+    """A prepared data set on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meta: dict[str, Any] = checkpoint.read_json(folder / "spec.json")
+        self.modality: str = self.meta["modality"]
+        self.spec = Spec.from_json(self.meta["spec"])
+
+    def split(
+        self,
+        name: str,
+        levels: int | None = None,
+        binarise: str | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Split:
+        """A split as whole tensors on `device`, at the task's levels.
+
+        Raises:
+            UserError: there is no such split, or its data cannot have these levels.
+        """
+        if name not in SPLITS:
+            raise UserError(f"{self.folder}: no split {name!r}; there are {', '.join(SPLITS)}")
+        tensors = checkpoint.read_tensors(self.folder / f"{name}.safetensors")
+        moved = {key: value.to(device) for key, value in tensors.items()}
+        return modality(self.modality).Split(name, moved, self.spec, levels, binarise)
+
+
+class Loader:
+    """Batches of a split: which positions a step sees is a function of (key, phase, step) alone."""
+
+    def __init__(self, split: Split, batch: int, key: tuple[object, ...]) -> None:
+        self.split, self.size, self.key = split, batch, key
+        self._epoch: tuple[str, int] | None = None
+        self._order: Tensor
+
+    def indices(self, phase: str, step: int) -> Tensor:
+        """Positions of a step, (batch,): an epoch is a seeded permutation, its last partial batch left out."""
+        import torch
+
+        each = max(1, self.split.positions // self.size)
+        epoch, within = divmod(step, each)
+        if self._epoch != (phase, epoch):
+            generator = torch.Generator().manual_seed(counted(*self.key, phase, "epoch", epoch))
+            order = torch.randperm(self.split.positions, generator=generator)
+            self._order, self._epoch = order.to(self.split.whole.device), (phase, epoch)
+        return self._order[within * self.size : (within + 1) * self.size]
+
+    def batch(self, phase: str, step: int) -> Batch:
+        """The batch of a step."""
+        return self.split.crop(self.indices(phase, step))
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Every evaluation item once, in order."""
+        import torch
+
+        for part in torch.arange(len(self.split), device=self.split.whole.device).split(size):
+            yield self.split.batch(part)

@@ -1,0 +1,98 @@
+"""Prepared images: what stands in the description table, and the split on a device at a task's levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genfoundry.types import Batch, Spec, UserError, counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+Array = NDArray[Any]
+
+
+def describe(x: Array, label: Array, split: Array, digest: Array, source: Array) -> pd.DataFrame:
+    """One row an image."""
+    import pandas as pd
+
+    flat = x.reshape(len(x), -1)
+    distinct = np.zeros(len(flat), np.int64)
+    for at in range(0, len(flat), 4096):  # sort a row, count its steps
+        part = np.sort(flat[at : at + 4096], axis=1)
+        distinct[at : at + 4096] = 1 + (part[:, 1:] != part[:, :-1]).sum(1)
+    rows = {
+        "split": split.astype(object),
+        "label": label.astype(np.int64),
+        "min": flat.min(1).astype(float),
+        "max": flat.max(1).astype(float),
+        "mean": flat.mean(1),
+        "spread": flat.std(1, dtype=np.float32).astype(float),
+        "length": np.full(len(flat), flat.shape[1]),
+        "distinct": distinct,
+        "unknown": np.zeros(len(flat), np.int64),
+        "time": np.full(len(flat), np.nan),
+        "finite": np.ones(len(flat), bool),
+        "digest": digest.astype(object),
+        "source": source.astype(object),
+    }
+    return pd.DataFrame(rows)
+
+
+class ImageSplit:
+    """Images on a device, quantised or binarised as the task wants."""
+
+    def __init__(
+        self, name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
+    ) -> None:
+        native = spec.levels or 256
+        levels = levels or native
+        if levels > native:
+            raise UserError(f"levels: {levels}: the data have {native}; {native} or fewer are right")
+        self.name, self.whole, self.label = name, tensors["x"], tensors["label"].long()
+        self.spec = replace(spec, levels=levels)
+        self.native, self.binarise = native, (binarise or "threshold") if levels == 2 else None
+        self._fixed: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @property
+    def positions(self) -> int:
+        """Images."""
+        return len(self.whole)
+
+    def batch(self, index: Tensor) -> Batch:
+        """These images; dynamic binarisation is one counted draw, so that a figure does not hang on their order."""
+        return Batch(self._levels(self._evaluated()[index]), label=self.label[index])
+
+    def crop(self, position: Tensor) -> Batch:
+        """These images; dynamic binarisation draws anew, from torch's global generator."""
+        import torch
+
+        x = self.whole[position]
+        if self.binarise == "dynamic" and self.native > 2:
+            chance = x.float() / (self.native - 1)
+            return Batch((torch.rand_like(chance) < chance).long(), label=self.label[position])
+        return Batch(self._levels(x), label=self.label[position])
+
+    def _evaluated(self) -> Tensor:
+        import torch
+
+        if self.binarise != "dynamic" or self.native == 2:
+            return self.whole
+        if self._fixed is None:
+            generator = torch.Generator().manual_seed(counted("binarise", self.name))
+            chance = self.whole.cpu().float() / (self.native - 1)
+            drawn = torch.rand(chance.shape, generator=generator) < chance
+            self._fixed = (drawn.to(torch.uint8) * (self.native - 1)).to(self.whole.device)
+        return self._fixed
+
+    def _levels(self, x: Tensor) -> Tensor:
+        levels = self.spec.levels or 256
+        return x.long() if levels == self.native else x.long() * levels // self.native

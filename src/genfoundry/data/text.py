@@ -1,0 +1,125 @@
+"""Text: whole documents assigned to splits, characters as codes of a declared alphabet, windows as samples."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genfoundry import config
+from genfoundry.data.base import SPLITS, Prepared, assign, files
+from genfoundry.types import Batch, Spec, UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+UNKNOWN = 255  # the code of a character outside the alphabet: validation refuses it before any training
+
+
+def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
+    """Documents -> one stream of codes a split; a description row a line that is not empty."""
+    old = read(raw)
+    if not old:
+        raise UserError(f"{raw}: no text; .txt files are read")
+    known = {text for _, text in old}
+    new = [(name, text) for name, text in (read(inbox) if inbox.exists() else []) if text not in known]
+    if len(dataset.alphabet) > UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
+        raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN} different ones are right")
+    where = {name: assign(seed, hashlib.sha256(text.encode()).digest(), dataset, False) for name, text in old + new}
+    splits, counts = {}, {}
+    for split in SPLITS:
+        documents = [encode(text, dataset.alphabet) for name, text in old + new if where[name] == split]
+        starts = np.cumsum([0, *(len(d) for d in documents)])
+        stream = np.concatenate(documents) if documents else np.zeros(0, np.uint8)
+        splits[split] = {"x": stream, "start": starts[:-1].astype(np.int64)}
+        counts[split] = len(stream) // dataset.window
+    spec = Spec((dataset.window,), len(dataset.alphabet))
+    return Prepared(splits, spec, (), counts, describe(old + new, where, dataset.alphabet))
+
+
+def read(folder: Path) -> list[tuple[str, str]]:
+    """(name, text) of every document, in one order everywhere.
+
+    Raises:
+        UserError: an empty document, bytes that are not UTF-8.
+    """
+    found = [(p.relative_to(folder).as_posix(), p.read_bytes()) for p in files(folder, ".txt")]
+    return [(name, normal(folder / name, content)) for name, content in found]
+
+
+def normal(path: Path, content: bytes) -> str:
+    """UTF-8 with one kind of line end, no blanks at line ends, at most one empty line in a row."""
+    try:
+        lines = [line.rstrip() for line in content.decode("utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8; convert the file") from None
+    kept = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
+    text = "\n".join(kept).strip("\n")
+    if not text.strip():
+        raise UserError(f"{path}: the text is empty; a document holds at least one line")
+    return text + "\n\n"
+
+
+def encode(text: str, alphabet: str) -> np.ndarray:
+    """Codes (L,) uint8; UNKNOWN for what is outside the alphabet."""
+    table = np.full(0x110000, UNKNOWN, np.uint8)
+    table[[ord(c) for c in alphabet]] = np.arange(len(alphabet))
+    return table[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+
+
+def decode(codes: np.ndarray, alphabet: str) -> str:
+    """The text of codes (T,)."""
+    return "".join(alphabet[c] if c < len(alphabet) else "�" for c in codes.tolist())
+
+
+def describe(documents: list[tuple[str, str]], where: dict[str, str], alphabet: str) -> pd.DataFrame:
+    """One row a line that is not empty."""
+    import pandas as pd
+
+    allowed = set(alphabet)
+    rows = []
+    for name, text in documents:
+        for line in text.splitlines():
+            if line:
+                digest = hashlib.sha256(line.encode()).hexdigest()[:16]
+                distinct = set(line)
+                unknown = sum(c not in allowed for c in line) if distinct - allowed else 0
+                rows.append((where[name], len(line), len(distinct), unknown, digest, name))
+    table = pd.DataFrame(rows, columns=["split", "length", "distinct", "unknown", "digest", "source"])
+    for column in ("min", "max", "mean", "spread", "time"):
+        table[column] = np.nan
+    return table.assign(label=-1, finite=True)
+
+
+class Split:
+    """A stream of codes; items are windows side by side, positions are every offset of a window."""
+
+    def __init__(
+        self, name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
+    ) -> None:
+        if levels is not None or binarise is not None:
+            raise UserError("data: levels and binarise are for images; text has its alphabet")
+        self.name, self.whole, self.start, self.spec = name, tensors["x"], tensors["start"], spec
+        self.window = spec.shape[0]
+
+    def __len__(self) -> int:
+        return len(self.whole) // self.window
+
+    @property
+    def positions(self) -> int:
+        """Offsets at which a whole window starts."""
+        return len(self.whole) - self.window + 1
+
+    def batch(self, index: Tensor) -> Batch:
+        """Windows side by side."""
+        return self.crop(index * self.window)
+
+    def crop(self, position: Tensor) -> Batch:
+        """Windows at any offset."""
+        import torch
+
+        within = torch.arange(self.window, device=self.whole.device)
+        return Batch(self.whole[position[:, None] + within].long())  # (B, T)

@@ -1,0 +1,110 @@
+"""Deep convolutional GAN (Radford et al. 2016, arXiv:1511.06434) with a spectral-norm critic and the hinge loss.
+
+Miyato et al. 2018 (arXiv:1802.05957): the critic's layers have norm 1. The critic sees real levels dequantised: level k
+of L is spread evenly over its bin of [-1, 1], and a generated value becomes the level whose bin it falls in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
+from genfoundry.nn.conv import Crop, halved
+from genfoundry.types import Batch, Clock, Draw, Spec
+
+
+class Dcgan(GenerativeModel):
+    """z (B, latent) -> x (B, C, H, W), against a critic of x."""
+
+    class Config(Hyper):
+        """`width`, `critic_width`: channels at half the resolution, doubled at a quarter."""
+
+        latent: int = Field(16, ge=1)
+        width: int = Field(8, ge=1)
+        critic_width: int = Field(8, ge=1)
+
+    modalities: ClassVar[tuple[str, ...]] = ("images",)
+    likelihood: ClassVar[Likelihood] = "none"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "batch": 64,
+        "lr": {"critic": 1e-3, "generator": 1e-3},
+        "betas": [0.5, 0.99],
+        "clip": None,
+        "ema": 0.99,
+    }
+    config: Config
+
+    def __init__(self, spec: Spec, config: Config) -> None:
+        super().__init__(spec, config)
+        self.generator = generator(spec, config.latent, config.width)
+        self.critic = critic(spec, config.critic_width)
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        return {"critic": list(self.critic.parameters()), "generator": list(self.generator.parameters())}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        self.turn("critic")
+        with torch.no_grad():
+            fake = self.generator(self.noise(len(batch)))
+        real, fake = self.critic(torch.cat([self.dequantised(batch.x), fake.float()])).float().chunk(2)
+        yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}
+        self.turn("generator")
+        yield {"generator": -self.critic(self.generator(self.noise(len(batch)))).float().mean()}
+
+    def noise(self, n: int) -> Tensor:
+        """(n, latent), standard normal."""
+        return torch.randn(n, self.config.latent, device=self.device)
+
+    def dequantised(self, x: Tensor) -> Tensor:
+        """Levels -> float32 in [-1, 1), evenly spread over each level's bin; real values stay as they are."""
+        x = x.float().contiguous(memory_format=torch.channels_last)
+        return x if self.spec.levels is None else (x + torch.rand_like(x)) * (2.0 / self.spec.levels) - 1.0
+
+    def levels(self, value: Tensor) -> Tensor:
+        """[-1, 1] -> int64 levels, the inverse of `dequantised`; real values stay as they are."""
+        value, levels = value.float(), self.spec.levels
+        return value if levels is None else ((value + 1.0) * (0.5 * levels)).floor().clamp(0, levels - 1).long()
+
+    @torch.no_grad()
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        return self.decode(draw.temperature * self.noise(n))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, latent) -> (B, C, H, W) in the range of `Batch.x`."""
+        return self.levels(self.generator(z)).contiguous()
+
+
+def generator(spec: Spec, latent: int, width: int) -> nn.Sequential:
+    """z -> a quarter of the resolution -> half -> whole; batch normalisation between."""
+    full = (spec.shape[1], spec.shape[2])
+    half, quarter = halved(full), halved(full, 2)
+    return nn.Sequential(
+        nn.Linear(latent, 2 * width * quarter[0] * quarter[1], bias=False),
+        nn.Unflatten(1, (2 * width, *quarter)),
+        nn.BatchNorm2d(2 * width),
+        nn.ReLU(),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
+        Crop(half),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.ConvTranspose2d(width, spec.shape[0], 4, stride=2, padding=1),
+        Crop(full),
+        nn.Identity() if spec.levels is None else nn.Tanh(),
+    )
+
+
+def critic(spec: Spec, width: int) -> nn.Sequential:
+    """x -> half the resolution -> a quarter -> an eighth -> a score; every layer of spectral norm 1."""
+    cells = halved((spec.shape[1], spec.shape[2]), 3)
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((spec.shape[0], width), (width, 2 * width), (2 * width, 4 * width)):
+        layers += [spectral_norm(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)), nn.LeakyReLU(0.1)]
+    return nn.Sequential(*layers, nn.Flatten(), spectral_norm(nn.Linear(4 * width * cells[0] * cells[1], 1)))

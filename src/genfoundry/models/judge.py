@@ -1,0 +1,66 @@
+"""Small convolutional classifier whose features the sample metrics compare; one a data set, trained, then frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from genfoundry.models.base import Hyper, Learner
+from genfoundry.nn.conv import halved, scaled
+from genfoundry.types import Batch, Clock, Spec
+
+
+class Judge(Learner):
+    """x (B, C, H, W) -> 64 features -> class logits. Batches may hold unlabelled images: their label is -1."""
+
+    class Config(Hyper):
+        """`width`: channels at half the resolution, doubled below."""
+
+        width: int = Field(8, ge=1)
+        features: int = Field(64, ge=1)
+        smoothing: float = Field(0.0, ge=0, lt=1)
+
+    modalities: ClassVar[tuple[str, ...]] = ("images",)
+    defaults: ClassVar[Mapping[str, Any]] = {"batch": 128, "lr": {"model": 3e-3}, "weight_decay": 0.01}
+    config: Config
+
+    def __init__(self, spec: Spec, config: Config) -> None:
+        super().__init__(spec, config)
+        w, (height, width) = config.width, halved((spec.shape[1], spec.shape[2]), 3)
+        self.body = nn.Sequential(
+            stage(spec.shape[0], w, 2), stage(w, 2 * w, 2), stage(2 * w, 2 * w, 1), nn.MaxPool2d(2, ceil_mode=True)
+        )
+        self.neck = nn.Linear(2 * w * height * width, config.features)
+        self.classes = nn.Linear(config.features, max(spec.classes, 1))
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        assert batch.label is not None
+        logits = self.classify(batch).float()
+        loss = F.cross_entropy(
+            logits, batch.label, ignore_index=-1, reduction="sum", label_smoothing=self.config.smoothing
+        )
+        yield {"model": loss / (batch.label >= 0).sum().clamp_min(1)}
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) in the range of `Batch.x` -> (B, 64) float32, none negative."""
+        return F.relu(self.neck(self.body(scaled(x, self.spec)).flatten(1))).float()
+
+    def classify(self, batch: Batch) -> Tensor:
+        """(B, classes) logits."""
+        return self.classes(self.features(batch.x))  # type: ignore[no-any-return]
+
+    def embed(self, batch: Batch) -> Tensor:
+        """(B, 64) float32: the features."""
+        with torch.no_grad():
+            return self.features(batch.x)
+
+
+def stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Convolution, batch normalisation, rectifier."""
+    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())

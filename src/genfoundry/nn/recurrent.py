@@ -1,0 +1,72 @@
+"""Recurrent cells over one-hot characters, and the states they carry."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["rnn", "lstm", "gru"]
+
+
+class PlainCell(nn.Module):
+    """h_t = tanh(W_hh h_{t-1} + W_xh x_t), without biases; x_t is one-hot, so W_xh x_t is a row of a table.
+
+    Started at W_hh orthogonal, which neither shrinks nor blows up the state.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.w_xh = nn.Parameter(torch.empty(inputs, width).uniform_(-1.0, 1.0) / math.sqrt(width))
+        self.w_hh = nn.Parameter(torch.empty(width, width))
+        nn.init.orthogonal_(self.w_hh)
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Characters (B, T) int64 and state (1, B, width) -> states (B, T, width) and the last one."""
+        driven = self.w_xh[x]  # (B, T, width)
+        h, states = state[0], []
+        for t in range(x.shape[1]):
+            h = torch.tanh(torch.addmm(driven[:, t], h, self.w_hh.T))
+            states.append(h)
+        return torch.stack(states, 1) if states else driven, h.unsqueeze(0)
+
+
+class GatedCell(nn.Module):
+    """An LSTM or a GRU of one layer over one-hot characters, as torch defines them.
+
+    The state is (1, B, width), for an LSTM (2, B, width): hidden, then cell. An LSTM starts with its forget gates open
+    (bias 1, Jozefowicz et al. 2015), so that it remembers before it has learnt to.
+    """
+
+    def __init__(self, inputs: int, width: int, *, kind: Kind, embedding: int) -> None:
+        super().__init__()
+        self.kind, self.width = kind, width
+        self.embedding = nn.Embedding(inputs, embedding)
+        self.core: nn.RNNBase = (nn.LSTM if kind == "lstm" else nn.GRU)(embedding, width, batch_first=True)
+        if kind == "lstm":
+            weights = dict(self.core.named_parameters())
+            nn.init.ones_(weights["bias_ih_l0"][width : 2 * width])
+            nn.init.zeros_(weights["bias_hh_l0"][width : 2 * width])
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Characters (B, T) int64 and state -> states (B, T, width) and the last state."""
+        inputs = self.embedding(x)
+        if not x.shape[1]:
+            return inputs.new_zeros(len(x), 0, self.width), state
+        if self.kind == "lstm":
+            out, (h, c) = self.core(inputs, (state[:1].contiguous(), state[1:].contiguous()))
+            return out, torch.cat([h, c])
+        return self.core(inputs, state)  # type: ignore[no-any-return]
+
+
+def cell(kind: Kind, inputs: int, width: int, embedding: int) -> PlainCell | GatedCell:
+    """The cell by its name."""
+    return PlainCell(inputs, width) if kind == "rnn" else GatedCell(inputs, width, kind=kind, embedding=embedding)
+
+
+def rest(kind: Kind, batch: int, width: int, device: torch.device) -> Tensor:
+    """The zero state."""
+    return torch.zeros(2 if kind == "lstm" else 1, batch, width, device=device)

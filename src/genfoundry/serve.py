@@ -1,0 +1,261 @@
+"""The champions at the command line: draw samples, score a file. They come from the ledger; MLflow is not needed.
+
+`python -m genfoundry.serve sample --task T --n N [--prompt P] [--label L] [--out FILE]` writes a picture (or .npz) of
+images, prints text, writes CSV of series. `python -m genfoundry.serve score --task T --file FILE [--out FILE]` prints
+the mean and writes a row an item. Without --out, files go to build/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genfoundry import ledger, weights
+from genfoundry.checkpoint import read_json, read_tensors
+from genfoundry.types import Draw, UserError
+
+if TYPE_CHECKING:
+    from genfoundry.served import Served
+
+OUT = Path("build")
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion of a task: the model, and the ledger's line about it."""
+
+    served: Served
+    line: ledger.Line
+
+
+def champion(root: Path, task: str) -> Champion:
+    """The champion of a task, its weights brought from workspace, DVC cache or DVC remote.
+
+    Raises:
+        UserError: the task has none (the message lists those that have), or its weights are not to be had.
+    """
+    lines = ledger.read(root / "ledger.jsonl")
+    line = ledger.champion(lines, task)
+    if line is None:
+        known = sorted({one["task"] for one in lines if ledger.champion(lines, one["task"])})
+        raise UserError(f"task {task!r} has no champion; {', '.join(known) or 'no task'} has; `make repro` makes them")
+    folder = weights.find(root, line["weights"])
+    from genfoundry.served import Served  # torch: after the cheap mistakes
+
+    return Champion(Served(folder), line)
+
+
+def sample(
+    root: Path,
+    task: str,
+    n: int,
+    *,
+    prompt: str = "",
+    label: int = -1,
+    length: int = 0,
+    draw: Draw = Draw(),
+    seed: int = 0,
+    out: Path | None = None,
+) -> str:
+    """Draw n samples from a task's champion; returns what to print.
+
+    Raises:
+        UserError: no champion, or a value that the model does not take.
+    """
+    served = champion(root, task).served
+    past = _past(root, task, served) if served.modality == "series" else None
+    found = served.sample(n, label=label, prompt=prompt, past=past, length=length, draw=draw, seed=seed)
+    if served.modality == "text":
+        text = ("\n" + "-" * 72 + "\n").join(found)
+        return _written(out, text + "\n") if out else text
+    if served.modality == "series":
+        header = ["sample", "step", *(served.names or [f"value{i}" for i in range(found[0].shape[-1])])]
+        rows = [[i, t, *step] for i, one in enumerate(found) for t, step in enumerate(one.tolist())]
+        return _written(out or root / OUT / f"{task}-samples.csv", header, rows)
+    return _pictures(out or root / OUT / f"{task}-samples.png", np.stack(found), served.spec.levels)
+
+
+def _pictures(path: Path, images: NDArray[Any], levels: int | None) -> str:
+    if path.suffix.lower() not in (".png", ".npz"):
+        raise UserError(f"{path}: samples of images are written as .png (a grid) or .npz (the arrays)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".npz":
+        np.savez_compressed(path, images=images)
+    else:
+        from genfoundry import picture
+
+        picture.grid(path, images, levels)
+    return f"{len(images)} samples of shape {images.shape[1:]}: {path}"
+
+
+def _past(root: Path, task: str, served: Served) -> NDArray[np.float64]:
+    """The last steps that there are of the data set: what a sample goes on from."""
+    folder = root / "data" / "prepared" / str(served.model.card["dataset"])
+    path = folder / "test.safetensors"
+    if not path.exists():
+        raise UserError(f"{path}: not there; a sample goes on from the series' end: `dvc pull` or `dvc repro prepare`")
+    arrays = read_tensors(path)
+    steps = served.spec.cond_shape[0] if served.spec.cond_shape else 0
+    known = np.concatenate([arrays["past"].double().numpy(), arrays["x"].double().numpy()])
+    return known[len(known) - steps :] if steps else known[:0]
+
+
+def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: int = 0) -> str:
+    """Score a file by a task's champion: a row an item in CSV; returns what to print.
+
+    Items are images, or windows of the model's length of a text or series, each scored afresh.
+
+    Raises:
+        UserError: no champion, one without a likelihood, or a file that is not what the model knows.
+    """
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, or a .csv")
+    found = champion(root, task)
+    served = found.served
+    if served.model.likelihood == "none":
+        raise UserError(f"task {task}: its champion, {found.line['experiment']}, has no likelihood and cannot score")
+    nats, values = _scores(root, file, served, seed)
+    header = ["item", "nats", served.unit]
+    rows = [
+        [i, float(v), served.per_value(float(v), int(k))] for i, (v, k) in enumerate(zip(nats, values, strict=True))
+    ]
+    path = out or root / OUT / f"{task}-scores.csv"
+    where = _written(path, header, rows)
+    mean = served.per_value(float(nats.sum()), int(values.sum()))
+    error = f" +- {np.std([row[2] for row in rows], ddof=1) / len(rows) ** 0.5:.4f}" if len(rows) > 1 else ""
+    kind = {"exact": "", "bound": " (upper bound)"}[served.model.likelihood]
+    return f"{len(rows)} items: {nats.mean():.4f} nats an item, {mean:.4f}{error} {served.unit}{kind}: {where}"
+
+
+def _scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Nats and number of values of each item."""
+    width = served.spec.shape[0]
+    if served.modality == "text":
+        text = _text(file, served.alphabet)
+        nats = served.score_text(text, seed)
+        return nats, np.array([min(width, len(text) - at) for at in range(0, len(text), width)])
+    if served.modality == "series":
+        x, past = _windows(file, served)
+        nats = served.score(x, past, seed)
+    else:
+        nats = served.score(_images(root, file, served), seed=seed)
+    return nats, np.full(len(nats), served.spec.dims)
+
+
+def _text(file: Path, alphabet: str) -> str:
+    """The file's text as `prepare` would have it; characters outside the alphabet are left out, and said to be."""
+    from genfoundry.data.text import normalised
+
+    text = normalised(file)
+    known = "".join(c for c in text if c in alphabet)
+    if left := len(text) - len(known):
+        print(f"{file}: {left} of {len(text)} characters are not in the model's alphabet and left out", file=sys.stderr)
+    if not known:
+        raise UserError(f"{file}: no character of the model's alphabet {alphabet!r} in it")
+    return known
+
+
+def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    from genfoundry.data.series import read_table
+
+    header, rows = read_table(file)
+    (steps, columns), context = served.spec.shape, served.spec.cond_shape[0] if served.spec.cond_shape else 0
+    values = np.array(rows, np.float64).reshape(len(rows), len(header))[:, 1:]
+    count = (len(values) - context) // steps
+    if values.shape[1] != columns or count < 1:
+        raise UserError(
+            f"{file}: {values.shape[1]} columns of values and {len(values)} rows; this model scores {columns} columns "
+            f"({', '.join(served.names)}) and needs {context} rows of past and {steps} rows to score"
+        )
+    starts = context + steps * np.arange(count)
+    x = np.stack([values[at : at + steps] for at in starts])
+    return x, np.stack([values[at - context : at] for at in starts]) if context else None
+
+
+def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
+    """Images of a file, at the levels that the model knows."""
+    from genfoundry.data.images import quantised, read_images
+
+    images, levels, card = read_images(file), served.spec.levels, served.model.card
+    spec = root / "data" / "prepared" / str(card["dataset"]) / "spec.json"
+    native = int(read_json(spec)["spec"]["levels"]) if spec.exists() else 256
+    if images.shape[1:] != served.spec.shape:
+        raise UserError(f"{file}: images of shape {images.shape[1:]} (C, H, W); this model knows {served.spec.shape}")
+    if levels is None or levels == native:
+        return images
+    return quantised(images, native, levels, card.get("data", {}).get("binarise"))
+
+
+def _written(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[object]] = ()) -> str:
+    """Write text, or a table as CSV; returns where it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            if isinstance(header, str):
+                file.write(header)
+            else:
+                csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give a file that can be written with --out") from None
+    return str(path)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m genfoundry.serve", description=str(__doc__).splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("sample", help="draw samples from a task's champion")
+    two = commands.add_parser("score", help="score a file by a task's champion")
+    for command in (one, two):
+        command.add_argument("--task", required=True)
+        command.add_argument("--out", type=Path, help="file to write (default: in build/)")
+        command.add_argument("--seed", type=int, default=0)
+    one.add_argument("--n", type=int, default=16, help="number of samples")
+    one.add_argument("--prompt", default="", help="what text goes on from")
+    one.add_argument("--label", type=int, default=-1, help="class, for models that know classes")
+    one.add_argument("--length", type=int, default=0, help="characters of text (default: the model's window)")
+    one.add_argument("--temperature", type=float, default=1.0)
+    one.add_argument("--top-k", type=int, default=0)
+    one.add_argument("--top-p", type=float, default=1.0)
+    two.add_argument("--file", type=Path, required=True, help="image, .npz, IDX, .txt or .csv")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; a user's mistake is one line and status 1."""
+    a = arguments().parse_args(argv)
+    root = Path()
+    try:
+        if a.command == "score":
+            print(score(root, a.task, a.file, out=a.out, seed=a.seed))
+        else:
+            draw = Draw(a.temperature, a.top_k, a.top_p)
+            print(
+                sample(
+                    root,
+                    a.task,
+                    a.n,
+                    prompt=a.prompt,
+                    label=a.label,
+                    length=a.length,
+                    draw=draw,
+                    seed=a.seed,
+                    out=a.out,
+                )
+            )
+    except UserError as error:
+        print(f"{a.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

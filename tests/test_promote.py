@@ -1,0 +1,229 @@
+"""Promotion: the rule, the no-op, and a champion that is no longer in the workspace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fabricated
+import pytest
+from fabricated import OBJECTIVE, TASK
+
+import genfoundry
+from genfoundry import ledger, promote, weights
+from genfoundry.types import UserError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("made")
+    fabricated.prepare(root)
+    fabricated.train(root, "weak", 1)
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """A repository whose champion is `weak`."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "champion"
+    return tmp_path
+
+
+def lines(root: Path) -> list[ledger.Line]:
+    return ledger.read(root / "ledger.jsonl")
+
+
+def into_cache(root: Path, name: str = "weak") -> None:
+    """What DVC's cache would hold of the model."""
+    for path in (root / "models/experiments" / name).iterdir():
+        md5 = hashlib.md5(path.read_bytes()).hexdigest()
+        place = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+
+
+def test_the_first_champion_says_all_that_a_later_comparison_needs(root: Path) -> None:
+    (line,) = lines(root)
+    assert (line["decision"], line["experiment"], line["incumbent"]) == ("champion", "weak", None)
+    assert line["figures"]["candidate"]["nats"] > 0
+    assert set(line["weights"]["files"]) == {"weights.safetensors", "model.json"}
+    assert weights.find(root, line["weights"]) == root / "models/experiments/weak"
+
+
+def test_the_same_ranking_twice_is_a_no_op_without_heavy_imports(root: Path) -> None:
+    before = (root / "ledger.jsonl").read_bytes()
+    code = (
+        "import sys, pathlib; from genfoundry import promote; "
+        f"print(promote.promote({TASK!r}, None, pathlib.Path({str(root)!r}))); "
+        "print(sorted({'torch', 'numpy', 'mlflow', 'dvc', 'pydantic'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["unchanged", "[]"]
+    assert (root / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_ranking_that_changed_at_the_bottom_decides_nothing_anew(root: Path) -> None:
+    fabricated.train(root, "weaker", 1, shift=0.5)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "unchanged"
+    assert len(lines(root)) == 1
+
+
+def test_a_surely_better_model_takes_over(root: Path) -> None:
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    figures = lines(root)[-1]["figures"]
+    assert figures["interval"][0] > OBJECTIVE.margin
+    assert figures["difference"] == pytest.approx(figures["incumbent"]["nats"] - figures["candidate"]["nats"])
+    assert lines(root)[-1]["incumbent"] == lines(root)[0]["digest"]
+
+
+def test_below_the_margin_it_is_a_challenger_and_lowering_the_margin_reopens_it(root: Path) -> None:
+    fabricated.train(root, "strong", 2)
+    strict = OBJECTIVE.model_copy(update={"margin": 5.0})
+    fabricated.register(root, strict)
+    assert promote.promote(TASK, strict, root) == "challenger"
+    assert promote.promote(TASK, strict, root) == "unchanged"
+    assert "not surely above the margin 5" in lines(root)[-1]["reason"]
+    fabricated.register(root, OBJECTIVE)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+
+
+def test_a_model_below_the_trivial_one_is_refused(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    fabricated.trivial(tmp_path, 0.01)
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "refused"
+    assert "not better than persistence" in lines(tmp_path)[-1]["reason"]
+    assert ledger.champion(lines(tmp_path), TASK) is None
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "unchanged"
+
+
+def test_a_champion_in_the_cache_is_measured_again(root: Path) -> None:
+    from safetensors.numpy import load_file
+
+    scores = load_file(root / "reports/scores" / fabricated.DATA / "weak/scores.safetensors")
+    into_cache(root)
+    fabricated.forget(root, "weak")
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert lines(root)[-1]["figures"]["incumbent"]["nats"] == pytest.approx(scores["gate/nll"].mean() / 5, abs=1e-9)
+
+
+def test_an_old_champion_answers_by_its_own_commits_code(root: Path) -> None:
+    """Its model's file is in that commit alone: today's code could not even load it."""
+    package = root / "src/genfoundry"
+    shutil.copytree(Path(genfoundry.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    old = (package / "models/linear_ar.py").read_text().replace("class LinearAr", "class BygoneAr")
+    (package / "models/bygone_ar.py").write_text(old)
+    git = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "src"], ["commit", "-qm", "then"]):
+        subprocess.run([*git, *command], check=True)
+    commit, clean = ledger.commit(root)
+    assert clean
+    folder = root / "models/experiments/weak"
+    card = json.loads((folder / "model.json").read_text()) | {"model": "bygone_ar", "digest": "bygone"}
+    (folder / "model.json").write_text(json.dumps(card))
+    line = {**lines(root)[0], "digest": "bygone", "commit": commit, "clean": True}
+    ledger.append(root / "ledger.jsonl", {**line, "weights": weights.describe(folder, root)})
+    into_cache(root)
+    fabricated.forget(root, "weak")
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert lines(root)[-1]["figures"]["incumbent"]["nats"] > 0
+    # Without that commit no code knows the model: the champion stays.
+    ledger.append(root / "ledger.jsonl", {**line, "commit": "0" * 40, "weights": lines(root)[1]["weights"]})
+    fabricated.train(root, "stronger", 3)
+    fabricated.forget(root, "strong")
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "challenger"
+    assert "could not be measured again" in lines(root)[-1]["reason"]
+    assert "bygone_ar" in lines(root)[-1]["reason"]
+
+
+def test_a_champion_that_is_nowhere_gives_way(root: Path) -> None:
+    fabricated.forget(root, "weak")
+    fabricated.train(root, "worse", 1, shift=0.3)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert "is lost: models/experiments/weak: weights not found" in lines(root)[-1]["reason"]
+
+
+def test_a_champion_with_other_levels_gives_way(root: Path) -> None:
+    folder = root / "models/experiments/weak"
+    card = json.loads((folder / "model.json").read_text()) | {"data": {"levels": 2, "binarise": "threshold"}}
+    (folder / "model.json").write_text(json.dumps(card))
+    ledger.append(root / "ledger.jsonl", {**lines(root)[0], "weights": weights.describe(folder, root)})
+    shutil.rmtree(root / "reports/scores" / fabricated.DATA / "weak")
+    fabricated.train(root, "worse", 1, shift=0.3)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert "other levels or binarisation" in lines(root)[-1]["reason"]
+
+
+def test_a_remote_that_gives_an_error_decides_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pull(root: Path, md5s: list[str]) -> None:
+        raise weights.Unreachable("DVC remote: no route")
+
+    monkeypatch.setattr(weights, "pull", pull)
+    (root / ".dvc").mkdir()
+    fabricated.forget(root, "weak")
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "undecided"
+    assert len(lines(root)) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_scores_of_another_model_are_not_taken(root: Path) -> None:
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    fabricated.train(root, "strong", 3)
+    with pytest.raises(UserError, match="run `dvc repro register`"):
+        promote.promote(TASK, OBJECTIVE, root)
+
+
+def test_no_ranking_names_the_stage_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="`dvc repro register` writes it"):
+        promote.promote(TASK, OBJECTIVE, tmp_path)
+
+
+def test_weights_come_from_a_dvc_remote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dvc = pytest.importorskip("dvc.repo").Repo
+    remote, cache = root / "remote", root / "elsewhere"
+    repo = dvc.init(str(root), no_scm=True)
+    with repo.config.edit() as settings:
+        settings["remote"]["store"] = {"url": str(remote)}
+        settings["core"]["remote"] = "store"
+        settings["cache"]["dir"] = str(cache)
+    repo.close()
+    into_cache(root)
+    shutil.move(root / ".dvc/cache/files", remote / "files")
+    assert weights.cache_folder(root) == cache / "files/md5"
+    wanted = lines(root)[0]["weights"]
+    fabricated.forget(root, "weak")
+    with pytest.raises(weights.Lost, match="neither the workspace nor the DVC cache has"):
+        weights.find(root, wanted, remote=False)
+    folder = weights.find(root, wanted)
+    assert {p.name for p in folder.iterdir()} == {"weights.safetensors", "model.json"}
+    assert list((cache / "files/md5").rglob("*"))  # DVC's own cache has them now
+    shutil.rmtree(folder)
+    shutil.rmtree(remote)
+    shutil.rmtree(cache)
+    with pytest.raises(weights.Lost):
+        weights.find(root, wanted)
+    with dvc(str(root)) as repo, repo.config.edit() as settings:
+        settings["remote"]["store"] = {"url": "http://127.0.0.1:9/x"}
+    with pytest.raises(weights.Unreachable, match="DVC remote: "):
+        weights.find(root, wanted)
