@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from genfoundry import weights
 from genfoundry.types import UserError, counted
@@ -62,11 +62,10 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
     settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))["data"]
     if (settings.get("levels"), settings.get("binarise")) != (task.levels, task.binarise):
         return None
-    samples = len(ours["features"]) if "features" in ours else 2  # fewest that a sample metric takes
     faults = []
     for source in _sources(root, champion):
         try:
-            return remeasure(root, task, folder, source, samples)
+            return remeasure(root, task, folder, source, ours)
         except Unmeasured as error:
             faults.append(str(error))
     raise Unmeasured("; ".join(faults))
@@ -93,7 +92,7 @@ def archived(root: Path, commit: str | None, into: Path) -> Path | None:
     return into / "src"
 
 
-def remeasure(root: Path, task: Task, folder: Path, source: Path, samples: int) -> Scores:
+def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) -> Scores:
     """Scores on today's gate of the model in `folder`: its answers by the code in `source`, scored by today's.
 
     Raises:
@@ -104,6 +103,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, samples: int) 
     from genfoundry.data.base import Dataset
 
     prepared = root / "data" / "prepared" / task.dataset
+    samples = len(ours["features"]) if "features" in ours else 2  # a sample metric compares equal numbers
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "answers.safetensors"
         command = [sys.executable, "-m", "genfoundry.evaluate", "--model", folder, "--data", prepared]
@@ -116,6 +116,6 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, samples: int) 
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
     judge = evaluate.judge(root / "models" / "judges" / task.dataset)
     try:
-        return evaluate.score(answers, split, cast("evaluate.Judges | None", judge))
+        return evaluate.score(answers, split, judge, ours.get("real"))
     except (UserError, ValueError, RuntimeError, KeyError) as error:
         raise Unmeasured(str(error)) from None

@@ -89,7 +89,7 @@ def test_learns_one_batch(name: str, spec: Spec) -> None:
                 return (model.sample(64).float().mean(0) - batch.x.float().mean(0)).square().mean().item()
             return sum(loss.item() for losses in model.losses(batch, Clock("fit", 0, 1)) for loss in losses.values())
 
-    before, after = error(build(name, spec).eval()), error(trained(name, spec, 60, fixed=True)[0])
+    before, after = error(build(name, spec).eval()), error(trained(name, spec, 120, fixed=True)[0])
     assert after < 0.95 * before if before > 0 else after < before - 0.1
 
 

@@ -1,187 +1,222 @@
-"""Images: uint8 arrays (N,C,H,W) with labels; items are images, and so are training positions."""
+"""Images: IDX, .npz, CSV of grey values, folders of PNG or JPEG -> (N, C, H, W) uint8 and labels."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
-from dataclasses import replace
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry import config
-from genfoundry.data import sources
-from genfoundry.data.base import SPLITS, Arrays, Prepared, assign
-from genfoundry.data.pictures import Pictures, read, read_file
-from genfoundry.types import Batch, Spec, UserError, counted
+from genfoundry.data.base import SPLITS, Prepared, assign, files
+from genfoundry.data.pixels import ImageSplit as Split
+from genfoundry.data.pixels import describe
+from genfoundry.data.sources import names as names_of
+from genfoundry.types import Spec, UserError
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
+Array = NDArray[Any]
+IMAGES, LABELS = 2051, 2049  # IDX magic numbers: unsigned bytes in three dimensions, in one
 
-CHUNK = 8192  # images described or binarised at a time
-Place = tuple[int, int]  # which Pictures, which image in it
+
+@dataclass
+class Part:
+    """Images that came from one file: x (N,C,H,W) uint8, label (N,) int64 (-1: none), whether a published test."""
+
+    x: Array
+    label: Array
+    test: bool
+    source: str
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """Images and labels -> arrays a split.
+    """Read everything, hash every image into its split, describe it."""
+    old, names = read(raw)
+    new, new_names = read(inbox) if inbox.exists() else ([], ())
+    if not old:
+        raise UserError(f"{raw}: no images; IDX, .npz, .csv, or folders of .png and .jpg are read")
+    names = names or names_of(dataset)
+    if unknown := sorted(set(new_names) - set(names)) if names else []:
+        raise UserError(f"{inbox}: class {unknown[0]!r} is new; known are {', '.join(names)}")
+    _rename(new, new_names, names)
+    classes = dataset.expect.labels or max(int(p.label.max()) for p in old) + 1
+    for part in old + new:
+        _fits(part, old[0], classes, dataset.levels)
+    return _split(old + new, len(old), dataset, seed, classes, names)
 
-    A published test split is kept whole; an image that stands in it joins no other split, whether it comes from the
-    source's train or from the inbox. Any other image is hashed, and one of the inbox that is there already is left out.
+
+def _rename(parts: list[Part], theirs: tuple[str, ...], ours: tuple[str, ...]) -> None:
+    """An inbox may hold some of the classes only: its folders' numbers become those of the data set."""
+    table = np.array([ours.index(name) for name in theirs] if ours else range(len(theirs)))
+    for part in parts:
+        if len(table) and part.label.min() >= 0 and part.source.endswith((".png", ".jpg", ".jpeg")):
+            part.label = table[part.label]
+
+
+def read(folder: Path) -> tuple[list[Part], tuple[str, ...]]:
+    """Every image below a folder, and the class names where folders name them.
+
+    Raises:
+        UserError: a file is truncated, damaged, or not what its name says.
     """
-    found = read(raw, inbox, dataset.levels)
-    classes = _classes(found, dataset)
-    keys = [[_digest(image) for image in part.x] for part in found]
-    chosen = _chosen(found, keys, dataset, seed)
-    splits = {name: _gather(found, places) for name, places in chosen.items()}
-    tables = [
-        _describe(splits[name], name, [keys[p][i] for p, i in places], [found[p].sources[i] for p, i in places])
-        for name, places in chosen.items()
-    ]
-    label = splits["train"]["label"]
-    counts = tuple(int((label == c).sum()) for c in range(classes))
-    spec = Spec(found[0].x.shape[1:], dataset.levels, classes, counts)
-    names = found[0].names or sources.names(dataset) or tuple(map(str, range(classes)))
-    return Prepared(splits, spec, names[:classes], {n: len(p) for n, p in chosen.items()}, _joined(tables))
+    parts = [*_idx(folder)]
+    parts += [part for path in files(folder, ".npz") for part in _npz(path)]
+    parts += [_table(path) for path in files(folder, ".csv", ".csv.gz")]
+    pictures, names = _pictures(folder)
+    return parts + pictures, names
 
 
-def open(
-    name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
-) -> ImagesSplit:
-    """The split of prepared arrays, quantised or binarised."""
-    assert spec.levels is not None
-    wanted = 2 if binarise else levels or spec.levels
-    if not 2 <= wanted <= spec.levels or (binarise and levels not in (None, 2)):
+def content(path: Path) -> bytes:
+    """A file's bytes, unpacked where it is gzip.
+
+    Raises:
+        UserError: truncated or damaged.
+    """
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: truncated or damaged ({error}); fetch it again") from None
+
+
+def idx(path: Path, magic: int) -> Array:
+    """An IDX file of unsigned bytes.
+
+    Raises:
+        UserError: wrong magic number, or another number of bytes than its header says.
+    """
+    raw = content(path)
+    if len(raw) < 16 - 8 * (magic == LABELS) or (found := int.from_bytes(raw[:4], "big")) != magic:
+        shown = found if len(raw) >= 8 else "missing"
+        raise UserError(f"{path}: IDX magic number {shown}, but {magic} is right for this file")
+    axes = raw[3]
+    shape = tuple(np.frombuffer(raw, ">i4", axes, 4).tolist())
+    values = np.frombuffer(raw, np.uint8, offset=4 + 4 * axes)
+    if len(values) != math.prod(shape):
+        raise UserError(f"{path}: {len(values)} bytes of values, but the header says {shape}; truncated?")
+    return values.reshape(shape)
+
+
+def _idx(folder: Path) -> Iterator[Part]:
+    for path in files(folder, "-images-idx3-ubyte.gz", "-images-idx3-ubyte"):
+        partner = path.with_name(path.name.replace("-images-idx3", "-labels-idx1"))
+        x = idx(path, IMAGES)[:, None]
+        label = idx(partner, LABELS).astype(np.int64) if partner.exists() else np.full(len(x), -1)
+        _equal(path, x, label)
+        yield Part(x, label, path.name.startswith(("t10k", "test")), path.name)
+
+
+def _npz(path: Path) -> Iterator[Part]:
+    """`images` and `labels`, or the MedMNIST layout: `train_images`, `train_labels`, `val_...`, `test_...`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: not readable as .npz: {error}") from None
+    stems = sorted(name.removesuffix("images") for name in arrays if name.endswith("images"))
+    if not stems:
+        raise UserError(f"{path}: no array 'images'; it has {', '.join(sorted(arrays)) or 'none'}")
+    for stem in stems:
+        x = arrays[f"{stem}images"]
+        if x.dtype != np.uint8 or x.ndim not in (3, 4):
+            raise UserError(f"{path}: {stem}images is {x.dtype} {x.shape}; uint8 (N,H,W) or (N,H,W,C) is right")
+        x = x[:, None] if x.ndim == 3 else np.moveaxis(x, -1, 1)
+        label = arrays.get(f"{stem}labels", np.full(len(x), -1)).reshape(-1).astype(np.int64)
+        _equal(path, x, label)
+        yield Part(x, label, stem == "test_", path.name)
+
+
+def _table(path: Path) -> Part:
+    """Rows of grey values of square images, the label last."""
+    try:
+        rows = [[int(float(cell)) for cell in row] for row in csv.reader(io.StringIO(content(path).decode())) if row]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}; rows of whole numbers, the label last, are right") from None
+    widths = {len(row) for row in rows}
+    side = math.isqrt(max(widths, default=1) - 1)
+    if len(widths) != 1 or not side or side * side != max(widths) - 1:
+        raise UserError(f"{path}: rows of {sorted(widths)} values; the square of a side and one label are right")
+    table = np.array(rows)
+    if table[:, :-1].min() < 0 or table[:, :-1].max() > 255:
+        raise UserError(f"{path}: grey values {table[:, :-1].min()} to {table[:, :-1].max()}; 0 to 255 are right")
+    return Part(table[:, :-1].astype(np.uint8).reshape(-1, 1, side, side), table[:, -1], False, path.name)
+
+
+def _pictures(folder: Path) -> tuple[list[Part], tuple[str, ...]]:
+    """PNG and JPEG files; the class is the name of the folder that a file is in, none directly below `folder`."""
+    paths = files(folder, ".png", ".jpg", ".jpeg")
+    names = sorted({p.parent.name for p in paths if p.parent != folder})
+    parts = []
+    for path in paths:
+        label = names.index(path.parent.name) if path.parent != folder else -1
+        parts.append(Part(picture(path)[None], np.array([label]), False, path.relative_to(folder).as_posix()))
+    return parts, tuple(names)
+
+
+def picture(path: Path) -> Array:
+    """A PNG or JPEG as (C, H, W) uint8: one channel where it is grey, else three."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            values = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "I;16") else "RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: not readable as an image: {error}") from None
+    return values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+
+
+def _equal(path: Path, x: Array, label: Array) -> None:
+    if len(x) != len(label):
+        raise UserError(f"{path}: {len(x)} images, but {len(label)} labels")
+
+
+def _fits(part: Part, first: Part, classes: int, levels: int) -> None:
+    if part.x.shape[1:] != first.x.shape[1:]:
         raise UserError(
-            f"data: levels {levels}, binarise {binarise}: these images have {spec.levels} levels; give 2 to that many, "
-            "and 2 or none where they are binarised"
+            f"{part.source}: images of {part.x.shape[1:]} (C,H,W), but {first.source} has {first.x.shape[1:]}; "
+            "all images of a data set have one size"
         )
-    return ImagesSplit(name, tensors, replace(spec, levels=wanted), spec.levels, binarise)
+    wrong = part.label[(part.label < -1) | (part.label >= classes)]
+    if len(wrong):
+        raise UserError(f"{part.source}: label {int(wrong[0])} is outside the classes 0 to {classes - 1}")
+    if part.x.max(initial=0) >= levels:
+        raise UserError(f"{part.source}: grey value {part.x.max()}, but the data set declares levels: {levels}")
 
 
-def quantised(x: NDArray[Any], native: int, levels: int, binarise: str | None = None, name: str = "") -> NDArray[np.uint8]:
-    """Values 0..native-1 at fewer levels: x * levels // native, or for `dynamic` the one draw that evaluation reads.
-
-    The draw is a function of `name` and the item's place, so that items which arrive later change no other.
-    """
-    if binarise != "dynamic":
-        return (x.astype(np.int32) * levels // native).astype(np.uint8)
-    draw = np.random.Generator(np.random.Philox(counted("binarise", name)))
-    parts = np.split(x, range(CHUNK, len(x), CHUNK))
-    return np.concatenate([draw.random(p.shape, np.float32) * (native - 1) < p for p in parts]).astype(np.uint8)
-
-
-def read_images(file: Path) -> NDArray[np.uint8]:
-    """All images (N,C,H,W) of one file, of any kind that the inbox takes."""
-    return np.concatenate([part.x for part in read_file(file)])
-
-
-class ImagesSplit:
-    """Images on a device; with dynamic binarisation, training draws them anew and evaluation reads one fixed draw."""
-
-    def __init__(self, name: str, tensors: dict[str, Tensor], spec: Spec, native: int, binarise: str | None) -> None:
-        import torch
-
-        grey, assumed = tensors["x"], spec.levels or native
-        self.name, self.spec, self.label = name, spec, tensors["label"].long()
-        self.whole = grey
-        if binarise or assumed != native:
-            few = quantised(grey.cpu().numpy(), native, assumed, binarise, name)
-            self.whole = torch.from_numpy(few).to(grey.device)
-        self._grey = grey if binarise == "dynamic" else None
-        self._top = native - 1
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    @property
-    def positions(self) -> int:
-        return len(self.whole)
-
-    def batch(self, index: Tensor) -> Batch:
-        index = index.to(self.whole.device)
-        return Batch(self.whole[index].long(), label=self.label[index])
-
-    def crop(self, position: Tensor) -> Batch:
-        if self._grey is None:
-            return self.batch(position)
-        position = position.to(self.whole.device)
-        return Batch((self._grey[position].float() / self._top).bernoulli().long(), label=self.label[position])
+def _split(
+    parts: list[Part], old: int, dataset: config.Dataset, seed: int, classes: int, names: tuple[str, ...]
+) -> Prepared:
+    published = any(part.test for part in parts[:old])
+    seen: set[bytes] = set()
+    keep, splits, digests, sources = [], [], [], []
+    start = 0
+    for number, part in enumerate(parts):
+        for i, image in enumerate(part.x):
+            digest = hashlib.sha256(image.tobytes()).digest()
+            if number >= old and digest in seen:
+                continue  # an inbox may bring again what is there; it does not count twice
+            seen.add(digest)
+            keep.append(start + i)
+            sources.append(part.source)
+            digests.append(digest[:8].hex())
+            splits.append("test" if part.test and number < old else assign(seed, digest, dataset, published))
+        start += len(part.x)
+    x = np.concatenate([p.x for p in parts])[keep]
+    label = np.concatenate([p.label for p in parts])[keep]
+    where = np.array(splits)
+    arrays = {s: {"x": x[where == s], "label": label[where == s].astype(np.int16)} for s in SPLITS}
+    counts = tuple(np.bincount(label[(where == "train") & (label >= 0)], minlength=classes).tolist())
+    spec = Spec(tuple(x.shape[1:]), dataset.levels, classes, counts if classes else ())
+    table = describe(x, label, where, np.array(digests), np.array(sources))
+    return Prepared(arrays, spec, names, {s: int((where == s).sum()) for s in SPLITS}, table)
 
 
-def _digest(image: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(image.tobytes()).hexdigest()[:16]
-
-
-def _classes(found: list[Pictures], dataset: config.Dataset) -> int:
-    """Number of classes: what `expect.labels` declares, else what the raw files have; every label is one of them."""
-    own = max((int(part.label.max(initial=-1)) + 1 for part in found if not part.new), default=0)
-    classes = dataset.expect.labels or max(own, len(found[0].names))
-    for part in found:
-        wrong = np.flatnonzero((part.label < -1) | (part.label >= classes))
-        if len(wrong):
-            i = int(wrong[0])
-            raise UserError(
-                f"{part.sources[i]}: image {i} has label {part.label[i]}, outside the classes 0 to {classes - 1} "
-                f"({len(wrong)} such labels)"
-            )
-    return classes
-
-
-def _chosen(
-    found: list[Pictures], keys: list[list[str]], dataset: config.Dataset, seed: int
-) -> dict[str, list[Place]]:
-    """The images of each split."""
-    published = {key for part, own in zip(found, keys, strict=True) if part.published for key in own}
-    there = set(published)
-    chosen: dict[str, list[Place]] = {name: [] for name in SPLITS}
-    for p, part in enumerate(found):
-        for i, key in enumerate(keys[p]):
-            if part.published:
-                chosen["test"].append((p, i))
-            elif key not in (there if part.new else published):
-                chosen[assign(seed, key.encode(), dataset, bool(published))].append((p, i))
-            there.add(key)
-    return chosen
-
-
-def _gather(found: list[Pictures], places: list[Place]) -> Arrays:
-    where = np.array(places, np.int64).reshape(-1, 2)  # in the order of `found`
-    picked = [where[where[:, 0] == p, 1] for p in range(len(found))]
-    x = np.concatenate([part.x[index] for part, index in zip(found, picked, strict=True)])
-    label = np.concatenate([part.label[index] for part, index in zip(found, picked, strict=True)])
-    return {"x": x, "label": label.astype(np.int16)}
-
-
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat(tables, ignore_index=True)
-
-
-def _describe(arrays: Arrays, split: str, keys: list[str], files: list[str]) -> pd.DataFrame:
-    """One row an image."""
-    import pandas as pd
-
-    flat = arrays["x"].reshape(len(arrays["x"]), -1)
-    parts = [_statistics(part) for part in np.split(flat, range(CHUNK, len(flat), CHUNK))]
-    columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    columns |= {"label": arrays["label"].astype(np.int64), "length": flat.shape[1], "unknown": 0, "time": np.nan}
-    columns |= {"finite": True, "digest": keys, "source": files, "split": split}
-    return pd.DataFrame(columns, index=range(len(flat)))
-
-
-def _statistics(flat: NDArray[np.uint8]) -> Arrays:
-    """Least, greatest, mean, standard deviation and number of distinct values of each row of (N, V)."""
-    seen = np.zeros((len(flat), 256), bool)
-    seen[np.arange(len(flat))[:, None], flat] = True
-    mean = flat.mean(1, dtype=np.float64)
-    square = (flat.astype(np.uint16) ** 2).mean(1, dtype=np.float64)  # 255**2 fits in 16 bits
-    return {
-        "min": seen.argmax(1).astype(np.float64),
-        "max": (255 - seen[:, ::-1].argmax(1)).astype(np.float64),
-        "mean": mean,
-        "spread": np.sqrt(np.maximum(square - mean**2, 0)),
-        "distinct": seen.sum(1),
-    }
+__all__ = ["Split", "prepare"]

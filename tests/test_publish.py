@@ -1,0 +1,182 @@
+"""MLflow is a projection: rebuilt on an empty database, twice is a no-op, and what is registered loads anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fabricated
+import pytest
+from fabricated import OBJECTIVE, TASK
+
+from genfoundry import ledger, promote, store
+from genfoundry.publish import publish
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose second model beat the first, published."""
+    patch = pytest.MonkeyPatch()
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path_factory.mktemp("repository")
+    fabricated.prepare(root)
+    for name, order in (("weak", 1), ("strong", 2)):
+        fabricated.train(root, name, order)
+        fabricated.register(root)
+        assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert publish(root)
+    yield root
+    patch.undo()
+
+
+def census(root: Path) -> dict[str, Any]:
+    """All that a store holds, less ids and times."""
+    client = store.connect(root)
+    where = [e.experiment_id for e in client.search_experiments() if e.name != "Default"]
+    runs = client.search_runs(where)
+    versions = client.search_model_versions(f"name = '{TASK}'")
+    points = {
+        (r.info.run_name, key): [(m.step, m.value) for m in client.get_metric_history(r.info.run_id, key)]
+        for r in runs
+        for key in r.data.metrics
+    }
+    return {
+        "experiments": sorted(e.name for e in client.search_experiments()),
+        "runs": sorted((r.info.run_name, r.info.status, sorted(r.data.params.items())) for r in runs),
+        "points": points,
+        "nested": sum("mlflow.parentRunId" in r.data.tags for r in runs),
+        "inputs": sorted(i.dataset.name + i.dataset.digest for r in runs for i in r.inputs.dataset_inputs),
+        "artifacts": sorted((r.info.run_name, a.path) for r in runs for a in client.list_artifacts(r.info.run_id)),
+        "versions": sorted((int(v.version), v.description, json.dumps(v.tags, sort_keys=True)) for v in versions),
+        "aliases": {k: int(v) for k, v in client.get_registered_model(TASK).aliases.items()},
+    }
+
+
+def test_runs_versions_and_aliases_are_there(root: Path) -> None:
+    found = census(root)
+    assert TASK in found["experiments"]
+    assert len(found["runs"]) == 8
+    assert found["nested"] == 6
+    assert found["aliases"] == {"champion": 2}
+    assert [v[0] for v in found["versions"]] == [1, 2]
+    tags = json.loads(found["versions"][1][2])
+    line = ledger.read(root / "ledger.jsonl")[-1]
+    assert (tags["model_digest"], tags["data_digest"], tags["decision"]) == (line["digest"], line["data"], "champion")
+    assert "improves by" in tags["reason"]
+    assert found["points"]["strong", "fit/loss.model"] == [(1, 5.0), (2, 2.5), (3, pytest.approx(5 / 3))]
+    assert ("strong", "test/nats") in found["points"]
+    assert found["points"]["strong trial 0", "reported/nats"] == [(1, 3.0), (2, 2.5)]
+    assert {p for n, p in found["artifacts"] if n == "strong"} >= {"model", "panels", "tuning", "training"}
+    assert found["inputs"] == ["waves" + "d" * 36] * 2
+
+
+def test_twice_is_a_no_op(root: Path) -> None:
+    before = census(root)
+    assert publish(root)
+    assert census(root) == before
+
+
+def test_an_empty_database_gets_the_same(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
+    assert publish(tmp_path)
+    assert census(tmp_path) == census(root)
+
+
+def test_a_live_run_is_completed_not_doubled(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
+    line = ledger.read(root / "ledger.jsonl")[-1]
+    client = store.connect(tmp_path)
+    where = store.experiment_id(client, tmp_path, TASK)
+    tags = {"kind": "model", "digest": line["digest"], "experiment": "strong"}
+    run = client.create_run(where, tags={f"genfoundry.{k}": v for k, v in tags.items()}, run_name="strong")
+    store.log_metrics(client, run.info.run_id, [("fit/loss.model", 5.0, 1, 1), ("seconds", 3.0, 1, 0)])
+    assert publish(tmp_path)
+    points = census(tmp_path)["points"]
+    assert points.pop(("strong", "seconds")) == [(0, 3.0)]
+    assert points == census(root)["points"]
+
+
+def test_a_challenger_has_its_alias_until_it_is_over(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    weak, strong = ledger.read(root / "ledger.jsonl")
+    client = store.connect(tmp_path)
+    ledger.append(tmp_path / "ledger.jsonl", {**weak, "decision": "challenger", "reason": "again"})
+    assert publish(tmp_path)
+    found = census(tmp_path)
+    assert found["aliases"] == {"champion": 2, "challenger": 1}
+    assert found["versions"][0][1] == "again"
+    ledger.append(tmp_path / "ledger.jsonl", {**strong, "reason": "still"})
+    assert publish(tmp_path)
+    assert client.get_registered_model(TASK).aliases.keys() == {"champion"}
+
+
+def test_a_model_that_is_nowhere_is_a_version_that_says_so(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ignored = shutil.ignore_patterns("mlflow.db*", "mlartifacts", ".state", "strong")
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=ignored)
+    assert publish(tmp_path)
+    assert "cannot be loaded" in capsys.readouterr().err
+    found = census(tmp_path)
+    assert [json.loads(v[2])["weights"] for v in found["versions"]] == ["complete", "missing"]
+    assert found["aliases"] == {"champion": 2}
+    shutil.copytree(root / "models/experiments/strong", tmp_path / "models/experiments/strong")
+    assert publish(tmp_path)
+    assert [json.loads(v[2])["weights"] for v in census(tmp_path)["versions"]] == ["complete", "complete"]
+
+
+def test_a_server_that_is_down_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert not publish(root)
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+LOAD = """
+import json, sys, mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/waves-density@champion")
+past = [[0.0], [0.5], [1.0], [0.2]]
+drawn = model.predict(pd.DataFrame({"n": [3], "past": [past]}), params={"seed": 1})
+again = model.predict(pd.DataFrame({"n": [3], "past": [past]}), params={"seed": 1})
+scored = model.predict(pd.DataFrame({"x": [drawn["sample"][0]], "past": [past]}))
+errors = []
+for bad in ({"n": [1]}, {"n": [0], "past": [past]}, {"x": [[[0.0]]], "past": [past]}):
+    try:
+        model.predict(pd.DataFrame(bad))
+    except Exception as error:
+        errors.append(f"{type(error).__name__}: {error}")
+import genfoundry
+print(json.dumps([drawn.to_dict("list"), drawn.equals(again), scored.to_dict("list"), errors, genfoundry.__file__]))
+"""
+
+
+def test_the_champion_loads_where_genfoundry_is_not_installed(root: Path, tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    code = "import sys; sys.path = [p for p in sys.path if not p.endswith('src')]\n" + LOAD
+    command = [sys.executable, "-c", code, store.uri(root)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    drawn, equal, scored, errors, where = json.loads(done.stdout.splitlines()[-1])
+    assert drawn["row"] == [0, 0, 0]
+    assert [len(one) for one in drawn["sample"]] == [5, 5, 5]
+    assert equal
+    assert scored.keys() == {"row", "nll", "nats"}
+    assert scored["nats"][0] == pytest.approx(scored["nll"][0] / 5)
+    assert [e.partition(":")[0] for e in errors] == ["UserError"] * 3
+    assert "goes on from (at least 4 steps, 1 columns)" in errors[0]
+    assert f"{os.sep}src{os.sep}" not in where
+
+
+def test_the_registered_model_holds_no_pickle_and_no_cache(root: Path) -> None:
+    files = [p for p in (root / "mlartifacts").rglob("*") if p.is_file() and "model" in p.parts]
+    assert files
+    assert not [p for p in files if p.suffix in (".pkl", ".pickle", ".pyc", ".pt")]
+    requirements = next(p for p in files if p.name == "requirements.txt").read_text()
+    assert all("==" in line and "+" not in line for line in requirements.split())

@@ -1,0 +1,112 @@
+"""The live log: complete when the store is there, harmless when it is not, one database however many start at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genfoundry import store, tracking
+from genfoundry.types import Clock, Event
+
+EVENTS = 2500
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+
+
+def train(root: Path, events: int = EVENTS, digest: str | None = "d1") -> tracking.Live:
+    with tracking.Live(root, "vae-x", "task", "key1", delay=0) as live:
+        for step in range(events):
+            live.log(Event(Clock("fit", step, events), {"model": 1 / (step + 1)}, {"model": 0.1}, 0))
+        if digest:
+            live.done(digest)
+    return live
+
+
+def runs(root: Path) -> list[Any]:
+    client = store.connect(root)
+    return list(client.search_runs([client.get_experiment_by_name("task").experiment_id]))
+
+
+def test_every_event_arrives_in_batches(tmp_path: Path) -> None:
+    os.environ["MLFLOW_RUN_ID"] = "of-mlflow-run"
+    train(tmp_path)
+    assert "MLFLOW_RUN_ID" not in os.environ
+    (run,) = runs(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["genfoundry.digest"] == "d1"
+    history = store.connect(tmp_path).get_metric_history(run.info.run_id, "fit/loss.model")
+    assert [point.step for point in history] == list(range(EVENTS))
+    assert run.data.metrics["seconds"] > 0
+
+
+def test_a_killed_trainings_run_is_closed_when_it_goes_on(tmp_path: Path) -> None:
+    client = store.connect(tmp_path)
+    where = store.experiment_id(client, tmp_path, "task")
+    left = client.create_run(where, tags={"genfoundry.key": "key1"}).info.run_id
+    train(tmp_path, 1)
+    assert {r.info.run_id == left: r.info.status for r in runs(tmp_path)} == {True: "KILLED", False: "FINISHED"}
+
+
+def test_a_training_that_fails_leaves_a_failed_run(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        tracking.Live(tmp_path, "vae-x", "task", "k", delay=0) as live,
+    ):
+        live.log(Event(Clock("fit", 1, 2), {"model": 1.0}, {}, 0))
+        raise ZeroDivisionError
+    (run,) = runs(tmp_path)
+    assert (run.info.status, run.data.metrics["fit/loss.model"]) == ("FAILED", 1.0)
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "file:/nowhere/mlruns"])
+def test_a_store_that_is_not_there_costs_seconds_and_one_line(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    began = time.perf_counter()
+    live = train(tmp_path)
+    assert time.perf_counter() - began < 8
+    assert live.overhead < 8
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_short_training_starts_nothing(tmp_path: Path) -> None:
+    with tracking.Live(tmp_path, "vae-x", "task", "k") as live:
+        live.log(Event(Clock("fit", 1, 2), {"model": 1.0}, {}, 0))
+        live.done("d")
+    assert live.overhead < 0.5
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def _connect(root: str, queue: Any) -> None:
+    client = store.connect(Path(root))
+    queue.put(store.experiment_id(client, Path(root), "task"))
+
+
+def test_stages_that_start_at_once_make_one_database(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    started = [context.Process(target=_connect, args=(str(tmp_path), queue)) for _ in range(3)]
+    for process in started:
+        process.start()
+    found = {queue.get(timeout=120) for _ in started}
+    for process in started:
+        process.join()
+    assert len(found) == 1
+    assert [p.exitcode for p in started] == [0, 0, 0]
+
+
+def test_copies_of_the_repository_share_its_store(tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/tmpabc"
+    copy.mkdir(parents=True)
+    assert store.home(copy) == tmp_path
+    assert store.uri(copy) == f"sqlite:///{tmp_path / 'mlflow.db'}"
