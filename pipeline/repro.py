@@ -28,9 +28,9 @@ def run(*targets: str) -> None:
     order_lock(HERE)
     if status:
         raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
-    from genfoundry import tracking
+    from genfoundry import publish
 
-    tracking.publish(HERE)
+    publish.publish(HERE)
     split(checked - began, ran - checked, time.perf_counter() - ran)
     board = Path("reports/leaderboard.md")
     if board.exists():

@@ -16,12 +16,6 @@ def run(name: str) -> float:
     split = data.split("train", one.task.levels, one.task.binarise, device)
     model = one.build(split.spec).to(device)
     state = graph.state(f"train@{name}", HERE)
-    with tracking.Live(HERE, name, one.entry.task, state.name) as live:
-        began = time.perf_counter()
-        loader = Loader(split, one.train.batch, one.key)
-        events = session.session(model, loader, one.train, key=one.key, folder=state, watch=live.log)
-        if steps := sum(one.train.steps.values()):
-            session.remember_speed(experiment.SPEED, name, (time.perf_counter() - began) / steps)
     card = {
         "experiment": name,
         "dataset": one.entry.dataset,
@@ -34,7 +28,13 @@ def run(name: str) -> float:
         "threads": one.params.threads,
         "digests": {"data": data.meta["digest"]},
     }
-    checkpoint.save(places.model(name), model, card)
+    with tracking.Live(HERE, name, one.entry.task, state.name) as live:
+        began = time.perf_counter()
+        loader = Loader(split, one.train.batch, one.key)
+        events = session.session(model, loader, one.train, key=one.key, folder=state, watch=live.log)
+        if steps := sum(one.train.steps.values()):
+            session.remember_speed(experiment.SPEED, name, (time.perf_counter() - began) / steps)
+        live.done(checkpoint.save(places.model(name), model, card))
     checkpoint.write_bytes(places.curves(name), session.curves(events).encode())
     shutil.rmtree(state, ignore_errors=True)
     return float(live.overhead)

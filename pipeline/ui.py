@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from genfoundry import shell, tracking
+from genfoundry import publish, shell, tracking
 
 
 def run() -> None:
-    tracking.publish(Path())
+    publish.publish(Path())
     uri = tracking.uri(Path())
     shell.show(sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", "5000", root=Path())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from genfoundry import checkpoint, config, figures, rank
+from genfoundry import checkpoint, config, figures, rank, store
 from genfoundry.data import base
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.types import Spec
@@ -101,6 +103,19 @@ def register(root: Path, task: config.Task = OBJECTIVE) -> dict[str, Any]:
     ranking = rank.rank(TASK, task, root / "reports/scores" / DATA, root / "reports/baselines" / TASK)
     checkpoint.write_json(root / "reports/ranking" / f"{TASK}.json", ranking)
     return ranking
+
+
+@cache
+def _database() -> bytes:
+    """MLflow's tables, empty: making them takes seconds, so that tests share one copy."""
+    with tempfile.TemporaryDirectory() as folder:
+        store.connect(Path(folder))
+        return (Path(folder) / "mlflow.db").read_bytes()
+
+
+def database(root: Path) -> None:
+    """An empty MLflow store."""
+    (root / "mlflow.db").write_bytes(_database())
 
 
 def forget(root: Path, name: str) -> None:

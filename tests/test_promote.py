@@ -106,15 +106,16 @@ def test_a_model_below_the_trivial_one_is_refused(made: Path, tmp_path: Path) ->
     assert promote.promote(TASK, OBJECTIVE, tmp_path) == "unchanged"
 
 
-def test_a_champion_in_the_cache_is_measured_again(root: Path) -> None:
+def test_a_champion_in_the_cache_is_measured_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.numpy import load_file
 
     scores = load_file(root / "reports/scores" / fabricated.DATA / "weak/scores.safetensors")
+    monkeypatch.chdir(root)  # as a stage calls it
     into_cache(root)
     fabricated.forget(root, "weak")
     fabricated.train(root, "strong", 2)
     fabricated.register(root)
-    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert promote.promote(TASK, OBJECTIVE, Path()) == "champion"
     assert lines(root)[-1]["figures"]["incumbent"]["nats"] == pytest.approx(scores["gate/nll"].mean() / 5, abs=1e-9)
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from genfoundry.publish import publish
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A repository whose second model beat the first, published."""
     patch = pytest.MonkeyPatch()
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -29,9 +30,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fabricated.train(root, name, order)
         fabricated.register(root)
         assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    fabricated.database(root)
     assert publish(root)
     yield root
     patch.undo()
+
+
+def emptied(root: Path, to: Path, *less: str) -> None:
+    """The repository with an empty store, as on a fresh machine."""
+    ignored = shutil.ignore_patterns("mlflow.db*", "mlartifacts", *less)
+    shutil.copytree(root, to, dirs_exist_ok=True, ignore=ignored)
+    fabricated.database(to)
 
 
 def census(root: Path) -> dict[str, Any]:
@@ -82,13 +91,13 @@ def test_twice_is_a_no_op(root: Path) -> None:
 
 
 def test_an_empty_database_gets_the_same(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
+    emptied(root, tmp_path)
     assert publish(tmp_path)
     assert census(tmp_path) == census(root)
 
 
 def test_a_live_run_is_completed_not_doubled(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
+    emptied(root, tmp_path)
     line = ledger.read(root / "ledger.jsonl")[-1]
     client = store.connect(tmp_path)
     where = store.experiment_id(client, tmp_path, TASK)
@@ -118,8 +127,7 @@ def test_a_challenger_has_its_alias_until_it_is_over(root: Path, tmp_path: Path)
 def test_a_model_that_is_nowhere_is_a_version_that_says_so(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ignored = shutil.ignore_patterns("mlflow.db*", "mlartifacts", ".state", "strong")
-    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=ignored)
+    emptied(root, tmp_path, ".state", "strong")
     assert publish(tmp_path)
     assert "cannot be loaded" in capsys.readouterr().err
     found = census(tmp_path)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fabricated
 import pytest
 
 from genfoundry import store, tracking
@@ -48,7 +49,24 @@ def test_every_event_arrives_in_batches(tmp_path: Path) -> None:
     assert run.data.metrics["seconds"] > 0
 
 
+def test_the_machine_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fabricated.database(tmp_path)
+    monkeypatch.setattr(tracking, "SAMPLING", 0.2)
+    monkeypatch.setattr(tracking, "EVERY", 0.2)
+    client = store.connect(tmp_path)
+    where = store.experiment_id(client, tmp_path, "task")
+    with tracking.Live(tmp_path, "vae-x", "task", "k", delay=0) as live:
+        for _ in range(300):
+            found = [key for run in client.search_runs([where]) for key in run.data.metrics]
+            if any(key.startswith("system/") for key in found):
+                break
+            time.sleep(0.1)
+        live.done("d")
+    assert "system/cpu_utilization_percentage" in runs(tmp_path)[0].data.metrics
+
+
 def test_a_killed_trainings_run_is_closed_when_it_goes_on(tmp_path: Path) -> None:
+    fabricated.database(tmp_path)
     client = store.connect(tmp_path)
     where = store.experiment_id(client, tmp_path, "task")
     left = client.create_run(where, tags={"genfoundry.key": "key1"}).info.run_id
@@ -57,12 +75,15 @@ def test_a_killed_trainings_run_is_closed_when_it_goes_on(tmp_path: Path) -> Non
 
 
 def test_a_training_that_fails_leaves_a_failed_run(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        tracking.Live(tmp_path, "vae-x", "task", "k", delay=0) as live,
-    ):
-        live.log(Event(Clock("fit", 1, 2), {"model": 1.0}, {}, 0))
-        raise ZeroDivisionError
+    fabricated.database(tmp_path)
+
+    def fails() -> None:
+        with tracking.Live(tmp_path, "vae-x", "task", "k", delay=0) as live:
+            live.log(Event(Clock("fit", 1, 2), {"model": 1.0}, {}, 0))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     (run,) = runs(tmp_path)
     assert (run.info.status, run.data.metrics["fit/loss.model"]) == ("FAILED", 1.0)
 
@@ -95,14 +116,14 @@ def _connect(root: str, queue: Any) -> None:
 def test_stages_that_start_at_once_make_one_database(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    started = [context.Process(target=_connect, args=(str(tmp_path), queue)) for _ in range(3)]
+    started = [context.Process(target=_connect, args=(str(tmp_path), queue)) for _ in range(2)]
     for process in started:
         process.start()
     found = {queue.get(timeout=120) for _ in started}
     for process in started:
         process.join()
     assert len(found) == 1
-    assert [p.exitcode for p in started] == [0, 0, 0]
+    assert [p.exitcode for p in started] == [0, 0]
 
 
 def test_copies_of_the_repository_share_its_store(tmp_path: Path) -> None:

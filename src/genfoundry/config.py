@@ -61,7 +61,7 @@ class Expect(Frozen):
     constant: int | None = None
     duplicates: Duplicates | None = None
     length: tuple[int, int] | None = None
-    unknown: int | None = None
+    unknown: int = Field(0, ge=0, le=0)  # a character outside the alphabet has no code that a model could learn
     order: bool = False
     gap: float | None = None
     finite: bool = True
@@ -275,7 +275,8 @@ def _references(p: Params) -> list[str]:
             faults.append(f"{key}: {name!r} is not known; {alternatives(name, list(names))}")
         return name in names
 
-    known("budget", p.budget, p.budgets)
+    if not known("budget", p.budget, p.budgets):
+        return faults
     for name, dataset in p.datasets.items():
         if dataset.judge is not None:
             known(f"datasets.{name}.judge.steps (for budget {p.budget})", p.budget, dataset.judge.steps)

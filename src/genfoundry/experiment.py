@@ -193,7 +193,9 @@ def defaults(one: Experiment) -> dict[str, Any]:
 def faults(params: config.Params) -> Iterator[str]:
     """Everything that is wrong in any experiment, search space or judge, a line each."""
     for name, entry in params.experiments.items():
-        overlays = [{}] + [{key: bound} for key, space in entry.search.items() for bound in space.bounds()]
+        overlays: list[dict[str, Any]] = [{}] + [
+            {key: bound} for key, space in entry.search.items() for bound in space.bounds()
+        ]
         for overlay in overlays:
             try:
                 one = resolve(params, name, overlay)
@@ -246,7 +248,7 @@ def arm(params: config.Params) -> torch.device:
 
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=False)
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = False  # type: ignore[assignment]
     if params.arithmetic == "portable":
         missing = [f"{k}={v}" for k, v in PORTABLE.items() if os.environ.get(k) != v]
         if missing:

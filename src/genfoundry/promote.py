@@ -50,6 +50,7 @@ def promote(task_name: str, task: Task, root: Path) -> str:
     """
     if settled(task_name, root):
         return "unchanged"
+    root = root.resolve()  # the champion may be measured in a subprocess elsewhere
     path = _ranking(root, task_name)
     if not path.exists():
         raise UserError(f"{path}: not there; `dvc repro register` writes it")

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import ledger, runs, weights
+from genfoundry import ledger, outs, runs, weights
 from genfoundry.store import connect, experiment_id, locked, uri
 from genfoundry.types import UserError
 
@@ -30,7 +30,7 @@ def publish(root: Path) -> bool:
     """
     root = root.resolve()
     lines = ledger.read(root / "ledger.jsonl")
-    there = runs.trained(root)
+    there = outs.trained(root)
     if not lines and not there:
         return True
     try:
@@ -53,7 +53,7 @@ def _unpublished(root: Path, error: Exception) -> bool:
     return False
 
 
-def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: list[runs.Trained]) -> None:
+def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: list[outs.Trained]) -> None:
     tasks = sorted({line["task"] for line in lines})
     homes = sorted({*tasks, *(one.card["task"] for one in there)})
     known = runs.by_digest(client, [experiment_id(client, root, task) for task in homes])

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import ledger, weights
-from genfoundry.checkpoint import read_json, read_tensors
+from genfoundry import inputs, ledger, weights
+from genfoundry.checkpoint import read_tensors
 from genfoundry.types import Draw, UserError
 
 if TYPE_CHECKING:
@@ -116,13 +116,13 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
     Raises:
         UserError: no champion, one without a likelihood, or a file that is not what the model knows.
     """
-    if not file.is_file():
+    if not file.exists():
         raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, or a .csv")
     found = champion(root, task)
     served = found.served
     if served.model.likelihood == "none":
         raise UserError(f"task {task}: its champion, {found.line['experiment']}, has no likelihood and cannot score")
-    nats, values = _scores(root, file, served, seed)
+    nats, values = inputs.scores(root, file, served, seed)
     header = ["item", "nats", served.unit]
     rows = [
         [i, float(v), served.per_value(float(v), int(k))] for i, (v, k) in enumerate(zip(nats, values, strict=True))
@@ -133,65 +133,6 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
     error = f" +- {np.std([row[2] for row in rows], ddof=1) / len(rows) ** 0.5:.4f}" if len(rows) > 1 else ""
     kind = {"exact": "", "bound": " (upper bound)"}[served.model.likelihood]
     return f"{len(rows)} items: {nats.mean():.4f} nats an item, {mean:.4f}{error} {served.unit}{kind}: {where}"
-
-
-def _scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Nats and number of values of each item."""
-    width = served.spec.shape[0]
-    if served.modality == "text":
-        text = _text(file, served.alphabet)
-        nats = served.score_text(text, seed)
-        return nats, np.array([min(width, len(text) - at) for at in range(0, len(text), width)])
-    if served.modality == "series":
-        x, past = _windows(file, served)
-        nats = served.score(x, past, seed)
-    else:
-        nats = served.score(_images(root, file, served), seed=seed)
-    return nats, np.full(len(nats), served.spec.dims)
-
-
-def _text(file: Path, alphabet: str) -> str:
-    """The file's text as `prepare` would have it; characters outside the alphabet are left out, and said to be."""
-    from genfoundry.data.text import normalised
-
-    text = normalised(file)
-    known = "".join(c for c in text if c in alphabet)
-    if left := len(text) - len(known):
-        print(f"{file}: {left} of {len(text)} characters are not in the model's alphabet and left out", file=sys.stderr)
-    if not known:
-        raise UserError(f"{file}: no character of the model's alphabet {alphabet!r} in it")
-    return known
-
-
-def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    from genfoundry.data.series import read_table
-
-    header, rows = read_table(file)
-    (steps, columns), context = served.spec.shape, served.spec.cond_shape[0] if served.spec.cond_shape else 0
-    values = np.array(rows, np.float64).reshape(len(rows), len(header))[:, 1:]
-    count = (len(values) - context) // steps
-    if values.shape[1] != columns or count < 1:
-        raise UserError(
-            f"{file}: {values.shape[1]} columns of values and {len(values)} rows; this model scores {columns} columns "
-            f"({', '.join(served.names)}) and needs {context} rows of past and {steps} rows to score"
-        )
-    starts = context + steps * np.arange(count)
-    x = np.stack([values[at : at + steps] for at in starts])
-    return x, np.stack([values[at - context : at] for at in starts]) if context else None
-
-
-def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
-    """Images of a file, at the levels that the model knows."""
-    from genfoundry.data.images import quantised, read_images
-
-    images, levels, card = read_images(file), served.spec.levels, served.model.card
-    spec = root / "data" / "prepared" / str(card["dataset"]) / "spec.json"
-    native = int(read_json(spec)["spec"]["levels"]) if spec.exists() else 256
-    if images.shape[1:] != served.spec.shape:
-        raise UserError(f"{file}: images of shape {images.shape[1:]} (C, H, W); this model knows {served.spec.shape}")
-    if levels is None or levels == native:
-        return images
-    return quantised(images, native, levels, card.get("data", {}).get("binarise"))
 
 
 def _written(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[object]] = ()) -> str:

@@ -185,7 +185,7 @@ def _differentiate(state: State, losses: dict[str, Tensor]) -> None:
     for left, (name, loss) in enumerate(losses.items(), start=1 - len(losses)):
         optimizer = state.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=_parameters(optimizer), retain_graph=left < 0)
+        torch.autograd.backward(loss, inputs=_parameters(optimizer), retain_graph=left < 0)
 
 
 def _move(state: State, name: str, loss: Tensor, clock: Clock, train: Train) -> None:

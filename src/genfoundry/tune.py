@@ -58,7 +58,7 @@ def search(study: Study, objective: Objective, log: Path) -> optuna.Study:
         replayed = replay(study, done)
         if not done:
             replayed.enqueue_trial(dict(study.defaults))
-        done.append(_run(replayed.ask(distributions(study.space)), study, objective))
+        done.append(_run(replayed, study, objective))
         with log.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(done[-1], sort_keys=True)}\n")
     return replay(study, done)
@@ -86,7 +86,8 @@ def replay(study: Study, done: list[dict[str, Any]]) -> optuna.Study:
     return memory
 
 
-def _run(trial: optuna.Trial, study: Study, objective: Objective) -> dict[str, Any]:
+def _run(memory: optuna.Study, study: Study, objective: Objective) -> dict[str, Any]:
+    trial = memory.ask(distributions(study.space))
     reports: list[tuple[int, float]] = []
 
     def report(step: int, value: float) -> None:
@@ -108,7 +109,7 @@ def _run(trial: optuna.Trial, study: Study, objective: Objective) -> dict[str, A
         "value": value,
         "params": trial.params,
         "reports": reports,
-        "attributes": trial.system_attrs,
+        "attributes": memory.get_trials()[trial.number].system_attrs,
     }
 
 

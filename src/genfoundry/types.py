@@ -52,7 +52,8 @@ class Spec:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Spec:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        return cls(**plain)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from genfoundry.nn.likelihood import Bernoulli, Categorical, Gaussian, Head, LogisticMixture, head_for
+from genfoundry.nn.head import Head
+from genfoundry.nn.likelihood import Bernoulli, Categorical, Gaussian, head_for
+from genfoundry.nn.mixture import LogisticMixture
 from genfoundry.types import Draw, Spec
 
 

@@ -127,6 +127,18 @@ def files(folder: Path, *suffixes: str) -> list[Path]:
     return sorted((p for p in found if p.name.lower().endswith(suffixes)), key=lambda p: p.as_posix())
 
 
+def only(inbox: Path, *suffixes: str) -> None:
+    """Refuse an inbox with files of another kind: what is ignored without a word is taken for used.
+
+    Raises:
+        UserError: names the first such file and the kinds that are right.
+    """
+    for path in sorted(inbox.rglob("*")):
+        odd = path.is_file() and not path.name.startswith(".") and not path.name.lower().endswith(suffixes)
+        if odd and path.stem.upper() != "README":
+            raise UserError(f"{path}: not a kind of file that this data set takes; {', '.join(suffixes)} are right")
+
+
 class Dataset:
     """A prepared data set on disk."""
 
@@ -183,5 +195,5 @@ class Loader:
         """Every evaluation item once, in order."""
         import torch
 
-        for part in torch.arange(len(self.split), device=self.split.whole.device).split(size):
+        for part in torch.split(torch.arange(len(self.split), device=self.split.whole.device), size):
             yield self.split.batch(part)

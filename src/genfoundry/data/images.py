@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry import config
-from genfoundry.data.base import SPLITS, Prepared, assign, files
+from genfoundry.data.base import SPLITS, Prepared, assign, files, only
 from genfoundry.data.pixels import ImageSplit as Split
 from genfoundry.data.pixels import describe
 from genfoundry.data.sources import names as names_of
@@ -41,7 +41,8 @@ class Part:
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
     """Read everything, hash every image into its split, describe it."""
     old, names = read(raw)
-    new, new_names = read(inbox) if inbox.exists() else ([], ())
+    only(inbox, ".npz", ".csv", ".csv.gz", "-ubyte", "-ubyte.gz", ".png", ".jpg", ".jpeg")
+    new, new_names = read(inbox)
     if not old:
         raise UserError(f"{raw}: no images; IDX, .npz, .csv, or folders of .png and .jpg are read")
     names = names or names_of(dataset)
@@ -129,9 +130,11 @@ def _npz(path: Path) -> Iterator[Part]:
         if x.dtype != np.uint8 or x.ndim not in (3, 4):
             raise UserError(f"{path}: {stem}images is {x.dtype} {x.shape}; uint8 (N,H,W) or (N,H,W,C) is right")
         x = x[:, None] if x.ndim == 3 else np.moveaxis(x, -1, 1)
-        label = arrays.get(f"{stem}labels", np.full(len(x), -1)).reshape(-1).astype(np.int64)
+        label = arrays.get(f"{stem}labels", np.full(len(x), -1)).reshape(-1)
+        if label.dtype.kind not in "iu":
+            raise UserError(f"{path}: {stem}labels is {label.dtype}; whole numbers are right")
         _equal(path, x, label)
-        yield Part(x, label, stem == "test_", path.name)
+        yield Part(x, label.astype(np.int64), stem == "test_", path.name)
 
 
 def _table(path: Path) -> Part:

@@ -36,8 +36,8 @@ def settings() -> dict[str, str]:
         if section in rank:
             found[option] = str(ast.literal_eval(value))
     for option in ("index-url", "extra-index-url", "find-links", "cert", "proxy"):
-        if value := os.environ.get("PIP_" + option.upper().replace("-", "_")):
-            found[option] = value
+        if given := os.environ.get("PIP_" + option.upper().replace("-", "_")):
+            found[option] = given
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.base import SPLITS, Prepared, files
+from genfoundry.data.base import SPLITS, Prepared, files, only
 from genfoundry.types import Batch, Spec, UserError
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     if len(old) != 1:
         raise UserError(f"{raw}: {len(old)} .csv files; one is right")
     names, base = old[0]
-    more = [read(path) for path in (files(inbox, ".csv") if inbox.exists() else [])]
+    only(inbox, ".csv")
+    more = [read(path) for path in files(inbox, ".csv")]
     for columns, _ in more:
         if columns != names:
             raise UserError(f"{inbox}: columns {', '.join(columns)}, but the series has {', '.join(names)}")
-    table = np.concatenate([base, *(rows[~np.isin(rows[:, 0], base[:, 0])] for _, rows in more)])
+    rows = {row.tobytes(): row for row in base}  # the same row again is no news; another value for its time is refused
+    rows |= {row.tobytes(): row for _, part in more for row in part if row.tobytes() not in rows}
+    table = np.array(list(rows.values()))
     shares = dataset.split
     low, span = base[0, 0], base[-1, 0] - base[0, 0]
     borders = {s: low + span * (1 - share) for s, share in (

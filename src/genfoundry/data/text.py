@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.base import SPLITS, Prepared, assign, files
+from genfoundry.data.base import SPLITS, Prepared, assign, files, only
 from genfoundry.types import Batch, Spec, UserError
 
 if TYPE_CHECKING:
@@ -24,14 +24,19 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     old = read(raw)
     if not old:
         raise UserError(f"{raw}: no text; .txt files are read")
+    only(inbox, ".txt")
     known = {text for _, text in old}
-    new = [(name, text) for name, text in (read(inbox) if inbox.exists() else []) if text not in known]
+    new: list[tuple[str, str]] = []
+    for name, text in read(inbox):
+        if text not in known:  # an inbox may bring again what is there; it does not count twice
+            known.add(text)
+            new.append((name, text))
     if len(dataset.alphabet) > UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
         raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN} different ones are right")
-    where = {name: assign(seed, hashlib.sha256(text.encode()).digest(), dataset, False) for name, text in old + new}
+    where = {text: assign(seed, hashlib.sha256(text.encode()).digest(), dataset, False) for text in known}
     splits, counts = {}, {}
     for split in SPLITS:
-        documents = [encode(text, dataset.alphabet) for name, text in old + new if where[name] == split]
+        documents = [encode(text, dataset.alphabet) for _, text in old + new if where[text] == split]
         starts = np.cumsum([0, *(len(d) for d in documents)])
         stream = np.concatenate(documents) if documents else np.zeros(0, np.uint8)
         splits[split] = {"x": stream, "start": starts[:-1].astype(np.int64)}
@@ -87,7 +92,7 @@ def describe(documents: list[tuple[str, str]], where: dict[str, str], alphabet: 
                 digest = hashlib.sha256(line.encode()).hexdigest()[:16]
                 distinct = set(line)
                 unknown = sum(c not in allowed for c in line) if distinct - allowed else 0
-                rows.append((where[name], len(line), len(distinct), unknown, digest, name))
+                rows.append((where[text], len(line), len(distinct), unknown, digest, name))
     table = pd.DataFrame(rows, columns=["split", "length", "distinct", "unknown", "digest", "source"])
     for column in ("min", "max", "mean", "spread", "time"):
         table[column] = np.nan

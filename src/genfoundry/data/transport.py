@@ -1,4 +1,4 @@
-"""A function a kind of place: `file:`, `https:`, `deb:PACKAGE/PATH`, `pypi:NAME==VERSION/MEMBER`, `package:NAME/PATH`.
+"""Getting a file from a place: file:, https:, deb:PACKAGE/PATH, pypi:NAME==VERSION/MEMBER, package:NAME/PATH.
 
 Nothing that is fetched is run or installed. A place that cannot deliver is `Unreachable`, with its reason; failing to
 write what was delivered stays an OSError, since no other place can mend it.
@@ -27,6 +27,7 @@ from genfoundry.data.archive import members
 
 TIMEOUT = 20.0
 CHUNK = 1 << 20
+PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::Retries=1")
 QUIET = 1.0  # seconds before progress is worth a line
 
 
@@ -90,11 +91,11 @@ class Transport:
         folder.mkdir(parents=True)
         if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
             raise Unreachable("apt-get and dpkg-deb are not here; this is no Debian or Ubuntu")
-        fault = _apt(["apt-get", "download", package], folder)
+        fault = _apt(["apt-get", *PATIENCE, "download", package], folder)
         if fault and os.geteuid() == 0:
             self._say(f"fetch {package}: apt-get update")
-            _apt(["apt-get", "update"], folder)
-            fault = _apt(["apt-get", "download", package], folder)
+            _apt(["apt-get", *PATIENCE, "update"], folder)
+            fault = _apt(["apt-get", *PATIENCE, "download", package], folder)
         elif fault:
             raise Unreachable(f"{fault}; apt's lists may be empty: run `sudo apt-get update`")
         found = sorted(folder.glob("*.deb"))
@@ -109,7 +110,7 @@ class Transport:
         name, _, version = release.partition("==")
         if not version:
             raise Unreachable(f"{release!r} has no version; write NAME==VERSION")
-        reasons = []
+        reasons: list[str] = []
         for link in index.links(name, version, reasons):
             target = Path(self._scratch.name, "pypi", Path(urllib.parse.urlsplit(link).path).name)
             target.parent.mkdir(exist_ok=True)
@@ -127,13 +128,14 @@ class Transport:
         if host in self._down:
             raise Unreachable(self._down[host])
         try:
-            with index.opened(url, TIMEOUT) as response, out.open("wb") as file:
-                self._stream(response, file, Path(urllib.parse.urlsplit(url).path).name)
+            response = index.opened(url, TIMEOUT)
         except urllib.error.HTTPError as error:
             raise Unreachable(f"HTTP {error.code} {error.reason}") from None
-        except urllib.error.URLError as error:
-            self._down[host] = f"{host} cannot be reached: {error.reason}"
+        except (OSError, http.client.HTTPException) as error:
+            self._down[host] = f"{host} cannot be reached: {getattr(error, 'reason', error)}"
             raise Unreachable(self._down[host]) from None
+        with response, out.open("wb") as file:
+            self._stream(response, file, Path(urllib.parse.urlsplit(url).path).name)
 
     def _stream(self, response: http.client.HTTPResponse, file: object, name: str) -> None:
         total, done = int(response.headers.get("Content-Length") or 0), 0
@@ -166,7 +168,7 @@ def _apt(command: list[str], folder: Path) -> str:
     if done.returncode == 0:
         return ""
     lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()
-    return f"{' '.join(command[:2])}: {lines[-1] if lines else f'exit status {done.returncode}'}"
+    return f"{command[0]}: {lines[-1] if lines else f'exit status {done.returncode}'}"
 
 
 def _installed(rest: str) -> Path:

@@ -7,6 +7,7 @@ the plain, one-level VAE.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
 from genfoundry.nn.conv import Residual, Up, down, halved, scaled
-from genfoundry.nn.latent import Normal, anneal, divergence, floored
+from genfoundry.nn.latent import Code, Normal, anneal, floored
 from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
@@ -66,31 +67,42 @@ class Vae(GenerativeModel):
         )  # fmt: skip
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        out, divergences = self.forward(batch)
-        rate = torch.stack([kl.flatten(1).sum(1) for kl in divergences]).sum(0)
+        out, codes = self.forward(batch)
+        rate = torch.stack([summed(code.divergence()) for code in codes]).sum(0)
         distortion = self.head.nll(out, batch.x)
         return {"nll": distortion + rate, "rate": rate, "distortion": distortion}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        out, divergences = self.forward(batch)
-        rate = torch.stack([floored(kl, self.config.free_bits) for kl in divergences]).sum()
+        out, codes = self.forward(batch)
+        rate = torch.stack([floored(code.divergence(), self.config.free_bits) for code in codes]).sum()
         weight = self.config.beta * anneal(clock, self.config.warm)
         yield {"model": (self.head.nll(out, batch.x).mean() + weight * rate) / self.spec.dims}
 
-    def forward(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """The head's parameters at drawn codes, and each level's divergence (B, K, ...)."""
+    def log_weights(self, batch: Batch) -> Tensor:
+        """(B,) log p(x, z) - log q(z | x) at one drawn z: its mean is the ELBO, log of the mean of exp is log p(x)."""
+        out, codes = self.forward(batch)
+        return torch.stack([summed(c.p.log(c.z) - c.q.log(c.z)) for c in codes]).sum(0) - self.head.nll(out, batch.x)
+
+    @torch.no_grad()
+    def bound(self, batch: Batch, k: int) -> Tensor:
+        """(B,) nats: the importance-weighted bound of k draws on -log p(x) (Burda et al. 2016, arXiv:1509.00519)."""
+        weights = torch.stack([self.log_weights(batch) for _ in range(k)])
+        return math.log(k) - weights.logsumexp(0)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, list[Code]]:
+        """The head's parameters at drawn codes, and the codes of each level."""
         features = self.encoder(scaled(batch.x, self.spec))
         q = Normal.of(self.posterior(features.flatten(1)))
-        divergences = [divergence(q, Normal.standard(q.mean))]
-        state = self.begun(q.draw())
+        codes = [Code(q, Normal.standard(q.mean), q.draw())]
+        state = self.begun(codes[0].z)
         if self.config.detail:
             p = Normal.of(self.detail_prior(state))
             shift = Normal.of(self.detail_posterior(torch.cat([features, state], 1)))
             q = Normal(p.mean + shift.mean, p.scale + shift.scale)
-            divergences.append(divergence(q, p))
-            state = state + self.detail_in(q.draw())
+            codes.append(Code(q, p, q.draw()))
+            state = state + self.detail_in(codes[1].z)
         out: Tensor = self.decoder(state)
-        return out, divergences
+        return out, codes
 
     def begun(self, z: Tensor) -> Tensor:
         """(B, latent) -> the decoder's state after the global code, (B, 2 width, H / 4, W / 4)."""
@@ -128,6 +140,11 @@ class Vae(GenerativeModel):
 
     def panels(self, batch: Batch) -> dict[str, Tensor]:
         return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}
+
+
+def summed(x: Tensor) -> Tensor:
+    """(B, ...) -> (B,)."""
+    return x.flatten(1).sum(1)
 
 
 def blocks(channels: int, count: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Convolutional parts. Images are (B, C, H, W) in channels-last memory; weights are plain, as a checkpoint keeps them."""
+"""Convolutional parts. Images are (B, C, H, W) in channels-last memory; weights are not, so any checkpoint fits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Up(nn.Module):
         self.crop = Crop(size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.crop.forward(F.pixel_shuffle(self.conv(x), 2))
+        cropped: Tensor = self.crop(F.pixel_shuffle(self.conv(x), 2))
+        return cropped
 
 
 class Residual(nn.Module):
@@ -64,5 +65,5 @@ class Residual(nn.Module):
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.first(F.silu(x))
-        return x + self.second(F.silu(h))
+        h: Tensor = self.second(F.silu(self.first(F.silu(x))))
+        return x + h

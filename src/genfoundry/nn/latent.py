@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,23 @@ class Normal:
         """A reparametrised sample, drawn with the global generator."""
         return self.mean + temperature * self.scale.exp() * torch.randn_like(self.mean)
 
+    def log(self, z: Tensor) -> Tensor:
+        """Log density of each value of z."""
+        return -0.5 * ((z - self.mean) * (-self.scale).exp()).square() - self.scale - 0.5 * math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Code:
+    """A level's codes: their posterior, their prior, a draw of the posterior."""
+
+    q: Normal
+    p: Normal
+    z: Tensor
+
+    def divergence(self) -> Tensor:
+        """KL(q || p) in nats, a value a code."""
+        return divergence(self.q, self.p)
+
 
 def divergence(q: Normal, p: Normal) -> Tensor:
     """KL(q || p) in nats, a value a code (B, K, ...), in closed form."""
@@ -47,7 +65,7 @@ def floored(kl: Tensor, free_bits: float) -> Tensor:
     The floor is on each code's batch mean (Kingma et al. 2016, arXiv:1606.04934, with one code a group).
     """
     mean = kl.mean(0)
-    return mean.clamp_min(free_bits * 0.6931471805599453).sum() if free_bits > 0 else mean.sum()
+    return mean.clamp_min(free_bits * math.log(2)).sum() if free_bits > 0 else mean.sum()
 
 
 def anneal(clock: Clock, share: float) -> float:

@@ -1,9 +1,4 @@
-"""Output heads: what a network's last layer means as a distribution over `Batch.x`.
-
-A head is not a module, it has no weights. `out` is (B, head.parameters, *S) and `x` is (B, C, *S), where S are the
-positions (H, W of an image, T of a text with C = 1). Channels of one position may depend on each other, positions are
-independent given `out`. Everything is computed in float32, under autocast too.
-"""
+"""Output heads (see `Head`) and the choice among them by the data's spec."""
 
 from __future__ import annotations
 
@@ -15,32 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry.nn.draw import pick
+from genfoundry.nn.head import Head
+from genfoundry.nn.mixture import LogisticMixture
 from genfoundry.types import Draw, Spec
-
-
-@dataclass(frozen=True)
-class Head:
-    """A distribution over C values a position; `levels` is None for real values."""
-
-    channels: int
-    levels: int | None
-
-    @property
-    def parameters(self) -> int:
-        """Number of the network's output channels."""
-        raise NotImplementedError
-
-    def nll(self, out: Tensor, x: Tensor) -> Tensor:
-        """(B,) nats: -log p(x | out), summed over channels and positions."""
-        raise NotImplementedError
-
-    def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
-        """(B, C, *S) in the range of `Batch.x`, drawn with the global generator."""
-        raise NotImplementedError
-
-    def mean(self, out: Tensor) -> Tensor:
-        """(B, C, *S) float32: the expected value of x, in the units of x."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -117,101 +89,6 @@ class Gaussian(Head):
 
     def mean(self, out: Tensor) -> Tensor:
         return self.split(out)[0]
-
-
-@dataclass(frozen=True)
-class LogisticMixture(Head):
-    """Mixture of discretised logistics (Salimans et al. 2017, arXiv:1701.05517), for ordered levels.
-
-    Levels are scaled to -1..1; a level owns the logistic's mass within half a step of it, the lowest and highest also
-    what lies beyond. A component is chosen once a position; its channel c has its mean moved by the values of the
-    channels before c. `out` is, per component: 1 weight, C means, C log scales, C(C-1)/2 coefficients.
-    """
-
-    levels: int | None = 256
-    mixtures: int = 5
-
-    @property
-    def parameters(self) -> int:
-        c = self.channels
-        return self.mixtures * (1 + 2 * c + c * (c - 1) // 2)
-
-    @property
-    def top(self) -> int:
-        """The highest level."""
-        assert self.levels is not None
-        return self.levels - 1
-
-    def split(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weights (B, K, *S) as log mass, means and log scales (B, C, K, *S), coefficients (B, C(C-1)/2, K, *S)."""
-        out = out.float().reshape(len(out), -1, self.mixtures, *out.shape[2:])
-        c = self.channels
-        return (
-            out[:, 0].log_softmax(1),
-            out[:, 1 : 1 + c],
-            out[:, 1 + c : 1 + 2 * c].clamp_min(-7.0),
-            out[:, 1 + 2 * c :],
-        )
-
-    def scaled(self, x: Tensor) -> Tensor:
-        """Levels -> -1..1."""
-        return x.float() * (2.0 / self.top) - 1.0
-
-    def moved(self, c: int, mean: Tensor, coefficients: Tensor, before: Tensor) -> Tensor:
-        """(B, K, *S): channel c's means given the scaled values of the channels before it (B, c, *S)."""
-        first = c * (c - 1) // 2
-        return mean[:, c] + (torch.tanh(coefficients[:, first : first + c]) * before.unsqueeze(2)).sum(1)
-
-    def nll(self, out: Tensor, x: Tensor) -> Tensor:
-        log_mass, mean, scale, coefficients = self.split(out)
-        value = self.scaled(x)
-        for c in range(self.channels):
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
-            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
-        return -log_mass.logsumexp(1).flatten(1).sum(1)
-
-    def log_mass(self, value: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-        """(B, K, *S): log mass of a channel's scaled level under each logistic.
-
-        With F the logistic function, F(a) - F(b) = F(a) F(-b) (1 - exp(b - a)): no cancellation, no special case in
-        the tails, and the sum over levels telescopes to 1.
-        """
-        half = 1.0 / self.top
-        value, sharp = value.unsqueeze(1), torch.exp(-scale)
-        distance = (value - centre) * sharp
-        width = half * sharp
-        low, high = value < half - 1.0, value > 1.0 - half
-        below = F.logsigmoid(distance + width).masked_fill(high, 0.0)
-        above = F.logsigmoid(width - distance).masked_fill(low, 0.0)
-        return below + above + torch.log(-torch.expm1(-2.0 * width)).masked_fill(low | high, 0.0)
-
-    def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
-        log_mass, mean, scale, coefficients = self.split(out)
-        chosen = pick(log_mass.movedim(1, -1), draw).unsqueeze(1)
-        value = torch.empty_like(mean[:, :, 0])
-        for c in range(self.channels):
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
-            u = torch.rand_like(value[:, 0]).clamp(1e-7, 1 - 1e-7)
-            spread = draw.temperature * scale[:, c].gather(1, chosen).squeeze(1).exp()
-            drawn = centre.gather(1, chosen).squeeze(1) + spread * torch.logit(u)
-            value[:, c] = self.scaled(self.rounded(drawn))
-        return self.rounded(value)
-
-    def rounded(self, value: Tensor) -> Tensor:
-        """-1..1 -> int64 levels."""
-        return ((value + 1.0) * (0.5 * self.top)).round().clamp(0, self.top).long()
-
-    def mean(self, out: Tensor) -> Tensor:
-        """Exact for one channel; channel c of several is at the expected values of the channels before it."""
-        log_mass, mean, scale, coefficients = self.split(out)
-        value = torch.empty_like(mean[:, :, 0])
-        for c in range(self.channels):
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
-            sharp, expected = torch.exp(-scale[:, c]), torch.zeros_like(centre)
-            for level in range(self.top):  # E x = sum of P(x > level)
-                expected += torch.sigmoid((centre - ((2 * level + 1) / self.top - 1.0)) * sharp)
-            value[:, c] = (log_mass.exp() * expected).sum(1) * (2.0 / self.top) - 1.0
-        return (value + 1.0) * (0.5 * self.top)
 
 
 def head_for(spec: Spec, mixtures: int = 5) -> Head:

@@ -1,0 +1,98 @@
+"""Files of the user's own as items that a model scores: read as `prepare` reads them, at the model's levels."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genfoundry.checkpoint import read_json
+from genfoundry.types import UserError
+
+if TYPE_CHECKING:
+    from genfoundry.served import Served
+
+
+def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Nats (N,) and number of values (N,) of each item in a file.
+
+    Raises:
+        UserError: the file is damaged, or not of the kind, size or range that the model knows.
+    """
+    width = served.spec.shape[0]
+    if file.is_dir() and served.modality != "images":
+        raise UserError(f"{file}: a folder; one file of {served.modality} is wanted")
+    if served.modality == "text":
+        text = _text(file, served.alphabet)
+        nats = served.score_text(text, seed)
+        return nats, np.array([min(width, len(text) - at) for at in range(0, len(text), width)])
+    if served.modality == "series":
+        x, past = _windows(file, served)
+        nats = served.score(x, past, seed)
+    else:
+        nats = served.score(_images(root, file, served), seed=seed)
+    return nats, np.full(len(nats), served.spec.dims)
+
+
+def _text(file: Path, alphabet: str) -> str:
+    """The file's text as `prepare` would have it; characters outside the alphabet are left out, and said to be."""
+    from genfoundry.data import text
+
+    whole = text.normal(file, file.read_bytes())
+    known = "".join(c for c in whole if c in alphabet)
+    if not known.strip():
+        raise UserError(f"{file}: no character of the model's alphabet {alphabet!r} in it")
+    if left := len(whole) - len(known):
+        print(
+            f"{file}: {left} of {len(whole)} characters are not in the model's alphabet and left out", file=sys.stderr
+        )
+    return known
+
+
+def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    from genfoundry.data import series
+
+    values = series.read(file)[1][:, 1:]  # the first column is the time
+    (steps, columns), context = served.spec.shape, served.spec.cond_shape[0] if served.spec.cond_shape else 0
+    count = (len(values) - context) // steps
+    if values.shape[1] != columns or count < 1:
+        raise UserError(
+            f"{file}: {values.shape[1]} columns of values and {len(values)} rows; this model scores {columns} columns "
+            f"({', '.join(served.names)}) and needs {context} rows of past and {steps} rows to score"
+        )
+    starts = context + steps * np.arange(count)
+    x = np.stack([values[at : at + steps] for at in starts])
+    return x, np.stack([values[at - context : at] for at in starts]) if context else None
+
+
+def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
+    """Images of a file (or of a folder of pictures), at the levels that the model knows."""
+    import torch
+
+    from genfoundry.data import images
+
+    with tempfile.TemporaryDirectory() as alone:  # a data set's reader reads folders
+        (Path(alone) / file.name).symlink_to(file.resolve())
+        parts = images.read(file if file.is_dir() else Path(alone))[0]
+    if not parts:
+        raise UserError(f"{file}: no images; .npz, IDX (*-images-idx3-ubyte), .png and .jpg are read")
+    for part in parts:
+        if part.x.shape[1:] != served.spec.shape:
+            raise UserError(f"{file}: images of {part.x.shape[1:]} (C, H, W); this model knows {served.spec.shape}")
+    card = served.model.card
+    prepared = root / "data" / "prepared" / str(card["dataset"]) / "spec.json"
+    native = int(read_json(prepared)["spec"]["levels"]) if prepared.exists() else max(served.spec.levels or 0, 256)
+    x = np.concatenate([part.x for part in parts])
+    if x.max() >= native:
+        raise UserError(f"{file}: grey value {x.max()}; {card['dataset']} has 0 to {native - 1}")
+    if served.spec.levels is None:
+        return x
+    tensors = {"x": torch.as_tensor(x), "label": torch.full((len(x),), -1)}
+    spec = replace(served.spec, levels=native)
+    split = images.Split("score", tensors, spec, served.spec.levels, card.get("data", {}).get("binarise"))
+    return np.asarray(split.batch(torch.arange(len(x))).x.numpy())

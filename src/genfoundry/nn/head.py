@@ -1,0 +1,39 @@
+"""What an output head is: what a network's last layer means as a distribution over `Batch.x`.
+
+A head is not a module, it has no weights. `out` is (B, head.parameters, *S) and `x` is (B, C, *S), where S are the
+positions (H, W of an image, T of a text with C = 1). Channels of one position may depend on each other, positions are
+independent given `out`. Everything is computed in float32, under autocast too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from genfoundry.types import Draw
+
+
+@dataclass(frozen=True)
+class Head:
+    """A distribution over C values a position; `levels` is None for real values."""
+
+    channels: int
+    levels: int | None
+
+    @property
+    def parameters(self) -> int:
+        """Number of the network's output channels."""
+        raise NotImplementedError
+
+    def nll(self, out: Tensor, x: Tensor) -> Tensor:
+        """(B,) nats: -log p(x | out), summed over channels and positions."""
+        raise NotImplementedError
+
+    def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
+        """(B, C, *S) in the range of `Batch.x`, drawn with the global generator."""
+        raise NotImplementedError
+
+    def mean(self, out: Tensor) -> Tensor:
+        """(B, C, *S) float32: the expected value of x, in the units of x."""
+        raise NotImplementedError

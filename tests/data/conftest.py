@@ -1,0 +1,22 @@
+"""`prepare`, which every modality's tests call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genfoundry import config
+from genfoundry.data import base
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Callable[..., base.Dataset]:
+    """Prepares tmp_path/raw and tmp_path/inbox."""
+
+    def run(dataset: config.Dataset, seed: int = 20, out: str = "prepared") -> base.Dataset:
+        base.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / out, dataset, seed)
+        return base.Dataset(tmp_path / out)
+
+    return run

@@ -1,0 +1,55 @@
+"""The Loader: which positions a step sees is a function of (key, phase, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from raw_folders import images, write_idx
+
+from genfoundry.data.base import Dataset, Loader, Split
+from genfoundry.types import UserError
+
+Prepare = Callable[..., Dataset]
+
+
+@pytest.fixture
+def split(tmp_path: Path, prepare: Prepare) -> Split:
+    write_idx(tmp_path / "raw")
+    return prepare(images()).split("train")
+
+
+def test_indices_depend_on_nothing_else(split: Split) -> None:
+    steps = list(range(40))
+    forward = [Loader(split, 8, ("k",)).indices("fit", s).tolist() for s in steps]
+    one = Loader(split, 8, ("k",))
+    torch.manual_seed(5)
+    assert [one.indices("fit", s).tolist() for s in reversed(steps)] == forward[::-1]
+    assert one.indices("fit", 0).tolist() != one.indices("prior", 0).tolist()
+    assert one.indices("fit", 0).tolist() != Loader(split, 8, ("other",)).indices("fit", 0).tolist()
+
+
+def test_an_epoch_sees_no_position_twice(split: Split) -> None:
+    one = Loader(split, 8, ("k",))
+    each = split.positions // 8
+    seen = torch.cat([one.indices("fit", s) for s in range(each)])
+    assert len(seen.unique()) == len(seen) == each * 8
+
+
+def test_evaluation_sees_every_item_once_in_order(split: Split) -> None:
+    x = torch.cat([b.x for b in Loader(split, 8, ()).batches(7)])
+    assert (x == split.whole.long()).all()
+
+
+def test_an_unknown_split(tmp_path: Path, split: Split) -> None:
+    with pytest.raises(UserError, match="train, val, gate, test"):
+        Dataset(tmp_path / "prepared").split("holdout")
+
+
+def test_an_unwritable_folder(tmp_path: Path, prepare: Prepare) -> None:
+    write_idx(tmp_path / "raw")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="make the folder writable"):
+        prepare(images(), out="file/prepared")

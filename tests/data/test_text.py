@@ -1,0 +1,100 @@
+"""Text: whole documents to splits, windows, and every bad file named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from raw_folders import text
+
+from genfoundry.data.base import Dataset
+from genfoundry.types import UserError
+
+Prepare = Callable[..., Dataset]
+
+
+def write(folder: Path, n: int, start: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(start, start + n):
+        (folder / f"{i:02}.txt").write_text(f"a b {i}\n\n" + f"cdef {i} ghij\n" * 10)
+
+
+def test_a_document_stays_whole(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    prepare(text())
+    rows = pd.read_parquet(tmp_path / "prepared/describe.parquet")
+    assert (rows.groupby("source")["split"].nunique() == 1).all()
+    assert set(rows["split"]) == {"train", "val", "gate", "test"}
+    assert (rows["length"] > 0).all()
+
+
+def test_no_document_moves_when_data_arrive(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    prepare(text())
+    before = pd.read_parquet(tmp_path / "prepared/describe.parquet").groupby("source")["split"].first()
+    write(tmp_path / "inbox", 10, start=30)
+    prepare(text())
+    after = pd.read_parquet(tmp_path / "prepared/describe.parquet").groupby("source")["split"].first()
+    assert len(after) == 40
+    assert (after[before.index] == before).all()
+
+
+def test_windows(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    split = prepare(text()).split("train")
+    assert len(split) == len(split.whole) // 8
+    assert split.positions == len(split.whole) - 7
+    assert (split.batch(torch.tensor([0, 2])).x == torch.stack([split.whole[:8], split.whole[16:24]])).all()
+    assert (split.crop(torch.tensor([3])).x[0] == split.whole[3:11]).all()
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_text(tmp_path: Path, prepare: Prepare, content: str) -> None:
+    write(tmp_path / "raw", 30)
+    (tmp_path / "raw/empty.txt").write_text(content)
+    with pytest.raises(UserError, match=r"empty.txt: the text is empty"):
+        prepare(text())
+
+
+def test_not_utf8(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    (tmp_path / "raw/latin.txt").write_bytes(b"abc \xe9")
+    with pytest.raises(UserError, match=r"latin.txt: byte 4 is not UTF-8"):
+        prepare(text())
+
+
+def test_unknown_characters_are_counted(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    (tmp_path / "raw/z.txt").write_text("abc xyz\n" + "abcd\n" * 9)
+    prepare(text())
+    assert pd.read_parquet(tmp_path / "prepared/describe.parquet")["unknown"].sum() == 3
+
+
+def test_no_text(tmp_path: Path, prepare: Prepare) -> None:
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(UserError, match="no text"):
+        prepare(text())
+
+
+def test_an_inbox_file_of_the_same_name_moves_nothing(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    prepare(text())
+    before = pd.read_parquet(tmp_path / "prepared/describe.parquet").groupby("digest")["split"].agg(set)
+    write(tmp_path / "inbox", 30, start=30)
+    for i, path in enumerate(sorted((tmp_path / "inbox").iterdir())):
+        path.rename(path.with_name(f"{i:02}.txt"))
+    prepare(text())
+    after = pd.read_parquet(tmp_path / "prepared/describe.parquet").groupby("digest")["split"].agg(set)
+    assert (after[before.index] == before).all()
+
+
+def test_the_same_text_twice_in_the_inbox_counts_once(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    (tmp_path / "inbox").mkdir()
+    for name in ("x.txt", "y.txt"):
+        (tmp_path / "inbox" / name).write_text("abc def\n" * 9)
+    prepare(text())
+    assert (pd.read_parquet(tmp_path / "prepared/describe.parquet")["length"] == 7).sum() == 9

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from genfoundry.models.dcgan import Dcgan
+from genfoundry.types import Batch, Clock, Spec
+
+
+def build(levels: int | None) -> Dcgan:
+    torch.manual_seed(0)
+    return Dcgan(Spec((1, 8, 8), levels), Dcgan.Config())
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_levels_undo_dequantisation(levels: int) -> None:
+    model, x = build(levels), torch.randint(levels, (50, 1, 8, 8))
+    value = model.dequantised(x)
+    assert value.min() >= -1
+    assert value.max() < 1
+    assert torch.equal(model.levels(value), x)
+    assert value.unique().numel() > levels
+    assert model.levels(torch.tensor([-1.0, 1.0])).tolist() == [0, levels - 1]
+
+
+def test_every_layer_of_the_critic_has_norm_one() -> None:
+    model, batch = build(256), Batch(torch.randint(256, (8, 1, 8, 8)))
+    for _ in range(30):
+        next(model.losses(batch, Clock("fit", 0, 1)))  # a power iteration each
+    for layer in model.critic:
+        if hasattr(layer, "weight"):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1.0, abs=1e-2)
+
+
+def test_the_critics_loss_sees_no_gradient_of_the_generator() -> None:
+    model, batch = build(256), Batch(torch.randint(256, (8, 1, 8, 8)))
+    next(model.losses(batch, Clock("fit", 0, 1)))["critic"].backward()
+    assert all(p.grad is None for p in model.generator.parameters())
+    assert all(p.grad is not None for p in model.critic.parameters())
