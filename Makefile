@@ -56,4 +56,4 @@ verify: setup ## two fresh clones, two runs, one dvc.lock: which stages are repr
 	@$(RUN) -m pipeline verify $(if $(BUDGET),--budget $(BUDGET))
 
 clean: ## remove outs and in-flight state; raw downloads, DVC's cache and MLflow's store stay
-	rm -rf .state data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation
+	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import importlib
+import inspect
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -27,18 +30,46 @@ QUIET = {
     "MPLBACKEND": "Agg",
 }
 PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Haswell"}
-STATUS = {errno.ENOSPC: "free some space", errno.EACCES: "make it writable", errno.EROFS: "make it writable"}
+STATUS = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space"}
+STATUS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
+KEYED = {"datasets": ("fetch", "prepare", "validate", "judge"), "tasks": ("baseline", "register", "promote")}
+KEYED |= {"experiments": ("tune", "train", "evaluate")}
 
 
-def environment() -> dict[str, str]:
+def parameters() -> Any:
+    """params.yaml as it stands; None where it cannot be read: the stage itself says what is wrong with it."""
+    try:
+        return yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError):
+        return None
+
+
+def environment(raw: Any) -> dict[str, str]:
     """What torch and the BLAS libraries read once, when they are imported."""
     try:
-        raw = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
         threads, portable = str(int(raw["threads"])), raw.get("arithmetic") == "portable"
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
-        return QUIET  # the stage itself says what is wrong with params.yaml
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return QUIET
     pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     return QUIET | pools | (PORTABLE if portable else {})
+
+
+def misuse(run: Callable[..., Any], keys: list[str]) -> str:
+    """What is wrong with the number of a stage's keys."""
+    try:
+        inspect.signature(run).bind(*keys)
+    except TypeError as error:
+        return f"{error}; usage: python -m pipeline STAGE [KEY]"
+    return ""
+
+
+def misnamed(stage: str, keys: list[str], raw: Any) -> str:
+    """What is wrong with a stage's key; nothing where params.yaml is too broken to tell."""
+    for section in (section for section, stages in KEYED.items() if stage in stages):
+        known = raw.get(section) if isinstance(raw, dict) else None
+        if isinstance(known, dict) and keys[0] not in known:
+            return f"{keys[0]!r} is not there; params.yaml has the {section} {', '.join(map(str, known))}"
+    return ""
 
 
 def born() -> float:
@@ -64,11 +95,15 @@ def main(argv: list[str]) -> int:
     if stage not in stages:
         print(f"genfoundry: {stage!r} is no stage; there are {', '.join(stages)}", file=sys.stderr)
         return 2
-    os.environ.update(environment())
+    raw = parameters()
+    os.environ.update(environment(raw))
     os.environ.pop("MLFLOW_RUN_ID", None)  # `mlflow run` sets it, and every stage would join that one run
     name = ":".join(argv)
     try:
         module = importlib.import_module(f"pipeline.{stage}")
+        if wrong := misuse(module.run, keys) or misnamed(stage, keys, raw):
+            print(f"genfoundry {name}: {wrong}", file=sys.stderr)
+            return 2
         startup, began = born(), time.perf_counter()
         extra = module.run(*keys) or 0.0
         work = time.perf_counter() - began
@@ -80,7 +115,8 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         if error.errno not in STATUS:
             raise
-        print(f"genfoundry {name}: {error.filename}: {error.strerror}; {STATUS[error.errno]}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""  # a failed write does not know its file
+        print(f"genfoundry {name}: {where}{error.strerror}; {STATUS[error.errno]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"genfoundry {name}: interrupted; run it again to go on from the last checkpoint", file=sys.stderr)

@@ -51,15 +51,15 @@ CASES = {
     "unknown objective": (("tasks.fashion-density.objective", "bpd"), ["'bpd'", "bits_per_dim"]),
     "wrong direction": (("tasks.fashion-density.direction", "maximize"), ["direction", "minimize"]),
     "search bounds that do not validate": (
-        ("experiments.linear-sunspots.search.hyper.order", {"low": -3, "high": 9}),
+        ("experiments.linear-sunspots.search", {"hyper.order": {"low": -3, "high": 9}}),
         ["search.hyper.order", "-3"],
     ),
     "search without a range": (
-        ("experiments.linear-sunspots.search.hyper.order", {"low": 1}),
+        ("experiments.linear-sunspots.search", {"hyper.order": {"low": 1}}),
         ["choices", "low and high"],
     ),
     "default outside the space": (
-        ("experiments.linear-sunspots.search.hyper.order", {"low": 15, "high": 20}),
+        ("experiments.linear-sunspots.search", {"hyper.order": {"low": 15, "high": 20}}),
         ["the default 9", "trial 0"],
     ),
     "an objective that the model cannot compute": (

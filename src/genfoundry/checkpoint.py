@@ -7,11 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import models
+from safetensors import SafetensorError
+
+from genfoundry import config, models
 from genfoundry.types import Spec, UserError
 
 if TYPE_CHECKING:
@@ -32,15 +34,25 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader sees the old bytes or the new ones, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write beside, then rename: a reader sees the old bytes or the new ones, never half.
+
+    Raises:
+        UserError: no space left, or the folder cannot be written to; the old file stays.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(content)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(f"{path}: {error.strerror}; free space or make the folder writable") from None
+        raise UserError(_unwritten(path, error)) from None
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: Exception) -> str:
+    return f"{path}: {getattr(error, 'strerror', None) or error}; free space or make the folder writable"
 
 
 def read_json(path: Path) -> Any:
@@ -59,7 +71,11 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def fresh(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, which replaces `folder` only when all went well."""
+    """An empty folder to fill, which replaces `folder` only when all went well.
+
+    Raises:
+        UserError: no space left, or the folder cannot be written to; the old folder stays.
+    """
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         shutil.rmtree(beside, ignore_errors=True)
@@ -67,8 +83,10 @@ def fresh(folder: Path) -> Iterator[Path]:
         yield beside
         shutil.rmtree(folder, ignore_errors=True)
         beside.replace(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror or error}; free space or make the folder writable") from None
+    except UserError as error:  # a user knows the folder, not what stands beside it meanwhile
+        raise UserError(str(error).replace(str(beside), str(folder))) from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(_unwritten(folder, error)) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -81,10 +99,10 @@ def sha256(path: Path) -> str:
 
 def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
     """Write `weights.safetensors` and `model.json`; returns the digest of weights, class, configuration, spec."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as packed
 
     with fresh(folder) as new:
-        save_file(_state(model), new / "weights.safetensors")
+        write_bytes(new / "weights.safetensors", packed(_state(model)))
         weights = sha256(new / "weights.safetensors")
         identity = {
             "model": type(model).__module__.rsplit(".", 1)[-1],
@@ -98,7 +116,8 @@ def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
 
 
 def _state(model: Learner) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
 
 
 def load(folder: Path | str, device: torch.device | str = "cpu") -> Learner:
@@ -109,15 +128,29 @@ def load(folder: Path | str, device: torch.device | str = "cpu") -> Learner:
     """
     folder = Path(folder)
     card = read_json(folder / "model.json")
-    try:
-        kind = models.find(card["model"])
-        config = kind.Config.model_validate_json(json.dumps(card["config"]))
-        model = kind(Spec.from_json(card["spec"]), config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / 'model.json'}: not a model's description: {error}") from None
+    model = _described(card, folder / "model.json")
     fill(model, read_tensors(folder / "weights.safetensors"), folder / "weights.safetensors")
     model.card = card
     return model.to(device).eval()
+
+
+def _described(card: Any, path: Path) -> Learner:
+    """The model that model.json describes, its weights still to be filled in."""
+    missing = [key for key in ("model", "config", "spec") if not isinstance(card, dict) or card.get(key) is None]
+    if missing:
+        raise UserError(f"{path}: not a model's description: {', '.join(missing)} missing")
+    try:
+        kind = models.find(card["model"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    checked = config.check(kind.Config, card["config"], "config", str(path))
+    try:
+        return kind(Spec.from_json(card["spec"]), checked)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: spec does not suit model {card['model']!r}: {reason}") from None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -126,7 +159,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: not there, truncated, or something else.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:

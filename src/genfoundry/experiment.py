@@ -248,12 +248,12 @@ def arm(params: config.Params) -> torch.device:
 
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=False)
-    torch.backends.cudnn.benchmark = False  # type: ignore[assignment]
+    torch.backends.cudnn.benchmark = False
     if params.arithmetic == "portable":
         missing = [f"{k}={v}" for k, v in PORTABLE.items() if os.environ.get(k) != v]
         if missing:
             raise UserError(f"params.yaml: arithmetic: portable needs {' '.join(missing)} before Python starts")
-        torch.backends.mkldnn.enabled = False
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
     return device(params.device)
 
 

@@ -7,7 +7,8 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def session(
     state = State.load(path, model) if path.exists() else State()
     for event in state.events:
         watch(event)
-    show = Progress(str(key[-1]), sum(train.steps.values()))
+    show = Progress(str(key[-1]), {phase: train.steps.get(phase, 0) for phase in model.phases})
     saved = time.monotonic()
     for event in fit(model, loader, train, key=key, state=state):
         watch(event)
@@ -60,24 +61,22 @@ def shorter(train: Train, share: float) -> Train:
 class Progress:
     """One line on standard error every few seconds: losses, and the time left as far as can be told."""
 
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total = name, total
+    def __init__(self, name: str, steps: Mapping[str, int]) -> None:
+        self.name, self.total = name, sum(steps.values())
+        self.before = dict(zip(steps, accumulate(steps.values(), initial=0), strict=False))
         self.start = self.shown = time.monotonic()
         self.first: int | None = None
-        self.done, self.phase = 0, ""
 
     def __call__(self, event: Event) -> None:
         clock, now = event.clock, time.monotonic()
-        if clock.phase != self.phase:
-            self.phase, self.before = clock.phase, self.done
-        self.done = self.before + clock.step
-        if self.first is None:
-            self.first, self.start = self.done, now
+        done = self.before[clock.phase] + clock.step
+        if self.first is None:  # a session that goes on had its first steps in another process
+            self.first, self.start = done, now
         if now - self.shown < SHOW_EVERY:
             return
         self.shown = now
-        pace = (now - self.start) / max(1, self.done - self.first)
-        left = f"{pace * max(0, self.total - self.done):.0f} s left" if self.done > self.first else ""
+        pace = (now - self.start) / max(1, done - self.first)
+        left = f"{pace * max(0, self.total - done):.0f} s left" if done > self.first else ""
         losses = " ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
         print(f"{self.name} {clock.phase} {clock.step}/{clock.total} {losses} {left}".rstrip(), file=sys.stderr)
 

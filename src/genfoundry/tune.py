@@ -50,10 +50,10 @@ def search(study: Study, objective: Objective, log: Path) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    done = [json.loads(line) for line in lines if line.endswith("}")]  # a kill may have cut the last line
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("".join(f"{json.dumps(one, sort_keys=True)}\n" for one in done), encoding="utf-8")
+    whole, _, cut = (log.read_text(encoding="utf-8") if log.exists() else "").rpartition("\n")
+    done = [json.loads(line) for line in whole.splitlines()]
+    if cut or not log.exists():  # a kill may have cut the last line, whatever it ends with
+        checkpoint.write_bytes(log, f"{whole}\n".encode() if whole else b"")
     while len(done) < study.trials:
         replayed = replay(study, done)
         if not done:
@@ -78,7 +78,7 @@ def replay(study: Study, done: list[dict[str, Any]]) -> optuna.Study:
                 state=optuna.trial.TrialState[one["state"]],
                 value=one["value"],
                 params=one["params"],
-                distributions=distributions(study.space),
+                distributions=distributions(study),
                 intermediate_values={int(step): value for step, value in one["reports"]},
                 system_attrs=one["attributes"],
             )
@@ -87,7 +87,7 @@ def replay(study: Study, done: list[dict[str, Any]]) -> optuna.Study:
 
 
 def _run(memory: optuna.Study, study: Study, objective: Objective) -> dict[str, Any]:
-    trial = memory.ask(distributions(study.space))
+    trial = memory.ask(distributions(study))
     reports: list[tuple[int, float]] = []
 
     def report(step: int, value: float) -> None:
@@ -101,6 +101,9 @@ def _run(memory: optuna.Study, study: Study, objective: Objective) -> dict[str, 
         value, state = objective(trial.params, report), "COMPLETE"
     except Pruned:
         value, state = reports[-1][1] if reports else worst, "PRUNED"
+    except Diverged as error:
+        print(f"trial {trial.number}: {error}", file=sys.stderr)
+        value, state = worst, "FAIL"
     if not math.isfinite(value):
         value, state, reports = None, "FAIL", []  # type: ignore[assignment]
     return {
@@ -108,20 +111,20 @@ def _run(memory: optuna.Study, study: Study, objective: Objective) -> dict[str, 
         "state": state,
         "value": value,
         "params": trial.params,
-        "reports": reports,
+        "reports": [one for one in reports if math.isfinite(one[1])],  # JSON knows no other numbers
         "attributes": memory.get_trials()[trial.number].system_attrs,
     }
 
 
-def distributions(space: Mapping[str, Search]) -> dict[str, optuna.distributions.BaseDistribution]:
-    """Optuna's distributions of the declared space; a range of whole bounds is one of whole numbers."""
+def distributions(study: Study) -> dict[str, optuna.distributions.BaseDistribution]:
+    """Optuna's distributions of the declared space; a range is one of whole numbers if bounds and default are."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     found: dict[str, Any] = {}
-    for key, one in sorted(space.items()):
+    for key, one in sorted(study.space.items()):
         if one.choices is not None:
             found[key] = CategoricalDistribution(one.choices)
-        elif isinstance(one.low, int) and isinstance(one.high, int):
+        elif all(isinstance(value, int) for value in (one.low, one.high, study.defaults[key])):
             found[key] = IntDistribution(one.low, one.high, log=one.log)
         else:
             found[key] = FloatDistribution(float(one.low or 0), float(one.high or 0), log=one.log)
@@ -129,11 +132,12 @@ def distributions(space: Mapping[str, Search]) -> dict[str, optuna.distributions
 
 
 def trained(model: Learner, loader: Loader, train: Train, key: tuple[object, ...]) -> Iterator[Event]:
-    """The events of a trial's training; one that diverges ends there, and its figures tell."""
-    try:
-        yield from fit(model, loader, train, key=key)
-    except Diverged as error:
-        print(f"trial: {error}", file=sys.stderr)
+    """The events of a trial's training; the model ends in evaluation mode.
+
+    Raises:
+        Diverged: as `fit` does; the trial fails, since its settings would fail `train` too.
+    """
+    yield from fit(model, loader, train, key=key)
     model.eval()
 
 

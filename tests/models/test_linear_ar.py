@@ -60,3 +60,8 @@ def test_temperature_zero_is_the_point_forecast() -> None:
 def test_order_beyond_the_context() -> None:
     with pytest.raises(UserError, match=r"hyper.order is 7, but the data set's context is 6"):
         LinearAr(Spec((3, 1), None, cond_shape=(6, 1)), LinearAr.Config(order=7))
+
+
+def test_a_series_too_short_to_fit() -> None:
+    with pytest.raises(UserError, match=r"hyper.order: 4 values cannot fit an autoregression of order 2; 5 are needed"):
+        fitted([0.6, 0.2], length=4)

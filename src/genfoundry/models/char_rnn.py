@@ -31,7 +31,7 @@ class CharRnn(GenerativeModel):
         embedding: int = Field(8, ge=1)
 
     modalities: ClassVar[tuple[str, ...]] = ("text",)
-    defaults: ClassVar[Mapping[str, Any]] = {"batch": 32, "lr": {"model": 5e-3}, "betas": [0.9, 0.99]}
+    defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 8e-3}, "betas": [0.9, 0.99]}
     config: Config
 
     def __init__(self, spec: Spec, config: Config) -> None:

@@ -33,9 +33,9 @@ class Dcgan(GenerativeModel):
     modalities: ClassVar[tuple[str, ...]] = ("images",)
     likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {
-        "batch": 64,
-        "lr": {"critic": 1e-3, "generator": 1e-3},
-        "betas": [0.5, 0.99],
+        "batch": 32,
+        "lr": {"critic": 2e-3, "generator": 2e-3},
+        "betas": [0.0, 0.9],
         "clip": None,
         "ema": 0.99,
     }

@@ -50,7 +50,10 @@ class LinearAr(GenerativeModel):
         return {"model": []}
 
     def begin(self, phase: str, data: Split) -> None:
-        fitted = conditional_least_squares(data.whole, self.config.order)
+        try:
+            fitted = conditional_least_squares(data.whole, self.config.order)
+        except ValueError as error:
+            raise UserError(f"hyper.order: {error}; lower it, or add data") from None
         for own, value in zip((self.const, self.phi, self.sigma2), fitted, strict=True):
             own.copy_(value)
         self.sigma2.clamp_min_(torch.finfo(torch.float64).tiny)  # an exact fit still has a density

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from site_of import ROOT, good, pipeline
+
+from pipeline import smoke as smoke_stage
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which the smoke pipeline has run; tests that change it clone it first."""
+    site = smoke_stage.prepare(ROOT, tmp_path_factory.mktemp("smoke"))
+    good(pipeline("repro", root=site))
+    return site

@@ -1,0 +1,74 @@
+"""Real repositories for the end-to-end tests: a smoke run, and clones that share a git origin and a DVC remote."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genfoundry import shell
+
+ROOT = Path(__file__).parent.parent.parent
+CLEAN = {
+    "PYTHONPATH": "src",
+    "MLFLOW_TRACKING_URI": "",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "PYTHONDONTWRITEBYTECODE": "",
+}
+
+
+def call(*command: str, root: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with the tests' own interpreter and its tools first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GENFOUNDRY_"))}
+    whole = {**kept, **CLEAN, "PATH": path, **env}
+    return subprocess.run(command, cwd=root, env=whole, capture_output=True, text=True, timeout=900)
+
+
+def pipeline(*words: str, root: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """`python -m pipeline WORDS` in `root`."""
+    return call(sys.executable, "-m", "pipeline", *words, root=root, **env)
+
+
+def good(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command said that had to succeed."""
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def ran(root: Path) -> list[str]:
+    """The stages that the last `repro` ran, in order."""
+    log = root / ".state/times.jsonl"
+    return [json.loads(line)["stage"] for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def due(root: Path, *targets: str) -> set[str]:
+    """The stages that DVC would run now, less those that always run."""
+    said = good(call("dvc", "repro", "--dry", *targets, root=root))
+    found = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")}
+    return {name for name in found if not name.startswith("promote@")}
+
+
+def change(root: Path, dotted: str, value: Any) -> None:
+    """Set a key of a repository's params.yaml."""
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    *path, last = dotted.split("@")
+    node = params
+    for part in path:
+        node = node[part]
+    node[last] = value
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def clone(origin: Path, to: Path, remote: Path | None = None) -> Path:
+    """A fresh clone, as `make setup` leaves it, with a DVC remote in a folder."""
+    shell.ask("git", "clone", "-q", origin, to, root=origin.parent)
+    shell.make_ready(ROOT, to)
+    if remote:
+        (to / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {remote}\n")
+    return to

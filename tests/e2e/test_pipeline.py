@@ -1,0 +1,155 @@
+"""The real pipeline, once, in a real repository: what comes out, what runs again, and that the bytes are the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from site_of import call, change, clone, due, good, pipeline, ran
+
+from genfoundry import ledger, shell
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def copy(smoke: Path, tmp_path: Path) -> Path:
+    """The smoke repository with all its outs, to change at will."""
+    shutil.copytree(smoke, tmp_path / "copy", symlinks=True)
+    return tmp_path / "copy"
+
+
+def test_champions_are_registered(smoke: Path) -> None:
+    lines = ledger.read(smoke / "ledger.jsonl")
+    assert {line["task"] for line in lines} == {"sunspots-forecast", "digits-density", "digits-samples"}
+    assert ledger.champion(lines, "sunspots-forecast")
+    script = (
+        "import sys, mlflow\nfrom pathlib import Path\nfrom genfoundry import store\nclient = store.connect(Path('.'))\n"
+        "print(client.get_model_version_by_alias('sunspots-forecast', 'champion').tags['genfoundry.digest'])"
+    )
+    said = good(call(sys.executable, "-c", script, root=smoke))
+    assert ledger.champion(lines, "sunspots-forecast")["digest"] in said  # type: ignore[index]
+
+
+def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
+    board = (smoke / "reports/leaderboard.md").read_text()
+    assert "vae-digits" in board
+    assert "persistence" in board
+    figures = json.loads((smoke / "reports/evaluation/vae-digits.json").read_text())
+    assert figures["likelihood"] == "bound"
+    assert figures["bits_per_dim"] > 0
+    assert figures["frechet_floor"] < figures["frechet_ceiling"]
+    for name in ("vae-digits", "dcgan-digits", "linear-sunspots"):
+        assert list((smoke / f"reports/panels/{name}").glob("*.png")), name
+    assert list((smoke / "reports/tuning/vae-digits").glob("*.png"))
+
+
+def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
+    import socket
+
+    outs = [*smoke.glob("models/**/*.json"), *smoke.glob("reports/**/*.json"), *smoke.glob("data/prepared/**/*.json")]
+    assert len(outs) > 10
+    for path in outs:
+        text = path.read_text()
+        assert str(smoke) not in text, path
+        assert socket.gethostname() not in text, path
+
+
+def test_nothing_to_do_runs_nothing_and_leaves_the_lock(copy: Path) -> None:
+    before = (copy / "dvc.lock").read_bytes(), (copy / "ledger.jsonl").read_bytes()
+    said = good(call("dvc", "repro", root=copy))
+    assert [line for line in said.splitlines() if line.endswith(": unchanged")]
+    assert "Running stage 'train" not in said
+    assert ((copy / "dvc.lock").read_bytes(), (copy / "ledger.jsonl").read_bytes()) == before
+
+
+def test_dvc_shows_metrics_and_plots(copy: Path) -> None:
+    assert "bits_per_dim" in good(call("dvc", "metrics", "show", root=copy))
+    assert "file://" in good(call("dvc", "plots", "show", root=copy))
+
+
+def test_a_second_clone_ends_with_the_same_lock(smoke: Path, tmp_path: Path) -> None:
+    shell.ask("git", "clone", "-q", smoke, tmp_path / "second", root=tmp_path)
+    shell.make_ready(smoke, tmp_path / "second")
+    good(pipeline("repro", root=tmp_path / "second"))
+    assert (tmp_path / "second/dvc.lock").read_bytes() == (smoke / "dvc.lock").read_bytes()
+
+
+def test_editing_a_models_file_is_that_experiments_affair(copy: Path) -> None:
+    with (copy / "src/genfoundry/models/vae.py").open("a") as file:
+        file.write("# edited\n")
+    found = {name for name in due(copy) if name.startswith(("tune", "train", "evaluate"))}
+    assert found == {"tune@vae-digits", "train@vae-digits", "evaluate@vae-digits"}
+
+
+def test_editing_an_entry_is_that_experiments_affair(copy: Path) -> None:
+    change(copy, "experiments@dcgan-digits@train@batch", 16)
+    found = {name for name in due(copy) if name.startswith(("prepare", "judge", "tune", "train", "evaluate"))}
+    assert found == {"tune@dcgan-digits", "train@dcgan-digits", "evaluate@dcgan-digits"}
+
+
+def test_editing_a_shared_file_runs_all_that_import_it(copy: Path) -> None:
+    with (copy / "src/genfoundry/train.py").open("a") as file:
+        file.write("# edited\n")
+    found = due(copy)
+    assert {"judge@digits", "tune@vae-digits", "train@dcgan-digits"} <= found
+    assert not {"fetch@digits", "prepare@digits", "validate@digits"} & found
+
+
+def test_corrupt_data_stop_all_that_depend_on_them(copy: Path) -> None:
+    """Raw data that break expectations: one line a failure, exit status, and no stage after validate."""
+    import gzip
+
+    rows = gzip.decompress((copy / "data/raw/digits/digits.csv.gz").read_bytes()).decode().splitlines()
+    own = copy / "own"
+    own.mkdir()
+    constant = ",".join(["7"] * 64 + ["3"])
+    (own / "digits.csv").write_text("\n".join([*rows[:1000], constant]) + "\n")
+    change(copy, "datasets@digits@raw", {"path": "own"})
+    (copy / ".state/times.jsonl").unlink()
+    done = pipeline("repro", root=copy)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "constant" in said
+    assert "rows in train" in said
+    assert "expected" in said
+    assert "observed" in said
+    assert "reports/validation/digits" in said
+    assert "Traceback" not in said
+    assert not [s for s in ran(copy) if s.endswith("digits") and s.split(":")[0] not in ("fetch", "prepare")]
+    assert not (copy / "reports/validation/digits.json").exists()
+
+
+def test_mlproject_runs_the_main_entry(copy: Path) -> None:
+    count = (
+        "from pathlib import Path\nfrom genfoundry import store\nc = store.connect(Path('.'))\n"
+        "print(sum(len(c.search_runs([e.experiment_id])) for e in c.search_experiments() if e.name != 'Default'))"
+    )
+    before = good(call(sys.executable, "-c", count, root=copy)).split()[-1]
+    uri = f"sqlite:///{copy}/mlflow.db"
+    good(call("mlflow", "run", ".", "--env-manager", "local", root=copy, MLFLOW_TRACKING_URI=uri))
+    after = good(call(sys.executable, "-c", count, root=copy)).split()[-1]
+    assert before == after
+    assert int(after) >= 3
+    entries = yaml.safe_load((copy / "MLproject").read_text())["entry_points"]
+    stages = {name.partition("@")[0] for name in yaml.safe_load((copy / "dvc.yaml").read_text())["stages"]}
+    assert set(entries) == stages | {"main"}
+    good(
+        call("mlflow", "run", ".", "-e", "validate", "-P", "dataset=digits", "--env-manager", "local",
+             root=copy, MLFLOW_TRACKING_URI=uri)
+    )  # fmt: skip
+
+
+def test_push_and_pull_bring_the_outs_to_another_clone(copy: Path, tmp_path: Path) -> None:
+    shell.commit(copy, "run", "dvc.lock", "ledger.jsonl", "reports")
+    remote = tmp_path / "remote"
+    (copy / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {remote}\n")
+    good(call("dvc", "push", "-q", root=copy))
+    other = clone(copy, tmp_path / "other", remote)
+    good(call("dvc", "pull", "-q", "--allow-missing", root=other))
+    assert (other / "models/experiments/vae-digits/weights.safetensors").exists()
+    assert due(other) == set()
