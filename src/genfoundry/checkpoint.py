@@ -148,8 +148,8 @@ def _described(card: Any, path: Path) -> Learner:
         return kind(Spec.from_json(card["spec"]), checked)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: spec does not suit model {card['model']!r}: {reason}") from None
 
 

@@ -178,8 +178,9 @@ def pictures(memory: optuna.Study, folder: Path) -> None:
 
     complete = [t for t in memory.trials if t.state.name == "COMPLETE"]
     varied = [k for k in distributions_of(complete) if len({t.params[k] for t in complete}) > 1]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), plt.rc_context():
         warnings.simplefilter("ignore")  # Optuna marks its matplotlib plots as experimental
+        plt.rcdefaults()  # no user's own style; the context undoes the one that Optuna sets
         if complete:
             shown.plot_optimization_history(memory)
             save("history")

@@ -28,8 +28,8 @@ def test_champions_are_registered(smoke: Path) -> None:
     assert {line["task"] for line in lines} == {"sunspots-forecast", "digits-density", "digits-samples"}
     assert ledger.champion(lines, "sunspots-forecast")
     script = (
-        "import sys, mlflow\nfrom pathlib import Path\nfrom genfoundry import store\nclient = store.connect(Path('.'))\n"
-        "print(client.get_model_version_by_alias('sunspots-forecast', 'champion').tags['genfoundry.digest'])"
+        "from pathlib import Path\nfrom genfoundry import store\nclient = store.connect(Path('.'))\n"
+        "print(client.get_model_version_by_alias('sunspots-forecast', 'champion').tags['model_digest'])"
     )
     said = good(call(sys.executable, "-c", script, root=smoke))
     assert ledger.champion(lines, "sunspots-forecast")["digest"] in said  # type: ignore[index]

@@ -1,0 +1,444 @@
+"""The study: trial 0 is the default, a kill changes nothing, and what Optuna does where the code relies on it.
+
+Run as a script this file is the process that goes on after a kill: `python test_tune.py LOG OUT`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from genfoundry import config, experiment, tune
+from genfoundry.config import Search, Train
+from genfoundry.models.base import Hyper, Learner
+from genfoundry.train import Diverged
+from genfoundry.types import Batch, Spec, UserError, counted
+
+ROOT = Path(__file__).parent.parent
+SPACE = {
+    "train.lr.model": Search(low=1e-4, high=1e-1, log=True),
+    "hyper.width": Search(low=4, high=64, log=True),
+    "hyper.depth": Search(low=1, high=5),
+    "hyper.cell": Search(choices=("rnn", "lstm", "gru")),
+    "train.ema": Search(low=0.0, high=0.9),
+}
+DEFAULTS = {"train.lr.model": 3e-3, "hyper.width": 16, "hyper.depth": 3, "hyper.cell": "gru", "train.ema": 0.5}
+TRIALS = 14
+
+
+def study(**more: Any) -> tune.Study:
+    own = {"key": (20, "b"), "direction": "minimize", "space": SPACE, "defaults": DEFAULTS, "trials": TRIALS}
+    return tune.Study(**{**own, **more})
+
+
+def loss(overlay: Mapping[str, Any]) -> float:
+    """A bowl, 0 at the best settings."""
+    far = abs(math.log10(overlay["train.lr.model"] / 1e-2)) + abs(math.log2(overlay["hyper.width"] / 32)) / 4
+    return far + 0.2 * (overlay["hyper.cell"] != "lstm") + abs(overlay["train.ema"] - 0.3) + overlay["hyper.depth"] / 50
+
+
+def bowl(overlay: Mapping[str, Any], report: tune.Report) -> float:
+    """Falls to `loss` in three reports; large rates give no figure, and the deepest at small rates diverge."""
+    value = loss(overlay)
+    for step in (1, 2):
+        report(step, value + 0.3 / step)
+    if overlay["train.lr.model"] > 0.05:
+        return math.nan
+    if overlay["hyper.depth"] == 5 and overlay["train.lr.model"] < 2e-3:
+        raise Diverged("training diverged")
+    return value
+
+
+def read(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def main(log: Path, out: Path, trial: int = -1) -> None:
+    """The study, killed in the middle of `trial`; its outs in `out` if it comes to its end."""
+
+    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        def watched(step: int, value: float) -> None:
+            if len(read(log)) == trial:
+                os.kill(os.getpid(), signal.SIGKILL)
+            report(step, value)
+
+        return bowl(overlay, watched)
+
+    tune.write(study(), tune.search(study(), objective, log), log, out, "loss")
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures: they take seconds."""
+    monkeypatch.setattr(tune, "pictures", lambda memory, folder: None)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log and the outs of an uninterrupted study."""
+    folder = tmp_path_factory.mktemp("whole")
+    main(folder / "trials.jsonl", folder / "out")
+    return folder
+
+
+def test_a_killed_study_ends_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+    """Killed among the random trials, then among TPE's; also: outs and pictures of two processes are equal."""
+    log, out = tmp_path / "trials.jsonl", tmp_path / "out"
+    for trial in (2, 10):
+        process = multiprocessing.get_context("fork").Process(target=main, args=(log, out, trial))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        assert len(read(log)) == trial
+        assert not out.exists()
+    env = {**os.environ, "PYTHONHASHSEED": "7", "MPLBACKEND": "Agg"}
+    subprocess.run([sys.executable, __file__, str(log), str(out)], env=env, check=True)
+    assert log.read_bytes() == (whole / "trials.jsonl").read_bytes()
+    names = ["history.png", "importances.png", "overlay.json", "slices.png", "summary.json", "trials.jsonl"]
+    for folder in (out, whole / "out"):
+        assert sorted(path.name for path in folder.iterdir()) == names
+    for name in names:
+        assert (out / name).read_bytes() == (whole / "out" / name).read_bytes(), name
+
+
+def test_every_kind_of_trial_was_there(whole: Path) -> None:
+    """Or the test above would show less than it says."""
+    done = read(whole / "trials.jsonl")
+    assert [one["number"] for one in done] == list(range(TRIALS))
+    assert {one["state"] for one in done} == {"COMPLETE", "PRUNED", "FAIL"}
+    late = [one for one in done[10:] if one["state"] != "FAIL"]
+    assert {one["state"] for one in late} >= {"COMPLETE"}
+
+
+def test_trial_0_is_the_default(whole: Path) -> None:
+    first = read(whole / "trials.jsonl")[0]
+    assert first["params"] == DEFAULTS
+    assert first["state"] == "COMPLETE"
+    assert first["value"] == loss(DEFAULTS)
+
+
+def test_the_best_beats_the_default_and_is_complete(whole: Path) -> None:
+    done = read(whole / "trials.jsonl")
+    chosen = tune.best(study(), done)
+    assert chosen["state"] == "COMPLETE"
+    assert chosen["value"] == min(one["value"] for one in done if one["state"] == "COMPLETE") < loss(DEFAULTS)
+    summary = json.loads((whole / "out/summary.json").read_text())
+    gain = loss(DEFAULTS) - chosen["value"]
+    expected = {"objective": "loss", "default": loss(DEFAULTS), "best": chosen["value"], "gain": gain, "trials": TRIALS}
+    assert summary == expected
+    assert json.loads((whole / "out/overlay.json").read_text()) == chosen["params"]
+
+
+def test_a_pruned_trial_keeps_its_reports_and_is_never_best(whole: Path) -> None:
+    done = read(whole / "trials.jsonl")
+    pruned = [one for one in done if one["state"] == "PRUNED"]
+    for one in pruned:
+        assert one["reports"]
+        assert one["value"] == one["reports"][-1][1] == loss(one["params"]) + 0.3 / one["reports"][-1][0]
+    tempting = [{**one, "value": -1.0} if one["state"] == "PRUNED" else one for one in done]
+    assert tune.best(study(), tempting) == tune.best(study(), done)
+
+
+def test_a_failed_trial_has_no_figure(whole: Path) -> None:
+    for one in read(whole / "trials.jsonl"):
+        assert (one["state"] == "FAIL") == (one["value"] is None)
+        assert one["state"] != "FAIL" or one["reports"] == []
+
+
+def test_every_draw_lies_in_its_space(whole: Path) -> None:
+    done = read(whole / "trials.jsonl")
+    for one in done:
+        assert one["params"].keys() == SPACE.keys()
+        for key, space in SPACE.items():
+            value = one["params"][key]
+            assert value in space.choices if space.choices else space.low <= value <= space.high  # type: ignore[operator]
+            assert type(value) is type(DEFAULTS[key])
+    assert len({one["params"]["hyper.width"] for one in done}) > 3
+
+
+@pytest.mark.parametrize("cut", [1, 14, 30, 60, 100, -1])
+def test_a_half_written_last_line_is_dropped(cut: int, tmp_path: Path) -> None:
+    short = study(trials=4)
+    log = tmp_path / "trials.jsonl"
+    tune.search(short, bowl, log)
+    expected = log.read_bytes()
+    lines = expected.splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:2]) + lines[2][:cut])
+    assert len(lines[2]) > 110
+    calls: list[Mapping[str, Any]] = []
+
+    def counting(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        calls.append(overlay)
+        return bowl(overlay, report)
+
+    tune.search(short, counting, log)
+    assert log.read_bytes() == expected
+    assert len(calls) == 2
+
+
+def test_a_half_written_line_may_look_like_a_whole_one(tmp_path: Path) -> None:
+    """The default's line, cut behind an inner brace."""
+    log = tmp_path / "trials.jsonl"
+    tune.search(study(trials=1), bowl, log)
+    expected = log.read_bytes()
+    for end in (at + 1 for at, byte in enumerate(expected) if byte == ord("}")):
+        log.write_bytes(expected[:end])
+        tune.search(study(trials=1), bowl, log)
+        assert log.read_bytes() == expected
+
+
+def test_a_finished_study_runs_nothing(whole: Path, tmp_path: Path) -> None:
+    log = tmp_path / "trials.jsonl"
+    log.write_bytes((whole / "trials.jsonl").read_bytes())
+
+    def never(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        raise AssertionError
+
+    memory = tune.search(study(), never, log)
+    assert [trial.state.name for trial in memory.trials] == [one["state"] for one in read(log)]
+
+
+def test_a_tie_goes_to_the_default(tmp_path: Path) -> None:
+    flat = study(direction="maximize", trials=5)
+    memory = tune.search(flat, lambda overlay, report: 1.0, tmp_path / "trials.jsonl")
+    chosen = tune.best(flat, read(tmp_path / "trials.jsonl"))
+    assert chosen["number"] == 0
+    assert chosen["params"] == DEFAULTS
+    assert tune.best(study(), read(tmp_path / "trials.jsonl")) == chosen
+    tune.write(flat, memory, tmp_path / "trials.jsonl", tmp_path / "out", "loss")  # pictures of a plateau, too
+    assert json.loads((tmp_path / "out/summary.json").read_text())["gain"] == 0
+
+
+def test_a_worse_search_leaves_the_default(tmp_path: Path) -> None:
+    log = tmp_path / "trials.jsonl"
+    tune.search(study(trials=5), lambda overlay, report: 0.0 if overlay == DEFAULTS else 1.0, log)
+    assert tune.best(study(trials=5), read(log))["params"] == DEFAULTS
+
+
+@pytest.mark.usefixtures("plain")
+def test_maximise_is_the_mirror_of_minimise(whole: Path, tmp_path: Path) -> None:
+    """Pruning, TPE and the choice of the best: with the sign turned the same trials and the same best."""
+    log, mirror = tmp_path / "trials.jsonl", study(direction="maximize")
+
+    def turned(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        return -bowl(overlay, lambda step, value: report(step, -value))
+
+    memory = tune.search(mirror, turned, log)
+    done, reference = read(log), read(whole / "trials.jsonl")
+    assert [one["state"] for one in done] == [one["state"] for one in reference]
+    assert [one["params"] for one in done] == [one["params"] for one in reference]
+    assert tune.best(mirror, done)["number"] == tune.best(study(), reference)["number"]
+    tune.write(mirror, memory, log, tmp_path / "out", "gain")
+    assert json.loads((tmp_path / "out/summary.json").read_text())["gain"] > 0
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.filterwarnings("ignore:All-NaN")
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_figure_that_is_none_fails_the_trial_alone(bad: float, direction: str, tmp_path: Path) -> None:
+    log, small = tmp_path / "trials.jsonl", study(direction=direction, trials=6)
+
+    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        report(1, bad)
+        return bad if overlay == DEFAULTS or overlay["hyper.cell"] == "rnn" else loss(overlay)
+
+    memory = tune.search(small, objective, log)
+    done = read(log)
+    assert len(done) == 6
+    assert done[0]["state"] == "FAIL"
+    assert not any(word in log.read_text() for word in ("NaN", "Infinity"))
+    chosen = tune.best(small, done)
+    tune.write(small, memory, log, tmp_path / "out", "loss")
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["default"] is None and summary["gain"] is None
+    assert summary["best"] == chosen["value"] and chosen["params"]["hyper.cell"] != "rnn"
+
+
+def test_a_study_of_failures_gives_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, small = tmp_path / "trials.jsonl", study(trials=4)
+
+    def diverge(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        report(1, 0.5)
+        raise Diverged("training diverged in phase fit")
+
+    memory = tune.search(small, diverge, log)
+    assert [one["state"] for one in read(log)] == ["FAIL"] * 4
+    assert "trial 3: training diverged" in capsys.readouterr().err
+    tune.write(small, memory, log, tmp_path / "out", "loss")
+    assert json.loads((tmp_path / "out/overlay.json").read_text()) == DEFAULTS
+
+
+def test_no_trials_give_an_empty_overlay(tmp_path: Path) -> None:
+    log, none = tmp_path / "state/trials.jsonl", study(space={}, defaults={}, trials=0)
+    memory = tune.search(none, bowl, log)
+    tune.write(none, memory, log, tmp_path / "out", "loss")
+    assert json.loads((tmp_path / "out/overlay.json").read_text()) == {}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "overlay.json",
+        "summary.json",
+        "trials.jsonl",
+    ]
+
+
+class Spoilt(Learner):
+    """No step of its training is finite; its weights stay as they were, and so would its figure."""
+
+    def __init__(self) -> None:
+        super().__init__(Spec((2,), None), Hyper())
+        self.w = torch.nn.Parameter(torch.ones(2))
+
+    def losses(self, batch: Batch, clock: Any) -> Any:
+        yield {"model": math.nan * self.w.sum()}
+
+
+def test_a_training_that_diverged_is_no_candidate(tmp_path: Path) -> None:
+    """Its last finite weights might score well, but `train` would end with the same error."""
+
+    class Loader:
+        split = None
+
+        def batch(self, phase: str, step: int) -> Batch:
+            return Batch(torch.zeros(1, 2))
+
+    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        if overlay != DEFAULTS:
+            train = Train(lr={"model": 0.1}, steps={"fit": 30})
+            list(tune.trained(Spoilt(), Loader(), train, ("k",)))  # type: ignore[arg-type]
+        return 1.0
+
+    tune.search(study(trials=3), objective, tmp_path / "trials.jsonl")
+    assert [one["state"] for one in read(tmp_path / "trials.jsonl")] == ["COMPLETE", "FAIL", "FAIL"]
+
+
+def test_a_mistake_stops_the_study_and_loses_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "trials.jsonl"
+
+    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        if overlay != DEFAULTS:
+            raise UserError("hyper.width: 3 heads do not divide it")
+        return bowl(overlay, report)
+
+    with pytest.raises(UserError, match="heads"):
+        tune.search(study(trials=3), objective, log)
+    assert len(read(log)) == 1
+
+
+def test_a_range_is_whole_only_if_the_default_is(tmp_path: Path) -> None:
+    space = {"a": Search(low=0, high=4), "b": Search(low=0, high=4)}
+    mixed = study(space=space, defaults={"a": 1, "b": 0.5}, trials=5)
+    tune.search(mixed, lambda overlay, report: overlay["b"], tmp_path / "trials.jsonl")
+    done = read(tmp_path / "trials.jsonl")
+    assert done[0]["params"] == {"a": 1, "b": 0.5}
+    assert all(isinstance(one["params"]["a"], int) for one in done)
+    assert any(one["params"]["b"] % 1 for one in done[1:])
+
+
+def test_draws_depend_on_the_key_and_on_the_number_of_trials(whole: Path) -> None:
+    done = read(whole / "trials.jsonl")
+
+    def drawn(key: tuple[object, ...], n: int) -> dict[str, Any]:
+        memory = tune.replay(study(key=key), done[:n])
+        return memory.ask(tune.distributions(study())).params
+
+    assert drawn((20, "b"), 3) == done[3]["params"]
+    assert drawn((20, "c"), 3) != done[3]["params"]
+    assert drawn((21, "b"), 3) != done[3]["params"]
+    assert drawn((20, "b"), 4) == done[4]["params"] != done[3]["params"]
+
+
+def test_what_optuna_does(whole: Path) -> None:
+    """Where `replay` relies on it: numbers follow on, states and attributes come back, TPE takes over from chance."""
+    done = read(whole / "trials.jsonl")
+    assert done[0]["attributes"] == {"fixed_params": DEFAULTS}
+    memory = tune.replay(study(), done[:10])
+    for trial, one in zip(memory.trials, done, strict=False):
+        assert (trial.number, trial.state.name, trial.value) == (one["number"], one["state"], one["value"])
+        assert trial.params == one["params"]
+        assert trial.system_attrs == one["attributes"]
+        assert list(trial.intermediate_values.items()) == [tuple(report) for report in one["reports"]]
+
+    def asked(n: int, sampler: type[optuna.samplers.BaseSampler]) -> dict[str, Any]:
+        replayed = tune.replay(study(), done[:n])
+        if sampler is optuna.samplers.RandomSampler:
+            replayed.sampler = optuna.samplers.RandomSampler(seed=counted(*study().key, "tune", n) % 2**32)
+        return replayed.ask(tune.distributions(study())).params
+
+    tpe, chance = optuna.samplers.TPESampler, optuna.samplers.RandomSampler
+    assert asked(2, tpe) == asked(2, chance)  # among the first third
+    assert asked(12, tpe) != asked(12, chance)
+    assert asked(12, tpe) == done[12]["params"]
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN")
+def test_the_pruner_compares_with_the_median_of_complete_trials(tmp_path: Path) -> None:
+    """Never before two are complete, never trial 0, and a report that is no number ends a trial."""
+    values = iter([1.0, 3.0, 2.5, 1.9, 9.0, math.nan])
+    seen: list[str] = []
+
+    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        value = next(values)
+        seen.append("began")
+        report(1, value)
+        seen[-1] = "ended"
+        return value
+
+    tune.search(study(trials=6), objective, tmp_path / "trials.jsonl")
+    states = [one["state"] for one in read(tmp_path / "trials.jsonl")]
+    assert states == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "PRUNED", "FAIL"]
+    assert seen == ["ended", "ended", "began", "ended", "began", "began"]
+
+
+@pytest.mark.usefixtures("plain")
+def test_an_overlay_is_checked_by_the_edge(tmp_path: Path) -> None:
+    """What a study writes is what `train` takes; a key or value that was tampered with is refused."""
+    params = experiment.settings(ROOT / "params.yaml")
+    one = experiment.resolve(params, "linear-sunspots", {})
+    small = study(space=one.entry.search, defaults=experiment.defaults(one), trials=4)
+    log = tmp_path / "trials.jsonl"
+
+    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        order = experiment.resolve(params, "linear-sunspots", overlay).hyper.model_dump()["order"]
+        return abs(order - 3.2)
+
+    memory = tune.search(small, objective, log)
+    tune.write(small, memory, log, tmp_path / "out", "mae")
+    overlay = json.loads((tmp_path / "out/overlay.json").read_text())
+    tuned = experiment.load("linear-sunspots", ROOT / "params.yaml", overlay)
+    assert tuned.hyper.model_dump()["order"] == overlay["hyper.order"]
+    for wrong, word in (
+        ({"hyper.ordr": 3}, "did you mean 'order'"),
+        ({"hyper.order": "3"}, "valid integer"),
+        ({"hyper.order": 3.5}, "hyper.order"),
+        ({"train.lr.modle": 0.1}, "modle"),
+        ({"train.steps": 5}, "steps"),
+        ({"task": "x"}, "only hyper"),
+    ):
+        with pytest.raises(UserError, match=word):
+            experiment.load("linear-sunspots", ROOT / "params.yaml", wrong)
+
+
+def test_search_spaces_that_are_none() -> None:
+    for space, word in (
+        ({"low": 0.0, "high": 1.0, "log": True}, "above 0"),
+        ({"low": 2, "high": 1}, "below"),
+        ({"choices": [1], "low": 1, "high": 2}, "either"),
+    ):
+        with pytest.raises(UserError, match=word):
+            config.check(Search, space, "search")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
