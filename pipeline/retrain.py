@@ -1,5 +1,6 @@
 """`make retrain`, the scheduled job: look for new data, refuse or retrain, decide, publish, commit and push, report."""
 
+import os
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -130,6 +131,9 @@ def finish(before: int, message: str, remote: bool, branch: str, *paths: str) ->
     lines = ledger.read(places.LEDGER)[before:]
     checkpoint.write_bytes(SUMMARY, summary(lines).encode())
     print(SUMMARY.read_text(encoding="utf-8"))
+    if shown := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(shown).open("a", encoding="utf-8") as file:
+            file.write(SUMMARY.read_text(encoding="utf-8"))
     if branch and remote:
         shell.ask("git", "checkout", "-q", "-B", branch, root=HERE)
     decided = ", ".join(f"{line['task']}: {line['decision']}" for line in lines)

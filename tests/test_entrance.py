@@ -118,7 +118,7 @@ def test_a_disk_that_refuses(code: str, advice: str, root: Path) -> None:
 
 
 def test_a_full_disk_that_names_no_file(root: Path) -> None:
-    source = "def run(): os.write(os.open('/dev/full', os.O_WRONLY), b'x')"
+    source = "def run(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))"
     done = staged(root, source)
     refused(done, USER, "genfoundry act: No space left on device; free some space")
     assert "None" not in done.stderr

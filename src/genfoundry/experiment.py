@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 SPEED = Path(".state/speed.json")  # seconds a step, as trainings on this machine measured them
+REFERENCE = Path("bench/speed.json")  # the same on two cores without a GPU, for a machine that has trained nothing yet
 PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"}
 
 
@@ -259,14 +260,16 @@ def arm(params: config.Params) -> torch.device:
 
 def plan(params: config.Params) -> list[list[str]]:
     """A row an experiment: what will run at the chosen budget, and for how long as far as was measured."""
-    speed = read_json(SPEED) if SPEED.exists() else {}
+    here, there = ({} if not path.exists() else read_json(path) for path in (SPEED, REFERENCE))
     rows = []
     for name, entry in params.experiments.items():
         one = resolve(params, name, {})
         steps = sum(one.train.steps.values())
         trials = one.budget.trials if entry.search else 0
         work = steps + trials * round(steps * one.budget.trial_share)
-        seconds = f"{speed[name] * work:.0f} s" if name in speed else ("0 s" if not steps else "not measured yet")
+        seconds = "not measured yet" if steps else "0 s"
+        if pace := here.get(name) or there.get(name):
+            seconds = f"{pace * work:.0f} s" + ("" if name in here else " on 2 cores")
         hyper = one.hyper.model_dump(exclude_unset=True)
         shown = ", ".join(f"{k}={v}" for k, v in hyper.items()) or "defaults"
         rows.append([name, entry.model, entry.dataset, entry.task, shown, str(trials), str(steps), seconds])
@@ -284,7 +287,7 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    head = ["experiment", "model", "data set", "task", "parameters", "trials", "steps", "expected"]
+    head = ["experiment", "model", "data set", "task", "parameters", "trials", "steps", "training"]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     for row in [head, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
