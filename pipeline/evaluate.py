@@ -5,7 +5,7 @@ from genfoundry import experiment, figures, places
 
 def run(name: str) -> None:
     one = experiment.load(name)
-    experiment.arm(one.params)
+    device = experiment.arm(one.params)
     figures.of_experiment(
         places.model(name),
         places.prepared(one.entry.dataset),
@@ -15,4 +15,5 @@ def run(name: str) -> None:
         pictures=places.panels(name),
         samples=one.budget.samples,
         seed=one.params.seed,
+        device=str(device),
     )

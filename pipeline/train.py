@@ -29,10 +29,10 @@ def run(name: str) -> float:
         "digests": {"data": data.meta["digest"]},
     }
     with tracking.Live(HERE, name, one.entry.task, state.name) as live:
-        began = time.perf_counter()
+        began, resumed = time.perf_counter(), state.exists()
         loader = Loader(split, one.train.batch, one.key)
         events = session.session(model, loader, one.train, key=one.key, folder=state, watch=live.log)
-        if steps := sum(one.train.steps.values()):
+        if not resumed and (steps := sum(one.train.steps.values())):
             session.remember_speed(experiment.SPEED, name, (time.perf_counter() - began) / steps)
         live.done(checkpoint.save(places.model(name), model, card))
     checkpoint.write_bytes(places.curves(name), session.curves(events).encode())

@@ -62,6 +62,14 @@ CASES = {
         ("experiments.linear-sunspots.search", {"hyper.order": {"low": 15, "high": 20}}),
         ["the default 9", "trial 0"],
     ),
+    "a searched key that is not there": (
+        ("experiments.linear-sunspots.search", {"hyper.oder": {"low": 1, "high": 9}}),
+        ["hyper.oder", "did you mean 'order'"],
+    ),
+    "a range around what is no number": (
+        ("experiments.vae-fashion.search", {"train.betas": {"low": 0.1, "high": 0.9}}),
+        ["search.train.betas"],
+    ),
     "an objective that the model cannot compute": (
         ("experiments.dcgan-fashion.task", "fashion-density"),
         ["bits_per_dim", "dcgan", "cannot compute", "frechet"],

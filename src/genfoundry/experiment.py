@@ -95,10 +95,10 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
         raise UserError(f"params.yaml: experiments: {name!r} is not there; {allowed}")
     entry = params.experiments[name]
     task = params.tasks[entry.task]
+    _fits(models.find(entry.model), entry.model, params.datasets[entry.dataset].modality, f"experiments.{name}")
     kind, hyper, train = learner(
         params, entry.model, entry.hyper, entry.train, entry.steps, f"experiments.{name}", overlay
     )
-    _fits(kind, entry.model, params.datasets[entry.dataset].modality, f"experiments.{name}")
     able = metrics.objectives(kind, params.datasets[entry.dataset].modality)
     if task.objective not in able:
         raise UserError(
@@ -180,8 +180,9 @@ def defaults(one: Experiment) -> dict[str, Any]:
     for dotted, space in one.entry.search.items():
         node: Any = one
         for part in dotted.split("."):
-            node = node[part] if isinstance(node, dict) else getattr(node, part)
-        inside = node in space.choices if space.choices is not None else space.low <= node <= space.high
+            node = node.get(part) if isinstance(node, dict) else getattr(node, part, None)
+        number = isinstance(node, int | float)
+        inside = node in space.choices if space.choices is not None else number and space.low <= node <= space.high
         if not inside:
             raise UserError(
                 f"params.yaml: experiments.{one.name}.search.{dotted}: the default {node!r} is not in "
@@ -193,26 +194,35 @@ def defaults(one: Experiment) -> dict[str, Any]:
 
 def faults(params: config.Params) -> Iterator[str]:
     """Everything that is wrong in any experiment, search space or judge, a line each."""
-    for name, entry in params.experiments.items():
-        overlays: list[dict[str, Any]] = [{}] + [
-            {key: bound} for key, space in entry.search.items() for bound in space.bounds()
-        ]
-        for overlay in overlays:
-            try:
-                one = resolve(params, name, overlay)
-                if not overlay:
-                    defaults(one)
-            except UserError as error:
-                searched = "".join(f" (a bound of experiments.{name}.search.{key})" for key in overlay)
-                yield f"{error}{searched}"
-                if not overlay:
-                    break
+    for name in params.experiments:
+        yield from _entry_faults(params, name)
     for name, dataset in params.datasets.items():
         if dataset.judge is not None:
             try:
                 judge(params, name)
             except UserError as error:
                 yield str(error)
+
+
+def _entry_faults(params: config.Params, name: str) -> Iterator[str]:
+    try:
+        one = resolve(params, name, {})
+    except UserError as error:
+        yield str(error)
+        return
+    clean = True
+    for key, space in one.entry.search.items():
+        for bound in space.bounds():
+            try:
+                resolve(params, name, {key: bound})
+            except UserError as error:
+                clean = False
+                yield f"{error} (a bound of experiments.{name}.search.{key})"
+    if clean:
+        try:
+            defaults(one)
+        except UserError as error:
+            yield str(error)
 
 
 def judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, config.Train] | None:

@@ -79,7 +79,7 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
     Raises:
         UserError: a file is damaged or does not fit the declaration, or a split would be empty.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     made = modality(dataset.modality).prepare(raw, inbox, dataset, seed)
     for name in SPLITS:
@@ -91,7 +91,7 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
         total = hashlib.sha256()
         for name in SPLITS:
             arrays = {key: np.ascontiguousarray(value) for key, value in made.splits[name].items()}
-            save_file(arrays, folder / f"{name}.safetensors")
+            checkpoint.write_bytes(folder / f"{name}.safetensors", save(arrays))
             total.update(bytes.fromhex(checkpoint.sha256(folder / f"{name}.safetensors")))
         made.describe.to_parquet(folder / "describe.parquet", index=False)
         meta = {
