@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from genfoundry import experiment, places
+from genfoundry import device, experiment, places
 from genfoundry.data.base import Dataset, Loader
 from genfoundry.train import fit
 from genfoundry.types import Batch, Clock
@@ -60,8 +60,8 @@ def ours(one: experiment.Experiment, split, steps: int, precision: str) -> float
 def main() -> None:
     name, steps, precision = sys.argv[1], int((sys.argv[2:] or ["30"])[0]), (sys.argv[3:] or ["float32"])[0]
     one = experiment.load(name)
-    device = experiment.arm(one.params)
-    split = Dataset(places.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, device)
+    target = device.arm(one.params)
+    split = Dataset(places.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
     arms = {"plain": lambda: plain(one, split, steps), "fit": lambda: ours(one, split, steps, precision)}
     times: dict[str, list[float]] = {arm: [] for arm in arms}
     for _ in range(ROUNDS):

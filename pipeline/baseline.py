@@ -1,11 +1,11 @@
 """What a task's models must beat, and what they are shown beside: trivial models, compressors, floor and ceiling."""
 
-from genfoundry import experiment, figures, places
+from genfoundry import device, experiment, figures, places
 
 
 def run(name: str) -> None:
     params = experiment.settings()
-    experiment.arm(params)
+    device.arm(params)
     task = params.tasks[name]
     figures.of_baselines(
         name,

@@ -1,11 +1,11 @@
 """A trained model's scores on val, gate and test, its figures and its pictures."""
 
-from genfoundry import experiment, figures, places
+from genfoundry import device, experiment, figures, places
 
 
 def run(name: str) -> None:
     one = experiment.load(name)
-    device = experiment.arm(one.params)
+    target = device.arm(one.params)
     figures.of_experiment(
         places.model(name),
         places.prepared(one.entry.dataset),
@@ -15,5 +15,5 @@ def run(name: str) -> None:
         pictures=places.panels(name),
         samples=one.budget.samples,
         seed=one.params.seed,
-        device=str(device),
+        device=str(target),
     )

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from genfoundry import checkpoint, experiment, graph, places, session
+from genfoundry import checkpoint, device, experiment, graph, places, session
 from genfoundry.data.base import Dataset, Loader
 from genfoundry.evaluate import accuracy
 from genfoundry.types import counted
@@ -21,13 +21,13 @@ def run(name: str) -> None:
             checkpoint.write_json(folder / "model.json", {"judge": None})
         return
     kind, hyper, train = found
-    device = experiment.arm(params)
+    target = device.arm(params)
     data = Dataset(places.prepared(name))
-    split = data.split("train", device=device)
+    split = data.split("train", device=target)
     key = (params.seed, f"judge-{name}")
     torch.manual_seed(counted(*key, "init"))
     state = graph.state(f"judge@{name}", HERE)
-    model = kind(split.spec, hyper).to(device)
+    model = kind(split.spec, hyper).to(target)
     session.session(model, Loader(split, train.batch, key), train, key=key, folder=state)
     right = {part: accuracy(model, data.split(part)) for part in ("val", "test")}
     source = checkpoint.sha256(places.Path(sys.modules[kind.__module__].__file__ or ""))  # features follow the code too
@@ -36,7 +36,7 @@ def run(name: str) -> None:
         "dataset": name,
         "precision": train.precision,
         "threads": params.threads,
-        "device": device.type,
+        "device": target.type,
     }
     checkpoint.save(places.judge(name), model, card | {"accuracy": right, "digests": {"data": data.meta["digest"]}})
     shutil.rmtree(state, ignore_errors=True)

@@ -3,7 +3,7 @@
 import shutil
 import time
 
-from genfoundry import checkpoint, experiment, graph, places, session, tracking
+from genfoundry import checkpoint, device, experiment, graph, places, session, tracking
 from genfoundry.data.base import Dataset, Loader
 
 HERE = places.Path()
@@ -11,10 +11,10 @@ HERE = places.Path()
 
 def run(name: str) -> float:
     one = experiment.load(name, overlay=checkpoint.read_json(places.tuning(name) / "overlay.json"))
-    device = experiment.arm(one.params)
+    target = device.arm(one.params)
     data = Dataset(places.prepared(one.entry.dataset))
-    split = data.split("train", one.task.levels, one.task.binarise, device)
-    model = one.build(split.spec).to(device)
+    split = data.split("train", one.task.levels, one.task.binarise, target)
+    model = one.build(split.spec).to(target)
     state = graph.state(f"train@{name}", HERE)
     card = {
         "experiment": name,
@@ -23,7 +23,7 @@ def run(name: str) -> float:
         "data": one.entry.data.model_dump(),
         "meta": {key: data.meta.get(key) for key in ("modality", "alphabet", "names")},
         "train": one.train.model_dump(mode="json"),
-        "device": device.type,
+        "device": target.type,
         "precision": one.params.precision,
         "threads": one.params.threads,
         "digests": {"data": data.meta["digest"]},

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from genfoundry import checkpoint, evaluate, experiment, graph, metrics, places, session, tune
+from genfoundry import checkpoint, device, evaluate, experiment, graph, metrics, places, session, tune
 from genfoundry.data.base import Dataset, Loader
 from genfoundry.types import counted
 
@@ -15,9 +15,9 @@ REPORTS = 3  # to the pruner, a trial
 
 def run(name: str) -> None:
     one = experiment.load(name)
-    device = experiment.arm(one.params)
+    target = device.arm(one.params)
     data = Dataset(places.prepared(one.entry.dataset))
-    splits = [data.split(part, one.task.levels, one.task.binarise, device) for part in ("train", "val")]
+    splits = [data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val")]
     judge = evaluate.judge(places.judge(one.entry.dataset))
     trials = one.budget.trials if one.entry.search else 0
     study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials)
@@ -30,7 +30,7 @@ def run(name: str) -> None:
 
     def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
         trial = experiment.resolve(one.params, name, overlay)
-        model = trial.build(splits[0].spec).to(device)
+        model = trial.build(splits[0].spec).to(target)
         train = session.shorter(trial.train, one.budget.trial_share)
         loader = Loader(splits[0], train.batch, (*one.key, "tune"))
         total, reported = train.steps.get(model.phases[-1], 0), 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from genfoundry import experiment
+from genfoundry import device, experiment
 from genfoundry.types import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -120,4 +120,4 @@ def test_a_device_that_is_not_there() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(UserError, match="'cuda' is not there"):
-        experiment.device("cuda")
+        device.find("cuda")

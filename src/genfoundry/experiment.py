@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,14 +16,11 @@ from genfoundry.checkpoint import read_json
 from genfoundry.types import Spec, UserError
 
 if TYPE_CHECKING:
-    import torch
-
     from genfoundry.models.base import Hyper, Learner
 
 PARAMS = Path("params.yaml")
 SPEED = Path(".state/speed.json")  # seconds a step, as trainings on this machine measured them
 REFERENCE = Path("bench/speed.json")  # the same on two cores without a GPU, for a machine that has trained nothing yet
-PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"}
 
 
 @dataclass(frozen=True)
@@ -231,41 +227,6 @@ def judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, co
     if entry is None:
         return None
     return learner(params, entry.model, entry.hyper, entry.train, dict(entry.steps), f"datasets.{dataset}.judge", {})
-
-
-def device(wanted: str) -> torch.device:
-    """`auto` is the GPU where there is one, else the CPU.
-
-    Raises:
-        UserError: the device that was asked for is not there.
-    """
-    import torch
-
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = torch.device(wanted)
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[found.type]
-    if (found.index or 0) >= there:
-        raise UserError(
-            f"params.yaml: device: {wanted!r} is not there ({there} {found.type} devices, torch {torch.__version__}); "
-            "use auto or cpu, or install torch's CUDA build (README)"
-        )
-    return found
-
-
-def arm(params: config.Params) -> torch.device:
-    """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on."""
-    import torch
-
-    torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True, warn_only=False)
-    torch.backends.cudnn.benchmark = False
-    if params.arithmetic == "portable":
-        missing = [f"{k}={v}" for k, v in PORTABLE.items() if os.environ.get(k) != v]
-        if missing:
-            raise UserError(f"params.yaml: arithmetic: portable needs {' '.join(missing)} before Python starts")
-        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
-    return device(params.device)
 
 
 def plan(params: config.Params) -> list[list[str]]:
