@@ -1,5 +1,6 @@
 """`make retrain`, the scheduled job: look for new data, refuse or retrain, decide, publish, commit and push, report."""
 
+import filecmp
 import os
 import shutil
 import tempfile
@@ -53,21 +54,30 @@ def look(name: str) -> bool:
     if not tracked.exists():
         shell.ask("dvc", "add", "-q", folder, root=HERE)
         return any(folder.iterdir())
-    was = tracked.read_bytes()
-    known = yaml.safe_load(was)["outs"][0]
-    new = sorted(folder.iterdir())
+    was, known = tracked.read_bytes(), yaml.safe_load(tracked.read_text())["outs"][0]
     if known.get("nfiles"):
-        with tempfile.TemporaryDirectory(dir=".dvc/tmp") as aside:
-            for path in new:
-                shutil.move(path, Path(aside, path.name))
-            shell.ask("dvc", "pull", "-q", "--force", tracked, root=HERE)
-            for path in sorted(Path(aside).iterdir()):
-                shutil.copytree(path, folder / path.name, dirs_exist_ok=True) if path.is_dir() else shutil.copy2(
-                    path, folder / path.name
-                )
-    if new or known.get("nfiles"):
+        restore(folder, tracked)
+    if known.get("nfiles") or any(folder.iterdir()):
         shell.ask("dvc", "add", "-q", folder, root=HERE)
     return tracked.read_bytes() != was
+
+
+def restore(folder: Path, tracked: Path) -> None:
+    """Bring tracked files back beside the new ones, of which a copy is kept until all stand together.
+
+    Raises:
+        UserError: a new file has the name of a tracked one, but not its content.
+    """
+    aside = Path(".state/inbox", folder.name)
+    shutil.copytree(folder, aside, dirs_exist_ok=True)
+    shell.ask("dvc", "pull", "-q", "--force", tracked, root=HERE)
+    for path in sorted(p for p in aside.rglob("*") if p.is_file()):
+        there = folder / path.relative_to(aside)
+        if there.exists() and not filecmp.cmp(path, there, shallow=False):
+            raise UserError(f"{there}: an earlier batch has this name and other content; rename {path} and put it here")
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, there)
+    shutil.rmtree(aside)
 
 
 def stale(root: Path) -> list[str]:
