@@ -1,4 +1,4 @@
-"""Make the best of a ranking a version of the registered model, champion only if it beats the present one on gate."""
+"""Make the best of each ranking a version of the registered model, its champion if it beats the present one on gate."""
 
 import time
 from pathlib import Path
@@ -8,15 +8,17 @@ from genfoundry import promote
 HERE = Path()
 
 
-def run(name: str) -> float:
-    if promote.settled(name, HERE):  # before anything else is imported: this runs every time, and mostly for nothing
-        print(f"{name}: unchanged")
+def run(*names: str) -> float:
+    tasks = names or tuple(sorted(path.stem for path in Path("reports/ranking").glob("*.json")))
+    due = [name for name in tasks if not promote.settled(name, HERE)]
+    if not due:  # before anything else is imported: this runs every time, and mostly for nothing
+        print(f"promote: nothing to decide for {', '.join(tasks)}")
         return 0.0
     from genfoundry import experiment, publish
 
-    decision = promote.promote(name, experiment.settings().tasks[name], HERE)
-    print(f"{name}: {decision}")
+    settings = experiment.settings()
+    for name in (name for name in due if name in settings.tasks):
+        print(f"{name}: {promote.promote(name, settings.tasks[name], HERE)}")
     began = time.perf_counter()
-    if decision in ("champion", "challenger", "refused"):
-        publish.publish(HERE)
+    publish.publish(HERE)
     return time.perf_counter() - began

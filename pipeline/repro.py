@@ -23,7 +23,7 @@ def run(*targets: str) -> None:
     LOG.parent.mkdir(exist_ok=True)
     LOG.unlink(missing_ok=True)
     checked = time.perf_counter()
-    status = shell.show("dvc", "repro", *targets, root=HERE, env={"GENFOUNDRY_TIMES": str(LOG.resolve())})
+    status = rounds(targets)
     ran = time.perf_counter()
     order_lock(HERE)
     if status:
@@ -35,6 +35,17 @@ def run(*targets: str) -> None:
     board = Path("reports/leaderboard.md")
     if board.exists():
         print(board.read_text(encoding="utf-8"))
+
+
+def rounds(targets: tuple[str, ...]) -> int:
+    """Task by task, each decided as soon as it is ranked, then all that is left; the exit status."""
+    env = {"GENFOUNDRY_TIMES": str(LOG.resolve()), "PYTHONPATH": "src"}
+    for task in () if targets else experiment.settings().tasks:
+        status = shell.show("dvc", "repro", f"register@{task}", root=HERE, env=env)
+        status = status or shell.show(sys.executable, "-m", "pipeline", "promote", task, root=HERE, env=env)
+        if status:
+            return status
+    return shell.show("dvc", "repro", *targets, root=HERE, env=env)
 
 
 def prune() -> None:

@@ -83,6 +83,7 @@ def restore(folder: Path, tracked: Path) -> None:
 def stale(root: Path) -> list[str]:
     """The stages that would run, by DVC's own reckoning, whether or not their outs are on this machine."""
     always = {name for name, stage in graph.stages(root).items() if stage.always}
+    shell.ask("dvc", "repro", "-q", "code", root=root)  # the others' dependence on code is read from its out
     said = shell.ask("dvc", "repro", "--dry", "--allow-missing", root=root)
     found = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")]
     return [name for name in found if name not in always]

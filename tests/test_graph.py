@@ -1,79 +1,90 @@
-"""Each stage declares what it runs: its dependencies hold the import graph of its file, and its digest follows them."""
+"""Each stage depends on what it runs: the digests in code.json follow the import graph, and nothing but it."""
 
 from __future__ import annotations
 
 import ast
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from genfoundry import graph
+from genfoundry import graph, imports
+from pipeline import code
 
 ROOT = Path(__file__).parent.parent
 STAGES = graph.stages(ROOT)
 
 
-def module_file(name: str) -> Path | None:
-    for base in (ROOT / "src", ROOT):
-        path = base / name.replace(".", "/")
-        if path.with_suffix(".py").exists():
-            return path.with_suffix(".py")
-        if (path / "__init__.py").exists():
-            return path / "__init__.py"
-    return None
+CODE = code.digests(ROOT)
 
 
-def imported(path: Path) -> set[Path]:
-    """Files that `path` imports at run time, lazily or not; what only a type checker sees is left out."""
-    tree = ast.parse(path.read_text())
-    typing = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if node in typing:
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    found = {module_file(name) for name in names if name.split(".")[0] in ("genfoundry", "pipeline")}
-    parents = {module_file(n.rpartition(".")[0]) for n in names if n.startswith("genfoundry.")}
-    return {file for file in found | parents if file is not None}
+def names(paths: set[Path]) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in paths}
 
 
-def closure(path: Path) -> set[Path]:
-    seen, todo = set(), {path}
-    while todo:
-        one = todo.pop()
-        seen.add(one)
-        todo |= imported(one) - seen
-    return seen
-
-
-@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if not stage.always])
-def test_dependencies_hold_the_import_graph(name: str) -> None:
-    stage = STAGES[name]
-    file = ROOT / "pipeline" / f"{name.partition('@')[0]}.py"
-    needed = closure(file) | closure(ROOT / "pipeline/__main__.py")
-    declared = [ROOT / dep for dep in stage.deps]
-    missing = sorted(
-        str(path.relative_to(ROOT))
-        for path in needed
-        if path.stat().st_size and not any(path == dep or dep in path.parents for dep in declared)
+@pytest.mark.parametrize("stage", sorted({name.partition("@")[0] for name in STAGES}))
+def test_the_closure_holds_what_a_stage_really_imports(stage: str) -> None:
+    """Against Python itself: every module of the project's that the stage's file loads is in its closure."""
+    script = (
+        f"import sys, importlib; importlib.import_module('pipeline.{stage}'); import pipeline.__main__\n"
+        "print([m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('genfoundry', 'pipeline')"
+        " and getattr(m, '__file__', None)])"
     )
-    assert not missing, f"dvc.yaml: {name} runs {missing}, which it does not declare"
+    env = {**os.environ, "PYTHONPATH": "src"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    loaded = {Path(file).resolve() for file in ast.literal_eval(done.stdout.splitlines()[-1])}
+    held = imports.closure(ROOT, ROOT / f"pipeline/{stage}.py", ROOT / "pipeline/__main__.py")
+    assert names(loaded) <= names(held)
 
 
-@pytest.mark.parametrize("name", [n for n in STAGES if n.partition("@")[0] in ("tune", "train", "evaluate")])
-def test_an_experiment_depends_on_its_own_model_alone(name: str) -> None:
-    models = [dep for dep in STAGES[name].deps if dep.startswith("src/genfoundry/models/")]
-    own = [dep for dep in models if Path(dep).stem not in ("base", "__init__")]
-    assert len(own) == 1
-    assert "src/genfoundry/models" not in STAGES[name].deps
+def test_lazy_and_made_up_imports_are_held_and_typing_ones_are_not() -> None:
+    fetch = names(imports.closure(ROOT, ROOT / "pipeline/fetch.py"))
+    prepare = names(imports.closure(ROOT, ROOT / "pipeline/prepare.py"))
+    assert "src/genfoundry/data/transport.py" in fetch
+    assert "src/genfoundry/train.py" not in fetch
+    assert {"src/genfoundry/data/images.py", "src/genfoundry/data/text.py"} <= prepare  # chosen by name at run time
+    train = names(imports.closure(ROOT, ROOT / "pipeline/train.py"))
+    assert {"src/genfoundry/train.py", "src/genfoundry/models/base.py", "src/genfoundry/tracking.py"} <= train
+    assert not [
+        name for name in train if Path(name).parent.name == "models" and Path(name).stem not in ("base", "__init__")
+    ]
+
+
+def test_every_stage_declares_its_code() -> None:
+    for stage in STAGES.values():
+        kind = stage.name.partition("@")[0]
+        own = {key for file, key in stage.params if file == "reports/code.json"}
+        assert stage.always or kind == "code" or f"stages.{kind}" in own, stage.name
+        if kind in ("tune", "train", "evaluate"):
+            assert len([key for key in own if key.startswith("models.")]) == 1, stage.name
+
+
+@pytest.mark.parametrize(
+    ("edited", "touched"),
+    [
+        ("src/genfoundry/models/vae.py", {"models.vae"}),
+        ("src/genfoundry/models/judge.py", {"models.judge", "judges.fashion"}),
+        ("src/genfoundry/tune.py", {"stages.tune"}),
+        ("src/genfoundry/nn/recurrent.py", {"models.char_rnn"}),
+        ("pipeline/train.py", {"stages.train"}),
+    ],
+)
+def test_an_edit_touches_what_imports_the_file_and_nothing_else(edited: str, touched: set[str], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    for folder in ("src", "pipeline"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for file in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / file, copy / file)
+    assert code.digests(copy) == CODE
+    imports._imported.cache_clear()
+    with (copy / edited).open("a") as file:
+        file.write("# edited\n")
+    after = code.digests(copy)
+    found = {f"{kind}.{name}" for kind in CODE for name in CODE[kind] if CODE[kind][name] != after[kind][name]}
+    assert found == touched
 
 
 def test_a_stage_depends_on_what_earlier_stages_write() -> None:

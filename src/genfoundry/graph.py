@@ -24,7 +24,7 @@ class Stage:
     name: str
     cmd: str
     deps: tuple[str, ...]
-    params: tuple[str, ...]
+    params: tuple[tuple[str, str], ...]  # (file, dotted key)
     outs: tuple[str, ...]
     always: bool
 
@@ -51,22 +51,26 @@ def _stage(name: str, body: Mapping[str, Any], values: Mapping[str, Any]) -> Sta
     def paths(key: str) -> tuple[str, ...]:
         return tuple(fill(entry if isinstance(entry, str) else next(iter(entry))) for entry in body.get(key, ()))
 
+    params: list[tuple[str, str]] = []
+    for entry in body.get("params", ()):
+        named = {"params.yaml": [entry]} if isinstance(entry, str) else entry
+        params += [(fill(file), fill(key)) for file, keys in named.items() for key in keys]
     outs = paths("outs") + paths("metrics") + paths("plots")
-    return Stage(name, fill(body["cmd"]), paths("deps"), paths("params"), outs, bool(body.get("always_changed")))
+    return Stage(name, fill(body["cmd"]), paths("deps"), tuple(params), outs, bool(body.get("always_changed")))
 
 
 def _lookup(values: Any, dotted: str) -> Any:
     for part in dotted.split("."):
         if not isinstance(values, Mapping) or part not in values:
-            raise UserError(f"dvc.yaml: ${{{dotted}}}: params.yaml has no such key")
+            raise UserError(f"dvc.yaml: {dotted}: no such key in its parameters")
         values = values[part]
     return values
 
 
 def digest(stage: Stage, root: Path) -> str:
     """Hex digest of a stage's command, parameters and the bytes of its dependencies: what its outs are functions of."""
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    chosen = {dotted: _lookup(params, dotted) for dotted in stage.params}
+    sources = {file: yaml.safe_load((root / file).read_text(encoding="utf-8")) for file, _ in stage.params}
+    chosen = {f"{file}:{dotted}": _lookup(sources[file], dotted) for file, dotted in stage.params}
     total = hashlib.sha256(json.dumps([stage.cmd, chosen], sort_keys=True).encode())
     for dep in stage.deps:
         for path in _files(root / dep):

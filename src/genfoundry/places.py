@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 LEDGER = Path("ledger.jsonl")
+CODE = Path("reports/code.json")
 
 
 def raw(dataset: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genfoundry.types import UserError
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
     from genfoundry.models.base import Learner
 
 
-def names() -> list[str]:
+def names(folder: Path | None = None) -> list[str]:
     """Every model there is a file of."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
+    where = [str(folder)] if folder else __path__
+    return sorted(m.name for m in pkgutil.iter_modules(where) if m.name != "base")
 
 
 def find(name: str) -> type[Learner]:
