@@ -67,7 +67,7 @@ def misnamed(stage: str, keys: list[str], raw: Any) -> str:
     """What is wrong with a stage's key; nothing where params.yaml is too broken to tell."""
     for section in (section for section, stages in KEYED.items() if stage in stages):
         known = raw.get(section) if isinstance(raw, dict) else None
-        if isinstance(known, dict) and keys[0] not in known:
+        if isinstance(known, dict) and keys and keys[0] not in known:
             return f"{keys[0]!r} is not there; params.yaml has the {section} {', '.join(map(str, known))}"
     return ""
 
