@@ -31,6 +31,7 @@ def origin(tmp_path: Path) -> Path:
     params = yaml.safe_load((work / "params.yaml").read_text())
     files = [{"name": "base.csv", "sha256": hashlib.sha256(base.read_bytes()).hexdigest(), "places": [f"file:{base}"]}]
     params["datasets"]["digits"] |= {"raw": {"files": files}, "judge": None}
+    params["datasets"]["digits"]["expect"]["rows"] = {"train": [800, 2000]}
     params["tasks"].pop("digits-samples")
     params["experiments"].pop("dcgan-digits")
     params["experiments"]["vae-digits"]["steps"] = {"smoke": 300}
