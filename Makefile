@@ -29,7 +29,7 @@ plan: setup ## check params.yaml and print what would run, and for how long
 
 test: setup ## lint, types and every test (less the GPU's, where there is none)
 	@$(MAKE) --no-print-directory lint type
-	@$(RUN) -m pytest
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --durations 8
 
 lint: setup ## ruff: style and format
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .

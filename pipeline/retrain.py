@@ -2,7 +2,9 @@
 
 import filecmp
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,9 +86,12 @@ def stale(root: Path) -> list[str]:
     """The stages that would run, by DVC's own reckoning, whether or not their outs are on this machine."""
     always = {name for name, stage in graph.stages(root).items() if stage.always}
     shell.ask("dvc", "repro", "-q", "code", root=root)  # the others' dependence on code is read from its out
-    # Where nothing has run yet, DVC's dry run stops at the first out that is not there: after naming what it would run.
-    said = shell.ask("dvc", "repro", "--dry", "--allow-missing", root=root, check=False)
-    found = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")]
+    # A dry run fails at a stage that would run and whose dependencies are not on this machine: it names that one too.
+    dry = ("dvc", "repro", "--dry", "--allow-missing")
+    done = subprocess.run(dry, cwd=root, capture_output=True, text=True)
+    found = re.findall(r"(?:Running stage|failed to reproduce) '([^']+)'", done.stdout + done.stderr)
+    if done.returncode and not found:
+        raise UserError(f"{' '.join(dry)}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
     return [name for name in found if name not in always]
 
 
