@@ -27,6 +27,8 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "OMP_DYNAMIC": "FALSE",  # as many threads as params.yaml says, always: their number is part of the result
+    "MKL_DYNAMIC": "FALSE",
     "MPLBACKEND": "Agg",
 }
 PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Haswell"}
