@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from genfoundry.device import PORTABLE
 from genfoundry.types import UserError
 
 QUIET = {
@@ -31,7 +32,6 @@ QUIET = {
     "MKL_DYNAMIC": "FALSE",
     "MPLBACKEND": "Agg",
 }
-PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Haswell"}
 STATUS = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space"}
 STATUS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
 KEYED = {"datasets": ("fetch", "prepare", "validate", "judge"), "tasks": ("baseline", "register", "promote")}

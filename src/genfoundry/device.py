@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from genfoundry.config import Params
 
-PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"}
+PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Haswell"}
 
 
 def find(wanted: str) -> torch.device:
