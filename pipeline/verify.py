@@ -1,6 +1,7 @@
 """`make verify`: two fresh clones, two runs from nothing; per stage, whether both ended with the same bytes."""
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -16,9 +17,15 @@ def run(*argv: str) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a run must not be saved by bytecode that was never written
     if shell.ask("git", "status", "--porcelain", "--untracked-files=no", root=Path()):
         print("verify: what is not committed is not part of the clones", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="genfoundry-verify-") as folder:
-        locks = [lock(Path(folder, name), budget) for name in ("one", "two")]
-    compare(*locks)
+    folder = Path(tempfile.mkdtemp(prefix="genfoundry-verify-"))
+    try:
+        compare(*[lock(folder / name, budget) for name in ("one", "two")])
+    except UserError as error:
+        raise UserError(f"{error}; the clones are kept in {folder}") from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
 
 
 def lock(clone: Path, budget: str) -> bytes:
