@@ -1,0 +1,45 @@
+"""What a model cost on this machine: measured, so never part of an out; the report and MLflow show it.
+
+Kept in .state/costs.json: model digest -> {"parameters", "train_seconds", "train_items_per_second",
+"samples_per_second", "evaluate_seconds", "peak_memory_bytes", "device"}; a key that was not measured is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from genfoundry import checkpoint
+
+FILE = Path(".state/costs.json")
+
+
+def read(root: Path) -> dict[str, dict[str, Any]]:
+    """Model digest -> what was measured of it on this machine; {} where nothing was."""
+    path = root / FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def note(root: Path, digest: str, **measured: float | str) -> None:
+    """Add measurements of a model; earlier ones of the same name are replaced. Safe against other writers."""
+    import fcntl
+
+    path = root / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "costs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = read(root)
+        checkpoint.write_json(path, {**known, digest: {**known.get(digest, {}), **measured}})
+
+
+def peak_memory(device: str) -> int:
+    """Bytes: of the GPU where there is one, else the most that this process has held."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
