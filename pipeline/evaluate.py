@@ -1,12 +1,16 @@
 """A trained model's scores on val, gate and test, its figures and its pictures."""
 
-from genfoundry import device, experiment, figures, places
+import time
+
+from genfoundry import checkpoint, costs, device, experiment, figures, places
+
+HERE = places.Path()
 
 
 def run(name: str) -> None:
     one = experiment.load(name)
-    target = device.arm(one.params)
-    figures.of_experiment(
+    target, began = device.arm(one.params), time.perf_counter()
+    measured = figures.of_experiment(
         places.model(name),
         places.prepared(one.entry.dataset),
         places.judge(one.entry.dataset),
@@ -17,3 +21,5 @@ def run(name: str) -> None:
         seed=one.params.seed,
         device=str(target),
     )
+    digest = checkpoint.read_json(places.model(name) / "model.json")["digest"]
+    costs.note(HERE, digest, evaluate_seconds=time.perf_counter() - began, **measured)

@@ -2,9 +2,15 @@
 
 import shutil
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from genfoundry import checkpoint, device, experiment, graph, places, session, tracking
-from genfoundry.data.base import Dataset, Loader
+import torch
+
+from genfoundry import checkpoint, costs, device, experiment, graph, places, session, tracking
+from genfoundry.data.base import Dataset, Loader, Split
+from genfoundry.types import Event
 
 HERE = places.Path()
 
@@ -14,7 +20,6 @@ def run(name: str) -> float:
     target = device.arm(one.params)
     data = Dataset(places.prepared(one.entry.dataset))
     split = data.split("train", one.task.levels, one.task.binarise, target)
-    model = one.build(split.spec).to(target)
     state = graph.state(f"train@{name}", HERE)
     card = {
         "experiment": name,
@@ -28,13 +33,45 @@ def run(name: str) -> float:
         "threads": one.params.threads,
         "digests": {"data": data.meta["digest"]},
     }
+    finished = [state / f"seed-{number}" for number in range(len(one.keys))]
     with tracking.Live(HERE, name, one.entry.task, state.name) as live:
-        began, resumed = time.perf_counter(), state.exists()
-        loader = Loader(split, one.train.batch, one.key)
-        events = session.session(model, loader, one.train, key=one.key, folder=state, watch=live.log)
-        if not resumed and (steps := sum(one.train.steps.values())):
-            session.remember_speed(experiment.SPEED, name, (time.perf_counter() - began) / steps)
-        live.done(checkpoint.save(places.model(name), model, card))
-    checkpoint.write_bytes(places.curves(name), session.curves(events).encode())
+        live.done(trained(one, split, 0, finished[0], card, target, live.log))
+    for number, folder in enumerate(finished[1:], start=1):  # their spread is in the evaluation, not in MLflow
+        trained(one, split, number, folder, card, target)
+    with checkpoint.fresh(places.model(name)) as folder:
+        shutil.copytree(finished[0] / "done", folder, dirs_exist_ok=True)
+        for number, other in enumerate(finished[1:], start=1):
+            shutil.copytree(other / "done", folder / "seeds" / str(number))
+    checkpoint.write_bytes(places.curves(name), (finished[0] / "curves.csv").read_bytes())
     shutil.rmtree(state, ignore_errors=True)
     return float(live.overhead)
+
+
+def trained(
+    one: experiment.Experiment,
+    split: Split,
+    number: int,
+    folder: Path,
+    card: dict[str, Any],
+    target: torch.device,
+    watch: Callable[[Event], None] = lambda event: None,
+) -> str:
+    """One training with one seed: the model in folder/done, its curves beside it; returns the model's digest."""
+    if (folder / "done/model.json").exists():  # an earlier process got this far
+        return str(checkpoint.read_json(folder / "done/model.json")["digest"])
+    key = one.keys[number]
+    model = one.build(split.spec, key).to(target)
+    began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
+    loader = Loader(split, one.train.batch, key)
+    events = session.session(model, loader, one.train, key=key, folder=folder, watch=watch)
+    took, steps = time.perf_counter() - began, sum(one.train.steps.values())
+    checkpoint.write_bytes(folder / "curves.csv", session.curves(events).encode())
+    digest = checkpoint.save(folder / "done", model, {**card, "training": number})
+    measured: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
+    if not resumed:
+        measured |= {"train_seconds": took, "peak_memory_bytes": costs.peak_memory(str(target))}
+        if steps:
+            session.remember_speed(experiment.SPEED, one.name, took / steps)
+            measured["train_items_per_second"] = steps * one.train.batch / took
+    costs.note(HERE, digest, **measured)
+    return digest

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import baseline, compress
+from genfoundry import compress
+from genfoundry.baselines import base, series
+from genfoundry.baselines import images as pictures
 from genfoundry.evaluate import score
 from genfoundry.ngram import NGram
 from genfoundry.types import Batch, Spec
@@ -46,9 +48,14 @@ def images(n: int, levels: int, shape: tuple[int, int, int] = (1, 4, 4), seed: i
     return Items(name, torch.randint(levels, (n, *shape), generator=draw).to(torch.uint8), Spec(shape, levels, 2))
 
 
+def known(train: Items, *held: Items, n: int = 20, alphabet: str = "") -> base.Known:
+    splits = {split.name: split for split in held}
+    return base.Known(train, splits, dict.fromkeys(splits, n), 0, alphabet)
+
+
 def test_independent_pixels_sum_to_one() -> None:
     values = np.random.default_rng(0).integers(0, 3, (20, 2))
-    model = baseline.Pixels(values, 3)
+    model = pictures.Pixels(values, 3)
     np.testing.assert_allclose(model.probability.sum(1), 1)
     everything = np.array([[a, b] for a in range(3) for b in range(3)])
     assert np.exp(-model.nll(everything)).sum() == pytest.approx(1)
@@ -56,12 +63,12 @@ def test_independent_pixels_sum_to_one() -> None:
 
 def test_independent_pixels_are_the_smoothed_histogram() -> None:
     values = np.array([[0, 1], [0, 1], [2, 1]])
-    nll = baseline.Pixels(values, 3).nll(np.array([[0, 1], [1, 0]]))
+    nll = pictures.Pixels(values, 3).nll(np.array([[0, 1], [1, 0]]))
     np.testing.assert_allclose(nll, [-math.log(3 / 6) - math.log(4 / 6), -math.log(1 / 6) - math.log(1 / 6)])
 
 
 def test_independent_pixels_draw_what_they_say() -> None:
-    model = baseline.Pixels(np.array([[0, 2], [1, 2], [1, 2]]), 3)
+    model = pictures.Pixels(np.array([[0, 2], [1, 2], [1, 2]]), 3)
     drawn = model.sample(20_000, 3)
     for pixel in range(2):
         share = np.bincount(drawn[:, pixel], minlength=3) / 20_000
@@ -123,12 +130,17 @@ def test_compressors_on_known_input() -> None:
 @pytest.mark.parametrize(("levels", "shape"), [(256, (1, 4, 4)), (17, (1, 4, 4)), (2, (1, 4, 4)), (256, (3, 4, 4))])
 def test_image_rows(levels: int, shape: tuple[int, int, int]) -> None:
     train, test = images(300, levels, shape), images(50, levels, shape, seed=1, name="test")
-    rows = {row.name: row for row in baseline.rows(train, "images", 20, 0)}
-    assert list(rows) == ["real-against-real", "pixel-means", "independent-pixels", "png", "webp", "xz"]
+    val = images(40, levels, shape, seed=2, name="val")
+    rows = {row.name: row for row in base.rows(known(train, val, test), "images")}
+    trivial = ["real-against-real", "pixel-means", "training-copy", "pca-gaussian", "independent-pixels"]
+    assert list(rows) == [*trivial, "png", "webp", "xz"]
     found = {name: row.answers(test) for name, row in rows.items()}
     assert {len(a["samples"]) for a in found.values() if "samples" in a} == {20}
     assert torch.equal(found["pixel-means"]["samples"][3], train.whole.double().mean(0).round().long())
     assert found["independent-pixels"]["nll"].mean() / math.prod(shape) < math.log(levels) + 0.4
+    held, seen = ({x.numpy().tobytes() for x in part.whole.long()} for part in (val, train))
+    assert {x.numpy().tobytes() for x in found["real-against-real"]["samples"].long()} <= held
+    assert {x.numpy().tobytes() for x in found["training-copy"]["samples"].long()} <= seen
     again = rows["independent-pixels"].answers(test)
     assert torch.equal(again["samples"], found["independent-pixels"]["samples"])
 
@@ -137,7 +149,7 @@ def test_text_rows() -> None:
     alphabet = "abcd"
     whole = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 5000)).to(torch.uint8)
     train, test = Items("train", whole, Spec((32,), 4)), Items("test", whole[:1000], Spec((32,), 4))
-    rows = {row.name: row for row in baseline.rows(train, "text", 5, 0, alphabet)}
+    rows = {row.name: row for row in base.rows(known(train, test, alphabet=alphabet), "text")}
     assert {name: row.role for name, row in rows.items()} == {
         **{"unigram": "baseline", "5-gram": "reference", "xz": "compressor"}
     }
@@ -149,7 +161,7 @@ def test_persistence_on_a_walk() -> None:
     steps = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (4000, 1)))
     walk, spec = steps.cumsum(0), Spec((10, 1), None, cond_shape=(3, 1))
     train, test = Items("train", walk[:3000], spec), Items("test", walk[3000:], spec)
-    (row,) = baseline.rows(train, "series", 5, 0)
+    (row,) = base.anchors(known(train, test), "series")
     found = row.answers(test)
     entropy = 0.5 * math.log(2 * math.pi * math.e * 4)
     assert found["nll"].mean() / 10 == pytest.approx(entropy, rel=0.03)
@@ -161,7 +173,36 @@ def test_persistence_on_a_walk() -> None:
 
 def test_chosen_items_are_a_function_of_split_and_number() -> None:
     split = images(30, 2)
-    index = baseline.chosen(split, 10)
-    assert torch.equal(index, baseline.chosen(split, 10))
+    index = base.chosen(split, 10)
+    assert torch.equal(index, base.chosen(split, 10))
     assert len(index.unique()) == 10
-    assert len(baseline.chosen(split, 50)) == 50
+    assert len(base.chosen(split, 50)) == 50
+
+
+def test_the_gaussian_has_the_mean_and_the_covariance_of_the_items() -> None:
+    draw = torch.Generator().manual_seed(0)
+    across = 20 * torch.randn(400, 1, 1, 4, generator=draw).expand(400, 1, 4, 4)  # columns of one value
+    split = Items("train", (128 + across).round().clamp(0, 255).to(torch.uint8), Spec((1, 4, 4), 256))
+    rows = {row.name: row for row in base.rows(known(split, split, n=4000), "images")}
+    drawn = rows["pca-gaussian"].answers(split)["samples"].double().flatten(1)
+    items = split.whole.double().flatten(1)
+    np.testing.assert_allclose(drawn.mean(0), items.mean(0), atol=1.5)
+    np.testing.assert_allclose(np.cov(drawn.T.numpy()), np.cov(items.T.numpy()), atol=40)
+
+
+def test_a_season_is_found_and_repeated() -> None:
+    wave = 10 * torch.sin(torch.arange(600, dtype=torch.float64) * 2 * math.pi / 7)[:, None]
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (600, 1)))
+    spec = Spec((5, 1), None, cond_shape=(21, 1))
+    train, test = Items("train", (wave + noise)[:450], spec), Items("test", (wave + noise)[450:], spec)
+    assert series.season(train.whole.numpy(), 21) == 7
+    assert series.season(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
+    error = {row.name: score(row.answers(test), test) for row in base.rows(known(train, test), "series")}
+    assert set(error) == {"persistence", "seasonal-naive-7", "ets"}
+    assert error["seasonal-naive-7"]["mae"].mean() == pytest.approx(0.3 * 2 / math.sqrt(math.pi), rel=0.25)
+    assert error["ets"]["mae"].mean() < 0.5 < 5 < error["persistence"]["mae"].mean()
+    assert error["seasonal-naive-7"]["covered"].mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_modality_without_trivial_models_has_none() -> None:
+    assert base.rows(known(images(3, 2)), "smells") == []

@@ -60,6 +60,11 @@ class Seer(GenerativeModel):
 class Mean(Learner):
     """A judge whose features are the mean and the first value of an image."""
 
+    kind = "classes"
+
+    def asked(self, batch: Batch) -> Batch:
+        return batch
+
     def features(self, x: Tensor) -> Tensor:
         flat = x.flatten(1).float()
         return torch.stack((flat.mean(1), flat[:, 0]), 1)
@@ -177,7 +182,10 @@ def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch
         figures.of_baselines("t", folder, folder, out=folder / "b", levels=2, binarise=None, samples=40, seed=0)
     card, flat = read_json(tmp_path / "one/s/card.json"), read_json(tmp_path / "one/e.json")
     assert set(card["figures"]) == {"val", "gate", "test"}
-    assert card["judge"] == {"digest": "b", "accuracy": 1.0}
+    assert card["judge"] == {"digest": "b", "accuracy": 1.0, "kind": "classes"}
+    assert card["absent"]["class_accuracy"] == "not class-conditional"
+    assert card["seeds"]["n"] == 1
+    assert {"kernel", "precision_low", "neighbour_high", "copies", "frechet_control"} <= set(flat)
     assert flat["bits_per_dim"] == card["figures"]["test"]["bits_per_dim"]
     assert {"frechet_floor", "frechet_ceiling", "frechet_stderr", "n", "frechet_n", "rate"} <= set(flat)
     assert flat["frechet_floor"] < flat["frechet_ceiling"]
@@ -187,7 +195,13 @@ def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch
     assert rows["pixel-means"]["figures"]["test"]["frechet"] == flat["frechet_ceiling"]
     assert set(rows["png"]["figures"]) == {"test"}
     names = sorted(str(p.relative_to(tmp_path / "one")) for p in (tmp_path / "one").rglob("*") if p.is_file())
-    assert {"p/samples.png", "b/independent-pixels.png", "s/scores.safetensors"} <= set(names)
+    assert {
+        "p/samples.png",
+        "p/closest.png",
+        "p/tiles_real.png",
+        "b/independent-pixels.png",
+        "s/scores.safetensors",
+    } <= set(names)
     for name in names:
         if name != "b/card.json":  # holds the folder's name as the data set's
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name

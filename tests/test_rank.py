@@ -34,10 +34,43 @@ def test_the_best_is_first_and_equals_go_by_name(tmp_path: Path) -> None:
     assert [c["experiment"] for c in found["candidates"]] == ["c", "a", "b"]
     assert found["candidates"][0] == {
         "experiment": "c", "model": "m", "digest": "digest-c", "likelihood": "exact", "value": 1.0, "stderr": 0.1,
+        "spread": None,
     }  # fmt: skip
     assert (found["data"], found["split"], found["margin"], found["baseline"]) == ("D", "val", 0.01, None)
     upward = TASK.model_copy(update={"direction": "maximize"})
     assert [c["experiment"] for c in rank("t", upward, tmp_path, tmp_path / "none")["candidates"]] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("gap", "spread", "supported", "note"),
+    [(0.5, 0.1, True, None), (0.2, 0.1, False, "a leads b by 0.2, within two standard deviations"),
+     (0.5, None, None, "trained with one seed: b")],
+)  # fmt: skip
+def test_an_order_that_seeds_do_not_support_says_so(
+    tmp_path: Path, gap: float, spread: float | None, supported: bool | None, note: str | None
+) -> None:
+    def seeds(value: float | None) -> dict[str, Any]:
+        return {"seeds": {"n": 3, "val_spread": {} if value is None else {"bits_per_dim": value}}}
+
+    card(tmp_path, "a", 1.0, **seeds(0.1))
+    card(tmp_path, "b", 1.0 + gap, **seeds(spread))
+    found = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert found["supported"] is supported
+    assert (found["note"] or "").startswith(note or "")
+    assert found["margin"] == 0.2  # two standard deviations of the best, more than the declared 0.01
+
+
+def test_a_permuted_leaderboard_has_the_same_champion(tmp_path: Path) -> None:
+    import itertools
+
+    values = {"a": 1.5, "b": 1.25, "c": 2.0}
+    found = []
+    for i, order in enumerate(itertools.permutations(values)):
+        for name in order:  # written in another order, under other names of folders
+            card(tmp_path / str(i), name, values[name])
+        found.append(rank("t", TASK, tmp_path / str(i), tmp_path / "none"))
+    assert all(one == found[0] for one in found)
+    assert found[0]["candidates"][0]["experiment"] == "b"
 
 
 def test_nothing_to_rank_says_what_is_missing(tmp_path: Path) -> None:

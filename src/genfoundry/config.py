@@ -160,15 +160,19 @@ class Train(Frozen):
 
 
 class Budget(Frozen):
-    """Numbers of steps and trials, never seconds. `trial_share` is the share of the steps that a trial trains."""
+    """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds."""
 
     trials: int = Field(ge=0)
     trial_share: float = Field(gt=0, le=1)
     samples: int = Field(ge=2)
+    seeds: int = Field(1, ge=1)
 
 
 class Entry(Frozen):
-    """One entry under `experiments:`. `steps` maps a budget to the steps of the only phase, or of each phase."""
+    """One entry under `experiments:`. `steps` maps a budget to the steps of the only phase, or of each phase.
+
+    `seeds`: how often it is trained, instead of the budget's number. The first is the model, the others its spread.
+    """
 
     dataset: str
     task: str
@@ -178,6 +182,7 @@ class Entry(Frozen):
     train: dict[str, Any] = {}
     search: dict[str, Search] = {}
     steps: dict[str, Steps] = {}
+    seeds: int | None = Field(None, ge=1)
 
 
 class Params(Frozen):

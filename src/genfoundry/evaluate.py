@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry import checkpoint
-from genfoundry.baseline import Answers, batches, chosen
+from genfoundry.baselines.base import Answers, batches, chosen
 from genfoundry.metrics import QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner
-from genfoundry.types import Spec, UserError, counted
+from genfoundry.types import Batch, Spec, UserError, counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -35,6 +35,10 @@ class Judges(Protocol):
     """A frozen network whose features compare samples with real items; it knows grey values 0..spec.levels-1."""
 
     spec: Spec
+    kind: str  # what it learnt from: "classes" or "rotations"
+
+    def asked(self, batch: Batch) -> Batch:
+        """The batch with the labels that it was trained to tell."""
 
     @property
     def device(self) -> torch.device: ...
@@ -98,10 +102,14 @@ def score(
     if "samples" in found and isinstance(judge, Judges):
         out["features"] = features(judge, found["samples"], split.spec.levels)
         if real is None or len(real) != len(found["samples"]):
-            items = torch.cat([b.x for b in batches(split, chosen(split, len(found["samples"])))])
-            real = features(judge, items, split.spec.levels)
+            real = features(judge, items(split, len(found["samples"])), split.spec.levels)
         out["real"] = real
     return out
+
+
+def items(split: Split, n: int) -> Tensor:
+    """(n, *shape): the real items that n samples are compared with."""
+    return torch.cat([b.x for b in batches(split, chosen(split, n))])
 
 
 def warped(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -117,25 +125,34 @@ def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32
     """(n, F) judge features of images in 0..levels-1, which are spread over the judge's own levels first."""
     parts = []
     for part in torch.split(x, SIZE):
-        part = part.to(judge.device)
-        top = (judge.spec.levels or 256) - 1
-        part = part.round().clamp(0, top).long() if levels is None else part.long()
-        part = part if levels in (None, top + 1) else part * top // (levels - 1)
-        parts.append(judge.features(part).float().cpu())
+        parts.append(judge.features(spread(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu())
     return cast("NDArray[np.float32]", torch.cat(parts).numpy())
+
+
+def spread(x: Tensor, levels: int | None, over: int) -> Tensor:
+    """Levels 0..levels-1 (None: grey values) -> int64 0..over-1, black to black and white to white."""
+    if levels is None:
+        return x.round().clamp(0, over - 1).long()
+    return x.long() if levels == over else x.long() * (over - 1) // (levels - 1)
+
+
+def control(judge: Learner) -> Learner:
+    """The judge's network with random weights: what its features see without any training."""
+    torch.manual_seed(counted("control"))
+    return type(judge)(judge.spec, judge.config).to(judge.device).eval()
 
 
 @torch.inference_mode()
 def accuracy(judge: Learner, split: Split) -> float | None:
-    """The judge's accuracy on the labelled items of a split at the judge's own levels; None without any."""
+    """How often the judge is right about a split at its own levels (labelled items, or turns); None without any."""
     if not isinstance(judge, Classifies):
         return None
     judge.eval()
     hits = []
     for batch in batches(split, size=SIZE):
-        if batch.label is not None:
-            label = batch.label.to(judge.device)
-            hits.append((judge.classify(batch.to(judge.device)).argmax(1) == label)[label >= 0])
+        asked = (judge.asked(batch) if isinstance(judge, Judges) else batch).to(judge.device)
+        if asked.label is not None:
+            hits.append((judge.classify(asked).argmax(1) == asked.label)[asked.label >= 0])
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None
 
 

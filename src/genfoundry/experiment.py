@@ -45,13 +45,19 @@ class Experiment:
         """What the experiment's randomness is counted from."""
         return (self.params.seed, self.name)
 
-    def build(self, spec: Spec) -> Learner:
-        """A new model with counted initial weights."""
+    @property
+    def keys(self) -> list[tuple[object, ...]]:
+        """The key of each training: the model's own, then those of its repetitions with other seeds."""
+        count = self.entry.seeds or self.budget.seeds
+        return [self.key, *((self.params.seed, f"{self.name}, seed {i}") for i in range(1, count))]
+
+    def build(self, spec: Spec, key: tuple[object, ...] | None = None) -> Learner:
+        """A new model with initial weights counted from `key` (its own)."""
         import torch
 
         from genfoundry.types import counted
 
-        torch.manual_seed(counted(*self.key, "init"))
+        torch.manual_seed(counted(*(key or self.key), "init"))
         return self.kind(spec, self.hyper)
 
 
@@ -237,7 +243,7 @@ def plan(params: config.Params) -> list[list[str]]:
         one = resolve(params, name, {})
         steps = sum(one.train.steps.values())
         trials = one.budget.trials if entry.search else 0
-        work = steps + trials * round(steps * one.budget.trial_share)
+        work = steps * len(one.keys) + trials * round(steps * one.budget.trial_share)
         seconds = "not measured yet" if steps else "0 s"
         if pace := here.get(name) or there.get(name):
             seconds = f"{pace * work:.0f} s" + ("" if name in here else " on 2 cores")

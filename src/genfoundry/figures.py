@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import baseline, checkpoint, metrics, panels
+from genfoundry import checkpoint, metrics, panels, picture, yardstick
+from genfoundry.baselines import base as baselines
 from genfoundry.data.base import Dataset
-from genfoundry.evaluate import Scores, answers, judge, score
+from genfoundry.evaluate import Scores, answers, items, judge, score
+from genfoundry.examine import Bench, abilities
+from genfoundry.examine import samples as samples_of
 from genfoundry.models.base import Learner
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ def of_experiment(
     samples: int,
     seed: int,
     device: str = "cpu",
-) -> None:
+) -> dict[str, float]:
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
     Args:
@@ -50,29 +54,102 @@ def of_experiment(
         samples: number of images to draw a split (fewer where the split has fewer items).
         seed: of all noise.
         device: what model and judge run on.
+
+    Returns:
+        What was measured of the machine: "samples_per_second" where samples were drawn. Never part of an out.
     """
     learner, dataset, judging = checkpoint.load(model, device), Dataset(data), judge(judge_folder, device)
     card: dict[str, Any] = learner.card
     how = {key: card.get("data", {}).get(key) for key in ("levels", "binarise")}
+    known = _known(dataset, samples, seed, how)
     per_split: dict[str, dict[str, float]] = {}
     kept: Scores = {}
     for name in SPLITS:
-        split = dataset.split(name, **how)
-        found = answers(learner, split, samples=samples, seed=seed)
+        split = known.held[name]
+        began = time.perf_counter()
+        found = answers(learner, split, samples=known.sizes[name], seed=seed)
+        took = time.perf_counter() - began
         scored = score(found, split, judging)
         per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
+    bench = Bench(dataset, known.train, split, judging)
+    own, beside = abilities(learner, bench, seed, known.sizes["test"])
+    per_split["test"] |= yardstick.figures(
+        {**scored, **samples_of(found, bench), **own}, split.spec.dims, dataset.modality
+    )
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
-    about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none")}
+    about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
+    about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
+    about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device)}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
-    anchors = baseline.anchors(dataset.split("train", **how), dataset.modality, samples)
-    beside = {row: score(row.answers(split), split, judging, scored.get("real")) for row in anchors}
-    flat = {**per_split["test"], **_anchored(beside, per_split["test"], split.spec.dims)}
+    near = {row: score(row.answers(split), split, judging, scored.get("real")) for row in
+            baselines.anchors(known, dataset.modality)}  # fmt: skip
+    flat = {**per_split["test"], **_anchored(near, per_split["test"], split.spec.dims)}
     checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
         panels.draw(folder, found, split, dataset.meta)
         panels.draw_model(folder, learner, split, dataset.meta, seed)
+        for name, images in bench.pictures.items():
+            picture.grid(folder / f"{name}.png", images.cpu().numpy(), split.spec.levels, columns=_columns(name))
+        if bench.pictures:
+            panels.tiles(folder, found["samples"], items(split, panels.GRID), split.spec.levels)
+    return {"samples_per_second": len(found["samples"]) / took} if "samples" in found else {}
+
+
+def _columns(name: str) -> int:
+    return 8 if name == "closest" else 12  # pairs; original, damaged, restored
+
+
+def _known(dataset: Dataset, samples: int, seed: int, how: Any) -> baselines.Known:
+    """Train and the held-out splits; every row of a table compares as many samples with as many real items.
+
+    No more than there are other held-out items, which real items are compared with.
+    """
+    held = {name: dataset.split(name, **how) for name in SPLITS}
+    total = sum(map(len, held.values()))
+    sizes = {name: min(samples, len(split), total - len(split)) for name, split in held.items()}
+    alphabet = str(dataset.meta.get("alphabet") or "")
+    return baselines.Known(dataset.split("train", **how), held, sizes, seed, alphabet)
+
+
+def _seeds(
+    model: Path, known: baselines.Known, judging: Learner | None, modality: str,
+    per_split: Mapping[str, Mapping[str, float]], seed: int, device: str,
+) -> dict[str, Any]:  # fmt: skip
+    """What other training seeds give: `values` and `spread` (standard deviation) on test, `val_spread` on val."""
+    folders = sorted((model / "seeds").glob("*"), key=lambda p: int(p.name))
+    found: dict[str, list[Mapping[str, float]]] = {name: [per_split[name]] for name in ("val", "test")}
+    for folder in folders:
+        learner = checkpoint.load(folder, device)
+        for name, rows in found.items():
+            split = known.held[name]
+            scored = score(answers(learner, split, samples=known.sizes[name], seed=seed), split, judging)
+            rows.append(_figures(scored, split, modality))
+    out: dict[str, Any] = {"n": 1 + len(folders)}
+    values = {name: {o: [row[o] for row in rows] for o in metrics.OBJECTIVES if all(o in row for row in rows)}
+              for name, rows in found.items()}  # fmt: skip
+    if not folders:
+        return out | {"values": values["test"], "spread": {}, "val_spread": {}}
+    spread = {name: {o: float(np.std(v, ddof=1)) for o, v in rows.items()} for name, rows in values.items()}
+    return out | {"values": values["test"], "spread": spread["test"], "val_spread": spread["val"]}
+
+
+def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judging: Learner | None) -> dict[str, str]:
+    """Why a figure that models of such data can have is not there."""
+    sampled = "no judge" if judging is None else "not finite, or too few items"
+    labels = "not class-conditional" if judging is None or judging.spec.classes else "no labels"
+    why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
+    why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}
+    why |= {"restore": "does not restore", "complete": "does not complete"}
+    return {
+        f.name: why[f.needs] for f in yardstick.FIGURES.values() if modality in f.modalities and f.name not in figures
+    }
+
+
+def _beside(found: Mapping[str, Scores]) -> dict[str, dict[str, float]]:
+    """Figures of classical methods that restore what a model restores."""
+    return {name: yardstick.figures(scores, 1, "images") for name, scores in found.items()}
 
 
 def _about(dataset: Dataset, judging: Learner | None) -> dict[str, Any]:
@@ -80,7 +157,8 @@ def _about(dataset: Dataset, judging: Learner | None) -> dict[str, Any]:
     if judging is None:
         return {"data": dataset.meta["digest"], "judge": None}
     hits = judging.card.get("accuracy", {}).get("test")
-    return {"data": dataset.meta["digest"], "judge": {"digest": judging.card["digest"], "accuracy": hits}}
+    kind = getattr(judging, "kind", "classes")
+    return {"data": dataset.meta["digest"], "judge": {"digest": judging.card["digest"], "accuracy": hits, "kind": kind}}
 
 
 def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
@@ -88,7 +166,7 @@ def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
     return found | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
 
 
-def _anchored(anchors: Mapping[baseline.Row, Scores], own: Mapping[str, float], dims: int) -> dict[str, float]:
+def _anchored(anchors: Mapping[baselines.Row, Scores], own: Mapping[str, float], dims: int) -> dict[str, float]:
     """`frechet_floor`, `mae_persistence`, ...: the anchors' figures, for the objectives that the model has too."""
     return {
         f"{name}_{row.role if row.role in ('floor', 'ceiling') else row.name}": unit.value(scores, dims)
@@ -112,20 +190,23 @@ def of_baselines(
     """The trivial models of a task: card.json (`rows`), scores.safetensors ("<row>/<split>/<score>") and pictures."""
     dataset, judging = Dataset(data), judge(judge_folder)
     how: Any = {"levels": levels, "binarise": binarise}
-    splits = {name: dataset.split(name, **how) for name in SPLITS}
-    rows = baseline.rows(dataset.split("train", **how), dataset.modality, samples, seed, dataset.meta.get("alphabet"))
+    known = _known(dataset, samples, seed, how)
+    bench = Bench(dataset, known.train, known.held["test"], judging)
     cards: dict[str, Any] = {}
     kept: Scores = {}
     real: dict[str, NDArray[np.generic]] = {}
     with checkpoint.fresh(out) as folder:
-        for row in rows:
+        for row in baselines.rows(known, dataset.modality):
             cards[row.name] = {"role": row.role, "likelihood": row.likelihood, "figures": {}}
             for name in SPLITS if row.role != "compressor" else SPLITS[-1:]:
-                found = row.answers(splits[name])
-                scored = score(found, splits[name], judging, real.get(name))
+                split = known.held[name]
+                found = row.answers(split)
+                scored = score(found, split, judging, real.get(name))
                 real |= {name: scored["real"]} if "real" in scored else {}
-                cards[row.name]["figures"][name] = _figures(scored, splits[name], dataset.modality)
+                cards[row.name]["figures"][name] = _figures(scored, split, dataset.modality)
                 kept |= {f"{row.name}/{name}/{key}": value for key, value in scored.items()}
-            panels.draw(folder, found, splits["test"], dataset.meta, row.name)
-        about = {"task": task, "dataset": data.name, **how, **_about(dataset, judging)}
-        write_scores(folder, {**about, "dims": splits["test"].spec.dims, "rows": cards}, kept)
+            more = yardstick.figures({**scored, **samples_of(found, bench)}, split.spec.dims, dataset.modality)
+            cards[row.name]["figures"]["test"] |= more
+            panels.draw(folder, found, split, dataset.meta, row.name)
+        about = {"task": task, "dataset": data.name, **how, **_about(dataset, judging), "seed": seed}
+        write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)

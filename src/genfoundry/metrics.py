@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genfoundry.distances import Array, Moments, frechet
 from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
 
-Array = NDArray[np.float64]
 Scores = Mapping[str, NDArray[np.generic]]
-RESAMPLES = 50  # of a Frechet distance's standard error
+RESAMPLES = 100  # of a bootstrap interval
 QUANTILES = (0.05, 0.5, 0.95)  # of a forecast: the 90% interval and the point forecast
 
 
@@ -51,10 +51,37 @@ class Objective:
         """Its standard error over items (a distance: over resampled items); None for fewer than two items."""
         items = self.per_item(scores, dims)
         if items is None:
-            rng = np.random.default_rng(counted("stderr", self.name))
-            ours, real = (Moments(f) for f in _features(scores))
-            return float(np.std([ours.draw(rng).distance(real.draw(rng)) for _ in range(RESAMPLES)], ddof=1))
+            return float(np.std(self.resampled(scores, dims), ddof=1))
         return float(items.std(ddof=1) / math.sqrt(len(items))) if len(items) > 1 else None
+
+    def resampled(self, scores: Scores, dims: int) -> Array:
+        """(RESAMPLES,) figures of items drawn with replacement: what its interval is read from."""
+        items, rng = self.per_item(scores, dims), np.random.default_rng(counted("resampled", self.name))
+        if items is not None:
+            return means(items, rng)
+        ours, real = (Moments(f) for f in _features(scores))
+        draws = np.array([ours.draw(rng).distance(real.draw(rng)) for _ in range(RESAMPLES)])
+        return centred(ours.distance(real), draws)
+
+
+def means(items: Array, rng: np.random.Generator, repeats: int = RESAMPLES) -> Array:
+    """(repeats,) means of `items` (N,) drawn with replacement."""
+    return np.array([items[rng.integers(0, len(items), len(items))].mean() for _ in range(repeats)])
+
+
+def centred(value: float, draws: Array) -> Array:
+    """The draws of a distance, moved to be centred where the figure is.
+
+    A resample holds fewer distinct items, which lifts a distance: that shift must not pass for spread.
+    """
+    moved: Array = draws - draws.mean() + value
+    return moved
+
+
+def interval(draws: Array) -> tuple[float, float]:
+    """95% interval: percentiles of the bootstrap's draws."""
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return float(low), float(high)
 
 
 _ALL = ("images", "text", "series", "video", "pairs")
@@ -112,43 +139,6 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
     return {name: value for name, value in out.items() if math.isfinite(value)}
 
 
-class Moments:
-    """Mean and covariance of features (n, F), and of resamples of them: all that a Frechet distance looks at."""
-
-    def __init__(self, features: Array, weights: Array | None = None) -> None:
-        if features.ndim != 2 or len(features) < 2:
-            raise UserError(f"features: shape {features.shape}; a covariance needs (n >= 2, features)")
-        self.features = features
-        w = np.ones(len(features)) if weights is None else weights
-        self.mean: Array = w @ features / len(features)
-        centred = (features - self.mean) * np.sqrt(w)[:, None]
-        self.covariance: Array = centred.T @ centred / (len(features) - 1)
-
-    def draw(self, rng: np.random.Generator) -> Moments:
-        """Moments of as many items drawn with replacement."""
-        n = len(self.features)
-        return Moments(self.features, np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))
-
-    def distance(self, other: Moments) -> float:
-        """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), by eigenvalues of symmetric matrices; NaN if a feature is."""
-        if not (np.isfinite(self.covariance).all() and np.isfinite(other.covariance).all()):
-            return math.nan
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-        cross = np.sqrt(np.linalg.eigvalsh(root @ other.covariance @ root).clip(0)).sum()
-        gap = self.mean - other.mean
-        traces = np.trace(self.covariance) + np.trace(other.covariance)
-        return max(float(gap @ gap + traces - 2 * cross), 0.0)
-
-
-def frechet(a: Array, b: Array) -> float:
-    """Squared Frechet distance of Gaussians fitted to two samples of features, (n, F) each (Heusel 2017, eq. 6).
-
-    It is biased upward by about 1/n, so compare figures of the same n only.
-    """
-    return Moments(np.asarray(a, np.float64)).distance(Moments(np.asarray(b, np.float64)))
-
-
 def improvement(
     candidate: Scores, incumbent: Scores, objective: Objective | str, dims: int, *, repeats: int = 200, seed: int = 0
 ) -> tuple[float, float, float]:
@@ -172,9 +162,8 @@ def improvement(
             raise UserError(f"{o.name}: the candidate has {len(ours)} scores, the incumbent {len(theirs)}: not a pair")
         gaps = theirs - ours
         difference = float(gaps.mean())
-        draws = np.array([gaps[rng.integers(0, len(gaps), len(gaps))].mean() for _ in range(repeats)])
-    low, high = np.quantile(sign * (draws - draws.mean()), (0.025, 0.975))
-    return sign * difference, sign * difference + float(low), sign * difference + float(high)
+        draws = means(gaps, rng, repeats)
+    return sign * difference, *interval(centred(sign * difference, sign * draws))
 
 
 def _distances(ours: Scores, theirs: Scores, repeats: int, rng: np.random.Generator) -> tuple[float, Array]:

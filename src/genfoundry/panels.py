@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from genfoundry import picture
-from genfoundry.baseline import LENGTH, TEXTS, batches, chosen
+from genfoundry.baselines.base import batches, chosen
+from genfoundry.baselines.text import LENGTH, TEXTS
 from genfoundry.metrics import QUANTILES
-from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.models.base import Decodes, GenerativeModel, Learner
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
@@ -47,10 +48,28 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
         _write(folder / "samples", _long(model), split, meta)
     elif len(shape) == 3:
         batch = split.batch(chosen(split, min(GRID // 2, len(split)))).to(model.device)
+        if isinstance(model, Decodes):
+            _write(folder / "walk", walk(model), split, meta)
         for name, panel in sorted(model.panels(batch).items()):
             if name != "samples" and not torch.equal(panel, batch.x):
                 paired = [batch.x, panel] if panel.shape == batch.x.shape else [panel]
                 _write(folder / name, torch.stack([p.float() for p in paired], 1).flatten(0, 1), split, meta)
+
+
+def tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None) -> None:
+    """Two sheets without gaps, at their own resolution: what a page cuts single images from."""
+    for name, images in (("generated", samples), ("real", real)):
+        picture.grid(folder / f"tiles_{name}.png", images[:GRID].cpu().numpy(), levels, gap=0, least=1)
+
+
+def walk(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
+    """(rows * steps, *shape): along great circles between two codes a row, since a Gaussian's mass is on a shell."""
+    ends = model.prior(2 * rows).view(2, rows, -1)
+    cosine = torch.cosine_similarity(ends[0], ends[1], dim=1).clamp(-0.9999, 0.9999)
+    angle = torch.arccos(cosine)[:, None, None]  # (rows, 1, 1)
+    share = torch.linspace(0, 1, steps, device=angle.device)[None, :, None]
+    ahead = torch.sin((1 - share) * angle) * ends[0][:, None] + torch.sin(share * angle) * ends[1][:, None]
+    return model.decode((ahead / torch.sin(angle)).flatten(0, 1))
 
 
 def _long(model: GenerativeModel) -> Tensor:

@@ -22,8 +22,8 @@ INK, SHADE, TRUTH = "#1f4e79", "#9dbbd9", "#222222"
 Floats = NDArray[np.floating[Any]]
 
 
-def grid(path: Path, images: NDArray[Any], levels: int | None, columns: int = 8, gap: int = 2) -> None:
-    """Images (n, C, H, W) in rows of `columns`, enlarged to at least 56 pixels a side; one or three channels.
+def grid(path: Path, images: NDArray[Any], levels: int | None, columns: int = 8, gap: int = 2, least: int = 56) -> None:
+    """Images (n, C, H, W) in rows of `columns`, enlarged to at least `least` pixels a side; one or three channels.
 
     Values are 0..levels-1, or grey values 0..255 for `levels` None. Other numbers of channels show their first.
     """
@@ -37,7 +37,7 @@ def grid(path: Path, images: NDArray[Any], levels: int | None, columns: int = 8,
     for i, image in enumerate(pixels):
         top_, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
         sheet[top_ : top_ + height, left : left + width] = image.transpose(1, 2, 0)
-    scale = max(math.ceil(56 / height), 1)
+    scale = max(math.ceil(least / height), 1)
     file = io.BytesIO()
     Image.fromarray(sheet.repeat(scale, 0).repeat(scale, 1)).save(file, "png", optimize=True)
     write_bytes(path, file.getvalue())

@@ -4,7 +4,7 @@ The rule, on `gate`, in the unit of the task's objective:
 1. A candidate that is not better than the best trivial model (role baseline or ceiling) is refused: "refused".
 2. Without a champion, the candidate is it: "champion".
 3. Else both are scored on today's `gate`, and the candidate is "champion" only if the lower end of the 95% interval of
-   a paired bootstrap of its improvement is above the task's margin; otherwise it is "challenger".
+   a paired bootstrap of its improvement is above the ranking's margin; otherwise it is "challenger".
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
 workspace holds that very model, measured on today's data, its scores are taken from there.
 A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
@@ -89,7 +89,7 @@ def _decided(
     if last is None or (last["digest"], last["data"]) != (digest, ranking["data"]):
         return False
     trivial = best_trivial(_baselines(root, ranking), task, "gate")
-    return (last["figures"]["margin"], last["figures"]["baseline"]) == (task.margin, trivial)
+    return (last["figures"]["margin"], last["figures"]["baseline"]) == (ranking["margin"], trivial)
 
 
 def _decide(
@@ -103,7 +103,7 @@ def _decide(
     unit = metrics.objective(task.objective)
     value, trivial = unit.value(ours, card["dims"]), rank.best_trivial(_baselines(root, ranking), task, "gate")
     figures: dict[str, Any] = {"incumbent": None, "difference": None, "interval": None}
-    figures |= {"margin": task.margin, "baseline": trivial, "candidate": None}
+    figures |= {"margin": ranking["margin"], "baseline": trivial, "candidate": None}
     if not math.isfinite(value):
         return "refused", f"{task.objective} on gate is {value}", figures
     figures["candidate"] = {task.objective: value}
@@ -138,9 +138,10 @@ def _compare(
     gain, low, high = metrics.improvement(ours, theirs, unit, dims, repeats=REPEATS, seed=seed)
     figures |= {"incumbent": {task.objective: unit.value(theirs, dims)}, "difference": gain, "interval": [low, high]}
     how = f"{task.objective} on gate improves by {gain:.5g} (95% {low:.5g} to {high:.5g})"
-    if low > task.margin:
-        return "champion", f"{how}, above the margin {task.margin:g}", figures
-    return "challenger", f"{how}, not surely above the margin {task.margin:g}", figures
+    margin = figures["margin"]
+    if low > margin:
+        return "champion", f"{how}, above the margin {margin:g}", figures
+    return "challenger", f"{how}, not surely above the margin {margin:g}", figures
 
 
 def _baselines(root: Path, ranking: Mapping[str, Any]) -> Path:

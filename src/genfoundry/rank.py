@@ -19,7 +19,8 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
 
     A candidate is any experiment under `scores` (reports/scores/<dataset>) whose data have the task's levels and
     binarisation and whose figures on `val` include the objective. Equal figures rank by name. The margin is part of
-    the ranking so that changing it reopens the decision.
+    the ranking so that changing it reopens the decision; it is at least two standard deviations over the best one's
+    training seeds, where these are known: less would promote a lucky seed.
 
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data.
@@ -36,11 +37,14 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
         raise UserError(
             f"{scores}: measured on {len(data)} versions of {task.dataset}; run `dvc repro` for all of them"
         )
+    supported, note = _support(found)
     return {
         "task": task_name,
         "objective": task.objective,
         "direction": task.direction,
-        "margin": task.margin,
+        "margin": max(task.margin, 2 * (found[0]["spread"] or 0.0)),
+        "supported": supported,
+        "note": note,
         "split": "val",
         "data": data.pop(),
         "candidates": found,
@@ -59,7 +63,25 @@ def _candidates(task: Task, scores: Path) -> Iterator[dict[str, Any]]:
                 **{key: card[key] for key in ("experiment", "model", "digest", "likelihood", "data")},
                 "value": value,
                 "stderr": figures.get(f"{task.objective}_stderr"),
+                "spread": card.get("seeds", {}).get("val_spread", {}).get(task.objective),
             }
+
+
+def _support(found: list[dict[str, Any]]) -> tuple[bool | None, str | None]:
+    """Whether the first is ahead of the second by more than training seeds differ; why not, or why it is not known."""
+    if len(found) < 2:
+        return None, None
+    (first, second), gap = found[:2], abs(found[0]["value"] - found[1]["value"])
+    unknown = [one["experiment"] for one in (first, second) if one["spread"] is None]
+    if unknown:
+        return None, f"trained with one seed: {', '.join(unknown)}; how much a seed changes is not known"
+    apart = 2 * math.hypot(first["spread"], second["spread"])
+    if gap > apart:
+        return True, None
+    return False, (
+        f"{first['experiment']} leads {second['experiment']} by {gap:.3g}, within two standard deviations over "
+        f"training seeds ({apart:.3g})"
+    )
 
 
 def best_trivial(baselines: Path, task: Task, split: str) -> dict[str, Any] | None:

@@ -93,6 +93,11 @@ class GenerativeModel(Learner):
 
     likelihood: ClassVar[Likelihood] = "exact"
 
+    @property
+    def conditional(self) -> bool:
+        """Whether `sample` follows `label`: what class-conditional figures ask for."""
+        return False
+
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         yield {"model": self.measure(batch)["nll"].mean()}
 
@@ -122,6 +127,24 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class Restores(Protocol):
+    """Damaged x -> its restoration."""
+
+    damages: tuple[str, ...]  # of `restoration.DAMAGES`: those that it is made for
+
+    def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) float32 damaged levels -> (B, C, H, W) restored; `known` (bool) tells where x is not missing."""
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """A known region -> the whole."""
+
+    def complete(self, x: Tensor, known: Tensor) -> Tensor:
+        """(B, *spec.shape) in the range of `Batch.x`, drawn given the values of x where `known` (bool) is true."""
+
+
+@runtime_checkable
 class Classifies(Protocol):
     """x -> class scores."""
 
@@ -140,6 +163,9 @@ class Embeds(Protocol):
 @runtime_checkable
 class Decodes(Protocol):
     """z -> x."""
+
+    def prior(self, n: int) -> Tensor:
+        """(n, latent) codes drawn from the prior, with torch's global generator."""
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, latent) -> (B, *spec.shape) in the range of `Batch.x`."""

@@ -52,13 +52,13 @@ class Dcgan(GenerativeModel):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         self.turn("critic")
         with torch.no_grad():
-            fake = self.generator(self.noise(len(batch)))
+            fake = self.generator(self.prior(len(batch)))
         real, fake = self.critic(torch.cat([self.dequantised(batch.x), fake.float()])).float().chunk(2)
         yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}
         self.turn("generator")
-        yield {"generator": -self.critic(self.generator(self.noise(len(batch)))).float().mean()}
+        yield {"generator": -self.critic(self.generator(self.prior(len(batch)))).float().mean()}
 
-    def noise(self, n: int) -> Tensor:
+    def prior(self, n: int) -> Tensor:
         """(n, latent), standard normal."""
         return torch.randn(n, self.config.latent, device=self.device)
 
@@ -74,7 +74,7 @@ class Dcgan(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        return self.decode(draw.temperature * self.noise(n))
+        return self.decode(draw.temperature * self.prior(n))
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -1,4 +1,8 @@
-"""Small convolutional classifier whose features the sample metrics compare; one a data set, trained, then frozen."""
+"""Small convolutional network whose features the sample metrics compare; one a data set, trained, then frozen.
+
+It learns to tell the classes apart; where no image has a label, by how much an image was turned (Gidaris et al. 2018,
+arXiv:1803.07728), which needs none.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from genfoundry.types import Batch, Clock, Spec
 
 
 class Judge(Learner):
-    """x (B, C, H, W) -> 64 features -> class logits. Batches may hold unlabelled images: their label is -1."""
+    """x (B, C, H, W) -> 64 features -> logits of classes or turns. An unlabelled image's label is -1."""
 
     class Config(Hyper):
         """`width`: channels at half the resolution, doubled below."""
@@ -32,19 +36,34 @@ class Judge(Learner):
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         w, (height, width) = config.width, halved((spec.shape[1], spec.shape[2]), 3)
+        self.labelled = spec.classes > 0 and (any(spec.class_counts) or not spec.class_counts)
+        self.turns = tuple(range(4)) if spec.shape[1] == spec.shape[2] else (0, 2)  # quarters that keep the shape
         self.body = nn.Sequential(
             stage(spec.shape[0], w, 2), stage(w, 2 * w, 2), stage(2 * w, 2 * w, 1), nn.MaxPool2d(2, ceil_mode=True)
         )
         self.neck = nn.Linear(2 * w * height * width, config.features)
-        self.classes = nn.Linear(config.features, max(spec.classes, 1))
+        self.classes = nn.Linear(config.features, spec.classes if self.labelled else len(self.turns))
+
+    @property
+    def kind(self) -> str:
+        """What it learnt from: "classes" or "rotations"."""
+        return "classes" if self.labelled else "rotations"
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        batch = self.asked(batch)
         assert batch.label is not None
         logits = self.classify(batch).float()
         loss = F.cross_entropy(
             logits, batch.label, ignore_index=-1, reduction="sum", label_smoothing=self.config.smoothing
         )
         yield {"model": loss / (batch.label >= 0).sum().clamp_min(1)}
+
+    def asked(self, batch: Batch) -> Batch:
+        """The batch with the labels to tell: its own, or of each image in every turn (B * turns, C, H, W)."""
+        if self.labelled:
+            return batch
+        turned = torch.cat([torch.rot90(batch.x, k, (2, 3)) for k in self.turns])
+        return Batch(turned, label=torch.arange(len(self.turns), device=turned.device).repeat_interleave(len(batch)))
 
     def features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) in the range of `Batch.x` -> (B, 64) float32, none negative."""

@@ -120,8 +120,12 @@ class Vae(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        z = draw.temperature * torch.randn(n, self.config.latent, device=self.device)
+        z = draw.temperature * self.prior(n)
         return self.head.sample(self.finished(z, draw.temperature), draw)
+
+    def prior(self, n: int) -> Tensor:
+        """(n, latent) global codes, standard normal."""
+        return torch.randn(n, self.config.latent, device=self.device)
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:

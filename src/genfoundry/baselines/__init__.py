@@ -1,0 +1,1 @@
+"""Trivial models and compressors that models are held against: one modality a file."""

@@ -1,0 +1,86 @@
+"""What every trivial model is: it gives answers in the form that `evaluate.answers` does, and is scored alike.
+
+Roles: a champion must beat every "baseline" and "ceiling"; the "floor" (real items against real ones) cannot be beaten;
+a "compressor" or "reference" is shown only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genfoundry.types import Batch, counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+Answers = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trivial model: fitted on train already, it answers for any split."""
+
+    name: str
+    role: Literal["floor", "ceiling", "baseline", "compressor", "reference"]
+    likelihood: Literal["exact", "bound", "none"]
+    answers: Callable[[Split], Answers]
+
+
+def batches(split: Split, index: Tensor | None = None, size: int = 500) -> Iterator[Batch]:
+    """The items at `index` (default: all, in order) in batches of `size`."""
+    for part in torch.split(torch.arange(len(split)) if index is None else index, size):
+        yield split.batch(part)
+
+
+def chosen(split: Split, n: int) -> Tensor:
+    """(n,) items, a function of the split's name and n: a file's first items may be all of one class."""
+    draw = torch.Generator().manual_seed(counted("chosen", split.name, n))
+    return torch.randperm(len(split), generator=draw)[torch.arange(n) % len(split)]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What trivial models are fitted on: train, the held-out splits by name, samples a split, seed, text's alphabet."""
+
+    train: Split
+    held: Mapping[str, Split]
+    sizes: Mapping[str, int]
+    seed: int = 0
+    alphabet: str = ""
+
+
+def rows(known: Known, modality: str) -> list[Row]:
+    """The trivial models of a modality; none where it has no file here."""
+    return _of(modality, "rows", known)
+
+
+def anchors(known: Known, modality: str) -> list[Row]:
+    """Those of them that stand beside every model's own figures: quick, since nothing much is fitted."""
+    return _of(modality, "anchors", known)
+
+
+def _of(modality: str, which: str, known: Known) -> list[Row]:
+    if importlib.util.find_spec(f"genfoundry.baselines.{modality}") is None:
+        return []
+    found: list[Row] = getattr(importlib.import_module(f"genfoundry.baselines.{modality}"), which)(known)
+    return found
+
+
+def values(split: Split) -> NDArray[Any]:
+    """(N, dims) values of every item, in bytes where they fit."""
+    kind = torch.uint8 if split.spec.levels is not None and split.spec.levels <= 256 else None
+    return np.concatenate([b.x.reshape(len(b), -1).cpu().to(kind or b.x.dtype).numpy() for b in batches(split)])
+
+
+def nats(bits: NDArray[np.float64]) -> Answers:
+    return {"nll": torch.from_numpy(bits * math.log(2))}

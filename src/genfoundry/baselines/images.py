@@ -1,0 +1,118 @@
+"""Trivial models of images: real ones, their mean, Gaussians, independent pixels, and image compressors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genfoundry import compress
+from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, nats, values
+from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+Ints = NDArray[np.int64]
+COMPONENTS, FITTED = 64, 10_000  # of the Gaussian: principal components, training items
+
+
+def anchors(known: Known) -> list[Row]:
+    """What a distance of samples lies between: other real items, and n copies of one mean image."""
+    train = known.train
+    mean = torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0).cpu() / len(train)
+    mean = mean.float() if train.spec.levels is None else mean.round().long()
+
+    def real(split: Split) -> Answers:
+        others = torch.cat([b.x for name, s in known.held.items() if name != split.name for b in batches(s)])
+        draw = torch.Generator().manual_seed(counted("floor", split.name))
+        return {"samples": others[torch.randperm(len(others), generator=draw)[: known.sizes[split.name]]]}
+
+    def copies(split: Split) -> Answers:
+        return {"samples": mean.expand(known.sizes[split.name], *mean.shape)}
+
+    return [
+        Row("real-against-real", "floor", "none", real),
+        Row("pixel-means", "ceiling", "none", copies),
+    ]
+
+
+def rows(known: Known) -> list[Row]:
+    """The anchors, a copy of the training set, a Gaussian, pixels on their own, compressors."""
+    train, levels = known.train, known.train.spec.levels
+
+    def again(split: Split) -> Answers:
+        n = min(known.sizes[split.name], len(train))
+        return {"samples": torch.cat([b.x for b in batches(train, chosen(train, n))])}
+
+    found = [*anchors(known), Row("training-copy", "reference", "none", again)]
+    if len(train) > 2:
+        found.append(_gaussian(known))
+    if levels is None:
+        return found
+    independent = Pixels(values(train), levels)
+
+    def guess(split: Split) -> Answers:
+        drawn = independent.sample(known.sizes[split.name], counted(known.seed, "pixels", split.name))
+        nll = torch.from_numpy(independent.nll(values(split)))
+        return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
+
+    found.append(Row("independent-pixels", "baseline", "exact", guess))
+    if levels <= 256 and train.spec.shape[0] in (1, 3):
+        found += [_compressor(name) for name in compress.FORMATS]
+    return [*found, Row("xz", "compressor", "bound", lambda s: nats(compress.whole(values(s), s.spec.levels or 256)))]
+
+
+def _gaussian(known: Known) -> Row:
+    """A Gaussian over the first principal components of the training items (eigenfaces), clipped to the levels."""
+    from sklearn.decomposition import PCA
+
+    train, levels = known.train, known.train.spec.levels
+    fitted = np.concatenate([b.x.reshape(len(b), -1).cpu().double().numpy() for b in batches(train, chosen(
+        train, min(FITTED, len(train))))])  # fmt: skip
+    count = min(COMPONENTS, *(s - 1 for s in fitted.shape))
+    pca = PCA(count, svd_solver="randomized", random_state=counted(known.seed, "pca") % 2**32).fit(fitted)
+
+    def drawn(split: Split) -> Answers:
+        rng = np.random.default_rng(counted(known.seed, "pca", split.name))
+        codes = rng.normal(size=(known.sizes[split.name], count)) * np.sqrt(pca.explained_variance_)
+        x = torch.from_numpy(pca.inverse_transform(codes)).reshape(-1, *split.spec.shape)
+        return {"samples": x.float() if levels is None else x.round().clamp(0, levels - 1).long()}
+
+    return Row("pca-gaussian", "ceiling", "none", drawn)
+
+
+class Pixels:
+    """Every pixel on its own: its histogram over train, with one added to each count (Laplace)."""
+
+    def __init__(self, values: NDArray[Any], levels: int) -> None:
+        self.dims, self.levels = values.shape[1], levels
+        counts = np.ones(self.dims * levels)
+        for part in np.array_split(values, max(len(values) // 2000, 1)):
+            counts += np.bincount(self._cells(part).ravel(), minlength=counts.size)
+        self.probability = counts.reshape(self.dims, levels) / (len(values) + levels)
+
+    def _cells(self, values: NDArray[Any]) -> Ints:
+        return values.astype(np.int64) + np.arange(self.dims) * self.levels
+
+    def nll(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """(N, dims) -> (N,) nats, exact."""
+        table = -np.log(self.probability).ravel()
+        parts = np.array_split(values, max(len(values) // 2000, 1))
+        return np.concatenate([table[self._cells(part)].sum(1) for part in parts])
+
+    def sample(self, n: int, seed: int) -> Ints:
+        """(n, dims): one search in the cumulative sums, laid end to end, for all pixels at once."""
+        steps = (self.probability.cumsum(1) + np.arange(self.dims)[:, None]).ravel()
+        draws = np.random.default_rng(seed).random((n, self.dims)) + np.arange(self.dims)
+        return (np.searchsorted(steps, draws) - np.arange(self.dims) * self.levels).clip(0, self.levels - 1)
+
+
+def _compressor(name: str) -> Row:
+    def answer(split: Split) -> Answers:
+        images = values(split).reshape(-1, *split.spec.shape)
+        return nats(compress.each(images, name, split.spec.levels or 256))
+
+    return Row(name, "compressor", "bound", answer)

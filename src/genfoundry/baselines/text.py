@@ -1,0 +1,43 @@
+"""Trivial models of text: counted n-grams, and xz."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from genfoundry import compress
+from genfoundry.baselines.base import Answers, Known, Row, nats, values
+from genfoundry.ngram import NGram
+from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+TEXTS, LENGTH = 4, 400  # sample texts, characters each
+
+
+def anchors(known: Known) -> list[Row]:
+    """None: n-grams take time to count."""
+    return []
+
+
+def rows(known: Known) -> list[Row]:
+    """A unigram, a 5-gram and xz."""
+    train, seed, alphabet = known.train, known.seed, known.alphabet
+
+    def counts(name: str, role: Literal["baseline", "reference"], order: int) -> Row:
+        model = NGram(train.whole.cpu().numpy(), train.spec.levels or len(alphabet), order)
+
+        def answer(split: Split) -> Answers:
+            drawn = model.sample(TEXTS, LENGTH, counted(seed, name, split.name))
+            return {"nll": torch.from_numpy(model.nll(values(split))), "samples": torch.from_numpy(drawn)}
+
+        return Row(name, role, "exact", answer)
+
+    def squeezed(split: Split) -> Answers:
+        text = "".join(alphabet[i] for i in split.whole.tolist())
+        return nats(compress.squeezed(text.encode(), len(text) / split.spec.dims))
+
+    found = [counts("unigram", "baseline", 1), counts("5-gram", "reference", 5)]
+    return [*found, Row("xz", "compressor", "bound", squeezed)]

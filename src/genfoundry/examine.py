@@ -1,0 +1,134 @@
+"""What is measured on `test` alone, beyond what ranking and promotion need: scores for `yardstick.figures`.
+
+Samples in a control network and against single training items, class-conditional samples by what classifiers learn
+from them, restorations and completions. What a model is asked follows from its abilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from genfoundry import augmentation, memory, restoration
+from genfoundry.baselines.base import batches
+from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
+from genfoundry.models.base import Completes, GenerativeModel, Learner, Restores
+from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Dataset, Split
+
+
+@dataclass
+class Bench:
+    """The real items that every row of a table is held against, computed once; `train` at the task's levels."""
+
+    dataset: Dataset
+    train: Split
+    split: Split
+    judge: Learner | None
+    pictures: dict[str, Tensor] = field(default_factory=dict)  # name -> images, filled on the way
+
+    @cached_property
+    def known(self) -> Tensor:
+        """(N, P): the training items as `memory` compares them."""
+        levels = self.train.spec.levels
+        return torch.cat([memory.small(b.x, levels) for b in batches(self.train)])
+
+    @cached_property
+    def control(self) -> Learner | None:
+        return control(self.judge) if self.judge is not None else None
+
+    @cached_property
+    def _near_real(self) -> dict[int, Tensor]:
+        return {}
+
+    def near_real(self, n: int) -> Tensor:
+        """(n,) distances of the real items to the nearest training item."""
+        if n not in self._near_real:
+            queries = memory.small(items(self.split, n), self.split.spec.levels)
+            self._near_real[n] = memory.nearest(queries.to(self.known.device), self.known).first
+        return self._near_real[n]
+
+
+def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
+    """Scores of drawn images in the control network and against the training items; {} for anything else."""
+    if "samples" not in found or len(bench.split.spec.shape) != 3:
+        return {}
+    drawn, levels = found["samples"], bench.split.spec.levels
+    out: Scores = {}
+    if isinstance(bench.control, Judges):
+        out["features_control"] = features(bench.control, drawn, levels)
+        out["real_control"] = features(bench.control, items(bench.split, len(drawn)), levels)
+    if len(bench.train) > 1:
+        near = memory.nearest(memory.small(drawn, levels).to(bench.known.device), bench.known)
+        out["near"], out["copies"] = near.first.cpu().double().numpy(), near.copies.cpu().double().numpy()
+        out["near_real"] = bench.near_real(len(drawn)).cpu().double().numpy()
+        closest = near.first.argsort()[:32].cpu()
+        twins = bench.train.batch(near.index.cpu()[closest]).x.cpu()
+        bench.pictures["closest"] = torch.stack([drawn[closest].to(twins.dtype), twins], 1).flatten(0, 1)
+    return out
+
+
+@torch.no_grad()
+def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, dict[str, Scores]]:
+    """Scores of what the model can do besides; and of classical methods (name -> scores) that can do the same."""
+    own: Scores = {}
+    beside: dict[str, Scores] = {}
+    if isinstance(model, GenerativeModel) and model.conditional and getattr(bench.judge, "kind", "") == "classes":
+        own |= _conditional(model, bench, seed, n)
+    for damage in _asked(model):
+        scores, others = _restored(model, damage, bench)
+        own |= scores
+        for name, found in others.items():
+            beside.setdefault(name, {}).update(found)
+    return own, beside
+
+
+def _asked(model: Learner) -> Iterator[str]:
+    if isinstance(model, Restores):
+        yield from (damage for damage in restoration.DAMAGES if damage in model.damages)
+    if isinstance(model, Completes):
+        yield "complete"
+
+
+def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Scores:
+    judge, over = bench.judge, bench.judge.spec.levels if bench.judge else None
+    assert judge is not None and over is not None
+    torch.manual_seed(counted(seed, "labels"))
+    weights = torch.tensor(bench.train.spec.class_counts or (1,) * judge.spec.classes).float()
+    labels = torch.multinomial(weights, n, replacement=True)
+    drawn = [model.sample(len(part), label=part.to(model.device)).cpu() for part in torch.split(labels, SIZE)]
+    x = spread(torch.cat(drawn), model.spec.levels, over)
+    plain = [bench.dataset.split(name) for name in ("train", bench.split.name)]
+    with torch.enable_grad():
+        return dict(augmentation.worth(judge, x, labels, plain[0], plain[1]))
+
+
+def _restored(model: Learner, damage: str, bench: Bench) -> tuple[Scores, dict[str, Scores]]:
+    clean, levels = items(bench.split, min(restoration.ITEMS, len(bench.split))).cpu(), bench.split.spec.levels or 256
+    x, known = restoration.damaged(clean, damage, levels)
+    name = damage if damage == "complete" else f"restore_{damage}"
+    seen = None if known is None else known.to(model.device)
+    if isinstance(model, Completes) and damage == "complete" and seen is not None:
+        torch.manual_seed(counted("complete", bench.split.name))
+        answer = model.complete(clean.to(model.device) * seen, seen).cpu()
+    else:
+        assert isinstance(model, Restores)
+        answer = model.restore(x.to(model.device), seen).cpu()
+    shown = [clean.float(), x.clamp(0, levels - 1), answer.float()]
+    bench.pictures[f"restored_{damage}" if damage != "complete" else "completed"] = torch.stack(shown, 1).flatten(0, 1)
+    own: Scores = {f"{name}_{unit}": v for unit, v in restoration.quality(answer, clean, levels).items()}
+    everything = [b.x.cpu() for b in batches(bench.train)]
+    mean = torch.stack([x.double().sum(0) for x in everything]).sum(0).float() / len(bench.train)
+    beside: dict[str, Scores] = {}
+    for method, (damages, call) in restoration.classical(mean, lambda: torch.cat(everything)).items():
+        if damage in damages:
+            found = restoration.quality(call(x, known, levels), clean, levels)
+            beside[method] = {f"{name}_{unit}": v for unit, v in found.items()}
+    return own, beside

@@ -1,0 +1,107 @@
+"""Restoring damaged images and completing cut ones: the damages, the classical methods, and how good a result is.
+
+Images are (n, C, H, W) levels 0..L-1, as float32 once damaged. PSNR and SSIM are scikit-image's, over the range of L.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genfoundry.types import counted
+
+ITEMS = 100  # images of a split that are restored
+SIGMA, SALT, MISSING = 0.5, 0.2, 0.5  # of the range; share black or white; share missing
+Images = NDArray[np.float64]
+
+
+def damaged(x: Tensor, damage: str, levels: int) -> tuple[Tensor, Tensor | None]:
+    """Damaged images (float32), and where values are known (bool, like x) if the damage says so; counted noise.
+
+    `gaussian` noise is not clipped; a missing value is 0; `complete` misses the lower half.
+    """
+    draw = torch.Generator().manual_seed(counted("damage", damage))
+    values, top = x.cpu().float(), levels - 1
+    if damage == "gaussian":
+        return values + SIGMA * top * torch.randn(values.shape, generator=draw), None
+    if damage == "salt_pepper":
+        hit = torch.rand(values.shape, generator=draw)
+        return torch.where(hit < SALT / 2, 0.0, torch.where(hit < SALT, float(top), values)), None
+    known = torch.ones_like(values, dtype=torch.bool)
+    if damage == "mask":
+        known = (torch.rand((len(x), 1, *x.shape[2:]), generator=draw) >= MISSING).expand_as(values)
+    else:
+        known[..., x.shape[-2] // 2 :, :] = False
+    return values * known, known
+
+
+DAMAGES = ("gaussian", "salt_pepper", "mask")
+
+
+def quality(restored: Tensor, clean: Tensor, levels: int) -> dict[str, NDArray[np.float64]]:
+    """`psnr` (n,) in dB and `ssim` (n,) of images against the clean ones; values are clipped to the range first."""
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    top = levels - 1
+    a, b = (x.cpu().double().clamp(0, top).numpy() for x in (clean, restored))
+    window = min(7, min(a.shape[-2:]) - (min(a.shape[-2:]) + 1) % 2)
+    with np.errstate(divide="ignore"):
+        psnr = np.array([peak_signal_noise_ratio(x, y, data_range=top) for x, y in zip(a, b, strict=True)])
+    ssim = [
+        structural_similarity(x, y, data_range=top, channel_axis=0, win_size=window) for x, y in zip(a, b, strict=True)
+    ]
+    return {"psnr": psnr.clip(max=100.0), "ssim": np.array(ssim)}  # an exact copy has an infinite PSNR
+
+
+def classical(train_mean: Tensor, train: Callable[[], Tensor]) -> Mapping[str, tuple[tuple[str, ...], Any]]:
+    """Method -> (the damages it is for, (damaged, known, levels) -> restored); what a model is compared with."""
+
+    def completed(x: Tensor, known: Tensor, levels: int) -> Tensor:
+        items, seen = train().flatten(1).float(), known[0].flatten()
+        gaps = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
+        return torch.where(known, x, items[gaps.argmin(1)].view_as(x))
+
+    return {
+        "identity": (DAMAGES, lambda x, known, levels: x),
+        "median filter": (("gaussian", "salt_pepper"), _median),
+        "non-local means": (("gaussian",), _means),
+        "biharmonic": (("mask",), _biharmonic),
+        "pixel means": (("mask", "complete"), lambda x, known, levels: torch.where(known, x, train_mean)),
+        "nearest item": (("complete",), completed),
+    }
+
+
+def _each(x: Tensor, call: Callable[[int, Images], Images]) -> Tensor:
+    """`call` on every image, (H, W, C) float64."""
+    images = np.moveaxis(x.double().numpy(), 1, -1)
+    return torch.from_numpy(np.moveaxis(np.stack([call(i, image) for i, image in enumerate(images)]), -1, 1)).float()
+
+
+def _median(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+    from scipy.ndimage import median_filter
+
+    return _each(x, lambda i, image: median_filter(image, size=(3, 3, 1)))
+
+
+def _means(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+    from skimage.restoration import denoise_nl_means
+
+    sigma = SIGMA * (levels - 1)  # it is told what a model had to learn
+
+    def one(i: int, image: Images) -> Images:
+        how = {"patch_size": 5, "patch_distance": 6, "h": 0.8 * sigma, "sigma": sigma, "channel_axis": -1}
+        return np.asarray(denoise_nl_means(image, **how)).reshape(image.shape)  # it drops a single channel
+
+    return _each(x, one)
+
+
+def _biharmonic(x: Tensor, known: Tensor, levels: int) -> Tensor:
+    from skimage.restoration import inpaint_biharmonic
+
+    gone = ~known[:, 0].numpy()
+    return _each(x, lambda i, image: np.asarray(inpaint_biharmonic(image / levels, gone[i], channel_axis=-1)) * levels)

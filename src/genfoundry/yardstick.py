@@ -1,0 +1,167 @@
+"""The one yardstick: every figure that a report can show, what it means, and how it is computed from scores.
+
+Scores (numpy, a value an item) are those of `metrics`, and on `test` also: "features_control" and "real_control" (n, F)
+in a network with random weights; "near" and "near_real" (n,), distances of samples and of real items to the nearest
+training item, and "copies" (n,); "class_hits", "class_hits_real", "augmented" and "plain" (N,), what classifiers got
+right; "restore_<damage>_psnr" and the like (n,).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from genfoundry.distances import Array, kernel, kernel_draws, manifolds, neighbour
+from genfoundry.metrics import OBJECTIVES, RESAMPLES, Scores, centred, interval, means
+from genfoundry.types import counted
+
+CONTROL = "_control"  # what a figure in the features of a network with random weights is called after
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column of the leaderboard. `needs` is the ability without which a model has no such figure."""
+
+    name: str
+    title: str
+    direction: Literal["minimize", "maximize", "ideal"]
+    unit: str
+    says: str
+    needs: str
+    modalities: tuple[str, ...] = ("images",)
+    ideal: float | None = None
+
+
+TITLES = {"bits_per_dim": "bits/dim", "nats_per_char": "nats/char", "frechet": "Frechet", "mae": "MAE", "dtw": "DTW"}
+MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says
+    "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
+    "mae": ("forecast", "mean absolute error of the median forecast"),
+    "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
+    "features": ("samples", "squared Frechet distance of Gaussians fitted to the judge's features"),
+}
+SAMPLED: dict[str, tuple[Literal["minimize", "maximize", "ideal"], float | None, str]] = {
+    "kernel": ("minimize", None, "unbiased squared kernel distance (cubic) in the judge's features"),
+    "precision": ("maximize", None, "share of samples that lie where real items lie"),
+    "recall": ("maximize", None, "share of real items that lie where samples lie"),
+    "density": ("ideal", 1.0, "how densely real items surround a sample; 1 for real items"),
+    "coverage": ("maximize", None, "share of real items with a sample among their neighbours"),
+    "neighbour": ("ideal", 0.5, "how often an item's nearest neighbour is of its own kind; 0.5: alike"),
+    "nearest": ("ideal", 1.0, "median distance of samples to the nearest training item / that of test items"),
+    "copies": ("minimize", None, "share of samples that are nearly one training item"),
+}
+RESTORED = {
+    "restore_gaussian": "noise of sigma 0.5 removed",
+    "restore_salt_pepper": "a fifth of the values black or white",
+    "restore_mask": "half of the pixels missing",
+    "complete": "lower half given the upper",
+}
+OTHERS = (
+    Figure("class_accuracy", "CAS", "maximize", "share", "accuracy on real items of a classifier of samples", "labels"),
+    Figure(
+        "augmentation_gain", "gain", "maximize", "share", "accuracy that samples add to 1,000 real labels", "labels"
+    ),
+    Figure("covered", "in 90%", "ideal", "share", "values inside the 90% interval", "forecast", ("series",), 0.9),
+)
+
+
+def _all() -> Iterator[Figure]:
+    for o in OBJECTIVES.values():
+        needs, says = MEASURED[o.needs[0]]
+        yield Figure(
+            o.name, TITLES.get(o.name, o.name.replace("_", " ")), o.direction, o.unit, says, needs, o.modalities
+        )
+    for name, (direction, ideal, says) in SAMPLED.items():
+        title, unit = (
+            ("1-NN" if name == "neighbour" else name),
+            ("" if name in ("kernel", "density", "nearest") else "share"),
+        )
+        yield Figure(name, title, direction, unit, says, "samples", ideal=ideal)
+    yield from OTHERS
+    for what, says in RESTORED.items():
+        for name, unit in (("psnr", "dB"), ("ssim", "of 1")):
+            title, needs = f"{what.replace('_', ' ')} {name.upper()}", what.partition("_")[0]
+            yield Figure(f"{what}_{name}", title, "maximize", unit, f"{name.upper()}, {says}", needs)
+
+
+FIGURES: Mapping[str, Figure] = {f.name: f for f in _all()}
+
+
+def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
+    """Every figure that the scores allow, with `<name>_low` and `<name>_high` beside it, its 95% bootstrap interval.
+
+    An interval of precision, recall, density, coverage or 1-NN is over items at fixed neighbourhoods. A figure that is
+    not finite is left out.
+    """
+    found: dict[str, tuple[float, Array | None]] = {}
+    for o in OBJECTIVES.values():
+        if modality in o.modalities and all(need in scores for need in o.needs):
+            alone = len(scores[o.needs[0]]) < 2
+            found[o.name] = (o.value(scores, dims), None if alone else o.resampled(scores, dims))
+    for suffix in ("", CONTROL):
+        if f"features{suffix}" in scores:
+            fake, real = (np.asarray(scores[f"{which}{suffix}"], np.float64) for which in ("features", "real"))
+            found |= {f"{name}{suffix}": pair for name, pair in _of_samples(fake, real).items()}
+    if f"features{CONTROL}" in scores:
+        control = {"features": scores[f"features{CONTROL}"], "real": scores[f"real{CONTROL}"]}
+        frechet = OBJECTIVES["frechet"]
+        found[f"frechet{CONTROL}"] = (frechet.value(control, dims), frechet.resampled(control, dims))
+    if "near" in scores:
+        found["nearest"] = _ratio(scores["near"], scores["near_real"])
+    if "class_hits" in scores:
+        found["class_accuracy"], found["class_accuracy_real"] = (
+            _mean(name, scores[name]) for name in ("class_hits", "class_hits_real")
+        )
+        found["augmentation_gain"] = _mean("augmented", np.subtract(scores["augmented"], scores["plain"]))
+    for name in scores:
+        if name in ("covered", "copies", "rate", "distortion") or name.endswith(("_psnr", "_ssim")):
+            found[name] = _mean(name, scores[name])
+    return dict(_flat(found))
+
+
+def _flat(found: Mapping[str, tuple[float, Array | None]]) -> Iterator[tuple[str, float]]:
+    for name, (value, draws) in sorted(found.items()):
+        if math.isfinite(value):
+            yield name, value
+            if draws is not None and np.isfinite(draws).all():
+                low, high = interval(draws)
+                yield from ((f"{name}_low", low), (f"{name}_high", high))
+
+
+def _rng(name: str) -> np.random.Generator:
+    return np.random.default_rng(counted("interval", name))
+
+
+def _mean(name: str, items: object) -> tuple[float, Array]:
+    values = np.asarray(items, np.float64)
+    return float(values.mean()), means(values, _rng(name))
+
+
+def _of_samples(fake: Array, real: Array) -> dict[str, tuple[float, Array | None]]:
+    """Figures of two samples of features, (n, F) each; none for fewer than three items or for features not finite."""
+    if min(len(fake), len(real)) < 3 or not (np.isfinite(fake).all() and np.isfinite(real).all()):
+        return {}
+    items = {**manifolds(fake, real), "neighbour": neighbour(fake, real)}
+    drawn = [_counts(f"kernel {which}", len(x)) for which, x in (("fake", fake), ("real", real))]
+    found: dict[str, tuple[float, Array | None]] = {name: _mean(name, x) for name, x in items.items()}
+    distance = kernel(fake, real)
+    return {"kernel": (distance, centred(distance, kernel_draws(fake, real, *drawn))), **found}
+
+
+def _counts(name: str, n: int) -> Array:
+    """(RESAMPLES, n): how often each item is drawn with replacement."""
+    return _rng(name).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
+
+
+def _ratio(near: object, real: object) -> tuple[float, Array | None]:
+    """Median over median; the draws resample both."""
+    ours, theirs = np.asarray(near, np.float64), np.asarray(real, np.float64)
+    below = float(np.median(theirs))
+    if not below:
+        return math.nan, None
+    rng = _rng("nearest")
+    draw: Callable[[Array], Array] = lambda x: np.median(x[rng.integers(0, len(x), (RESAMPLES, len(x)))], axis=1)  # noqa: E731
+    return float(np.median(ours)) / below, draw(ours) / np.maximum(draw(theirs), 1e-12)
