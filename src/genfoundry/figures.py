@@ -70,13 +70,13 @@ def of_experiment(
         found = answers(learner, split, samples=known.sizes[name], seed=seed)
         took = time.perf_counter() - began
         scored = score(found, split, judging)
-        per_split[name] = _figures(scored, split, dataset.modality)
+        if name != "test":
+            per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
     bench = Bench(dataset, known.train, split, judging)
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
-    per_split["test"] |= yardstick.figures(
-        {**scored, **samples_of(found, bench), **own}, split.spec.dims, dataset.modality
-    )
+    everything = {**scored, **samples_of(found, bench), **own}
+    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
@@ -162,8 +162,11 @@ def _about(dataset: Dataset, judging: Learner | None) -> dict[str, Any]:
 
 
 def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
-    found = metrics.figures(scores, split.spec.dims, modality) | {"n": len(split)}
-    return found | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
+    return metrics.figures(scores, split.spec.dims, modality) | _counts(scores, split)
+
+
+def _counts(scores: Scores, split: Split) -> dict[str, int]:
+    return {"n": len(split)} | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
 
 
 def _anchored(anchors: Mapping[baselines.Row, Scores], own: Mapping[str, float], dims: int) -> dict[str, float]:
@@ -203,10 +206,12 @@ def of_baselines(
                 found = row.answers(split)
                 scored = score(found, split, judging, real.get(name))
                 real |= {name: scored["real"]} if "real" in scored else {}
-                cards[row.name]["figures"][name] = _figures(scored, split, dataset.modality)
+                if name != "test":
+                    cards[row.name]["figures"][name] = _figures(scored, split, dataset.modality)
                 kept |= {f"{row.name}/{name}/{key}": value for key, value in scored.items()}
-            more = yardstick.figures({**scored, **samples_of(found, bench)}, split.spec.dims, dataset.modality)
-            cards[row.name]["figures"]["test"] |= more
+            everything = {**scored, **samples_of(found, bench)}
+            shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
+            cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
         about = {"task": task, "dataset": data.name, **how, **_about(dataset, judging), "seed": seed}
         write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)

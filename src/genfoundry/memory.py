@@ -1,6 +1,6 @@
 """Memorisation: how near samples come to single training items, against how near new real items come.
 
-Distances are Euclidean over pixels in 0..1, images first averaged down to at most 32 pixels a side. A near-copy lies
+Distances are Euclidean over pixels in 0..1, images first averaged down to at most 16 pixels a side. A near-copy lies
 at most a third as far from its nearest training item as from its second nearest (Yoon et al. 2023, "Diffusion
 probabilistic models generalize when they fail to memorize"), or on one: real items hardly ever do.
 """
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 32  # pixels
+SIDE = 16  # pixels
 ROWS = 256  # queries whose distances to all training items are in memory at once
 CLOSE = 1 / 3  # of the second distance
 

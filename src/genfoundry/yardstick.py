@@ -67,6 +67,10 @@ OTHERS = (
     Figure("covered", "in 90%", "ideal", "share", "values inside the 90% interval", "forecast", ("series",), 0.9),
 )
 
+USED = {need for o in OBJECTIVES.values() for need in o.needs}  # scores whose mean is no figure of its own
+USED |= {f"features{CONTROL}", f"real{CONTROL}", "near", "near_real", "class_hits", "class_hits_real"}
+USED |= {"augmented", "plain"}
+
 
 def _all() -> Iterator[Figure]:
     for o in OBJECTIVES.values():
@@ -91,8 +95,9 @@ FIGURES: Mapping[str, Figure] = {f.name: f for f in _all()}
 
 
 def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
-    """Every figure that the scores allow, with `<name>_low` and `<name>_high` beside it, its 95% bootstrap interval.
+    """Every figure that the scores allow, with its 95% bootstrap interval, `<name>_low` and `<name>_high`, beside it.
 
+    An objective has its standard error too, `<name>_stderr`.
     An interval of precision, recall, density, coverage or 1-NN is over items at fixed neighbourhoods. A figure that is
     not finite is left out.
     """
@@ -116,10 +121,10 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
             _mean(name, scores[name]) for name in ("class_hits", "class_hits_real")
         )
         found["augmentation_gain"] = _mean("augmented", np.subtract(scores["augmented"], scores["plain"]))
-    for name in scores:
-        if name in ("covered", "copies", "rate", "distortion") or name.endswith(("_psnr", "_ssim")):
-            found[name] = _mean(name, scores[name])
-    return dict(_flat(found))
+    found |= {name: _mean(name, scores[name]) for name in scores if name not in USED}
+    spread = {f"{n}_stderr": float(d.std(ddof=1)) for n, (_, d) in found.items() if n in OBJECTIVES and d is not None}
+    flat = dict(_flat(found))
+    return flat | {name: value for name, value in spread.items() if name.removesuffix("_stderr") in flat}
 
 
 def _flat(found: Mapping[str, tuple[float, Array | None]]) -> Iterator[tuple[str, float]]:

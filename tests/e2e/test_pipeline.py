@@ -48,6 +48,22 @@ def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
     assert list((smoke / "reports/tuning/vae-digits").glob("*.png"))
 
 
+def test_another_seed_shows_the_spread(smoke: Path) -> None:
+    own, other = (
+        json.loads((smoke / "models/experiments/vae-digits" / part / "model.json").read_text())
+        for part in ("", "seeds/1")
+    )
+    assert own["digest"] != other["digest"]
+    assert own["config"] == other["config"]
+    card = json.loads((smoke / "reports/scores/digits/vae-digits/card.json").read_text())
+    assert card["seeds"]["n"] == 2
+    assert card["seeds"]["values"]["bits_per_dim"][0] == card["figures"]["test"]["bits_per_dim"]
+    assert card["seeds"]["spread"]["bits_per_dim"] > 0
+    ranking = json.loads((smoke / "reports/ranking/digits-density.json").read_text())
+    assert ranking["margin"] == max(0.005, 2 * card["seeds"]["val_spread"]["bits_per_dim"])
+    assert json.loads((smoke / ".state/costs.json").read_text())[own["digest"]]["train_seconds"] > 0
+
+
 def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
     import socket
 
