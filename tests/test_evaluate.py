@@ -185,7 +185,7 @@ def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch
     assert card["judge"] == {"digest": "b", "accuracy": 1.0, "kind": "classes"}
     assert card["absent"]["class_accuracy"] == "not class-conditional"
     assert card["seeds"]["n"] == 1
-    assert {"kernel", "precision_low", "neighbour_high", "copies", "frechet_control"} <= set(flat)
+    assert {"kernel", "precision", "neighbour", "copies", "frechet_control"} <= set(flat)
     assert flat["bits_per_dim"] == card["figures"]["test"]["bits_per_dim"]
     assert {"frechet_floor", "frechet_ceiling", "frechet_stderr", "n", "frechet_n", "rate"} <= set(flat)
     assert flat["frechet_floor"] < flat["frechet_ceiling"]

@@ -85,7 +85,8 @@ def of_experiment(
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
     near = {row: score(row.answers(split), split, judging, scored.get("real")) for row in
             baselines.anchors(known, dataset.modality)}  # fmt: skip
-    flat = {**per_split["test"], **_anchored(near, per_split["test"], split.spec.dims)}
+    flat = {k: v for k, v in per_split["test"].items() if not k.endswith(("_low", "_high"))}  # intervals: in the card
+    flat |= _anchored(near, per_split["test"], split.spec.dims)
     checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
         panels.draw(folder, found, split, dataset.meta)
