@@ -10,7 +10,7 @@ HERE = places.Path()
 def run(name: str) -> None:
     one = experiment.load(name)
     target, began = device.arm(one.params), time.perf_counter()
-    measured = figures.of_experiment(
+    figures.of_experiment(
         places.model(name),
         places.prepared(one.entry.dataset),
         places.judge(one.entry.dataset),
@@ -21,5 +21,5 @@ def run(name: str) -> None:
         seed=one.params.seed,
         device=str(target),
     )
-    digest = checkpoint.read_json(places.model(name) / "model.json")["digest"]
-    costs.note(HERE, digest, evaluate_seconds=time.perf_counter() - began, **measured)
+    took, model = time.perf_counter() - began, checkpoint.load(places.model(name), target)
+    costs.note(HERE, model.card["digest"], evaluate_seconds=took, **costs.samples_per_second(model))

@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genfoundry import checkpoint
+
+if TYPE_CHECKING:
+    from genfoundry.models.base import Learner
 
 FILE = Path(".state/costs.json")
 
@@ -33,6 +37,18 @@ def note(root: Path, digest: str, **measured: float | str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = read(root)
         checkpoint.write_json(path, {**known, digest: {**known.get(digest, {}), **measured}})
+
+
+def samples_per_second(model: Learner, n: int = 64) -> dict[str, float]:
+    """{"samples_per_second"} of the second of two draws of n samples; {} for what draws none."""
+    from genfoundry.models.base import GenerativeModel
+
+    if not isinstance(model, GenerativeModel):
+        return {}
+    for _ in range(2):
+        began = time.perf_counter()
+        model.sample(n).cpu()
+    return {"samples_per_second": n / (time.perf_counter() - began)}
 
 
 def peak_memory(device: str) -> int:

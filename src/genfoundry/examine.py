@@ -33,6 +33,7 @@ class Bench:
     split: Split
     judge: Learner | None
     pictures: dict[str, Tensor] = field(default_factory=dict)  # name -> images, filled on the way
+    _near: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @cached_property
     def known(self) -> Tensor:
@@ -44,16 +45,12 @@ class Bench:
     def control(self) -> Learner | None:
         return control(self.judge) if self.judge is not None else None
 
-    @cached_property
-    def _near_real(self) -> dict[int, Tensor]:
-        return {}
-
     def near_real(self, n: int) -> Tensor:
         """(n,) distances of the real items to the nearest training item."""
-        if n not in self._near_real:
+        if len(self._near) != n:
             queries = memory.small(items(self.split, n), self.split.spec.levels)
-            self._near_real[n] = memory.nearest(queries.to(self.known.device), self.known).first
-        return self._near_real[n]
+            self._near = memory.nearest(queries.to(self.known.device), self.known).first
+        return self._near
 
 
 def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import checkpoint, metrics, panels, picture, yardstick
+from genfoundry import checkpoint, metrics, panels, yardstick
 from genfoundry.baselines import base as baselines
 from genfoundry.data.base import Dataset
 from genfoundry.evaluate import Scores, answers, items, judge, score
@@ -43,7 +42,7 @@ def of_experiment(
     samples: int,
     seed: int,
     device: str = "cpu",
-) -> dict[str, float]:
+) -> None:
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
     Args:
@@ -54,9 +53,6 @@ def of_experiment(
         samples: number of images to draw a split (fewer where the split has fewer items).
         seed: of all noise.
         device: what model and judge run on.
-
-    Returns:
-        What was measured of the machine: "samples_per_second" where samples were drawn. Never part of an out.
     """
     learner, dataset, judging = checkpoint.load(model, device), Dataset(data), judge(judge_folder, device)
     card: dict[str, Any] = learner.card
@@ -66,9 +62,7 @@ def of_experiment(
     kept: Scores = {}
     for name in SPLITS:
         split = known.held[name]
-        began = time.perf_counter()
         found = answers(learner, split, samples=known.sizes[name], seed=seed)
-        took = time.perf_counter() - began
         scored = score(found, split, judging)
         if name != "test":
             per_split[name] = _figures(scored, split, dataset.modality)
@@ -91,15 +85,9 @@ def of_experiment(
     with checkpoint.fresh(pictures) as folder:
         panels.draw(folder, found, split, dataset.meta)
         panels.draw_model(folder, learner, split, dataset.meta, seed)
-        for name, images in bench.pictures.items():
-            picture.grid(folder / f"{name}.png", images.cpu().numpy(), split.spec.levels, columns=_columns(name))
-        if bench.pictures:
+        panels.draw_compared(folder, bench.pictures, split.spec.levels)
+        if "samples" in found and len(split.spec.shape) == 3:
             panels.tiles(folder, found["samples"], items(split, panels.GRID), split.spec.levels)
-    return {"samples_per_second": len(found["samples"]) / took} if "samples" in found else {}
-
-
-def _columns(name: str) -> int:
-    return 8 if name == "closest" else 12  # pairs; original, damaged, restored
 
 
 def _known(dataset: Dataset, samples: int, seed: int, how: Any) -> baselines.Known:
