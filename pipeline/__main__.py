@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,16 @@ def note(stage: str, startup: float, work: float) -> None:
             file.write(json.dumps({"stage": stage, "startup": startup, "work": work, "end": time.time()}) + "\n")
 
 
+def watched() -> AbstractContextManager[None]:
+    """For a stage that DVC runs and records: its dependencies must not change meanwhile."""
+    name = os.environ.pop("DVC_STAGE", "")  # not for what the stage itself starts
+    if not name:
+        return nullcontext()
+    from genfoundry import seal
+
+    return seal.sealed(name, Path())
+
+
 def main(argv: list[str]) -> int:
     """Run one stage; 1 on a user's mistake, said in one line."""
     stage, *keys = argv or ["?"]
@@ -102,13 +113,14 @@ def main(argv: list[str]) -> int:
     os.environ.pop("MLFLOW_RUN_ID", None)  # `mlflow run` sets it, and every stage would join that one run
     name = ":".join(argv)
     try:
-        module = importlib.import_module(f"pipeline.{stage}")
-        if wrong := misuse(module.run, keys) or misnamed(stage, keys, raw):
-            print(f"genfoundry {name}: {wrong}", file=sys.stderr)
-            return 2
-        startup, began = born(), time.perf_counter()
-        extra = module.run(*keys) or 0.0
-        work = time.perf_counter() - began
+        with watched():  # from before the stage's modules are read
+            module = importlib.import_module(f"pipeline.{stage}")
+            if wrong := misuse(module.run, keys) or misnamed(stage, keys, raw):
+                print(f"genfoundry {name}: {wrong}", file=sys.stderr)
+                return 2
+            startup, began = born(), time.perf_counter()
+            extra = module.run(*keys) or 0.0
+            work = time.perf_counter() - began
         note(name, startup + extra, work - extra)
     except UserError as error:
         for line in str(error).splitlines():
