@@ -33,11 +33,12 @@ def run(name: str) -> float:
         "threads": one.params.threads,
         "digests": {"data": data.meta["digest"]},
     }
+    limit = session.Limit(name, one.params.max_minutes.get(name))
     finished = [state / f"seed-{number}" for number in range(len(one.keys))]
     with tracking.Live(HERE, name, one.entry.task, state.name) as live:
-        live.done(trained(one, split, 0, finished[0], card, target, live.log))
+        live.done(trained(one, split, 0, finished[0], card, target, limit, live.log))
     for number, folder in enumerate(finished[1:], start=1):  # their spread is in the evaluation, not in MLflow
-        trained(one, split, number, folder, card, target)
+        trained(one, split, number, folder, card, target, limit)
     with checkpoint.fresh(places.model(name)) as folder:
         shutil.copytree(finished[0] / "done", folder, dirs_exist_ok=True)
         for number, other in enumerate(finished[1:], start=1):
@@ -54,6 +55,7 @@ def trained(
     folder: Path,
     card: dict[str, Any],
     target: torch.device,
+    limit: session.Limit,
     watch: Callable[[Event], None] = lambda event: None,
 ) -> str:
     """One training with one seed: the model in folder/done, its curves beside it; returns the model's digest."""
@@ -63,7 +65,7 @@ def trained(
     model = one.build(split.spec, key).to(target)
     began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
     loader = Loader(split, one.train.batch, key)
-    events = session.session(model, loader, one.train, key=key, folder=folder, watch=watch)
+    events = session.session(model, loader, one.train, key=key, folder=folder, watch=watch, limit=limit)
     took, steps = time.perf_counter() - began, sum(one.train.steps.values())
     checkpoint.write_bytes(folder / "curves.csv", session.curves(events).encode())
     digest = checkpoint.save(folder / "done", model, {**card, "training": number})

@@ -20,6 +20,7 @@ def run(name: str) -> None:
     splits = [data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val")]
     judge = evaluate.judge(places.judge(one.entry.dataset))
     trials = one.budget.trials if one.entry.search else 0
+    limit = session.Limit(name, one.params.max_minutes.get(name))
     study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials)
 
     def value(model: Any) -> float:
@@ -40,6 +41,8 @@ def run(name: str) -> None:
                 reported = due
                 report(due, value(model))
                 model.train()
+            if limit.over():
+                raise limit.error(f"in a trial at step {event.clock.step}/{event.clock.total}", "finished trials are")
         return value(model)
 
     log = graph.state(f"tune@{name}", HERE) / "trials.jsonl"

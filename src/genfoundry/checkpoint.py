@@ -51,6 +51,17 @@ def write_bytes(path: Path, content: bytes) -> None:
             beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """The only one of this machine's processes to change `path` while the block runs; the others wait."""
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _unwritten(path: Path, error: Exception) -> str:
     return f"{path}: {getattr(error, 'strerror', None) or error}; free space or make the folder writable"
 

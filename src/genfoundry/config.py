@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -198,6 +198,7 @@ class Params(Frozen):
     datasets: dict[str, Dataset]
     tasks: dict[str, Task]
     experiments: dict[str, Entry]
+    max_minutes: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 def check(model: type[M], value: object, where: str, source: str = "params.yaml") -> M:
@@ -289,6 +290,8 @@ def _references(p: Params) -> list[str]:
             faults.append(f"datasets.{name}.alphabet: missing; text needs the characters that it may hold")
     for name, task in p.tasks.items():
         known(f"tasks.{name}.dataset", task.dataset, p.datasets)
+    for name in p.max_minutes:
+        known("max_minutes", name, p.experiments)
     for name, entry in p.experiments.items():
         where = f"experiments.{name}"
         if known(f"{where}.task", entry.task, p.tasks):

@@ -29,12 +29,8 @@ def read(root: Path) -> dict[str, dict[str, Any]]:
 
 def note(root: Path, digest: str, **measured: float | str) -> None:
     """Add measurements of a model; earlier ones of the same name are replaced. Safe against other writers."""
-    import fcntl
-
     path = root / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / "costs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with checkpoint.alone(path):
         known = read(root)
         checkpoint.write_json(path, {**known, digest: {**known.get(digest, {}), **measured}})
 

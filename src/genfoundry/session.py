@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from genfoundry import checkpoint
 from genfoundry.config import Train
 from genfoundry.train import State, fit
-from genfoundry.types import Event
+from genfoundry.types import Clock, Event, UserError
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Loader
@@ -23,6 +23,31 @@ if TYPE_CHECKING:
 
 SAVE_EVERY = 15.0  # seconds; when a state is saved changes no result
 SHOW_EVERY = 5.0
+
+
+class Limit:
+    """An experiment's max_minutes: past it a stage stops with its state kept, and records nothing.
+
+    A result that depended on the clock would be no function of what the stage depends on.
+    """
+
+    def __init__(self, name: str, minutes: float | None) -> None:
+        self.name, self.minutes = name, minutes
+        self.began = time.monotonic()
+
+    def over(self) -> bool:
+        """Whether this process has had its minutes."""
+        return self.minutes is not None and time.monotonic() - self.began >= 60 * self.minutes
+
+    def error(self, where: str, kept: str) -> UserError:
+        """What to raise once what there is has been saved."""
+        return UserError(
+            f"max_minutes.{self.name}: {self.minutes:g} reached {where}; {kept} kept, raise max_minutes and run again "
+            "to go on"
+        )
+
+
+NEVER = Limit("", None)
 
 
 def session(
@@ -34,8 +59,13 @@ def session(
     folder: Path,
     watch: Callable[[Event], None] = lambda event: None,
     save_every: float = SAVE_EVERY,
+    limit: Limit = NEVER,
 ) -> list[Event]:
-    """Train to the end, from the state that `folder` holds if a killed process left one; returns every event."""
+    """Train to the end, from the state that `folder` holds if a killed process left one; returns every event.
+
+    Raises:
+        UserError: the limit is reached; the state is saved, and the next session goes on from it to the same bits.
+    """
     path = folder / "state.safetensors"
     state = State.load(path, model) if path.exists() else State()
     for event in state.events:
@@ -48,6 +78,9 @@ def session(
         if time.monotonic() - saved >= save_every:
             state.save(path, model)
             saved = time.monotonic()
+        if limit.over() and state.phase < len(model.phases):
+            state.save(path, model)
+            raise limit.error(f"at step {show.done(event.clock)}/{show.total}", "the state is")
     model.eval()
     return state.events
 
@@ -67,9 +100,13 @@ class Progress:
         self.start = self.shown = time.monotonic()
         self.first: int | None = None
 
+    def done(self, clock: Clock) -> int:
+        """Steps of all phases that are over."""
+        return self.before[clock.phase] + clock.step
+
     def __call__(self, event: Event) -> None:
         clock, now = event.clock, time.monotonic()
-        done = self.before[clock.phase] + clock.step
+        done = self.done(clock)
         if self.first is None:  # a session that goes on had its first steps in another process
             self.first, self.start = done, now
         if now - self.shown < SHOW_EVERY:
@@ -95,6 +132,7 @@ def curves(events: list[Event]) -> str:
 
 
 def remember_speed(path: Path, name: str, seconds_per_step: float) -> None:
-    """Note what a step cost here, for the plan's expected time."""
-    known = json.loads(path.read_text()) if path.exists() else {}
-    checkpoint.write_json(path, {**known, name: round(seconds_per_step, 6)})
+    """Note what a step cost here, for the plan's expected time. Safe against other writers."""
+    with checkpoint.alone(path):
+        known = json.loads(path.read_text()) if path.exists() else {}
+        checkpoint.write_json(path, {**known, name: round(seconds_per_step, 6)})
