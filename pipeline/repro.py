@@ -1,51 +1,111 @@
 """`make repro`: check params.yaml, run the pipeline, bring MLflow up to date, say where the time went."""
 
 import json
+import os
 import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from genfoundry import experiment, graph, places, shell
+from genfoundry import config, experiment, graph, jobs, places, shell, together, turns
 from genfoundry.types import UserError
 
 HERE = Path()
 LOG = Path(".state/times.jsonl")
+MEMORY = 2 * 2**30  # bytes that a job may need
 
 
-def run(*targets: str) -> None:
+def run(*argv: str) -> None:
+    number, targets = options(argv)
     began = time.perf_counter()
-    if experiment.main():
-        raise UserError("params.yaml: see above; nothing was run")
-    prune()
-    LOG.parent.mkdir(exist_ok=True)
-    LOG.unlink(missing_ok=True)
-    checked = time.perf_counter()
-    status = rounds(targets)
-    ran = time.perf_counter()
-    order_lock(HERE)
-    if status:
-        raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
-    from genfoundry import publish
+    with turns.taken(HERE):
+        if experiment.main():
+            raise UserError("params.yaml: see above; nothing was run")
+        prune()
+        LOG.parent.mkdir(exist_ok=True)
+        LOG.unlink(missing_ok=True)
+        checked = time.perf_counter()
+        places = slots(experiment.settings(), number)
+        status = beside(places) if len(places) > 1 and not targets else rounds(targets)
+        ran = time.perf_counter()
+        order_lock(HERE)
+        if status:
+            raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
+        from genfoundry import publish
 
-    publish.publish(HERE)
-    split(checked - began, ran - checked, time.perf_counter() - ran)
+        publish.publish(HERE)
+    split(checked - began, ran - checked, time.perf_counter() - ran, len(places) if not targets else 1)
     board = Path("reports/leaderboard.md")
     if board.exists():
         print(board.read_text(encoding="utf-8"))
 
 
+def options(argv: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
+    """The number of `--jobs` and DVC's targets."""
+    if "--jobs" not in argv:
+        return None, argv
+    at = argv.index("--jobs")
+    number = argv[at + 1] if len(argv) > at + 1 else ""
+    if not number.isdigit() or int(number) < 1:
+        raise UserError(f"--jobs {number}: a whole number of jobs is wanted, 1 or more (make repro JOBS=2)")
+    return int(number), argv[:at] + argv[at + 2 :]
+
+
+def slots(params: config.Params, wanted: int | None) -> list[dict[str, str]]:
+    """What each of the jobs at once finds in its environment: a GPU of its own, or nothing, where cores are shared.
+
+    As many as GPUs, else as cores over threads; never more than experiments, or than memory holds.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count() if params.device in ("auto", "cuda") else 0
+    if gpus:
+        named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")[:gpus]
+        return [{"CUDA_VISIBLE_DEVICES": named[number % gpus]} for number in range(wanted or gpus)]
+    if wanted is None and params.device in ("auto", "cpu"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        wanted = max(1, min(cores // params.threads, len(params.experiments), memory))
+    return [{} for _ in range(wanted or 1)]
+
+
+def environment() -> dict[str, str]:
+    return {"GENFOUNDRY_TIMES": str(LOG.resolve()), "PYTHONPATH": "src"}
+
+
 def rounds(targets: tuple[str, ...]) -> int:
     """Task by task, each decided as soon as it is ranked, then all that is left; the exit status."""
-    env = {"GENFOUNDRY_TIMES": str(LOG.resolve()), "PYTHONPATH": "src"}
+    env = environment()
     for task in () if targets else experiment.settings().tasks:
         status = shell.show("dvc", "repro", f"register@{task}", root=HERE, env=env)
         status = status or shell.show(sys.executable, "-m", "pipeline", "promote", task, root=HERE, env=env)
         if status:
             return status
     return shell.show("dvc", "repro", *targets, root=HERE, env=env)
+
+
+def beside(places: list[dict[str, str]]) -> int:
+    """Experiments side by side, each a DVC process of its own, then all that is left; the exit status."""
+    env = environment()
+    if status := shell.show("dvc", "repro", "code", root=HERE, env=env):  # what is due is read from its out
+        return status
+    known = experiment.expected(experiment.settings())
+    stages = graph.stages(HERE)
+    out = together.run(jobs.planned(stages, due(stages), known), places, HERE, env)
+    if out.failed:
+        missed = f"; for want of it, not run: {', '.join(sorted(out.left))}" if out.left else ""
+        print(f"genfoundry repro: failed: {', '.join(sorted(out.failed))}{missed}", file=sys.stderr)
+        return 1
+    return shell.show("dvc", "repro", root=HERE, env=env)
+
+
+def due(stages: Mapping[str, graph.Stage]) -> set[str]:
+    """The stages that DVC does not find unchanged."""
+    said = shell.ask("dvc", "repro", "--dry", "--keep-going", root=HERE, check=False)
+    return stages.keys() - set(re.findall(r"Stage '([^']+)' didn't change", said))
 
 
 def prune() -> None:
@@ -76,18 +136,20 @@ def order_lock(root: Path) -> None:
         path.write_text(ordered, encoding="utf-8")
 
 
-def split(check: float, dvc: float, publish: float) -> None:
-    """Where the time went, and when the first champion stood."""
+def split(check: float, dvc: float, publish: float, at_once: int) -> None:
+    """Where the time went, and when the first champion stood; with jobs at once, stages took `at_once` times `dvc`."""
     rows = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
     work, startup = sum(r["work"] for r in rows), sum(r["startup"] for r in rows)
-    total = check + dvc + publish
-    overhead = startup + (dvc - work - startup) + publish + check
+    wall, total = check + dvc + publish, check + dvc * at_once + publish
+    overhead, rest = total - work, dvc * at_once - work - startup
     for row in sorted(rows, key=lambda r: -r["work"])[:12]:
         print(f"  {row['stage']:34} work {row['work']:7.1f} s   start-up {row['startup']:5.1f} s")
+    beside = f", {at_once} jobs at once, {total:.0f} s of theirs" if at_once > 1 else ""
+    idle = "DVC and waiting" if at_once > 1 else "DVC"
     print(
-        f"{total:.0f} s in all: work {work:.0f} s; start-up {overhead:.0f} s = {overhead / total:.0%} "
-        f"(imports {startup:.0f}, DVC {dvc - work - startup:.0f}, MLflow {publish:.0f}, check {check:.0f})"
+        f"{wall:.0f} s in all{beside}: work {work:.0f} s; start-up {overhead:.0f} s = {overhead / total:.0%} "
+        f"(imports {startup:.0f}, {idle} {rest:.0f}, MLflow {publish:.0f}, check {check:.0f})"
     )
-    first = next((row for row in rows if row["stage"].startswith("promote")), None)
+    first = min((row["end"] for row in rows if row["stage"].startswith("promote")), default=0.0)
     if first and places.LEDGER.exists():
-        print(f"first promotion decided after {first['end'] - (time.time() - total):.0f} s", file=sys.stderr)
+        print(f"first promotion decided after {first - (time.time() - wall):.0f} s", file=sys.stderr)

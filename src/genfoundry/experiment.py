@@ -235,18 +235,29 @@ def judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, co
     return learner(params, entry.model, entry.hyper, entry.train, dict(entry.steps), f"datasets.{dataset}.judge", {})
 
 
+def work(one: Experiment) -> int:
+    """Training steps at the chosen budget, over all trials and seeds."""
+    steps = sum(one.train.steps.values())
+    trials = one.budget.trials if one.entry.search else 0
+    return steps * len(one.keys) + trials * round(steps * one.budget.trial_share)
+
+
+def expected(params: config.Params) -> dict[str, float]:
+    """Experiment -> seconds that its trainings take at the chosen budget, as far as was measured."""
+    pace = {name: seconds for path in (REFERENCE, SPEED) if path.exists() for name, seconds in read_json(path).items()}
+    return {name: pace[name] * work(resolve(params, name, {})) for name in params.experiments if name in pace}
+
+
 def plan(params: config.Params) -> list[list[str]]:
     """A row an experiment: what will run at the chosen budget, and for how long as far as was measured."""
-    here, there = ({} if not path.exists() else read_json(path) for path in (SPEED, REFERENCE))
-    rows = []
+    here, known, rows = read_json(SPEED) if SPEED.exists() else {}, expected(params), []
     for name, entry in params.experiments.items():
         one = resolve(params, name, {})
         steps = sum(one.train.steps.values())
         trials = one.budget.trials if entry.search else 0
-        work = steps * len(one.keys) + trials * round(steps * one.budget.trial_share)
         seconds = "not measured yet" if steps else "0 s"
-        if pace := here.get(name) or there.get(name):
-            seconds = f"{pace * work:.0f} s" + ("" if name in here else " on 2 cores")
+        if name in known:
+            seconds = f"{known[name]:.0f} s" + ("" if name in here else " on 2 cores")
         hyper = one.hyper.model_dump(exclude_unset=True)
         shown = ", ".join(f"{k}={v}" for k, v in hyper.items()) or "defaults"
         rows.append([name, entry.model, entry.dataset, entry.task, shown, str(trials), str(steps), seconds])

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,24 @@ def _stage(name: str, body: Mapping[str, Any], values: Mapping[str, Any]) -> Sta
     return Stage(name, fill(body["cmd"]), paths("deps"), tuple(params), outs, bool(body.get("always_changed")))
 
 
+def needs(stages: Mapping[str, Stage]) -> dict[str, set[str]]:
+    """Stage -> the stages that write what it depends on."""
+
+    def meet(one: str, other: str) -> bool:
+        left, right = Path(one), Path(other)
+        return left == right or left in right.parents or right in left.parents
+
+    return {
+        name: {
+            other.name
+            for other in stages.values()
+            for dep in (*stage.deps, *dict.fromkeys(file for file, _ in stage.params))
+            if other.name != name and any(meet(dep, out) for out in other.outs)
+        }
+        for name, stage in stages.items()
+    }
+
+
 def _lookup(values: Any, dotted: str) -> Any:
     for part in dotted.split("."):
         if not isinstance(values, Mapping) or part not in values:
@@ -95,7 +113,7 @@ def file_digest(path: Path) -> str:
     return _file_digest(path.resolve(), (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file_digest(path: Path, version: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,103 @@
+"""One run at a time in a repository: a second `dvc repro` or `make repro` waits for the first, and says so.
+
+DVC's own locks keep two runs from harming each other, but the second one fails as soon as they meet. `make repro` holds
+a lock of its own for as long as it runs; `dvc repro` waits in the stage `turn`, the first that it visits, until nobody
+holds that lock and no other DVC process is at work. Who is, DVC writes down in .dvc/tmp/rwlock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OURS = "GENFOUNDRY_TURN"  # set for all that a run starts: its turn is theirs
+FILE = Path(".state/turn.lock")
+EVERY = 0.5  # seconds between two looks
+
+
+@contextmanager
+def taken(root: Path) -> Iterator[None]:
+    """Wait for the turn, and hold it while the block runs."""
+    if os.environ.get(OURS):
+        yield
+        return
+    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
+    with (root / FILE).open("a+") as lock:
+        wait(root, lock.fileno())
+        os.environ[OURS] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[OURS]
+
+
+def wait(root: Path, lock: int | None = None) -> None:
+    """Return when no other run is at work in the repository; `lock`, an open file, is then held."""
+    if os.environ.get(OURS):
+        return
+    said = ""
+    while who := _holder(root, lock) or _dvc(root):
+        if who != said:
+            print(f"genfoundry: waiting for {who}, which is at work in this repository", file=sys.stderr, flush=True)
+            said = who
+        time.sleep(EVERY)
+
+
+def _holder(root: Path, lock: int | None) -> str:
+    """Who holds the lock of `make repro`; "" where nobody does, and then `lock` does."""
+    if lock is None:
+        if not (root / FILE).exists():
+            return ""
+        with (root / FILE).open("a+") as other:
+            return _holder(root, other.fileno())
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "make repro"
+    return ""
+
+
+def _dvc(root: Path) -> str:
+    """Another DVC process that is at work; "" where none is.
+
+    While DVC runs a stage's command its paths stand in rwlock; at all other times it holds .dvc/tmp/lock.
+    """
+    folder = root / ".dvc/tmp"
+    try:
+        with (folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            known = json.loads((folder / "rwlock").read_text(encoding="utf-8"))
+    except BlockingIOError:
+        return "a DVC command"
+    except (FileNotFoundError, ValueError):
+        return ""
+    return _at_work(known)
+
+
+def _at_work(known: dict[str, dict[str, object]]) -> str:
+    """The first of the live processes in rwlock that is before us: not an ancestor, not later in the queue."""
+    import psutil  # type: ignore[import-untyped]
+
+    ours = {process.pid: process.create_time() for process in (psutil.Process(), *psutil.Process().parents())}
+    held: dict[int, set[str]] = {}
+    commands = {}
+    for path, infos in (entry for kind in known.values() for entry in kind.items()):
+        for info in infos if isinstance(infos, list) else [infos]:
+            held.setdefault(info["pid"], set()).add(path)  # type: ignore[index]
+            commands[info["pid"]] = info["cmd"]  # type: ignore[index]
+    since = min((ours[pid], pid) for pid in ours.keys() & held.keys()) if ours.keys() & held.keys() else None
+    for pid in sorted(held.keys() - ours.keys()):
+        try:
+            born = (psutil.Process(pid).create_time(), pid)
+        except psutil.NoSuchProcess:  # killed: DVC strikes it out at its next look
+            continue
+        queued = all(Path(path).name == "turn.py" for path in held[pid])
+        if not (queued and since is not None and since < born):
+            return f"process {pid} ({Path(commands[pid].split(' ')[0]).name} {' '.join(commands[pid].split(' ')[1:])})"
+    return ""
