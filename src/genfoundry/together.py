@@ -17,6 +17,7 @@ from pathlib import Path
 from genfoundry import jobs
 from genfoundry.jobs import Job
 
+Ended = queue.SimpleQueue["Running | None"]  # None: the run was interrupted
 PATIENCE = 30.0  # seconds that an interrupted job has to end by itself
 
 
@@ -41,9 +42,9 @@ def run(planned: Mapping[str, Job], places: Sequence[Mapping[str, str]], root: P
     waiting, out = dict(planned), Outcome()
     far, first = jobs.ranked(planned), jobs.leading(planned)
     free, running = list(range(len(places))), dict[str, Running]()
-    ended: queue.SimpleQueue[Running] = queue.SimpleQueue()
+    ended: Ended = queue.SimpleQueue()
     began = time.perf_counter()
-    with _ending(running):
+    with _ending(running, ended):
         while waiting or running:
             while free and (job := _next(waiting, running, far, first)):
                 del waiting[job.name]
@@ -53,6 +54,8 @@ def run(planned: Mapping[str, Job], places: Sequence[Mapping[str, str]], root: P
             if not running:
                 break
             one = ended.get()
+            if one is None:
+                raise KeyboardInterrupt
             del running[one.job.name]
             free = sorted([*free, one.place])
             out.spans.append((one.place, one.job.name, one.start, time.perf_counter() - began))
@@ -86,7 +89,7 @@ class Running:
         start: float,
         root: Path,
         env: Mapping[str, str],
-        ended: queue.SimpleQueue[Running],
+        ended: Ended,
     ) -> None:
         self.job, self.place, self.start, self.status = job, place, start, 0
         self._ended = ended
@@ -125,21 +128,22 @@ class Running:
 
 
 @contextmanager
-def _ending(running: Mapping[str, Running]) -> Iterator[None]:
+def _ending(running: Mapping[str, Running], ended: Ended) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the jobs too: a training then stands at its last checkpoint."""
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        ended.put(None)  # raised where the run waits, never while a process is being started
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:  # nothing is running any more, unless the block was interrupted
         for one in running.values():
             one.end(signal.SIGINT)
         until = time.monotonic() + PATIENCE
-        for one in list(running.values()):
+        for one in running.values():
             if not one.wait(max(0.0, until - time.monotonic())):
                 one.end(signal.SIGKILL)
                 one.wait(PATIENCE)
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
