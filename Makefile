@@ -21,8 +21,8 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-repro: setup ## run the whole pipeline: data to registered champions
-	@$(RUN) -m pipeline repro
+repro: setup ## run the whole pipeline: data to registered champions (JOBS=n experiments at once; default: what cores or GPUs allow)
+	@$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS))
 
 plan: setup ## check params.yaml and print what would run, and for how long
 	@$(RUN) -m genfoundry.experiment

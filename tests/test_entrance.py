@@ -150,7 +150,7 @@ def test_the_environment_of_a_stage(root: Path) -> None:
     assert found["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert found["DVC_NO_ANALYTICS"] == found["DO_NOT_TRACK"] == "1"
     assert found["MLFLOW_DISABLE_TELEMETRY"] == "true" and found["GX_ANALYTICS_ENABLED"] == "false"
-    assert found["OMP_NUM_THREADS"] == found["MKL_NUM_THREADS"] == found["OPENBLAS_NUM_THREADS"] == "2"
+    assert found["OMP_NUM_THREADS"] == found["MKL_NUM_THREADS"] == found["OPENBLAS_NUM_THREADS"] == "1"
     assert found["ATEN_CPU_CAPABILITY"] == "default"  # native arithmetic leaves it alone
 
 

@@ -77,11 +77,25 @@ def fresh() -> TwoPhases:
     return TwoPhases()
 
 
-def trained(folder: Path, watch: Callable[[Event], None] = lambda event: None, every: float = 0.0) -> dict[str, bytes]:
+def trained(
+    folder: Path,
+    watch: Callable[[Event], None] = lambda event: None,
+    every: float = 0.0,
+    limit: session.Limit = session.NEVER,
+) -> dict[str, bytes]:
     """What a stage leaves of a session: the weights' file and the CSV."""
     train = Train(lr=TwoPhases.defaults["lr"], steps=STEPS, ema=0.9, weight_decay=0.01)
     model = fresh()
-    events = session.session(model, Noise(), train, key=KEY, folder=folder, watch=watch, save_every=every)  # type: ignore[arg-type]
+    events = session.session(
+        model,
+        Noise(),
+        train,
+        key=KEY,
+        folder=folder,
+        watch=watch,
+        save_every=every,
+        limit=limit,  # type: ignore[arg-type]
+    )
     assert not any(module.training for module in model.modules())
     checkpoint.save(folder / "model", model, {})
     files = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
@@ -190,6 +204,26 @@ class Clockwork:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
         monkeypatch.setattr(session.time, "monotonic", lambda: self.now)
+
+
+def test_a_session_past_its_minutes_goes_on_to_the_same_bits(
+    whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event takes a minute: the limit stops it in the first phase, at its end, in the second, and then no more."""
+    clock = Clockwork(monkeypatch)
+
+    def minute(event: Event) -> None:
+        clock.now += 60
+
+    at = []
+    for minutes in (12, 30.0, 59):  # an earlier process's events are shown to `watch` again
+        with pytest.raises(
+            UserError, match=r"^max_minutes.two-phases: .* the state is kept, raise max_minutes"
+        ) as stop:
+            trained(tmp_path, minute, every=1e9, limit=session.Limit("two-phases", minutes))
+        at.append(str(stop.value).split("reached at step ")[1].split(";")[0])
+    assert at == ["12/90", "30/90", "88/90"]
+    assert trained(tmp_path, minute, every=1e9, limit=session.Limit("two-phases", 60)) == whole  # the end is no stop
 
 
 def shown(show: session.Progress, clock: Clockwork, phase: str, step: int, seconds: float) -> None:

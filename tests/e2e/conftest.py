@@ -16,5 +16,5 @@ from pipeline import smoke as smoke_stage
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which the smoke pipeline has run; tests that change it clone it first."""
     site = smoke_stage.prepare(ROOT, tmp_path_factory.mktemp("smoke"))
-    good(pipeline("repro", root=site))
+    good(pipeline("repro", "--jobs", "1", root=site))
     return site

@@ -89,9 +89,11 @@ def test_dvc_shows_metrics_and_plots(copy: Path) -> None:
 
 
 def test_a_second_clone_ends_with_the_same_lock(smoke: Path, tmp_path: Path) -> None:
+    """The first ran stage by stage, the second has two jobs at once."""
     shell.ask("git", "clone", "-q", smoke, tmp_path / "second", root=tmp_path)
     shell.make_ready(smoke, tmp_path / "second")
-    good(pipeline("repro", root=tmp_path / "second"))
+    said = good(pipeline("repro", "--jobs", "2", root=tmp_path / "second"))
+    assert "2 jobs at once" in said
     assert (tmp_path / "second/dvc.lock").read_bytes() == (smoke / "dvc.lock").read_bytes()
 
 
