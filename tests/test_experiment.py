@@ -47,6 +47,11 @@ CASES = {
     "unknown data set": (("tasks.fashion-density.dataset", "fashon"), ["'fashon'", "did you mean 'fashion'"]),
     "unknown task": (("experiments.vae-fashion.task", "density"), ["'density'", "fashion-density"]),
     "unknown player": (("experiments.dcgan-fashion.train.lr.model", 0.1), ["train.lr", "critic", "generator"]),
+    "a limit for nobody": (
+        ("max_minutes.vae-fashon", 5),
+        ["'vae-fashon'", "did you mean 'vae-fashion'"],
+    ),
+    "a limit of no minutes": (("max_minutes.vae-fashion", 0), ["max_minutes.vae-fashion", "0", "greater than 0"]),
     "unknown budget": (("budget", "quik"), ["'quik'", "did you mean 'quick'"]),
     "unknown objective": (("tasks.fashion-density.objective", "bpd"), ["'bpd'", "bits_per_dim"]),
     "wrong direction": (("tasks.fashion-density.direction", "maximize"), ["direction", "minimize"]),

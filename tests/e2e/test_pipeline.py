@@ -11,7 +11,7 @@ import pytest
 import yaml
 from site_of import call, change, clone, due, good, pipeline, ran
 
-from genfoundry import ledger, shell
+from genfoundry import graph, ledger, shell
 
 pytestmark = pytest.mark.e2e
 
@@ -95,6 +95,27 @@ def test_a_second_clone_ends_with_the_same_lock(smoke: Path, tmp_path: Path) -> 
     said = good(pipeline("repro", "--jobs", "2", root=tmp_path / "second"))
     assert "2 jobs at once" in said
     assert (tmp_path / "second/dvc.lock").read_bytes() == (smoke / "dvc.lock").read_bytes()
+
+
+def test_a_tuning_past_its_minutes_keeps_its_finished_trials(copy: Path) -> None:
+    """It fails and leaves the outs alone; without the limit it goes on from the first trial to the same bytes."""
+    folder = copy / "reports/tuning/vae-digits"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    log = graph.state("tune@vae-digits", copy) / "trials.jsonl"
+    log.parent.mkdir(parents=True)
+    first = before["trials.jsonl"].splitlines(keepends=True)[0]
+    log.write_bytes(first)
+    params = (copy / "params.yaml").read_text()
+    (copy / "params.yaml").write_text(f"{params}max_minutes: {{vae-digits: 1.0e-6}}\n")
+    done = pipeline("tune", "vae-digits", root=copy)
+    assert done.returncode == 1
+    assert "max_minutes.vae-digits: 1e-06 reached in a trial at step " in done.stderr.splitlines()[-1]
+    assert "finished trials are kept, raise max_minutes and run again to go on" in done.stderr.splitlines()[-1]
+    assert log.read_bytes() == first
+    (copy / "params.yaml").write_text(params)
+    shutil.rmtree(folder)
+    good(pipeline("tune", "vae-digits", root=copy))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_editing_a_models_file_is_that_experiments_affair(copy: Path) -> None:

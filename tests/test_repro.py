@@ -1,0 +1,96 @@
+"""`make repro`: how many jobs at once, on what, and which stages DVC does not find unchanged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from genfoundry import experiment, graph
+from genfoundry.types import UserError
+from pipeline import repro
+
+ROOT = Path(__file__).parent.parent
+PARAMS = experiment.settings(ROOT / "params.yaml")
+
+
+def test_the_number_of_jobs_and_the_targets() -> None:
+    assert repro.options(()) == (None, ())
+    assert repro.options(("train@x",)) == (None, ("train@x",))
+    assert repro.options(("--jobs", "3")) == (3, ())
+    assert repro.options(("a", "--jobs", "1", "b")) == (1, ("a", "b"))
+    for wrong in (("--jobs",), ("--jobs", "0"), ("--jobs", "two"), ("--jobs", "-1")):
+        with pytest.raises(UserError, match="a whole number of jobs is wanted"):
+            repro.options(wrong)
+
+
+def slots(
+    monkeypatch: pytest.MonkeyPatch, *, cores: int = 8, gpus: int = 0, wanted: int | None = None, **params: object
+):  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setattr(repro, "MEMORY", 1)
+    return repro.slots(PARAMS.model_copy(update={"threads": 1, "device": "auto", **params}), wanted)
+
+
+def test_jobs_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert slots(monkeypatch, cores=2) == [{}, {}]
+    assert slots(monkeypatch, cores=2, threads=2) == [{}]
+    assert slots(monkeypatch, cores=3, threads=4) == [{}]
+    assert slots(monkeypatch, cores=64) == [{}] * len(PARAMS.experiments)
+    assert slots(monkeypatch, cores=2, wanted=3) == [{}, {}, {}]
+    assert slots(monkeypatch, cores=8, wanted=1) == [{}]
+
+
+def test_memory_bounds_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}[name])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    params = PARAMS.model_copy(update={"threads": 1, "device": "cpu"})
+    assert repro.slots(params, None) == [{}] * 2  # 4 GiB hold two
+
+
+def test_a_job_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert slots(monkeypatch, gpus=1) == [{"CUDA_VISIBLE_DEVICES": "0"}]
+    assert slots(monkeypatch, gpus=2, wanted=3) == [{"CUDA_VISIBLE_DEVICES": number} for number in "010"]
+    assert slots(monkeypatch, gpus=2, cores=2, device="cpu") == [{}, {}]
+    assert slots(monkeypatch, gpus=2, device="cuda:1") == [{}]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert slots(monkeypatch, gpus=2) == [{"CUDA_VISIBLE_DEVICES": "5"}, {"CUDA_VISIBLE_DEVICES": "7"}]
+
+
+def test_what_dvc_does_not_call_unchanged_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what it could not look at: a dry run stops where a dependency is not there yet."""
+    stages = graph.stages(ROOT)
+    said = "Stage 'code' didn't change, skipping\n'data/inbox/digits.dvc' didn't change, skipping\n"
+    said += "Running stage 'fetch@digits':\n> cmd\nStage 'fetch@sunspots' didn't change, skipping\n"
+    monkeypatch.setattr(repro.shell, "ask", lambda *command, **how: said)
+    assert repro.due(stages) == stages.keys() - {"code", "fetch@sunspots"}
+
+
+def test_the_order_of_the_lock_is_that_of_dvc_yaml(tmp_path: Path) -> None:
+    names = list(graph.stages(ROOT))
+    lock = "schema: '2.0'\nstages:\n" + "".join(f"  {name}:\n    cmd: {name}\n" for name in reversed(names))
+    (tmp_path / "dvc.lock").write_text(lock + "  gone@x:\n    cmd: gone\n")
+    for file in ("dvc.yaml", "params.yaml"):
+        (tmp_path / file).write_bytes((ROOT / file).read_bytes())
+    repro.order_lock(tmp_path)
+    assert list(graph.read(tmp_path / "dvc.lock")["stages"]) == names
+
+
+def test_it_says_where_the_time_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two jobs at once for 10 s: 20 s of theirs, of which stages worked 12 and started up for 3."""
+    monkeypatch.setattr(repro, "LOG", tmp_path / "times.jsonl")
+    row = '{"stage": "train:x", "startup": 1.5, "work": 6.0, "end": 0}\n'
+    (tmp_path / "times.jsonl").write_text(2 * row)
+    repro.split(1.0, 10.0, 2.0, 2)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "13 s in all, 2 jobs at once, 23 s of theirs: work 12 s; start-up 11 s = 48% "
+        "(imports 3, DVC and waiting 5, MLflow 2, check 1)"
+    )
+    repro.split(1.0, 20.0, 2.0, 1)
+    assert "23 s in all: work 12 s; start-up 11 s = 48% (imports 3, DVC 5," in capsys.readouterr().out
