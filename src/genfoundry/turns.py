@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 OURS = "GENFOUNDRY_TURN"  # set for all that a run starts: its turn is theirs
 FILE = Path(".state/turn.lock")
@@ -80,24 +81,34 @@ def _dvc(root: Path) -> str:
     return _at_work(known)
 
 
-def _at_work(known: dict[str, dict[str, object]]) -> str:
+def _at_work(known: dict[str, dict[str, Any]]) -> str:
     """The first of the live processes in rwlock that is before us: not an ancestor, not later in the queue."""
+    pids = {info["pid"] for _, info in _entries(known)}
+    if pids <= {os.getppid()}:  # the DVC that runs us: the usual case, for which psutil need not be imported
+        return ""
     import psutil  # type: ignore[import-untyped]
 
     ours = {process.pid: process.create_time() for process in (psutil.Process(), *psutil.Process().parents())}
     held: dict[int, set[str]] = {}
     commands = {}
-    for path, infos in (entry for kind in known.values() for entry in kind.items()):
-        for info in infos if isinstance(infos, list) else [infos]:
-            held.setdefault(info["pid"], set()).add(path)  # type: ignore[index]
-            commands[info["pid"]] = info["cmd"]  # type: ignore[index]
-    since = min((ours[pid], pid) for pid in ours.keys() & held.keys()) if ours.keys() & held.keys() else None
-    for pid in sorted(held.keys() - ours.keys()):
+    for path, info in _entries(known):
+        held.setdefault(info["pid"], set()).add(path)
+        commands[info["pid"]] = info["cmd"]
+    since = min(((ours[pid], pid) for pid in ours.keys() & pids), default=None)
+    for pid in sorted(pids - ours.keys()):
         try:
             born = (psutil.Process(pid).create_time(), pid)
         except psutil.NoSuchProcess:  # killed: DVC strikes it out at its next look
             continue
         queued = all(Path(path).name == "turn.py" for path in held[pid])
         if not (queued and since is not None and since < born):
-            return f"process {pid} ({Path(commands[pid].split(' ')[0]).name} {' '.join(commands[pid].split(' ')[1:])})"
+            program, _, rest = commands[pid].partition(" ")
+            return f"process {pid} ({Path(program).name} {rest})"
     return ""
+
+
+def _entries(known: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Path and holder ({"pid", "cmd"}) of every lock: one that writes it, or several that read it."""
+    for kind in known.values():
+        for path, infos in kind.items():
+            yield from ((path, info) for info in (infos if isinstance(infos, list) else [infos]))
