@@ -28,13 +28,13 @@ def test_the_second_of_two_dvc_repro_waits(tmp_path: Path) -> None:
     one = pipelet.started(root, "dvc", "repro")
     pipelet.until(one, "at work")
     other = pipelet.started(root, "dvc", "repro")
-    said = pipelet.until(other, "genfoundry: waiting for process")
+    said = pipelet.until(other, "genfoundry: waiting for")
     assert f"process {one.pid} (dvc repro), which is at work in this repository" in said
     assert "Running stage 'code'" not in said
     (root / "go").touch()
     ends = [process.communicate(timeout=120)[0] for process in (one, other)]
     assert [one.returncode, other.returncode] == [0, 0], ends
-    assert "at work" not in ends[1]  # DVC has what the first one ran in its cache
+    assert "Running stage 'act" not in ends[1]  # DVC has what the first one ran in its cache
     assert pipelet.locked(root) == {"turn", "code", "act@a", "act@b", "gather"}
 
 

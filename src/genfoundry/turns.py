@@ -42,11 +42,11 @@ def wait(root: Path, lock: int | None = None) -> None:
     """Return when no other run is at work in the repository; `lock`, an open file, is then held."""
     if os.environ.get(OURS):
         return
-    said = ""
+    said = False
     while who := _holder(root, lock) or _dvc(root):
-        if who != said:
+        if not said:
             print(f"genfoundry: waiting for {who}, which is at work in this repository", file=sys.stderr, flush=True)
-            said = who
+        said = True
         time.sleep(EVERY)
 
 
