@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from genfoundry import checkpoint, experiment, graph, ledger, places, shell
+from genfoundry import checkpoint, experiment, graph, ledger, places, shell, turns
 from genfoundry.config import Folder
 from genfoundry.types import UserError
 from pipeline import repro
@@ -24,7 +24,11 @@ KEPT = ("dvc.lock", "ledger.jsonl", "data/inbox", "reports/evaluation", "reports
 
 
 def run(*argv: str) -> None:
-    branch = argv[argv.index("--branch") + 1] if "--branch" in argv else ""
+    with turns.taken(HERE):
+        retrain(argv[argv.index("--branch") + 1] if "--branch" in argv else "")
+
+
+def retrain(branch: str) -> None:
     params = experiment.settings()
     remote = bool(shell.ask("git", "remote", root=HERE))
     if remote and shell.ask("git", "rev-parse", "--abbrev-ref", "@{u}", root=HERE, check=False):
