@@ -93,7 +93,7 @@ def note(stage: str, startup: float, work: float) -> None:
 
 def watched() -> AbstractContextManager[None]:
     """For a stage that DVC runs and records: its dependencies must not change meanwhile."""
-    name = os.environ.pop("DVC_STAGE", "")  # not for what the stage itself starts
+    name = os.environ.pop("DVC_STAGE", "").rpartition(":")[2]  # not for what the stage itself starts
     if not name:
         return nullcontext()
     from genfoundry import seal

@@ -95,6 +95,8 @@ def beside(places: list[dict[str, str]]) -> int:
     known = experiment.expected(experiment.settings())
     stages = graph.stages(HERE)
     out = together.run(jobs.planned(stages, due(stages), known), places, HERE, env)
+    if out.spans:
+        print(f"{len(places)} jobs at once: busy {out.busy(len(places)):.0%} of the time")
     if out.failed:
         missed = f"; for want of it, not run: {', '.join(sorted(out.left))}" if out.left else ""
         print(f"genfoundry repro: failed: {', '.join(sorted(out.failed))}{missed}", file=sys.stderr)

@@ -85,6 +85,11 @@ def test_every_line_says_whose_it_is_and_a_place_is_in_the_environment(
     assert sorted(lines) == sorted([["a", "one p0"], ["a", "two x"], ["b", "one p1"], ["b", "two x"]])
 
 
+def test_the_share_of_the_time_that_places_are_busy() -> None:
+    out = together.Outcome(spans=[(0, "a", 0.0, 4.0), (1, "b", 1.0, 3.0), (0, "c", 4.0, 10.0)])
+    assert out.busy(2) == pytest.approx(0.6)
+
+
 DRIVER = """
 import sys
 from itertools import pairwise

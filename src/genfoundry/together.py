@@ -29,6 +29,10 @@ class Outcome:
     left: list[str] = field(default_factory=list)
     spans: list[tuple[int, str, float, float]] = field(default_factory=list)
 
+    def busy(self, places: int) -> float:
+        """Share of the places' time that jobs had."""
+        return sum(end - start for *_, start, end in self.spans) / max(end for *_, end in self.spans) / places
+
 
 def run(planned: Mapping[str, Job], places: Sequence[Mapping[str, str]], root: Path, env: Mapping[str, str]) -> Outcome:
     """Run every job whose needs are met, as many at once as there are places, until none is left.
