@@ -21,7 +21,7 @@ ABSENT = ("", "na", "n/a", "nan", "null", "none", "?")
 
 @dataclass(frozen=True)
 class Table:
-    """The header, the time's column first; rows (L, 1 + D) float64, likewise; the line of the file that each is from."""
+    """The header, the time's column first; rows (L, 1 + D) float64, likewise; the line of the file of each."""
 
     path: Path
     head: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Text: whole documents (or paragraphs, or lines) assigned to splits, characters as codes of a declared alphabet, windows as samples."""
+"""Text: documents (or paragraphs, or lines) assigned to splits as a whole, characters as codes, windows as samples."""
 
 from __future__ import annotations
 
