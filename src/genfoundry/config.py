@@ -114,7 +114,7 @@ class Dataset(Frozen):
     @field_validator("size", mode="before")
     @classmethod
     def _square(cls, value: object) -> object:
-        return [value, value] if isinstance(value, int) else value
+        return (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
 
     @field_validator("size")
     @classmethod
