@@ -48,8 +48,8 @@ class _Plain(yaml.SafeDumper):
 
 
 def _flow(value: Mapping[str, Any]) -> str:
-    how = {"default_flow_style": True, "width": WIDE, "sort_keys": False, "allow_unicode": True}
-    return str(yaml.dump(dict(value), Dumper=_Plain, **how)).strip()
+    layout: dict[str, Any] = {"default_flow_style": True, "width": WIDE, "sort_keys": False, "allow_unicode": True}
+    return str(yaml.dump(dict(value), Dumper=_Plain, **layout)).strip()
 
 
 def _at_end(text: str, section: str, lines: str) -> str:
