@@ -13,6 +13,8 @@ HERE = Path()
 
 
 def run(data: str, name: str = "") -> None:
+    if not data:
+        raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
     path = Path(data).expanduser()
     params = experiment.settings()
     name = free(name or re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-"), params)

@@ -57,7 +57,7 @@ def _at_end(text: str, section: str, lines: str) -> str:
     found = re.search(rf"(?m)^{section}:[ \t]*(\{{\}})?[ \t]*(#.*)?\n", text if text.endswith("\n") else text + "\n")
     if not found:
         return text
-    head = text[: found.start()] + found.group().replace("{}", "")
+    head = text[: found.start()] + re.sub(r"[ \t]*\{\}", "", found.group())
     body = text[found.end() :]
     last = 0
     for line in re.finditer(r"(?m)^.*\n?", body):

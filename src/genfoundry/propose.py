@@ -16,6 +16,7 @@ from genfoundry import config, metrics, models
 from genfoundry.data import base
 from genfoundry.expectations import expectations
 from genfoundry.look import look
+from genfoundry.look.seen import Seen
 from genfoundry.types import Spec, UserError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def propose(path: Path, name: str, params: config.Params) -> Proposal:
     return Proposal({"datasets": {name: _ordered(entry)}, "tasks": tasks, "experiments": experiments}, said)
 
 
-def _told(raw: Path, path: Path) -> Any:
+def _told(raw: Path, path: Path) -> Seen:
     """`look`, its messages about the path as the user gave it."""
     try:
         return look(raw)

@@ -45,8 +45,8 @@ def content(path: Path) -> bytes:
         raise UserError(f"{path}: truncated or damaged ({error}); fetch it again") from None
 
 
-def parts(folder: Path) -> Iterator[Part]:
-    """What the files below a folder hold.
+def parts(folder: Path, tables: bool = True) -> Iterator[Part]:
+    """What the files below a folder hold; without `tables`, its .csv files are left alone.
 
     Raises:
         UserError: a file is truncated, damaged, or not what its name says.
@@ -54,7 +54,7 @@ def parts(folder: Path) -> Iterator[Part]:
     yield from _idx(folder)
     for path in files(folder, ".npz"):
         yield from npz(path)
-    for path in files(folder, ".csv", ".csv.gz"):
+    for path in files(folder, ".csv", ".csv.gz") if tables else ():
         yield table(path)
 
 

@@ -54,10 +54,10 @@ def read(folder: Path, form: Form = PLAIN) -> tuple[list[Part], tuple[str, ...]]
     Raises:
         UserError: a file is truncated, damaged, or not what its name says.
     """
-    parts = [part for part in arrays.parts(folder) if len(part.x)]
+    paths = files(folder, *SUFFIXES)
+    parts = [part for part in arrays.parts(folder, tables=not paths) if len(part.x)]  # a .csv beside pictures is a list
     for part in parts:
         part.x = pictures.formed(part.x, form, part.source)
-    paths = files(folder, *SUFFIXES)
     names = sorted({p.parent.name for p in paths if p.parent != folder})
     return parts + list(_pictures(folder, paths, names, form)), tuple(names)
 
