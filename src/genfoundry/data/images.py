@@ -35,8 +35,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
         raise UserError(f"{inbox}: class {unknown[0]!r} is new; {known}")
     _rename(new, new_names, names)
     classes = dataset.expect.labels or max(int(p.label.max()) for p in old) + 1
+    _alike(old + new)
     for part in old + new:
-        _fits(part, old[0], classes, dataset.levels)
+        _fits(part, classes, dataset.levels)
     return _split(old + new, len(old), dataset, seed, classes, names)
 
 
@@ -71,15 +72,22 @@ def _pictures(folder: Path, paths: list[Path], names: list[str], form: Form) -> 
         yield Part(x[None], np.array([label]), published, within.as_posix())
 
 
-def _fits(part: Part, first: Part, classes: int, levels: int) -> None:
-    here, there = part.x.shape[1:], first.x.shape[1:]
-    if here != there:
-        colour = ["colour: grey or colour: rgb"] if here[0] != there[0] else []
-        needed = " and ".join([*colour, *(["size: 64 (or [height, width])"] if here[1:] != there[1:] else [])])
-        raise UserError(
-            f"{part.source}: images of {here} (C,H,W), but {first.source} has {there}; "
-            f"declare {needed} in the data set's entry"
-        )
+def _alike(parts: list[Part]) -> None:
+    """Refuse a mixture of shapes, and say all that has to be declared for it."""
+    first = parts[0].x.shape[1:]
+    shapes = {part.x.shape[1:] for part in parts}
+    if len(shapes) == 1:
+        return
+    other = next(part for part in parts if part.x.shape[1:] != first)
+    colours, sizes = ({shape[:1] for shape in shapes}, {shape[1:] for shape in shapes})
+    needed = ["colour: grey or colour: rgb"] * (len(colours) > 1) + ["size: 64 (or [height, width])"] * (len(sizes) > 1)
+    raise UserError(
+        f"{other.source}: images of {other.x.shape[1:]} (C,H,W), but {parts[0].source} has {first}; "
+        f"declare {' and '.join(needed)} in the data set's entry"
+    )
+
+
+def _fits(part: Part, classes: int, levels: int) -> None:
     wrong = part.label[(part.label < -1) | (part.label >= classes)]
     if len(wrong):
         raise UserError(f"{part.source}: label {int(wrong[0])} is outside the classes 0 to {classes - 1}")
