@@ -114,14 +114,11 @@ class Dataset(Frozen):
     @field_validator("size", mode="before")
     @classmethod
     def _square(cls, value: object) -> object:
-        return (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
-
-    @field_validator("size")
-    @classmethod
-    def _positive(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
-        if value and min(value) < 4:
-            raise ValueError("height and width of 4 or more are right")
-        return value
+        sides = [value, value] if isinstance(value, int) else value
+        whole = isinstance(sides, list | tuple) and all(isinstance(side, int) and side >= 4 for side in sides)
+        if sides is not None and not (whole and len(sides) == 2):  # type: ignore[arg-type]
+            raise ValueError("a number of pixels, 4 or more, or [height, width], is right")
+        return tuple(sides) if isinstance(sides, list | tuple) else None
 
     @field_validator("step")
     @classmethod
