@@ -94,7 +94,8 @@ def npz(path: Path) -> Iterator[Part]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: not readable as .npz: {error}") from None
+        why = "it holds something else than plain arrays" if isinstance(error, ValueError) else error
+        raise UserError(f"{path}: not readable as .npz: {why}") from None
     stems = sorted(name.removesuffix("images") for name in arrays if name.endswith("images"))
     if not stems:
         raise UserError(f"{path}: no array 'images'; it has {', '.join(sorted(arrays)) or 'none'}")
