@@ -199,14 +199,15 @@ def test_own_files_are_read_as_the_data_set_is(run: Any, tmp_path: Path) -> None
 def test_gaps_are_filled_as_the_data_set_does(run: Any, root: Path, tmp_path: Path) -> None:
     model = checkpoint.load(root / "models/experiments/ar")
     crown(root, "gappy", model, modality="series", declared={"missing": "forward", "step": 1.0})  # type: ignore[arg-type]
-    rows = [(t, f"{np.sin(t):.3f}") for t in range(20)]
-    holes = {name: "".join(f"{t},{v}\n" for t, v in some) for name, some in {
-        "full": [(t, rows[6][1] if t in (7, 12) and t == 7 else rows[11][1] if t == 12 else v) for t, v in rows],
-        "gappy": [(t, "" if t == 7 else v) for t, v in rows if t != 12],
-    }.items()}  # fmt: skip
+    values = [f"{np.sin(t):.3f}" for t in range(20)]
+    filled = [values[{7: 6, 12: 11}.get(t, t)] for t in range(20)]
+    tables = {
+        "filled": [f"{t},{filled[t]}" for t in range(20)],
+        "gappy": [f"{t},{'' if t == 7 else values[t]}" for t in range(20) if t != 12],
+    }
     scores = []
-    for name, content in holes.items():
-        (tmp_path / f"{name}.csv").write_text(f"time,height\n{content}")
+    for name, lines in tables.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["time,height", *lines]) + "\n")
         out = tmp_path / f"{name}-scores.csv"
         assert run("score", "--task", "gappy", "--file", tmp_path / f"{name}.csv", "--out", out)[0] == 0
         scores.append(out.read_text())

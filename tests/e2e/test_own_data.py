@@ -86,9 +86,8 @@ def test_the_verdict_counts_what_was_filled(site: Path) -> None:
 def test_a_name_is_given_once(site: Path) -> None:
     before = (site / "params.yaml").read_bytes()
     done = pipeline("init", str(site.parent / "weather.csv"), root=site)
-    assert done.returncode == 1 and done.stderr.splitlines() == [
-        f"genfoundry init:{site.parent}/weather.csv: params.yaml: datasets: 'weather' is taken; choose another with NAME=..."
-    ]
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "datasets: 'weather' is taken; choose another with NAME=..." in done.stderr
     assert (site / "params.yaml").read_bytes() == before
 
 
