@@ -109,9 +109,11 @@ def _judge(data: base.Dataset, entry: dict[str, Any], params: config.Params) -> 
     kind = LABELLED if "labels" in entry["expect"] else UNLABELLED
     if kind not in models.names():
         return {}
-    items = data.meta["counts"]["train"]
-    batch = _batch(items, int(models.find(kind).defaults.get("batch", 64)))
-    return {"judge": {"model": kind, "steps": _steps(params, data.spec, items, batch), "train": {"batch": batch}}}
+    items, learner = data.meta["counts"]["train"], models.find(kind)
+    batch = _batch(items, int(learner.defaults.get("batch", 64)))
+    own = {key: value for key, value in learner.sized(data.spec, items).items() if key == "hyper"}
+    steps = _steps(params, data.spec, items, batch)
+    return {"judge": {"model": kind, **own, "steps": steps, "train": {"batch": batch}}}
 
 
 def _tasks(name: str, data: base.Dataset, entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

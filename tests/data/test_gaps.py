@@ -163,9 +163,10 @@ BAD = [
     ("t,a\n,1\n", r":2: column t: the time is missing"),
     ("t,a\n1,inf\n", r":2: column a: 'inf' is not a number"),
     ("t,a\n1,1;5\n", r":2: column a: '1;5' is not a number"),
-    ("t;a\n1;1\n", r":1: columns t;a; the time and one or more columns"),
-    ("t,a,a\n1,1,1\n", r":1: columns t, a, a; .* of other names"),
+    ("t;a\n1;1\n", r":1: one column, .*commas between"),
+    ("t,a,a\n1,1,1\n", r":1: columns t, a, a; .*a name of its own"),
     ("t,a\n\n\n", r"no rows"),
+    ("t,a,b\n1,1,\n2,2,\n", r": column b has no value at all"),
     ("t,a\n1,\xe9\n", r"not a table in UTF-8"),
 ]
 

@@ -52,10 +52,10 @@ def read(path: Path, clock: Clock | None = None) -> Table:
     if len(lines) < 2:
         raise UserError(f"{path}: no rows; a header and a row a time step are right")
     head = [name.strip() for name in lines[0]]
-    if len(head) < 2 or len(set(head)) < len(head):
-        raise UserError(
-            f"{path}:1: columns {', '.join(head)}; the time and one or more columns of other names are right"
-        )
+    if len(head) < 2:
+        raise UserError(f"{path}:1: one column, {lines[0]}; the time and one or more others, commas between, are right")
+    if len(set(head)) < len(head):
+        raise UserError(f"{path}:1: columns {', '.join(head)}; every column needs a name of its own")
     found, numbers = [], []
     for number, row in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in row):
@@ -68,7 +68,11 @@ def read(path: Path, clock: Clock | None = None) -> Table:
         numbers.append(number)
     if not found:
         raise UserError(f"{path}: no rows; a header and a row a time step are right")
-    return Table(path, tuple(head), clock or "number", np.array(found), np.array(numbers))
+    table = Table(path, tuple(head), clock or "number", np.array(found), np.array(numbers))
+    for name, column in zip(table.names, table.rows.T[1:], strict=True):
+        if np.isnan(column).all():
+            raise UserError(f"{path}: column {name} has no value at all; leave it out of the file")
+    return table
 
 
 def _clock(cell: str) -> Clock:
