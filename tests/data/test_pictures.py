@@ -173,6 +173,10 @@ def test_a_list_beside_pictures_is_left_alone(tmp_path: Path, prepare: Prepare) 
         save(tmp_path / f"raw/{i}.png", x)
     (tmp_path / "raw/labels.csv").write_text("file,label\n0.png,cat\n")
     assert sum(prepare(images()).meta["counts"].values()) == 60
+    save(tmp_path / "inbox/new.png", grey(1, 5)[0])
+    (tmp_path / "inbox/labels.csv").write_text("file,label\nnew.png,cat\n")
+    with pytest.raises(UserError, match=r"labels.csv: not a kind of file that this data set takes"):
+        prepare(images())  # in an inbox what is left alone would be taken for used
 
 
 def test_arrays_take_size_and_colour_too(tmp_path: Path, prepare: Prepare) -> None:

@@ -25,7 +25,8 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     """Read everything in the declared form, hash every image into its split, describe it."""
     form = Form(dataset.size, dataset.colour)
     old, names = read(raw, form)
-    only(inbox, ".npz", ".csv", ".csv.gz", "-ubyte", "-ubyte.gz", *SUFFIXES)
+    tables = () if files(inbox, *SUFFIXES) else (".csv", ".csv.gz")
+    only(inbox, ".npz", "-ubyte", "-ubyte.gz", *tables, *SUFFIXES)
     new, new_names = read(inbox, form)
     if not old:
         raise UserError(f"{raw}: no images; IDX, .npz, .csv, or folders of .png and .jpg are read")
