@@ -27,9 +27,8 @@ def run(data: str, name: str = "") -> None:
         print(f"  {line}")
     wrote = [f"{section}: {', '.join(entries)}" for section, entries in proposal.sections.items() if entries]
     print(f"params.yaml now has {'; '.join(wrote)}. Files put into {places.inbox(name)}/ join it later.")
-    print(
-        "next: make plan, then make repro" if proposal.sections["experiments"] else f"next: dvc repro validate@{name}"
-    )
+    then = "make plan, then make repro" if proposal.sections["experiments"] else f"dvc repro validate@{name}"
+    print(f"next: {then}; to keep it: git add params.yaml data/inbox")
 
 
 def free(name: str, params: Params) -> str:
