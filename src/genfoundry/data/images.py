@@ -93,7 +93,8 @@ def _fits(part: Part, classes: int, levels: int) -> None:
     if len(wrong):
         raise UserError(f"{part.source}: label {int(wrong[0])} is outside the classes 0 to {classes - 1}")
     if part.x.max(initial=0) >= levels:
-        raise UserError(f"{part.source}: grey value {part.x.max()}, but the data set declares levels: {levels}")
+        hint = "that is what the files have, fewer are a task's to ask for"
+        raise UserError(f"{part.source}: grey value {part.x.max()}, but the entry has levels: {levels}; {hint}")
 
 
 def _split(
