@@ -146,6 +146,8 @@ def test_dates_are_days_or_seconds_or_months(tmp_path: Path, prepare: Prepare) -
 
     days = times(dated(100, lambda i: str(date(1970, 1, 2) + timedelta(i))))
     assert days == list(range(1, 101))
+    assert times(dated(100, lambda i: f"{date(1970, 1, 2) + timedelta(i):%Y%m%d}")) == days
+    assert times(dated(100, lambda i: str(20200199 + i))) == list(range(20200199, 20200299))  # no date
     hours = times(dated(100, lambda i: f"1970-01-{1 + i // 24:02}T{i % 24:02}:00:00"))
     assert hours == [3600 * i for i in range(100)]
     assert times(dated(96, lambda i: f"1970-01-{1 + i // 24:02} {i % 24:02}:00+01:00"))[1] == 0
@@ -160,6 +162,7 @@ BAD = [
     ("t,a\n2020-01-01,1\n2020-13-01,2\n", r":3: column t: '2020-13-01' is not a time; an ISO date"),
     ("t,a\n1,1\n2020-01-01,2\n", r":3: column t: '2020-01-01' is not a time; a number"),
     ("t,a\n2020-01-01,1\n2020-01-02 06:00,2\n", r":3: column t: .* has a time of day, but"),
+    ("t,a\n31.12.2020,1\n", r":2: column t: '31.12.2020' is not a time; an ISO date such as 2024-05-31 is right"),
     ("t,a\n,1\n", r":2: column t: the time is missing"),
     ("t,a\n1,inf\n", r":2: column a: 'inf' is not a number"),
     ("t,a\n1,1;5\n", r":2: column a: '1;5' is not a number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,10 +77,16 @@ def read(path: Path, clock: Clock | None = None) -> Table:
 
 
 def _clock(cell: str) -> Clock:
+    """What a time is; eight digits that are a date, such as 20240531, are one."""
+    text = cell.strip()
     try:
-        float(cell)
+        number = float(text)
     except ValueError:
-        return "seconds" if ":" in cell or "T" in cell.strip() else "days"
+        return "seconds" if ":" in text or "T" in text else "days"
+    if text.isdigit() and 18000101 <= number <= 22001231:
+        with suppress(ValueError):
+            datetime.fromisoformat(text)
+            return "days"
     return "number"
 
 
@@ -94,7 +101,7 @@ def _time(cell: str, clock: Clock, where: str) -> float:
         when = datetime.fromisoformat(f"{text}-01" if len(text) == 7 else text)
     except ValueError:
         right = "a number" if clock == "number" else "an ISO date such as 2024-05-31"
-        raise UserError(f"{where}: {cell!r} is not a time; {right} is right, as in the rows before") from None
+        raise UserError(f"{where}: {cell!r} is not a time; {right} is right") from None
     when = when.replace(tzinfo=when.tzinfo or UTC)
     if clock == "months":
         return float(12 * (when.year - 1970) + when.month - 1)
