@@ -102,11 +102,11 @@ def test_what_is_filled_is_counted_in_the_verdict(tmp_path: Path, prepare: Prepa
 
 
 def test_rows_can_be_dropped(tmp_path: Path, prepare: Prepare) -> None:
-    write(tmp_path / "raw/a.csv", two({"a": [7, 8], "b": [8, 50]}))
+    write(tmp_path / "raw/a.csv", two({"a": [7, 8], "b": [8, 50, 99]}))
     data = prepare(series(missing="drop"))
     rows = pd.read_parquet(data.folder / "describe.parquet").set_index("time")
-    assert sorted(set(range(100)) - set(rows.index)) == [7, 8, 50]
-    assert rows["dropped"].sum() == 3 and rows.loc[9, "dropped"] == 2 and rows["filled"].sum() == 0
+    assert sorted(set(range(100)) - set(rows.index)) == [7, 8, 50, 99]
+    assert rows["dropped"].sum() == 4 and rows.loc[9, "dropped"] == 2 and rows["filled"].sum() == 0
 
 
 def test_an_empty_cell_is_refused_unless_declared(tmp_path: Path, prepare: Prepare) -> None:
@@ -132,6 +132,9 @@ def test_rows_that_are_not_there_are_put_in(tmp_path: Path, prepare: Prepare) ->
     write(tmp_path / "raw/a.csv", {k: [c if k != "t" or c != "9" else "9.5" for c in v] for k, v in two({}).items()})
     with pytest.raises(UserError, match=r"a.csv: time 9.5 after 8; with step: 1 times grow by whole steps"):
         prepare(series(step=1.0, missing="forward"))
+    write(tmp_path / "raw/a.csv", two({}))
+    with pytest.raises(UserError, match=r"a.csv: step: 0.001 makes 99001 rows of 100; give the time between most rows"):
+        prepare(series(step=0.001, missing="forward"))
 
 
 def dated(rows: int, by: Callable[[int], str]) -> dict[str, list[str]]:

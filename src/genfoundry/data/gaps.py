@@ -15,10 +15,15 @@ from genfoundry.types import UserError
 
 HINT = "declare missing: forward, interpolate or drop in the data set's entry"
 
+MOST = 10  # rows on the grid for each that is there: beyond that the step is a mistake
+
 
 @dataclass(frozen=True)
 class Filled:
-    """Rows (L, 1 + D) without a gap in their cells; cells filled in a row, rows left out just before it (L,)."""
+    """Rows (L, 1 + D) without a gap in their cells, and a number a row (L,).
+
+    `cells` were filled in; `dropped` rows just before it were left out (those after the last row count there).
+    """
 
     rows: np.ndarray
     cells: np.ndarray
@@ -53,6 +58,10 @@ def gridded(rows: np.ndarray, step: float, source: str) -> np.ndarray:
     if len(off):
         at, before = times[off[0]], times[max(0, off[0] - 1)]
         raise UserError(f"{source}: time {at:.15g} after {before:.15g}; with step: {step:g} times grow by whole steps")
+    if k[-1] >= MOST * len(rows):
+        raise UserError(
+            f"{source}: step: {step:g} makes {k[-1] + 1} rows of {len(rows)}; give the time between most rows"
+        )
     whole = np.full((k[-1] + 1, rows.shape[1]), np.nan)
     whole[:, 0] = times[0] + step * np.arange(k[-1] + 1)
     whole[k] = rows
@@ -84,7 +93,9 @@ def filled(rows: np.ndarray, where: np.ndarray, how: str, source: str) -> Filled
             full[:, d] = _column(rows[:, 0], rows[:, d], where, how == "interpolate")
     keep = ~np.isnan(full[:, 1:]).any(1)
     number = np.flatnonzero(keep)
-    return Filled(full[keep], holes.sum(1)[keep], np.diff(number, prepend=-1) - 1)
+    dropped = np.diff(number, prepend=-1) - 1
+    dropped[-1:] += len(rows) - 1 - number[-1:]
+    return Filled(full[keep], holes.sum(1)[keep], dropped)
 
 
 def _column(time: np.ndarray, value: np.ndarray, where: np.ndarray, straight: bool) -> np.ndarray:

@@ -36,7 +36,7 @@ def look(folder: Path, paths: list[Path]) -> Seen:
         entry["size"] = min(LARGEST, min(sides))
         said.append(f"size: {entry['size']}, as they differ or are larger than what trains in minutes")
     elif top < 64:
-        entry["levels"] = top + 1
+        entry["levels"] = max(top + 1, 2)
     if len({shape[0] for shape in shapes}) > 1:
         entry["colour"] = "rgb"
     if any(part.test for part in parts):

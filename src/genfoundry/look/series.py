@@ -37,7 +37,9 @@ def look(folder: Path, paths: list[Path]) -> Seen:
         said.append(f"step: {entry['step']}: {absent} rows that are not there are put in")
     if holes or "step" in entry:
         entry["missing"] = "forward"
-        said.append(f"missing: forward: {holes} empty cells get the value before them; validation counts them")
+        said.append(
+            f"missing: forward: empty cells ({holes}, and those of rows put in) get the value before them, counted by validation"
+        )
     entry |= {"window": max(1, min(24, size // 60)), "context": max(2, min(168, size // 12))}
     said.append(f"window: {entry['window']} steps are forecast from the context: {entry['context']} before them")
     return Seen(entry, said)
