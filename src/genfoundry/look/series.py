@@ -38,7 +38,7 @@ def look(folder: Path, paths: list[Path]) -> Seen:
     if holes or "step" in entry:
         entry["missing"] = "forward"
         said.append(
-            f"missing: forward: empty cells ({holes}, and those of rows put in) get the value before them, counted by validation"
+            f"missing: forward: {holes} empty cells, and rows put in, get the value before; validation counts them"
         )
     entry |= {"window": max(1, min(24, size // 60)), "context": max(2, min(168, size // 12))}
     said.append(f"window: {entry['window']} steps are forecast from the context: {entry['context']} before them")
