@@ -75,7 +75,10 @@ def _where(times: np.ndarray, base: np.ndarray, shares: config.Shares) -> np.nda
 
 
 def _varies(train: np.ndarray, base: Table) -> None:
-    for name, column in zip(base.names, train.T, strict=True):
+    """Refuse a column in which nothing happens."""
+    for name, held, column in zip(base.names, base.rows.T[1:], train.T, strict=True):
+        if np.isnan(held).all():
+            raise UserError(f"{base.path}: column {name} has no value at all; leave it out of the file")
         if len(column) and (column == column[0]).all():
             raise UserError(f"{base.path}: column {name} is {column[0]:g} all through train; leave such a column out")
 

@@ -69,11 +69,7 @@ def read(path: Path, clock: Clock | None = None) -> Table:
         numbers.append(number)
     if not found:
         raise UserError(f"{path}: no rows; a header and a row a time step are right")
-    table = Table(path, tuple(head), clock or "number", np.array(found), np.array(numbers))
-    for name, column in zip(table.names, table.rows.T[1:], strict=True):
-        if np.isnan(column).all():
-            raise UserError(f"{path}: column {name} has no value at all; leave it out of the file")
-    return table
+    return Table(path, tuple(head), clock or "number", np.array(found), np.array(numbers))
 
 
 def _clock(cell: str) -> Clock:
