@@ -199,3 +199,9 @@ def test_filling_wants_times_that_grow(tmp_path: Path, prepare: Prepare) -> None
     write(tmp_path / "inbox/b.csv", {"t": ["50"], "a": ["1"], "b": ["1"]})
     with pytest.raises(UserError, match=r"a.csv: time 50 after 99; to fill, times must grow"):
         prepare(series(missing="forward"))
+
+
+def test_a_column_may_be_empty_in_an_inbox(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw/a.csv", two({}))
+    write(tmp_path / "inbox/b.csv", {"t": ["100", "101"], "a": ["7", "8"], "b": ["", ""]})
+    assert whole(prepare(series(missing="interpolate")))[-2:].tolist() == [[7, 99 * 99], [8, 99 * 99]]
