@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src python
 .DEFAULT_GOAL := help
-.PHONY: help setup repro plan test lint type smoke sample score ui retrain verify clean
+.PHONY: help setup init repro plan test lint type smoke sample score ui retrain verify clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -20,6 +20,9 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
 	$(VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
+
+init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name]
+	@$(RUN) -m pipeline init "$(DATA)" $(if $(NAME),"$(NAME)")
 
 repro: setup ## run the whole pipeline: data to registered champions (JOBS=n experiments at once; default: what cores or GPUs allow)
 	@$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS))

@@ -26,7 +26,7 @@ def run(name: str) -> float:
         "dataset": one.entry.dataset,
         "task": one.entry.task,
         "data": one.entry.data.model_dump(),
-        "meta": {key: data.meta.get(key) for key in ("modality", "alphabet", "names")},
+        "meta": {key: data.meta[key] for key in ("modality", "alphabet", "names", "declared") if key in data.meta},
         "train": one.train.model_dump(mode="json"),
         "device": target.type,
         "precision": one.params.precision,

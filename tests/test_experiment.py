@@ -81,6 +81,32 @@ CASES = {
     ),
     "a model of another modality": (("experiments.vae-fashion.model", "char_rnn"), ["char_rnn", "text", "images"]),
     "levels that are not the task's": (("experiments.vae-fashion.data.levels", 2), ["data.levels", "256"]),
+    "a key of another modality": (
+        ("datasets.sunspots.flip", True),
+        ["datasets.sunspots.flip", "for images only", "series"],
+    ),
+    "a colour that is none": (("datasets.fashion.colour", "gray"), ["fashion.colour", "'gray'", "'grey' or 'rgb'"]),
+    "a size of nothing": (("datasets.fashion.size", [28, 0]), ["fashion.size", "4 or more"]),
+    "a size of three": (("datasets.fashion.size", [28, 28, 3]), ["fashion.size", "[28, 28, 3]", "[height, width]"]),
+    "a size for few levels": (("datasets.digits.size", 16), ["digits.levels", "17", "256"]),
+    "a way to fill that is none": (("datasets.sunspots.missing", "mean"), ["sunspots.missing", "'mean'", "'forward'"]),
+    "a step back": (("datasets.sunspots.step", -1), ["sunspots.step", "-1", "above 0"]),
+    "a grid whose holes are dropped": (
+        ("datasets.sunspots", {"modality": "series", "raw": "sunspots", "step": 1, "missing": "drop"}),
+        ["sunspots.missing", "'drop'", "interpolate or forward"],
+    ),
+    "pairs without room": (
+        ("datasets.sunspots", {"modality": "pairs", "raw": {"path": "x"}, "window": 9, "alphabet": "ab"}),
+        ["sunspots.context", "missing", "longest source"],
+    ),
+    "binarisation that is not stated": (
+        ("tasks.fashion-density.levels", 2),
+        ["fashion-density.binarise", "dynamic or threshold"],
+    ),
+    "binarisation of 256 levels": (
+        ("tasks.fashion-density.binarise", "dynamic"),
+        ["fashion-density.binarise", "'dynamic'", "levels: 2"],
+    ),
     "steps in the wrong place": (
         ("experiments.vae-fashion.train.steps", 3),
         ["train.steps", "experiments.vae-fashion.steps"],

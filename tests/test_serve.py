@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from genfoundry import checkpoint, ledger, serve, weights
+from genfoundry.data import pictures
 from genfoundry.models.base import GenerativeModel
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.models.dcgan import Dcgan
@@ -40,6 +41,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     image = Spec((1, 8, 8), 17, 3, (1, 1, 1))
     crown(root, "digits", Vae(image, Vae.Config()), modality="images")
+    photo = Spec((3, 8, 8), 256)
+    crown(root, "photos", Vae(photo, Vae.Config()), modality="images", declared={"size": [8, 8], "colour": "rgb"})
     crown(root, "gan", Dcgan(image, Dcgan.Config()), modality="images")
     crown(root, "plays", CharRnn(Spec((6,), len(ALPHABET)), CharRnn.Config()), modality="text", alphabet=ALPHABET)
     for name in ("digits", "gan"):
@@ -128,7 +131,7 @@ def test_text_scores_every_character_it_knows(run: Any, tmp_path: Path) -> None:
 
 
 BAD = [
-    (("sample", "--task", "digit"), "has no champion; digits, gan, plays, waves-density has"),
+    (("sample", "--task", "digit"), "has no champion; digits, gan, photos, plays, waves-density has"),
     (("sample", "--task", "digits", "--n", 0), "n: 0: ask for 1 to"),
     (("sample", "--task", "digits", "--prompt", "x"), "this model makes images, not text"),
     (("sample", "--task", "digits", "--label", 3), "label: 3: this model takes 0 to 2, or -1"),
@@ -177,6 +180,38 @@ def test_images_of_another_size_or_range_are_refused(run: Any, tmp_path: Path) -
         status, _, err = run("score", "--task", "digits", "--file", tmp_path / "x.png")
         assert (status, err.count("\n")) == (1, 1)
         assert message in err
+
+
+def test_own_files_are_read_as_the_data_set_is(run: Any, tmp_path: Path) -> None:
+    """A grey picture of another size, scored where size and colour are declared, is what `prepare` would make of it."""
+    big = np.random.default_rng(0).integers(0, 256, (30, 41)).astype(np.uint8)
+    Image.fromarray(big).save(tmp_path / "big.png")
+    small = pictures.picture(tmp_path / "big.png", pictures.Form((8, 8), "rgb"))
+    np.savez(tmp_path / "small.npz", images=np.moveaxis(small, 0, -1)[None])
+    scores = []
+    for name in ("big.png", "small.npz"):
+        out = tmp_path / f"{name}.csv"
+        assert run("score", "--task", "photos", "--file", tmp_path / name, "--out", out)[0] == 0
+        scores.append(next(csv.DictReader(out.open()))["nats"])
+    assert scores[0] == scores[1]
+
+
+def test_gaps_are_filled_as_the_data_set_does(run: Any, root: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(root / "models/experiments/ar")
+    crown(root, "gappy", model, modality="series", declared={"missing": "forward", "step": 1.0})  # type: ignore[arg-type]
+    values = [f"{np.sin(t):.3f}" for t in range(20)]
+    filled = [values[{7: 6, 12: 11}.get(t, t)] for t in range(20)]
+    tables = {
+        "filled": [f"{t},{filled[t]}" for t in range(20)],
+        "gappy": [f"{t},{'' if t == 7 else values[t]}" for t in range(20) if t != 12],
+    }
+    scores = []
+    for name, lines in tables.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["time,height", *lines]) + "\n")
+        out = tmp_path / f"{name}-scores.csv"
+        assert run("score", "--task", "gappy", "--file", tmp_path / f"{name}.csv", "--out", out)[0] == 0
+        scores.append(out.read_text())
+    assert scores[0] == scores[1]
 
 
 def test_no_mlflow_is_needed(root: Path) -> None:

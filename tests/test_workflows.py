@@ -23,7 +23,21 @@ def test_steps_are_make_targets(path: Path) -> None:
 
 
 def test_help_lists_what_there_is() -> None:
-    wanted = {"setup", "repro", "test", "lint", "type", "smoke", "sample", "score", "ui", "retrain", "verify", "clean"}
+    wanted = {
+        "setup",
+        "init",
+        "repro",
+        "test",
+        "lint",
+        "type",
+        "smoke",
+        "sample",
+        "score",
+        "ui",
+        "retrain",
+        "verify",
+        "clean",
+    }
     assert wanted <= TARGETS
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from genfoundry.types import UserError
 
@@ -64,6 +64,7 @@ class Expect(Frozen):
     unknown: int = Field(0, ge=0, le=0)  # a character outside the alphabet has no code that a model could learn
     order: bool = False
     gap: float | None = None
+    filled: int | None = None
     finite: bool = True
 
 
@@ -85,17 +86,46 @@ class Judge(Frozen):
 
 
 class Dataset(Frozen):
-    """One entry under `datasets:`."""
+    """One entry under `datasets:`.
 
-    modality: Literal["images", "text", "series"]
+    Images: `size` (H, W) resizes and crops, `colour` converts, `flip` mirrors at random in training, `levels` is how
+    many grey values the files have. Text: `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says
+    what becomes of a cell without a value, `step` the time between rows (in days or seconds where times are dates).
+    Pairs: `alphabet`. `window` is the length of a sample (of a pair: of its target and the end symbol), `context` that
+    of what stands before it (of a pair: of its source).
+    """
+
+    modality: Literal["images", "text", "series", "pairs"]
     raw: str | Files | Folder
     split: Shares = Shares()
+    size: tuple[int, int] | None = None
+    colour: Literal["grey", "rgb"] | None = None
+    flip: bool = False
+    levels: int = Field(256, ge=2, le=256)
+    alphabet: str = ""
+    unit: Literal["document", "paragraph", "line"] = "document"
     window: int = Field(1, ge=1)
     context: int = Field(0, ge=0)
-    alphabet: str = ""
-    levels: int = Field(256, ge=2)
+    missing: Literal["error", "interpolate", "forward", "drop"] = "error"
+    step: float | Literal["month"] | None = None
     expect: Expect = Expect()
     judge: Judge | None = None
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, value: object) -> object:
+        sides = [value, value] if isinstance(value, int) else value
+        whole = isinstance(sides, list | tuple) and all(isinstance(side, int) and side >= 4 for side in sides)
+        if sides is not None and not (whole and len(sides) == 2):  # type: ignore[arg-type]
+            raise ValueError("a number of pixels, 4 or more, or [height, width], is right")
+        return tuple(sides) if isinstance(sides, list | tuple) else None
+
+    @field_validator("step")
+    @classmethod
+    def _forward(cls, value: float | str | None) -> float | str | None:
+        if isinstance(value, float) and value <= 0:
+            raise ValueError("a step in time is above 0")
+        return value
 
 
 class Task(Frozen):
@@ -273,6 +303,34 @@ def read(path: Path) -> Params:
     return params
 
 
+ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(("size", "colour", "flip", "levels", "judge"), ("images",))
+ONLY |= {"alphabet": ("text", "pairs"), "unit": ("text",), "missing": ("series",), "step": ("series",)}
+ONLY |= {"window": ("text", "series", "pairs"), "context": ("series", "pairs")}
+
+
+def _declared(where: str, dataset: Dataset) -> Iterator[str]:
+    """Keys of a data set that are for another modality, and those that its own needs."""
+    for key in sorted(dataset.model_fields_set & ONLY.keys()):
+        if dataset.modality not in ONLY[key]:
+            yield f"{where}.{key}: for {' and '.join(ONLY[key])} only; this data set's modality is {dataset.modality}"
+    if dataset.modality in ("text", "pairs") and not dataset.alphabet:
+        yield f"{where}.alphabet: missing; {dataset.modality} needs the characters that it may hold"
+    if dataset.modality == "pairs" and not dataset.context:
+        yield f"{where}.context: missing; pairs need the length of the longest source, and window that of a target"
+    if dataset.size and dataset.levels < 256:
+        yield f"{where}.levels: {dataset.levels}, but with a size images have 256; a task may ask for fewer"
+    if dataset.step is not None and dataset.missing == "drop":
+        yield f"{where}.missing: 'drop', but with a step missing rows are filled in; interpolate or forward are right"
+
+
+def _binarised(where: str, task: Task, dataset: Dataset) -> Iterator[str]:
+    """Binarisation goes with 2 levels, and is stated: a figure without it could not be compared."""
+    if task.binarise and task.levels != 2:
+        yield f"{where}.binarise: {task.binarise!r}, but levels is {task.levels}; levels: 2 is right"
+    if task.levels == 2 and dataset.levels > 2 and not task.binarise:
+        yield f"{where}.binarise: missing; levels: 2 wants dynamic or threshold"
+
+
 def _references(p: Params) -> list[str]:
     faults = []
 
@@ -286,10 +344,10 @@ def _references(p: Params) -> list[str]:
     for name, dataset in p.datasets.items():
         if dataset.judge is not None:
             known(f"datasets.{name}.judge.steps (for budget {p.budget})", p.budget, dataset.judge.steps)
-        if dataset.modality == "text" and not dataset.alphabet:
-            faults.append(f"datasets.{name}.alphabet: missing; text needs the characters that it may hold")
+        faults += _declared(f"datasets.{name}", dataset)
     for name, task in p.tasks.items():
-        known(f"tasks.{name}.dataset", task.dataset, p.datasets)
+        if known(f"tasks.{name}.dataset", task.dataset, p.datasets):
+            faults += _binarised(f"tasks.{name}", task, p.datasets[task.dataset])
     for name in p.max_minutes:
         known("max_minutes", name, p.experiments)
     for name, entry in p.experiments.items():

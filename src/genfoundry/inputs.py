@@ -55,9 +55,16 @@ def _text(file: Path, alphabet: str) -> str:
 
 
 def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    from genfoundry.data import series
+    from genfoundry.data import gaps, table
 
-    values = series.read(file)[1][:, 1:]  # the first column is the time
+    declared = served.declared
+    step = declared.get("step")
+    found = table.read(file, "months" if step == "month" else None)
+    if "missing" not in declared:
+        gaps.complete(found)
+    rows = found.rows  # the first column is the time
+    rows = rows if step is None else gaps.gridded(rows, 1.0 if step == "month" else step, str(file))
+    values = gaps.filled(rows, np.zeros(len(rows)), declared.get("missing", "error"), str(file)).rows[:, 1:]
     (steps, columns), context = served.spec.shape, served.spec.cond_shape[0] if served.spec.cond_shape else 0
     count = (len(values) - context) // steps
     if values.shape[1] != columns or count < 1:
@@ -75,10 +82,13 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
     import torch
 
     from genfoundry.data import images
+    from genfoundry.data.pictures import Form
 
+    size = served.declared.get("size")
+    form = Form(tuple(size) if size else None, served.declared.get("colour"))
     with tempfile.TemporaryDirectory() as alone:  # a data set's reader reads folders
         (Path(alone) / file.name).symlink_to(file.resolve())
-        parts = images.read(file if file.is_dir() else Path(alone))[0]
+        parts = images.read(file if file.is_dir() else Path(alone), form)[0]
     if not parts:
         raise UserError(f"{file}: no images; .npz, IDX (*-images-idx3-ubyte), .png and .jpg are read")
     for part in parts:

@@ -46,9 +46,10 @@ class Rule:
         return f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
 
 
-def rules(expect: Expect) -> list[Rule]:
-    """The expectations that `expect` declares, and those that hold for every data set."""
-    return [*_always(expect), *_values(expect), *_labels(expect), *_samples(expect), *_times(expect)]
+def rules(expect: Expect, gaps: bool = False) -> list[Rule]:
+    """The expectations that `expect` declares, and those that hold for every data set; `gaps`: with a count of them."""
+    always = [*_always(expect), *_values(expect), *_labels(expect), *_samples(expect), *_times(expect)]
+    return [*always, *_gaps(expect)] if gaps or expect.filled is not None else always
 
 
 def _always(expect: Expect) -> Iterator[Rule]:
@@ -102,6 +103,13 @@ def _times(expect: Expect) -> Iterator[Rule]:
         yield Rule("order of times", "ExpectColumnValuesToBeIncreasing", "time", {"strictly": True})
     if expect.gap is not None:
         yield Rule("step from the time before", "ExpectColumnValuesToBeBetween", "step", {"max_value": expect.gap})
+
+
+def _gaps(expect: Expect) -> Iterator[Rule]:
+    total, bounds = "ExpectColumnSumToBeBetween", {"min_value": 0}
+    limit = bounds if expect.filled is None else {"max_value": expect.filled}
+    yield Rule("missing cells filled in", total, "filled", limit, counts=expect.filled is None)
+    yield Rule("rows left out for missing cells", total, "dropped", bounds, counts=True)
 
 
 def derive(frame: pd.DataFrame, expect: Expect) -> pd.DataFrame:

@@ -31,6 +31,7 @@ class Served:
         meta: dict[str, Any] = model.card["meta"]
         self.modality: str = meta["modality"]
         self.alphabet: str = meta.get("alphabet") or ""
+        self.declared: dict[str, Any] = meta.get("declared") or {}  # how its data set reads files
         self.names: list[str] = [str(name) for name in meta.get("names") or []]
 
     @property

@@ -43,3 +43,9 @@ def text(**more: object) -> config.Dataset:
 def series(**more: object) -> config.Dataset:
     about = {"modality": "series", "raw": "sunspots", "window": 5, "context": 4}
     return config.Dataset.model_validate({**about, "split": config.Shares(val=0.2, gate=0.2, test=0.2), **more})
+
+
+def pairs(**more: object) -> config.Dataset:
+    about = {"modality": "pairs", "raw": {"path": "mine"}, "window": 16, "context": 16}
+    about |= {"alphabet": " 0123456789abcdelo", "split": config.Shares(val=0.2, gate=0.2, test=0.2)}
+    return config.Dataset.model_validate({**about, **more})

@@ -98,3 +98,23 @@ def test_the_same_text_twice_in_the_inbox_counts_once(tmp_path: Path, prepare: P
         (tmp_path / "inbox" / name).write_text("abc def\n" * 9)
     prepare(text())
     assert (pd.read_parquet(tmp_path / "prepared/describe.parquet")["length"] == 7).sum() == 9
+
+
+@pytest.mark.parametrize("unit", ["paragraph", "line"])
+def test_one_long_text_is_cut(tmp_path: Path, prepare: Prepare, unit: str) -> None:
+    (tmp_path / "raw").mkdir()
+    between = "\n\n" if unit == "paragraph" else "\n"
+    parts = [f"abc {i} def" + ("\nghij" if unit == "paragraph" else "") for i in range(90)]
+    (tmp_path / "raw/tale.txt").write_text(between.join(parts) + "\n")
+    with pytest.raises(UserError, match="is empty"):
+        prepare(text())
+    data = prepare(text(unit=unit))
+    alphabet, found = data.meta["alphabet"], []
+    for name in ("train", "val", "gate", "test"):
+        split = data.split(name)
+        whole = "".join(alphabet[i] for i in split.whole.tolist())
+        assert len(split.start) > 5
+        pieces = whole.removesuffix(between).split(between)
+        assert [parts.index(p) for p in pieces] == sorted(parts.index(p) for p in pieces)  # in the order of the text
+        found += pieces
+    assert sorted(found) == sorted(parts)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 SPLITS = ("train", "val", "gate", "test")
+DECLARED = ("size", "colour", "flip", "missing", "step")  # what files that come later are read by, too
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,15 @@ class Modality(Protocol):
         """Raw files and inbox as arrays."""
 
     def Split(
-        self, name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
+        self,
+        name: str,
+        tensors: dict[str, Tensor],
+        spec: Spec,
+        levels: int | None,
+        binarise: str | None,
+        flip: bool = False,
     ) -> Split:
-        """Prepared arrays as a split at a task's levels."""
+        """Prepared arrays as a split at a task's levels; `flip` is for images alone."""
 
 
 def modality(name: str) -> Modality:
@@ -102,13 +109,18 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
             "counts": made.counts,
             "digest": total.hexdigest(),
         }
+        if declared := dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True):
+            meta["declared"] = declared
         checkpoint.write_json(folder / "spec.json", meta)
 
 
 def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -> str:
     """The split of an item: a hash of (seed, content), so that it never moves when other data arrive.
 
-    Where the source publishes a test split, `published`, no other item joins it.
+    The content is what a model sees, after all that `prepare` does to it: equal samples never lie in two splits,
+    whatever files they came from. (Another `size` or `colour` hence makes another data set, split anew.) Where the
+    source publishes a test split, `published`, no other item joins it; a published validation split is not kept, but
+    spread over train, val and gate.
     """
     place = counted(seed, digest.hex()) / 2**63
     shares = {"val": dataset.split.val, "gate": dataset.split.gate}
@@ -123,8 +135,9 @@ def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -
 
 def files(folder: Path, *suffixes: str) -> list[Path]:
     """Files below a folder with one of the suffixes, in one order everywhere; hidden ones are left out."""
-    found = (p for p in folder.rglob("*") if p.is_file() and not any(x.startswith(".") for x in p.parts))
-    return sorted((p for p in found if p.name.lower().endswith(suffixes)), key=lambda p: p.as_posix())
+    found = (p for p in folder.rglob("*") if p.name.lower().endswith(suffixes) and p.is_file())
+    shown = (p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return sorted(shown, key=lambda p: p.as_posix())
 
 
 def only(inbox: Path, *suffixes: str) -> None:
@@ -164,7 +177,8 @@ class Dataset:
             raise UserError(f"{self.folder}: no split {name!r}; there are {', '.join(SPLITS)}")
         tensors = checkpoint.read_tensors(self.folder / f"{name}.safetensors")
         moved = {key: value.to(device) for key, value in tensors.items()}
-        return modality(self.modality).Split(name, moved, self.spec, levels, binarise)
+        flip = bool(self.meta.get("declared", {}).get("flip", False))
+        return modality(self.modality).Split(name, moved, self.spec, levels, binarise, flip)
 
 
 class Loader:

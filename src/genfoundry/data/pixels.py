@@ -45,10 +45,16 @@ def describe(x: Array, label: Array, split: Array, digest: Array, source: Array)
 
 
 class ImageSplit:
-    """Images on a device, quantised or binarised as the task wants."""
+    """Images on a device, quantised or binarised as the task wants, mirrored at random in training with `flip`."""
 
     def __init__(
-        self, name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
+        self,
+        name: str,
+        tensors: dict[str, Tensor],
+        spec: Spec,
+        levels: int | None,
+        binarise: str | None,
+        flip: bool = False,
     ) -> None:
         native = spec.levels or 256
         levels = levels or native
@@ -56,6 +62,7 @@ class ImageSplit:
             raise UserError(f"levels: {levels}: the data have {native}; {native} or fewer are right")
         self.name, self.whole, self.label = name, tensors["x"], tensors["label"].long()
         self.spec = replace(spec, levels=levels)
+        self.flip = flip
         self.native, self.binarise = native, (binarise or "threshold") if levels == 2 else None
         self._fixed: Tensor | None = None
 
@@ -72,10 +79,13 @@ class ImageSplit:
         return Batch(self._levels(self._evaluated()[index]), label=self.label[index])
 
     def crop(self, position: Tensor) -> Batch:
-        """These images; dynamic binarisation draws anew, from torch's global generator."""
+        """These images; dynamic binarisation and mirroring draw anew, from torch's global generator."""
         import torch
 
         x = self.whole[position]
+        if self.flip:
+            mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
+            x = torch.where(mirrored, x.flip(-1), x)
         if self.binarise == "dynamic" and self.native > 2:
             chance = x.float() / (self.native - 1)
             return Batch((torch.rand_like(chance) < chance).long(), label=self.label[position])

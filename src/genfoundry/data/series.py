@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +10,13 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data.base import SPLITS, Prepared, files, only
+from genfoundry.data.gaps import Filled, complete, filled, gridded
+from genfoundry.data.table import Table, read
 from genfoundry.types import Batch, Spec, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
-
-Table = tuple[tuple[str, ...], np.ndarray]  # column names, (L, 1 + D) float64: the time, then the values
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
@@ -26,71 +25,69 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     The stretches' borders come from the raw file's own span, so that they do not move when rows arrive; rows after its
     end extend the last stretch.
     """
-    old = [read(path) for path in files(raw, ".csv", ".csv.gz")]
-    if len(old) != 1:
-        raise UserError(f"{raw}: {len(old)} .csv files; one is right")
-    names, base = old[0]
+    found = files(raw, ".csv", ".csv.gz")
+    if len(found) != 1:
+        raise UserError(f"{raw}: {len(found)} .csv files; one is right")
     only(inbox, ".csv")
-    more = [read(path) for path in files(inbox, ".csv")]
-    for columns, _ in more:
-        if columns != names:
-            raise UserError(f"{inbox}: columns {', '.join(columns)}, but the series has {', '.join(names)}")
-    rows = {row.tobytes(): row for row in base}  # the same row again is no news; another value for its time is refused
-    rows |= {row.tobytes(): row for _, part in more for row in part if row.tobytes() not in rows}
-    table = np.array(list(rows.values()))
-    shares = dataset.split
-    low, span = base[0, 0], base[-1, 0] - base[0, 0]
-    borders = {s: low + span * (1 - share) for s, share in (
-        ("val", shares.val + shares.gate + shares.test), ("gate", shares.gate + shares.test), ("test", shares.test)
-    )}  # fmt: skip
-    where = np.full(len(table), "train", dtype="<U5")
-    for split, border in borders.items():
-        where[table[:, 0] >= border] = split
+    base = read(found[0], "months" if dataset.step == "month" else None)
+    more = [read(path, base.clock) for path in files(inbox, ".csv")]
+    for one in (base, *more) if dataset.missing == "error" else ():
+        complete(one)
+    table = _joined(base, more)
+    if dataset.step is not None:
+        table = gridded(table, 1.0 if dataset.step == "month" else dataset.step, found[0].name)
+    whole = filled(table, _where(table[:, 0], base.rows[:, 0], dataset.split), dataset.missing, found[0].name)
+    where = _where(whole.rows[:, 0], base.rows[:, 0], dataset.split)
+    _varies(whole.rows[where == "train", 1:], base)
     splits, counts = {}, {}
     for split in SPLITS:
         inside = np.flatnonzero(where == split)
-        past = table[max(0, inside[0] - dataset.context) : inside[0], 1:] if len(inside) else table[:0, 1:]
-        splits[split] = {"x": table[inside, 1:], "past": past}
+        past = whole.rows[max(0, inside[0] - dataset.context) : inside[0], 1:] if len(inside) else whole.rows[:0, 1:]
+        splits[split] = {"x": whole.rows[inside, 1:], "past": past}
         counts[split] = max(0, len(inside) + len(past) - dataset.context) // dataset.window
-    width = len(names) - 1
+    width = len(base.names)
     spec = Spec((dataset.window, width), None, cond_shape=(dataset.context, width) if dataset.context else None)
-    return Prepared(splits, spec, names[1:], counts, describe(table, where, raw.name))
+    return Prepared(splits, spec, base.names, counts, describe(whole, where, raw.name, dataset.missing != "error"))
 
 
-def read(path: Path) -> Table:
-    """A CSV file with a header; the first column is the time, every cell a number.
-
-    Raises:
-        UserError: a value is missing or is text; says in which line and column.
-    """
-    from genfoundry.data.images import content
-
-    rows = list(csv.reader(content(path).decode("utf-8-sig").splitlines()))
-    if len(rows) < 2:
-        raise UserError(f"{path}: no rows; a header and a row a time step are right")
-    head, values = tuple(rows[0]), []
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(head):
-            raise UserError(f"{path}:{number}: {len(row)} cells, but the header has {len(head)}")
-        for name, cell in zip(head, row, strict=True):
-            values.append(_number(cell, f"{path}:{number}: column {name}"))
-    return head, np.array(values).reshape(-1, len(head))
+def _joined(base: Table, more: list[Table]) -> np.ndarray:
+    """All rows; the same row again is no news, another value for its time stays and is refused by `order`."""
+    rows = {row.tobytes(): row for row in base.rows}
+    for table in more:
+        if table.head != base.head:
+            raise UserError(f"{table.path}: columns {', '.join(table.head)}, but the series has {', '.join(base.head)}")
+        rows |= {row.tobytes(): row for row in table.rows if row.tobytes() not in rows}
+    return np.array(list(rows.values()))
 
 
-def _number(cell: str, where: str) -> float:
-    if not cell.strip() or cell.strip().lower() in ("na", "nan", "null"):
-        raise UserError(f"{where}: the value is missing; fill it in or leave the row out")
-    try:
-        return float(cell)
-    except ValueError:
-        raise UserError(f"{where}: {cell!r} is not a number") from None
+def _where(times: np.ndarray, base: np.ndarray, shares: config.Shares) -> np.ndarray:
+    """The split of each time."""
+    low, span = base[0], base[-1] - base[0]
+    where = np.full(len(times), "train", dtype="<U5")
+    borders = (
+        ("val", shares.val + shares.gate + shares.test),
+        ("gate", shares.gate + shares.test),
+        ("test", shares.test),
+    )
+    for split, share in borders:
+        where[times >= low + span * (1 - share)] = split
+    return where
 
 
-def describe(table: np.ndarray, where: np.ndarray, source: str) -> pd.DataFrame:
-    """One row a time step, in the order of the files."""
+def _varies(train: np.ndarray, base: Table) -> None:
+    """Refuse a column in which nothing happens."""
+    for name, held, column in zip(base.names, base.rows.T[1:], train.T, strict=True):
+        if np.isnan(held).all():
+            raise UserError(f"{base.path}: column {name} has no value at all; leave it out of the file")
+        if len(column) and (column == column[0]).all():
+            raise UserError(f"{base.path}: column {name} is {column[0]:g} all through train; leave such a column out")
+
+
+def describe(whole: Filled, where: np.ndarray, source: str, gaps: bool) -> pd.DataFrame:
+    """One row a time step, in the order of the files; with `gaps` also what was filled in or left out."""
     import pandas as pd
 
-    values = table[:, 1:]
+    table, values = whole.rows, whole.rows[:, 1:]
     rows = {
         "split": where.astype(object),
         "label": np.full(len(table), -1),
@@ -106,6 +103,7 @@ def describe(table: np.ndarray, where: np.ndarray, source: str) -> pd.DataFrame:
         "digest": [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in table],
         "source": source,
     }
+    rows |= {"filled": whole.cells, "dropped": whole.dropped} if gaps else {}
     return pd.DataFrame(rows)
 
 
@@ -113,7 +111,13 @@ class Split:
     """A stretch of time with what came before it; a sample is a window and its context."""
 
     def __init__(
-        self, name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
+        self,
+        name: str,
+        tensors: dict[str, Tensor],
+        spec: Spec,
+        levels: int | None,
+        binarise: str | None,
+        flip: bool = False,
     ) -> None:
         import torch
 

@@ -1,4 +1,4 @@
-"""Text: whole documents assigned to splits, characters as codes of a declared alphabet, windows as samples."""
+"""Text: documents (or paragraphs, or lines) assigned to splits as a whole, characters as codes, windows as samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNKNOWN = 255  # the code of a character outside the alphabet: validation refuse
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """Documents -> one stream of codes a split; a description row a line that is not empty."""
+    """Documents, cut into the declared units -> one stream of codes a split; a row a line that is not empty."""
     old = read(raw)
     if not old:
         raise UserError(f"{raw}: no text; .txt files are read")
@@ -33,7 +33,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
             new.append((name, text))
     if len(dataset.alphabet) > UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
         raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN} different ones are right")
-    where = {text: assign(seed, hashlib.sha256(text.encode()).digest(), dataset, False) for text in known}
+    old, new = ([(name, unit) for name, text in part for unit in cut(text, dataset.unit)] for part in (old, new))
+    units = {text for _, text in old + new}
+    where = {text: assign(seed, hashlib.sha256(text.encode()).digest(), dataset, False) for text in units}
     splits, counts = {}, {}
     for split in SPLITS:
         documents = [encode(text, dataset.alphabet) for _, text in old + new if where[text] == split]
@@ -66,6 +68,15 @@ def normal(path: Path, content: bytes) -> str:
     if not text.strip():
         raise UserError(f"{path}: the text is empty; a document holds at least one line")
     return text + "\n\n"
+
+
+def cut(text: str, unit: str) -> list[str]:
+    """What goes to a split as a whole, in order: the document, its paragraphs (empty lines between) or its lines."""
+    if unit == "document":
+        return [text]
+    if unit == "line":
+        return [f"{line}\n" for line in text.splitlines() if line]
+    return [f"{part}\n\n" for part in text.split("\n\n") if part.strip()]
 
 
 def encode(text: str, alphabet: str) -> np.ndarray:
@@ -103,7 +114,13 @@ class Split:
     """A stream of codes; items are windows side by side, positions are every offset of a window."""
 
     def __init__(
-        self, name: str, tensors: dict[str, Tensor], spec: Spec, levels: int | None, binarise: str | None
+        self,
+        name: str,
+        tensors: dict[str, Tensor],
+        spec: Spec,
+        levels: int | None,
+        binarise: str | None,
+        flip: bool = False,
     ) -> None:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; text has its alphabet")

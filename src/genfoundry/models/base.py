@@ -35,6 +35,14 @@ class Learner(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("images",)
     defaults: ClassVar[Mapping[str, Any]] = {"lr": {"model": 1e-3}}
 
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        """`hyper`, `train`, `search` of an experiment on so many training items: what `make init` writes.
+
+        The defaults of `Config` are tiny; a model says here how it scales with data.
+        """
+        return {}
+
     def __init__(self, spec: Spec, config: Hyper) -> None:
         super().__init__()
         self.spec = spec

@@ -34,6 +34,11 @@ class CharRnn(GenerativeModel):
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 8e-3}, "betas": [0.9, 0.99]}
     config: Config
 
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        hyper = {"cell": "lstm", "width": 256 if items * spec.dims >= 300_000 else 128, "embedding": 64}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 1.5e-2, "log": True}}}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         assert spec.levels is not None

@@ -41,6 +41,13 @@ class Dcgan(GenerativeModel):
     }
     config: Config
 
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        width = 32 if items >= 2000 else 16
+        rate = {"low": 1e-3, "high": 4e-3, "log": True}
+        search = {"train.lr.critic": rate, "train.lr.generator": rate}
+        return {"hyper": {"latent": 64, "width": width, "critic_width": width}, "search": search}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         self.generator = generator(spec, config.latent, config.width)

@@ -33,6 +33,10 @@ class Judge(Learner):
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 128, "lr": {"model": 3e-3}, "weight_decay": 0.01}
     config: Config
 
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        return {"hyper": {"width": 32 if items >= 2000 else 16}}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         w, (height, width) = config.width, halved((spec.shape[1], spec.shape[2]), 3)

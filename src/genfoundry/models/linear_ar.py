@@ -36,6 +36,13 @@ class LinearAr(GenerativeModel):
     phi: Tensor
     sigma2: Tensor
 
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        """Orders that the past before a window, and a third of the training values, allow."""
+        most = min((spec.cond_shape or (0,))[0], items * spec.shape[0] // 3, 20)
+        search = {"search": {"hyper.order": {"low": 1, "high": most}}} if most > 1 else {}
+        return {"hyper": {"order": min(9, most)}, **search}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         context, columns = spec.cond_shape or (0, spec.shape[-1])

@@ -42,6 +42,11 @@ class Vae(GenerativeModel):
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 64, "lr": {"model": 2e-3}, "betas": [0.9, 0.99]}
     config: Config
 
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        hyper = {"latent": 32, "detail": 8, "width": 32 if items >= 2000 else 16, "mixtures": 5}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 1e-3, "high": 4e-3, "log": True}}}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         channels, full, w = spec.shape[0], (spec.shape[1], spec.shape[2]), config.width

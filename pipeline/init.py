@@ -1,0 +1,66 @@
+"""`make init DATA=path [NAME=name]`: entries for one's own data in params.yaml, an inbox, what was chosen and why."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from genfoundry import checkpoint, experiment, insert, places, propose, shell
+from genfoundry.config import Params
+from genfoundry.types import UserError
+
+HERE = Path()
+
+
+def run(data: str, name: str = "") -> None:
+    if not data:
+        raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
+    path = Path(data).expanduser()
+    params = experiment.settings()
+    name = free(name or re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-"), params)
+    proposal = propose.propose(path, name, params)
+    text = insert.inserted(experiment.PARAMS.read_text(encoding="utf-8"), proposal.sections)
+    check(text)
+    inbox(name)
+    checkpoint.write_bytes(experiment.PARAMS, text.encode())
+    for line in proposal.said:
+        print(f"  {line}")
+    wrote = [f"{section}: {', '.join(entries)}" for section, entries in proposal.sections.items() if entries]
+    print(f"params.yaml now has {'; '.join(wrote)}. Files put into {places.inbox(name)}/ join it later.")
+    then = "make plan, then make repro" if proposal.sections["experiments"] else f"dvc repro validate@{name}"
+    print(f"next: {then}; to keep it: git add params.yaml data/inbox")
+
+
+def free(name: str, params: Params) -> str:
+    """The name, if an entry may have it.
+
+    Raises:
+        UserError: it is taken, or no name that a path and a key can be.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise UserError(f"NAME={name!r}: small letters, digits, - and _ are right")
+    if name in params.datasets or places.inbox(name).with_suffix(".dvc").exists():
+        raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
+    return name
+
+
+def check(text: str) -> None:
+    """Hold the new params.yaml to all that the old one is held to, before it is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        new = Path(folder, "params.yaml")
+        new.write_text(text, encoding="utf-8")
+        if faults := list(experiment.faults(experiment.settings(new))):
+            raise UserError("\n".join(faults))
+
+
+def inbox(name: str) -> None:
+    """An empty inbox that DVC tracks, as `make setup` expects; all or nothing."""
+    folder = places.inbox(name)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        shell.ask("dvc", "add", "-q", folder, root=HERE)
+    except UserError:
+        if made:
+            shutil.rmtree(folder)
+        raise

@@ -1,0 +1,59 @@
+"""What validation is to expect of a data set from now on, from what it is like today."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from genfoundry.config import Dataset, Expect
+from genfoundry.rules import derive
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROWTH = 10  # by how much a data set may grow before someone should look
+
+
+def expectations(frame: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
+    """An `expect` that the description table `frame` meets, with room for data to come."""
+    rows = derive(frame, Expect())
+    train = int((rows["split"] == "train").sum())
+    found: dict[str, Any] = {"rows": {"train": [math.floor(0.9 * train), GROWTH * train]}}
+    return found | {"images": _images, "text": _text, "series": _series, "pairs": _pairs}[dataset.modality](
+        frame, rows, dataset, classes
+    )
+
+
+def _images(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"values": [0, dataset.levels - 1]}
+    if classes > 1 and (rows["label"] >= 0).all():
+        found |= {"labels": classes, "balance": math.floor(80 * rows["class_balance"].min()) / 100}
+    constant, across = (int(rows[name].sum()) for name in ("constant", "duplicate_across_splits"))
+    return {**found, "constant": constant, "duplicates": {"across": across}}
+
+
+def _text(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
+    longer = 40  # short lines recur in every text
+    across = derive(frame, Expect.model_validate({"duplicates": {"longer": longer}}))["duplicate_across_splits"]
+    length = [1, 2 * int(rows["length"].max())]
+    return {"unknown": 0, "duplicates": {"across": int(across.sum()), "longer": longer}, "length": length}
+
+
+def _series(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
+    low, high = float(rows["min"].min()), float(rows["max"].max())
+    room = (high - low) / 2
+    found: dict[str, Any] = {"values": [_number(low - room, 3), _number(high + room, 3)], "order": True}
+    gap = float(rows["step"].max())
+    found["gap"] = int(gap) if gap == int(gap) else _number(1.001 * gap, 5)
+    if "filled" in rows:
+        found["filled"] = GROWTH * max(1, int(rows["filled"].sum()))
+    return found
+
+
+def _pairs(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
+    return {"unknown": 0, "duplicates": {"across": 0}, "length": [1, max(dataset.window - 1, dataset.context)]}
+
+
+def _number(value: float, digits: int) -> float | int:
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short == int(short) else short

@@ -1,0 +1,73 @@
+"""New entries in params.yaml as text: its comments and layout stay, and nothing is written that reads otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from genfoundry.types import UserError
+
+WIDE = 1 << 30  # nested values stay on one line, as the file has them
+
+
+def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """`text` with entries put at the end of their sections.
+
+    Raises:
+        UserError: the file is laid out in another way than a section a line; it says what to write by hand.
+    """
+    new = text
+    for section, entries in sections.items():
+        if entries:
+            new = _at_end(new, section, "".join(block(name, entry) for name, entry in entries.items()))
+    wanted = yaml.safe_load(text)
+    for section, entries in sections.items():
+        wanted[section] = {**(wanted.get(section) or {}), **entries} if entries else wanted.get(section)
+    if _plain(yaml.safe_load(new)) != _plain(wanted):
+        by_hand = "\n".join(f"{s}:\n" + "".join(block(n, e) for n, e in es.items()) for s, es in sections.items() if es)
+        raise UserError(f"params.yaml: sections are not laid out as lines of their own; write by hand:\n{by_hand}")
+    return new
+
+
+def block(name: str, entry: Mapping[str, Any]) -> str:
+    """An entry of a section: one line if it is short, else a line a key."""
+    short = f"  {name}: {_flow(entry)}\n"
+    if len(short) <= 120:
+        return short
+    return f"  {name}:\n" + "".join(f"    {_flow({key: value})[1:-1]}\n" for key, value in entry.items())
+
+
+class _Plain(yaml.SafeDumper):
+    """Without anchors: a value that stands twice is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _flow(value: Mapping[str, Any]) -> str:
+    layout: dict[str, Any] = {"default_flow_style": True, "width": WIDE, "sort_keys": False, "allow_unicode": True}
+    return str(yaml.dump(dict(value), Dumper=_Plain, **layout)).strip()
+
+
+def _at_end(text: str, section: str, lines: str) -> str:
+    """After the section's last line that is not empty; comments before the next section belong to that one."""
+    found = re.search(rf"(?m)^{section}:[ \t]*(\{{\}})?[ \t]*(#.*)?\n", text if text.endswith("\n") else text + "\n")
+    if not found:
+        return text
+    head = text[: found.start()] + re.sub(r"[ \t]*\{\}", "", found.group())
+    body = text[found.end() :]
+    last = 0
+    for line in re.finditer(r"(?m)^.*\n?", body):
+        if re.match(r"[^\s#]", line.group()):
+            break
+        if re.match(r"[ \t]+\S", line.group()):
+            last = line.end()
+    end = "" if body[:last].endswith("\n") or not last else "\n"
+    return head + body[:last] + end + lines + body[last:]
+
+
+def _plain(value: Any) -> Any:
+    return {k: v or None for k, v in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,57 @@
+"""Alphabet and lengths of texts and of pairs of texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from genfoundry.data import pairs as pairs_of
+from genfoundry.data import text as text_of
+from genfoundry.look.seen import Seen, shares
+from genfoundry.types import UserError
+
+
+def text(folder: Path, paths: list[Path]) -> Seen:
+    """Many documents of like size go to splits as wholes; a few are cut into paragraphs, or else lines.
+
+    Raises:
+        UserError: not UTF-8, or more different characters than a code has values.
+    """
+    documents = [content for _, content in text_of.read(folder)]
+    lengths = [len(document) for document in documents]
+    total = sum(lengths)
+    units = {unit: sum(len(text_of.cut(d, unit)) for d in documents) for unit in ("document", "paragraph", "line")}
+    enough = {"document": units["document"] >= 20 and max(lengths) < 0.3 * total, "paragraph": units["paragraph"] >= 60}
+    unit = next((name for name in ("document", "paragraph") if enough[name]), "line")
+    alphabet = _alphabet(Counter(c for document in documents for c in document), folder, text_of.UNKNOWN)
+    window = 128 if total >= 200_000 else 64 if total >= 20_000 else 32
+    said = [f"{len(documents)} documents, {total} characters, {len(alphabet)} different ones",
+            f"unit: {unit}: {units[unit]} of them are spread over the splits; window: {window} characters"]  # fmt: skip
+    more = {} if unit == "document" else {"unit": unit}
+    return Seen({"split": shares(units[unit]), **more, "window": window, "alphabet": alphabet}, said)
+
+
+def _alphabet(counts: Counter[str], where: Path, most: int) -> str:
+    if len(counts) > most:
+        rare = "".join(character for character, _ in counts.most_common()[: most - 1 : -1])[:20]
+        raise UserError(
+            f"{where}: {len(counts)} different characters, but up to {most}; replace rare ones such as {rare!r}"
+        )
+    return "".join(sorted(counts))
+
+
+def pairs(folder: Path, paths: list[Path]) -> Seen:
+    """Room for the longest source and target, rounded up.
+
+    Raises:
+        UserError: a line is no pair, or more different characters than a code has values.
+    """
+    found = [pair for path in paths for _, pair in pairs_of.parse(path)]
+    if not found:
+        raise UserError(f"{folder}: no pairs in {paths[0].name}")
+    source, target = (max(len(pair[side]) for pair in found) for side in (0, 1))
+    alphabet = _alphabet(Counter(c for pair in found for c in "".join(pair)), folder, text_of.UNKNOWN - 1)
+    room = {"window": -(-(target + 1) // 16) * 16, "context": -(-source // 16) * 16}
+    said = [f"{len(found)} pairs, sources up to {source} and targets up to {target} characters, "
+            f"{len(alphabet)} different ones", f"window: {room['window']}, context: {room['context']}"]  # fmt: skip
+    return Seen({"split": shares(len({source for source, _ in found})), **room, "alphabet": alphabet}, said)

@@ -1,0 +1,227 @@
+"""`make init`: what it sees, what it chooses, and that the whole params.yaml stays right; refusals are one line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import own_data
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from genfoundry import config, experiment, insert, models, propose
+from genfoundry.models.base import GenerativeModel
+from genfoundry.types import UserError
+from pipeline import init
+
+ROOT = Path(__file__).parent.parent
+PARAMS = config.read(ROOT / "params.yaml")
+
+
+def proposed(path: Path, **more: Any) -> tuple[dict[str, Any], propose.Proposal]:
+    """The data set's entry, and the proposal; with it the project's params.yaml is as right as before."""
+    found = propose.propose(path, "mine", PARAMS)
+    init.check(insert.inserted((ROOT / "params.yaml").read_text(), found.sections))
+    return found.sections["datasets"]["mine"], found
+
+
+def test_photographs(tmp_path: Path) -> None:
+    entry, found = proposed(own_data.photographs(tmp_path / "shapes", 100))
+    chosen = {key: entry[key] for key in ("modality", "size", "colour")}
+    assert chosen == {"modality": "images", "size": 64, "colour": "rgb"}
+    assert entry["judge"]["model"] == "judge" and entry["expect"]["labels"] == 2
+    assert {t["objective"] for t in found.sections["tasks"].values()} == {"bits_per_dim", "frechet"}
+    assert entry["raw"] == {"path": str(tmp_path / "shapes")}
+    assert entry["judge"]["steps"].keys() == PARAMS.budgets.keys()
+
+
+def test_every_model_that_fits_gets_an_experiment_of_its_size(tmp_path: Path) -> None:
+    _, found = proposed(own_data.photographs(tmp_path / "shapes", 100))
+    fitting = {
+        name
+        for name in models.names()
+        if issubclass(models.find(name), GenerativeModel) and "images" in models.find(name).modalities
+    }
+    experiments = found.sections["experiments"]
+    assert {one["model"] for one in experiments.values()} == fitting
+    for one in experiments.values():
+        assert one["train"]["batch"] <= 16 and one["data"]["levels"] == 256
+        steps = one["steps"]
+        assert 20 <= steps["smoke"] <= steps["quick"] < steps["standard"] < steps["full"]
+        assert steps["quick"] * one["train"]["batch"] <= 40 * 100  # not the same few images for ever
+
+
+def test_pictures_without_classes(tmp_path: Path) -> None:
+    entry, found = proposed(own_data.photographs(tmp_path / "plain", 60, classes=False, low=30, high=44))
+    assert "labels" not in entry["expect"]
+    assert entry["size"] == 32  # the shorter sides' middle, by eights
+    if "rotations" in models.names():
+        assert entry["judge"]["model"] == "rotations"
+    else:
+        assert "judge" not in entry and "frechet" not in {t["objective"] for t in found.sections["tasks"].values()}
+
+
+def test_pictures_of_one_small_size_keep_it(tmp_path: Path) -> None:
+    for i in range(60):
+        x = np.repeat(np.random.default_rng(i).integers(0, 256, (16, 20, 1), np.uint8), 3, 2)
+        Image.fromarray(x).save(tmp_path / f"{i}.png")
+    entry, _ = proposed(tmp_path)
+    assert "size" not in entry and entry["colour"] == "grey"  # three equal channels are one
+
+
+def test_a_medmnist_file(tmp_path: Path) -> None:
+    entry, _ = proposed(own_data.medmnist(tmp_path / "med.npz"))
+    assert "size" not in entry and "colour" not in entry and "levels" not in entry
+    assert entry["expect"]["labels"] == 3
+    entry, _ = proposed(own_data.medmnist(tmp_path / "large.npz", 96))
+    assert entry["size"] == 64
+    images = np.random.default_rng(0).integers(0, 9, (80, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "few.npz", images=images)
+    entry, found = proposed(tmp_path / "few.npz")
+    assert entry["levels"] == 9 and {t["levels"] for t in found.sections["tasks"].values()} == {9}
+
+
+def test_a_series_with_gaps(tmp_path: Path) -> None:
+    entry, found = proposed(own_data.weather(tmp_path / "weather.csv"))
+    assert (entry["step"], entry["missing"]) == (1, "forward")
+    expect = entry["expect"]
+    assert expect["order"] and expect["gap"] == 1 and expect["filled"] > 0
+    assert expect["values"][0] < 0 < 15 < expect["values"][1]
+    assert {t["objective"] for t in found.sections["tasks"].values()} == {"mae"}
+    assert found.sections["experiments"]
+    entry, _ = proposed(own_data.weather(tmp_path / "whole.csv", lost=0, empty=0))
+    assert not {"step", "missing", "filled"} & (entry.keys() | entry["expect"].keys())
+
+
+def test_steps_of_a_month_and_days_without_weekends(tmp_path: Path) -> None:
+    days = pd.bdate_range("2020-01-01", periods=300)
+    months = pd.date_range("1990-01-31", periods=300, freq="ME").delete([40, 77])
+    for name, times in (("days", days), ("months", months)):
+        rows = [f"{t.date()},{np.sin(i)}" for i, t in enumerate(times)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["when,value", *rows]) + "\n")
+    assert "step" not in (entry := proposed(tmp_path / "days.csv")[0]) and entry["expect"]["gap"] == 3
+    assert (entry := proposed(tmp_path / "months.csv")[0])["step"] == "month" and entry["expect"]["gap"] == 1
+
+
+def test_one_long_text_and_many(tmp_path: Path) -> None:
+    entry, found = proposed(own_data.tale(tmp_path / "tale.txt"))
+    assert entry["unit"] == "paragraph" and entry["alphabet"] == "\n .acdehmnorstw"
+    assert found.sections["experiments"]
+    (tmp_path / "many").mkdir()
+    for i in range(40):
+        (tmp_path / f"many/{i}.txt").write_text(f"{i} is a number of some length\n" * 9)
+    assert "unit" not in proposed(tmp_path / "many")[0]
+
+
+def test_pairs_stand_alone(tmp_path: Path) -> None:
+    entry, found = proposed(own_data.translations(tmp_path / "pairs.tsv"))
+    assert (entry["modality"], entry["window"], entry["context"]) == ("pairs", 16, 16)
+    if not found.sections["experiments"]:
+        assert not found.sections["tasks"] and "no model of pairs is here yet" in found.said[-1]
+
+
+def test_a_list_beside_pictures_and_a_table_of_grey_values(tmp_path: Path) -> None:
+    own_data.photographs(tmp_path / "shapes", 60, low=32, high=60)
+    (tmp_path / "shapes/labels.csv").write_text("file,label\n0.jpg,disc\n")
+    entry, found = proposed(tmp_path / "shapes")
+    assert entry["modality"] == "images" and "left out: 1 files of another kind, e.g. labels.csv" in found.said
+    rows = np.random.default_rng(0).integers(0, 17, (80, 65))
+    rows[:, -1] = np.arange(80) % 4
+    np.savetxt(tmp_path / "grey.csv", rows, fmt="%d", delimiter=",")
+    entry, _ = proposed(tmp_path / "grey.csv")
+    assert (entry["modality"], entry["levels"], entry["expect"]["labels"]) == ("images", 17, 4)
+
+
+def few(path: Path) -> Path:
+    return own_data.photographs(path / "few", 4)
+
+
+def deep(path: Path) -> Path:
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(path / "deep.png")
+    return path / "deep.png"
+
+
+def written(name: str, content: bytes) -> Any:
+    def write(path: Path) -> Path:
+        (path / name).write_bytes(content)
+        return path / name
+
+    return write
+
+
+def empty(path: Path) -> Path:
+    (path / "empty").mkdir()
+    return path / "empty"
+
+
+REFUSED = {
+    "nothing there": (lambda path: path / "none", "none: no such file or folder"),
+    "nothing in it": (empty, "empty: no file of a kind that is read; .png"),
+    "another kind": (written("a.pdf", b"%PDF"), "no file of a kind that is read"),
+    "too few": (few, "few: "),
+    "too deep": (deep, "deep.png: .*16 or more bits"),
+    "no picture": (written("a.png", b"x"), "a.png: not readable as an image"),
+    "no array": (written("a.npz", b"x"), "a.npz: not readable as .npz"),
+    "one line of text": (written("a.txt", b"hello\n"), "a.txt: "),
+    "no text": (written("a.txt", b"\xff\xfe\x00"), "a.txt: byte 0 is not UTF-8"),
+    "too many characters": (
+        written("a.txt", "\n".join(map(chr, range(0x4E00, 0x4F00))).encode()),
+        "different characters, but up to 255; replace rare ones",
+    ),
+    "unsorted": (written("a.csv", b"t,a\n2,1\n1,1\n"), "a.csv:3: column t: times must grow"),
+    "words": (written("a.csv", b"t,a\n1,x\n"), "a.csv:2: column a: 'x' is not a number"),
+    "a short series": (written("a.csv", b"t,a\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(9))), "a.csv: "),
+    "no pairs": (written("a.tsv", b"one\ntwo\n"), "a.tsv:1: 0 tabs"),
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the project's params.yaml, and nothing that `dvc add` could work on."""
+    (tmp_path / "site").mkdir()
+    shutil.copy(ROOT / "params.yaml", tmp_path / "site")
+    monkeypatch.chdir(tmp_path / "site")
+    return tmp_path / "site"
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_is_one_line_and_changes_nothing(case: str, tmp_path: Path, site: Path) -> None:
+    make, says = REFUSED[case]
+    with pytest.raises(UserError, match=says) as refused:
+        init.run(str(make(tmp_path)), "mine")
+    assert "\n" not in str(refused.value) and "genfoundry-init" not in str(refused.value)
+    assert [p.name for p in site.iterdir()] == ["params.yaml"]
+    assert (site / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("fashion", "'fashion' is taken"), ("A b", "small letters"), ("../x", "small")]
+)
+def test_a_name_that_cannot_be(name: str, says: str, tmp_path: Path, site: Path) -> None:
+    path = own_data.translations(tmp_path / "pairs.tsv")
+    with pytest.raises(UserError, match=says):
+        init.run(str(path), name)
+    with pytest.raises(UserError, match="DATA is missing"):
+        init.run("")
+
+
+def test_a_failing_dvc_leaves_nothing(tmp_path: Path, site: Path) -> None:
+    with pytest.raises(UserError, match="dvc add"):
+        init.run(str(own_data.translations(tmp_path / "pairs.tsv")), "mine")
+    assert "mine" not in yaml.safe_load((site / "params.yaml").read_text())["datasets"]
+    assert not (site / "data/inbox/mine").exists()
+
+
+def test_the_plan_takes_it(
+    tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(init, "inbox", lambda name: None)
+    init.run(str(own_data.weather(tmp_path / "My weather.csv")))
+    said = capsys.readouterr().out
+    assert "params.yaml now has datasets: my-weather; tasks: my-weather-forecast" in said and "next: make plan" in said
+    assert experiment.main() == 0
+    assert "my-weather-forecast" in capsys.readouterr().out
