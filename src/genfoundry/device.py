@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
     from genfoundry.config import Params
 
-PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Haswell"}
+# Libraries that choose their code by the processor, told to choose alike; each reads its line when it is imported.
+# glibc needs none: its exp, log, pow have one variant for all processors with AVX2 and FMA.
+PORTABLE = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+    "MKL_CBWR": "COMPATIBLE",  # torch's BLAS and LAPACK; AVX2 still differs between makers of processors
+    "OPENBLAS_CORETYPE": "Haswell",  # numpy's and scipy's, which scikit-learn and statsmodels use too
+    "OPENBLAS_NUM_THREADS": "1",  # asked for more than there are processors, it would take fewer
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # sorts, transcendental functions, sums
+    "ARROW_USER_SIMD_LEVEL": "AVX2",
+}
 
 
 def find(wanted: str) -> torch.device:
@@ -36,15 +45,33 @@ def find(wanted: str) -> torch.device:
 
 
 def arm(params: Params) -> torch.device:
-    """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on."""
+    """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on.
+
+    Raises:
+        UserError: the device is not there, or this process cannot do portable arithmetic.
+    """
     import torch
 
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=False)
     torch.backends.cudnn.benchmark = False
-    if params.arithmetic == "portable":
-        missing = [f"{k}={v}" for k, v in PORTABLE.items() if os.environ.get(k) != v]
-        if missing:
-            raise UserError(f"params.yaml: arithmetic: portable needs {' '.join(missing)} before Python starts")
-        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
-    return find(params.device)
+    if params.arithmetic == "native":
+        return find(params.device)
+    if missing := [f"{k}='{v}'" for k, v in PORTABLE.items() if os.environ.get(k) != v]:
+        raise UserError(f"params.yaml: arithmetic: portable needs {' '.join(missing)} before Python starts")
+    if wrong := unable():
+        raise UserError(f"params.yaml: arithmetic: portable needs {wrong}; use native")
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
+    torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]  # so does this one's
+    return torch.device("cpu")
+
+
+def unable() -> str:
+    """What this processor lacks for portable arithmetic; empty where it lacks nothing."""
+    import torch
+
+    can = torch.cpu.get_capabilities()
+    if can["architecture"] != "x86_64":
+        return f"an x86-64 processor, and this is {can['architecture']}"
+    lacking = [name.upper() for name in ("avx2", "fma3") if not can[name]]
+    return f"a processor with AVX2 and FMA3, and this has no {' and no '.join(lacking)}" if lacking else ""
