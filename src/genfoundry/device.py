@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+    from torch import Tensor
 
     from genfoundry.config import Params
 
@@ -22,6 +27,9 @@ PORTABLE = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # sorts, transcendental functions, sums
     "ARROW_USER_SIMD_LEVEL": "AVX2",
 }
+# torch takes these from MKL's vector library, which starts from an estimate that each maker's processors do differently
+# and which no setting reaches; numpy's are exact, or glibc's. `x ** 0.5` escapes this: write x.sqrt().
+ESTIMATED = {"sqrt": "sqrt", "tan": "tan", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 
 
 def find(wanted: str) -> torch.device:
@@ -62,6 +70,7 @@ def arm(params: Params) -> torch.device:
     if wrong := unable():
         raise UserError(f"params.yaml: arithmetic: portable needs {wrong}; use native")
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
+    _replaced()
     torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]  # so does this one's
     return torch.device("cpu")
 
@@ -75,3 +84,37 @@ def unable() -> str:
         return f"an x86-64 processor, and this is {can['architecture']}"
     lacking = [name.upper() for name in ("avx2", "fma3") if not can[name]]
     return f"a processor with AVX2 and FMA3, and this has no {' and no '.join(lacking)}" if lacking else ""
+
+
+@cache
+def _replaced() -> torch.library.Library:
+    """Have numpy compute torch's `ESTIMATED` functions on the CPU, for as long as the process lives."""
+    import numpy as np
+    import torch
+
+    library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*Overriding a previously registered kernel")
+        for name, called in ESTIMATED.items():
+            for variant, kernel in zip(("", ".out", "_"), _kernels(getattr(np, called)), strict=True):
+                library.impl(name + variant, kernel, "CPU")  # type: ignore[no-untyped-call]
+    return library
+
+
+def _kernels(function: Callable[[Any], Any]) -> tuple[Callable[..., Tensor], ...]:
+    """torch's three forms of a function of numpy's: a new tensor, `out=`, in place."""
+    import numpy as np
+    import torch
+
+    def new(x: Tensor) -> Tensor:
+        kind = x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.get_default_dtype()
+        small = kind in (torch.float16, torch.bfloat16)
+        with np.errstate(all="ignore"):
+            return torch.from_numpy(np.asarray(function(x.to(torch.float32 if small else kind).numpy(force=True)))).to(
+                kind
+            )
+
+    def out(x: Tensor, *, out: Tensor) -> Tensor:
+        return out.resize_(x.shape).copy_(new(x))
+
+    return new, out, lambda x: x.copy_(new(x))
