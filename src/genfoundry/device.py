@@ -27,9 +27,12 @@ PORTABLE = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # sorts, transcendental functions, sums
     "ARROW_USER_SIMD_LEVEL": "AVX2",
 }
-# torch takes these from MKL's vector library, which starts from an estimate that each maker's processors do differently
-# and which no setting reaches; numpy's are exact, or glibc's. `x ** 0.5` escapes this: write x.sqrt().
-ESTIMATED = {"sqrt": "sqrt", "tan": "tan", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+# torch's functions that MKL's vector library computes, by code that it chooses by the processor's maker and no setting
+# reaches: some start from the reciprocal estimate, which differs. numpy's and SciPy's do not, and are as quick.
+# `x ** 0.5` would escape this: write x.sqrt().
+REPLACED = {"exp": "exp", "log": "log", "log2": "log2", "log10": "log10", "sqrt": "sqrt", "tanh": "tanh"}
+REPLACED |= {"sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+REPLACED |= {name: name for name in ("erf", "erfc", "erfinv")}  # SciPy's
 
 
 def find(wanted: str) -> torch.device:
@@ -88,31 +91,32 @@ def unable() -> str:
 
 @cache
 def _replaced() -> torch.library.Library:
-    """Have numpy compute torch's `ESTIMATED` functions on the CPU, for as long as the process lives."""
+    """Have numpy or SciPy compute the `REPLACED` functions on the CPU, for as long as the process lives."""
     import numpy as np
+    import scipy.special
     import torch
 
     library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*Overriding a previously registered kernel")
-        for name, called in ESTIMATED.items():
-            for variant, kernel in zip(("", ".out", "_"), _kernels(getattr(np, called)), strict=True):
+        for name, called in REPLACED.items():
+            function = getattr(np, called, None) or getattr(scipy.special, called)
+            for variant, kernel in zip(("", ".out", "_"), _kernels(function), strict=True):
                 library.impl(name + variant, kernel, "CPU")  # type: ignore[no-untyped-call]
     return library
 
 
 def _kernels(function: Callable[[Any], Any]) -> tuple[Callable[..., Tensor], ...]:
-    """torch's three forms of a function of numpy's: a new tensor, `out=`, in place."""
+    """torch's three forms of a function on arrays: a new tensor, `out=`, in place."""
     import numpy as np
     import torch
 
     def new(x: Tensor) -> Tensor:
         kind = x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.get_default_dtype()
-        small = kind in (torch.float16, torch.bfloat16)
+        known = kind if kind not in (torch.float16, torch.bfloat16) else torch.float32
         with np.errstate(all="ignore"):
-            return torch.from_numpy(np.asarray(function(x.to(torch.float32 if small else kind).numpy(force=True)))).to(
-                kind
-            )
+            values = np.asarray(function(x.to(known).numpy(force=True)))
+        return torch.from_numpy(values).to(kind)
 
     def out(x: Tensor, *, out: Tensor) -> Tensor:
         return out.resize_(x.shape).copy_(new(x))
