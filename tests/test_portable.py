@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -55,10 +56,48 @@ print(json.dumps({"torch": torch.backends.cpu.get_cpu_capability(), "numpy": fea
     assert json.loads(done.stdout) == expected
 
 
+REPLACED = """
+import sys, torch
+from genfoundry import device
+
+x = (torch.rand(3, 4, 5, 5) * 0.8 + 0.1).to(memory_format=torch.channels_last)
+before = {name: getattr(torch, name)(x) for name in device.REPLACED}
+device._replaced()
+for name, old in before.items():
+    function = getattr(torch, name)
+    new, written, moved, whole = function(x), torch.empty(0), x.clone(), torch.ones(2, dtype=torch.int64)
+    assert torch.allclose(old, new, rtol=4e-6, atol=1e-7) and old.stride() == new.stride(), name
+    assert torch.equal(function(x, out=written), new) and torch.equal(written, new), name
+    assert getattr(moved, name + "_")() is moved and torch.equal(moved, new), name
+    assert torch.autograd.gradcheck(function, (x.double().requires_grad_(),)), name
+    assert function(x[0, 0, 0, 0]).shape == () and function(whole).dtype == torch.float32, name
+    assert function(x.bfloat16()).dtype == torch.bfloat16, name
+assert torch.equal(torch.sqrt(torch.tensor([-1.0, 0.0, 4.0])).nan_to_num(7), torch.tensor([7.0, 0.0, 2.0]))
+"""
+
+
+def test_the_replaced_functions_are_torchs_own() -> None:
+    """Values, gradients, layout and types of a function that numpy or SciPy computes for torch."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-W", "error", "-c", REPLACED]
+    subprocess.run(command, env=env, check=True)
+
+
+def test_no_root_escapes_as_a_power() -> None:
+    """`x ** 0.5` of a tensor goes to MKL's vector library behind the dispatcher's back."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            power = node.right if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) else None
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "pow":
+                power = node.args[-1]
+            assert power is None or ast.unparse(power) not in ("0.5", "1 / 2"), f"{path}:{node.lineno}: write x.sqrt()"
+
+
 def armed(monkeypatch: pytest.MonkeyPatch, **set_to: Any) -> torch.device:
     for key, value in device.PORTABLE.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
+    monkeypatch.setattr(device, "_replaced", lambda: None)  # it would last as long as the process
     params = config.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
     try:
         return device.arm(params)
