@@ -29,13 +29,15 @@ def run(*argv: str) -> None:
         return
     arithmetic = "native" if "--native" in argv else "portable"
     worker = [sys.executable, WORKER, arithmetic]
+    began = time.monotonic()
     reference = dict(lines(worker, arithmetic))
-    print(f"{HERE}: {len(reference)} digests; next: on one core, then on {len(processors)} processors, minutes each")
+    after = f"{ONE}, then as {', '.join(processors)}: 2 to 4 minutes each"
+    print(f"{HERE}: {len(reference)} digests in {time.monotonic() - began:.0f} s; next {after}", flush=True)
     others = {ONE: worker, **{name: [str(emulator), "-cpu", name, *worker] for name in processors}}
     differ = [f"{name} ({where})" for where, command in others.items() for name in compared(where, command, reference)]
     if differ:
         raise UserError(f"{len(differ)} digests differ: {', '.join(differ[:6])}{', ...' if differ[6:] else ''}")
-    print(f"{len(reference)} digests, the same bytes everywhere")
+    print(f"{len(reference)} digests, the same bytes everywhere; {time.monotonic() - began:.0f} s")
 
 
 def compared(where: str, command: list[str], reference: Mapping[str, str]) -> list[str]:
@@ -56,6 +58,7 @@ def lines(command: list[str], arithmetic: str, one_core: bool = False) -> Iterat
         UserError: the worker failed; the last line it wrote to standard error tells why.
     """
     env = {**os.environ, **environment({"threads": THREADS, "arithmetic": arithmetic}), "PYTHONPATH": "src:."}
+    env |= {"OMP_WAIT_POLICY": "PASSIVE"}  # an emulated thread that spins takes the time of the one it waits for
     core = {min(os.sched_getaffinity(0))}
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
