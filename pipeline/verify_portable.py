@@ -30,7 +30,7 @@ def run(*argv: str) -> None:
     arithmetic = "native" if "--native" in argv else "portable"
     worker = [sys.executable, WORKER, arithmetic]
     began = time.monotonic()
-    reference = dict(lines(worker, arithmetic))
+    reference = dict(lines(worker))
     after = f"{ONE}, then as {', '.join(processors)}: 2 to 4 minutes each"
     print(f"{HERE}: {len(reference)} digests in {time.monotonic() - began:.0f} s; next {after}", flush=True)
     others = {ONE: worker, **{name: [str(emulator), "-cpu", name, *worker] for name in processors}}
@@ -43,7 +43,7 @@ def run(*argv: str) -> None:
 def compared(where: str, command: list[str], reference: Mapping[str, str]) -> list[str]:
     """Names whose digests are not the reference's; a line each as they come."""
     began, differ, found = time.monotonic(), [], {}
-    for name, digest in lines(command, command[-1], one_core=where == ONE):
+    for name, digest in lines(command, one_core=where == ONE):
         found[name] = digest
         same = reference.get(name) == digest
         differ += [] if same else [name]
@@ -51,13 +51,13 @@ def compared(where: str, command: list[str], reference: Mapping[str, str]) -> li
     return differ + [name for name in reference if name not in found]
 
 
-def lines(command: list[str], arithmetic: str, one_core: bool = False) -> Iterator[tuple[str, str]]:
-    """What a worker prints, name and digest, as it comes.
+def lines(command: list[str], one_core: bool = False) -> Iterator[tuple[str, str]]:
+    """What a worker prints, name and digest, as it comes; the command's last word is its arithmetic.
 
     Raises:
         UserError: the worker failed; the last line it wrote to standard error tells why.
     """
-    env = {**os.environ, **environment({"threads": THREADS, "arithmetic": arithmetic}), "PYTHONPATH": "src:."}
+    env = {**os.environ, **environment({"threads": THREADS, "arithmetic": command[-1]}), "PYTHONPATH": "src:."}
     env |= {"OMP_WAIT_POLICY": "PASSIVE"}  # an emulated thread that spins takes the time of the one it waits for
     core = {min(os.sched_getaffinity(0))}
     with tempfile.TemporaryFile("w+") as errors:

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from genfoundry import checkpoint, config, device, experiment, graph
+from genfoundry import checkpoint, config, device, experiment, graph, models
 from genfoundry.types import UserError
 from pipeline import configure, golden, verify_portable
 from pipeline.__main__ import environment
@@ -253,3 +253,12 @@ def test_without_the_emulator_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(device, "unable", lambda: "")
     verify_portable.run()
     assert "skipped, it needs qemu-x86_64" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not shutil.which("qemu-x86_64") or bool(device.unable()), reason="needs qemu-x86_64, AVX2 and FMA3")
+def test_every_model_comes_to_the_same_bytes_on_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    worker = [sys.executable, verify_portable.WORKER, "--models", "portable"]
+    reference = dict(verify_portable.lines(worker))
+    assert {name.split()[0] for name in reference} == set(models.names())
+    assert verify_portable.compared("Haswell", ["qemu-x86_64", "-cpu", "Haswell", *worker], reference) == []

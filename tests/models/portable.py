@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -79,13 +80,15 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
             yield from golden.of_stage(copy, stage).items()
 
 
-def main(arithmetic: str) -> None:
+def main(*words: str) -> None:
+    """`portable.py [--models] native|portable`; `--models` leaves the stages out."""
+    arithmetic = words[-1]
     params = config.read(ROOT / smoke.PARAMS)
     device.arm(params.model_copy(update={"arithmetic": arithmetic, "threads": THREADS}))
     with tempfile.TemporaryDirectory() as folder:
-        for lines in (of_models(), of_stages(Path(folder), arithmetic)):
-            for name, digest in lines:
-                print(f"{name}\t{digest}", flush=True)
+        stages = () if "--models" in words else of_stages(Path(folder), arithmetic)
+        for name, digest in chain(of_models(), stages):
+            print(f"{name}\t{digest}", flush=True)
 
 
 if __name__ == "__main__":
