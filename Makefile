@@ -5,11 +5,12 @@ VENV := .venv
 READY := $(VENV)/.ready
 TORCH_INDEX ?=
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src python
+CHOSEN = $(strip $(if $(ARITHMETIC),arithmetic=$(ARITHMETIC)) $(if $(BUDGET),budget=$(BUDGET)))
 .DEFAULT_GOAL := help
-.PHONY: help setup init repro plan test lint type smoke sample score ui retrain verify clean
+.PHONY: help setup init repro plan test lint type smoke sample score ui retrain verify verify-portable clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
 
 setup: $(READY) ## make .venv from requirements.lock (TORCH_INDEX=URL chooses torch's build) and the inboxes
 	@mkdir -p $(patsubst %.dvc,%,$(wildcard data/inbox/*.dvc))
@@ -24,8 +25,8 @@ $(READY): requirements.lock pyproject.toml
 init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name]
 	@$(RUN) -m pipeline init "$(DATA)" $(if $(NAME),"$(NAME)")
 
-repro: setup ## run the whole pipeline: data to registered champions (JOBS=n experiments at once; default: what cores or GPUs allow)
-	@$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS))
+repro: setup ## data to registered champions (JOBS=n at once; ARITHMETIC=portable, BUDGET=... go into params.yaml)
+	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS))
 
 plan: setup ## check params.yaml and print what would run, and for how long
 	@$(RUN) -m genfoundry.experiment
@@ -57,6 +58,9 @@ retrain: setup ## the scheduled job: look for new data, retrain what it touches,
 
 verify: setup ## two fresh clones, two runs, one dvc.lock: which stages are reproduced (BUDGET=smoke for a quick look)
 	@$(RUN) -m pipeline verify $(if $(BUDGET),--budget $(BUDGET))
+
+verify-portable: setup ## every model and stage, tiny, here and on emulated processors (qemu-user): the same bytes?
+	@$(RUN) -m pipeline verify_portable
 
 clean: ## remove outs and in-flight state; raw downloads, DVC's cache and MLflow's store stay
 	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genfoundry import shell
 from genfoundry.types import UserError
+from pipeline import configure
 
 PARAMS = Path("tests/smoke/params.yaml")
 
@@ -18,10 +19,11 @@ def run() -> None:
             raise UserError("the smoke run failed, see above")
 
 
-def prepare(root: Path, folder: Path) -> Path:
+def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
     """A committed copy of the working tree whose params.yaml and inboxes are the smoke run's."""
     copy = shell.working_copy(root, folder)
     shutil.copy(copy / PARAMS, copy / "params.yaml")
+    configure.change(copy, "arithmetic", arithmetic)
     for tracked in (copy / "data/inbox").glob("*.dvc"):
         (copy / "data/inbox/smoke.dvc").write_text(tracked.read_text().replace(tracked.stem, "smoke"))
     shell.commit(copy, "smoke parameters", "params.yaml")

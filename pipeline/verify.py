@@ -10,6 +10,7 @@ import yaml
 
 from genfoundry import shell
 from genfoundry.types import UserError
+from pipeline import configure
 
 
 def run(*argv: str) -> None:
@@ -34,9 +35,7 @@ def lock(clone: Path, budget: str) -> bytes:
     (clone / "dvc.lock").unlink(missing_ok=True)
     shell.make_ready(Path(), clone)
     if budget:
-        path = clone / "params.yaml"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(f"budget: {budget}\n" if line.startswith("budget:") else line for line in lines))
+        configure.change(clone, "budget", budget)
     env = {"PYTHONPATH": "src", "MLFLOW_TRACKING_URI": ""}
     if shell.show(sys.executable, "-m", "pipeline", "repro", root=clone, env=env):
         raise UserError(f"the run in {clone.name} failed, see above")

@@ -341,6 +341,13 @@ def _references(p: Params) -> list[str]:
 
     if not known("budget", p.budget, p.budgets):
         return faults
+    if p.arithmetic == "portable":
+        limits = (("device", p.device, ("auto", "cpu")), ("precision", p.precision, ("float32",)))
+        faults += [
+            f"{key}: {value!r}: arithmetic: portable takes {' or '.join(allowed)}"
+            for key, value, allowed in limits
+            if value not in allowed
+        ]
     for name, dataset in p.datasets.items():
         if dataset.judge is not None:
             known(f"datasets.{name}.judge.steps (for budget {p.budget})", p.budget, dataset.judge.steps)

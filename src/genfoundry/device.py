@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+    from torch import Tensor
 
     from genfoundry.config import Params
 
-PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Haswell"}
+# Libraries that choose their code by the processor, told to choose alike; each reads its line when it is imported.
+# glibc needs none: its exp, log, pow have one variant for all processors with AVX2 and FMA.
+PORTABLE = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+    "MKL_CBWR": "COMPATIBLE",  # torch's BLAS and LAPACK; AVX2 still differs between makers of processors
+    "OPENBLAS_CORETYPE": "Haswell",  # numpy's and scipy's, which scikit-learn and statsmodels use too
+    "OPENBLAS_NUM_THREADS": "1",  # asked for more than there are processors, it would take fewer
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # sorts, transcendental functions, sums
+    "ARROW_USER_SIMD_LEVEL": "AVX2",
+}
+# torch's functions that MKL's vector library computes, by code that it chooses by the processor's maker and no setting
+# reaches: some start from the reciprocal estimate, which differs. numpy's and SciPy's do not, and are as quick.
+# `x ** 0.5` would escape this: write x.sqrt().
+REPLACED = {"exp": "exp", "log": "log", "log2": "log2", "log10": "log10", "sqrt": "sqrt", "tanh": "tanh"}
+REPLACED |= {"sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+REPLACED |= {name: name for name in ("erf", "erfc", "erfinv")}  # SciPy's
 
 
 def find(wanted: str) -> torch.device:
@@ -36,15 +56,69 @@ def find(wanted: str) -> torch.device:
 
 
 def arm(params: Params) -> torch.device:
-    """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on."""
+    """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on.
+
+    Raises:
+        UserError: the device is not there, or this process cannot do portable arithmetic.
+    """
     import torch
 
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=False)
     torch.backends.cudnn.benchmark = False
-    if params.arithmetic == "portable":
-        missing = [f"{k}={v}" for k, v in PORTABLE.items() if os.environ.get(k) != v]
-        if missing:
-            raise UserError(f"params.yaml: arithmetic: portable needs {' '.join(missing)} before Python starts")
-        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
-    return find(params.device)
+    if params.arithmetic == "native":
+        return find(params.device)
+    if missing := [f"{k}='{v}'" for k, v in PORTABLE.items() if os.environ.get(k) != v]:
+        raise UserError(f"params.yaml: arithmetic: portable needs {' '.join(missing)} before Python starts")
+    if wrong := unable():
+        raise UserError(f"params.yaml: arithmetic: portable needs {wrong}; use native")
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
+    _replaced()
+    torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]  # so does this one's
+    return torch.device("cpu")
+
+
+def unable() -> str:
+    """What this processor lacks for portable arithmetic; empty where it lacks nothing."""
+    import torch
+
+    can = torch.cpu.get_capabilities()
+    if can["architecture"] != "x86_64":
+        return f"an x86-64 processor, and this is {can['architecture']}"
+    lacking = [name.upper() for name in ("avx2", "fma3") if not can[name]]
+    return f"a processor with AVX2 and FMA3, and this has no {' and no '.join(lacking)}" if lacking else ""
+
+
+@cache
+def _replaced() -> torch.library.Library:
+    """Have numpy or SciPy compute the `REPLACED` functions on the CPU, for as long as the process lives."""
+    import numpy as np
+    import scipy.special
+    import torch
+
+    library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*Overriding a previously registered kernel")
+        for name, called in REPLACED.items():
+            function = getattr(np, called, None) or getattr(scipy.special, called)
+            for variant, kernel in zip(("", ".out", "_"), _kernels(function), strict=True):
+                library.impl(name + variant, kernel, "CPU")  # type: ignore[no-untyped-call]
+    return library
+
+
+def _kernels(function: Callable[[Any], Any]) -> tuple[Callable[..., Tensor], ...]:
+    """torch's three forms of a function on arrays: a new tensor, `out=`, in place."""
+    import numpy as np
+    import torch
+
+    def new(x: Tensor) -> Tensor:
+        kind = x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.get_default_dtype()
+        known = kind if kind not in (torch.float16, torch.bfloat16) else torch.float32
+        with np.errstate(all="ignore"):
+            values = np.asarray(function(x.to(known).numpy(force=True)))
+        return torch.from_numpy(values).to(kind)
+
+    def out(x: Tensor, *, out: Tensor) -> Tensor:
+        return out.resize_(x.shape).copy_(new(x))
+
+    return new, out, lambda x: x.copy_(new(x))

@@ -130,7 +130,7 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
     path = out or root / OUT / f"{task}-scores.csv"
     where = _written(path, header, rows)
     mean = served.per_value(float(nats.sum()), int(values.sum()))
-    error = f" +- {np.std([row[2] for row in rows], ddof=1) / len(rows) ** 0.5:.4f}" if len(rows) > 1 else ""
+    error = f" +- {np.std([row[2] for row in rows], ddof=1) / np.sqrt(len(rows)):.4f}" if len(rows) > 1 else ""
     kind = {"exact": "", "bound": " (upper bound)"}[served.model.likelihood]
     return f"{len(rows)} items: {nats.mean():.4f} nats an item, {mean:.4f}{error} {served.unit}{kind}: {where}"
 

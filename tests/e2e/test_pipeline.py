@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from site_of import call, change, clone, due, good, pipeline, ran
+from site_of import ROOT, call, change, clone, due, good, pipeline, ran
 
-from genfoundry import graph, ledger, shell
+from genfoundry import device, graph, ledger, shell
+from pipeline import golden
 
 pytestmark = pytest.mark.e2e
 
@@ -73,6 +74,12 @@ def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
         text = path.read_text()
         assert str(smoke) not in text, path
         assert socket.gethostname() not in text, path
+
+
+@pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
+def test_the_outs_are_those_of_every_machine(smoke: Path) -> None:
+    lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hashes(smoke))
+    assert not lines, golden.explained(lines, ROOT / "requirements.lock")
 
 
 def test_nothing_to_do_runs_nothing_and_leaves_the_lock(copy: Path) -> None:

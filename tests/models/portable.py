@@ -1,0 +1,95 @@
+"""What every model and every stage comes to on this processor: a line each, `name<TAB>SHA-256`.
+
+`python -m pipeline verify_portable` runs it on several processors and compares the lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import torch
+import yaml
+from tiny import Loader, build, settings, specs
+from torch import Tensor
+
+from genfoundry import config, device, graph, models
+from genfoundry.evaluate import Judges
+from genfoundry.metrics import QUANTILES
+from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
+from genfoundry.train import fit
+from pipeline import golden, smoke
+from pipeline.verify_portable import THREADS
+
+STEPS = 4
+ROOT = Path(__file__).parent.parent.parent
+
+
+def tensors(model: Learner, loader: Loader) -> Iterator[Tensor]:
+    """A trained model's weights, and what it answers."""
+    yield from model.state_dict().values()
+    batch = loader.batch("answers", 0)
+    torch.manual_seed(0)
+    if isinstance(model, GenerativeModel):
+        for answers in (model.measure(batch), model.panels(batch)):
+            yield from (answers[name] for name in sorted(answers))
+    if isinstance(model, Judges):
+        yield model.features(batch.x)
+    if isinstance(model, Classifies):
+        yield model.classify(batch)
+    if isinstance(model, Embeds):
+        yield model.embed(batch)
+    if isinstance(model, Forecasts) and batch.cond is not None:
+        yield model.forecast(batch.cond, batch.x.shape[1], QUANTILES)
+
+
+def of_models() -> Iterator[tuple[str, str]]:
+    """Every file in models/, on every kind of tiny data that it takes."""
+    for name in models.names():
+        for label, spec in specs(models.find(name)).items():
+            model, loader = build(name, spec), Loader(spec)
+            for _ in fit(model, loader, settings(model, STEPS), key=("portable",)):
+                pass
+            model.eval()
+            total = hashlib.sha256()
+            with torch.no_grad():
+                for tensor in tensors(model, loader):
+                    total.update(tensor.contiguous().numpy().tobytes())
+            yield f"{name} on {label}", total.hexdigest()
+
+
+def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
+    """Every file of every out of the smoke pipeline with a few steps, its stages run in this process."""
+    copy = smoke.prepare(ROOT, folder, arithmetic=arithmetic)
+    params = yaml.safe_load((copy / "params.yaml").read_text())
+    params["threads"] = THREADS
+    for entry in (*params["experiments"].values(), *(d["judge"] for d in params["datasets"].values() if "judge" in d)):
+        entry["steps"] = {"smoke": 2 * STEPS} if entry.get("steps") else {}
+    (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    os.chdir(copy)
+    for name, stage in graph.stages(copy).items():
+        if not stage.always:
+            kind, _, key = name.partition("@")
+            importlib.import_module(f"pipeline.{kind}").run(*filter(None, [key]))
+            yield from golden.of_stage(copy, stage).items()
+
+
+def main(*words: str) -> None:
+    """`portable.py [--models] native|portable`; `--models` leaves the stages out."""
+    arithmetic = words[-1]
+    params = config.read(ROOT / smoke.PARAMS)
+    device.arm(params.model_copy(update={"arithmetic": arithmetic, "threads": THREADS}))
+    with tempfile.TemporaryDirectory() as folder:
+        stages = () if "--models" in words else of_stages(Path(folder), arithmetic)
+        for name, digest in chain(of_models(), stages):
+            print(f"{name}\t{digest}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
