@@ -28,7 +28,7 @@ TASKS = {
     "text": (("nats_per_char", "density", 0.01),),
     "series": (("mae", "forecast", None),),
 }
-LABELLED, UNLABELLED = "judge", "rotations"  # the classifiers whose features compare samples of images
+JUDGE = "judge"  # the classifier whose features compare samples of images
 STEPS = {"smoke": 20, "quick": 1000, "standard": 30_000, "full": 100_000}  # at 28 x 28 pixels
 EPOCHS = {"smoke": 1, "quick": 30, "standard": 300, "full": 1000}  # and no more than this
 PIXELS = 28 * 28
@@ -66,6 +66,8 @@ def propose(path: Path, name: str, params: config.Params) -> Proposal:
         frame = pd.read_parquet(data.folder / "describe.parquet")
         entry["expect"] = expectations(frame, dataset, data.spec.classes)
         said = [*seen.said, _counted(data)]
+        if entry["modality"] == "images" and "labels" not in entry["expect"]:
+            said.append("no labels: the judge of samples learns by how much images are turned")
         entry |= _judge(data, entry, params)
         tasks = {f"{name}-{word}": task for word, task in _tasks(name, data, entry)}
         experiments = dict(_experiments(name, tasks, data, params, said))
@@ -103,17 +105,14 @@ def _ordered(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _judge(data: base.Dataset, entry: dict[str, Any], params: config.Params) -> dict[str, Any]:
-    """A classifier of the labels; without them one of rotations."""
+    """A network that learns the labels; without them, by itself, rotations."""
     if entry["modality"] != "images":
         return {}
-    kind = LABELLED if "labels" in entry["expect"] else UNLABELLED
-    if kind not in models.names():
-        return {}
-    items, learner = data.meta["counts"]["train"], models.find(kind)
+    items, learner = data.meta["counts"]["train"], models.find(JUDGE)
     batch = _batch(items, int(learner.defaults.get("batch", 64)))
     own = {key: value for key, value in learner.sized(data.spec, items).items() if key == "hyper"}
     steps = _steps(params, data.spec, items, batch)
-    return {"judge": {"model": kind, **own, "steps": steps, "train": {"batch": batch}}}
+    return {"judge": {"model": JUDGE, **own, "steps": steps, "train": {"batch": batch}}}
 
 
 def _tasks(name: str, data: base.Dataset, entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
