@@ -11,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -281,6 +283,21 @@ def test_the_speed_is_remembered(tmp_path: Path) -> None:
     session.remember_speed(path, "b", 2.0)
     session.remember_speed(path, "a", 1.0)
     assert json.loads(path.read_text()) == {"a": 1.0, "b": 2.0}
+
+
+def test_no_speed_is_lost_between_trainings_at_once(tmp_path: Path) -> None:
+    """Eight writers that meet: each reads, adds and writes, and none undoes another's."""
+    path, names = tmp_path / ".state/speed.json", [f"{writer}-{number}" for writer in range(8) for number in range(20)]
+    meet = threading.Barrier(8)
+
+    def write(writer: int) -> None:
+        meet.wait()
+        for name in names[20 * writer : 20 * writer + 20]:
+            session.remember_speed(path, name, 1.0)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert sorted(json.loads(path.read_text())) == sorted(names)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,12 @@ until = time.monotonic() + 60
 while not Path("go").exists() and time.monotonic() < until:
     time.sleep(0.02)
 """
+MAKE = "from pathlib import Path; from genfoundry import turns\nwith turns.taken(Path()): pass"
 TURN = (sys.executable, "-m", "pipeline", "turn")
 
 
 def test_the_second_of_two_dvc_repro_waits(tmp_path: Path) -> None:
+    """And so does what takes a turn as `make repro` does: not even two that wait get into each other's way."""
     root = pipelet.make(tmp_path, GATE)
     one = pipelet.started(root, "dvc", "repro")
     pipelet.until(one, "at work")
@@ -31,9 +33,11 @@ def test_the_second_of_two_dvc_repro_waits(tmp_path: Path) -> None:
     said = pipelet.until(other, "genfoundry: waiting for")
     assert f"process {one.pid} (dvc repro), which is at work in this repository" in said
     assert "Running stage 'code'" not in said
+    make = pipelet.started(root, sys.executable, "-c", MAKE)
+    pipelet.until(make, "genfoundry: waiting for")
     (root / "go").touch()
-    ends = [process.communicate(timeout=120)[0] for process in (one, other)]
-    assert [one.returncode, other.returncode] == [0, 0], ends
+    ends = [process.communicate(timeout=120)[0] for process in (one, other, make)]
+    assert [one.returncode, other.returncode, make.returncode] == [0, 0, 0], ends
     assert "Running stage 'act" not in ends[1]  # DVC has what the first one ran in its cache
     assert pipelet.locked(root) == {"turn", "code", "act@a", "act@b", "gather"}
 
@@ -51,8 +55,8 @@ def test_dvc_repro_waits_for_make_repro(tmp_path: Path, monkeypatch: pytest.Monk
     assert turns.OURS not in os.environ
 
 
-def entry(pid: int, *paths: str) -> dict[str, list[dict[str, object]]]:
-    return {path: [{"pid": pid, "cmd": "/usr/bin/dvc repro -q"}] for path in paths}
+def entry(pid: int, *paths: str, program: str = "-c") -> dict[str, list[dict[str, object]]]:
+    return {path: [{"pid": pid, "cmd": f"{program} repro -q"}] for path in paths}
 
 
 def test_who_is_at_work() -> None:
@@ -61,7 +65,8 @@ def test_who_is_at_work() -> None:
     assert turns._at_work({"read": entry(me, "data"), "write": entry(parent, "out")}) == ""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert turns._at_work({"write": entry(child.pid, "out")}) == f"process {child.pid} (dvc repro -q)"
+        assert turns._at_work({"write": entry(child.pid, "out")}) == f"process {child.pid} (-c repro -q)"
+        assert turns._at_work({"write": entry(child.pid, "out", program="/bin/dvc")}) == ""  # a number used again
         both = {"read": {**entry(me, "pipeline/turn.py"), "/x/pipeline/turn.py": entry(child.pid, "x")["x"]}}
         assert turns._at_work(both) == ""  # it waits too, and came later
         assert turns._at_work({"read": {**both["read"], **entry(child.pid, "data")}}) != ""

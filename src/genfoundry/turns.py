@@ -43,11 +43,19 @@ def wait(root: Path, lock: int | None = None) -> None:
     if os.environ.get(OURS):
         return
     said = False
-    while who := _holder(root, lock) or _dvc(root):
+    while who := _ahead(root, lock):
         if not said:
             print(f"genfoundry: waiting for {who}, which is at work in this repository", file=sys.stderr, flush=True)
         said = True
         time.sleep(EVERY)
+
+
+def _ahead(root: Path, lock: int | None) -> str:
+    """Who has the turn; "" if we have: then `lock` is held, and no DVC process began between the look and the lock."""
+    who = _dvc(root) or _holder(root, lock)  # in this order: who holds the lock never waits for one that waits for it
+    if not who and lock is not None and (who := _dvc(root)):
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    return who
 
 
 def _holder(root: Path, lock: int | None) -> str:
@@ -96,13 +104,16 @@ def _at_work(known: dict[str, dict[str, Any]]) -> str:
         commands[info["pid"]] = info["cmd"]
     since = min(((ours[pid], pid) for pid in ours.keys() & pids), default=None)
     for pid in sorted(pids - ours.keys()):
+        program, _, rest = commands[pid].partition(" ")
         try:
-            born = (psutil.Process(pid).create_time(), pid)
+            process = psutil.Process(pid)
+            born, known_as = (process.create_time(), pid), process.cmdline()
         except psutil.NoSuchProcess:  # killed: DVC strikes it out at its next look
+            continue
+        if program not in known_as:  # killed, and its number is another's now
             continue
         queued = all(Path(path).name == "turn.py" for path in held[pid])
         if not (queued and since is not None and since < born):
-            program, _, rest = commands[pid].partition(" ")
             return f"process {pid} ({Path(program).name} {rest})"
     return ""
 
