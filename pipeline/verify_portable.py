@@ -31,7 +31,7 @@ def run(*argv: str) -> None:
     worker = [sys.executable, WORKER, arithmetic]
     began = time.monotonic()
     reference = dict(lines(worker))
-    after = f"{ONE}, then as {', '.join(processors)}: 2 to 4 minutes each"
+    after = f"{ONE}, then as {', '.join(processors)}: 4 minutes each, more where the machine is busy"
     print(f"{HERE}: {len(reference)} digests in {time.monotonic() - began:.0f} s; next {after}", flush=True)
     others = {ONE: worker, **{name: [str(emulator), "-cpu", name, *worker] for name in processors}}
     differ = [f"{name} ({where})" for where, command in others.items() for name in compared(where, command, reference)]
