@@ -59,9 +59,9 @@ def table(content: Mapping[str, Any]) -> Table:
     columns = [_column(FIGURES[name], rows) for name in content["columns"]]
     made = [
         Row(
-            *(row[key] for key in ("name", "model", "kind", "likelihood", "best_of")),
-            (row.get("seeds") or {}).get("n"),
-            [column[i] for column in columns],
+            **{key: row[key] for key in ("name", "model", "kind", "likelihood", "best_of")},
+            seeds=(row.get("seeds") or {}).get("n"),
+            cells=[column[i] for column in columns],
         )
         for i, row in enumerate(rows)
     ]
@@ -87,8 +87,7 @@ def _column(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
     ours = [report.loss(figure, v) for v, row in zip(values, rows, strict=True) if _runs(row) and v is not None]
     best = min(ours, default=math.nan)
     return [
-        _cell(figure, row, value, reach, decimals, best)
-        for row, value, reach in zip(rows, values, around, strict=True)
+        _cell(figure, row, value, reach, decimals, best) for row, value, reach in zip(rows, values, around, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +78,8 @@ def _figure(facts: Facts, task: str, line: Json) -> str:
 
 def _panel(facts: Facts, name: str) -> Picture | Text | None:
     """A champion's samples or forecasts, else those of any model."""
-    models = [model for _, _, model in facts.champions(name) if model] + facts.of(name)
+    champions = [model for _, _, model in facts.champions(name) if model]
+    models = sorted(champions, key=lambda m: m.figures.get("frechet", math.inf)) + facts.of(name)
     for model in models:
         for kind in ("samples", "forecast"):
             found = panels.panel(facts.root / places.panels(model.name), kind, title=model.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from genfoundry import places, report
 from genfoundry.outs import Trained
 from genfoundry.site import chart, panels
 from genfoundry.site.facts import Facts, Json, Model, there
-from genfoundry.site.paper import Picture, duration, number, picture, size
+from genfoundry.site.paper import Picture, duration, number, picture, setting, size
 from genfoundry.yardstick import CONTROL, FIGURES, Figure
 
-COSTS = {  # key -> title, in words
+COSTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {  # key -> title, in words
     "parameters": ("parameters", number),
     "train_seconds": ("training", duration),
     "train_items_per_second": ("items a second in training", number),
@@ -86,7 +86,8 @@ def figures(model: Model) -> Iterator[Measured]:
                 test.get(name),
                 report.interval(test, name) if name in test else None,
                 test.get(f"{name}{CONTROL}"),
-                *(splits.get(split, {}).get(name) for split in ("val", "gate")),
+                splits.get("val", {}).get(name),
+                splits.get("gate", {}).get(name),
                 seeds.get("values", {}).get(name, []) if seeds.get("n", 1) > 1 else [],
                 seeds.get("spread", {}).get(name),
                 absent.get(name, ""),
@@ -126,7 +127,7 @@ def tuning(facts: Facts, model: Model) -> Json | None:
 
 
 def _trial(trial: Json) -> str:
-    settings = ", ".join(f"{k} {number(v) if isinstance(v, float) else v}" for k, v in trial["params"].items())
+    settings = ", ".join(f"{k} {setting(v)}" for k, v in trial["params"].items())
     return f"trial {trial['number']} ({trial['state'].lower()}): {number(trial['value'])}; {settings}"
 
 

@@ -43,9 +43,9 @@ def page(template: str, *, home: str, scripts: tuple[str, ...] = (), **view: Any
     The content security policy forbids every request, and every script but these by their hash: a page can be mailed,
     opened from disk or attached to a run, and a name out of params.yaml cannot make it do anything.
     """
-    sources = [Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in scripts]  # noqa: S704
+    sources = [Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in scripts]
     allowed = [f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in sources]
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     frame = {"style": style, "scripts": sources, "allowed": " ".join(allowed) or "'none'", "home": home}
     return _environment().get_template(template).render(**frame, **view) + "\n"
 
@@ -59,7 +59,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "duration": duration, "size": size}
+    made.filters |= {"number": number, "setting": setting}
     return made
 
 
@@ -81,13 +81,16 @@ def number(value: float | None, digits: int = 4) -> str:
     """A number with so many significant digits, thousands apart, and a true minus sign."""
     if value is None:
         return "\N{EM DASH}"
-    if float(value).is_integer() and abs(value) < 1e15:
-        shown = f"{value:,.0f}"
-    elif abs(value) >= 10**digits:
+    if (float(value).is_integer() and abs(value) < 1e15) or abs(value) >= 10**digits:
         shown = f"{value:,.0f}"
     else:
         shown = f"{value:.{digits}g}"
     return shown.replace("-", "\N{MINUS SIGN}") if shown.startswith("-") else shown
+
+
+def setting(value: object) -> str:
+    """A parameter's value: a number in few digits, all else as it is."""
+    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def fixed(value: float, decimals: int) -> str:
