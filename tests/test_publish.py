@@ -111,7 +111,8 @@ def test_a_live_run_is_completed_not_doubled(root: Path, tmp_path: Path) -> None
 
 
 def test_a_page_and_costs_reach_the_run_and_follow_what_changes(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    emptied(root, tmp_path)
+    assert publish(tmp_path)
     store_of = store.connect(tmp_path)
     where = store.experiment_id(store_of, tmp_path, TASK)
 
