@@ -9,7 +9,7 @@ from typing import Any
 
 from genfoundry import places, report
 from genfoundry.outs import Trained
-from genfoundry.site import chart, panels
+from genfoundry.site import board, chart, panels
 from genfoundry.site.facts import Facts, Json, Model, there
 from genfoundry.site.paper import Picture, duration, number, picture, setting, size
 from genfoundry.yardstick import CONTROL, FIGURES, Figure
@@ -40,6 +40,12 @@ class Measured:
     spread: float | None
     absent: str
     beside: list[tuple[str, float]]
+
+    @property
+    def decimals(self) -> int:
+        """Of every number in the row."""
+        half = [(self.interval[1] - self.interval[0]) / 2] if self.interval else []
+        return board.places([self.value], half)
 
 
 def view(facts: Facts, name: str) -> dict[str, Any]:

@@ -45,5 +45,5 @@ def _place(name: str) -> tuple[int, str]:
 def _other(name: str) -> tuple[str, str]:
     if name.startswith(RESTORED):
         damage = name.removeprefix(RESTORED).replace("_", " ")
-        return f"Restoration: {damage}", "threes: an item of test, the same damaged, what the model makes of it"
+        return f"Restoration, {damage}", "threes: an item of test, the same damaged, what the model makes of it"
     return name.replace("_", " ").capitalize(), f"the panel {name}"

@@ -59,7 +59,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "setting": setting}
+    made.filters |= {"number": number, "setting": setting, "fixed": fixed}
     return made
 
 
