@@ -66,4 +66,4 @@ verify-portable: setup ## every model and stage, tiny, here and on emulated proc
 	@$(RUN) -m pipeline verify_portable
 
 clean: ## remove outs and in-flight state; raw downloads, DVC's cache and MLflow's store stay
-	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation
+	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models

@@ -77,7 +77,7 @@ def test_a_model_says_what_it_costs_and_what_rebuilds_it(root: Path) -> None:
 
 def test_a_control_stands_beside_its_figure(root: Path) -> None:
     text = page(root, f"models/{showcase.GAN}")
-    assert re.search(r"Frechet lower is better 8\.50 7\.90 to 9\.10 30\.00 ", text)
+    assert re.search(r"Frechet lower is better 8\.50 7\.90 to 9\.10 30 ", text)
     assert "8.50, 9.00, 7.90; sd 0.55" in text
 
 

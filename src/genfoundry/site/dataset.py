@@ -111,7 +111,8 @@ def game(facts: Facts, name: str) -> Game | None:
     champions = [(task, model) for task, _, model in facts.champions(name) if model]
     champions.sort(key=lambda one: one[1].figures.get(frechet, float("inf")))
     candidates = [(f"the champion of {task}", model) for task, model in champions]
-    candidates += [(f"the best-ranked model of {task}", model) for task, model in facts.ranked(name)]
+    ranked = sorted(facts.ranked(name), key=lambda one: facts.rankings[one[0]]["objective"] != frechet)
+    candidates += [(f"the best-ranked model of {task}", model) for task, model in ranked]
     for why, model in candidates:
         folder = _panels(facts, model)
         sheets = [picture(folder / f"{tiles}.png", tiles, tiles) for tiles in panels.TILES]
