@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src python
 CHOSEN = $(strip $(if $(ARITHMETIC),arithmetic=$(ARITHMETIC)) $(if $(BUDGET),budget=$(BUDGET)))
 .DEFAULT_GOAL := help
-.PHONY: help setup init repro plan test lint type smoke sample score ui retrain verify verify-portable clean
+.PHONY: help setup init repro plan test lint type smoke sample score report ui retrain verify verify-portable clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -50,6 +50,9 @@ sample: setup ## draw from a champion: TASK=... N=... [PROMPT=...] [OUT=...]
 score: setup ## likelihood of your own data under a champion: TASK=... FILE=...
 	@$(RUN) -m genfoundry.serve score --task "$(TASK)" --file "$(FILE)"
 
+report: setup ## render the report anew and say where it is
+	@$(RUN) -m pipeline report && echo "file://$(CURDIR)/reports/index.html"
+
 ui: setup ## bring the MLflow store up to date and open it on port 5000
 	@$(RUN) -m pipeline ui
 
@@ -63,4 +66,4 @@ verify-portable: setup ## every model and stage, tiny, here and on emulated proc
 	@$(RUN) -m pipeline verify_portable
 
 clean: ## remove outs and in-flight state; raw downloads, DVC's cache and MLflow's store stay
-	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation
+	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models

@@ -1,8 +1,10 @@
-"""One table a data set: a row an experiment and a baseline."""
+"""One table a data set, and the site that shows it: a projection beside the outs, which `make repro` renders again."""
 
-from genfoundry import places, report
+from genfoundry import places, report, site
+
+HERE = places.Path()
 
 
 def run() -> None:
-    report.write(places.Path("reports/scores"), places.Path("reports/baselines"), places.Path("reports/ranking"),
-                 places.Path("reports"))  # fmt: skip
+    report.write(places.scores(""), places.baselines(""), places.ranking("").parent, places.INDEX.parent)
+    site.render(HERE)

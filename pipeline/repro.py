@@ -34,8 +34,9 @@ def run(*argv: str) -> None:
         order_lock(HERE)
         if status:
             raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
-        from genfoundry import publish
+        from genfoundry import publish, site
 
+        site.render(HERE)  # a stage that DVC restored has not rendered it, and promotions come after the report
         publish.publish(HERE)
     split(checked - began, ran - checked, time.perf_counter() - ran, len(places) if not targets else 1)
     board = Path("reports/leaderboard.md")

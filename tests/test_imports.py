@@ -19,7 +19,7 @@ HEAVY = {
     "great_expectations": {"validate"},
 }
 WITHOUT_TORCH = ("config", "experiment", "graph", "ledger", "metrics", "places", "promote", "rank", "rules", "tracking")
-WITHOUT_TORCH += ("types", "validate", "weights", "data.sources")
+WITHOUT_TORCH += ("report", "site", "types", "validate", "weights", "data.sources")
 
 
 @dataclass(frozen=True)

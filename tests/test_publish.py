@@ -15,7 +15,7 @@ import fabricated
 import pytest
 from fabricated import OBJECTIVE, TASK
 
-from genfoundry import ledger, promote, store
+from genfoundry import costs, ledger, promote, store
 from genfoundry.publish import publish
 
 
@@ -108,6 +108,37 @@ def test_a_live_run_is_completed_not_doubled(root: Path, tmp_path: Path) -> None
     points = census(tmp_path)["points"]
     assert points.pop(("strong", "seconds")) == [(0, 3.0)]
     assert points == census(root)["points"]
+
+
+def test_a_page_and_costs_reach_the_run_and_follow_what_changes(root: Path, tmp_path: Path) -> None:
+    emptied(root, tmp_path)
+    assert publish(tmp_path)
+    store_of = store.connect(tmp_path)
+    where = store.experiment_id(store_of, tmp_path, TASK)
+
+    def run() -> Any:
+        return store_of.search_runs([where], "attributes.run_name = 'strong'")[0]
+
+    before = run()
+    page = tmp_path / "reports/models/strong.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<h1>first</h1>")
+    costs.note(tmp_path, before.data.tags["genfoundry.digest"], train_seconds=3.5, device="cpu")
+    assert publish(tmp_path)
+    assert run().data.metrics["cost/train_seconds"] == 3.5
+    assert not [key for key in run().data.metrics if key == "cost/device"]
+    assert [a.path for a in store_of.list_artifacts(run().info.run_id, "report")] == ["report/strong.html"]
+    assert run().data.tags["genfoundry.outs"] == before.data.tags["genfoundry.outs"]
+    once = census(tmp_path)
+    assert publish(tmp_path)
+    assert census(tmp_path) == once
+    page.write_text("<h1>second</h1>")
+    costs.note(tmp_path, before.data.tags["genfoundry.digest"], train_seconds=4.5)
+    assert publish(tmp_path)
+    assert run().data.metrics["cost/train_seconds"] == 4.5
+    assert [v for k, v in census(tmp_path)["points"].items() if k[1] == "cost/train_seconds"] == [[(0, 3.5), (0, 4.5)]]
+    local = store_of.download_artifacts(run().info.run_id, "report/strong.html", str(tmp_path))
+    assert Path(local).read_text() == "<h1>second</h1>"
 
 
 def test_a_challenger_has_its_alias_until_it_is_over(root: Path, tmp_path: Path) -> None:

@@ -57,9 +57,9 @@ def test_markdown(tmp_path: Path) -> None:
     write(folder(tmp_path))
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     assert "## fashion, 256 levels" in text
-    assert "| **vae-fashion** | experiment | bound | 3.6 ± 0.01 | 20 | d |" in text
+    assert "| **vae-fashion** | experiment | bound | 3.6 ± 0.02 | 20 | d |" in text
     assert "| xz | compressor | bound | 3.87 | - |  |" in text
-    assert "judge ffffffffffff (accuracy 91.2%)" in text
+    assert "judge ffffffffffff (trained on classes, accuracy 91.2%)" in text
 
 
 def test_no_outs_no_tables(tmp_path: Path) -> None:

@@ -5,22 +5,19 @@ The content security policy forbids every request, so that a page stays self-con
 
 from __future__ import annotations
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.5rem }
-h5, h6, p { margin: .2rem 0; font-size: 1rem }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top }
-code, .code-snippet { font: 13px ui-monospace, monospace } code { opacity: .75 }
-.good, .text-success { color: var(--good) } .bad, .text-danger { color: var(--bad) }
+from pathlib import Path
+
+SHARED = Path(__file__).parent / "site/templates/style.css"  # the report's
+OWN = """
+table { margin: .5rem 0 } th, td { white-space: normal; overflow-wrap: anywhere }
+h5, h6 { margin: .2rem 0; font-size: 1rem }
+.text-success { color: var(--good) } .text-danger { color: var(--bad) } .code-snippet { font: 13px var(--mono) }
 .fa-check-circle::before { content: "\\2713" } .fa-times::before { content: "\\2717" }
 .fa-exclamation-triangle::before, .fa-exclamation::before { content: "!" }
 i { font-style: normal; font-weight: bold }
 .alert { border-top: 2px solid var(--line); margin-top: 1.5rem; padding-top: .6rem }
 .badge { border: 1px solid var(--line); border-radius: .3rem; padding: 0 .3rem }
-pre { white-space: pre-wrap; overflow-wrap: anywhere }
-ul { padding-left: 1.2rem; margin: .2rem 0 }
+pre { white-space: pre-wrap; overflow-wrap: anywhere } ul { padding-left: 1.2rem; margin: .2rem 0 }
 """
 
 PAGE = """<!DOCTYPE html>
@@ -56,4 +53,8 @@ COLLAPSE = """<details><summary>{{ content_block.get("collapse_toggle_link", "Mo
 {% for block in content_block["collapse"] %}{{ block | render_content_block }}{% endfor %}</details>
 """
 
-TEMPLATES = {"page.j2": PAGE.replace("{{ style }}", STYLE), "collapse.j2": COLLAPSE}
+
+def templates() -> dict[str, str]:
+    """Name -> source of the templates that replace Great Expectations'."""
+    style = SHARED.read_text(encoding="utf-8") + OWN
+    return {"page.j2": PAGE.replace("{{ style }}", "{% raw %}" + style + "{% endraw %}"), "collapse.j2": COLLAPSE}

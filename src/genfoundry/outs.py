@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from genfoundry import costs, places
 from genfoundry.checkpoint import read_json
 
 
@@ -53,6 +55,21 @@ class Trained:
         for path in (self.curves, self.scores, self.evaluation, *folders):
             digest.update(path.name.encode() + (path.read_bytes() if path.exists() else b""))
         return digest.hexdigest()
+
+    @property
+    def page(self) -> Path:
+        return self.root / places.model_page(self.name)
+
+    @cached_property
+    def costs(self) -> dict[str, float]:
+        """What the model cost on this machine, `cost/...`."""
+        known = costs.read(self.root).get(self.card["digest"], {})
+        return {f"cost/{k}": float(v) for k, v in known.items() if isinstance(v, int | float)}
+
+    def measured(self) -> str:
+        """Digest of what is no out, and changes while the outs do not: the model's page and its costs."""
+        page = self.page.read_bytes() if self.page.exists() else b""
+        return hashlib.sha256(json.dumps(self.costs, sort_keys=True).encode() + page).hexdigest()
 
     def params(self) -> dict[str, str]:
         """What the model was made by, flat."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 LEDGER = Path("ledger.jsonl")
 CODE = Path("reports/code.json")
+INDEX = Path("reports/index.html")
 
 
 def raw(dataset: str) -> Path:
@@ -62,3 +63,11 @@ def baselines(task: str) -> Path:
 
 def ranking(task: str) -> Path:
     return Path("reports/ranking", f"{task}.json")
+
+
+def dataset_page(dataset: str) -> Path:
+    return Path("reports/datasets", f"{dataset}.html")
+
+
+def model_page(experiment: str) -> Path:
+    return Path("reports/models", f"{experiment}.html")

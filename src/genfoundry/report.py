@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry.checkpoint import read_json, write_bytes, write_json
-from genfoundry.metrics import OBJECTIVES
+from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
-COLUMNS = ("bits_per_dim", "nats_per_char", "nats", "mae", "dtw", "frechet")
+ELSEWHERE = ("restore", "complete")  # abilities with figures of their own, on the model's page
+COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE and f.name != "nats_per_sample")
+NORMAL = 1.96  # standard errors on either side of 95%
 
 
 def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
@@ -22,32 +24,30 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
         ranking: reports/ranking, with <task>.json.
 
     Returns:
-        {"tables": [{"dataset", "levels", "binarise", "data", "judge", "n", "frechet_n", "columns", "rows"}]}; tables
-        and rows in a fixed order (the rows by the first column that has figures, best first), "best_of" of a row the
-        tasks whose ranking on val it leads.
+        {"tables": [{"dataset", "levels", "binarise", "data", "judge", "n", "frechet_n", "columns", "rows", "notes"}]};
+        tables and rows in a fixed order (the rows by the first column that has figures, best first), "best_of" of a row
+        the tasks whose ranking on val it leads, "absent" why it lacks a figure, "seeds" the spread over training
+        seeds; "notes" of a table say of which task the order is not supported by them, or not known to be.
     """
-    leads: dict[str, list[str]] = {}
-    for path in sorted(ranking.glob("*.json")):
-        content = read_json(path)
-        for candidate in content["candidates"][:1]:
-            leads.setdefault(candidate["experiment"], []).append(content["task"])
+    rankings = [read_json(path) for path in sorted(ranking.glob("*.json"))]
     tables: dict[tuple[str, str, str], dict[str, Any]] = {}
     for card in [read_json(p) for p in sorted(scores.glob("*/*/card.json"))]:
-        _table(tables, card)["rows"][card["experiment"]] = {
+        name, table = card["experiment"], _table(tables, card)
+        led = [content for content in rankings if [c["experiment"] for c in content["candidates"][:1]] == [name]]
+        table["notes"] += [{k: c.get(k) for k in ("task", "supported", "note")} for c in led if c.get("note")]
+        table["rows"][name] = {
             **{key: card[key] for key in ("model", "digest", "likelihood")},
-            "kind": "experiment",
-            "name": card["experiment"],
-            "best_of": leads.get(card["experiment"], []),
+            **{"kind": "experiment", "name": name, "best_of": [content["task"] for content in led]},
             "figures": card["figures"]["test"],
+            **{"absent": card.get("absent", {}), "seeds": card.get("seeds", {"n": 1, "spread": {}})},
         }
     for card in [read_json(p) for p in sorted(baselines.glob("*/card.json"))]:
         rows = {name: row for name, row in card["rows"].items() if "test" in row["figures"]}
         for name, row in rows.items():
             # Tasks on the same data have the same trivial models: one row, whichever task computed it.
             _table(tables, card)["rows"][name] = {
-                **{"kind": row["role"], "name": name, "model": None, "digest": None, "best_of": []},
-                "likelihood": row["likelihood"],
-                "figures": row["figures"]["test"],
+                **{"kind": row["role"], "name": name, "model": None, "digest": None, "best_of": [], "seeds": None},
+                **{"likelihood": row["likelihood"], "absent": row.get("absent", {}), "figures": row["figures"]["test"]},
             }
     return {"tables": [_ordered(tables[key]) for key in sorted(tables)]}
 
@@ -55,7 +55,7 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
 def _table(tables: dict[tuple[str, str, str], dict[str, Any]], card: Mapping[str, Any]) -> dict[str, Any]:
     about = {key: card.get(key) for key in ("dataset", "levels", "binarise", "data", "judge")}
     key = (str(about["dataset"]), str(about["levels"]), str(about["binarise"]))
-    return tables.setdefault(key, {**about, "rows": {}})
+    return tables.setdefault(key, {**about, "rows": {}, "notes": []})
 
 
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
@@ -66,17 +66,40 @@ def _ordered(table: dict[str, Any]) -> dict[str, Any]:
     def place(row: Row) -> tuple[int, float]:
         for i, column in enumerate(columns):
             if column in row["figures"]:
-                sign = 1.0 if OBJECTIVES[column].direction == "minimize" else -1.0
-                return i, sign * row["figures"][column]
+                return i, loss(FIGURES[column], row["figures"][column])
         return len(columns), 0.0
 
     counts = {k: max((r["figures"].get(k, 0) for r in rows), default=0) for k in ("n", "frechet_n")}
     return {**table, **counts, "columns": columns, "rows": sorted(rows, key=place)}
 
 
+def loss(figure: Figure, value: float) -> float:
+    """How far a value is from good: the less the better, whichever way the figure points."""
+    if figure.ideal is not None:
+        return abs(value - figure.ideal)
+    return value if figure.direction == "minimize" else -value
+
+
+def interval(figures: Mapping[str, float], name: str) -> tuple[float, float] | None:
+    """The 95% interval of a figure: the bootstrap's, else normal by its standard error; None where neither is known."""
+    if f"{name}_low" in figures:
+        return figures[f"{name}_low"], figures[f"{name}_high"]
+    if f"{name}_stderr" in figures:
+        reach = NORMAL * figures[f"{name}_stderr"]
+        return figures[name] - reach, figures[name] + reach
+    return None
+
+
+def points(figure: Figure) -> str:
+    """Which way a figure points, in a word or two."""
+    if figure.direction == "ideal":
+        return f"{figure.ideal:g} is ideal"
+    return "lower is better" if figure.direction == "minimize" else "higher is better"
+
+
 def markdown(board: Mapping[str, Any]) -> str:
     """The leaderboard as Markdown."""
-    return "# Leaderboard\n\nFigures on `test`, ± one standard error; lower is better.\n" + "".join(
+    return "# Leaderboard\n\nFigures on `test`, ± half of a 95% interval.\n" + "".join(
         "\n" + "\n".join(_section(table)) + "\n" for table in board["tables"]
     )
 
@@ -85,7 +108,8 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
     levels = f", {table['levels']} levels" if table["levels"] else ""
     binarise = f", binarised ({table['binarise']})" if table["binarise"] else ""
     yield f"## {table['dataset']}{levels}{binarise}\n"
-    units = [f"{c} ({OBJECTIVES[c].unit})" for c in table["columns"]]
+    shown = [FIGURES[c] for c in table["columns"]]
+    units = [f"{f.title} ({', '.join(filter(None, (f.unit, points(f))))})" for f in shown]
     yield "| model | kind | likelihood | " + " | ".join(units) + " | best on val for |"
     yield "|---|---|---|" + "---:|" * len(units) + "---|"
     for row in table["rows"]:
@@ -94,17 +118,18 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
         yield "| " + " | ".join([name, row["kind"], row["likelihood"], *cells, ", ".join(row["best_of"])]) + " |"
     notes = [f"data {str(table['data'])[:12]}", f"{table['n']:,} items"]
     if table["judge"] and table["frechet_n"]:
-        hits = table["judge"]["accuracy"]
-        accuracy = f" (accuracy {hits:.1%})" if hits is not None else ""
-        notes.append(f"Frechet distance: n = {table['frechet_n']:,}, judge {table['judge']['digest'][:12]}{accuracy}")
+        hits, kind = table["judge"]["accuracy"], table["judge"].get("kind", "classes")
+        about = f"trained on {kind}" + (f", accuracy {hits:.1%}" if hits is not None else "")
+        notes.append(f"of samples: n = {table['frechet_n']:,}, judge {table['judge']['digest'][:12]} ({about})")
     yield "\n" + "; ".join(notes) + "."
+    yield from (f"\n{note['task']}: {note['note']}." for note in table["notes"])
 
 
 def _cell(row: Row, column: str) -> str:
     if column not in row["figures"]:
         return "-"
-    value, error = row["figures"][column], row["figures"].get(f"{column}_stderr")
-    return f"{value:.4g}" + (f" ± {error:.2g}" if error is not None else "")
+    value, around = row["figures"][column], interval(row["figures"], column)
+    return f"{value:.4g}" + (f" ± {(around[1] - around[0]) / 2:.2g}" if around else "")
 
 
 def write(scores: Path, baselines: Path, ranking: Path, out: Path) -> None:

@@ -42,10 +42,10 @@ def by_digest(client: MlflowClient, experiments: list[str]) -> Runs:
 def publish_run(client: MlflowClient, root: Path, one: Trained, runs: Runs) -> Run:
     """The run of a trained model: made, or completed by what its outs have and it has not."""
     card, mark = one.card, one.fingerprint()
-    where = experiment_id(client, root, card["task"])
     run = runs.get((card["digest"], one.name))
     if run is not None and run.data.tags.get("genfoundry.outs") == mark:
-        return run
+        return _measured(client, run, one)
+    where = experiment_id(client, root, card["task"])
     tags = {"kind": "model", "digest": card["digest"], "experiment": one.name, "model": card["model"]}
     tags |= {"task": card["task"], "dataset": card["dataset"], "data": card["digests"]["data"]}
     tags = {f"genfoundry.{key}": str(value) for key, value in tags.items()}
@@ -55,7 +55,19 @@ def publish_run(client: MlflowClient, root: Path, one: Trained, runs: Runs) -> R
     _trials(client, where, one, run.info.run_id)
     client.set_tag(run.info.run_id, "genfoundry.outs", mark)  # last: a publish that was killed begins anew
     client.set_terminated(run.info.run_id, "FINISHED", end_time=run.info.end_time)
-    return client.get_run(run.info.run_id)
+    return _measured(client, client.get_run(run.info.run_id), one)
+
+
+def _measured(client: MlflowClient, run: Run, one: Trained) -> Run:
+    """The model's page and what it cost here: they change while the outs do not, so they have a mark of their own."""
+    mark, name, now = one.measured(), run.info.run_id, int(time.time() * 1000)
+    if run.data.tags.get("genfoundry.page") == mark:
+        return run
+    log_metrics(client, name, [(k, v, now, 0) for k, v in one.costs.items() if run.data.metrics.get(k) != v])
+    if one.page.exists():
+        client.log_artifact(name, str(one.page), "report")
+    client.set_tag(name, "genfoundry.page", mark)
+    return client.get_run(name)
 
 
 def _complete(client: MlflowClient, run: Run, one: Trained, tags: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry.checkpoint import read_json, write_bytes, write_json
-from genfoundry.datadocs import TEMPLATES
+from genfoundry.datadocs import templates
 from genfoundry.rules import SHOWN, SPLITS, Rule, derive, rules
 from genfoundry.types import UserError
 
@@ -178,5 +178,5 @@ def _page(dataset: str, outcomes: list[Outcome], sections: list[Any]) -> str:
     from jinja2 import ChoiceLoader, DictLoader
 
     view = DefaultJinjaPageView()
-    view.env.loader = ChoiceLoader([DictLoader(TEMPLATES), view.env.loader])
+    view.env.loader = ChoiceLoader([DictLoader(templates()), view.env.loader])
     return str(view.env.get_template("page.j2").render(dataset=dataset, outcomes=outcomes, sections=sections))

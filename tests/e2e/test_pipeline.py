@@ -49,6 +49,18 @@ def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
     assert list((smoke / "reports/tuning/vae-digits").glob("*.png"))
 
 
+def test_the_site_is_there_beside_the_outs_and_in_mlflow(smoke: Path) -> None:
+    pages = {p.relative_to(smoke / "reports").as_posix(): p.read_text() for p in (smoke / "reports").glob("*s/*.html")}
+    assert {"datasets/digits.html", "models/vae-digits.html", "models/linear-sunspots.html"} <= pages.keys()
+    assert "models/vae-digits.html" in pages["datasets/digits.html"]
+    assert "Which is real?" in pages["datasets/digits.html"]
+    assert 'training</dt><dd class="num">' in pages["models/vae-digits.html"]  # a measured cost
+    assert ".html" not in good(call("git", "status", "--porcelain", "-uall", root=smoke))
+    assert ".html" not in (smoke / "dvc.lock").read_text()
+    attached = {path.name: path.read_text() for path in smoke.glob("mlartifacts/*/*/artifacts/report/*.html")}
+    assert attached["vae-digits.html"] == pages["models/vae-digits.html"]
+
+
 def test_another_seed_shows_the_spread(smoke: Path) -> None:
     own, other = (
         json.loads((smoke / "models/experiments/vae-digits" / part / "model.json").read_text())

@@ -1,0 +1,170 @@
+"""What the page of a model shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genfoundry import places, report
+from genfoundry.outs import Trained
+from genfoundry.site import board, chart, panels
+from genfoundry.site.facts import Facts, Json, Model, there
+from genfoundry.site.paper import Picture, duration, number, picture, setting, size
+from genfoundry.yardstick import CONTROL, FIGURES, Figure
+
+COSTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {  # key -> title, in words
+    "parameters": ("parameters", number),
+    "train_seconds": ("training", duration),
+    "train_items_per_second": ("items a second in training", number),
+    "samples_per_second": ("samples a second", number),
+    "evaluate_seconds": ("evaluation", duration),
+    "peak_memory_bytes": ("peak memory", size),
+    "device": ("device", str),
+}
+UNMEASURED = "not measured on this machine"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure on test, its interval, the same by a network with random weights, on val and gate, and seed by seed."""
+
+    figure: Figure
+    value: float | None
+    interval: tuple[float, float] | None
+    control: float | None
+    val: float | None
+    gate: float | None
+    seeds: list[float]
+    spread: float | None
+    absent: str
+    beside: list[tuple[str, float]]
+
+    @property
+    def decimals(self) -> int:
+        """Of every number in the row."""
+        half = [(self.interval[1] - self.interval[0]) / 2] if self.interval else []
+        return board.places([self.value], half)
+
+
+def view(facts: Facts, name: str) -> dict[str, Any]:
+    """The names in templates/model.html."""
+    model = facts.models[name]
+    rows = list(figures(model))
+    folder = facts.root / places.panels(name)
+    curves = facts.root / places.curves(name)
+    return {
+        "model": model,
+        "champion_of": [task for task, _, m in facts.champions(model.dataset) if m is model],
+        "best_of": [t for t, r in facts.rankings.items() if r["candidates"][:1] and _leads(r, model)],
+        "notes": [r["note"] for r in facts.rankings.values() if r.get("note") and _leads(r, model)],
+        "rows": [row for row in rows if row.figure.needs not in report.ELSEWHERE],
+        "restored": [row for row in rows if row.figure.needs in report.ELSEWHERE and row.value is not None],
+        "n": model.figures.get("n"),
+        "frechet_n": model.figures.get("frechet_n"),
+        "control": any(row.control is not None for row in rows),
+        "panels": panels.panels(folder),
+        "curves": chart.curves(curves),
+        "trained": curves.exists(),
+        "tuning": tuning(facts, model),
+        "costs": list(costs(facts, model)),
+        "provenance": provenance(facts, model),
+        "settings": sorted(Trained(facts.root, name).params().items()) if model.whole else [],
+        "scripts": ("sort.js",),
+        "points": report.points,
+    }
+
+
+def _leads(ranking: Json, model: Model) -> bool:
+    first = ranking["candidates"][0] if ranking["candidates"] else {}
+    return (first.get("experiment"), first.get("digest")) == (model.name, model.digest)
+
+
+def figures(model: Model) -> Iterator[Measured]:
+    """Every figure that models of such data can have; one without a value has the reason."""
+    test, seeds, absent = model.figures, model.card.get("seeds", {}), model.card.get("absent", {})
+    splits = model.card["figures"]
+    for name, figure in FIGURES.items():
+        if name in test or name in absent:
+            yield Measured(
+                figure,
+                test.get(name),
+                report.interval(test, name) if name in test else None,
+                test.get(f"{name}{CONTROL}"),
+                splits.get("val", {}).get(name),
+                splits.get("gate", {}).get(name),
+                seeds.get("values", {}).get(name, []) if seeds.get("n", 1) > 1 else [],
+                seeds.get("spread", {}).get(name),
+                absent.get(name, ""),
+                [(how, f[name]) for how, f in sorted(model.card.get("beside", {}).items()) if name in f],
+            )
+
+
+def tuning(facts: Facts, model: Model) -> Json | None:
+    """Trials, what the best gained over the default, and Optuna's pictures; None where nothing was searched."""
+    folder = facts.root / places.tuning(model.name)
+    summary = there(folder / "summary.json")
+    path = folder / "trials.jsonl"
+    trials = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    if not trials:
+        return None
+    objective = str(summary.get("objective", "value"))
+    overlay = there(folder / "overlay.json")
+    complete = [t for t in trials if t["state"] == "COMPLETE" and t["value"] is not None]
+    figure = FIGURES.get(objective)
+    better = max if figure and figure.direction == "maximize" else min
+    best: list[tuple[float, float]] = []
+    for trial in complete:
+        best.append((trial["number"], better([trial["value"], *(b for _, b in best[-1:])])))
+    dots = [(t["number"], t["value"], _trial(t)) for t in trials if t["value"] is not None]
+    history = chart.chart(
+        f"{figure.title if figure else objective} by trial", best, x="trial", dots=dots, level=summary.get("default"),
+        whole=True,
+    )  # fmt: skip
+    return {
+        **{key: summary.get(key) for key in ("default", "best", "gain")},
+        **{"title": figure.title if figure else objective, "trials": trials, "overlay": sorted(overlay.items())},
+        "keys": sorted({key for t in trials for key in t["params"]}),
+        "chosen": next((t["number"] for t in complete if t["value"] == summary.get("best")), None),
+        "history": history,
+        "pictures": _optuna(facts, model),
+    }
+
+
+def _trial(trial: Json) -> str:
+    settings = ", ".join(f"{k} {setting(v)}" for k, v in trial["params"].items())
+    return f"trial {trial['number']} ({trial['state'].lower()}): {number(trial['value'])}; {settings}"
+
+
+def _optuna(facts: Facts, model: Model) -> list[Picture]:
+    paths = sorted((facts.root / places.tuning(model.name)).glob("*.png"))
+    return [p for path in paths if (p := picture(path, path.stem.capitalize(), f"Optuna's plot: {path.stem}"))]
+
+
+def costs(facts: Facts, model: Model) -> Iterator[tuple[str, str]]:
+    """What the model cost here, in words."""
+    known = facts.measured.get(model.digest, {})
+    for key, (title, words) in COSTS.items():
+        yield title, words(known[key]) if key in known else UNMEASURED
+
+
+def provenance(facts: Facts, model: Model) -> Json:
+    """Commit, digests, and the command that rebuilds the model."""
+    line = next((x for x in reversed(facts.lines) if x["digest"] == model.digest and x.get("commit")), None)
+    commit, clean = (line["commit"], bool(line.get("clean"))) if line else facts.head
+    about = model.about if model.whole else {}
+    judge = model.card.get("judge")
+    return {
+        "commit": commit,
+        "clean": clean,
+        "decided": line is not None,
+        "digests": [
+            ("data", model.card["data"]),
+            ("judge", judge["digest"] if judge else None),
+            ("model", model.digest),
+            ("weights (sha256)", about.get("digests", {}).get("weights")),
+        ],
+        "rebuild": [f"git checkout {commit}"] * bool(commit) + [f"dvc repro evaluate@{model.name}"],
+        "made": [(key, about[key]) for key in ("device", "precision", "threads", "arithmetic") if key in about],
+    }

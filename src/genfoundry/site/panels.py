@@ -1,0 +1,49 @@
+"""The pictures and texts of an experiment's panels, in the order in which a person wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genfoundry.site.paper import Picture, Text, picture, text
+
+KNOWN = {  # file -> title, what it shows
+    "samples": ("Samples", "drawn from the model; every model from equal seeds"),
+    "forecast": ("Forecasts", "the last windows of test: the past, what came, and the forecast with its interval"),
+    "reconstructions": ("Reconstructions", "pairs: an item of test, and what the model makes of it"),
+    "walk": ("Latent walk", "a row leads from one code to another"),
+    "closest": ("Closest to the training data", "pairs: a sample, and the training item nearest to it"),
+    "completed": ("Completion", "threes: an item of test, what the model is given, what it makes of it"),
+}
+TILES = ("tiles_generated", "tiles_real")
+RESTORED = "restored_"
+
+
+def panels(folder: Path) -> list[Picture | Text]:
+    """Every panel of a folder but the game's; the known ones first."""
+    names = sorted({p.stem for p in (*folder.glob("*.png"), *folder.glob("*.txt"))} - set(TILES), key=_place)
+    return [one for name in names if (one := panel(folder, name))]
+
+
+def panel(folder: Path, name: str, title: str = "", says: str = "") -> Picture | Text | None:
+    """One panel, a picture or a text; None where there is none."""
+    known = KNOWN.get(name) or _other(name)
+    title, says = title or known[0], says or known[1]
+    return picture(folder / f"{name}.png", title, says) or text(folder / f"{name}.txt", title, says)
+
+
+def restored(folder: Path) -> list[Picture | Text]:
+    """The panels of restoration and completion."""
+    names = [*sorted(p.stem for p in folder.glob(f"{RESTORED}*.png")), "completed"]
+    return [one for name in names if (one := panel(folder, name))]
+
+
+def _place(name: str) -> tuple[int, str]:
+    order = list(KNOWN)
+    return (order.index(name) if name in order else len(order)), name
+
+
+def _other(name: str) -> tuple[str, str]:
+    if name.startswith(RESTORED):
+        damage = name.removeprefix(RESTORED).replace("_", " ")
+        return f"Restoration, {damage}", "threes: an item of test, the same damaged, what the model makes of it"
+    return name.replace("_", " ").capitalize(), f"the panel {name}"
