@@ -66,7 +66,7 @@ def propose(path: Path, name: str, params: config.Params) -> Proposal:
         frame = pd.read_parquet(data.folder / "describe.parquet")
         entry["expect"] = expectations(frame, dataset, data.spec.classes)
         said = [*seen.said, _counted(data)]
-        if entry["modality"] == "images" and "labels" not in entry["expect"]:
+        if entry["modality"] == "images" and not data.spec.classes:
             said.append("no labels: the judge of samples learns by how much images are turned")
         entry |= _judge(data, entry, params)
         tasks = {f"{name}-{word}": task for word, task in _tasks(name, data, entry)}

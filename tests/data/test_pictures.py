@@ -143,6 +143,16 @@ def test_no_class_without_folders(tmp_path: Path, prepare: Prepare) -> None:
         prepare(own)
 
 
+def test_a_lone_folder_is_no_class(tmp_path: Path, prepare: Prepare) -> None:
+    for i, x in enumerate(grey(60)):
+        save(tmp_path / f"raw/holiday/{i}.png", x)
+    save(tmp_path / "inbox/holiday/new.png", grey(1, 5)[0])
+    data = prepare(images(raw=config.Folder(path="mine")))
+    assert (data.spec.classes, data.meta["names"]) == (0, [])
+    rows = pd.read_parquet(data.folder / "describe.parquet")
+    assert len(rows) == 61 and set(rows["label"]) == {-1}
+
+
 def test_a_folder_of_tests_is_a_published_split(tmp_path: Path, prepare: Prepare) -> None:
     for part, n, seed in (("train", 60, 0), ("test", 20, 1)):
         for i, x in enumerate(grey(n, seed)):

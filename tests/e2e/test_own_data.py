@@ -27,7 +27,7 @@ def read(path: Path) -> Any:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with no data sets but what `init` wrote, in which the pipeline has run."""
     folder = tmp_path_factory.mktemp("own")
-    data = [own_data.photographs(folder / "shapes"), own_data.medmnist(folder / "med.npz")]
+    data = [own_data.photographs(folder / "shapes", classes=False), own_data.medmnist(folder / "med.npz")]
     data.append(own_data.weather(folder / "weather.csv"))
     (folder / "site").mkdir()
     site = smoke_stage.prepare(ROOT, folder / "site")
@@ -62,7 +62,7 @@ def test_every_data_set_ends_in_figures_and_a_ranking(site: Path) -> None:
 
 def test_photographs_became_what_was_declared(site: Path) -> None:
     meta = read(site / "data/prepared/shapes/spec.json")
-    assert meta["spec"]["shape"] == [3, 64, 64] and meta["names"] == ["diamond", "disc"]
+    assert meta["spec"]["shape"] == [3, 64, 64] and meta["spec"]["classes"] == 0
     assert sum(meta["counts"].values()) == 200
     assert read(site / "models/experiments/vae-shapes/model.json")["meta"]["declared"] == {
         "size": [64, 64],

@@ -39,6 +39,10 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     _alike(old + new)
     for part in old + new:
         _fits(part, classes, dataset.levels)
+    if classes == 1:  # one class tells nothing apart: as good as none
+        classes, names = 0, ()
+        for part in old + new:
+            part.label = np.full(len(part.x), -1)
     return _split(old + new, len(old), dataset, seed, classes, names)
 
 
