@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from genfoundry import costs, ledger, places
 from genfoundry.checkpoint import read_json
 
@@ -91,10 +93,12 @@ class Facts:
         return dict(sorted((found | {m.task: m.dataset for m in self.models.values()}).items()))
 
     def datasets(self) -> list[str]:
-        """Every data set that was validated, measured or modelled."""
-        judged = [path.stem for path in (self.root / places.verdict("")).parent.glob("*.json")]
-        failed = [path.parent.name for path in (self.root / places.docs("")).glob("*/failed.json")]
-        return sorted({*judged, *failed, *self.homes.values()})
+        """Every data set that was measured or modelled, or validated and not gone from params.yaml since."""
+        judged = {path.stem for path in (self.root / places.verdict("")).parent.glob("*.json")}
+        judged |= {path.parent.name for path in (self.root / places.docs("")).glob("*/failed.json")}
+        if (params := self.root / "params.yaml").exists():
+            judged &= set(yaml.safe_load(params.read_text(encoding="utf-8"))["datasets"])
+        return sorted({*judged, *self.homes.values()})
 
     def tasks(self, dataset: str) -> list[str]:
         return [task for task, home in self.homes.items() if home == dataset]

@@ -100,7 +100,7 @@ def fixed(value: float, decimals: int) -> str:
     """
     shown = f"{value:,.{decimals}f}"
     if value and math.isfinite(value) and not float(shown.replace(",", "")):
-        shown = f"{value:.0e}"
+        shown = f"{value:.1g}"
     return shown.replace("-", "\N{MINUS SIGN}", 1) if shown.startswith("-") else shown
 
 
