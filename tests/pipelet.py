@@ -68,6 +68,7 @@ def make(root: Path, hook: str = "") -> Path:
     (root / "data").mkdir()
     (root / "data/x").write_text("x")
     hooked(root, hook)
+    shutil.copy(ROOT / ".dvcignore", root)  # bytecode is no dependency
     good(dvc(root, "init", "-q", "--no-scm"))
     return root
 
