@@ -7,6 +7,7 @@ arXiv:1803.07728), which needs none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -23,11 +24,17 @@ class Judge(Learner):
     """x (B, C, H, W) -> 64 features -> logits of classes or turns. An unlabelled image's label is -1."""
 
     class Config(Hyper):
-        """`width`: channels at half the resolution, doubled below."""
+        """`width`: channels at half the resolution, doubled below.
+
+        `shift`: share of the shorter side by which a batch is moved at random, once every item was seen `fresh` times:
+        a short training has nothing to gain from it, a long one would learn items by heart.
+        """
 
         width: int = Field(8, ge=1)
         features: int = Field(64, ge=1)
         smoothing: float = Field(0.0, ge=0, lt=1)
+        shift: float = Field(0.07, ge=0, lt=0.5)
+        fresh: float = Field(3.0, ge=0)
 
     modalities: ClassVar[tuple[str, ...]] = ("images",)
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 128, "lr": {"model": 3e-3}, "weight_decay": 0.01}
@@ -54,13 +61,24 @@ class Judge(Learner):
         return "classes" if self.labelled else "rotations"
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        batch = self.asked(batch)
+        batch = self.asked(self.moved(batch, clock))
         assert batch.label is not None
         logits = self.classify(batch).float()
         loss = F.cross_entropy(
             logits, batch.label, ignore_index=-1, reduction="sum", label_smoothing=self.config.smoothing
         )
         yield {"model": loss / (batch.label >= 0).sum().clamp_min(1)}
+
+    def moved(self, batch: Batch, clock: Clock) -> Batch:
+        """The batch, late in a long training moved by up to `shift` of a side, its border repeated."""
+        reach = round(self.config.shift * min(self.spec.shape[1:]))
+        items = sum(self.spec.class_counts)  # labelled ones: without any, turns are change enough
+        if not reach or not items or clock.step * len(batch) < self.config.fresh * items:
+            return batch
+        down, right = torch.randint(2 * reach + 1, (2,)).tolist()  # on the CPU: no device waits for it
+        padded = F.pad(batch.x.float(), (reach,) * 4, mode="replicate")
+        height, width = self.spec.shape[1:]
+        return replace(batch, x=padded[:, :, down : down + height, right : right + width])
 
     def asked(self, batch: Batch) -> Batch:
         """The batch with the labels to tell: its own, or of each image in every turn (B * turns, C, H, W)."""
