@@ -10,7 +10,8 @@ from genfoundry.checkpoint import read_json, write_bytes, write_json
 from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
-ELSEWHERE = ("restore", "complete")  # abilities with figures of their own, on the model's page
+# Abilities whose figures stand on the model's page, and are no columns.
+ELSEWHERE = ("restore", "complete", "reconstruct", "rate", "tighten", "units", "probe", "edit", "surprise", "classes")
 COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE and f.name != "nats_per_sample")
 NORMAL = 1.96  # standard errors on either side of 95%
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from genfoundry.abilities import figures as abilities
 from genfoundry.distances import Array, kernel, kernel_draws, manifolds, neighbour
-from genfoundry.gauge import Figure, Found, counts, mean, rng
+from genfoundry.gauge import TITLES, Figure, Found, counts, mean, rng
 from genfoundry.metrics import OBJECTIVES, RESAMPLES, Scores, centred, interval
 
 __all__ = ["CONTROL", "FIGURES", "Figure", "figures"]
@@ -24,7 +24,6 @@ __all__ = ["CONTROL", "FIGURES", "Figure", "figures"]
 CONTROL = "_control"  # what a figure in the features of a network with random weights is called after
 
 
-TITLES = {"bits_per_dim": "bits/dim", "nats_per_char": "nats/char", "frechet": "Frechet", "mae": "MAE", "dtw": "DTW"}
 MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says
     "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
     "mae": ("forecast", "mean absolute error of the median forecast"),

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from genfoundry.distances import Array
-from genfoundry.gauge import Figure, Found, counts, mean
+from genfoundry.gauge import TITLES, Figure, Found, counts, mean
 from genfoundry.metrics import OBJECTIVES, Scores
 
 ACTIVE = 0.01  # variance over items of a code's posterior mean, above which it carries something (Burda et al. 2016)
@@ -35,7 +35,8 @@ def _figures() -> Iterator[Figure]:
         yield Figure(name, name, "minimize", "nats a sample", says, "rate", _ALL)
     for name, o in _BOUNDS.items():
         says = "the importance-weighted bound: nearer to -log p(x) the more draws"
-        yield Figure(f"{name}_iw", f"{name.replace('_', ' ')}, IW", "minimize", o.unit, says, "tighten", o.modalities)
+        title = f"{TITLES.get(name, name.replace('_', ' '))}, IW"
+        yield Figure(f"{name}_iw", title, "minimize", o.unit, says, "tighten", o.modalities)
     says = f"codes whose mean varies over test by more than {ACTIVE}"
     yield Figure("active_units", "active units", "maximize", "codes", says, "units", _ALL)
     for name, unit in (("psnr", "dB"), ("ssim", "of 1")):
