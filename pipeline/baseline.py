@@ -14,6 +14,7 @@ def run(name: str) -> None:
         out=places.baselines(name),
         levels=task.levels,
         binarise=task.binarise,
+        labels=task.labels,
         samples=params.budgets[params.budget].samples,
         seed=params.seed,
     )

@@ -77,6 +77,7 @@ def of_experiment(
     per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
     per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
+    about |= {"labels": card.get("data", {}).get("labels")}
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device)}
@@ -184,6 +185,7 @@ def of_baselines(
     out: Path,
     levels: int | None,
     binarise: str | None,
+    labels: int | None = None,
     samples: int,
     seed: int,
 ) -> None:
@@ -210,5 +212,5 @@ def of_baselines(
             shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
-        about = {"task": task, "dataset": data.name, **how, **_about(dataset, judging), "seed": seed}
+        about = {"task": task, "dataset": data.name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}
         write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)
