@@ -71,7 +71,7 @@ def of_experiment(
         if name != "test":
             per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
-    bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"])
+    bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"], _without(card))
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
     per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
@@ -96,6 +96,10 @@ def of_experiment(
             drawing(folder / f"{name}.png")
         if "samples" in found and len(split.spec.shape) == 3:
             panels.tiles(folder, found["samples"], items(split, panels.GRID), split.spec.levels)
+
+
+def _without(card: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(card.get("data", {}).get("without") or ())
 
 
 def _known(dataset: Dataset, samples: int, seed: int, how: Any) -> baselines.Known:
