@@ -16,7 +16,7 @@ from genfoundry.data.base import Dataset
 from genfoundry.evaluate import Scores, answers, items, judge, score
 from genfoundry.examine import Bench, abilities, reasons
 from genfoundry.examine import samples as samples_of
-from genfoundry.models.base import Learner
+from genfoundry.models.base import GenerativeModel, Learner
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -77,7 +77,7 @@ def of_experiment(
     per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
     per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
-    about |= {"labels": card.get("data", {}).get("labels")}
+    about |= {"labels": card.get("data", {}).get("labels"), "without": list(_without(card))}
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device)}
@@ -139,6 +139,7 @@ def _seeds(
 def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judging: Learner | None) -> dict[str, str]:
     """Why a figure that models of such data can have is not there."""
     sampled = "no judge" if judging is None else "not finite, or too few items"
+    sampled = sampled if isinstance(learner, GenerativeModel) else "draws no samples"
     labels = "not class-conditional" if judging is None or judging.spec.classes else "no labels"
     why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
     why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}
