@@ -86,7 +86,7 @@ class Judge(Frozen):
 
 
 class Patch(Frozen):
-    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more a side: each goes to a split."""
+    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split."""
 
     size: int = Field(ge=4)
     stride: int = Field(ge=1)
