@@ -78,3 +78,111 @@ def test_a_new_model_spends_no_rate_on_detail() -> None:
     model = Vae(SPEC, Vae.Config(detail=2))
     _, codes = model.coded(model.encoder(scaled(torch.randint(4, (8, 1, 4, 4)), SPEC)))
     assert codes[1].divergence().flatten(1).sum(1).max() < 0.05
+
+
+class LinearGaussian:
+    """z ~ N(0, I), x = W z + noise: log p(x) is known; the Vae's own parts stand in for its networks."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        spec = Spec((1, 2, 2), None)
+        self.model = Vae(spec, Vae.Config(net="mlp", detail=0, latent=2, hidden=4)).eval()
+        self.w, self.noise = torch.randn(4, 2), 0.7
+        scale = torch.full((4,), math.log(self.noise))
+        self.model.encoder = torch.nn.Flatten()  # type: ignore[assignment]
+        self.model.decoder = Affine(self.w, scale)  # type: ignore[assignment]
+        covariance = self.w @ self.w.T + self.noise**2 * torch.eye(4)
+        self.marginal = torch.distributions.MultivariateNormal(torch.zeros(4), covariance)
+        precision = torch.eye(2) + self.w.T @ self.w / self.noise**2
+        self.gain = torch.linalg.inv(precision) @ self.w.T / self.noise**2  # the exact posterior's mean
+        self.spread = torch.linalg.inv(precision).diagonal().sqrt().log()  # and its best independent scales, about
+
+    def encode(self, gain: Tensor, spread: Tensor) -> None:
+        posterior = torch.nn.Linear(4, 4)
+        with torch.no_grad():
+            posterior.weight.copy_(torch.cat([gain, torch.zeros(2, 4)]))
+            posterior.bias.copy_(torch.cat([torch.zeros(2), spread]))
+        self.model.posterior = posterior
+
+
+class Affine(torch.nn.Module):
+    """(B, 2) -> (B, 2, 2, 2): means W z and constant log standard deviations, as the Gaussian head reads them."""
+
+    def __init__(self, w: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.w, self.scale = w, scale
+
+    def forward(self, z: Tensor) -> Tensor:
+        mean = z @ self.w.T
+        return torch.stack([mean, self.scale.expand_as(mean)], 1).view(len(z), 2, 2, 2)
+
+
+def test_bounds_are_ordered_below_the_exact_likelihood() -> None:
+    """ELBO = IW bound of one draw <= of more draws <= log p(x) (Burda et al. 2016, theorem 1), in expectation."""
+    toy, repeats = LinearGaussian(), 4000
+    toy.encode(0.8 * toy.gain, toy.spread + 0.3)
+    x = toy.marginal.sample((1,)).view(1, 1, 2, 2)
+    exact = -toy.marginal.log_prob(x.view(1, 4)).item()
+    many = Batch(x.expand(repeats, -1, -1, -1))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        elbo = toy.model.measure(many)["nll"].mean().item()
+        bounds = [toy.model.bound(many, k).mean().item() for k in (1, 4, 256)]
+    error = 5 * toy.model.bound(many, 1).std().item() / math.sqrt(repeats)
+    assert bounds[0] == pytest.approx(elbo, abs=error)
+    assert bounds[0] - bounds[1] > error
+    assert bounds[1] - bounds[2] > 0
+    assert bounds[2] == pytest.approx(exact, abs=0.02)
+    assert bounds[2] > exact - 0.01
+
+
+def test_the_closed_form_divergence_is_its_monte_carlo_estimate() -> None:
+    toy, n = LinearGaussian(), 200_000
+    toy.encode(0.8 * toy.gain, toy.spread + 0.3)
+    _, (code,) = toy.model.coded(torch.ones(n, 4))
+    estimate = (code.q.log(code.z) - code.p.log(code.z)).sum(1)
+    closed = code.divergence().sum(1)
+    assert estimate.mean().item() == pytest.approx(closed[0].item(), abs=5 * estimate.std().item() / math.sqrt(n))
+
+
+def gradient(model: Vae, batch: Batch, **more: float) -> Tensor:
+    """The mean gradient of the objective over many draws, of the posterior's layer."""
+    model.config = model.config.model_copy(update={"warm": 0.0, **more})
+    for p in model.parameters():
+        p.grad = None
+    (losses,) = model.losses(batch, Clock("fit", 0, 1))
+    losses["model"].backward()
+    assert model.posterior.weight.grad is not None
+    return model.posterior.weight.grad.clone()
+
+
+def test_one_draw_of_the_importance_weighted_objective_has_the_elbos_gradient() -> None:
+    toy = LinearGaussian()
+    toy.encode(0.8 * toy.gain, toy.spread + 0.3)
+    x = toy.marginal.sample((1,)).view(1, 1, 2, 2)
+    batch = Batch(x.expand(100_000, -1, -1, -1))
+    torch.manual_seed(4)
+    elbo = gradient(toy.model, batch)
+    features = toy.model.encoder(batch.x)
+    for p in toy.model.parameters():
+        p.grad = None
+    (-toy.model.log_weights(features, batch.x, 1).mean() / toy.model.spec.dims).backward()
+    assert toy.model.posterior.weight.grad is not None
+    assert torch.allclose(toy.model.posterior.weight.grad, elbo, atol=0.02 * elbo.abs().max().item())
+
+
+def test_the_importance_weighted_objective_is_the_bound() -> None:
+    model = build(2, importance=5, warm=0.0)
+    batch = Batch(torch.randint(4, (8, 1, 4, 4)))
+    torch.manual_seed(3)
+    (losses,) = model.losses(batch, Clock("fit", 0, 1))
+    torch.manual_seed(3)
+    assert losses["model"].item() * SPEC.dims == pytest.approx(model.bound(batch, 5).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("hyper", "right"), [({"net": "mlp", "detail": 2}, "detail: 0"), ({"importance": 2, "beta": 2.0}, "beta: 1.0")]
+)
+def test_what_does_not_go_together_is_refused(hyper: dict[str, object], right: str) -> None:
+    with pytest.raises(ValueError, match=right):
+        Vae.Config.model_validate(hyper)
