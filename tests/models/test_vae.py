@@ -186,3 +186,52 @@ def test_the_importance_weighted_objective_is_the_bound() -> None:
 def test_what_does_not_go_together_is_refused(hyper: dict[str, object], right: str) -> None:
     with pytest.raises(ValueError, match=right):
         Vae.Config.model_validate(hyper)
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "salt_pepper", "mask"])
+def test_only_the_encoder_sees_the_damage(noise: str) -> None:
+    """The target is the clean image: without a way from encoder to decoder, the objective does not notice noise."""
+    model = build(2, noise=noise, warm=0.0)
+    assert model.damages == (noise,)
+    batch = Batch(torch.randint(4, (8, 1, 4, 4)))
+
+    def objective() -> float:
+        (losses,) = model.losses(batch, Clock("fit", 0, 1))
+        return losses["model"].item()
+
+    seeds = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        seeds.append(objective())
+    assert seeds[0] != seeds[1]
+    with torch.no_grad():  # codes of the prior, whatever the encoder saw, and a decoder that ignores them
+        for layer in (model.posterior, model.decoder.spread, model.detail_in, *model.detail_posterior):
+            for p in layer.parameters():
+                p.zero_()
+        model.detail_prior.weight.zero_()
+    deaf = objective()
+    out = model.decoder(torch.zeros(8, 2))
+    assert deaf * SPEC.dims == pytest.approx(model.head.nll(out, batch.x).mean().item(), rel=1e-5)
+
+
+def test_it_learns_to_restore() -> None:
+    """A denoiser of two images tells which one it was, at a level where a pixel alone says little."""
+    spec = Spec((1, 8, 8), 2)
+    patterns = torch.tensor([[0, 1] * 32, [1, 0] * 32]).view(2, 1, 8, 8)
+    torch.manual_seed(0)
+    model = Vae(spec, Vae.Config.model_validate({"net": "mlp", "detail": 0, "latent": 1, "noise": "gaussian"}))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(200):
+        (losses,) = model.losses(Batch(patterns.repeat(32, 1, 1, 1)), Clock("fit", step, 200))
+        optimizer.zero_grad()
+        losses["model"].backward()
+        optimizer.step()
+    noisy = patterns + 0.5 * torch.randn(2, 1, 8, 8)
+    assert (model.restore(noisy) - patterns).abs().max() < 0.3
+    assert (noisy - patterns).abs().max() > 1
+
+
+def test_known_pixels_are_kept() -> None:
+    model = build(2, noise="mask")
+    x, known = 3.0 * torch.rand(4, 1, 4, 4), torch.rand(4, 1, 4, 4) < 0.5
+    assert torch.equal(model.restore(x * known, known)[known], x[known])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
 from genfoundry.nn.codec import Codec, Net
 from genfoundry.nn.conv import scaled
+from genfoundry.nn.corruption import Corruption, Noise, kept
 from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
@@ -29,7 +30,10 @@ class Autoencoder(GenerativeModel):
     """x (B, C, H, W) -> z (B, latent) -> x: the networks of a one-level `vae`, without its noise and divergence."""
 
     class Config(Hyper):
-        """`hidden` is the MLP's only layer; `width` and `blocks` are the convolutional net's."""
+        """`hidden` is the MLP's only layer; `width` and `blocks` are the convolutional net's.
+
+        `noise` and `level`: the damage that it learns to undo (`Corruption`; Vincent et al. 2008).
+        """
 
         net: Net = "conv"
         latent: int = Field(8, ge=1)
@@ -37,6 +41,8 @@ class Autoencoder(GenerativeModel):
         blocks: int = Field(1, ge=0)
         hidden: int = Field(32, ge=1)
         mixtures: int = Field(3, ge=1)
+        noise: Noise = "none"
+        level: float | None = Field(None, gt=0)
 
     modalities: ClassVar[tuple[str, ...]] = ("images",)
     likelihood: ClassVar[Likelihood] = "none"
@@ -54,25 +60,35 @@ class Autoencoder(GenerativeModel):
         super().__init__(spec, config)
         codec = Codec(config.net, config.width, config.blocks, config.hidden)
         self.head = head_for(spec, config.mixtures)
-        self.encoder = codec.encoder(spec)
+        self.corruption = Corruption(config.noise, config.level)
+        self.encoder = codec.encoder(spec, self.corruption.extra)
         self.code = nn.Linear(self.encoder.features, config.latent)
         self.decoder = codec.decoder(spec, config.latent, self.head.parameters)
         self.register_buffer("centre", torch.zeros(config.latent))
         self.register_buffer("factor", torch.eye(config.latent))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        yield {"model": self.head.nll(self.decoder(self.coded(batch.x)), batch.x).mean() / self.spec.dims}
+        z = self.coded(self.corruption.drawn(scaled(batch.x, self.spec)))
+        yield {"model": self.head.nll(self.decoder(z), batch.x).mean() / self.spec.dims}
 
-    def coded(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, latent)."""
-        return self.code(self.encoder(scaled(x, self.spec)).flatten(1))  # type: ignore[no-any-return]
+    @property
+    def damages(self) -> tuple[str, ...]:
+        return self.corruption.damages
+
+    def coded(self, given: Tensor) -> Tensor:
+        """The encoder's input -> (B, latent)."""
+        return self.code(self.encoder(given).flatten(1))  # type: ignore[no-any-return]
+
+    def clean(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) levels as they are -> (B, latent) float32."""
+        return self.coded(self.corruption.given(scaled(x, self.spec), known)).float()
 
     @torch.no_grad()
     def end(self, phase: str, data: Split) -> None:
         """Fit the Gaussian that `prior` draws from: mean and covariance of the training items' codes."""
         self.eval()
         items = torch.split(torch.arange(data.positions, device=data.whole.device), AT_ONCE)
-        z = torch.cat([self.coded(data.crop(part).x).float() for part in items]).double()
+        z = torch.cat([self.clean(data.crop(part).x) for part in items]).double()
         self.centre.copy_(z.mean(0))
         self.factor.copy_(root(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
 
@@ -88,7 +104,7 @@ class Autoencoder(GenerativeModel):
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
         """(B, latent) float32."""
-        return self.coded(batch.x).float()
+        return self.clean(batch.x)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
@@ -98,6 +114,11 @@ class Autoencoder(GenerativeModel):
     def reconstruct(self, batch: Batch) -> Tensor:
         """(B, C, H, W) float32 expected values."""
         return self.decode(self.embed(batch))
+
+    @torch.no_grad()
+    def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) damaged levels -> float32 expected values of the clean image."""
+        return kept(self.decode(self.clean(x, known)), x, known)
 
     def panels(self, batch: Batch) -> dict[str, Tensor]:
         return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}
