@@ -88,7 +88,7 @@ def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, 
     beside: dict[str, Scores] = {}
     if (coded := codes.read(model, bench)) is not None:
         codes.between(model, coded[1], bench)
-        for scores, others in (codes.held(coded, bench), edits.edited(model, coded, bench, seed)):
+        for scores, others in (codes.held(model, coded, bench), edits.edited(model, coded, bench, seed)):
             own |= scores
             for name, found in others.items():
                 beside.setdefault(name, {}).update(found)
@@ -153,7 +153,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
     unedited = "no labels, or no judge of classes" if edits.can(model) else "gives no codes that it decodes"
     return {
         "rate": "its codes cost no nats",
-        "units": "its codes cost no nats" if isinstance(model, Embeds) else "gives no codes",
+        "units": "no codes whose mean costs nats" if isinstance(model, Embeds) else "gives no codes",
         "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
         "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",
         "probe": unread,

@@ -89,13 +89,18 @@ def of_experiment(
     flat |= _anchored(near, per_split["test"], split.spec.dims)
     checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
-        panels.draw(folder, found, split, dataset.meta)
         panels.draw_model(folder, learner, split, dataset.meta, seed)
-        panels.draw_compared(folder, bench.pictures, split.spec.levels)
-        for name, drawing in bench.drawings.items():
-            drawing(folder / f"{name}.png")
-        if "samples" in found and len(split.spec.shape) == 3:
-            panels.tiles(folder, found["samples"], items(split, panels.GRID), split.spec.levels)
+        _draw(folder, bench)
+
+
+def _draw(folder: Path, bench: Bench) -> None:
+    """What was answered, and what the examination left behind."""
+    panels.draw(folder, bench.found, bench.split, bench.dataset.meta)
+    panels.draw_compared(folder, bench.pictures, bench.split.spec.levels)
+    for name, drawing in bench.drawings.items():
+        drawing(folder / f"{name}.png")
+    if "samples" in bench.found and len(bench.split.spec.shape) == 3:
+        panels.tiles(folder, bench.found["samples"], items(bench.split, panels.GRID), bench.split.spec.levels)
 
 
 def _without(card: Mapping[str, Any]) -> tuple[int, ...]:

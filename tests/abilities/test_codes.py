@@ -42,9 +42,9 @@ def test_a_line_reads_the_class_off_codes_that_hold_it_and_no_others() -> None:
     found = {}
     for kind in (Copies, Blind):
         bench = toys.bench()
-        coded = codes.read(kind(toys.SPEC, Hyper()), bench)
+        coded = codes.read(model := kind(toys.SPEC, Hyper()), bench)
         assert coded is not None
-        own, beside = codes.held(coded, bench)
+        own, beside = codes.held(model, coded, bench)
         assert beside["the raw values"]["probe_accuracy"].mean() > 0.99
         found[kind] = yardstick.figures(own, 64, "images")["probe_accuracy"]
     assert found[Copies] > 0.99
@@ -54,9 +54,9 @@ def test_a_line_reads_the_class_off_codes_that_hold_it_and_no_others() -> None:
 def test_without_labels_there_is_a_map_and_no_probe(tmp_path: Path) -> None:
     bench = toys.bench()
     bench.split.label.fill_(-1)  # type: ignore[attr-defined]
-    coded = codes.read(Copies(toys.SPEC, Hyper()), bench)
+    coded = codes.read(model := Copies(toys.SPEC, Hyper()), bench)
     assert coded is not None
-    assert codes.held(coded, bench) == ({}, {})
+    assert codes.held(model, coded, bench) == ({}, {})
     for name in ("a.png", "b.png"):
         bench.drawings["codes"](tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -79,7 +79,7 @@ def test_codes_are_counted_only_where_they_cost_something() -> None:
         bench = toys.bench(found=found)
         coded = codes.read(model, bench)
         assert coded is not None
-        assert ("codes" in codes.held(coded, bench)[0]) == bool(found)
+        assert ("codes" in codes.held(model, coded, bench)[0]) == bool(found)
 
 
 def test_a_strip_s_ends_are_the_reconstructions_of_two_items() -> None:

@@ -56,10 +56,11 @@ def read(model: Learner, bench: Bench) -> tuple[Coded, Coded] | None:
     return (train, test) if train.z.isfinite().all() and test.z.isfinite().all() else None
 
 
-def held(coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scores, dict[str, Scores]]:
+def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scores, dict[str, Scores]]:
     """Scores of the codes, and of raw values that a linear classifier reads instead; the map is a picture."""
     train, test = coded
-    own: Scores = {"codes": test.z.double().numpy()} if "rate" in bench.found else {}
+    priced = "rate" in bench.found and isinstance(model, Decodes)  # a discrete code is in use or not, and does not vary
+    own: Scores = {"codes": test.z.double().numpy()} if priced else {}
     bench.drawings["codes"] = partial(_map, z=test.z.double().numpy(), label=test.label)
     if train.label is None or test.label is None or (train.label == train.label[0]).all():
         return own, {}
