@@ -12,6 +12,7 @@ from genfoundry import device, experiment
 from genfoundry.types import UserError
 
 ROOT = Path(__file__).parent.parent
+PATCH = {"size": 16, "stride": 8, "region": 32}
 
 
 @pytest.fixture
@@ -89,6 +90,12 @@ CASES = {
     "a size of nothing": (("datasets.fashion.size", [28, 0]), ["fashion.size", "4 or more"]),
     "a size of three": (("datasets.fashion.size", [28, 28, 3]), ["fashion.size", "[28, 28, 3]", "[height, width]"]),
     "a size for few levels": (("datasets.digits.size", 16), ["digits.levels", "17", "256"]),
+    "a patch of a part of a size": (
+        ("datasets.fashion", {"modality": "images", "raw": "fashion", "size": 32, "patch": PATCH}),
+        ["fashion.patch", "not with size"],
+    ),
+    "a region below its patch": (("datasets.photos.patch.region", 32), ["photos.patch", "region of 32", "64"]),
+    "patches of text": (("datasets.shakespeare.patch", PATCH), ["shakespeare.patch", "for images only"]),
     "a way to fill that is none": (("datasets.sunspots.missing", "mean"), ["sunspots.missing", "'mean'", "'forward'"]),
     "a step back": (("datasets.sunspots.step", -1), ["sunspots.step", "-1", "above 0"]),
     "a grid whose holes are dropped": (

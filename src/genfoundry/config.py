@@ -86,14 +86,28 @@ class Judge(Frozen):
     train: dict[str, Any] = {}
 
 
+class Patch(Frozen):
+    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split."""
+
+    size: int = Field(ge=4)
+    stride: int = Field(ge=1)
+    region: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> Patch:
+        if self.region < self.size:
+            raise ValueError(f"a region of {self.region} is smaller than a patch of {self.size}")
+        return self
+
+
 class Dataset(Frozen):
     """One entry under `datasets:`.
 
-    Images: `size` (H, W) resizes and crops, `colour` converts, `flip` mirrors at random in training, `levels` is how
-    many grey values the files have. Text: `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says
-    what becomes of a cell without a value, `step` the time between rows (in days or seconds where times are dates).
-    Pairs: `alphabet`. `window` is the length of a sample (of a pair: of its target and the end symbol), `context` that
-    of what stands before it (of a pair: of its source).
+    Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `flip` mirrors at random in training,
+    `levels` is how many grey values the files have. Text: `alphabet`; `unit` is what goes to a split as a whole.
+    Series: `missing` says what becomes of a cell without a value, `step` the time between rows (in days or seconds
+    where times are dates). Pairs: `alphabet`. `window` is the length of a sample (of a pair: of its target and the end
+    symbol), `context` that of what stands before it (of a pair: of its source).
     """
 
     modality: Literal["images", "text", "series", "pairs"]
@@ -101,6 +115,7 @@ class Dataset(Frozen):
     split: Shares = Shares()
     size: tuple[int, int] | None = None
     colour: Literal["grey", "rgb"] | None = None
+    patch: Patch | None = None
     flip: bool = False
     levels: int = Field(256, ge=2, le=256)
     alphabet: str = ""
@@ -312,7 +327,7 @@ def read(path: Path) -> Params:
     return params
 
 
-ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(("size", "colour", "flip", "levels", "judge"), ("images",))
+ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(("size", "colour", "patch", "flip", "levels", "judge"), ("images",))
 ONLY |= {"alphabet": ("text", "pairs"), "unit": ("text",), "missing": ("series",), "step": ("series",)}
 ONLY |= {"window": ("text", "series", "pairs"), "context": ("series", "pairs")}
 
@@ -326,6 +341,8 @@ def _declared(where: str, dataset: Dataset) -> Iterator[str]:
         yield f"{where}.alphabet: missing; {dataset.modality} needs the characters that it may hold"
     if dataset.modality == "pairs" and not dataset.context:
         yield f"{where}.context: missing; pairs need the length of the longest source, and window that of a target"
+    if dataset.size and dataset.patch:
+        yield f"{where}.patch: not with size; patches are cut from the pictures as they are"
     if dataset.size and dataset.levels < 256:
         yield f"{where}.levels: {dataset.levels}, but with a size images have 256; a task may ask for fewer"
     if dataset.step is not None and dataset.missing == "drop":
