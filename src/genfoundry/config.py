@@ -212,6 +212,13 @@ class Train(Frozen):
     precision: Literal["float32", "bf16"] = "float32"
 
 
+class Bound(Frozen):
+    """The importance-weighted bound of test items: its draws `k`, and how many items."""
+
+    k: int = Field(64, ge=1)
+    items: int = Field(200, ge=2)
+
+
 class Budget(Frozen):
     """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds."""
 
@@ -219,6 +226,7 @@ class Budget(Frozen):
     trial_share: float = Field(gt=0, le=1)
     samples: int = Field(ge=2)
     seeds: int = Field(1, ge=1)
+    bound: Bound = Bound()
 
 
 class Entry(Frozen):

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from genfoundry import checkpoint, metrics, panels, yardstick
 from genfoundry.baselines import base as baselines
+from genfoundry.config import Bound
 from genfoundry.data.base import Dataset
 from genfoundry.evaluate import Scores, answers, items, judge, score
-from genfoundry.examine import Bench, abilities
+from genfoundry.examine import Bench, abilities, reasons
 from genfoundry.examine import samples as samples_of
 from genfoundry.models.base import Learner
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
+BOUND = Bound()
 SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
 
 
@@ -42,6 +44,7 @@ def of_experiment(
     samples: int,
     seed: int,
     device: str = "cpu",
+    bound: Bound = BOUND,
 ) -> None:
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
@@ -53,6 +56,7 @@ def of_experiment(
         samples: number of images to draw a split (fewer where the split has fewer items).
         seed: of all noise.
         device: what model and judge run on.
+        bound: draws and items of the importance-weighted bound.
     """
     learner, dataset, judging = checkpoint.load(model, device), Dataset(data), judge(judge_folder, device)
     card: dict[str, Any] = learner.card
@@ -67,10 +71,11 @@ def of_experiment(
         if name != "test":
             per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
-    bench = Bench(dataset, known.train, split, judging)
+    bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"])
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
-    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
+    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
+    per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
     about |= {"labels": card.get("data", {}).get("labels")}
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
@@ -87,6 +92,8 @@ def of_experiment(
         panels.draw(folder, found, split, dataset.meta)
         panels.draw_model(folder, learner, split, dataset.meta, seed)
         panels.draw_compared(folder, bench.pictures, split.spec.levels)
+        for name, drawing in bench.drawings.items():
+            drawing(folder / f"{name}.png")
         if "samples" in found and len(split.spec.shape) == 3:
             panels.tiles(folder, found["samples"], items(split, panels.GRID), split.spec.levels)
 
@@ -132,6 +139,7 @@ def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judgi
     why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
     why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}
     why |= {"restore": "does not restore", "complete": "does not complete"}
+    why |= reasons(learner, judging)
     return {
         f.name: why[f.needs] for f in yardstick.FIGURES.values() if modality in f.modalities and f.name not in figures
     }
