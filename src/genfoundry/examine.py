@@ -38,6 +38,7 @@ class Bench:
     found: Mapping[str, Tensor] = field(default_factory=dict)  # the model's answers on `split`
     bound: Bound = field(default_factory=Bound)
     binarise: str | None = None
+    without: tuple[int, ...] = ()  # classes that were left out of training
     pictures: dict[str, Tensor] = field(default_factory=dict)  # name -> images, filled on the way
     drawings: dict[str, Callable[[Path], None]] = field(default_factory=dict)  # name -> what draws it
     _near: Tensor = field(default_factory=lambda: torch.zeros(0))

@@ -17,7 +17,7 @@ from genfoundry.data.base import Dataset
 from genfoundry.evaluate import Scores, answers, items, judge, score
 from genfoundry.examine import Bench, abilities, reasons
 from genfoundry.examine import samples as samples_of
-from genfoundry.models.base import Learner
+from genfoundry.models.base import GenerativeModel, Learner
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -72,13 +72,13 @@ def of_experiment(
         if name != "test":
             per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
-    bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"])
+    bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"], _without(card))
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
     per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
     per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
-    about |= {"labels": card.get("data", {}).get("labels")}
+    about |= {"labels": card.get("data", {}).get("labels"), "without": list(_without(card))}
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device)}
@@ -97,6 +97,10 @@ def of_experiment(
             drawing(folder / f"{name}.png")
         if "samples" in found and len(split.spec.shape) == 3:
             panels.tiles(folder, found["samples"], items(split, panels.GRID), split.spec.levels)
+
+
+def _without(card: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(card.get("data", {}).get("without") or ())
 
 
 def _known(dataset: Dataset, samples: int, seed: int, how: Any) -> baselines.Known:
@@ -136,6 +140,7 @@ def _seeds(
 def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judging: Learner | None) -> dict[str, str]:
     """Why a figure that models of such data can have is not there."""
     sampled = "no judge" if judging is None else "not finite, or too few items"
+    sampled = sampled if isinstance(learner, GenerativeModel) else "draws no samples"
     labels = "not class-conditional" if judging is None or judging.spec.classes else "no labels"
     why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
     why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}

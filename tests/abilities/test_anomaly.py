@@ -91,6 +91,27 @@ def test_two_levels_stay_two() -> None:
         assert set(other.batch(torch.arange(20)).x.unique().tolist()) <= {0, 1}
 
 
+def test_classes_left_out_are_among_others_and_not_among_the_items() -> None:
+    x = walks(60, 0)
+    x[20:40] = 0  # class 1: likelier than any walk
+    split = toys.split("test", x, torch.arange(60) // 20, Spec((1, 32, 32), 17, classes=3))
+    model = Smooth(SPEC, Hyper())
+    seen = examine.Bench(
+        toys.Data(test=split),
+        split,
+        split,
+        None,
+        {"nll": model.measure(Batch(x))["nll"]},
+        without=(1,),  # type: ignore[arg-type]
+    )
+    scores = anomaly.surprise(model, seen, 0)
+    assert len(scores["surprise_test"]) == 40
+    assert len(scores["surprise_classes"]) == 20
+    found = yardstick.figures(scores, SPEC.dims, "images")
+    assert found["auroc_classes"] == 0
+    assert found["auroc_classes_corrected"] > 0.99
+
+
 def test_digits_are_no_anomaly_among_digits() -> None:
     x = anomaly.digits()[:100].long()
     names = [name for name, _ in anomaly.others(bench(Spec((1, 8, 8), 17), x), torch.arange(100))]

@@ -36,9 +36,12 @@ def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
         return {}
     if len(bench.split.spec.shape) != 3 or bench.split.spec.shape[0] not in (1, 3):
         return {}
-    index = chosen(bench.split, min(ITEMS, len(bench.split)))
-    nll = bench.found["nll"][index].double().numpy()
-    out = _scores("test", nll, torch.cat([b.x for b in batches(bench.split, index)]), levels)
+    index, unseen = _seen(bench)
+    out: Scores = {}
+    for name, part in (("test", index), ("classes", unseen)):
+        if len(part):
+            nll = bench.found["nll"][part].double().numpy()
+            out |= _scores(name, nll, torch.cat([b.x for b in batches(bench.split, part)]), levels)
     for name, other in others(bench, index):
         parts = []
         for i, batch in enumerate(batches(other, size=SIZE)):
@@ -46,6 +49,16 @@ def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
             parts.append(model.measure(batch.to(model.device))["nll"].cpu().double())
         out |= _scores(name, torch.cat(parts).numpy(), torch.cat([b.x for b in batches(other)]), levels)
     return {} if any(np.isnan(values).any() for values in out.values()) else out  # infinity has its rank
+
+
+def _seen(bench: Bench) -> tuple[Tensor, Tensor]:
+    """Some test items of the classes that the model was trained on, and some of those that were left out."""
+    order = chosen(bench.split, len(bench.split))
+    if not bench.without:
+        return order[:ITEMS], order[:0]
+    label = torch.cat([b.label for b in batches(bench.split, order) if b.label is not None]).cpu()
+    out = torch.isin(label, torch.tensor(bench.without))
+    return order[~out][:ITEMS], order[out][:ITEMS]
 
 
 def _scores(name: str, nll: np.ndarray, x: Tensor, levels: int) -> Scores:
