@@ -14,7 +14,7 @@ from torch import Tensor
 from genfoundry import costs, evaluate, figures, metrics, report, site
 from genfoundry.checkpoint import read_json, write_json
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
-from genfoundry.types import Batch, Draw, Spec
+from genfoundry.types import Batch, Draw, Spec, UserError
 
 
 class Items:
@@ -128,6 +128,37 @@ def test_features_of_samples_and_of_as_many_real_items() -> None:
 def test_accuracy_of_a_judge() -> None:
     assert evaluate.accuracy(Mean(BITS, Hyper()), bits()) == 1.0
     assert evaluate.accuracy(Mute(BITS, Hyper()), bits()) is None
+
+
+class Told(Items):
+    """Bits with given labels."""
+
+    def __init__(self, x: Tensor, label: Tensor) -> None:
+        super().__init__(x, BITS)
+        self.label = label
+
+    def batch(self, index: Tensor) -> Batch:
+        return Batch(self.x[index], label=self.label[index])
+
+
+def test_accuracy_counts_labelled_items_alone() -> None:
+    x = torch.tensor([0, 0, 1, 1, 1]).view(5, 1, 1, 1).expand(5, 1, 4, 4)  # `Mean` calls them 0, 0, 1, 1, 1
+    split = Told(x, torch.tensor([0, 1, 1, -1, 1]))
+    found = evaluate.answers(Mean(BITS, Hyper()), split, samples=3, seed=0)
+    assert found.keys() == {"classes"}
+    scores = evaluate.score(found, split)
+    assert scores["hits"].tolist() == [1, 0, 1, 1]
+    assert metrics.figures(scores, 16, "images")["accuracy"] == 0.75
+    assert metrics.OBJECTIVES["accuracy"].value(scores, 16) == 0.75
+
+
+def test_accuracy_without_labels_says_so() -> None:
+    x = torch.zeros(5, 1, 4, 4).long()
+    split = Told(x, torch.full((5,), -1))
+    scores = evaluate.score(evaluate.answers(Mean(BITS, Hyper()), split, samples=3, seed=0), split)
+    assert "hits" not in scores
+    with pytest.raises(UserError, match=r"^accuracy: cannot be computed.*no item has a label"):
+        metrics.OBJECTIVES["accuracy"].value(scores, 16)
 
 
 def test_forecasts_are_scored_by_hand() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judgi
     labels = "not class-conditional" if judging is None or judging.spec.classes else "no labels"
     why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
     why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}
-    why |= {"restore": "does not restore", "complete": "does not complete"}
+    why |= {"restore": "does not restore", "complete": "does not complete", "classify": "tells no classes"}
     why |= reasons(learner, judging)
     return {
         f.name: why[f.needs] for f in yardstick.FIGURES.values() if modality in f.modalities and f.name not in figures
@@ -196,13 +197,14 @@ def of_baselines(
     levels: int | None,
     binarise: str | None,
     labels: int | None = None,
+    objective: str = "",
     samples: int,
     seed: int,
 ) -> None:
     """The trivial models of a task: card.json (`rows`), scores.safetensors ("<row>/<split>/<score>") and pictures."""
     dataset, judging = Dataset(data), judge(judge_folder)
     how: Any = {"levels": levels, "binarise": binarise}
-    known = _known(dataset, samples, seed, how)
+    known = replace(_known(dataset, samples, seed, how), objective=objective)
     bench = Bench(dataset, known.train, known.held["test"], judging)
     cards: dict[str, Any] = {}
     kept: Scores = {}

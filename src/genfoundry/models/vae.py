@@ -26,7 +26,7 @@ from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 AT_ONCE = 4096  # images that `bound` decodes in one batch
-AVERAGED = 8  # drawn codes of a restoration: the mean over the posterior is the best estimate, as squares go
+AVERAGED = 4  # drawn codes of a restoration: the mean over the posterior is the best estimate, as squares go
 
 
 class Vae(GenerativeModel):
