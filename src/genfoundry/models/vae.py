@@ -174,6 +174,15 @@ class Vae(GenerativeModel):
         return self.head.mean(self.finished(z, 0.0))
 
     @torch.no_grad()
+    def edit(self, batch: Batch, shift: Tensor) -> Tensor:
+        """(B, C, H, W) float32 expected values: global codes moved by `shift` (B, latent), local codes kept."""
+        codes = self.coded(self.encoder(scaled(batch.x, self.spec)), 0.0)[1]
+        z = codes[0].z + shift
+        if not isinstance(self.decoder, ConvDecoder) or not self.config.detail:
+            return self.decode(z)
+        return self.head.mean(self.decoder.finished(self.decoder.begun(z) + self.detail_in(codes[1].z)))
+
+    @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
         """(B, C, H, W) float32 expected values at drawn codes."""
         return self.head.mean(self.coded(self.clean(batch.x))[0])
