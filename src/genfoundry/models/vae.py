@@ -25,7 +25,7 @@ from genfoundry.nn.latent import Code, Normal, anneal, floored
 from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
-AT_ONCE = 400  # images that `bound` decodes in one batch: ten times as many take twice as long on a CPU, out of its cache
+AT_ONCE = 400  # images that `bound` decodes in one batch; many more leave the cache, and take twice as long
 AVERAGED = 4  # drawn codes of a restoration: the mean over the posterior is the best estimate, as squares go
 
 
