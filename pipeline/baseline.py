@@ -15,6 +15,7 @@ def run(name: str) -> None:
         levels=task.levels,
         binarise=task.binarise,
         labels=task.labels,
+        objective=task.objective,
         samples=params.budgets[params.budget].samples,
         seed=params.seed,
     )

@@ -160,13 +160,15 @@ class Data(Frozen):
     """What the Loader does to the prepared arrays.
 
     `labels`: so many training items, equally many of each class, keep their label; `labelled` is their share of a batch
-    (0.5 unless set; 1: no others).
+    (0.5 unless set; 1: no others). `without`: classes whose items are left out of training; evaluation then asks
+    whether they surprise the model.
     """
 
     levels: int | None = Field(None, ge=2)
     binarise: Literal["dynamic", "threshold"] | None = None
     labels: int | None = Field(None, ge=1)
     labelled: float | None = Field(None, gt=0, le=1)
+    without: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
 class Search(Frozen):
@@ -212,6 +214,13 @@ class Train(Frozen):
     precision: Literal["float32", "bf16"] = "float32"
 
 
+class Bound(Frozen):
+    """The importance-weighted bound of test items: its draws `k`, and how many items."""
+
+    k: int = Field(64, ge=1)
+    items: int = Field(200, ge=2)
+
+
 class Budget(Frozen):
     """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds."""
 
@@ -219,6 +228,7 @@ class Budget(Frozen):
     trial_share: float = Field(gt=0, le=1)
     samples: int = Field(ge=2)
     seeds: int = Field(1, ge=1)
+    bound: Bound = Bound()
 
 
 class Entry(Frozen):
@@ -362,6 +372,8 @@ def _labelled(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[str
     data = entry.data
     if data.labelled is not None and data.labels is None:
         yield f"{where}.data.labelled: {data.labelled}, but data.labels is not set; a number of labels goes with it"
+    if data.without and dataset is not None and dataset.modality != "images":
+        yield f"{where}.data.without: for images only; this data set's modality is {dataset.modality}"
     if data.labels is None or dataset is None:
         return
     if dataset.modality != "images":

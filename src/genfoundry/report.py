@@ -11,7 +11,8 @@ from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
-ELSEWHERE = ("restore", "complete")  # abilities with figures of their own, on the model's page
+# Abilities whose figures stand on the model's page, and are no columns.
+ELSEWHERE = ("restore", "complete", "reconstruct", "rate", "tighten", "units", "probe", "edit", "surprise", "classes")
 COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE and f.name != "nats_per_sample")
 NORMAL = 1.96  # standard errors on either side of 95%
 

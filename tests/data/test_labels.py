@@ -110,3 +110,18 @@ def test_what_cannot_be_drawn(tmp_path: Path, split: Split, prepare: Prepare) ->
     (tmp_path / "raw/a.txt").write_text("a cab\n" * 400 + "\n\n".join(f"bed {i}" for i in range(400)))
     with pytest.raises(UserError, match="has no labels"):
         labels.few(prepare(text(unit="line"), out="words").split("train"), 12, "shakespeare", 0)
+
+
+def test_a_class_is_left_out_of_everything(split: Split) -> None:
+    loader = labels.loader(split, Data(without=(1,)), 8, ("k",), "fashion", 0)
+    kept = split.label != 1  # type: ignore[attr-defined]
+    assert len(loader.split) == loader.split.positions == int(kept.sum()) < len(split)
+    assert torch.equal(loader.split.whole, split.whole[kept])
+    for step in range(3):
+        assert (loader.batch("fit", step).label != 1).all()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("classes", "says"), [((3,), "numbers below 3"), ((0, 1, 2), "leave out fewer")])
+def test_classes_that_cannot_be_left_out(split: Split, classes: tuple[int, ...], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        labels.loader(split, Data(without=classes), 8, ("k",), "fashion", 0)

@@ -40,7 +40,7 @@ def reached(layers: int, reach: int) -> Tensor:
     for i in range(H):
         for j in range(W):
             for a, b in seen:
-                if 0 <= i + a and 0 <= j + b < W:
+                if i + a >= 0 and 0 <= j + b < W:
                     found[i, j, i + a, j + b] = True
     return found.view(H * W, H * W)
 

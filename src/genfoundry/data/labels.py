@@ -1,4 +1,4 @@
-"""Few labels: which training items keep theirs, and batches that mix them with the others in a fixed proportion."""
+"""Which training items there are and which keep their label, and batches that mix these and the others evenly."""
 
 from __future__ import annotations
 
@@ -16,9 +16,30 @@ if TYPE_CHECKING:
 
 def loader(split: Split, data: config.Data, batch: int, key: tuple[object, ...], dataset: str, draw: int) -> Loader:
     """The loader of training number `draw` of an experiment (0: the model and its trials; 1, 2, ...: other seeds)."""
+    if data.without:
+        split = without(split, data.without, dataset)
     if data.labels is None:
         return Loader(split, batch, key)
     return Mixed(few(split, data.labels, dataset, draw), batch, key, 0.5 if data.labelled is None else data.labelled)
+
+
+def without(split: Split, classes: tuple[int, ...], dataset: str) -> ImageSplit:
+    """The split's items that are of none of these classes.
+
+    Raises:
+        UserError: there are no such classes, or no others.
+    """
+    import torch
+
+    where, there = f"data.without: {list(classes)}: data set {dataset}", split.spec.classes
+    if not isinstance(split, ImageSplit) or not all(k < there for k in classes):
+        raise UserError(f"{where} has {there} classes; numbers below {there} are right")
+    kept = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
+    if not kept.any():
+        raise UserError(f"{where} has no items of other classes; leave out fewer")
+    left = copy.copy(split)
+    left.whole, left.label, left._fixed = split.whole[kept], split.label[kept], None
+    return left
 
 
 def few(split: Split, count: int, dataset: str, draw: int) -> ImageSplit:

@@ -75,7 +75,8 @@ class CodePrior(nn.Module):
 
     def nats(self, out: Tensor, index: Tensor) -> Tensor:
         """The stack's output -> (B,), in float32."""
-        return F.cross_entropy(self.logits(out).float(), index, reduction="none").flatten(1).sum(1)
+        scores = self.logits(out).float().movedim(1, -1).flatten(0, -2)  # (B H W, codes)
+        return F.cross_entropy(scores, index.flatten(), reduction="none").view(len(index), -1).sum(1)
 
     @torch.no_grad()
     def sample(self, n: int, label: Tensor | None = None, context: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
