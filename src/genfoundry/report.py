@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry.checkpoint import read_json, write_bytes, write_json
+from genfoundry.metrics import OBJECTIVES
 from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
 # Abilities whose figures stand on the model's page, and are no columns.
 ELSEWHERE = ("restore", "complete", "reconstruct", "rate", "tighten", "units", "probe", "edit", "surprise", "classes")
-COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE and f.name != "nats_per_sample")
+COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE)
 NORMAL = 1.96  # standard errors on either side of 95%
 
 
@@ -64,7 +65,8 @@ def _table(tables: dict[Key, dict[str, Any]], card: Mapping[str, Any]) -> dict[s
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
     rows: list[Row] = [table["rows"][name] for name in sorted(table["rows"])]
     columns = [c for c in COLUMNS if any(c in row["figures"] for row in rows)]
-    columns = [c for c in columns if c != "nats" or not {"bits_per_dim", "nats_per_char"} & set(columns)]
+    units = [c for c in columns if c in OBJECTIVES and OBJECTIVES[c].needs == ("nll",)]  # of one figure: the first
+    columns = [c for c in columns if c not in units[1:]]
 
     def place(row: Row) -> tuple[int, float]:
         for i, column in enumerate(columns):

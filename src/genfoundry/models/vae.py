@@ -176,7 +176,7 @@ class Vae(GenerativeModel):
     @torch.no_grad()
     def edit(self, batch: Batch, shift: Tensor) -> Tensor:
         """(B, C, H, W) float32 expected values: global codes moved by `shift` (B, latent), local codes kept."""
-        codes = self.coded(self.encoder(scaled(batch.x, self.spec)), 0.0)[1]
+        codes = self.coded(self.clean(batch.x), 0.0)[1]
         z = codes[0].z + shift
         if not isinstance(self.decoder, ConvDecoder) or not self.config.detail:
             return self.decode(z)
