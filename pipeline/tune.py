@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from genfoundry import checkpoint, device, evaluate, experiment, graph, metrics, places, session, tune
-from genfoundry.data.base import Dataset, Loader
+from genfoundry.data import labels
+from genfoundry.data.base import Dataset
 from genfoundry.types import counted
 
 HERE = places.Path()
@@ -33,7 +34,7 @@ def run(name: str) -> None:
         trial = experiment.resolve(one.params, name, overlay)
         model = trial.build(splits[0].spec).to(target)
         train = session.shorter(trial.train, one.budget.trial_share)
-        loader = Loader(splits[0], train.batch, (*one.key, "tune"))
+        loader = labels.loader(splits[0], one.entry.data, train.batch, (*one.key, "tune"), one.entry.dataset, 0)
         total, reported = train.steps.get(model.phases[-1], 0), 0
         for event in tune.trained(model, loader, train, (*one.key, "tune")):
             due = math.floor(REPORTS * event.clock.share)

@@ -114,6 +114,17 @@ CASES = {
         ("tasks.fashion-density.binarise", "dynamic"),
         ["fashion-density.binarise", "'dynamic'", "levels: 2"],
     ),
+    "labels that are not the task's": (("experiments.vae-fashion.data.labels", 100), ["data.labels", "100", "None"]),
+    "labels of text": (("experiments.char-shakespeare.data", {"labels": 9}), ["data.labels", "images only", "text"]),
+    "fewer labels than classes": (("experiments.vae-fashion.data.labels", 9), ["data.labels", "9", "10 classes"]),
+    "a share of no labels": (
+        ("experiments.vae-fashion.data.labelled", 0.5),
+        ["data.labelled", "0.5", "data.labels is not set"],
+    ),
+    "seeds of an unknown budget": (
+        ("experiments.vae-fashion.seeds", {"standart": 5}),
+        ["'standart'", "did you mean 'standard'"],
+    ),
     "steps in the wrong place": (
         ("experiments.vae-fashion.train.steps", 3),
         ["train.steps", "experiments.vae-fashion.steps"],
@@ -132,6 +143,15 @@ def test_a_mistake_is_named(case: str, tmp_path: Path, params: dict[str, Any]) -
     message = wrong(tmp_path, params)
     assert all(word in message for word in words), message
     assert len(message.splitlines()) <= 3, message
+
+
+def test_training_seeds_a_budget(tmp_path: Path, params: dict[str, Any]) -> None:
+    params["experiments"]["vae-fashion"]["seeds"] = {"standard": 5}
+    counts = {}
+    for budget in ("quick", "standard", "full"):
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params | {"budget": budget}))
+        counts[budget] = len(experiment.load("vae-fashion", tmp_path / "params.yaml").keys)
+    assert counts == {"quick": 1, "standard": 5, "full": 3}
 
 
 def test_not_yaml(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from genfoundry.types import UserError
 
 Steps = int | dict[str, int]
+Count = Annotated[int, Field(ge=1)]
 Scalar = bool | int | float | str
 M = TypeVar("M", bound=BaseModel)
 
@@ -144,21 +145,30 @@ class Dataset(Frozen):
 
 
 class Task(Frozen):
-    """A data set with its levels and binarisation, and what models of it are ranked by."""
+    """A data set with its levels, binarisation and number of labels, and what models of it are ranked by."""
 
     dataset: str
     objective: str
     direction: Literal["minimize", "maximize"] = "minimize"
     levels: int | None = Field(None, ge=2)
     binarise: Literal["dynamic", "threshold"] | None = None
+    labels: int | None = Field(None, ge=1)
     margin: float = Field(0.0, ge=0)
 
 
 class Data(Frozen):
-    """What the Loader does to the prepared arrays."""
+    """What the Loader does to the prepared arrays.
+
+    `labels`: so many training items, equally many of each class, keep their label; `labelled` is their share of a batch
+    (0.5 unless set; 1: no others). `without`: classes whose items are left out of training; evaluation then asks
+    whether they surprise the model.
+    """
 
     levels: int | None = Field(None, ge=2)
     binarise: Literal["dynamic", "threshold"] | None = None
+    labels: int | None = Field(None, ge=1)
+    labelled: float | None = Field(None, gt=0, le=1)
+    without: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
 class Search(Frozen):
@@ -204,6 +214,13 @@ class Train(Frozen):
     precision: Literal["float32", "bf16"] = "float32"
 
 
+class Bound(Frozen):
+    """The importance-weighted bound of test items: its draws `k`, and how many items."""
+
+    k: int = Field(64, ge=1)
+    items: int = Field(200, ge=2)
+
+
 class Budget(Frozen):
     """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds."""
 
@@ -211,12 +228,14 @@ class Budget(Frozen):
     trial_share: float = Field(gt=0, le=1)
     samples: int = Field(ge=2)
     seeds: int = Field(1, ge=1)
+    bound: Bound = Bound()
 
 
 class Entry(Frozen):
     """One entry under `experiments:`. `steps` maps a budget to the steps of the only phase, or of each phase.
 
-    `seeds`: how often it is trained, instead of the budget's number. The first is the model, the others its spread.
+    `seeds`: how often it is trained, instead of the budget's number; or a number for some budgets. The first is the
+    model, the others its spread.
     """
 
     dataset: str
@@ -227,7 +246,7 @@ class Entry(Frozen):
     train: dict[str, Any] = {}
     search: dict[str, Search] = {}
     steps: dict[str, Steps] = {}
-    seeds: int | None = Field(None, ge=1)
+    seeds: Count | dict[str, Count] | None = None
 
 
 class Params(Frozen):
@@ -348,6 +367,21 @@ def _binarised(where: str, task: Task, dataset: Dataset) -> Iterator[str]:
         yield f"{where}.binarise: missing; levels: 2 wants dynamic or threshold"
 
 
+def _labelled(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[str]:
+    """Few labels are for images with classes; how many items have them is known once they are prepared."""
+    data = entry.data
+    if data.labelled is not None and data.labels is None:
+        yield f"{where}.data.labelled: {data.labelled}, but data.labels is not set; a number of labels goes with it"
+    if data.without and dataset is not None and dataset.modality != "images":
+        yield f"{where}.data.without: for images only; this data set's modality is {dataset.modality}"
+    if data.labels is None or dataset is None:
+        return
+    if dataset.modality != "images":
+        yield f"{where}.data.labels: for images only; this data set's modality is {dataset.modality}"
+    if dataset.expect.labels and data.labels < dataset.expect.labels:
+        yield f"{where}.data.labels: {data.labels}, but there are {dataset.expect.labels} classes; as many or more"
+
+
 def _references(p: Params) -> list[str]:
     faults = []
 
@@ -378,13 +412,18 @@ def _references(p: Params) -> list[str]:
         where = f"experiments.{name}"
         if known(f"{where}.task", entry.task, p.tasks):
             home = p.tasks[entry.task]
+            faults += _labelled(where, entry, p.datasets.get(entry.dataset))
             for key, here, there in (
                 ("dataset", entry.dataset, home.dataset),
                 ("data.levels", entry.data.levels, home.levels),
                 ("data.binarise", entry.data.binarise, home.binarise),
+                ("data.labels", entry.data.labels, home.labels),
             ):
                 if here != there:
                     faults.append(f"{where}.{key}: {here!r}, but its task {entry.task} has {there!r}; make them equal")
+        if isinstance(entry.seeds, dict):
+            for budget in entry.seeds:
+                known(f"{where}.seeds", budget, p.budgets)
         if entry.steps:
             known(f"{where}.steps (for budget {p.budget})", p.budget, entry.steps)
     return faults

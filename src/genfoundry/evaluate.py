@@ -52,7 +52,7 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers
     """What depends on the model alone, on the CPU.
 
     "nll" (N,) and whatever else it measures, nats in float64; "samples" (min(samples, N), C, H, W) of images;
-    "forecast" (N, len(QUANTILES), T, D) of each window after its past.
+    "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them.
     """
     model.eval()
     found: Answers = {}
@@ -68,6 +68,8 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers
         pasts = [b.cond for b in _batches(model, split) if b.cond is not None]
         horizon = split.spec.shape[0]
         found["forecast"] = torch.cat([model.forecast(past, horizon, QUANTILES).cpu().double() for past in pasts])
+    if isinstance(model, Classifies) and split.spec.classes:
+        found["classes"] = torch.cat([model.classify(b).argmax(1).cpu() for b in _batches(model, split)])
     return found
 
 
@@ -89,16 +91,20 @@ def score(
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
     "nll" and other measured names (N,); "mae", "dtw" of the median forecast and "covered", the share of values in the
-    90% interval (N,); "features" of the n samples and "real" of n items of the split (n, F) where there is a judge
-    (`real`: those of earlier answers on this split, which spares their computation).
+    90% interval (N,); "hits" of the labelled items (M,); "features" of the n samples and "real" of n items of the split
+    (n, F) where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
     """
-    out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in ("samples", "forecast")}
+    out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in ("samples", "forecast", "classes")}
     if "forecast" in found:
         truth = torch.cat([b.x for b in batches(split)]).cpu().double().numpy()  # (N, T, D)
         low, middle, high = found["forecast"].double().numpy().transpose(1, 0, 2, 3)
         out["mae"] = np.abs(middle - truth).mean((1, 2))
         out["dtw"] = np.array([warped(a, b) for a, b in zip(middle, truth, strict=True)])
         out["covered"] = ((low <= truth) & (truth <= high)).mean((1, 2))
+    if "classes" in found:
+        label = torch.cat([b.label for b in batches(split) if b.label is not None]).cpu()
+        if (label >= 0).any():
+            out["hits"] = (found["classes"] == label)[label >= 0].double().numpy()
     if "samples" in found and isinstance(judge, Judges):
         out["features"] = features(judge, found["samples"], split.spec.levels)
         if real is None or len(real) != len(found["samples"]):

@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
 from genfoundry.nn.codec import Codec, ConvDecoder, Net, quiet
 from genfoundry.nn.conv import scaled
+from genfoundry.nn.corruption import Corruption, Noise, kept
 from genfoundry.nn.latent import Code, Normal, anneal, floored
 from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 AT_ONCE = 4096  # images that `bound` decodes in one batch
+AVERAGED = 4  # drawn codes of a restoration: the mean over the posterior is the best estimate, as squares go
 
 
 class Vae(GenerativeModel):
@@ -33,7 +35,8 @@ class Vae(GenerativeModel):
     class Config(Hyper):
         """`hidden` is the MLP's only layer; `width` and `blocks` are the convolutional net's.
 
-        `warm`: share of the steps over which the divergence's weight rises to `beta`.
+        `warm`: share of the steps over which the divergence's weight rises to `beta`. `noise` and `level`: the damage
+        that it learns to undo (`Corruption`).
         """
 
         net: Net = "conv"
@@ -47,6 +50,8 @@ class Vae(GenerativeModel):
         free_bits: float = Field(0.0, ge=0)
         warm: float = Field(0.1, ge=0, le=1)
         importance: int = Field(1, ge=1)
+        noise: Noise = "none"
+        level: float | None = Field(None, gt=0)
 
         @model_validator(mode="after")
         def _agree(self) -> Vae.Config:
@@ -70,7 +75,8 @@ class Vae(GenerativeModel):
         super().__init__(spec, config)
         codec = Codec(config.net, config.width, config.blocks, config.hidden)
         self.head = head_for(spec, config.mixtures)
-        self.encoder = codec.encoder(spec)
+        self.corruption = Corruption(config.noise, config.level)
+        self.encoder = codec.encoder(spec, self.corruption.extra)
         self.posterior = nn.Linear(self.encoder.features, 2 * config.latent)
         self.decoder = codec.decoder(spec, config.latent, self.head.parameters)
         if config.detail:
@@ -81,14 +87,18 @@ class Vae(GenerativeModel):
             )
             self.detail_in = nn.Conv2d(config.detail, 2 * w, 1)
 
+    @property
+    def damages(self) -> tuple[str, ...]:
+        return self.corruption.damages
+
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        out, codes = self.coded(self.encoder(scaled(batch.x, self.spec)))
+        out, codes = self.coded(self.seen(batch.x))
         rate = torch.stack([summed(code.divergence()) for code in codes]).sum(0)
         distortion = self.head.nll(out, batch.x)
         return {"nll": distortion + rate, "rate": rate, "distortion": distortion}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        features, weight = self.encoder(scaled(batch.x, self.spec)), anneal(clock, self.config.warm)
+        features, weight = self.seen(batch.x), anneal(clock, self.config.warm)
         if self.config.importance > 1:
             weights = self.log_weights(features, batch.x, self.config.importance, weight)
             yield {"model": (math.log(len(weights)) - weights.logsumexp(0)).mean() / self.spec.dims}
@@ -110,9 +120,17 @@ class Vae(GenerativeModel):
     @torch.no_grad()
     def bound(self, batch: Batch, k: int) -> Tensor:
         """(B,) nats: the importance-weighted bound of k draws on -log p(x); the encoder runs once."""
-        features, each = self.encoder(scaled(batch.x, self.spec)), max(1, AT_ONCE // len(batch))
+        features, each = self.seen(batch.x), max(1, AT_ONCE // len(batch))
         parts = [self.log_weights(features, batch.x, min(each, k - done)) for done in range(0, k, each)]
         return math.log(k) - torch.cat(parts).logsumexp(0)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Levels -> the encoder's features, of damaged copies if it learns to undo damage."""
+        return self.encoder(self.corruption.drawn(scaled(x, self.spec)))  # type: ignore[no-any-return]
+
+    def clean(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """Levels as they are -> the encoder's features."""
+        return self.encoder(self.corruption.given(scaled(x, self.spec), known))  # type: ignore[no-any-return]
 
     def coded(self, features: Tensor, temperature: float = 1.0) -> tuple[Tensor, list[Code]]:
         """Encoder's features -> the head's parameters at drawn codes (`temperature` 0: at means), codes a level."""
@@ -148,7 +166,7 @@ class Vae(GenerativeModel):
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
         """(B, latent): means of the global codes."""
-        return Normal.of(self.posterior(self.encoder(scaled(batch.x, self.spec)).flatten(1))).mean
+        return Normal.of(self.posterior(self.clean(batch.x).flatten(1))).mean
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
@@ -158,7 +176,14 @@ class Vae(GenerativeModel):
     @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
         """(B, C, H, W) float32 expected values at drawn codes."""
-        return self.head.mean(self.coded(self.encoder(scaled(batch.x, self.spec)))[0])
+        return self.head.mean(self.coded(self.clean(batch.x))[0])
+
+    @torch.no_grad()
+    def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) damaged levels -> float32 expected values of the clean image, averaged over drawn codes."""
+        features = self.clean(x, known)
+        total = torch.stack([self.head.mean(self.coded(features)[0]) for _ in range(AVERAGED)])
+        return kept(total.mean(0), x, known)
 
     def panels(self, batch: Batch) -> dict[str, Tensor]:
         return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}
