@@ -19,7 +19,7 @@ from genfoundry.nn.codec import residuals
 from genfoundry.nn.conv import Up, down, halved, scaled
 from genfoundry.nn.likelihood import head_for
 from genfoundry.nn.prior import BottomPrior, CodePrior
-from genfoundry.nn.quantize import Quantised, Quantiser, Rule
+from genfoundry.nn.quantize import Quantised, Quantiser, Rule, spread
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class Autoencoder(nn.Module):
             nn.Conv2d(channels, w, 5, stride=2, padding=2), nn.SiLU(), down(w, w),
             *residuals(w, config.blocks), nn.SiLU(),
         )  # fmt: skip
-        self.to_eighth = nn.Sequential(down(w, w), *residuals(w, config.blocks), nn.SiLU(), nn.Conv2d(w, d, 1))
+        self.to_eighth = nn.Sequential(down(w, w), *residuals(w, config.blocks), nn.SiLU(), spread(w, d))
         self.top, self.bottom = (
             Quantiser(config.codes, d, codebook=config.codebook, commitment=config.commitment, decay=config.decay)
             for _ in range(2)
         )
         self.raised = Up(d, w, size=quarter)  # the top's codes at the bottom's resolution
-        self.to_bottom = nn.Sequential(nn.Conv2d(2 * w, w, 3, padding=1), nn.SiLU(), nn.Conv2d(w, d, 1))
+        self.to_bottom = nn.Sequential(nn.Conv2d(2 * w, w, 3, padding=1), nn.SiLU(), spread(w, d))
         self.joined = nn.Conv2d(d + w, w, 3, padding=1)
         self.decoder = nn.Sequential(
             *residuals(w, config.blocks), nn.SiLU(), Up(w, w, size=halved(full)), nn.SiLU(), Up(w, outputs, size=full)
@@ -122,6 +122,7 @@ class VqVae2(GenerativeModel):
     @torch.no_grad()
     def begin(self, phase: str, data: Split) -> None:
         if phase == "codes":
+            self.turn("autoencoder")
             own = self.autoencoder
             some = torch.randint(data.positions, (FIRST,), device=self.device)
             features = own.to_quarter(scaled(data.crop(some).x, self.spec))
