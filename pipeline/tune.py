@@ -26,9 +26,10 @@ def run(name: str) -> None:
 
     def value(model: Any) -> float:
         seed = counted(*one.key, "tune") % 2**31
-        answers = evaluate.answers(model, splits[1], samples=min(one.budget.samples, len(splits[1])), seed=seed)
+        asked, samples = metrics.OBJECTIVES[one.task.objective], min(one.budget.samples, len(splits[1]))
+        answers = evaluate.answers(model, splits[1], samples=samples, seed=seed, needs=asked.needs)
         scores = evaluate.score(answers, splits[1], judge)
-        return float(metrics.OBJECTIVES[one.task.objective].value(scores, splits[1].spec.dims))
+        return float(asked.value(scores, splits[1].spec.dims))
 
     def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
         trial = experiment.resolve(one.params, name, overlay)

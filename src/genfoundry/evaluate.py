@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -48,18 +48,19 @@ class Judges(Protocol):
 
 
 @torch.inference_mode()
-def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers:
+def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Collection[str] | None = None) -> Answers:
     """What depends on the model alone, on the CPU.
 
     "nll" (N,) and whatever else it measures, nats in float64; "samples" (min(samples, N), C, H, W) of images;
     "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them.
+    `needs`: the scores that are asked for; likelihoods or samples that none of them needs are left out.
     """
     model.eval()
     found: Answers = {}
-    if isinstance(model, GenerativeModel) and model.likelihood != "none":
+    if isinstance(model, GenerativeModel) and model.likelihood != "none" and (needs is None or "nll" in needs):
         parts = [_seeded(seed, split, "measure", i, model.measure, b) for i, b in enumerate(_batches(model, split))]
         found |= {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
-    if isinstance(model, GenerativeModel) and len(split.spec.shape) == 3:
+    if isinstance(model, GenerativeModel) and len(split.spec.shape) == 3 and (needs is None or "features" in needs):
         sizes = [len(part) for part in torch.split(torch.arange(min(samples, len(split))), SIZE)]
         drawn = [_seeded(seed, split, "sample", i, model.sample, n).cpu() for i, n in enumerate(sizes)]
         small = split.spec.levels is not None and split.spec.levels <= 256
