@@ -114,6 +114,16 @@ def test_a_model_without_likelihood_only_samples() -> None:
     assert len(evaluate.answers(Mute(BITS, Hyper()), bits(7), samples=10, seed=1)["samples"]) == 7
 
 
+def test_only_what_is_asked_for_is_computed() -> None:
+    model = Coin(BITS, Hyper())
+    whole = evaluate.answers(model, bits(), samples=10, seed=1)
+    for need, left in (("nll", "samples"), ("features", "nll")):
+        found = evaluate.answers(model, bits(), samples=10, seed=1, needs=(need,))
+        assert left not in found
+        assert found
+        assert all(torch.equal(value, whole[key]) for key, value in found.items())
+
+
 def test_evaluation_leaves_the_model_in_evaluation_mode() -> None:
     model = Mute(BITS, Hyper()).train()
     evaluate.answers(model, bits(), samples=2, seed=1)
