@@ -14,6 +14,8 @@ def run(name: str) -> None:
         out=places.baselines(name),
         levels=task.levels,
         binarise=task.binarise,
+        labels=task.labels,
+        objective=task.objective,
         samples=params.budgets[params.budget].samples,
         seed=params.seed,
     )

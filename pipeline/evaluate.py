@@ -20,6 +20,7 @@ def run(name: str) -> None:
         samples=one.budget.samples,
         seed=one.params.seed,
         device=str(target),
+        bound=one.budget.bound,
     )
     took, model = time.perf_counter() - began, checkpoint.load(places.model(name), target)
     costs.note(HERE, model.card["digest"], evaluate_seconds=took, **costs.samples_per_second(model))

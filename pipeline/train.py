@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from genfoundry import checkpoint, costs, device, experiment, graph, places, session, tracking
-from genfoundry.data.base import Dataset, Loader, Split
+from genfoundry.data import labels
+from genfoundry.data.base import Dataset, Split
 from genfoundry.types import Event
 
 HERE = places.Path()
@@ -64,7 +65,7 @@ def trained(
     key = one.keys[number]
     model = one.build(split.spec, key).to(target)
     began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
-    loader = Loader(split, one.train.batch, key)
+    loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
     events = session.session(model, loader, one.train, key=key, folder=folder, watch=watch, limit=limit)
     took, steps = time.perf_counter() - began, sum(one.train.steps.values())
     checkpoint.write_bytes(folder / "curves.csv", session.curves(events).encode())

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from genfoundry import checkpoint, device, evaluate, experiment, graph, metrics, places, session, tune
-from genfoundry.data.base import Dataset, Loader
+from genfoundry.data import labels
+from genfoundry.data.base import Dataset
 from genfoundry.types import counted
 
 HERE = places.Path()
@@ -25,15 +26,16 @@ def run(name: str) -> None:
 
     def value(model: Any) -> float:
         seed = counted(*one.key, "tune") % 2**31
-        answers = evaluate.answers(model, splits[1], samples=min(one.budget.samples, len(splits[1])), seed=seed)
+        asked, samples = metrics.OBJECTIVES[one.task.objective], min(one.budget.samples, len(splits[1]))
+        answers = evaluate.answers(model, splits[1], samples=samples, seed=seed, needs=asked.needs)
         scores = evaluate.score(answers, splits[1], judge)
-        return float(metrics.OBJECTIVES[one.task.objective].value(scores, splits[1].spec.dims))
+        return float(asked.value(scores, splits[1].spec.dims))
 
     def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
         trial = experiment.resolve(one.params, name, overlay)
         model = trial.build(splits[0].spec).to(target)
         train = session.shorter(trial.train, one.budget.trial_share)
-        loader = Loader(splits[0], train.batch, (*one.key, "tune"))
+        loader = labels.loader(splits[0], one.entry.data, train.batch, (*one.key, "tune"), one.entry.dataset, 0)
         total, reported = train.steps.get(model.phases[-1], 0), 0
         for event in tune.trained(model, loader, train, (*one.key, "tune")):
             due = math.floor(REPORTS * event.clock.share)

@@ -16,7 +16,7 @@ DATA, SERIES = "shapes", "tides <i>&"
 GAN, VAE, LINEAR = "gan-shapes", "vae-shapes", "linear-tides"
 REASON = "not class-conditional: it draws without a label"
 JUDGE = {"digest": "f" * 64, "accuracy": 0.912, "kind": "classes"}
-ABSENT = {"bits_per_dim": "no likelihood", "class_accuracy": REASON}
+ABSENT = {"bits_per_dim": "no likelihood", "class_accuracy": REASON, "edit_flips": "gives no codes that it decodes"}
 SIDE = 8  # pixels of an image
 
 
@@ -26,9 +26,12 @@ def outs(root: Path) -> Path:
     gan = {"frechet": 8.5, **around, "precision": 0.71, "recall": 0.32, "n": 1000, "frechet_n": 500}
     vae = {"bits_per_dim": 3.61, "bits_per_dim_stderr": 0.012, "frechet": 31.25, "recall": 0.6, "neighbour": 0.42}
     vae |= {"restore_mask_psnr": 21.5, "restore_mask_psnr_low": 21.1, "restore_mask_psnr_high": 21.9}
+    vae |= {"nats_per_sample": 160.0, "rate": 40.0, "distortion": 120.0, "reconstruct_psnr": 20.5}
+    vae |= {"bits_per_dim_iw": 3.55, "bits_per_dim_iw_low": 3.5, "bits_per_dim_iw_high": 3.6, "iw_k": 64, "iw_n": 200}
+    vae |= {"auroc_constant": 0.31, "auroc_constant_corrected": 0.97, "probe_accuracy": 0.84}
     seeds = {"n": 3, "values": {"frechet": [8.5, 9.0, 7.9]}, "spread": {"frechet": 0.55}}
     experiment(root, GAN, gan, likelihood="none", absent=ABSENT, seeds=seeds)
-    beside = {"median filter": {"restore_mask_psnr": 17.25}}
+    beside = {"median filter": {"restore_mask_psnr": 17.25}, "the raw values": {"probe_accuracy": 0.79}}
     experiment(root, VAE, {**vae, "n": 1000, "frechet_n": 500}, absent={"class_accuracy": REASON}, beside=beside)
     linear = {"mae": 12.5, "mae_stderr": 0.4, "n": 20}
     experiment(root, LINEAR, linear, dataset=SERIES, levels=None, likelihood="exact", judge=None)

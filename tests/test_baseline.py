@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -41,6 +41,13 @@ class Items:
         start = index[:, None] * self.spec.shape[0] + self._past
         x = self.whole[start + torch.arange(self.spec.shape[0])]
         return Batch(x, self.whole[start + torch.arange(-self._past, 0)] if self._past else None)
+
+
+class Labelled(Items):
+    label: torch.Tensor
+
+    def batch(self, index: torch.Tensor) -> Batch:
+        return Batch(self.whole[index].long(), label=self.label[index])
 
 
 def images(n: int, levels: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0, name: str = "train") -> Items:
@@ -143,6 +150,16 @@ def test_image_rows(levels: int, shape: tuple[int, int, int]) -> None:
     assert {x.numpy().tobytes() for x in found["training-copy"]["samples"].long()} <= seen
     again = rows["independent-pixels"].answers(test)
     assert torch.equal(again["samples"], found["independent-pixels"]["samples"])
+
+
+def test_the_largest_class_is_what_accuracy_must_beat() -> None:
+    label = torch.tensor([2, 0, 2, 1, -1, -1, -1])
+    train, test = Labelled("train", torch.zeros(7, 1, 4, 4), Spec((1, 4, 4), 2, 3)), images(6, 2, name="test")
+    train.label = label
+    asked = replace(known(train, test), objective="accuracy")
+    (row,) = base.rows(asked, "images")
+    assert (row.name, row.role, row.likelihood) == ("majority-class", "baseline", "none")
+    assert row.answers(test)["classes"].tolist() == [2] * 6
 
 
 def test_text_rows() -> None:

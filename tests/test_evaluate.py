@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import evaluate, figures, metrics
+from genfoundry import costs, evaluate, figures, metrics, report, site
 from genfoundry.checkpoint import read_json, write_json
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
-from genfoundry.types import Batch, Draw, Spec
+from genfoundry.types import Batch, Draw, Spec, UserError
 
 
 class Items:
@@ -108,6 +108,16 @@ def test_a_model_without_likelihood_only_samples() -> None:
     assert len(evaluate.answers(Mute(BITS, Hyper()), bits(7), samples=10, seed=1)["samples"]) == 7
 
 
+def test_only_what_is_asked_for_is_computed() -> None:
+    model = Coin(BITS, Hyper())
+    whole = evaluate.answers(model, bits(), samples=10, seed=1)
+    for need, left in (("nll", "samples"), ("features", "nll")):
+        found = evaluate.answers(model, bits(), samples=10, seed=1, needs=(need,))
+        assert left not in found
+        assert found
+        assert all(torch.equal(value, whole[key]) for key, value in found.items())
+
+
 def test_evaluation_leaves_the_model_in_evaluation_mode() -> None:
     model = Mute(BITS, Hyper()).train()
     evaluate.answers(model, bits(), samples=2, seed=1)
@@ -128,6 +138,37 @@ def test_features_of_samples_and_of_as_many_real_items() -> None:
 def test_accuracy_of_a_judge() -> None:
     assert evaluate.accuracy(Mean(BITS, Hyper()), bits()) == 1.0
     assert evaluate.accuracy(Mute(BITS, Hyper()), bits()) is None
+
+
+class Told(Items):
+    """Bits with given labels."""
+
+    def __init__(self, x: Tensor, label: Tensor) -> None:
+        super().__init__(x, BITS)
+        self.label = label
+
+    def batch(self, index: Tensor) -> Batch:
+        return Batch(self.x[index], label=self.label[index])
+
+
+def test_accuracy_counts_labelled_items_alone() -> None:
+    x = torch.tensor([0, 0, 1, 1, 1]).view(5, 1, 1, 1).expand(5, 1, 4, 4)  # `Mean` calls them 0, 0, 1, 1, 1
+    split = Told(x, torch.tensor([0, 1, 1, -1, 1]))
+    found = evaluate.answers(Mean(BITS, Hyper()), split, samples=3, seed=0)
+    assert found.keys() == {"classes"}
+    scores = evaluate.score(found, split)
+    assert scores["hits"].tolist() == [1, 0, 1, 1]
+    assert metrics.figures(scores, 16, "images")["accuracy"] == 0.75
+    assert metrics.OBJECTIVES["accuracy"].value(scores, 16) == 0.75
+
+
+def test_accuracy_without_labels_says_so() -> None:
+    x = torch.zeros(5, 1, 4, 4).long()
+    split = Told(x, torch.full((5,), -1))
+    scores = evaluate.score(evaluate.answers(Mean(BITS, Hyper()), split, samples=3, seed=0), split)
+    assert "hits" not in scores
+    with pytest.raises(UserError, match=r"^accuracy: cannot be computed.*no item has a label"):
+        metrics.OBJECTIVES["accuracy"].value(scores, 16)
 
 
 def test_forecasts_are_scored_by_hand() -> None:
@@ -205,3 +246,35 @@ def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch
     for name in names:
         if name != "b/card.json":  # holds the folder's name as the data set's
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+class Half(Learner):
+    """Draws nothing and has no likelihood: it tells bright images from dark ones and gives codes."""
+
+    def classify(self, batch: Batch) -> Tensor:
+        mean = batch.x.flatten(1).float().mean(1)
+        return torch.stack((0.5 - mean, mean - 0.5), 1)
+
+    def embed(self, batch: Batch) -> Tensor:
+        return batch.x.flatten(1).float()
+
+
+def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, judge = Half(BITS, Hyper()), Mean(Spec((1, 4, 4), 2, 2), Hyper())
+    model.card = {"experiment": "half", "model": "half", "task": "t", "dataset": "bits", "digest": "a" * 64, "data": {}}
+    judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
+    monkeypatch.setattr(figures, "Dataset", Folder)
+    monkeypatch.setattr(figures, "judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
+    reports = tmp_path / "reports"
+    outs: dict[str, Any] = {"scores": reports / "scores/bits/half", "figures": reports / "evaluation/half.json"}
+    figures.of_experiment(tmp_path, tmp_path, tmp_path, **outs, pictures=reports / "panels/half", samples=40, seed=0)
+    card = read_json(outs["scores"] / "card.json")
+    assert card["figures"]["test"]["probe_accuracy"] > 0.9
+    assert card["absent"]["frechet"] == "draws no samples"
+    assert card["absent"]["auroc_constant"] == "no likelihood"
+    assert {"probe_accuracy"} == card["beside"]["the raw values"].keys() - {
+        "probe_accuracy_low", "probe_accuracy_high"}  # fmt: skip
+    report.write(reports / "scores", reports / "baselines", reports / "ranking", reports)
+    assert Path("reports/models/half.html") in site.render(tmp_path)
+    assert costs.samples_per_second(model) == {}

@@ -12,6 +12,7 @@ from genfoundry import device, experiment
 from genfoundry.types import UserError
 
 ROOT = Path(__file__).parent.parent
+PATCH = {"size": 16, "stride": 8, "region": 32}
 
 
 @pytest.fixture
@@ -89,6 +90,12 @@ CASES = {
     "a size of nothing": (("datasets.fashion.size", [28, 0]), ["fashion.size", "4 or more"]),
     "a size of three": (("datasets.fashion.size", [28, 28, 3]), ["fashion.size", "[28, 28, 3]", "[height, width]"]),
     "a size for few levels": (("datasets.digits.size", 16), ["digits.levels", "17", "256"]),
+    "a patch of a part of a size": (
+        ("datasets.fashion", {"modality": "images", "raw": "fashion", "size": 32, "patch": PATCH}),
+        ["fashion.patch", "not with size"],
+    ),
+    "a region below its patch": (("datasets.photos.patch.region", 32), ["photos.patch", "region of 32", "64"]),
+    "patches of text": (("datasets.shakespeare.patch", PATCH), ["shakespeare.patch", "for images only"]),
     "a way to fill that is none": (("datasets.sunspots.missing", "mean"), ["sunspots.missing", "'mean'", "'forward'"]),
     "a step back": (("datasets.sunspots.step", -1), ["sunspots.step", "-1", "above 0"]),
     "a grid whose holes are dropped": (
@@ -106,6 +113,17 @@ CASES = {
     "binarisation of 256 levels": (
         ("tasks.fashion-density.binarise", "dynamic"),
         ["fashion-density.binarise", "'dynamic'", "levels: 2"],
+    ),
+    "labels that are not the task's": (("experiments.vae-fashion.data.labels", 100), ["data.labels", "100", "None"]),
+    "labels of text": (("experiments.char-shakespeare.data", {"labels": 9}), ["data.labels", "images only", "text"]),
+    "fewer labels than classes": (("experiments.vae-fashion.data.labels", 9), ["data.labels", "9", "10 classes"]),
+    "a share of no labels": (
+        ("experiments.vae-fashion.data.labelled", 0.5),
+        ["data.labelled", "0.5", "data.labels is not set"],
+    ),
+    "seeds of an unknown budget": (
+        ("experiments.vae-fashion.seeds", {"standart": 5}),
+        ["'standart'", "did you mean 'standard'"],
     ),
     "steps in the wrong place": (
         ("experiments.vae-fashion.train.steps", 3),
@@ -125,6 +143,15 @@ def test_a_mistake_is_named(case: str, tmp_path: Path, params: dict[str, Any]) -
     message = wrong(tmp_path, params)
     assert all(word in message for word in words), message
     assert len(message.splitlines()) <= 3, message
+
+
+def test_training_seeds_a_budget(tmp_path: Path, params: dict[str, Any]) -> None:
+    params["experiments"]["vae-fashion"]["seeds"] = {"standard": 5}
+    counts = {}
+    for budget in ("quick", "standard", "full"):
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params | {"budget": budget}))
+        counts[budget] = len(experiment.load("vae-fashion", tmp_path / "params.yaml").keys)
+    assert counts == {"quick": 1, "standard": 5, "full": 3}
 
 
 def test_not_yaml(tmp_path: Path) -> None:

@@ -169,11 +169,15 @@ def test_objectives_follow_abilities() -> None:
     class Seer(GenerativeModel):
         def forecast(self) -> None: ...
 
+    class Teller(Learner):
+        def classify(self) -> None: ...
+
     assert metrics.objectives(Mute, "images") == ("frechet",)
     assert metrics.objectives(GenerativeModel, "images") == ("bits_per_dim", "nats", "nats_per_sample", "frechet")
     assert metrics.objectives(GenerativeModel, "text") == ("nats_per_char", "nats", "nats_per_sample")
     assert metrics.objectives(Seer, "series") == ("nats", "nats_per_sample", "mae", "dtw")
     assert metrics.objectives(Learner, "images") == ()
+    assert metrics.objectives(Teller, "images") == ("accuracy",)
 
 
 def test_ranking_and_promotion_need_no_torch() -> None:

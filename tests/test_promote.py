@@ -168,7 +168,7 @@ def test_a_champion_with_other_levels_gives_way(root: Path) -> None:
     fabricated.train(root, "worse", 1, shift=0.3)
     fabricated.register(root)
     assert promote.promote(TASK, OBJECTIVE, root) == "champion"
-    assert "other levels or binarisation" in lines(root)[-1]["reason"]
+    assert "other levels, binarisation or labels" in lines(root)[-1]["reason"]
 
 
 def test_a_remote_that_gives_an_error_decides_nothing(

@@ -30,6 +30,7 @@ def test_the_best_is_first_and_equals_go_by_name(tmp_path: Path) -> None:
         card(tmp_path, name, value)
     card(tmp_path, "no-likelihood", None)
     card(tmp_path, "binary", 0.1, levels=2, binarise="dynamic")
+    card(tmp_path, "few-labels", 0.1, labels=100)
     found = rank("t", TASK, tmp_path, tmp_path / "none")
     assert [c["experiment"] for c in found["candidates"]] == ["c", "a", "b"]
     assert found["candidates"][0] == {
@@ -37,6 +38,8 @@ def test_the_best_is_first_and_equals_go_by_name(tmp_path: Path) -> None:
         "spread": None,
     }  # fmt: skip
     assert (found["data"], found["split"], found["margin"], found["baseline"]) == ("D", "val", 0.01, None)
+    few = rank("few", TASK.model_copy(update={"labels": 100}), tmp_path, tmp_path / "none")
+    assert [c["experiment"] for c in few["candidates"]] == ["few-labels"]
     upward = TASK.model_copy(update={"direction": "maximize"})
     assert [c["experiment"] for c in rank("t", upward, tmp_path, tmp_path / "none")["candidates"]] == ["a", "b", "c"]
 

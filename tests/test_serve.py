@@ -15,12 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from genfoundry import checkpoint, ledger, serve, weights
+from genfoundry import checkpoint, ledger, package, serve, weights
 from genfoundry.data import pictures
 from genfoundry.models.base import GenerativeModel
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.models.dcgan import Dcgan
+from genfoundry.models.judge import Judge
 from genfoundry.models.vae import Vae
+from genfoundry.served import Served, Unserved
 from genfoundry.types import Spec
 
 ALPHABET = "\n abcdeh"
@@ -220,3 +222,13 @@ def test_no_mlflow_is_needed(root: Path) -> None:
         "sys.exit(serve.main(['sample', '--task', 'plays', '--n', '1']))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True)
+
+
+def test_what_draws_no_samples_is_packaged_as_it_is_and_says_so(tmp_path: Path) -> None:
+    """A judge stands for every such learner."""
+    spec = Spec((1, 8, 8), 17, 3, (1, 1, 1))
+    checkpoint.save(tmp_path / "model", Judge(spec, Judge.Config()), {"meta": {"modality": "images"}})
+    with pytest.raises(Unserved, match="a Judge draws no samples"):
+        Served(tmp_path / "model")
+    package.package(tmp_path / "model", tmp_path / "out", tmp_path / "requirements.lock", {})
+    assert isinstance(checkpoint.load(tmp_path / "out"), Judge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -73,6 +74,41 @@ def test_a_model_says_what_it_costs_and_what_rebuilds_it(root: Path) -> None:
     assert "median filter 17.25" in text
     assert "not class-conditional: it draws without a label" in text
     assert "fitted in closed form" in page(root, f"models/{showcase.LINEAR}")
+
+
+def test_a_likelihood_stands_beside_compressors_and_its_bound_says_its_draws(root: Path) -> None:
+    text = page(root, f"models/{showcase.VAE}")
+    assert "beside: xz 3.400" in text
+    assert "A likelihood is a code length: a bound, which bits-back coding reaches" in text
+    assert re.search(r"bits/dim, IW bits, lower is better 3\.550 3\.500 to 3\.600", text)
+    assert "k = 64 draws (Burda et al. 2016), the gap measured on 200 items" in text
+    assert "code length" not in page(root, f"models/{showcase.GAN}")
+
+
+def test_a_failure_of_the_raw_likelihood_is_said(root: Path) -> None:
+    text = page(root, f"models/{showcase.VAE}")
+    assert "Here the model prefers what is no item: constant." in text
+    html = (root / "reports/models" / f"{showcase.VAE}.html").read_text(encoding="utf-8")
+    assert '<td class="num bad">0.31' in html
+    assert '<td class="num bad">0.97' not in html
+
+
+def test_an_ability_that_is_not_there_has_its_reason(root: Path) -> None:
+    assert "Not measured: edits (gives no codes that it decodes)." in page(root, f"models/{showcase.GAN}")
+    assert "the raw values 0.79" in page(root, f"models/{showcase.VAE}")
+
+
+def test_rate_and_distortion_are_in_the_figure_s_unit(root: Path) -> None:
+    text = page(root, f"datasets/{showcase.DATA}")
+    assert "Rate and distortion: 17 levels" in text
+    assert re.search(r"vae-shapes 0\.902 2\.708 20\.5", text)  # a quarter and three quarters of 3.61
+    assert "Rate and distortion" not in page(root, f"datasets/{showcase.SERIES}")
+
+
+def test_labels_of_dots_do_not_lie_on_each_other() -> None:
+    made = chart.labels([(300.0, 50.0, "a"), (80.0, 52.0, "b"), (310.0, 120.0, "c")])
+    assert [anchor for *_, anchor, _ in made] == ["end", "start", "end"]
+    assert all(below - above >= chart.LINE for (_, above, *_), (_, below, *_) in itertools.pairwise(made))
 
 
 def test_a_control_stands_beside_its_figure(root: Path) -> None:

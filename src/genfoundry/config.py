@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from genfoundry.types import UserError
 
 Steps = int | dict[str, int]
+Count = Annotated[int, Field(ge=1)]
 Scalar = bool | int | float | str
 M = TypeVar("M", bound=BaseModel)
 
@@ -85,14 +86,28 @@ class Judge(Frozen):
     train: dict[str, Any] = {}
 
 
+class Patch(Frozen):
+    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split."""
+
+    size: int = Field(ge=4)
+    stride: int = Field(ge=1)
+    region: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> Patch:
+        if self.region < self.size:
+            raise ValueError(f"a region of {self.region} is smaller than a patch of {self.size}")
+        return self
+
+
 class Dataset(Frozen):
     """One entry under `datasets:`.
 
-    Images: `size` (H, W) resizes and crops, `colour` converts, `flip` mirrors at random in training, `levels` is how
-    many grey values the files have. Text, and lines (of text, one a sample): `alphabet`; `unit` is what goes to a split
-    as a whole. Series: `missing` says what becomes of a cell without a value, `step` the time between rows (in days or
-    seconds where times are dates). Pairs: `alphabet`. `window` is the length of a sample (of a line, and of a pair's
-    target: with the end symbol), `context` that of what stands before it (of a pair: of its source).
+    Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `flip` mirrors at random in training,
+    `levels` is how many grey values the files have. Text, and lines (of text, one a sample): `alphabet`; `unit` is what
+    goes to a split as a whole. Series: `missing` says what becomes of a cell without a value, `step` the time between
+    rows (in days or seconds where times are dates). Pairs: `alphabet`. `window` is the length of a sample (of a line,
+    and of a pair's target: with the end symbol), `context` that of what stands before it (of a pair: of its source).
     """
 
     modality: Literal["images", "text", "lines", "series", "pairs"]
@@ -100,6 +115,7 @@ class Dataset(Frozen):
     split: Shares = Shares()
     size: tuple[int, int] | None = None
     colour: Literal["grey", "rgb"] | None = None
+    patch: Patch | None = None
     flip: bool = False
     levels: int = Field(256, ge=2, le=256)
     alphabet: str = ""
@@ -129,21 +145,30 @@ class Dataset(Frozen):
 
 
 class Task(Frozen):
-    """A data set with its levels and binarisation, and what models of it are ranked by."""
+    """A data set with its levels, binarisation and number of labels, and what models of it are ranked by."""
 
     dataset: str
     objective: str
     direction: Literal["minimize", "maximize"] = "minimize"
     levels: int | None = Field(None, ge=2)
     binarise: Literal["dynamic", "threshold"] | None = None
+    labels: int | None = Field(None, ge=1)
     margin: float = Field(0.0, ge=0)
 
 
 class Data(Frozen):
-    """What the Loader does to the prepared arrays."""
+    """What the Loader does to the prepared arrays.
+
+    `labels`: so many training items, equally many of each class, keep their label; `labelled` is their share of a batch
+    (0.5 unless set; 1: no others). `without`: classes whose items are left out of training; evaluation then asks
+    whether they surprise the model.
+    """
 
     levels: int | None = Field(None, ge=2)
     binarise: Literal["dynamic", "threshold"] | None = None
+    labels: int | None = Field(None, ge=1)
+    labelled: float | None = Field(None, gt=0, le=1)
+    without: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
 class Search(Frozen):
@@ -189,6 +214,13 @@ class Train(Frozen):
     precision: Literal["float32", "bf16"] = "float32"
 
 
+class Bound(Frozen):
+    """The importance-weighted bound of test items: its draws `k`, and how many items."""
+
+    k: int = Field(64, ge=1)
+    items: int = Field(200, ge=2)
+
+
 class Budget(Frozen):
     """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds."""
 
@@ -196,12 +228,14 @@ class Budget(Frozen):
     trial_share: float = Field(gt=0, le=1)
     samples: int = Field(ge=2)
     seeds: int = Field(1, ge=1)
+    bound: Bound = Bound()
 
 
 class Entry(Frozen):
     """One entry under `experiments:`. `steps` maps a budget to the steps of the only phase, or of each phase.
 
-    `seeds`: how often it is trained, instead of the budget's number. The first is the model, the others its spread.
+    `seeds`: how often it is trained, instead of the budget's number; or a number for some budgets. The first is the
+    model, the others its spread.
     """
 
     dataset: str
@@ -212,7 +246,7 @@ class Entry(Frozen):
     train: dict[str, Any] = {}
     search: dict[str, Search] = {}
     steps: dict[str, Steps] = {}
-    seeds: int | None = Field(None, ge=1)
+    seeds: Count | dict[str, Count] | None = None
 
 
 class Params(Frozen):
@@ -303,7 +337,7 @@ def read(path: Path) -> Params:
     return params
 
 
-ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(("size", "colour", "flip", "levels", "judge"), ("images",))
+ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(("size", "colour", "patch", "flip", "levels", "judge"), ("images",))
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"missing": ("series",), "step": ("series",)}
 ONLY |= {"window": ("text", "lines", "series", "pairs"), "context": ("series", "pairs")}
@@ -322,6 +356,8 @@ def _declared(where: str, dataset: Dataset) -> Iterator[str]:
         yield f"{where}.window: {dataset.window}; lines need room for a character and the end, 2 or more"
     if dataset.modality == "pairs" and not dataset.context:
         yield f"{where}.context: missing; pairs need the length of the longest source, and window that of a target"
+    if dataset.size and dataset.patch:
+        yield f"{where}.patch: not with size; patches are cut from the pictures as they are"
     if dataset.size and dataset.levels < 256:
         yield f"{where}.levels: {dataset.levels}, but with a size images have 256; a task may ask for fewer"
     if dataset.step is not None and dataset.missing == "drop":
@@ -334,6 +370,21 @@ def _binarised(where: str, task: Task, dataset: Dataset) -> Iterator[str]:
         yield f"{where}.binarise: {task.binarise!r}, but levels is {task.levels}; levels: 2 is right"
     if task.levels == 2 and dataset.levels > 2 and not task.binarise:
         yield f"{where}.binarise: missing; levels: 2 wants dynamic or threshold"
+
+
+def _labelled(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[str]:
+    """Few labels are for images with classes; how many items have them is known once they are prepared."""
+    data = entry.data
+    if data.labelled is not None and data.labels is None:
+        yield f"{where}.data.labelled: {data.labelled}, but data.labels is not set; a number of labels goes with it"
+    if data.without and dataset is not None and dataset.modality != "images":
+        yield f"{where}.data.without: for images only; this data set's modality is {dataset.modality}"
+    if data.labels is None or dataset is None:
+        return
+    if dataset.modality != "images":
+        yield f"{where}.data.labels: for images only; this data set's modality is {dataset.modality}"
+    if dataset.expect.labels and data.labels < dataset.expect.labels:
+        yield f"{where}.data.labels: {data.labels}, but there are {dataset.expect.labels} classes; as many or more"
 
 
 def _references(p: Params) -> list[str]:
@@ -366,13 +417,18 @@ def _references(p: Params) -> list[str]:
         where = f"experiments.{name}"
         if known(f"{where}.task", entry.task, p.tasks):
             home = p.tasks[entry.task]
+            faults += _labelled(where, entry, p.datasets.get(entry.dataset))
             for key, here, there in (
                 ("dataset", entry.dataset, home.dataset),
                 ("data.levels", entry.data.levels, home.levels),
                 ("data.binarise", entry.data.binarise, home.binarise),
+                ("data.labels", entry.data.labels, home.labels),
             ):
                 if here != there:
                     faults.append(f"{where}.{key}: {here!r}, but its task {entry.task} has {there!r}; make them equal")
+        if isinstance(entry.seeds, dict):
+            for budget in entry.seeds:
+                known(f"{where}.seeds", budget, p.budgets)
         if entry.steps:
             known(f"{where}.steps (for budget {p.budget})", p.budget, entry.steps)
     return faults

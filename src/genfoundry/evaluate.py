@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -48,18 +48,19 @@ class Judges(Protocol):
 
 
 @torch.inference_mode()
-def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers:
+def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Collection[str] | None = None) -> Answers:
     """What depends on the model alone, on the CPU.
 
     "nll" (N,) and whatever else it measures, nats in float64; "samples" (min(samples, N), C, H, W) of images;
-    "forecast" (N, len(QUANTILES), T, D) of each window after its past.
+    "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them.
+    `needs`: the scores that are asked for; likelihoods or samples that none of them needs are left out.
     """
     model.eval()
     found: Answers = {}
-    if isinstance(model, GenerativeModel) and model.likelihood != "none":
+    if isinstance(model, GenerativeModel) and model.likelihood != "none" and (needs is None or "nll" in needs):
         parts = [_seeded(seed, split, "measure", i, model.measure, b) for i, b in enumerate(_batches(model, split))]
         found |= {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
-    if isinstance(model, GenerativeModel) and len(split.spec.shape) == 3:
+    if isinstance(model, GenerativeModel) and len(split.spec.shape) == 3 and (needs is None or "features" in needs):
         sizes = [len(part) for part in torch.split(torch.arange(min(samples, len(split))), SIZE)]
         drawn = [_seeded(seed, split, "sample", i, model.sample, n).cpu() for i, n in enumerate(sizes)]
         small = split.spec.levels is not None and split.spec.levels <= 256
@@ -68,6 +69,8 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers
         pasts = [b.cond for b in _batches(model, split) if b.cond is not None]
         horizon = split.spec.shape[0]
         found["forecast"] = torch.cat([model.forecast(past, horizon, QUANTILES).cpu().double() for past in pasts])
+    if isinstance(model, Classifies) and split.spec.classes:
+        found["classes"] = torch.cat([model.classify(b).argmax(1).cpu() for b in _batches(model, split)])
     return found
 
 
@@ -89,16 +92,20 @@ def score(
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
     "nll" and other measured names (N,); "mae", "dtw" of the median forecast and "covered", the share of values in the
-    90% interval (N,); "features" of the n samples and "real" of n items of the split (n, F) where there is a judge
-    (`real`: those of earlier answers on this split, which spares their computation).
+    90% interval (N,); "hits" of the labelled items (M,); "features" of the n samples and "real" of n items of the split
+    (n, F) where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
     """
-    out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in ("samples", "forecast")}
+    out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in ("samples", "forecast", "classes")}
     if "forecast" in found:
         truth = torch.cat([b.x for b in batches(split)]).cpu().double().numpy()  # (N, T, D)
         low, middle, high = found["forecast"].double().numpy().transpose(1, 0, 2, 3)
         out["mae"] = np.abs(middle - truth).mean((1, 2))
         out["dtw"] = np.array([warped(a, b) for a, b in zip(middle, truth, strict=True)])
         out["covered"] = ((low <= truth) & (truth <= high)).mean((1, 2))
+    if "classes" in found:
+        label = torch.cat([b.label for b in batches(split) if b.label is not None]).cpu()
+        if (label >= 0).any():
+            out["hits"] = (found["classes"] == label)[label >= 0].double().numpy()
     if "samples" in found and isinstance(judge, Judges):
         out["features"] = features(judge, found["samples"], split.spec.levels)
         if real is None or len(real) != len(found["samples"]):

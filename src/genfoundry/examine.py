@@ -6,18 +6,21 @@ from them, restorations and completions. What a model is asked follows from its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from genfoundry import augmentation, memory, restoration
+from genfoundry.abilities import anomaly, bounds, codes, edits
 from genfoundry.baselines.base import batches
+from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
-from genfoundry.models.base import Completes, GenerativeModel, Learner, Restores
+from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Restores, Tightens
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
@@ -32,7 +35,12 @@ class Bench:
     train: Split
     split: Split
     judge: Learner | None
+    found: Mapping[str, Tensor] = field(default_factory=dict)  # the model's answers on `split`
+    bound: Bound = field(default_factory=Bound)
+    binarise: str | None = None
+    without: tuple[int, ...] = ()  # classes that were left out of training
     pictures: dict[str, Tensor] = field(default_factory=dict)  # name -> images, filled on the way
+    drawings: dict[str, Callable[[Path], None]] = field(default_factory=dict)  # name -> what draws it
     _near: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @cached_property
@@ -75,8 +83,15 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
 @torch.no_grad()
 def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, dict[str, Scores]]:
     """Scores of what the model can do besides; and of classical methods (name -> scores) that can do the same."""
-    own: Scores = {}
+    own: Scores = {**bounds.tightened(model, bench, seed), **bounds.reconstructed(model, bench, seed)}
+    own |= anomaly.surprise(model, bench, seed)
     beside: dict[str, Scores] = {}
+    if (coded := codes.read(model, bench)) is not None:
+        codes.between(model, coded[1], bench)
+        for scores, others in (codes.held(model, coded, bench), edits.edited(model, coded, bench, seed)):
+            own |= scores
+            for name, found in others.items():
+                beside.setdefault(name, {}).update(found)
     if isinstance(model, GenerativeModel) and model.conditional and getattr(bench.judge, "kind", "") == "classes":
         own |= _conditional(model, bench, seed, n)
     for damage in _asked(model):
@@ -129,3 +144,20 @@ def _restored(model: Learner, damage: str, bench: Bench) -> tuple[Scores, dict[s
             found = restoration.quality(call(x, known, levels), clean, levels)
             beside[method] = {f"{name}_{unit}": v for unit, v in found.items()}
     return own, beside
+
+
+def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
+    """What a figure needs -> why it is not there."""
+    bounded = getattr(model, "likelihood", "none") != "none"
+    unread = "no labels, or too few" if isinstance(model, Embeds) else "gives no codes"
+    unedited = "no labels, or no judge of classes" if edits.can(model) else "gives no codes that it decodes"
+    return {
+        "rate": "its codes cost no nats",
+        "units": "no codes whose mean costs nats" if isinstance(model, Embeds) else "gives no codes",
+        "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
+        "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",
+        "probe": unread,
+        "edit": unedited,
+        "surprise": "not such data, or not finite" if bounded else "no likelihood",
+        "classes": "trained on every class" if bounded else "no likelihood",
+    }

@@ -48,7 +48,8 @@ class Experiment:
     @property
     def keys(self) -> list[tuple[object, ...]]:
         """The key of each training: the model's own, then those of its repetitions with other seeds."""
-        count = self.entry.seeds or self.budget.seeds
+        own = self.entry.seeds
+        count = (own.get(self.params.budget) if isinstance(own, dict) else own) or self.budget.seeds
         return [self.key, *((self.params.seed, f"{self.name}, seed {i}") for i in range(1, count))]
 
     def build(self, spec: Spec, key: tuple[object, ...] | None = None) -> Learner:

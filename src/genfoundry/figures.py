@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,17 @@ from numpy.typing import NDArray
 
 from genfoundry import checkpoint, metrics, panels, yardstick
 from genfoundry.baselines import base as baselines
+from genfoundry.config import Bound
 from genfoundry.data.base import Dataset
 from genfoundry.evaluate import Scores, answers, items, judge, score
-from genfoundry.examine import Bench, abilities
+from genfoundry.examine import Bench, abilities, reasons
 from genfoundry.examine import samples as samples_of
-from genfoundry.models.base import Learner
+from genfoundry.models.base import GenerativeModel, Learner
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
+BOUND = Bound()
 COLLAPSED = 1.0  # nats a sample: codes that carry less are not in use
 SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
 
@@ -43,6 +46,7 @@ def of_experiment(
     samples: int,
     seed: int,
     device: str = "cpu",
+    bound: Bound = BOUND,
 ) -> None:
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
@@ -54,6 +58,7 @@ def of_experiment(
         samples: number of images to draw a split (fewer where the split has fewer items).
         seed: of all noise.
         device: what model and judge run on.
+        bound: draws and items of the importance-weighted bound.
     """
     learner, dataset, judging = checkpoint.load(model, device), Dataset(data), judge(judge_folder, device)
     card: dict[str, Any] = learner.card
@@ -68,11 +73,13 @@ def of_experiment(
         if name != "test":
             per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
-    bench = Bench(dataset, known.train, split, judging)
+    bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"], _without(card))
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
-    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
+    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
+    per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
+    about |= {"labels": card.get("data", {}).get("labels"), "without": list(_without(card))}
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
     about |= {"notes": _notes(per_split["test"])}
@@ -85,11 +92,22 @@ def of_experiment(
     flat |= _anchored(near, per_split["test"], split.spec.dims)
     checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
-        panels.draw(folder, found, split, dataset.meta)
         panels.draw_model(folder, learner, split, dataset.meta, seed)
-        panels.draw_compared(folder, bench.pictures, split.spec.levels)
-        if "samples" in found and len(split.spec.shape) == 3:
-            panels.tiles(folder, found["samples"], items(split, panels.GRID), split.spec.levels)
+        _draw(folder, bench)
+
+
+def _draw(folder: Path, bench: Bench) -> None:
+    """What was answered, and what the examination left behind."""
+    panels.draw(folder, bench.found, bench.split, bench.dataset.meta)
+    panels.draw_compared(folder, bench.pictures, bench.split.spec.levels)
+    for name, drawing in bench.drawings.items():
+        drawing(folder / f"{name}.png")
+    if "samples" in bench.found and len(bench.split.spec.shape) == 3:
+        panels.tiles(folder, bench.found["samples"], items(bench.split, panels.GRID), bench.split.spec.levels)
+
+
+def _without(card: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(card.get("data", {}).get("without") or ())
 
 
 def _known(dataset: Dataset, samples: int, seed: int, how: Any) -> baselines.Known:
@@ -129,10 +147,12 @@ def _seeds(
 def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judging: Learner | None) -> dict[str, str]:
     """Why a figure that models of such data can have is not there."""
     sampled = "no judge" if judging is None else "not finite, or too few items"
+    sampled = sampled if isinstance(learner, GenerativeModel) else "draws no samples"
     labels = "not class-conditional" if judging is None or judging.spec.classes else "no labels"
     why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
     why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}
-    why |= {"restore": "does not restore", "complete": "does not complete"}
+    why |= {"restore": "does not restore", "complete": "does not complete", "classify": "tells no classes"}
+    why |= reasons(learner, judging)
     return {
         f.name: why[f.needs] for f in yardstick.FIGURES.values() if modality in f.modalities and f.name not in figures
     }
@@ -184,13 +204,15 @@ def of_baselines(
     out: Path,
     levels: int | None,
     binarise: str | None,
+    labels: int | None = None,
+    objective: str = "",
     samples: int,
     seed: int,
 ) -> None:
     """The trivial models of a task: card.json (`rows`), scores.safetensors ("<row>/<split>/<score>") and pictures."""
     dataset, judging = Dataset(data), judge(judge_folder)
     how: Any = {"levels": levels, "binarise": binarise}
-    known = _known(dataset, samples, seed, how)
+    known = replace(_known(dataset, samples, seed, how), objective=objective)
     bench = Bench(dataset, known.train, known.held["test"], judging)
     cards: dict[str, Any] = {}
     kept: Scores = {}
@@ -210,5 +232,5 @@ def of_baselines(
             shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
-        about = {"task": task, "dataset": data.name, **how, **_about(dataset, judging), "seed": seed}
+        about = {"task": task, "dataset": data.name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}
         write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)

@@ -47,7 +47,7 @@ def scored(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[s
 
 
 def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours: Scores) -> Scores | None:
-    """The champion's per-item scores on today's gate; None when it has other levels or binarisation.
+    """The champion's per-item scores on today's gate; None when it answers another question.
 
     Raises:
         Lost: its weights are nowhere.
@@ -56,11 +56,11 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
     for path in sorted((root / "reports" / "scores" / task.dataset).glob("*/card.json")):
         other = json.loads(path.read_text(encoding="utf-8"))
         here = (other["digest"], other["data"]) == (champion["digest"], card["data"])
-        if here and (other["levels"], other["binarise"]) == (task.levels, task.binarise):
+        if here and _asked(other) == (task.levels, task.binarise, task.labels):
             return scored(root, task, other["experiment"], champion["digest"])[1]
     folder = weights.find(root, champion["weights"])
     settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))["data"]
-    if (settings.get("levels"), settings.get("binarise")) != (task.levels, task.binarise):
+    if _asked(settings) != (task.levels, task.binarise, task.labels):
         return None
     faults = []
     for source in _sources(root, champion):
@@ -69,6 +69,11 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
         except Unmeasured as error:
             faults.append(str(error))
     raise Unmeasured("; ".join(faults))
+
+
+def _asked(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Which question a model answers: the levels and binarisation of its data, the number of labels that it saw."""
+    return tuple(data.get(key) for key in ("levels", "binarise", "labels"))
 
 
 def _sources(root: Path, champion: Line) -> Iterator[Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry.checkpoint import read_json
+from genfoundry.config import Patch
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
     from genfoundry.data import images
     from genfoundry.data.pictures import Form
 
-    size = served.declared.get("size")
-    form = Form(tuple(size) if size else None, served.declared.get("colour"))
+    size, patch = (served.declared.get(key) for key in ("size", "patch"))
+    form = Form(tuple(size) if size else None, served.declared.get("colour"), Patch(**patch) if patch else None)
     with tempfile.TemporaryDirectory() as alone:  # a data set's reader reads folders
         (Path(alone) / file.name).symlink_to(file.resolve())
         parts = images.read(file if file.is_dir() else Path(alone), form)[0]

@@ -1,7 +1,8 @@
 """Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
-unit, "features" and "real" (n, F) of generated and real items in the judge's feature space.
+unit, "hits" (M,) of labelled items, 1 where the class is told, "features" and "real" (n, F) of generated and real
+items in the judge's feature space.
 """
 
 from __future__ import annotations
@@ -43,7 +44,14 @@ class Objective:
         return np.asarray(scores[self.needs[0]], np.float64) * self.factor(dims)
 
     def value(self, scores: Scores, dims: int) -> float:
-        """The figure; `dims` is the number of values in a sample (`Spec.dims`)."""
+        """The figure; `dims` is the number of values in a sample (`Spec.dims`).
+
+        Raises:
+            UserError: what it is computed from was not measured.
+        """
+        if missing := [need for need in self.needs if need not in scores]:
+            hint = " (no item has a label)" if missing == ["hits"] else ""
+            raise UserError(f"{self.name}: cannot be computed, since {', '.join(missing)} was not measured{hint}")
         items = self.per_item(scores, dims)
         return float(items.mean()) if items is not None else frechet(*_features(scores))
 
@@ -94,6 +102,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines"), "nats a sample"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
         Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
+        Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
         Objective("frechet", "minimize", ("features", "real"), ("images",), "squared judge features"),
     )
 }
@@ -112,13 +121,15 @@ def objective(name: str) -> Objective:
 
 def objectives(model: type[Learner], modality: str) -> tuple[str, ...]:
     """Names of the objectives that `model` can compute on such data: by its abilities, not by its name."""
-    from genfoundry.models.base import Forecasts, GenerativeModel
+    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
         able |= {"features", "real"} | ({"nll"} if model.likelihood != "none" else set())
     if issubclass(model, Forecasts):
         able |= {"mae", "dtw"}
+    if issubclass(model, Classifies):
+        able |= {"hits"}
     found = (o for o in OBJECTIVES.values() if able.issuperset(o.needs) and modality in o.modalities)
     return tuple(o.name for o in found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from genfoundry import pyfunc
 from genfoundry.pyfunc import COLUMNS
-from genfoundry.served import Served
+from genfoundry.served import Served, Unserved
 
 CODE = Path(__file__).parent
 NEEDS = ("numpy", "pandas", "pydantic", "safetensors", "torch")
@@ -19,10 +20,17 @@ NEEDS = ("numpy", "pandas", "pydantic", "safetensors", "torch")
 
 
 def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> None:
-    """Write the MLflow model of the weights in a folder to `out`: signature, example, pinned requirements, code."""
+    """Write the MLflow model of the weights in a folder to `out`: signature, example, pinned requirements, code.
+
+    What draws no samples answers no requests: its weights are written as they are, for `checkpoint.load`.
+    """
     import mlflow.pyfunc
 
-    served = Served(weights)
+    try:
+        served = Served(weights)
+    except Unserved:
+        shutil.copytree(weights, out)
+        return
     mlflow.pyfunc.save_model(
         out,
         python_model=str(pyfunc.__file__),

@@ -67,11 +67,13 @@ def tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None) -> No
         picture.grid(folder / f"tiles_{name}.png", images[:GRID].cpu().numpy(), levels, gap=0, least=1)
 
 
+COLUMNS = {"closest": 8, "edited": 7}  # of a sheet; others have 12
+
+
 def draw_compared(folder: Path, pictures: Mapping[str, Tensor], levels: int | None) -> None:
     """Sheets whose images stand in groups: pairs of a sample and its nearest item; original, damaged, restored."""
     for name, images in pictures.items():
-        columns = 8 if name == "closest" else 12
-        picture.grid(folder / f"{name}.png", images.cpu().numpy(), levels, columns=columns)
+        picture.grid(folder / f"{name}.png", images.cpu().numpy(), levels, columns=COLUMNS.get(name, 12))
 
 
 def walk(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:

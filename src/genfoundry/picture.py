@@ -97,6 +97,21 @@ def lines(
     _save(figure, path)
 
 
+def scatter(path: Path, points: Floats, label: NDArray[Any] | None, names: Sequence[str]) -> None:
+    """Points (N, 2), coloured by label where there is one; `names` are those of the axes."""
+    figure = _figure(5, 4.2)
+    axes = figure.add_subplot(1, 1, 1)
+    if label is None:
+        axes.scatter(points[:, 0], points[:, 1], s=5, color=INK, linewidths=0)
+    else:
+        for k in np.unique(label):
+            x, y = points[label == k].T
+            axes.scatter(x, y, s=5, color=f"C{k % 10}", linewidths=0, label=str(k), alpha=0.7)
+        axes.legend(fontsize=7, frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+    _label(axes, names[0], names[1], "")
+    _save(figure, path)
+
+
 def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ The rule, on `gate`, in the unit of the task's objective:
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
 workspace holds that very model, measured on today's data, its scores are taken from there.
 A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
-and the reason says so. So does one that answers another question (other levels or binarisation than the task's). A
-champion that is there but that no code can measure any more stays, and the candidate is "challenger". A remote that
-gives an error decides nothing: no line is written, and the next run asks again.
+and the reason says so. So does one that answers another question (other levels, binarisation or labels than the
+task's). A champion that is there but that no code can measure any more stays, and the candidate is "challenger". A
+remote that gives an error decides nothing: no line is written, and the next run asks again.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _compare(
     except incumbent.Unmeasured as error:
         return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
-        return "champion", f"{was} has other levels or binarisation than the task", figures
+        return "champion", f"{was} has other levels, binarisation or labels than the task", figures
     unit, dims, seed = metrics.objective(task.objective), card["dims"], counted(card["digest"], champion["digest"])
     gain, low, high = metrics.improvement(ours, theirs, unit, dims, repeats=REPEATS, seed=seed)
     figures |= {"incumbent": {task.objective: unit.value(theirs, dims)}, "difference": gain, "interval": [low, high]}

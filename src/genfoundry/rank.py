@@ -17,10 +17,10 @@ BEATEN = ("baseline", "ceiling")  # the roles of the trivial models that a champ
 def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str, Any]:
     """The candidates of a task, best first, and the best trivial model: the content of reports/ranking/<task>.json.
 
-    A candidate is any experiment under `scores` (reports/scores/<dataset>) whose data have the task's levels and
-    binarisation and whose figures on `val` include the objective. Equal figures rank by name. The margin is part of
-    the ranking so that changing it reopens the decision; it is at least two standard deviations over the best one's
-    training seeds, where these are known: less would promote a lucky seed.
+    A candidate is any experiment under `scores` (reports/scores/<dataset>) whose data have the task's levels,
+    binarisation and number of labels and whose figures on `val` include the objective. Equal figures rank by name.
+    The margin is part of the ranking so that changing it reopens the decision; it is at least two standard
+    deviations over the best one's training seeds, where these are known: less would promote a lucky seed.
 
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data.
@@ -29,8 +29,9 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
     found = sorted(_candidates(task, scores), key=lambda c: (sign * c["value"], c["experiment"]))
     if not found:
         raise UserError(
-            f"{scores}: no experiment for task {task_name}: none has levels {task.levels}, binarise {task.binarise} "
-            f"and a finite {task.objective} on val; add one under experiments: in params.yaml, or correct the task"
+            f"{scores}: no experiment for task {task_name}: none has levels {task.levels}, binarise {task.binarise}, "
+            f"labels {task.labels} and a finite {task.objective} on val; add one under experiments: in params.yaml, or "
+            "correct the task"
         )
     data = {candidate.pop("data") for candidate in found}
     if len(data) > 1:
@@ -57,7 +58,7 @@ def _candidates(task: Task, scores: Path) -> Iterator[dict[str, Any]]:
         card = read_json(path)
         figures = card["figures"].get("val", {})
         value = figures.get(task.objective)
-        same = (card["levels"], card["binarise"]) == (task.levels, task.binarise)
+        same = (card["levels"], card["binarise"], card.get("labels")) == (task.levels, task.binarise, task.labels)
         if same and value is not None and math.isfinite(value):
             yield {
                 **{key: card[key] for key in ("experiment", "model", "digest", "likelihood", "data")},

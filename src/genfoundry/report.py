@@ -11,7 +11,9 @@ from genfoundry.metrics import OBJECTIVES
 from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
-ELSEWHERE = ("restore", "complete")  # abilities with figures of their own, on the model's page
+Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
+# Abilities whose figures stand on the model's page, and are no columns.
+ELSEWHERE = ("restore", "complete", "reconstruct", "rate", "tighten", "units", "probe", "edit", "surprise", "classes")
 COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE)
 NORMAL = 1.96  # standard errors on either side of 95%
 
@@ -25,13 +27,14 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
         ranking: reports/ranking, with <task>.json.
 
     Returns:
-        {"tables": [{"dataset", "levels", "binarise", "data", "judge", "n", "frechet_n", "columns", "rows", "notes"}]};
+        {"tables": [{"dataset", "levels", "binarise", "labels", "data", "judge", "n", "frechet_n", "columns", "rows",
+        "notes"}]};
         tables and rows in a fixed order (the rows by the first column that has figures, best first), "best_of" of a row
         the tasks whose ranking on val it leads, "absent" why it lacks a figure, "seeds" the spread over training
         seeds; "notes" of a table say of which task the order is not supported by them, or not known to be.
     """
     rankings = [read_json(path) for path in sorted(ranking.glob("*.json"))]
-    tables: dict[tuple[str, str, str], dict[str, Any]] = {}
+    tables: dict[Key, dict[str, Any]] = {}
     for card in [read_json(p) for p in sorted(scores.glob("*/*/card.json"))]:
         name, table = card["experiment"], _table(tables, card)
         led = [content for content in rankings if [c["experiment"] for c in content["candidates"][:1]] == [name]]
@@ -54,9 +57,9 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
     return {"tables": [_ordered(tables[key]) for key in sorted(tables)]}
 
 
-def _table(tables: dict[tuple[str, str, str], dict[str, Any]], card: Mapping[str, Any]) -> dict[str, Any]:
-    about = {key: card.get(key) for key in ("dataset", "levels", "binarise", "data", "judge")}
-    key = (str(about["dataset"]), str(about["levels"]), str(about["binarise"]))
+def _table(tables: dict[Key, dict[str, Any]], card: Mapping[str, Any]) -> dict[str, Any]:
+    about = {key: card.get(key) for key in ("dataset", "levels", "binarise", "labels", "data", "judge")}
+    key = (str(about["dataset"]), str(about["levels"]), str(about["binarise"]), about["labels"] or 0)
     return tables.setdefault(key, {**about, "rows": {}, "notes": []})
 
 
@@ -110,7 +113,8 @@ def markdown(board: Mapping[str, Any]) -> str:
 def _section(table: Mapping[str, Any]) -> Iterator[str]:
     levels = f", {table['levels']} levels" if table["levels"] else ""
     binarise = f", binarised ({table['binarise']})" if table["binarise"] else ""
-    yield f"## {table['dataset']}{levels}{binarise}\n"
+    labels = f", {table['labels']:,} labels" if table["labels"] else ""
+    yield f"## {table['dataset']}{levels}{binarise}{labels}\n"
     shown = [FIGURES[c] for c in table["columns"]]
     units = [f"{f.title} ({', '.join(filter(None, (f.unit, points(f))))})" for f in shown]
     yield "| model | kind | likelihood | " + " | ".join(units) + " | best on val for |"

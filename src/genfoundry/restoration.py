@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genfoundry.nn.corruption import LEVELS
 from genfoundry.types import counted
 
 ITEMS = 100  # images of a split that are restored
-SIGMA, SALT, MISSING = 0.5, 0.2, 0.5  # of the range; share black or white; share missing
+SIGMA, SALT, MISSING = (LEVELS[damage] for damage in ("gaussian", "salt_pepper", "mask"))
 Images = NDArray[np.float64]
 
 

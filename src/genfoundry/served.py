@@ -21,13 +21,17 @@ MOST = 100_000  # samples in a request
 UNITS = {"images": "bits_per_dim", "video": "bits_per_dim", "text": "nats_per_char", "lines": "nats_per_char"}
 
 
+class Unserved(UserError):
+    """A model that answers no request."""
+
+
 class Served:
     """The model in a folder, on the CPU."""
 
     def __init__(self, folder: Path | str) -> None:
         model = checkpoint.load(folder)
         if not isinstance(model, GenerativeModel):
-            raise UserError(f"{folder}: a {type(model).__name__} draws no samples; ask for a generative model")
+            raise Unserved(f"{folder}: a {type(model).__name__} draws no samples; ask for a generative model")
         self.model, self.spec = model, model.spec
         meta: dict[str, Any] = model.card["meta"]
         self.modality: str = meta["modality"]

@@ -3,44 +3,32 @@
 Scores (numpy, a value an item) are those of `metrics`, and on `test` also: "features_control" and "real_control" (n, F)
 in a network with random weights; "near" and "near_real" (n,), distances of samples and of real items to the nearest
 training item, and "copies" (n,); "class_hits", "class_hits_real", "augmented" and "plain" (N,), what classifiers got
-right; "restore_<damage>_psnr" and the like (n,).
+right; "restore_<damage>_psnr" and the like (n,); and those of `abilities.figures`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from genfoundry.abilities import figures as abilities
 from genfoundry.distances import Array, kernel, kernel_draws, manifolds, neighbour
-from genfoundry.metrics import OBJECTIVES, RESAMPLES, Scores, centred, interval, means
-from genfoundry.types import counted
+from genfoundry.gauge import TITLES, Figure, Found, counts, mean, rng
+from genfoundry.metrics import OBJECTIVES, RESAMPLES, Scores, centred, interval
+
+__all__ = ["CONTROL", "FIGURES", "Figure", "figures"]
 
 CONTROL = "_control"  # what a figure in the features of a network with random weights is called after
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A column of the leaderboard. `needs` is the ability without which a model has no such figure."""
-
-    name: str
-    title: str
-    direction: Literal["minimize", "maximize", "ideal"]
-    unit: str
-    says: str
-    needs: str
-    modalities: tuple[str, ...] = ("images",)
-    ideal: float | None = None
-
-
-TITLES = {"bits_per_dim": "bits/dim", "nats_per_char": "nats/char", "frechet": "Frechet", "mae": "MAE", "dtw": "DTW"}
 MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says
     "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
+    "hits": ("classify", "labelled test items whose class is told"),
     "features": ("samples", "squared Frechet distance of Gaussians fitted to the judge's features"),
 }
 SAMPLED: dict[str, tuple[Literal["minimize", "maximize", "ideal"], float | None, str]] = {
@@ -89,6 +77,7 @@ def _all() -> Iterator[Figure]:
         for name, unit in (("psnr", "dB"), ("ssim", "of 1")):
             title, needs = f"{what.replace('_', ' ')} {name.upper()}", what.partition("_")[0]
             yield Figure(f"{what}_{name}", title, "maximize", unit, f"{name.upper()}, {says}", needs)
+    yield from abilities.FIGURES
 
 
 FIGURES: Mapping[str, Figure] = {f.name: f for f in _all()}
@@ -101,7 +90,7 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
     An interval of precision, recall, density, coverage or 1-NN is over items at fixed neighbourhoods. A figure that is
     not finite is left out.
     """
-    found: dict[str, tuple[float, Array | None]] = {}
+    found: dict[str, Found] = {}
     for o in OBJECTIVES.values():
         if modality in o.modalities and all(need in scores for need in o.needs):
             alone = len(scores[o.needs[0]]) < 2
@@ -118,16 +107,17 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
         found["nearest"] = _ratio(scores["near"], scores["near_real"])
     if "class_hits" in scores:
         found["class_accuracy"], found["class_accuracy_real"] = (
-            _mean(name, scores[name]) for name in ("class_hits", "class_hits_real")
+            mean(name, scores[name]) for name in ("class_hits", "class_hits_real")
         )
-        found["augmentation_gain"] = _mean("augmented", np.subtract(scores["augmented"], scores["plain"]))
-    found |= {name: _mean(name, scores[name]) for name in scores if name not in USED}
+        found["augmentation_gain"] = mean("augmented", np.subtract(scores["augmented"], scores["plain"]))
+    found |= abilities.of(scores, dims, modality)
+    found |= {name: mean(name, scores[name]) for name in scores if name not in USED and not abilities.used(name)}
     spread = {f"{n}_stderr": float(d.std(ddof=1)) for n, (_, d) in found.items() if n in OBJECTIVES and d is not None}
     flat = dict(_flat(found))
     return flat | {name: value for name, value in spread.items() if name.removesuffix("_stderr") in flat}
 
 
-def _flat(found: Mapping[str, tuple[float, Array | None]]) -> Iterator[tuple[str, float]]:
+def _flat(found: Mapping[str, Found]) -> Iterator[tuple[str, float]]:
     for name, (value, draws) in sorted(found.items()):
         if math.isfinite(value):
             yield name, value
@@ -136,37 +126,23 @@ def _flat(found: Mapping[str, tuple[float, Array | None]]) -> Iterator[tuple[str
                 yield from ((f"{name}_low", low), (f"{name}_high", high))
 
 
-def _rng(name: str) -> np.random.Generator:
-    return np.random.default_rng(counted("interval", name))
-
-
-def _mean(name: str, items: object) -> tuple[float, Array]:
-    values = np.asarray(items, np.float64)
-    return float(values.mean()), means(values, _rng(name))
-
-
-def _of_samples(fake: Array, real: Array) -> dict[str, tuple[float, Array | None]]:
+def _of_samples(fake: Array, real: Array) -> dict[str, Found]:
     """Figures of two samples of features, (n, F) each; none for fewer than three items or for features not finite."""
     if min(len(fake), len(real)) < 3 or not (np.isfinite(fake).all() and np.isfinite(real).all()):
         return {}
     items = {**manifolds(fake, real), "neighbour": neighbour(fake, real)}
-    drawn = [_counts(f"kernel {which}", len(x)) for which, x in (("fake", fake), ("real", real))]
-    found: dict[str, tuple[float, Array | None]] = {name: _mean(name, x) for name, x in items.items()}
+    drawn = [counts(f"kernel {which}", len(x)) for which, x in (("fake", fake), ("real", real))]
+    found: dict[str, Found] = {name: mean(name, x) for name, x in items.items()}
     distance = kernel(fake, real)
     return {"kernel": (distance, centred(distance, kernel_draws(fake, real, *drawn))), **found}
 
 
-def _counts(name: str, n: int) -> Array:
-    """(RESAMPLES, n): how often each item is drawn with replacement."""
-    return _rng(name).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
-
-
-def _ratio(near: object, real: object) -> tuple[float, Array | None]:
+def _ratio(near: object, real: object) -> Found:
     """Median over median; the draws resample both."""
     ours, theirs = np.asarray(near, np.float64), np.asarray(real, np.float64)
     below = float(np.median(theirs))
     if not below:
         return math.nan, None
-    rng = _rng("nearest")
-    draw: Callable[[Array], Array] = lambda x: np.median(x[rng.integers(0, len(x), (RESAMPLES, len(x)))], axis=1)  # noqa: E731
+    draws = rng("nearest")
+    draw: Callable[[Array], Array] = lambda x: np.median(x[draws.integers(0, len(x), (RESAMPLES, len(x)))], axis=1)  # noqa: E731
     return float(np.median(ours)) / below, draw(ours) / np.maximum(draw(theirs), 1e-12)

@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from genfoundry.models.vae import Vae
+from genfoundry.nn.conv import scaled
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 4, 4), 4)
@@ -21,6 +23,11 @@ def build(detail: int, **more: float) -> Vae:
     return model.eval()
 
 
+def drawn(model: Vae, x: Tensor) -> Tensor:
+    """(B,) log weights, one draw an item."""
+    return model.log_weights(model.encoder(scaled(x, SPEC)), x, 1)[0]
+
+
 @pytest.mark.parametrize("detail", [0, 2])
 def test_bound_is_below_the_importance_weighted_bound(detail: int) -> None:
     """-ELBO >= -IW bound, which falls with k (Burda et al. 2016), up to Monte Carlo error."""
@@ -28,7 +35,7 @@ def test_bound_is_below_the_importance_weighted_bound(detail: int) -> None:
     x = torch.randint(4, (1, 1, 4, 4)).expand(n, -1, -1, -1)
     torch.manual_seed(1)
     with torch.no_grad():
-        weights = -model.log_weights(Batch(x)).double()
+        weights = -drawn(model, x).double()
         elbo = model.measure(Batch(x))["nll"].double()
     bounds = [-(torch.logsumexp(-weights.view(-1, k), 1) - math.log(k)).mean().item() for k in (1, 8, 512)]
     assert bounds[0] == pytest.approx(elbo.mean().item(), abs=5 * weights.std().item() / math.sqrt(n))
@@ -45,7 +52,7 @@ def test_the_bound_is_on_the_models_own_mass(detail: int) -> None:
         out = model.finished(torch.randn(n, 2), 1.0)
         exact = torch.logsumexp(-model.head.nll(out, x.expand(n, -1, -1, -1)).double(), 0) - math.log(n)
         elbo = -model.measure(Batch(x.expand(4096, -1, -1, -1)))["nll"].double().mean()
-        weighted = torch.logsumexp(model.log_weights(Batch(x.expand(8192, -1, -1, -1))).double(), 0) - math.log(8192)
+        weighted = torch.logsumexp(drawn(model, x.expand(8192, -1, -1, -1)).double(), 0) - math.log(8192)
     assert elbo < exact
     assert weighted.item() == pytest.approx(exact.item(), abs=0.1)
 
@@ -69,5 +76,162 @@ def test_the_objective_anneals_to_the_bound() -> None:
 def test_a_new_model_spends_no_rate_on_detail() -> None:
     torch.manual_seed(0)
     model = Vae(SPEC, Vae.Config(detail=2))
-    _, codes = model(Batch(torch.randint(4, (8, 1, 4, 4))))
+    _, codes = model.coded(model.encoder(scaled(torch.randint(4, (8, 1, 4, 4)), SPEC)))
     assert codes[1].divergence().flatten(1).sum(1).max() < 0.05
+
+
+class LinearGaussian:
+    """z ~ N(0, I), x = W z + noise: log p(x) is known; the Vae's own parts stand in for its networks."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        spec = Spec((1, 2, 2), None)
+        self.model = Vae(spec, Vae.Config(net="mlp", detail=0, latent=2, hidden=4)).eval()
+        self.w, self.noise = torch.randn(4, 2), 0.7
+        scale = torch.full((4,), math.log(self.noise))
+        self.model.encoder = torch.nn.Flatten()  # type: ignore[assignment]
+        self.model.decoder = Affine(self.w, scale)  # type: ignore[assignment]
+        covariance = self.w @ self.w.T + self.noise**2 * torch.eye(4)
+        self.marginal = torch.distributions.MultivariateNormal(torch.zeros(4), covariance)
+        precision = torch.eye(2) + self.w.T @ self.w / self.noise**2
+        self.gain = torch.linalg.inv(precision) @ self.w.T / self.noise**2  # the exact posterior's mean
+        self.spread = torch.linalg.inv(precision).diagonal().sqrt().log()  # and its best independent scales, about
+
+    def encode(self, gain: Tensor, spread: Tensor) -> None:
+        posterior = torch.nn.Linear(4, 4)
+        with torch.no_grad():
+            posterior.weight.copy_(torch.cat([gain, torch.zeros(2, 4)]))
+            posterior.bias.copy_(torch.cat([torch.zeros(2), spread]))
+        self.model.posterior = posterior
+
+
+class Affine(torch.nn.Module):
+    """(B, 2) -> (B, 2, 2, 2): means W z and constant log standard deviations, as the Gaussian head reads them."""
+
+    def __init__(self, w: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.w, self.scale = w, scale
+
+    def forward(self, z: Tensor) -> Tensor:
+        mean = z @ self.w.T
+        return torch.stack([mean, self.scale.expand_as(mean)], 1).view(len(z), 2, 2, 2)
+
+
+def test_bounds_are_ordered_below_the_exact_likelihood() -> None:
+    """ELBO = IW bound of one draw <= of more draws <= log p(x) (Burda et al. 2016, theorem 1), in expectation."""
+    toy, repeats = LinearGaussian(), 4000
+    toy.encode(0.8 * toy.gain, toy.spread + 0.3)
+    x = toy.marginal.sample((1,)).view(1, 1, 2, 2)
+    exact = -toy.marginal.log_prob(x.view(1, 4)).item()
+    many = Batch(x.expand(repeats, -1, -1, -1))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        elbo = toy.model.measure(many)["nll"].mean().item()
+        bounds = [toy.model.bound(many, k).mean().item() for k in (1, 4, 256)]
+    error = 5 * toy.model.bound(many, 1).std().item() / math.sqrt(repeats)
+    assert bounds[0] == pytest.approx(elbo, abs=error)
+    assert bounds[0] - bounds[1] > error
+    assert bounds[1] - bounds[2] > 0
+    assert bounds[2] == pytest.approx(exact, abs=0.02)
+    assert bounds[2] > exact - 0.01
+
+
+def test_the_closed_form_divergence_is_its_monte_carlo_estimate() -> None:
+    toy, n = LinearGaussian(), 200_000
+    toy.encode(0.8 * toy.gain, toy.spread + 0.3)
+    _, (code,) = toy.model.coded(torch.ones(n, 4))
+    estimate = (code.q.log(code.z) - code.p.log(code.z)).sum(1)
+    closed = code.divergence().sum(1)
+    assert estimate.mean().item() == pytest.approx(closed[0].item(), abs=5 * estimate.std().item() / math.sqrt(n))
+
+
+def gradient(model: Vae, batch: Batch, **more: float) -> Tensor:
+    """The mean gradient of the objective over many draws, of the posterior's layer."""
+    model.config = model.config.model_copy(update={"warm": 0.0, **more})
+    for p in model.parameters():
+        p.grad = None
+    (losses,) = model.losses(batch, Clock("fit", 0, 1))
+    losses["model"].backward()
+    assert model.posterior.weight.grad is not None
+    return model.posterior.weight.grad.clone()
+
+
+def test_one_draw_of_the_importance_weighted_objective_has_the_elbos_gradient() -> None:
+    toy = LinearGaussian()
+    toy.encode(0.8 * toy.gain, toy.spread + 0.3)
+    x = toy.marginal.sample((1,)).view(1, 1, 2, 2)
+    batch = Batch(x.expand(100_000, -1, -1, -1))
+    torch.manual_seed(4)
+    elbo = gradient(toy.model, batch)
+    features = toy.model.encoder(batch.x)
+    for p in toy.model.parameters():
+        p.grad = None
+    (-toy.model.log_weights(features, batch.x, 1).mean() / toy.model.spec.dims).backward()
+    assert toy.model.posterior.weight.grad is not None
+    assert torch.allclose(toy.model.posterior.weight.grad, elbo, atol=0.02 * elbo.abs().max().item())
+
+
+def test_the_importance_weighted_objective_is_the_bound() -> None:
+    model = build(2, importance=5, warm=0.0)
+    batch = Batch(torch.randint(4, (8, 1, 4, 4)))
+    torch.manual_seed(3)
+    (losses,) = model.losses(batch, Clock("fit", 0, 1))
+    torch.manual_seed(3)
+    assert losses["model"].item() * SPEC.dims == pytest.approx(model.bound(batch, 5).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("hyper", "right"), [({"net": "mlp", "detail": 2}, "detail: 0"), ({"importance": 2, "beta": 2.0}, "beta: 1.0")]
+)
+def test_what_does_not_go_together_is_refused(hyper: dict[str, object], right: str) -> None:
+    with pytest.raises(ValueError, match=right):
+        Vae.Config.model_validate(hyper)
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "salt_pepper", "mask"])
+def test_only_the_encoder_sees_the_damage(noise: str) -> None:
+    """The target is the clean image: without a way from encoder to decoder, the objective does not notice noise."""
+    model = build(2, noise=noise, warm=0.0)
+    assert model.damages == (noise,)
+    batch = Batch(torch.randint(4, (8, 1, 4, 4)))
+
+    def objective() -> float:
+        (losses,) = model.losses(batch, Clock("fit", 0, 1))
+        return losses["model"].item()
+
+    seeds = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        seeds.append(objective())
+    assert seeds[0] != seeds[1]
+    with torch.no_grad():  # codes of the prior, whatever the encoder saw, and a decoder that ignores them
+        for layer in (model.posterior, model.decoder.spread, model.detail_in, *model.detail_posterior):
+            for p in layer.parameters():
+                p.zero_()
+        model.detail_prior.weight.zero_()
+    deaf = objective()
+    out = model.decoder(torch.zeros(8, 2))
+    assert deaf * SPEC.dims == pytest.approx(model.head.nll(out, batch.x).mean().item(), rel=1e-5)
+
+
+def test_it_learns_to_restore() -> None:
+    """A denoiser of two images tells which one it was, at a level where a pixel alone says little."""
+    spec = Spec((1, 8, 8), 2)
+    patterns = torch.tensor([[0, 1] * 32, [1, 0] * 32]).view(2, 1, 8, 8)
+    torch.manual_seed(0)
+    model = Vae(spec, Vae.Config.model_validate({"net": "mlp", "detail": 0, "latent": 1, "noise": "gaussian"}))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(200):
+        (losses,) = model.losses(Batch(patterns.repeat(32, 1, 1, 1)), Clock("fit", step, 200))
+        optimizer.zero_grad()
+        losses["model"].backward()
+        optimizer.step()
+    noisy = patterns + 0.5 * torch.randn(2, 1, 8, 8)
+    assert (model.restore(noisy) - patterns).abs().max() < 0.3
+    assert (noisy - patterns).abs().max() > 1
+
+
+def test_known_pixels_are_kept() -> None:
+    model = build(2, noise="mask")
+    x, known = 3.0 * torch.rand(4, 1, 4, 4), torch.rand(4, 1, 4, 4) < 0.5
+    assert torch.equal(model.restore(x * known, known)[known], x[known])

@@ -49,7 +49,9 @@ class Loader:
 
     def __init__(self, spec: Spec, *, fixed: bool = False) -> None:
         self.spec, self.fixed = spec, fixed
-        self.split: Any = SimpleNamespace(spec=spec, name="train", whole=self.whole(), positions=64)
+        whole = self.whole()
+        crop = lambda position: Batch(whole[position])  # noqa: E731
+        self.split: Any = SimpleNamespace(spec=spec, name="train", whole=whole, positions=64, crop=crop)
 
     def whole(self) -> Tensor:
         """The raw training tensor, as a split has it."""

@@ -50,13 +50,17 @@ def chosen(split: Split, n: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Known:
-    """What trivial models are fitted on: train, the held-out splits by name, samples a split, seed, text's alphabet."""
+    """What trivial models are fitted on: train, the held-out splits by name, samples a split, seed, text's alphabet.
+
+    `objective` is the task's: what it does not ask for need not be computed.
+    """
 
     train: Split
     held: Mapping[str, Split]
     sizes: Mapping[str, int]
     seed: int = 0
     alphabet: str = ""
+    objective: str = ""
 
 
 def rows(known: Known, modality: str) -> list[Row]:

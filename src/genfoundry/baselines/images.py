@@ -40,6 +40,20 @@ def anchors(known: Known) -> list[Row]:
 
 
 def rows(known: Known) -> list[Row]:
+    """What the task's objective can be compared with."""
+    if known.objective == "accuracy":
+        return [_majority(known.train)]
+    return _densities(known)
+
+
+def _majority(train: Split) -> Row:
+    """Every item is of the class that most labelled training items are of."""
+    label = torch.cat([b.label for b in batches(train) if b.label is not None]).cpu()
+    most = label[label >= 0].bincount().argmax()
+    return Row("majority-class", "baseline", "none", lambda split: {"classes": most.expand(len(split))})
+
+
+def _densities(known: Known) -> list[Row]:
     """The anchors, a copy of the training set, a Gaussian, pixels on their own, compressors."""
     train, levels = known.train, known.train.spec.levels
 

@@ -25,12 +25,16 @@ IMAGES, LABELS = 2051, 2049  # IDX magic numbers: unsigned bytes in three dimens
 
 @dataclass
 class Part:
-    """Images that came from one file: x (N,C,H,W) uint8, label (N,) int64 (-1: none), whether a published test."""
+    """Images that came from one file: x (N,C,H,W) uint8, label (N,) int64 (-1: none), whether a published test.
+
+    Images of one `group` go to one split together: it is what is hashed then, instead of each image.
+    """
 
     x: Array
     label: Array
     test: bool
     source: str
+    group: bytes | None = None
 
 
 def content(path: Path) -> bytes:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 SPLITS = ("train", "val", "gate", "test")
-DECLARED = ("size", "colour", "flip", "missing", "step")  # what files that come later are read by, too
+DECLARED = ("size", "colour", "patch", "flip", "missing", "step")  # what files that come later are read by, too
 
 
 @dataclass(frozen=True)

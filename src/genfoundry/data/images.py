@@ -12,6 +12,7 @@ from genfoundry import config
 from genfoundry.data import arrays, pictures
 from genfoundry.data.arrays import Part
 from genfoundry.data.base import SPLITS, Prepared, assign, files, only
+from genfoundry.data.patches import cut
 from genfoundry.data.pictures import PLAIN, SUFFIXES, Form
 from genfoundry.data.pixels import ImageSplit as Split
 from genfoundry.data.pixels import describe
@@ -23,7 +24,7 @@ TEST = "test"  # a folder of this name, with a folder a class in it, is a publis
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
     """Read everything in the declared form, hash every image into its split, describe it."""
-    form = Form(dataset.size, dataset.colour)
+    form = Form(dataset.size, dataset.colour, dataset.patch)
     old, names = read(raw, form)
     tables = () if files(inbox, *SUFFIXES) else (".csv", ".csv.gz")
     only(inbox, ".npz", "-ubyte", "-ubyte.gz", *tables, *SUFFIXES)
@@ -65,7 +66,8 @@ def read(folder: Path, form: Form = PLAIN) -> tuple[list[Part], tuple[str, ...]]
     for part in parts:
         part.x = pictures.formed(part.x, form, part.source)
     names = sorted({p.parent.name for p in paths if p.parent != folder})
-    return parts + list(_pictures(folder, paths, names, form)), tuple(names)
+    parts += _pictures(folder, paths, names, form)
+    return (list(_patches(parts, form.patch)) if form.patch else parts), tuple(names)
 
 
 def _pictures(folder: Path, paths: list[Path], names: list[str], form: Form) -> Iterator[Part]:
@@ -75,6 +77,14 @@ def _pictures(folder: Path, paths: list[Path], names: list[str], form: Form) -> 
         label = names.index(path.parent.name) if path.parent != folder else -1
         published = len(within.parts) > 2 and within.parts[0] == TEST
         yield Part(x[None], np.array([label]), published, within.as_posix())
+
+
+def _patches(parts: list[Part], patch: config.Patch) -> Iterator[Part]:
+    """A part a region."""
+    for part in parts:
+        for image, label in zip(part.x, part.label, strict=True):
+            for region, x in cut(image, patch, part.source):
+                yield Part(x, np.full(len(x), label), part.test, part.source, region)
 
 
 def _alike(parts: list[Part]) -> None:
@@ -117,7 +127,8 @@ def _split(
             keep.append(start + i)
             sources.append(part.source)
             digests.append(digest[:8].hex())
-            splits.append("test" if part.test and number < old else assign(seed, digest, dataset, published))
+            what = part.group or digest
+            splits.append("test" if part.test and number < old else assign(seed, what, dataset, published))
         start += len(part.x)
     x = np.concatenate([p.x for p in parts])[keep]
     label = np.concatenate([p.label for p in parts])[keep]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genfoundry.config import Patch
 from genfoundry.data.progress import told
 from genfoundry.types import UserError
 
@@ -30,10 +31,11 @@ MODES = {"grey": "L", "rgb": "RGB"}
 
 @dataclass(frozen=True)
 class Form:
-    """What images are brought to: (H, W), and "grey" or "rgb"; None leaves them as they are."""
+    """What images are brought to: (H, W), "grey" or "rgb", patches; None leaves them as they are."""
 
     size: tuple[int, int] | None = None
     colour: str | None = None
+    patch: Patch | None = None
 
 
 PLAIN = Form()

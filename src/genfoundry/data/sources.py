@@ -27,7 +27,7 @@ DOWNLOADS = Path(".state/downloads")
 
 @dataclass(frozen=True)
 class File:
-    """A raw file: one checksum, and the places that it can be had from, tried in order.
+    """A raw file: one checksum, and the places that it can be had from, tried in order; `name` may have a folder.
 
     With `unpack`, the file is an archive, and what the raw folder gets are its members that match one of these
     patterns and none of those that begin with "!".
@@ -53,6 +53,10 @@ def _fashion(name: str, sha256: str) -> File:
     return File(name, sha256, (upstream, debian))
 
 
+def _photo(name: str, sha256: str) -> File:
+    return File(f"{name}/{name}.jpg", sha256, (f"package:sklearn/datasets/images/{name}.jpg",))
+
+
 SOURCES = {
     # Xiao, Rasul, Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747. MIT licence.
     "fashion": Source(
@@ -74,6 +78,14 @@ SOURCES = {
             ),
         ),
         tuple("0123456789"),
+    ),
+    # Two colour photographs, china.jpg by D. Büchele and flower.jpg by vultilion (Flickr, CC BY 2.0), as scikit-learn
+    # ships them.
+    "photos": Source(
+        (
+            _photo("china", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29"),
+            _photo("flower", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638"),
+        )
     ),
     # The plays in modern spelling (Project Gutenberg, public domain). The poems are left out: a play is an item, and
     # The Passionate Pilgrim repeats sonnets of Love's Labour's Lost.
@@ -167,6 +179,7 @@ def _held(file: File, out: Path, downloads: Path, transport: Transport) -> Path:
 
 def _place(file: File, path: Path, folder: Path) -> None:
     if not file.unpack:
+        (folder / file.name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, folder / file.name)
         return
     count = 0

@@ -180,6 +180,22 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Edits(Protocol):
+    """x -> x with its code moved. Only for models whose `decode(embed(x) + shift)` would lose what else they encode."""
+
+    def edit(self, batch: Batch, shift: Tensor) -> Tensor:
+        """The items with their codes, as `embed` has them, moved by `shift` (B, latent): (B, *spec.shape)."""
+
+
+@runtime_checkable
+class Tightens(Protocol):
+    """A bound that comes nearer to -log p(x) the more draws it is given (Burda et al. 2016, arXiv:1509.00519)."""
+
+    def bound(self, batch: Batch, k: int) -> Tensor:
+        """(B,) nats: the importance-weighted bound of k draws on -log p(x), its noise from the global generator."""
+
+
+@runtime_checkable
 class Forecasts(Protocol):
     """The past -> the distribution of what comes next."""
 

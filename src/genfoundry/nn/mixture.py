@@ -38,7 +38,8 @@ class LogisticMixture(Head):
 
     def split(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights (B, K, *S) as log mass, means and log scales (B, C, K, *S), coefficients (B, C(C-1)/2, K, *S)."""
-        out = out.float().reshape(len(out), -1, self.mixtures, *out.shape[2:])
+        out = out.float().contiguous()  # channels last, the slices below would have strides that no loop vectorises
+        out = out.view(len(out), -1, self.mixtures, *out.shape[2:])
         c = self.channels
         return (
             out[:, 0].log_softmax(1),

@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The models of one data set at one number of levels and one binarisation."""
+    """The models of one data set at one number of levels, one binarisation and one number of labels."""
 
     title: str
     columns: Sequence[Figure]
@@ -69,6 +69,7 @@ def table(content: Mapping[str, Any]) -> Table:
     ]
     how = [f"{content['levels']} levels"] if content["levels"] else []
     how += [f"binarised ({content['binarise']})"] if content["binarise"] else []
+    how += [f"{content['labels']:,} labels"] if content.get("labels") else []
     figures = [FIGURES[name] for name in content["columns"]]
     return Table(", ".join(how), figures, made, content.get("notes", ()), list(_stated(content)))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WIDTH, HEIGHT = 340, 170
+LINE = 12  # between two labels
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 10, 26
 Points = Sequence[tuple[float, float]]
 
@@ -23,13 +24,17 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart's geometry; the template draws it. `line` and `dashed` are SVG points, `dots` (x, y, what it says)."""
+    """A chart's geometry; the template draws it. `line` and `dashed` are SVG points, `dots` (x, y, what it says).
+
+    `labels` are (x, y, anchor, text).
+    """
 
     title: str
     says: str
     line: str
     dots: Sequence[tuple[float, float, str]]
     dashed: str
+    labels: Sequence[tuple[float, float, str, str]]
     xs: Sequence[Tick]
     ys: Sequence[Tick]
     width: int = WIDTH
@@ -48,8 +53,11 @@ def chart(
     dots: Sequence[tuple[float, float, str]] = (),
     level: float | None = None,
     whole: bool = False,
+    named: bool = False,
 ) -> Chart | None:
     """A line with dots and a dashed level; None where no point is finite. `whole`: x counts, so it starts at its first.
+
+    `named`: what a dot says stands beside it.
 
     A value that is not finite is left out.
     """
@@ -74,11 +82,22 @@ def chart(
         title,
         f"{title}: {ends}over {x} {across[0]:g} to {max(across):g}",
         " ".join(f"{right(a)},{down(b)}" for a, b in line),
-        [(right(a), down(b), says) for a, b, says in dots],
+        (points := [(right(a), down(b), says) for a, b, says in dots]),
         f"{right(low)},{down(level)} {right(high)},{down(level)}" if level is not None else "",
+        labels(points) if named else [],
         [Tick(right(v), f"{v:,g}") for v in xs if low <= v <= high],
         [Tick(down(v), f"{v:g}") for v in ys if bottom <= v <= top],
     )
+
+
+def labels(dots: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str, str]]:
+    """What dots say, on the side that has room, each at least a line below the one above it."""
+    found: list[tuple[float, float, str, str]] = []
+    for x, y, says in sorted(dots, key=lambda dot: dot[1]):
+        lowest = found[-1][1] + LINE if found else 0.0
+        left = x > (WIDTH + LEFT) / 2
+        found.append((x - 7 if left else x + 7, max(y + 3.5, lowest), "end" if left else "start", says))
+    return found
 
 
 def ticks(low: float, high: float, whole: bool = False) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genfoundry import ledger, places, report
-from genfoundry.site import board, panels
+from genfoundry.site import board, panels, rates
 from genfoundry.site.facts import Facts, Json, Model, there
 from genfoundry.site.paper import Picture, Text, picture
 from genfoundry.yardstick import FIGURES
@@ -45,6 +45,7 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "champions": list(facts.champions(name)),
         "tables": tables,
         "gallery": list(_gallery(facts, name)),
+        "planes": rates.planes(facts, name),
         "trivial": list(_trivial(facts, name)),
         "restorations": [Shown(p, m.name) for m in facts.of(name) for p in panels.restored(_panels(facts, m))],
         "game": game(facts, name),

@@ -8,7 +8,7 @@ from typing import Any
 
 from genfoundry import places, report
 from genfoundry.outs import Trained
-from genfoundry.site import board, chart, panels, tuning
+from genfoundry.site import board, chart, panels, sections, tuning
 from genfoundry.site.facts import Facts, Json, Model
 from genfoundry.site.paper import duration, number, size
 from genfoundry.yardstick import CONTROL, FIGURES, Figure
@@ -21,6 +21,10 @@ COSTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {  # key -> title, in wo
     "evaluate_seconds": ("evaluation", duration),
     "peak_memory_bytes": ("peak memory", size),
     "device": ("device", str),
+}
+CODED = {  # likelihood -> the code that makes a file of it
+    "exact": "an arithmetic coder reaches it to within a few bits a file",
+    "bound": "a bound, which bits-back coding reaches (Townsend et al. 2019)",
 }
 UNMEASURED = "not measured on this machine"
 
@@ -50,7 +54,7 @@ class Measured:
 def view(facts: Facts, name: str) -> dict[str, Any]:
     """The names in templates/model.html."""
     model = facts.models[name]
-    rows = list(figures(model))
+    rows = list(figures(model, compressed(facts, model)))
     folder = facts.root / places.panels(name)
     curves = facts.root / places.curves(name)
     return {
@@ -59,7 +63,10 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "best_of": [t for t, r in facts.rankings.items() if r["candidates"][:1] and _leads(r, model)],
         "notes": [r["note"] for r in facts.rankings.values() if r.get("note") and _leads(r, model)],
         "rows": [row for row in rows if row.figure.needs not in report.ELSEWHERE],
-        "restored": [row for row in rows if row.figure.needs in report.ELSEWHERE and row.value is not None],
+        "sections": list(sections.sections(rows, model.figures)),
+        "lacking": sections.lacking(rows),
+        "failing": sections.failing,
+        "coded": CODED.get(model.card["likelihood"]) if any(row.beside for row in rows) else None,
         "n": model.figures.get("n"),
         "frechet_n": model.figures.get("frechet_n"),
         "control": any(row.control is not None for row in rows),
@@ -80,8 +87,26 @@ def _leads(ranking: Json, model: Model) -> bool:
     return (first.get("experiment"), first.get("digest")) == (model.name, model.digest)
 
 
-def figures(model: Model) -> Iterator[Measured]:
-    """Every figure that models of such data can have; one without a value has the reason."""
+def compressed(facts: Facts, model: Model) -> Json:
+    """Compressor -> its figures on the model's own data: what a likelihood stands beside."""
+    keys = ("dataset", "levels", "binarise")
+    found: Json = {}
+    for card in facts.trivial.values():
+        if all(card.get(key) == model.card.get(key) for key in keys):
+            found |= {n: row["figures"].get("test", {}) for n, row in card["rows"].items() if _compresses(row)}
+    return found
+
+
+def _compresses(row: Json) -> bool:
+    return bool(row.get("role") == "compressor")
+
+
+def figures(model: Model, beside: Json) -> Iterator[Measured]:
+    """Every figure that models of such data can have; one without a value has the reason.
+
+    `beside` has the figures of what a likelihood is compared with; the card has those of other methods.
+    """
+    others = {**beside, **model.card.get("beside", {})}
     test, seeds, absent = model.figures, model.card.get("seeds", {}), model.card.get("absent", {})
     splits = model.card["figures"]
     for name, figure in FIGURES.items():
@@ -96,7 +121,7 @@ def figures(model: Model) -> Iterator[Measured]:
                 seeds.get("values", {}).get(name, []) if seeds.get("n", 1) > 1 else [],
                 seeds.get("spread", {}).get(name),
                 absent.get(name, ""),
-                [(how, f[name]) for how, f in sorted(model.card.get("beside", {}).items()) if name in f],
+                [(how, f[name]) for how, f in sorted(others.items()) if name in f],
             )
 
 

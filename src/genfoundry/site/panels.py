@@ -11,6 +11,16 @@ KNOWN = {  # file -> title, what it shows
     "forecast": ("Forecasts", "the last windows of test: the past, what came, and the forecast with its interval"),
     "reconstructions": ("Reconstructions", "pairs: an item of test, and what the model makes of it"),
     "walk": ("Latent walk", "a row leads from one code to another"),
+    "interpolation": (
+        "Interpolation",
+        "a row: an item of test, what lies on the line to the code of another, the other",
+    ),
+    "codes": ("Codes", "the test items' codes on their first two principal components, coloured by class"),
+    "edited": (
+        "Edits",
+        "a row: an item of test, and its code moved towards another class, ever farther from strength 0",
+    ),
+    "edits": ("Edits, how far", "identity kept against items that the judge calls the class asked for"),
     "closest": ("Closest to the training data", "pairs: a sample, and the training item nearest to it"),
     "completed": ("Completion", "threes: an item of test, what the model is given, what it makes of it"),
 }

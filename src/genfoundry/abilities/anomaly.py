@@ -1,0 +1,112 @@
+"""Does the model find its data likelier than what is none? Raw likelihoods are known to fail at this: simple images,
+whatever they show, are likely (Nalisnick et al. 2019, arXiv:1810.09136). The corrected score takes an image's own
+complexity off, the length under the best lossless format (Serra et al. 2020, arXiv:1909.11480).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from genfoundry import compress
+from genfoundry.abilities.figures import CORRECTED
+from genfoundry.baselines.base import batches, chosen
+from genfoundry.data.base import modality
+from genfoundry.evaluate import SIZE, Scores
+from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+    from genfoundry.examine import Bench
+
+ITEMS = 500  # of test, and of each of the others
+
+
+def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
+    """`surprise_<what>` (n,) nats of test items and of others, and the same corrected; images of levels alone."""
+    levels = bench.split.spec.levels
+    if not isinstance(model, GenerativeModel) or "nll" not in bench.found or levels is None or levels > 256:
+        return {}
+    if len(bench.split.spec.shape) != 3 or bench.split.spec.shape[0] not in (1, 3):
+        return {}
+    index, unseen = _seen(bench)
+    out: Scores = {}
+    for name, part in (("test", index), ("classes", unseen)):
+        if len(part):
+            nll = bench.found["nll"][part].double().numpy()
+            out |= _scores(name, nll, torch.cat([b.x for b in batches(bench.split, part)]), levels)
+    for name, other in others(bench, index):
+        parts = []
+        for i, batch in enumerate(batches(other, size=SIZE)):
+            torch.manual_seed(counted(seed, other.name, "measure", i))
+            parts.append(model.measure(batch.to(model.device))["nll"].cpu().double())
+        out |= _scores(name, torch.cat(parts).numpy(), torch.cat([b.x for b in batches(other)]), levels)
+    return {} if any(np.isnan(values).any() for values in out.values()) else out  # infinity has its rank
+
+
+def _seen(bench: Bench) -> tuple[Tensor, Tensor]:
+    """Some test items of the classes that the model was trained on, and some of those that were left out."""
+    order = chosen(bench.split, len(bench.split))
+    if not bench.without:
+        return order[:ITEMS], order[:0]
+    label = torch.cat([b.label for b in batches(bench.split, order) if b.label is not None]).cpu()
+    out = torch.isin(label, torch.tensor(bench.without))
+    return order[~out][:ITEMS], order[out][:ITEMS]
+
+
+def _scores(name: str, nll: np.ndarray, x: Tensor, levels: int) -> Scores:
+    bits = np.min([compress.each(x.cpu().numpy(), kind, levels) for kind in compress.FORMATS], axis=0)
+    return {f"surprise_{name}": nll, f"surprise_{name}{CORRECTED}": nll - bits * math.log(2)}
+
+
+def others(bench: Bench, index: Tensor) -> Iterator[tuple[str, Split]]:
+    """What is no item of the data set, in its shape and at its levels; noise is counted."""
+    plain = bench.dataset.split(bench.split.name)  # at the data's own levels
+    spec = plain.spec
+    items = torch.cat([b.x for b in batches(plain, index)]).cpu()
+    for name, x in _made(items, spec.levels or 256):
+        label = torch.full((len(x),), -1)
+        tensors = {"x": x.to(torch.uint8), "label": label}
+        kind = modality(bench.dataset.modality)
+        yield name, kind.Split(f"{bench.split.name}-{name}", tensors, spec, bench.split.spec.levels, bench.binarise)
+
+
+def _made(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:
+    n, channels, height, width = items.shape
+    draw = torch.Generator().manual_seed(counted("anomaly"))
+    order = torch.rand((n, height * width), generator=draw).argsort(1)[:, None].expand(-1, channels, -1)
+    yield "shuffled", items.flatten(2).gather(2, order).view_as(items)
+    at = torch.randint(height * width, (n, 1, 1), generator=draw).expand(-1, channels, -1)
+    yield "constant", items.flatten(2).gather(2, at)[..., None].expand_as(items)
+    yield "smooth", _grown(torch.rand((n, channels, 3, 3), generator=draw), height, width, levels)
+    small = digits()
+    if not _same(small, items, levels):
+        picked = small[torch.randperm(len(small), generator=draw)[:n]] / 16
+        yield "digits", _grown(picked, height, width, levels).expand(-1, channels, -1, -1)
+
+
+def _grown(x: Tensor, height: int, width: int, levels: int) -> Tensor:
+    """Shares of one, brought to a size, as levels."""
+    grown = functional.interpolate(x, (height, width), mode="bilinear", align_corners=True)
+    return (grown.clamp(0, 1) * (levels - 1)).round().long()
+
+
+def digits() -> Tensor:
+    """(1797, 1, 8, 8) float32 in 0..16."""
+    from sklearn.datasets import load_digits
+
+    return torch.from_numpy(load_digits().images).float()[:, None]
+
+
+def _same(small: Tensor, items: Tensor, levels: int) -> bool:
+    """Whether the items are these digits themselves."""
+    if items.shape[1:] != small.shape[1:] or levels != 17:
+        return False
+    return bool((torch.cdist(items.flatten(1).float(), small.flatten(1)).amin(1) < 0.5).float().mean() > 0.5)

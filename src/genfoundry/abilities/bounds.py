@@ -1,0 +1,42 @@
+"""Nearer bounds on the likelihood, and reconstructions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from genfoundry import restoration
+from genfoundry.baselines.base import batches, chosen
+from genfoundry.evaluate import SIZE, Scores
+from genfoundry.models.base import Learner, Reconstructs, Tightens
+from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.examine import Bench
+
+RECONSTRUCTED = 500  # items of test
+
+
+def tightened(model: Learner, bench: Bench, seed: int) -> Scores:
+    """`bound_gap` (n,): by how many nats the importance-weighted bound is below the reported one, on some items."""
+    if not isinstance(model, Tightens) or "nll" not in bench.found:
+        return {}
+    index, parts = chosen(bench.split, min(bench.bound.items, len(bench.split))), []
+    for i, batch in enumerate(batches(bench.split, index, SIZE)):
+        torch.manual_seed(counted(seed, bench.split.name, "bound", i))
+        parts.append(model.bound(batch.to(model.device), bench.bound.k).cpu().double())
+    return {"bound_gap": (bench.found["nll"][index].double() - torch.cat(parts)).numpy()}
+
+
+def reconstructed(model: Learner, bench: Bench, seed: int) -> Scores:
+    """`reconstruct_psnr`, `reconstruct_ssim` (n,) of images."""
+    if not isinstance(model, Reconstructs) or len(bench.split.spec.shape) != 3:
+        return {}
+    index, clean, made = chosen(bench.split, min(RECONSTRUCTED, len(bench.split))), [], []
+    for i, batch in enumerate(batches(bench.split, index, SIZE)):
+        torch.manual_seed(counted(seed, bench.split.name, "reconstruct", i))
+        clean.append(batch.x.cpu())
+        made.append(model.reconstruct(batch.to(model.device)).cpu())
+    found = restoration.quality(torch.cat(made), torch.cat(clean), bench.split.spec.levels or 256)
+    return {f"reconstruct_{name}": values for name, values in found.items()}

@@ -1,0 +1,115 @@
+"""What a model's codes hold: how many of them are in use, classes that a line tells apart, what lies between two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genfoundry import picture
+from genfoundry.baselines.base import batches, chosen
+from genfoundry.evaluate import SIZE, Scores
+from genfoundry.models.base import Decodes, Embeds, Learner
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+    from genfoundry.examine import Bench
+
+TRAIN, TEST = 4000, 2000  # items that are encoded
+STRIPS, STEPS = 12, 10  # pairs of items; images from one to the other
+ROUNDS = 200  # of the linear classifier's solver
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Items of a split (n), their values and codes, and their labels where all of them have one."""
+
+    index: Tensor
+    x: Tensor
+    z: Tensor
+    label: Tensor | None
+
+    @classmethod
+    def of(cls, model: Embeds, split: Split, n: int) -> Coded:
+        index = chosen(split, min(n, len(split)))
+        parts = list(batches(split, index, SIZE))
+        device = cast("Learner", model).device
+        z = torch.cat([model.embed(part.to(device)).cpu().float().flatten(1) for part in parts])
+        known = [p.label.cpu() for p in parts if p.label is not None]
+        label = torch.cat(known) if len(known) == len(parts) else None
+        return cls(
+            index, torch.cat([p.x.cpu() for p in parts]), z, None if label is None or (label < 0).any() else label
+        )
+
+
+def read(model: Learner, bench: Bench) -> tuple[Coded, Coded] | None:
+    """Codes of train and test items; None of a model that gives none, or none that is finite."""
+    if not isinstance(model, Embeds):
+        return None
+    train, test = Coded.of(model, bench.train, TRAIN), Coded.of(model, bench.split, TEST)
+    return (train, test) if train.z.isfinite().all() and test.z.isfinite().all() else None
+
+
+def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scores, dict[str, Scores]]:
+    """Scores of the codes, and of raw values that a linear classifier reads instead; the map is a picture."""
+    train, test = coded
+    priced = "rate" in bench.found and isinstance(model, Decodes)  # a discrete code is in use or not, and does not vary
+    own: Scores = {"codes": test.z.double().numpy()} if priced else {}
+    bench.drawings["codes"] = partial(_map, z=test.z.double().numpy(), label=test.label)
+    if train.label is None or test.label is None or (train.label == train.label[0]).all():
+        return own, {}
+    own["probe_accuracy"] = probe(train.z, train.label, test.z, test.label)
+    raw = probe(train.x.flatten(1), train.label, test.x.flatten(1), test.label)
+    return own, {"the raw values": {"probe_accuracy": raw}}
+
+
+def probe(z: Tensor, label: Tensor, other: Tensor, truth: Tensor) -> Floats:
+    """(n,) 1.0 where multinomial logistic regression on z (N, K) with their labels is right about another item."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=ROUNDS))
+    with warnings.catch_warnings():  # raw pixels may take more rounds: stopping early is a regulariser
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        line.fit(z.double().numpy(), label.numpy())
+    return np.asarray(line.predict(other.double().numpy()) == truth.numpy(), np.float64)
+
+
+def _map(path: Any, z: Floats, label: Tensor | None) -> None:
+    """The codes' first two principal components, coloured by class."""
+    from sklearn.decomposition import PCA
+
+    if min(z.shape) < 2:
+        return
+    pca = PCA(2, svd_solver="full").fit(z)
+    shares = pca.explained_variance_ratio_
+    names = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
+    picture.scatter(path, pca.transform(z), None if label is None else label.numpy(), names)
+
+
+def between(model: Learner, test: Coded, bench: Bench) -> None:
+    """A picture: each strip an item, decoded codes on the line from its own to that of another, and the other."""
+    if not isinstance(model, Decodes) or len(bench.split.spec.shape) != 3 or len(test.z) < 2:
+        return
+    n = min(STRIPS, len(test.z) // 2)
+    made = line(model, test.z[:n], test.z[n : 2 * n]).cpu().float()
+    strips = [test.x[:n, None].float(), made, test.x[n : 2 * n, None].float()]
+    bench.pictures["interpolation"] = torch.cat(strips, 1).flatten(0, 1)
+
+
+def line(model: Decodes, a: Tensor, b: Tensor, steps: int = STEPS) -> Tensor:
+    """(n, steps, *shape): decoded codes on the straight line from a to b (n, K); the ends are reconstructions."""
+    share = torch.linspace(0, 1, steps)[:, None]  # (steps, 1)
+    z = torch.lerp(a[:, None], b[:, None], share).flatten(0, 1).to(cast("Learner", model).device)
+    made = model.decode(z)
+    return made.view(len(a), steps, *made.shape[1:])

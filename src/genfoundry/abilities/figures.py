@@ -1,0 +1,121 @@
+"""Figures of what abilities give, from their scores.
+
+Scores (numpy, a value an item): "bound_gap", a reported bound less the importance-weighted one, nats; "codes" (N, K)
+of a model with a rate; "probe_accuracy" and "edit_flips", hits; "edit_moved" and "edit_away", squared distances of an
+edited item and of the asked class's mean image to the original; "reconstruct_psnr", "reconstruct_ssim";
+"surprise_test" and "surprise_<others>" of test items and of what is none, each also "..._corrected".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from genfoundry.distances import Array
+from genfoundry.gauge import TITLES, Figure, Found, counts, mean
+from genfoundry.metrics import OBJECTIVES, Scores
+
+ACTIVE = 0.01  # variance over items of a code's posterior mean, above which it carries something (Burda et al. 2016)
+CORRECTED = "_corrected"
+OTHERS = {  # what is no item of the data set
+    "shuffled": "test items with their pixels shuffled",
+    "constant": "images of one value, a pixel's of a test item",
+    "smooth": "smooth random images",
+    "digits": "scikit-learn's handwritten digits, brought to the same shape and levels",
+    "classes": "test items of the classes that were left out of training",
+}
+_BOUNDS = {name: o for name, o in OBJECTIVES.items() if o.needs == ("nll",) and name != "nats"}
+_ALL = ("images", "text", "series", "video", "pairs")
+
+
+def _figures() -> Iterator[Figure]:
+    for name in ("rate", "distortion"):
+        says = "nats that the codes cost" if name == "rate" else "nats that the item costs once its codes are known"
+        yield Figure(name, name, "minimize", "nats a sample", says, "rate", _ALL)
+    for name, o in _BOUNDS.items():
+        says = "the importance-weighted bound: nearer to -log p(x) the more draws"
+        title = f"{TITLES.get(name, name.replace('_', ' '))}, IW"
+        yield Figure(f"{name}_iw", title, "minimize", o.unit, says, "tighten", o.modalities)
+    says = f"codes whose mean varies over test by more than {ACTIVE}"
+    yield Figure("active_units", "active units", "maximize", "codes", says, "units", _ALL)
+    for name, unit in (("psnr", "dB"), ("ssim", "of 1")):
+        says = f"{name.upper()} of reconstructions"
+        yield Figure(f"reconstruct_{name}", f"reconstruction {name.upper()}", "maximize", unit, says, "reconstruct")
+    says = "test items whose class a linear classifier reads off the codes"
+    yield Figure("probe_accuracy", "linear probe", "maximize", "share", says, "probe", _ALL)
+    says = "items, moved by the difference of two classes' mean codes, that the judge calls the class asked for"
+    yield Figure("edit_flips", "edits that flip", "maximize", "share", says, "edit")
+    says = "1: the edited item is the original; 0: as far from it as the mean image of the class asked for"
+    yield Figure("edit_identity", "identity kept", "maximize", "of 1", says, "edit")
+    for name, what in OTHERS.items():
+        needs = "classes" if name == "classes" else "surprise"
+        says = f"how often a test item is likelier than one of {what}; below 0.5 the likelihood prefers these"
+        yield Figure(f"auroc_{name}", f"AUROC, {name}", "maximize", "share", says, needs)
+        says = "the same, likelihood corrected by the shortest of the image formats"
+        yield Figure(f"auroc_{name}{CORRECTED}", f"AUROC, {name}, corrected", "maximize", "share", says, needs)
+
+
+FIGURES = tuple(_figures())
+USED = ("bound_gap", "codes", "edit_moved", "edit_away")
+
+
+def used(name: str) -> bool:
+    """Whether a score is part of a figure, so that its mean is none."""
+    return name in USED or name.startswith("surprise_")
+
+
+def of(scores: Scores, dims: int, modality: str) -> dict[str, Found]:
+    """The figures that are no means of a score."""
+    found: dict[str, Found] = {}
+    if "bound_gap" in scores and "nll" in scores:
+        found |= {f"{name}_iw": pair for name, pair in _tightened(scores, dims, modality)}
+    if "codes" in scores:
+        found["active_units"] = active(np.asarray(scores["codes"], np.float64))
+    if "edit_moved" in scores:
+        found["edit_identity"] = kept(*(np.asarray(scores[f"edit_{k}"], np.float64) for k in ("moved", "away")))
+    for suffix in ("", CORRECTED):
+        for name in OTHERS:
+            if f"surprise_{name}{suffix}" in scores:
+                ours, theirs = (np.asarray(scores[f"surprise_{k}{suffix}"], np.float64) for k in ("test", name))
+                found[f"auroc_{name}{suffix}"] = auroc(ours, theirs)
+    return found
+
+
+def _tightened(scores: Scores, dims: int, modality: str) -> Iterator[tuple[str, Found]]:
+    """The reported bound over all items, less the gap over some: the gap varies less than the bound does."""
+    (nll, draws), (gap, gaps) = mean("bound", scores["nll"]), mean("bound gap", scores["bound_gap"])
+    assert draws is not None and gaps is not None
+    for name, o in _BOUNDS.items():
+        if modality in o.modalities:
+            factor = o.factor(dims)
+            yield name, (factor * (nll - gap), factor * (draws - gaps))
+
+
+def active(codes: Array) -> Found:
+    """How many columns of (N, K) codes vary by more than `ACTIVE`; the draws resample items."""
+    centred = codes - codes.mean(0)
+    weights = counts("active", len(codes)) / len(codes)
+    spread = weights @ np.square(centred) - np.square(weights @ centred)
+    return float((centred.var(0) > ACTIVE).sum()), (spread > ACTIVE).sum(1).astype(np.float64)
+
+
+def kept(moved: Array, away: Array) -> Found:
+    """1 - mean of `moved` / mean of `away`, both (N,) of the same items, which are resampled together."""
+    weights = counts("identity", len(moved))
+    return 1 - float(moved.mean() / away.mean()), 1 - (weights @ moved) / (weights @ away)
+
+
+def auroc(ours: Array, theirs: Array) -> Found:
+    """How often a value of `theirs` is above one of `ours`, ties by half: the area under the ROC curve."""
+    value, places = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
+    at, other = places[: len(ours)], places[len(ours) :]
+
+    def area(a: Array, b: Array) -> float:
+        """Of items drawn a and b times."""
+        mine = np.bincount(at, a, len(value))
+        yours = np.bincount(other, b, len(value))
+        return float((yours * (np.cumsum(mine) - mine / 2)).sum() / (a.sum() * b.sum()))
+
+    drawn = zip(counts("auroc ours", len(ours)), counts("auroc theirs", len(theirs)), strict=True)
+    return area(np.ones(len(ours)), np.ones(len(theirs))), np.array([area(a, b) for a, b in drawn])

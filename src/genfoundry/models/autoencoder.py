@@ -1,0 +1,131 @@
+"""The plain autoencoder (Hinton and Salakhutdinov 2006), to make the point that it is no generative model.
+
+It learns to reconstruct and nothing else, so it has no p(x). For the sake of comparison `sample` draws codes from a
+Gaussian that is fitted to the training items' codes once training is over, as Ghosh et al. 2020 (arXiv:1903.12436) do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
+from genfoundry.nn.codec import Codec, Net
+from genfoundry.nn.conv import scaled
+from genfoundry.nn.corruption import Corruption, Noise, kept
+from genfoundry.nn.likelihood import head_for
+from genfoundry.types import Batch, Clock, Draw, Spec
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+AT_ONCE = 1000  # training items whose codes are computed in one batch
+
+
+class Autoencoder(GenerativeModel):
+    """x (B, C, H, W) -> z (B, latent) -> x: the networks of a one-level `vae`, without its noise and divergence."""
+
+    class Config(Hyper):
+        """`hidden` is the MLP's only layer; `width` and `blocks` are the convolutional net's.
+
+        `noise` and `level`: the damage that it learns to undo (`Corruption`; Vincent et al. 2008).
+        """
+
+        net: Net = "conv"
+        latent: int = Field(8, ge=1)
+        width: int = Field(8, ge=1)
+        blocks: int = Field(1, ge=0)
+        hidden: int = Field(32, ge=1)
+        mixtures: int = Field(3, ge=1)
+        noise: Noise = "none"
+        level: float | None = Field(None, gt=0)
+
+    modalities: ClassVar[tuple[str, ...]] = ("images",)
+    likelihood: ClassVar[Likelihood] = "none"
+    defaults: ClassVar[Mapping[str, Any]] = {"batch": 64, "lr": {"model": 2e-3}, "betas": [0.9, 0.99]}
+    config: Config
+    centre: Tensor
+    factor: Tensor
+
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        hyper = {"latent": 32, "width": 32 if items >= 2000 else 16, "mixtures": 5}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 1e-3, "high": 4e-3, "log": True}}}
+
+    def __init__(self, spec: Spec, config: Config) -> None:
+        super().__init__(spec, config)
+        codec = Codec(config.net, config.width, config.blocks, config.hidden)
+        self.head = head_for(spec, config.mixtures)
+        self.corruption = Corruption(config.noise, config.level)
+        self.encoder = codec.encoder(spec, self.corruption.extra)
+        self.code = nn.Linear(self.encoder.features, config.latent)
+        self.decoder = codec.decoder(spec, config.latent, self.head.parameters)
+        self.register_buffer("centre", torch.zeros(config.latent))
+        self.register_buffer("factor", torch.eye(config.latent))
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        z = self.coded(self.corruption.drawn(scaled(batch.x, self.spec)))
+        yield {"model": self.head.nll(self.decoder(z), batch.x).mean() / self.spec.dims}
+
+    @property
+    def damages(self) -> tuple[str, ...]:
+        return self.corruption.damages
+
+    def coded(self, given: Tensor) -> Tensor:
+        """The encoder's input -> (B, latent)."""
+        return self.code(self.encoder(given).flatten(1))  # type: ignore[no-any-return]
+
+    def clean(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) levels as they are -> (B, latent) float32."""
+        return self.coded(self.corruption.given(scaled(x, self.spec), known)).float()
+
+    @torch.no_grad()
+    def end(self, phase: str, data: Split) -> None:
+        """Fit the Gaussian that `prior` draws from: mean and covariance of the training items' codes."""
+        self.eval()
+        items = torch.split(torch.arange(data.positions, device=data.whole.device), AT_ONCE)
+        z = torch.cat([self.clean(data.crop(part).x) for part in items]).double()
+        self.centre.copy_(z.mean(0))
+        self.factor.copy_(root(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
+
+    @torch.no_grad()
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        z = self.centre + draw.temperature * (self.prior(n) - self.centre)
+        return self.head.sample(self.decoder(z), draw)
+
+    def prior(self, n: int) -> Tensor:
+        """(n, latent) codes of the Gaussian that was fitted to the training items'."""
+        return self.centre + torch.randn(n, len(self.centre), device=self.device) @ self.factor.T
+
+    @torch.no_grad()
+    def embed(self, batch: Batch) -> Tensor:
+        """(B, latent) float32."""
+        return self.clean(batch.x)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, latent) -> (B, C, H, W) float32 expected values."""
+        return self.head.mean(self.decoder(z))
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """(B, C, H, W) float32 expected values."""
+        return self.decode(self.embed(batch))
+
+    @torch.no_grad()
+    def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) damaged levels -> float32 expected values of the clean image."""
+        return kept(self.decode(self.clean(x, known)), x, known)
+
+    def panels(self, batch: Batch) -> dict[str, Tensor]:
+        return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}
+
+
+def root(covariance: Tensor) -> Tensor:
+    """A factor F with F F^T = covariance, of covariances without full rank too."""
+    values, vectors = torch.linalg.eigh(covariance)
+    factor: Tensor = vectors * values.clamp_min(0).sqrt()
+    return factor

@@ -1,0 +1,104 @@
+"""Probes, active units and lines between codes, on codes made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import toys
+from PIL import Image
+from torch import Tensor
+
+from genfoundry import yardstick
+from genfoundry.abilities import codes, figures
+from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.types import Batch
+
+
+class Copies(GenerativeModel):
+    """Codes are the values themselves."""
+
+    likelihood = "none"
+
+    def embed(self, batch: Batch) -> Tensor:
+        return batch.x.flatten(1).float() / 16
+
+    def prior(self, n: int) -> Tensor:
+        return torch.rand(n, 64)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return (16 * z).view(-1, 1, 8, 8)
+
+
+class Blind(Copies):
+    """Codes of the noise alone."""
+
+    def embed(self, batch: Batch) -> Tensor:
+        return batch.x[:, 0, 3:].flatten(1).float()
+
+
+def test_a_line_reads_the_class_off_codes_that_hold_it_and_no_others() -> None:
+    found = {}
+    for kind in (Copies, Blind):
+        bench = toys.bench()
+        coded = codes.read(model := kind(toys.SPEC, Hyper()), bench)
+        assert coded is not None
+        own, beside = codes.held(model, coded, bench)
+        assert beside["the raw values"]["probe_accuracy"].mean() > 0.99
+        found[kind] = yardstick.figures(own, 64, "images")["probe_accuracy"]
+    assert found[Copies] > 0.99
+    assert 0.2 < found[Blind] < 0.47  # chance, three standard errors around
+
+
+def test_without_labels_there_is_a_map_and_no_probe(tmp_path: Path) -> None:
+    bench = toys.bench()
+    bench.split.label.fill_(-1)  # type: ignore[attr-defined]
+    coded = codes.read(model := Copies(toys.SPEC, Hyper()), bench)
+    assert coded is not None
+    assert codes.held(model, coded, bench) == ({}, {})
+    for name in ("a.png", "b.png"):
+        bench.drawings["codes"](tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert Image.open(tmp_path / "a.png").width > 300
+
+
+def test_active_units_are_those_that_vary() -> None:
+    rng = np.random.default_rng(0)
+    scales = np.sqrt([1.0, 0.05, 0.02, 0.005, 0.0])
+    z = 3 + scales * rng.normal(size=(1000, 5))
+    value, draws = figures.active(z)
+    assert value == 3
+    assert draws is not None and set(draws) == {3.0}
+    assert yardstick.figures({"codes": z}, 64, "images")["active_units"] == 3
+
+
+def test_codes_are_counted_only_where_they_cost_something() -> None:
+    model = Copies(toys.SPEC, Hyper())
+    for found in ({}, {"rate": torch.ones(300)}):
+        bench = toys.bench(found=found)
+        coded = codes.read(model, bench)
+        assert coded is not None
+        assert ("codes" in codes.held(model, coded, bench)[0]) == bool(found)
+
+
+def test_a_strip_s_ends_are_the_reconstructions_of_two_items() -> None:
+    model, bench = Copies(toys.SPEC, Hyper()), toys.bench()
+    coded = codes.read(model, bench)
+    assert coded is not None
+    codes.between(model, coded[1], bench)
+    strips = bench.pictures["interpolation"].view(codes.STRIPS, 2 + codes.STEPS, 1, 8, 8)
+    for item, end in ((strips[:, 0], strips[:, 1]), (strips[:, -1], strips[:, -2])):
+        torch.testing.assert_close(end, model.decode(model.embed(Batch(item))))
+    middle = strips[:, 1:-1].diff(dim=1)
+    torch.testing.assert_close(middle, middle[:, :1].expand_as(middle))  # even steps
+    assert not torch.equal(strips[:, 0], strips[:, -1])
+
+
+def test_codes_that_are_not_finite_are_none() -> None:
+    class Broken(Copies):
+        def embed(self, batch: Batch) -> Tensor:
+            return torch.full((len(batch), 2), torch.nan)
+
+    assert codes.read(Broken(toys.SPEC, Hyper()), toys.bench()) is None
+    assert codes.read(GenerativeModel(toys.SPEC, Hyper()), toys.bench()) is None
