@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import compress
+from genfoundry import compress, restoration
 from genfoundry.baselines import base, series
 from genfoundry.baselines import images as pictures
 from genfoundry.evaluate import score
@@ -160,6 +160,27 @@ def test_the_largest_class_is_what_accuracy_must_beat() -> None:
     (row,) = base.rows(asked, "images")
     assert (row.name, row.role, row.likelihood) == ("majority-class", "baseline", "none")
     assert row.answers(test)["classes"].tolist() == [2] * 6
+
+
+@pytest.mark.parametrize(
+    ("damage", "names"),
+    [
+        ("gaussian", ["identity", "median filter", "non-local means"]),
+        ("salt_pepper", ["identity", "median filter"]),
+        ("mask", ["identity", "biharmonic", "mean image"]),
+    ],
+)
+def test_restorations_must_beat_the_classical_methods_for_their_damage(damage: str, names: list[str]) -> None:
+    train, test = images(30, 17, (1, 8, 8)), images(9, 17, (1, 8, 8), seed=1, name="test")
+    found = base.rows(replace(known(train, test), objective=f"restore_{damage}_psnr"), "images")
+    assert [row.name for row in found] == names
+    assert {(row.role, row.likelihood) for row in found} == {("baseline", "none")}
+    for row in found:
+        answers = row.answers(test)
+        assert answers.keys() == {f"restored_{damage}"}
+        assert score(answers, test)[f"restore_{damage}_psnr"].shape == (9,)
+    posed = restoration.posed(test, damage)
+    assert torch.equal(found[0].answers(test)[f"restored_{damage}"], posed.x)
 
 
 def test_text_rows() -> None:

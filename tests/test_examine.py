@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import augmentation, examine, restoration, yardstick
+from genfoundry import augmentation, evaluate, examine, metrics, restoration, yardstick
+from genfoundry.baselines.base import chosen
 from genfoundry.data.pixels import ImageSplit
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.models.judge import Judge
@@ -70,6 +71,9 @@ class Blurs(GenerativeModel):
     likelihood = "none"
     damages: ClassVar[tuple[str, ...]] = ("gaussian",)
 
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        return torch.zeros(n, *self.spec.shape)
+
     def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         return x.mean(2, keepdim=True).expand_as(x)
 
@@ -99,14 +103,39 @@ def test_samples_of_the_right_class_are_worth_training_on_and_others_are_not(mon
 
 
 def test_restorations_stand_beside_classical_ones() -> None:
-    own, beside = examine.abilities(Blurs(SPEC, Hyper()), (seen := bench(None)), 0, 30)
+    model, seen = Blurs(SPEC, Hyper()), bench(None)
+    seen.found = {"restored_gaussian": evaluate.answers(model, seen.split, samples=2, seed=0)["restored_gaussian"]}
+    own, beside = examine.abilities(model, seen, 0, 30)
     assert set(own) == {f"{what}_{unit}" for what in ("restore_gaussian", "complete") for unit in ("psnr", "ssim")}
-    assert set(beside) == {"identity", "median filter", "non-local means", "pixel means", "nearest item"}
+    assert set(beside) == {"identity", "median filter", "non-local means", "mean image", "nearest item"}
     assert beside["nearest item"]["complete_psnr"].mean() > own["complete_psnr"].mean()
     assert {"restored_gaussian", "completed"} <= set(seen.pictures)
     assert len(seen.pictures["completed"]) == 3 * 60
     figures = yardstick.figures(own, 64, "images")
     assert figures["complete_psnr_low"] < figures["complete_psnr"] < figures["complete_psnr_high"]
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+@pytest.mark.parametrize("damage", metrics.DAMAGES)
+def test_a_split_is_restored_as_by_hand(name: str, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blurs, "damages", (damage,))
+    part = split(name, 60, 1)
+    found = evaluate.answers(Blurs(SPEC, Hyper()), part, samples=2, seed=0)
+    clean = part.batch(chosen(part, 60)).x
+    noisy, known = restoration.damaged(clean, damage, 17, name)
+    assert (known is not None) == (damage == "mask")
+    error = (noisy.mean(2, keepdim=True).expand_as(noisy).clamp(0, 16) - clean).double().square().mean((1, 2, 3))
+    scores = evaluate.score(found, part)
+    np.testing.assert_allclose(scores[f"restore_{damage}_psnr"], 10 * np.log10(16**2 / error.numpy()), rtol=1e-5)
+    assert scores[f"restore_{damage}_ssim"].shape == (60,)
+    figures = metrics.figures(scores, 64, "images")
+    assert figures[f"restore_{damage}_psnr"] == scores[f"restore_{damage}_psnr"].mean()
+    assert figures[f"restore_{damage}_psnr_stderr"] > 0
+
+
+def test_every_split_is_damaged_anew() -> None:
+    x = torch.full((4, 1, 8, 8), 8)
+    assert not torch.equal(*(restoration.damaged(x, "gaussian", 17, name)[0] for name in ("val", "test")))
 
 
 def test_psnr_is_its_formula_and_a_copy_is_perfect() -> None:
@@ -142,16 +171,16 @@ def test_damages_are_counted_and_what_they_say() -> None:
 def test_each_classical_method_helps_against_its_damage() -> None:
     ramp = torch.arange(16).view(1, 1, 1, 16) + torch.arange(16).view(1, 1, 16, 1)
     clean = ramp.expand(4, 1, 16, 16).contiguous()
-    methods = restoration.classical(clean[0].float(), lambda: clean)
+    items = {"x": clean.to(torch.uint8), "label": torch.zeros(4)}
+    train = ImageSplit("train", items, Spec((1, 16, 16), 31), None, None)
 
     def psnr(method: str, damage: str) -> float:
         x, known = restoration.damaged(clean, damage, 31)
-        damages, call = methods[method]
-        assert damage in damages
-        return float(restoration.quality(call(x, known, 31), clean, 31)["psnr"].mean())
+        restored = restoration.classical(train, damage)[method](x, known, 31)
+        return float(restoration.quality(restored, clean, 31)["psnr"].mean())
 
     assert psnr("median filter", "salt_pepper") > psnr("identity", "salt_pepper") + 8
     assert psnr("non-local means", "gaussian") > psnr("identity", "gaussian") + 3
     assert psnr("biharmonic", "mask") > psnr("identity", "mask") + 15
     assert psnr("nearest item", "complete") == 100
-    assert math.isfinite(psnr("pixel means", "complete"))
+    assert math.isfinite(psnr("mean image", "complete"))

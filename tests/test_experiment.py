@@ -76,6 +76,10 @@ CASES = {
         ("experiments.vae-fashion.search", {"train.betas": {"low": 0.1, "high": 0.9}}),
         ["search.train.betas"],
     ),
+    "a damage that the model does not learn to undo": (
+        ("experiments.vae-fashion-denoise.hyper.noise", "salt_pepper"),
+        ["vae-fashion-denoise.task", "restore_gaussian_psnr", "hyper.noise: gaussian is right"],
+    ),
     "an objective that the model cannot compute": (
         ("experiments.dcgan-fashion.task", "fashion-density"),
         ["bits_per_dim", "dcgan", "cannot compute", "frechet"],

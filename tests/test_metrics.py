@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genfoundry import metrics
-from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.models.base import GenerativeModel, Hyper, Learner
 from genfoundry.types import UserError
 
 rng = np.random.default_rng(1)
@@ -178,6 +178,18 @@ def test_objectives_follow_abilities() -> None:
     assert metrics.objectives(Seer, "series") == ("nats", "nats_per_sample", "mae", "dtw")
     assert metrics.objectives(Learner, "images") == ()
     assert metrics.objectives(Teller, "images") == ("accuracy",)
+
+
+def test_restoration_is_ranked_by_the_damage_that_was_learnt() -> None:
+    class Mends(Learner):
+        def restore(self) -> None: ...
+
+    class Noisy(Hyper):
+        noise: str = "none"
+
+    assert metrics.objectives(Mends, "images", Noisy(noise="mask")) == ("restore_mask_psnr",)
+    assert metrics.objectives(Mends, "images", Noisy()) == ()
+    assert metrics.objectives(Mends, "images") == metrics.objectives(Learner, "images", Noisy(noise="mask")) == ()
 
 
 def test_ranking_and_promotion_need_no_torch() -> None:

@@ -54,6 +54,20 @@ def test_rows_best_first_a_table_a_data_set(tmp_path: Path) -> None:
     assert sunspots["columns"] == ["mae"]
 
 
+def test_a_trivial_model_of_two_tasks_has_the_figures_of_both(tmp_path: Path) -> None:
+    folder(tmp_path)
+    for damage, psnr in (("gaussian", 9.0), ("mask", 11.0)):
+        figures = {"test": {f"restore_{damage}_psnr": psnr, f"restore_{damage}_ssim": 0.5}}
+        row = {"role": "baseline", "likelihood": "none", "figures": figures}
+        about = {"dataset": "fashion", "levels": 256, "binarise": None, "data": "e" * 64}
+        write_json(tmp_path / "baselines" / damage / "card.json", {**about, "rows": {"identity": row}})
+    write(tmp_path)
+    table = read_json(tmp_path / "leaderboard.json")["tables"][0]
+    assert table["columns"][-2:] == ["restore_gaussian_psnr", "restore_mask_psnr"]
+    (row,) = [row for row in table["rows"] if row["name"] == "identity"]
+    assert (row["figures"]["restore_gaussian_psnr"], row["figures"]["restore_mask_psnr"]) == (9.0, 11.0)
+
+
 def test_markdown(tmp_path: Path) -> None:
     write(folder(tmp_path))
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -17,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry import checkpoint
+from genfoundry import checkpoint, restoration
 from genfoundry.baselines.base import Answers, batches, chosen
-from genfoundry.metrics import QUANTILES
-from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner
+from genfoundry.metrics import DAMAGES, QUANTILES
+from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores
 from genfoundry.types import Batch, Spec, UserError, counted
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
     """What depends on the model alone, on the CPU; with `needs` what these scores (an objective's) are made of alone.
 
     "nll" (N,) and whatever else it measures, nats in float64; "samples" (min(samples, N), C, H, W) of images;
-    "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them.
-    `needs`: the scores that are asked for; likelihoods or samples that none of them needs are left out.
+    "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them;
+    "restored_<damage>" (n, C, H, W) of what `restoration.posed` asks of images.
     """
     model.eval()
     found: Answers = {}
@@ -70,9 +71,20 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
         pasts = [b.cond for b in _batches(model, split) if b.cond is not None]
         horizon = split.spec.shape[0]
         found["forecast"] = torch.cat([model.forecast(past, horizon, QUANTILES).cpu().double() for past in pasts])
+    if isinstance(model, Restores) and len(split.spec.shape) == 3:
+        restored = partial(_restored, model, split)
+        damages = [d for d in model.damages if needs is None or f"restore_{d}_psnr" in asked]
+        found |= {f"restored_{d}": _seeded(seed, split, "restore", 0, restored, d) for d in damages}
     if "hits" in asked and isinstance(model, Classifies) and split.spec.classes:
         found["classes"] = torch.cat([model.classify(b).argmax(1).cpu() for b in _batches(model, split)])
     return found
+
+
+def _restored(model: Any, split: Split, damage: str) -> Tensor:
+    posed = restoration.posed(split, damage)
+    known = None if posed.known is None else posed.known.to(model.device)
+    restored: Tensor = model.restore(posed.x.to(model.device), known)
+    return restored.float().cpu()
 
 
 def _batches(model: Learner, split: Split) -> Any:
@@ -93,10 +105,15 @@ def score(
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
     "nll" and other measured names (N,); "mae", "dtw" of the median forecast and "covered", the share of values in the
-    90% interval (N,); "hits" of the labelled items (M,); "features" of the n samples and "real" of n items of the split
-    (n, F) where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
+    90% interval (N,); "hits" of the labelled items (M,); "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n
+    samples and "real" of n items of the split (n, F) where there is a judge (`real`: those of earlier answers on this
+    split, which spares their computation).
     """
-    out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in ("samples", "forecast", "classes")}
+    apart = ("samples", "forecast", "classes", *(f"restored_{damage}" for damage in DAMAGES))
+    out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in apart}
+    for damage in DAMAGES:
+        if f"restored_{damage}" in found:
+            out |= restoration.posed(split, damage).scores(damage, found[f"restored_{damage}"])
     if "forecast" in found:
         truth = torch.cat([b.x for b in batches(split)]).cpu().double().numpy()  # (N, T, D)
         low, middle, high = found["forecast"].double().numpy().transpose(1, 0, 2, 3)

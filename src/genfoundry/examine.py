@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from genfoundry import augmentation, memory, restoration
+from genfoundry import augmentation, memory, metrics, restoration
 from genfoundry.abilities import anomaly, bounds, codes, edits
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
-from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Restores, Tightens
+from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
@@ -94,19 +94,14 @@ def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, 
                 beside.setdefault(name, {}).update(found)
     if isinstance(model, GenerativeModel) and model.conditional and getattr(bench.judge, "kind", "") == "classes":
         own |= _conditional(model, bench, seed, n)
-    for damage in _asked(model):
-        scores, others = _restored(model, damage, bench)
-        own |= scores
-        for name, found in others.items():
-            beside.setdefault(name, {}).update(found)
+    for damage, answer in _restored(model, bench):
+        posed = restoration.posed(bench.split, damage)
+        own |= posed.scores(damage, answer)
+        bench.pictures["completed" if damage == "complete" else f"restored_{damage}"] = posed.sheet(answer)
+        for name, method in restoration.classical(bench.train, damage).items():
+            other = method(posed.x, posed.known, posed.levels)
+            beside.setdefault(name, {}).update(posed.scores(damage, other))
     return own, beside
-
-
-def _asked(model: Learner) -> Iterator[str]:
-    if isinstance(model, Restores):
-        yield from (damage for damage in restoration.DAMAGES if damage in model.damages)
-    if isinstance(model, Completes):
-        yield "complete"
 
 
 def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Scores:
@@ -122,28 +117,17 @@ def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Sco
         return dict(augmentation.worth(judge, x, labels, plain[0], plain[1]))
 
 
-def _restored(model: Learner, damage: str, bench: Bench) -> tuple[Scores, dict[str, Scores]]:
-    clean, levels = items(bench.split, min(restoration.ITEMS, len(bench.split))).cpu(), bench.split.spec.levels or 256
-    x, known = restoration.damaged(clean, damage, levels)
-    name = damage if damage == "complete" else f"restore_{damage}"
-    seen = None if known is None else known.to(model.device)
-    if isinstance(model, Completes) and damage == "complete" and seen is not None:
+def _restored(model: Learner, bench: Bench) -> Iterator[tuple[str, Tensor]]:
+    """Damage -> what the model made of the items so damaged; restorations were answered before, for the ranking."""
+    for damage in metrics.DAMAGES:
+        if f"restored_{damage}" in bench.found:
+            yield damage, bench.found[f"restored_{damage}"]
+    if isinstance(model, Completes):
+        posed = restoration.posed(bench.split, "complete")
+        assert posed.known is not None
+        known = posed.known.to(model.device)
         torch.manual_seed(counted("complete", bench.split.name))
-        answer = model.complete(clean.to(model.device) * seen, seen).cpu()
-    else:
-        assert isinstance(model, Restores)
-        answer = model.restore(x.to(model.device), seen).cpu()
-    shown = [clean.float(), x.clamp(0, levels - 1), answer.float()]
-    bench.pictures[f"restored_{damage}" if damage != "complete" else "completed"] = torch.stack(shown, 1).flatten(0, 1)
-    own: Scores = {f"{name}_{unit}": v for unit, v in restoration.quality(answer, clean, levels).items()}
-    everything = [b.x.cpu() for b in batches(bench.train)]
-    mean = torch.stack([x.double().sum(0) for x in everything]).sum(0).float() / len(bench.train)
-    beside: dict[str, Scores] = {}
-    for method, (damages, call) in restoration.classical(mean, lambda: torch.cat(everything)).items():
-        if damage in damages:
-            found = restoration.quality(call(x, known, levels), clean, levels)
-            beside[method] = {f"{name}_{unit}": v for unit, v in found.items()}
-    return own, beside
+        yield "complete", model.complete(posed.clean.to(model.device) * known, known).cpu()
 
 
 def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:

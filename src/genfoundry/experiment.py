@@ -102,11 +102,13 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
     kind, hyper, train = learner(
         params, entry.model, entry.hyper, entry.train, entry.steps, f"experiments.{name}", overlay
     )
-    able = metrics.objectives(kind, params.datasets[entry.dataset].modality)
+    able = metrics.objectives(kind, params.datasets[entry.dataset].modality, hyper)
     if task.objective not in able:
+        damage = metrics.RESTORED.get(task.objective) if hasattr(kind, "restore") else None
+        hint = f" (hyper.noise: {damage} is right)" if damage else ""
         raise UserError(
             f"params.yaml: experiments.{name}.task: {entry.task!r} is ranked by {task.objective}, which {entry.model} "
-            f"cannot compute; it can compute {', '.join(able)}"
+            f"cannot compute so configured{hint}; it can compute {', '.join(able) or 'nothing'}"
         )
     return Experiment(name, params, entry, task, params.datasets[entry.dataset], kind, hyper, train)
 

@@ -1,8 +1,8 @@
 """Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
-unit, "hits" (M,) of labelled items, 1 where the class is told, "features" and "real" (n, F) of generated and real
-items in the judge's feature space.
+unit, "hits" (M,) of labelled items, 1 where the class is told, "restore_<damage>_psnr" (n,) in dB of restored items,
+"features" and "real" (n, F) of generated and real items in the judge's feature space.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genfoundry.distances import Array, Moments, frechet
 from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
-    from genfoundry.models.base import Learner
+    from genfoundry.models.base import Hyper, Learner
 
 Scores = Mapping[str, NDArray[np.generic]]
 RESAMPLES = 100  # of a bootstrap interval
@@ -92,6 +92,8 @@ def interval(draws: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
+DAMAGES = ("gaussian", "salt_pepper", "mask")  # what `restoration` does to images
+RESTORED = {f"restore_{damage}_psnr": damage for damage in DAMAGES}
 _ALL = ("images", "text", "series", "video", "pairs")  # and lines: of no length in common, so that none divides by it
 OBJECTIVES: Mapping[str, Objective] = {
     o.name: o
@@ -103,6 +105,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
         Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
         Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
+        *(Objective(name, "maximize", (name,), ("images",), "dB") for name in RESTORED),
         Objective("frechet", "minimize", ("features", "real"), ("images",), "squared judge features"),
     )
 }
@@ -119,9 +122,9 @@ def objective(name: str) -> Objective:
     return OBJECTIVES[name]
 
 
-def objectives(model: type[Learner], modality: str) -> tuple[str, ...]:
-    """Names of the objectives that `model` can compute on such data: by its abilities, not by its name."""
-    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel
+def objectives(model: type[Learner], modality: str, config: Hyper | None = None) -> tuple[str, ...]:
+    """Names of the objectives that `model`, so configured, can compute on such data: by its abilities, not its name."""
+    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, undone
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
@@ -130,6 +133,8 @@ def objectives(model: type[Learner], modality: str) -> tuple[str, ...]:
         able |= {"mae", "dtw"}
     if issubclass(model, Classifies):
         able |= {"hits"}
+    if hasattr(model, "restore") and config is not None:
+        able |= {f"restore_{damage}_psnr" for damage in undone(config)}
     found = (o for o in OBJECTIVES.values() if able.issuperset(o.needs) and modality in o.modalities)
     return tuple(o.name for o in found)
 

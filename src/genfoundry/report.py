@@ -12,9 +12,9 @@ from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
-# Abilities whose figures stand on the model's page, and are no columns.
+# Abilities whose figures stand on the model's page, and are columns only where a task may be ranked by them.
 ELSEWHERE = ("restore", "complete", "reconstruct", "rate", "tighten", "units", "probe", "edit", "surprise", "classes")
-COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE)
+COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE or f.name in OBJECTIVES)
 NORMAL = 1.96  # standard errors on either side of 95%
 
 
@@ -49,10 +49,12 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
     for card in [read_json(p) for p in sorted(baselines.glob("*/card.json"))]:
         rows = {name: row for name, row in card["rows"].items() if "test" in row["figures"]}
         for name, row in rows.items():
-            # Tasks on the same data have the same trivial models: one row, whichever task computed it.
-            _table(tables, card)["rows"][name] = {
+            # Tasks on the same data share trivial models: one row, with the figures that either asked for.
+            there = _table(tables, card)["rows"]
+            there[name] = {
                 **{"kind": row["role"], "name": name, "model": None, "digest": None, "best_of": [], "seeds": None},
-                **{"likelihood": row["likelihood"], "absent": row.get("absent", {}), "figures": row["figures"]["test"]},
+                **{"likelihood": row["likelihood"], "absent": row.get("absent", {})},
+                "figures": {**there.get(name, {}).get("figures", {}), **row["figures"]["test"]},
             }
     return {"tables": [_ordered(tables[key]) for key in sorted(tables)]}
 

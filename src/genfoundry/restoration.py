@@ -6,27 +6,59 @@ Images are (n, C, H, W) levels 0..L-1, as float32 once damaged. PSNR and SSIM ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genfoundry.baselines.base import batches, chosen
+from genfoundry.metrics import DAMAGES
 from genfoundry.nn.corruption import LEVELS
 from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
 
 ITEMS = 100  # images of a split that are restored
 SIGMA, SALT, MISSING = (LEVELS[damage] for damage in ("gaussian", "salt_pepper", "mask"))
 Images = NDArray[np.float64]
 
 
-def damaged(x: Tensor, damage: str, levels: int) -> tuple[Tensor, Tensor | None]:
-    """Damaged images (float32), and where values are known (bool, like x) if the damage says so; counted noise.
+@dataclass(frozen=True)
+class Posed:
+    """Items of a split (n, C, H, W), the same damaged, and where values are known if the damage says so."""
+
+    clean: Tensor
+    x: Tensor
+    known: Tensor | None
+    levels: int
+
+    def scores(self, damage: str, restored: Tensor) -> dict[str, NDArray[np.float64]]:
+        """`restore_<damage>_psnr` and `_ssim` (n,), `complete_psnr` and `_ssim`."""
+        name = damage if damage == "complete" else f"restore_{damage}"
+        return {f"{name}_{unit}": v for unit, v in quality(restored, self.clean, self.levels).items()}
+
+    def sheet(self, restored: Tensor) -> Tensor:
+        """Threes: original, damaged, restored."""
+        return torch.stack([self.clean.float(), self.x.clamp(0, self.levels - 1), restored.float()], 1).flatten(0, 1)
+
+
+def posed(split: Split, damage: str) -> Posed:
+    """What everyone restores of a split: the same items, damaged alike."""
+    levels = split.spec.levels or 256
+    clean = torch.cat([b.x for b in batches(split, chosen(split, min(ITEMS, len(split))))]).cpu()
+    return Posed(clean, *damaged(clean, damage, levels, split.name), levels)
+
+
+def damaged(x: Tensor, damage: str, levels: int, of: str = "") -> tuple[Tensor, Tensor | None]:
+    """Damaged images (float32), and where values are known (bool, like x) if the damage says so; noise counted by `of`.
 
     `gaussian` noise is not clipped; a missing value is 0; `complete` misses the lower half.
     """
-    draw = torch.Generator().manual_seed(counted("damage", damage))
+    draw = torch.Generator().manual_seed(counted("damage", damage, of))
     values, top = x.cpu().float(), levels - 1
     if damage == "gaussian":
         return values + SIGMA * top * torch.randn(values.shape, generator=draw), None
@@ -39,9 +71,6 @@ def damaged(x: Tensor, damage: str, levels: int) -> tuple[Tensor, Tensor | None]
     else:
         known[..., x.shape[-2] // 2 :, :] = False
     return values * known, known
-
-
-DAMAGES = ("gaussian", "salt_pepper", "mask")
 
 
 def quality(restored: Tensor, clean: Tensor, levels: int) -> dict[str, NDArray[np.float64]]:
@@ -59,11 +88,22 @@ def quality(restored: Tensor, clean: Tensor, levels: int) -> dict[str, NDArray[n
     return {"psnr": psnr.clip(max=100.0), "ssim": np.array(ssim)}  # an exact copy has an infinite PSNR
 
 
-def classical(train_mean: Tensor, train: Callable[[], Tensor]) -> Mapping[str, tuple[tuple[str, ...], Any]]:
-    """Method -> (the damages it is for, (damaged, known, levels) -> restored); what a model is compared with."""
+Method = Callable[[Tensor, Tensor | None, int], Tensor]  # damaged, known, levels -> restored
+
+
+def classical(train: Split, damage: str) -> dict[str, Method]:
+    """The methods for a damage, which a model is compared with."""
+    return {name: method for name, (damages, method) in _classical(train).items() if damage in damages}
+
+
+def _classical(train: Split) -> Mapping[str, tuple[tuple[str, ...], Any]]:
+    def filled(x: Tensor, known: Tensor, levels: int) -> Tensor:
+        mean = torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0).float().cpu() / len(train)
+        return torch.where(known, x, mean)
 
     def completed(x: Tensor, known: Tensor, levels: int) -> Tensor:
-        items, seen = train().flatten(1).float(), known[0].flatten()
+        items = torch.cat([b.x.cpu() for b in batches(train)]).flatten(1).float()
+        seen = known[0].flatten()
         gaps = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
         return torch.where(known, x, items[gaps.argmin(1)].view_as(x))
 
@@ -72,7 +112,7 @@ def classical(train_mean: Tensor, train: Callable[[], Tensor]) -> Mapping[str, t
         "median filter": (("gaussian", "salt_pepper"), _median),
         "non-local means": (("gaussian",), _means),
         "biharmonic": (("mask",), _biharmonic),
-        "pixel means": (("mask", "complete"), lambda x, known, levels: torch.where(known, x, train_mean)),
+        "mean image": (("mask", "complete"), filled),
         "nearest item": (("complete",), completed),
     }
 

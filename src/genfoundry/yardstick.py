@@ -24,7 +24,7 @@ __all__ = ["CONTROL", "FIGURES", "Figure", "figures"]
 CONTROL = "_control"  # what a figure in the features of a network with random weights is called after
 
 
-MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says
+MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says (and `RESTORED`)
     "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
@@ -61,7 +61,7 @@ USED |= {"augmented", "plain"}
 
 
 def _all() -> Iterator[Figure]:
-    for o in OBJECTIVES.values():
+    for o in (o for o in OBJECTIVES.values() if o.needs[0] in MEASURED):
         needs, says = MEASURED[o.needs[0]]
         yield Figure(
             o.name, TITLES.get(o.name, o.name.replace("_", " ")), o.direction, o.unit, says, needs, o.modalities

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry import compress
+from genfoundry import compress, restoration
 from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, nats, values
+from genfoundry.metrics import RESTORED
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
@@ -43,7 +44,22 @@ def rows(known: Known) -> list[Row]:
     """What the task's objective can be compared with."""
     if known.objective == "accuracy":
         return [_majority(known.train)]
+    if known.objective in RESTORED:
+        return restorers(known.train, RESTORED[known.objective])
     return _densities(known)
+
+
+def restorers(train: Split, damage: str) -> list[Row]:
+    """The classical methods for a damage."""
+
+    def row(name: str, method: restoration.Method) -> Row:
+        def answer(split: Split) -> Answers:
+            posed = restoration.posed(split, damage)
+            return {f"restored_{damage}": method(posed.x, posed.known, posed.levels)}
+
+        return Row(name, "baseline", "none", answer)
+
+    return [row(name, method) for name, method in restoration.classical(train, damage).items()]
 
 
 def _majority(train: Split) -> Row:

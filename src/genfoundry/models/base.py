@@ -136,12 +136,18 @@ class Reconstructs(Protocol):
 
 @runtime_checkable
 class Restores(Protocol):
-    """Damaged x -> its restoration."""
+    """Damaged x -> its restoration. `Config.noise` says which damage a model learns to undo, "none" for none."""
 
-    damages: tuple[str, ...]  # of `restoration.DAMAGES`: those that it is made for
+    damages: tuple[str, ...]  # of `metrics.DAMAGES`: those that it is made for; `undone` of its configuration
 
     def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """(B, C, H, W) float32 damaged levels -> (B, C, H, W) restored; `known` (bool) tells where x is not missing."""
+
+
+def undone(config: Hyper) -> tuple[str, ...]:
+    """The damages that a model so configured learns to undo: known before there is a model."""
+    noise = getattr(config, "noise", "none")
+    return () if noise == "none" else (noise,)
 
 
 @runtime_checkable
