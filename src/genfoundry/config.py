@@ -100,14 +100,32 @@ class Patch(Frozen):
         return self
 
 
+class Slices(Frozen):
+    """Slices of NIfTI volumes: of one body by `block` (with `gap` slices of each left out before the next), else by
+    `volume` to a split as a whole; at least a share `lit` of a slice is above a tenth of white.
+    """
+
+    by: Literal["volume", "block"] = "volume"
+    block: int = Field(16, ge=1)
+    gap: int = Field(4, ge=0)
+    lit: float = Field(0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Slices:
+        if self.gap >= self.block:
+            raise ValueError(f"a gap of {self.gap} leaves nothing of a block of {self.block} slices")
+        return self
+
+
 class Dataset(Frozen):
     """One entry under `datasets:`.
 
-    Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `flip` mirrors at random in training,
-    `levels` is how many grey values the files have. Text, and lines (of text, one a sample): `alphabet`; `unit` is what
-    goes to a split as a whole. Series: `missing` says what becomes of a cell without a value, `step` the time between
-    rows (in days or seconds where times are dates). Pairs: `alphabet`. `window` is the length of a sample (of a line,
-    and of a pair's target: with the end symbol), `context` that of what stands before it (of a pair: of its source).
+    Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `slices` is how volumes are cut, `flip`
+    mirrors at random in training, `levels` is how many grey values the files have. Text, and lines (of text, one a
+    sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says what becomes of a cell
+    without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`.
+    `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
+    stands before it (of a pair: of its source).
     """
 
     modality: Literal["images", "text", "lines", "series", "pairs"]
@@ -116,6 +134,7 @@ class Dataset(Frozen):
     size: tuple[int, int] | None = None
     colour: Literal["grey", "rgb"] | None = None
     patch: Patch | None = None
+    slices: Slices = Slices()
     flip: bool = False
     levels: int = Field(256, ge=2, le=256)
     alphabet: str = ""
@@ -337,7 +356,8 @@ def read(path: Path) -> Params:
     return params
 
 
-ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(("size", "colour", "patch", "flip", "levels", "judge"), ("images",))
+IMAGES = ("size", "colour", "patch", "slices", "flip", "levels", "judge")
+ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"missing": ("series",), "step": ("series",)}
 ONLY |= {"window": ("text", "lines", "series", "pairs"), "context": ("series", "pairs")}

@@ -13,7 +13,7 @@ from genfoundry.models.classifier import Classifier
 from genfoundry.models.ss_vae import SsVae, mixed
 from genfoundry.nn.conv import scaled
 from genfoundry.nn.latent import Normal, divergence
-from genfoundry.nn.recognise import consistency, supervised, varied
+from genfoundry.nn.recognise import Blend, consistency, supervised, varied
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 4, 4), 4, classes=3, class_counts=(1, 2, 5))
@@ -107,7 +107,8 @@ def test_a_labelled_item_costs_its_own_bound() -> None:
     model, batch = build(alpha=0.0, consistency=0.0, warm=0.0), items(6)
     assert batch.label is not None
     torch.manual_seed(7)
-    varied(scaled(batch.x, SPEC), shift=0.07, mirror=False, erase=0.35)  # what draws before the codes do
+    Blend.draw(batch.label < 0)  # what draws before the codes do
+    varied(scaled(batch.x, SPEC), shift=0.07, mirror=False, erase=0.0)
     rate, distortion = model.each(batch.x, scaled(batch.x, SPEC))
     named = rate + distortion - model.frequency.log()
     own = torch.stack([named[i, y] for i, y in enumerate(batch.label.tolist())])
@@ -128,16 +129,32 @@ def test_the_classification_loss_moves_labelled_items_alone() -> None:
     assert torch.allclose(supervised((logits[0], logits[1]), torch.tensor([0, -1, 2, -1])), expected)
 
 
-def test_consistency_moves_the_varied_view_of_sure_items_without_a_label() -> None:
-    plain = torch.tensor([[5.0, 0, 0], [5.0, 0, 0], [0.1, 0, 0]], requires_grad=True)
-    changed = torch.zeros(3, 3, requires_grad=True)
-    found = consistency((plain, changed), torch.tensor([1, -1, -1]), 0.9)
+def test_consistency_moves_the_changed_view_of_items_without_a_label() -> None:
+    plain = torch.tensor([[5.0, 0, 0], [2.0, 0, 1], [0.1, 0, 3]], requires_grad=True)
+    changed = torch.randn(3, 3, requires_grad=True)
+    blend = Blend(torch.tensor([1.0, 0.75, 1.0]), torch.tensor([0, 2, 1]))
+    hidden = torch.tensor([False, True, True])
+    found = consistency((plain, changed), hidden, blend, 0.5)
     found.backward()
     assert plain.grad is None
     assert changed.grad is not None
-    assert (changed.grad.abs().sum(1) > 0).tolist() == [False, True, False]
-    assert found.item() == pytest.approx(torch.tensor(3.0).log().item() / 2)  # of two without a label, one is sure
-    assert changed.grad[1].argmin() == 0
+    assert (changed.grad.abs().sum(1) > 0).tolist() == [False, True, True]
+    sharp = plain.detach().softmax(1).square()
+    sharp = sharp / sharp.sum(1, keepdim=True)
+    target = torch.stack([0.75 * sharp[1] + 0.25 * sharp[2], sharp[2]])
+    expected = F.cross_entropy(changed.detach()[1:], target)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_items_with_a_label_are_not_blended() -> None:
+    torch.manual_seed(0)
+    hidden, x = torch.arange(64) >= 16, torch.randn(64, 1, 2, 2)
+    blend = Blend.draw(hidden)
+    assert torch.equal(blend(x)[:16], x[:16])
+    changed = (blend(x) != x).flatten(1).any(1)
+    assert changed[16:].sum() > 24
+    assert hidden[blend.other[changed]].all(), "a labelled item's picture went into an unlabelled one"
+    assert (blend.share >= 0.5).all()
 
 
 def test_the_classifier_learns_nothing_without_labels() -> None:

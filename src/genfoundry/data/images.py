@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data import arrays, pictures
+from genfoundry.data import arrays, pictures, volumes
 from genfoundry.data.arrays import Part
 from genfoundry.data.base import SPLITS, Prepared, assign, files, only
 from genfoundry.data.patches import cut
@@ -17,6 +17,7 @@ from genfoundry.data.pictures import PLAIN, SUFFIXES, Form
 from genfoundry.data.pixels import ImageSplit as Split
 from genfoundry.data.pixels import describe
 from genfoundry.data.sources import names as names_of
+from genfoundry.data.volumes import VOLUMES
 from genfoundry.types import Spec, UserError
 
 TEST = "test"  # a folder of this name, with a folder a class in it, is a published test split
@@ -24,13 +25,13 @@ TEST = "test"  # a folder of this name, with a folder a class in it, is a publis
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
     """Read everything in the declared form, hash every image into its split, describe it."""
-    form = Form(dataset.size, dataset.colour, dataset.patch)
+    form = Form(dataset.size, dataset.colour, dataset.patch, dataset.slices)
     old, names = read(raw, form)
     tables = () if files(inbox, *SUFFIXES) else (".csv", ".csv.gz")
-    only(inbox, ".npz", "-ubyte", "-ubyte.gz", *tables, *SUFFIXES)
+    only(inbox, ".npz", "-ubyte", "-ubyte.gz", *tables, *SUFFIXES, *VOLUMES)
     new, new_names = read(inbox, form)
     if not old:
-        raise UserError(f"{raw}: no images; IDX, .npz, .csv, or folders of .png and .jpg are read")
+        raise UserError(f"{raw}: no images; IDX, .npz, .csv, .nii, or folders of .png and .jpg are read")
     names = names or names_of(dataset)
     if unknown := sorted(set(new_names) - set(names)):
         known = f"known are {', '.join(names)}" if names else "this data set's images lie in no class's folder"
@@ -51,7 +52,7 @@ def _rename(parts: list[Part], theirs: tuple[str, ...], ours: tuple[str, ...]) -
     """An inbox may hold some of the classes only: its folders' numbers become those of the data set."""
     table = np.array([ours.index(name) for name in theirs])
     for part in parts:
-        if len(table) and part.label.min() >= 0 and part.source.lower().endswith(SUFFIXES):
+        if len(table) and part.label.min() >= 0 and (part.group or part.source.lower().endswith(SUFFIXES)):
             part.label = table[part.label]
 
 
@@ -63,11 +64,12 @@ def read(folder: Path, form: Form = PLAIN) -> tuple[list[Part], tuple[str, ...]]
     """
     paths = files(folder, *SUFFIXES)
     parts = [part for part in arrays.parts(folder, tables=not paths) if len(part.x)]  # a .csv beside pictures is a list
+    parts += volumes.parts(folder, form.slices)
     for part in parts:
         part.x = pictures.formed(part.x, form, part.source)
     names = sorted({p.parent.name for p in paths if p.parent != folder})
     parts += _pictures(folder, paths, names, form)
-    return (list(_patches(parts, form.patch)) if form.patch else parts), tuple(names)
+    return (list(_patches(parts, form.patch)) if form.patch else parts), tuple(names) or volumes.classes(folder)
 
 
 def _pictures(folder: Path, paths: list[Path], names: list[str], form: Form) -> Iterator[Part]:

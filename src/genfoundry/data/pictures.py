@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.config import Patch
+from genfoundry.config import Patch, Slices
 from genfoundry.data.progress import told
 from genfoundry.types import UserError
 
@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MODES = {"grey": "L", "rgb": "RGB"}
+WHOLE = Slices()
 
 
 @dataclass(frozen=True)
 class Form:
-    """What images are brought to: (H, W), "grey" or "rgb", patches; None leaves them as they are."""
+    """What images are brought to: (H, W), "grey" or "rgb", patches, slices of volumes; None leaves them as they are."""
 
     size: tuple[int, int] | None = None
     colour: str | None = None
     patch: Patch | None = None
+    slices: Slices = WHOLE
 
 
 PLAIN = Form()

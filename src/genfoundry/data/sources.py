@@ -57,7 +57,21 @@ def _photo(name: str, sha256: str) -> File:
     return File(f"{name}/{name}.jpg", sha256, (f"package:sklearn/datasets/images/{name}.jpg",))
 
 
+def _brain(tissue: str, sha256: str) -> File:
+    name = f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz"
+    return File(name, sha256, (f"pypi:nilearn==0.14.1/nilearn/datasets/data/{name}",))
+
+
 SOURCES = {
+    # Fonov et al. (2011), the ICBM 152 average of 152 healthy heads: T1-weighted, grey matter, white matter, as nilearn
+    # ships them (the licence of the ICBM data set: free use with its notice).
+    "brain": Source(
+        (
+            _brain("t1", "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6"),
+            _brain("gm", "97a5ca69bd24db37a9cb7b32525e1733a209af904129bf1cd36da06d24243bed"),
+            _brain("wm", "382d92812de4744f9c86c7a0e4f680dc317a0a50e4da1f0153618a6798c7b7db"),
+        )
+    ),
     # Xiao, Rasul, Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747. MIT licence.
     "fashion": Source(
         (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genfoundry.models.base import Hyper, Learner
 from genfoundry.nn.conv import scaled
-from genfoundry.nn.recognise import Recogniser, supervised
+from genfoundry.nn.recognise import Recogniser, supervised, varied
 from genfoundry.types import Batch, Clock, Spec
 
 
@@ -26,7 +26,7 @@ class Classifier(Learner):
         recogniser: int = Field(8, ge=1)
         shift: float = Field(0.07, ge=0, lt=0.5)
         mirror: bool = False
-        erase: float = Field(0.35, ge=0, lt=1)
+        erase: float = Field(0.0, ge=0, lt=1)
 
     modalities: ClassVar[tuple[str, ...]] = ("images",)
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 64, "lr": {"model": 3e-3}, "weight_decay": 0.01, "ema": 0.99}
@@ -43,7 +43,8 @@ class Classifier(Learner):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         c = self.config
         assert batch.label is not None
-        logits = self.recogniser.both(scaled(batch.x, self.spec), shift=c.shift, mirror=c.mirror, erase=c.erase)
+        x = scaled(batch.x, self.spec)
+        logits = self.recogniser.both(x, varied(x, shift=c.shift, mirror=c.mirror, erase=c.erase))
         yield {"model": supervised(logits, batch.label)}
 
     def classify(self, batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ p(x, y, z) = p(y) p(z) p(x | y, z), with q(y | x) and q(z | x, y). A labelled it
 L(x, y) = -E_q(z | x, y) [log p(x | y, z) + log p(y) + log p(z) - log q(z | x, y)]; an unlabelled one
 U(x) = sum_y q(y | x) (L(x, y) + log q(y | x)), by enumeration: the encoder runs once, all classes decode as a batch.
 q(y | x) learns from U, from labels (weight `alpha`) and, which is not in the paper, from agreeing with itself about
-varied items (weight `consistency`).
+varied and blended items (weight `consistency`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from genfoundry.nn.codec import Codec, Net
 from genfoundry.nn.conv import scaled
 from genfoundry.nn.latent import Normal, anneal, divergence
 from genfoundry.nn.likelihood import head_for
-from genfoundry.nn.recognise import Recogniser, consistency, supervised
+from genfoundry.nn.recognise import Blend, Recogniser, consistency, supervised, varied
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 STYLES = 8  # rows of the analogies
@@ -37,8 +37,8 @@ class SsVae(GenerativeModel):
     class Config(Hyper):
         """`hidden`: width of q(z | x, y) and of MLPs; `recogniser`: of q(y | x); `width`, `blocks`: of a conv codec.
 
-        `warm`: share of the steps over which the divergence's weight rises to 1; `sure` and the variation of items are
-        those of `nn.recognise`.
+        `warm`: share of the steps over which the divergence's weight rises to 1; `sharpen`: the temperature of what
+        q(y | x) teaches itself; items are varied as `nn.recognise.varied` says.
         """
 
         net: Net = "mlp"
@@ -50,11 +50,11 @@ class SsVae(GenerativeModel):
         recogniser: int = Field(8, ge=1)
         alpha: float = Field(1.0, ge=0)
         consistency: float = Field(1.0, ge=0)
-        sure: float = Field(0.9, ge=0, lt=1)
+        sharpen: float = Field(0.5, gt=0, le=1)
         warm: float = Field(0.1, ge=0, le=1)
         shift: float = Field(0.07, ge=0, lt=0.5)
         mirror: bool = False
-        erase: float = Field(0.35, ge=0, lt=1)
+        erase: float = Field(0.0, ge=0, lt=1)
 
     modalities: ClassVar[tuple[str, ...]] = ("images",)
     likelihood: ClassVar[Likelihood] = "bound"
@@ -87,13 +87,17 @@ class SsVae(GenerativeModel):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         c, x, label = self.config, scaled(batch.x, self.spec), batch.label
         assert label is not None
-        logits = self.recogniser.both(x, shift=c.shift, mirror=c.mirror, erase=c.erase)
+        hidden = label < 0
+        blend, moved = Blend.draw(hidden), varied(x, shift=c.shift, mirror=c.mirror, erase=c.erase)
+        logits = self.recogniser.both(x, blend(moved))
         rate, distortion = self.each(batch.x, x)
         named = anneal(clock, c.warm) * rate + distortion - self.frequency.log()
         labelled = named.gather(1, label.clamp_min(0)[:, None]).squeeze(1)  # all shapes are fixed: no device waits
-        bound = torch.where(label >= 0, labelled, mixed(named, logits[0])).mean() / self.spec.dims
+        bound = torch.where(hidden, mixed(named, logits[0]), labelled).mean() / self.spec.dims
         yield {
-            "model": bound + c.alpha * supervised(logits, label) + c.consistency * consistency(logits, label, c.sure)
+            "model": bound
+            + c.alpha * supervised(logits, label)
+            + c.consistency * consistency(logits, hidden, blend, c.sharpen)
         }
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,10 +31,10 @@ class Recogniser(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.classes(self.body(x)).float()  # type: ignore[no-any-return]
 
-    def both(self, x: Tensor, *, shift: float, mirror: bool, erase: float) -> tuple[Tensor, Tensor]:
-        """Logits of the items as they are and varied, in one pass, hence under one set of batch statistics."""
-        plain, changed = self(torch.cat([x, varied(x, shift=shift, mirror=mirror, erase=erase)])).chunk(2)
-        return plain, changed
+    def both(self, x: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the items as they are and changed, in one pass, hence under one set of batch statistics."""
+        plain, other = self(torch.cat([x, changed])).chunk(2)
+        return plain, other
 
 
 def varied(x: Tensor, *, shift: float, mirror: bool, erase: float) -> Tensor:
@@ -69,14 +71,33 @@ def supervised(logits: tuple[Tensor, Tensor], label: Tensor) -> Tensor:
     return torch.stack(total).sum() / (2 * known)
 
 
-def consistency(logits: tuple[Tensor, Tensor], label: Tensor, sure: float) -> Tensor:
-    """Cross entropy of varied items without a label from the class that the network gives them unvaried.
+@dataclass(frozen=True)
+class Blend:
+    """Which items are laid over one another: `share` (B,) of an item itself, the rest of the item at `other` (B,)."""
 
-    Items to which it gives less than `sure` teach nothing (FixMatch: Sohn et al. 2020, arXiv:2001.07685). The mean is
-    over all items without a label.
+    share: Tensor
+    other: Tensor
+
+    @classmethod
+    def draw(cls, hidden: Tensor) -> Blend:
+        """Of two items without a label (`hidden` (B,) bool) the first keeps half or more; others stay as they are."""
+        other = torch.randperm(len(hidden), device=hidden.device)
+        share = 0.5 + 0.5 * torch.rand(len(hidden), device=hidden.device)
+        return cls(torch.where(hidden & hidden[other], share, 1.0), other)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, ...) -> the same, blended."""
+        share = self.share.view(-1, *[1] * (x.ndim - 1))
+        return share * x + (1 - share) * x[self.other]
+
+
+def consistency(logits: tuple[Tensor, Tensor], hidden: Tensor, blend: Blend, temperature: float) -> Tensor:
+    """Cross entropy of varied, blended items without a label from what the network says of them as they are.
+
+    That is sharpened by `temperature` and blended like the items (MixMatch: Berthelot et al. 2019, arXiv:1905.02249);
+    no gradient goes through it.
     """
     plain, changed = logits
-    certainty, target = plain.detach().softmax(1).max(1)
-    hidden = label < 0
-    chosen = (hidden & (certainty >= sure)).float()
-    return (F.cross_entropy(changed, target, reduction="none") * chosen).sum() / hidden.sum().clamp_min(1)
+    target = blend((plain.detach() / temperature).softmax(1))
+    each = -(target * changed.log_softmax(1)).sum(1)
+    return (each * hidden).sum() / hidden.sum().clamp_min(1)
