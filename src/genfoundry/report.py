@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry.checkpoint import read_json, write_bytes, write_json
+from genfoundry.metrics import OBJECTIVES
 from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
 # Abilities whose figures stand on the model's page, and are no columns.
 ELSEWHERE = ("restore", "complete", "reconstruct", "rate", "tighten", "units", "probe", "edit", "surprise", "classes")
-COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE and f.name != "nats_per_sample")
+COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE)
 NORMAL = 1.96  # standard errors on either side of 95%
 
 
@@ -43,6 +44,7 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
             **{"kind": "experiment", "name": name, "best_of": [content["task"] for content in led]},
             "figures": card["figures"]["test"],
             **{"absent": card.get("absent", {}), "seeds": card.get("seeds", {"n": 1, "spread": {}})},
+            "notes": card.get("notes", []),
         }
     for card in [read_json(p) for p in sorted(baselines.glob("*/card.json"))]:
         rows = {name: row for name, row in card["rows"].items() if "test" in row["figures"]}
@@ -64,7 +66,8 @@ def _table(tables: dict[Key, dict[str, Any]], card: Mapping[str, Any]) -> dict[s
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
     rows: list[Row] = [table["rows"][name] for name in sorted(table["rows"])]
     columns = [c for c in COLUMNS if any(c in row["figures"] for row in rows)]
-    columns = [c for c in columns if c != "nats" or not {"bits_per_dim", "nats_per_char"} & set(columns)]
+    units = [c for c in columns if c in OBJECTIVES and OBJECTIVES[c].needs == ("nll",)]  # of one figure: the first
+    columns = [c for c in columns if c not in units[1:]]
 
     def place(row: Row) -> tuple[int, float]:
         for i, column in enumerate(columns):
@@ -119,6 +122,7 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
     for row in table["rows"]:
         cells = [_cell(row, column) for column in table["columns"]]
         name = f"**{row['name']}**" if row["kind"] == "experiment" else row["name"]
+        name += "".join(f" ({note})" for note in row.get("notes", ()))
         yield "| " + " | ".join([name, row["kind"], row["likelihood"], *cells, ", ".join(row["best_of"])]) + " |"
     notes = [f"data {str(table['data'])[:12]}", f"{table['n']:,} items"]
     if table["judge"] and table["frechet_n"]:

@@ -102,3 +102,12 @@ def test_codes_that_are_not_finite_are_none() -> None:
 
     assert codes.read(Broken(toys.SPEC, Hyper()), toys.bench()) is None
     assert codes.read(GenerativeModel(toys.SPEC, Hyper()), toys.bench()) is None
+
+
+def test_many_values_are_read_through_a_projection() -> None:
+    draw = torch.Generator().manual_seed(0)
+    label = torch.arange(600) % 3
+    z = torch.randn(600, 3000, generator=draw)
+    z[:, :500] += 2 * label[:, None]
+    assert codes.probe(z[:400], label[:400], z[400:], label[400:]).mean() > 0.95
+    assert codes.probe(z[:400, 500:], label[:400], z[400:, 500:], label[400:]).mean() < 0.5

@@ -15,6 +15,7 @@ from genfoundry import picture
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.evaluate import SIZE, Scores
 from genfoundry.models.base import Decodes, Embeds, Learner
+from genfoundry.types import counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 TRAIN, TEST = 4000, 2000  # items that are encoded
 STRIPS, STEPS = 12, 10  # pairs of items; images from one to the other
 ROUNDS = 200  # of the linear classifier's solver
+WIDE, NARROW = 1024, 512  # more values than that are projected at random on so many before a classifier reads them
 Floats = NDArray[np.float64]
 
 
@@ -38,14 +40,14 @@ class Coded:
     @classmethod
     def of(cls, model: Embeds, split: Split, n: int) -> Coded:
         index = chosen(split, min(n, len(split)))
-        parts = list(batches(split, index, SIZE))
-        device = cast("Learner", model).device
-        z = torch.cat([model.embed(part.to(device)).cpu().float().flatten(1) for part in parts])
-        known = [p.label.cpu() for p in parts if p.label is not None]
-        label = torch.cat(known) if len(known) == len(parts) else None
-        return cls(
-            index, torch.cat([p.x.cpu() for p in parts]), z, None if label is None or (label < 0).any() else label
-        )
+        device, small = cast("Learner", model).device, split.spec.levels is not None and split.spec.levels <= 256
+        x, z, known = [], [], []
+        for part in batches(split, index, SIZE):
+            x.append(part.x.cpu().to(torch.uint8 if small else part.x.dtype))
+            z.append(model.embed(part.to(device)).cpu().float().flatten(1))
+            known += [part.label.cpu()] if part.label is not None else []
+        label = torch.cat(known) if len(known) == len(x) else None
+        return cls(index, torch.cat(x), torch.cat(z), None if label is None or (label < 0).any() else label)
 
 
 def read(model: Learner, bench: Bench) -> tuple[Coded, Coded] | None:
@@ -81,8 +83,15 @@ def probe(z: Tensor, label: Tensor, other: Tensor, truth: Tensor) -> Floats:
     line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=ROUNDS))
     with warnings.catch_warnings():  # raw pixels may take more rounds: stopping early is a regulariser
         warnings.simplefilter("ignore", ConvergenceWarning)
-        line.fit(z.double().numpy(), label.numpy())
-    return np.asarray(line.predict(other.double().numpy()) == truth.numpy(), np.float64)
+        line.fit(_narrow(z), label.numpy())
+    return np.asarray(line.predict(_narrow(other)) == truth.numpy(), np.float64)
+
+
+def _narrow(z: Tensor) -> Floats:
+    if z.shape[1] > WIDE:
+        draw = torch.Generator().manual_seed(counted("narrow", z.shape[1]))
+        z = z.float() @ torch.randn(z.shape[1], NARROW, generator=draw)
+    return cast("Floats", z.double().numpy())
 
 
 def _map(path: Any, z: Floats, label: Tensor | None) -> None:
@@ -91,7 +100,7 @@ def _map(path: Any, z: Floats, label: Tensor | None) -> None:
 
     if min(z.shape) < 2:
         return
-    pca = PCA(2, svd_solver="full").fit(z)
+    pca = PCA(2, svd_solver="randomized", random_state=0).fit(z)
     shares = pca.explained_variance_ratio_
     names = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
     picture.scatter(path, pca.transform(z), None if label is None else label.numpy(), names)

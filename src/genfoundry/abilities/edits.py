@@ -49,7 +49,7 @@ def edited(model: Learner, coded: tuple[Coded, Coded], bench: Bench, seed: int) 
     x, label = test.x[:ITEMS], test.label[:ITEMS]
     draw = torch.Generator().manual_seed(counted("edits", bench.split.name))
     asked = (label + torch.randint(1, classes, label.shape, generator=draw)) % classes
-    codes, means = (_means(values.double(), train.label, classes) for values in (train.z, train.x))
+    codes, means = (_means(values, train.label, classes) for values in (train.z, train.x))
     away = (means[asked] - x).square().flatten(1).mean(1)
 
     def scored(call: Call, strength: float) -> Scores:
@@ -87,7 +87,7 @@ def _edit(model: Learner, bench: Bench, test: Coded, shift: Tensor, seed: int) -
 
 def _means(values: Tensor, label: Tensor, classes: int) -> Tensor:
     """(classes, *shape): the mean of each class."""
-    return torch.stack([values[label == k].mean(0) for k in range(classes)])
+    return torch.stack([values[label == k].double().mean(0) for k in range(classes)])
 
 
 def _said(judge: Learner, x: Tensor, levels: int) -> Tensor:

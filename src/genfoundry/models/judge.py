@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import Hyper, Learner
-from genfoundry.nn.conv import halved, scaled
+from genfoundry.nn.conv import halved, scaled, stage
 from genfoundry.types import Batch, Clock, Spec
 
 
@@ -99,9 +99,3 @@ class Judge(Learner):
         """(B, 64) float32: the features."""
         with torch.no_grad():
             return self.features(batch.x)
-
-
-def stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Convolution, batch normalisation, rectifier."""
-    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())

@@ -29,6 +29,12 @@ def down(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
 
 
+def stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Convolution, batch normalisation, rectifier: what classifiers are made of."""
+    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
 class Crop(nn.Module):
     """(B, C, >= H, >= W) -> (B, C, H, W): what doubling an odd size that was rounded up has too much."""
 

@@ -10,6 +10,7 @@ KNOWN = {  # file -> title, what it shows
     "samples": ("Samples", "drawn from the model; every model from equal seeds"),
     "forecast": ("Forecasts", "the last windows of test: the past, what came, and the forecast with its interval"),
     "reconstructions": ("Reconstructions", "pairs: an item of test, and what the model makes of it"),
+    "analogies": ("Analogies", "a row: an item of test, and its style in every class"),
     "walk": ("Latent walk", "a row leads from one code to another"),
     "interpolation": (
         "Interpolation",
