@@ -26,7 +26,7 @@ def copy(smoke: Path, tmp_path: Path) -> Path:
 
 def test_champions_are_registered(smoke: Path) -> None:
     lines = ledger.read(smoke / "ledger.jsonl")
-    assert {line["task"] for line in lines} == {"sunspots-forecast", "digits-density", "digits-samples"}
+    assert {line["task"] for line in lines} == {"sunspots-forecast", "digits-density", "digits-samples", "digits-labels"}
     assert ledger.champion(lines, "sunspots-forecast")
     script = (
         "from pathlib import Path\nfrom genfoundry import store\nclient = store.connect(Path('.'))\n"
@@ -44,7 +44,7 @@ def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
     assert figures["likelihood"] == "bound"
     assert figures["bits_per_dim"] > 0
     assert figures["frechet_floor"] < figures["frechet_ceiling"]
-    for name in ("vae-digits", "dcgan-digits", "linear-sunspots"):
+    for name in ("vae-digits", "dcgan-digits", "vq-digits", "ss-digits", "linear-sunspots"):
         assert list((smoke / f"reports/panels/{name}").glob("*.png")), name
     assert list((smoke / "reports/tuning/vae-digits").glob("*.png"))
 
