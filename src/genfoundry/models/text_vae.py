@@ -174,7 +174,8 @@ class TextVae(GenerativeModel):
         share = torch.linspace(0, 1, STEPS, device=z.device)[:, None]
         between = torch.lerp(ends[:, :1], ends[:, 1:], share)  # (pairs, STEPS, latent)
         middle = self.decode(between.flatten(0, 1)).view(len(ends), STEPS, -1)
-        strips = torch.cat([batch.x[0 : len(ends) * 2 : 2, None], middle, batch.x[1 : len(ends) * 2 : 2, None]], 1)
+        first, second = batch.x[: 2 * len(ends)].view(len(ends), 2, 1, -1).unbind(1)
+        strips = torch.cat([first, middle, second, torch.full_like(first, END)], 1)  # an empty line between two strips
         return {"samples": self.sample(len(batch)), "reconstructions": paired, "interpolation": strips.flatten(0, 1)}
 
 
