@@ -24,7 +24,7 @@ from genfoundry.types import Batch, Clock, Draw, Spec
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
-FIRST = 256  # images whose encodings the codebook starts from
+FIRST = 64  # images whose encodings the codebook starts from
 
 
 class VqVae(GenerativeModel):
