@@ -45,8 +45,9 @@ def parts(folder: Path, slices: Slices) -> Iterator[Part]:
         whole = hashlib.sha256(volume.tobytes()).digest()
         for plane, axis in enumerate(AXES):
             label = names.index(path.parent.name) if path.parent != folder else plane
+            along = np.moveaxis(volume, axis, 0)
             for block, number in blocks(volume.shape[axis], slices, PLANES[plane] == "sagittal").items():
-                x = [square(np.take(volume, i, axis), np.delete(sides, axis)) for i in number]
+                x = [square(along[i], np.delete(sides, axis)) for i in number]
                 lit = {image.tobytes(): image for image in x if (image > DARK).mean() >= slices.lit}
                 if lit:
                     what = f"{PLANES[plane]} {block}".encode() if slices.by == "block" else whole

@@ -46,13 +46,13 @@ class TextVae(GenerativeModel):
 
     modalities: ClassVar[tuple[str, ...]] = ("lines",)
     likelihood: ClassVar[Likelihood] = "bound"
-    defaults: ClassVar[Mapping[str, Any]] = {"batch": 32, "lr": {"model": 5e-3}, "betas": [0.9, 0.99]}
+    defaults: ClassVar[Mapping[str, Any]] = {"batch": 32, "lr": {"model": 1e-2}, "betas": [0.9, 0.99]}
     config: Config
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"latent": 32, "width": 256 if items >= 20_000 else 128, "embedding": 64}
-        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1e-2, "log": True}}}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 2e-2, "log": True}}}
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
@@ -174,7 +174,8 @@ class TextVae(GenerativeModel):
         share = torch.linspace(0, 1, STEPS, device=z.device)[:, None]
         between = torch.lerp(ends[:, :1], ends[:, 1:], share)  # (pairs, STEPS, latent)
         middle = self.decode(between.flatten(0, 1)).view(len(ends), STEPS, -1)
-        strips = torch.cat([batch.x[0 : len(ends) * 2 : 2, None], middle, batch.x[1 : len(ends) * 2 : 2, None]], 1)
+        first, second = batch.x[: 2 * len(ends)].view(len(ends), 2, 1, -1).unbind(1)
+        strips = torch.cat([first, middle, second, torch.full_like(first, END)], 1)  # an empty line between two strips
         return {"samples": self.sample(len(batch)), "reconstructions": paired, "interpolation": strips.flatten(0, 1)}
 
 
