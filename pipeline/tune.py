@@ -26,9 +26,9 @@ def run(name: str) -> None:
 
     def value(model: Any) -> float:
         seed = counted(*one.key, "tune") % 2**31
-        answers = evaluate.answers(model, splits[1], samples=min(one.budget.samples, len(splits[1])), seed=seed)
-        scores = evaluate.score(answers, splits[1], judge)
-        return float(metrics.OBJECTIVES[one.task.objective].value(scores, splits[1].spec.dims))
+        unit, most = metrics.OBJECTIVES[one.task.objective], min(one.budget.samples, len(splits[1]))
+        answers = evaluate.answers(model, splits[1], samples=most, seed=seed, needs=unit.needs)
+        return float(unit.value(evaluate.score(answers, splits[1], judge), splits[1].spec.dims))
 
     def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
         trial = experiment.resolve(one.params, name, overlay)

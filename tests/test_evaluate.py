@@ -103,6 +103,12 @@ def test_answers_are_counted() -> None:
     assert not torch.equal(first["nll"], other["nll"])
 
 
+def test_answers_for_an_objective_alone() -> None:
+    model = Coin(BITS, Hyper())
+    for needs, given in ((("nll",), {"nll", "rate"}), (("features", "real"), {"samples"}), (("hits",), set())):
+        assert set(evaluate.answers(model, bits(), samples=10, seed=1, needs=needs)) == given
+
+
 def test_a_model_without_likelihood_only_samples() -> None:
     assert set(evaluate.answers(Mute(BITS, Hyper()), bits(), samples=10, seed=1)) == {"samples"}
     assert len(evaluate.answers(Mute(BITS, Hyper()), bits(7), samples=10, seed=1)["samples"]) == 7

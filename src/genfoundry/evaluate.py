@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genfoundry import checkpoint, restoration
 from genfoundry.baselines.base import Answers, batches, chosen
-from genfoundry.metrics import DAMAGES, QUANTILES
+from genfoundry.metrics import DAMAGES, OBJECTIVES, QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores
 from genfoundry.types import Batch, Spec, UserError, counted
 
@@ -49,8 +49,8 @@ class Judges(Protocol):
 
 
 @torch.inference_mode()
-def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers:
-    """What depends on the model alone, on the CPU.
+def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Collection[str] | None = None) -> Answers:
+    """What depends on the model alone, on the CPU; with `needs` what these scores (an objective's) are made of alone.
 
     "nll" (N,) and whatever else it measures, nats in float64; "samples" (min(samples, N), C, H, W) of images;
     "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them;
@@ -58,22 +58,23 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int) -> Answers
     """
     model.eval()
     found: Answers = {}
-    if isinstance(model, GenerativeModel) and model.likelihood != "none":
+    asked = set(needs if needs is not None else (need for o in OBJECTIVES.values() for need in o.needs))
+    if "nll" in asked and isinstance(model, GenerativeModel) and model.likelihood != "none":
         parts = [_seeded(seed, split, "measure", i, model.measure, b) for i, b in enumerate(_batches(model, split))]
         found |= {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
-    if isinstance(model, GenerativeModel) and len(split.spec.shape) == 3:
+    if "features" in asked and isinstance(model, GenerativeModel) and len(split.spec.shape) == 3:
         sizes = [len(part) for part in torch.split(torch.arange(min(samples, len(split))), SIZE)]
         drawn = [_seeded(seed, split, "sample", i, model.sample, n).cpu() for i, n in enumerate(sizes)]
         small = split.spec.levels is not None and split.spec.levels <= 256
         found["samples"] = torch.cat([x.to(torch.uint8) if small else x for x in drawn])
-    if isinstance(model, Forecasts) and split.spec.cond_shape is not None:
+    if asked & {"mae", "dtw"} and isinstance(model, Forecasts) and split.spec.cond_shape is not None:
         pasts = [b.cond for b in _batches(model, split) if b.cond is not None]
         horizon = split.spec.shape[0]
         found["forecast"] = torch.cat([model.forecast(past, horizon, QUANTILES).cpu().double() for past in pasts])
     if isinstance(model, Restores) and len(split.spec.shape) == 3:
-        restored = partial(_restored, model, split)
-        found |= {f"restored_{d}": _seeded(seed, split, "restore", 0, restored, d) for d in model.damages}
-    if isinstance(model, Classifies) and split.spec.classes:
+        restored, due = partial(_restored, model, split), [d for d in model.damages if f"restore_{d}_psnr" in asked]
+        found |= {f"restored_{d}": _seeded(seed, split, "restore", 0, restored, d) for d in due}
+    if "hits" in asked and isinstance(model, Classifies) and split.spec.classes:
         found["classes"] = torch.cat([model.classify(b).argmax(1).cpu() for b in _batches(model, split)])
     return found
 

@@ -53,7 +53,9 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
         for name, panel in sorted(model.panels(batch).items()):
             if name != "samples" and not torch.equal(panel, batch.x):
                 paired = [batch.x, panel] if panel.shape == batch.x.shape else [panel]
-                _write(folder / name, torch.stack([p.float() for p in paired], 1).flatten(0, 1), split, meta)
+                columns = 1 + split.spec.classes if name == "analogies" else 8  # an item, and its style in every class
+                sheet = torch.stack([p.float() for p in paired], 1).flatten(0, 1)
+                _write(folder / name, sheet, split, meta, columns)
 
 
 def tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None) -> None:
@@ -89,13 +91,13 @@ def _long(model: GenerativeModel) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any]) -> None:
+def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any], columns: int = 8) -> None:
     values = samples.cpu().numpy()
     if meta["modality"] == "text":
         texts = ["".join(meta["alphabet"][i] for i in row) for row in values]
         picture.texts(path.with_suffix(".txt"), texts)
     elif values.ndim == 4:
-        picture.grid(path.with_suffix(".png"), values, split.spec.levels)
+        picture.grid(path.with_suffix(".png"), values, split.spec.levels, columns)
 
 
 def _forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any]) -> None:
