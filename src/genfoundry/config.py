@@ -104,13 +104,13 @@ class Dataset(Frozen):
     """One entry under `datasets:`.
 
     Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `flip` mirrors at random in training,
-    `levels` is how many grey values the files have. Text: `alphabet`; `unit` is what goes to a split as a whole.
-    Series: `missing` says what becomes of a cell without a value, `step` the time between rows (in days or seconds
-    where times are dates). Pairs: `alphabet`. `window` is the length of a sample (of a pair: of its target and the end
-    symbol), `context` that of what stands before it (of a pair: of its source).
+    `levels` is how many grey values the files have. Text, and lines (of text, one a sample): `alphabet`; `unit` is what
+    goes to a split as a whole. Series: `missing` says what becomes of a cell without a value, `step` the time between
+    rows (in days or seconds where times are dates). Pairs: `alphabet`. `window` is the length of a sample (of a line,
+    and of a pair's target: with the end symbol), `context` that of what stands before it (of a pair: of its source).
     """
 
-    modality: Literal["images", "text", "series", "pairs"]
+    modality: Literal["images", "text", "lines", "series", "pairs"]
     raw: str | Files | Folder
     split: Shares = Shares()
     size: tuple[int, int] | None = None
@@ -338,8 +338,9 @@ def read(path: Path) -> Params:
 
 
 ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(("size", "colour", "patch", "flip", "levels", "judge"), ("images",))
-ONLY |= {"alphabet": ("text", "pairs"), "unit": ("text",), "missing": ("series",), "step": ("series",)}
-ONLY |= {"window": ("text", "series", "pairs"), "context": ("series", "pairs")}
+ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
+ONLY |= {"missing": ("series",), "step": ("series",)}
+ONLY |= {"window": ("text", "lines", "series", "pairs"), "context": ("series", "pairs")}
 
 
 def _declared(where: str, dataset: Dataset) -> Iterator[str]:
@@ -347,8 +348,12 @@ def _declared(where: str, dataset: Dataset) -> Iterator[str]:
     for key in sorted(dataset.model_fields_set & ONLY.keys()):
         if dataset.modality not in ONLY[key]:
             yield f"{where}.{key}: for {' and '.join(ONLY[key])} only; this data set's modality is {dataset.modality}"
-    if dataset.modality in ("text", "pairs") and not dataset.alphabet:
+    if dataset.modality in ONLY["alphabet"] and not dataset.alphabet:
         yield f"{where}.alphabet: missing; {dataset.modality} needs the characters that it may hold"
+    if dataset.modality == "lines" and dataset.alphabet and dataset.alphabet[0] != "\n":
+        yield f"{where}.alphabet: begins with {dataset.alphabet[0]!r}; lines need the newline, their end, as its first"
+    if dataset.modality == "lines" and dataset.window < 2:
+        yield f"{where}.window: {dataset.window}; lines need room for a character and the end, 2 or more"
     if dataset.modality == "pairs" and not dataset.context:
         yield f"{where}.context: missing; pairs need the length of the longest source, and window that of a target"
     if dataset.size and dataset.patch:

@@ -28,6 +28,9 @@ def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[n
     width = served.spec.shape[0]
     if file.is_dir() and served.modality != "images":
         raise UserError(f"{file}: a folder; one file of {served.modality} is wanted")
+    if served.modality == "lines":
+        found = _lines(file, served.alphabet, width)
+        return served.score_text("\n".join(found), seed), np.array([len(line) + 1 for line in found])  # with the end
     if served.modality == "text":
         text = _text(file, served.alphabet)
         nats = served.score_text(text, seed)
@@ -53,6 +56,19 @@ def _text(file: Path, alphabet: str) -> str:
             f"{file}: {left} of {len(whole)} characters are not in the model's alphabet and left out", file=sys.stderr
         )
     return known
+
+
+def _lines(file: Path, alphabet: str, width: int) -> list[str]:
+    """The file's lines as `prepare` would have them; those that it would leave out are left out, and counted."""
+    from genfoundry.data import lines
+
+    every = list(lines.stripped(_text(file, alphabet)))
+    found = [line for line in every if lines.good(line, width)]
+    if not found:
+        raise UserError(f"{file}: no line with a letter of up to {width - 1} characters")
+    if left := len(every) - len(found):
+        print(f"{file}: {left} of {len(every)} lines have no letter or over {width - 1} characters", file=sys.stderr)
+    return found
 
 
 def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:

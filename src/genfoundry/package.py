@@ -74,8 +74,8 @@ def example(served: Served) -> Any:
     import pandas as pd
 
     row: dict[str, Any] = {"n": 2}
-    if served.modality == "text":
-        row["prompt"] = served.alphabet[:1]
+    if served.alphabet:
+        row["prompt"] = served.alphabet[-1]
     if served.spec.cond_shape is not None and served.modality == "series":
         row["past"] = np.zeros(served.spec.cond_shape).tolist()
     return pd.DataFrame([row])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
 GRID = 64  # images in a grid
+LINES = 16  # of text a panel
 WINDOWS = 6  # forecasts in a plot
 
 
@@ -46,6 +47,10 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
     shape = split.spec.shape
     if meta["modality"] == "text":
         _write(folder / "samples", _long(model), split, meta)
+    elif meta["modality"] == "lines":
+        batch = split.batch(chosen(split, min(LINES, len(split)))).to(model.device)
+        for name, panel in sorted(model.panels(batch).items()):
+            _write(folder / name, panel, split, meta)
     elif len(shape) == 3:
         batch = split.batch(chosen(split, min(GRID // 2, len(split)))).to(model.device)
         if isinstance(model, Decodes):
@@ -93,8 +98,10 @@ def _long(model: GenerativeModel) -> Tensor:
 
 def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any], columns: int = 8) -> None:
     values = samples.cpu().numpy()
-    if meta["modality"] == "text":
+    if meta.get("alphabet"):
         texts = ["".join(meta["alphabet"][i] for i in row) for row in values]
+        if meta["modality"] == "lines" and values.shape[1:] == split.spec.shape:  # longer: text of many lines
+            texts = ["\n".join(text.partition("\n")[0] for text in texts)]
         picture.texts(path.with_suffix(".txt"), texts)
     elif values.ndim == 4:
         picture.grid(path.with_suffix(".png"), values, split.spec.levels, columns)

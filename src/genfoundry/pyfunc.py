@@ -3,6 +3,7 @@
 A request is a DataFrame; a row with something to score (`x`, or `text`) is scored, any other row asks for samples:
 - images: `n` samples (default 1);                       `x` (C, H, W), whole numbers 0..levels-1, to score
 - text:   `n` samples that go on from `prompt`;          `text` to score
+- lines:  the same, a line a sample
 - series: `n` samples that go on from `past` (P, D);     `x` (T, D) after `past` to score
 Parameters: label (-1: any class), temperature, top_k, top_p, length (of text), seed.
 Samples come back as the columns `row` (of the request) and `sample`; scores as `row`, `nll` (nats) and the figure in
@@ -22,7 +23,12 @@ import pandas as pd
 from genfoundry.served import Served
 from genfoundry.types import Draw, UserError
 
-COLUMNS = {"images": ("n", "x"), "text": ("n", "prompt", "text"), "series": ("n", "past", "x")}
+COLUMNS = {
+    "images": ("n", "x"),
+    "text": ("n", "prompt", "text"),
+    "lines": ("n", "prompt", "text"),
+    "series": ("n", "past", "x"),
+}
 
 
 class Pyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -40,7 +46,7 @@ class Pyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             wrong = f"unknown column {', '.join(unknown)}" if unknown else "nothing asked for"
             raise UserError(f"request: {wrong}; a row a request, with columns among {', '.join(allowed)}")
         rows = [{str(k): v for k, v in row.items() if not _empty(v)} for row in frame.to_dict("records")]
-        what = "text" if self.served.modality == "text" else "x"
+        what = "text" if self.served.alphabet else "x"
         scoring = [what in row for row in rows]
         if any(scoring) and not all(scoring):
             raise UserError(
@@ -65,8 +71,9 @@ class Pyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def _score(self, index: int, row: dict[str, Any], params: dict[str, Any]) -> list[dict[str, Any]]:
         seed = int(params.get("seed", 0)) + index
-        if self.served.modality == "text":
-            nats, values = float(self.served.score_text(str(row["text"]), seed).sum()), len(str(row["text"]))
+        if self.served.alphabet:
+            text = str(row["text"])
+            nats, values = float(self.served.score_text(text, seed).sum()), self.served.characters(text)
         else:
             past = _array(row["past"], "past")[None] if "past" in row else None
             nats, values = float(self.served.score(_array(row["x"], "x")[None], past, seed)[0]), 0

@@ -14,8 +14,7 @@ Row = dict[str, Any]
 Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
 # Abilities whose figures stand on the model's page, and are columns only where a task may be ranked by them.
 ELSEWHERE = ("restore", "complete", "reconstruct", "rate", "tighten", "units", "probe", "edit", "surprise", "classes")
-SHOWN = [f.name for f in FIGURES.values() if f.needs not in ELSEWHERE or f.name in OBJECTIVES]
-COLUMNS = tuple(name for name in SHOWN if name != "nats_per_sample")
+COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE or f.name in OBJECTIVES)
 NORMAL = 1.96  # standard errors on either side of 95%
 
 
@@ -68,7 +67,8 @@ def _table(tables: dict[Key, dict[str, Any]], card: Mapping[str, Any]) -> dict[s
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
     rows: list[Row] = [table["rows"][name] for name in sorted(table["rows"])]
     columns = [c for c in COLUMNS if any(c in row["figures"] for row in rows)]
-    columns = [c for c in columns if c != "nats" or not {"bits_per_dim", "nats_per_char"} & set(columns)]
+    units = [c for c in columns if c in OBJECTIVES and OBJECTIVES[c].needs == ("nll",)]  # of one figure: the first
+    columns = [c for c in columns if c not in units[1:]]
 
     def place(row: Row) -> tuple[int, float]:
         for i, column in enumerate(columns):

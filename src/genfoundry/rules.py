@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,10 @@ class Rule:
         return f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
 
 
-def rules(expect: Expect, gaps: bool = False) -> list[Rule]:
-    """The expectations that `expect` declares, and those that hold for every data set; `gaps`: with a count of them."""
+def rules(expect: Expect, columns: Collection[str] = ()) -> list[Rule]:
+    """The expectations that `expect` declares, those that hold for every data set, and counts that `columns` hold."""
     always = [*_always(expect), *_values(expect), *_labels(expect), *_samples(expect), *_times(expect)]
-    return [*always, *_gaps(expect)] if gaps or expect.filled is not None else always
+    return [*always, *_gaps(expect, columns)]
 
 
 def _always(expect: Expect) -> Iterator[Rule]:
@@ -105,11 +105,13 @@ def _times(expect: Expect) -> Iterator[Rule]:
         yield Rule("step from the time before", "ExpectColumnValuesToBeBetween", "step", {"max_value": expect.gap})
 
 
-def _gaps(expect: Expect) -> Iterator[Rule]:
+def _gaps(expect: Expect, columns: Collection[str]) -> Iterator[Rule]:
     total, bounds = "ExpectColumnSumToBeBetween", {"min_value": 0}
     limit = bounds if expect.filled is None else {"max_value": expect.filled}
-    yield Rule("missing cells filled in", total, "filled", limit, counts=expect.filled is None)
-    yield Rule("rows left out for missing cells", total, "dropped", bounds, counts=True)
+    if "filled" in columns or expect.filled is not None:
+        yield Rule("missing cells filled in", total, "filled", limit, counts=expect.filled is None)
+    if "dropped" in columns:
+        yield Rule("rows left out", total, "dropped", bounds, counts=True)
 
 
 def derive(frame: pd.DataFrame, expect: Expect) -> pd.DataFrame:

@@ -73,8 +73,9 @@ def sample(
     served = champion(root, task).served
     past = _past(root, task, served) if served.modality == "series" else None
     found = served.sample(n, label=label, prompt=prompt, past=past, length=length, draw=draw, seed=seed)
-    if served.modality == "text":
-        text = ("\n" + "-" * 72 + "\n").join(found)
+    if served.alphabet:
+        between = "\n" if served.modality == "lines" else "\n" + "-" * 72 + "\n"
+        text = between.join(found)
         return _written(out, text + "\n") if out else text
     if served.modality == "series":
         header = ["sample", "step", *(served.names or [f"value{i}" for i in range(found[0].shape[-1])])]
@@ -111,7 +112,7 @@ def _past(root: Path, task: str, served: Served) -> NDArray[np.float64]:
 def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: int = 0) -> str:
     """Score a file by a task's champion: a row an item in CSV; returns what to print.
 
-    Items are images, or windows of the model's length of a text or series, each scored afresh.
+    Items are images, lines, or windows of the model's length of a text or series, each scored afresh.
 
     Raises:
         UserError: no champion, one without a likelihood, or a file that is not what the model knows.

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry import checkpoint
+from genfoundry.data import lines
 from genfoundry.models.base import GenerativeModel
 from genfoundry.types import Batch, Draw, UserError, counted
 
 SIZE = 100  # items in a batch
 MOST = 100_000  # samples in a request
-UNITS = {"images": "bits_per_dim", "video": "bits_per_dim", "text": "nats_per_char", "series": "nats"}
+UNITS = {"images": "bits_per_dim", "video": "bits_per_dim", "text": "nats_per_char", "lines": "nats_per_char"}
 
 
 class Unserved(UserError):
@@ -82,7 +83,7 @@ class Served:
                 labels = torch.full((count,), label) if label >= 0 else None
                 cond = self._cond(prompt, past)
                 cond = cond.expand(count, *cond.shape) if cond is not None else None
-                if self.modality == "text":
+                if self.alphabet:
                     found += [prompt + text for text in self._texts(count, cond, labels, length, draw)]
                 else:
                     found += list(self.model.sample(count, cond, labels, draw).numpy())
@@ -94,7 +95,8 @@ class Served:
         while sum(p.shape[1] for p in parts) < (length or 1):
             parts.append(self.model.sample(n, cond=parts[-1] if parts else cond, label=labels, draw=draw))
         rows = torch.cat(parts, 1)[:, : length or None].tolist()
-        return ["".join(self.alphabet[i] for i in row) for row in rows]
+        texts = ["".join(self.alphabet[i] for i in row) for row in rows]
+        return [text.partition("\n")[0] for text in texts] if self.modality == "lines" else texts
 
     def _check(self, n: int, label: int, prompt: str, past: NDArray[Any] | None, length: int, draw: Draw) -> None:
         if not 1 <= n <= MOST:
@@ -102,8 +104,10 @@ class Served:
         if not -1 <= label < max(self.spec.classes, 0):
             known = f"0 to {self.spec.classes - 1}, or " if self.spec.classes else ""
             raise UserError(f"label: {label}: this model takes {known}-1 for any class")
-        if prompt and self.modality != "text":
+        if prompt and not self.alphabet:
             raise UserError(f"prompt: this model makes {self.modality}, not text; leave the prompt out")
+        if self.modality == "lines" and ("\n" in prompt or len(prompt) >= self.spec.shape[0]):
+            raise UserError(f"prompt: the start of a line is wanted, of up to {self.spec.shape[0] - 1} characters")
         if past is not None and self.spec.cond_shape is None:
             raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
         if length < 0 or (length and self.modality != "text"):
@@ -115,7 +119,7 @@ class Served:
             )
 
     def _cond(self, prompt: str, past: NDArray[Any] | None) -> Tensor | None:
-        if self.modality == "text":
+        if self.alphabet:
             return torch.as_tensor(self.encode(prompt)) if prompt else None
         if self.spec.cond_shape is None:
             return None
@@ -178,13 +182,24 @@ class Served:
         return torch.as_tensor(x.astype(np.int64))
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
-        """(windows,) nats of a text, cut into windows of the model's length of which each is scored afresh."""
-        ids, width = self.encode(text), self.spec.shape[0]
+        """(items,) nats of a text: of each of its lines, or of windows of the model's length, each scored afresh."""
+        width = self.spec.shape[0]
+        if self.modality == "lines":
+            found = list(lines.stripped(text))
+            if long := [line for line in found if len(line) >= width]:
+                raise UserError(f"text: a line of {len(long[0])} characters; up to {width - 1} are scored: {long[0]!r}")
+            ids = self.encode("".join(f"{line:\n<{width}}" for line in found))
+        else:
+            ids = self.encode(text)
         if not len(ids):
             raise UserError("text: empty; a text to score has one character at least")
         whole = len(ids) // width * width
         parts = [self.score(ids[:whole].reshape(-1, width), seed=seed)] if whole else []
         return np.concatenate([*parts, *([self.score(ids[None, whole:], seed=seed)] if whole < len(ids) else [])])
+
+    def characters(self, text: str) -> int:
+        """How many characters `score_text` scores: of lines, with the end of each."""
+        return sum(len(line) + 1 for line in lines.stripped(text)) if self.modality == "lines" else len(text)
 
 
 def _finite(x: NDArray[Any], name: str) -> NDArray[Any]:

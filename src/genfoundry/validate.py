@@ -47,7 +47,7 @@ def validate(folder: Path, dataset: str, expect: Expect, verdict: Path, docs: Pa
     """
     verdict.unlink(missing_ok=True)
     frame = derive(_description(folder / "describe.parquet"), expect)
-    outcomes, sections = _run(dataset, frame, rules(expect, "filled" in frame))
+    outcomes, sections = _run(dataset, frame, rules(expect, frame.columns))
     counts = frame["split"].value_counts()
     value = {
         "data": read_json(folder / "spec.json")["digest"],

@@ -8,8 +8,10 @@ import toys
 
 from genfoundry import examine, models, yardstick
 from genfoundry.config import Bound
+from genfoundry.data.lines import Split as Lines
 from genfoundry.evaluate import answers
 from genfoundry.models.base import Decodes, Embeds, GenerativeModel, Reconstructs, Tightens
+from genfoundry.types import Spec
 
 IMAGES = [name for name in models.names() if "images" in models.find(name).modalities]
 
@@ -33,3 +35,17 @@ def test_a_model_has_the_figures_of_its_abilities_and_no_others(name: str) -> No
     assert {name: name in found for name in asked} == asked
     assert ("codes" in bench.drawings) == isinstance(model, Embeds)
     assert ("interpolation" in bench.pictures) == (isinstance(model, Embeds) and isinstance(model, Decodes))
+
+
+def test_lines_have_a_bound_active_units_and_a_map() -> None:
+    kind, spec = models.find("text_vae"), Spec((12,), 20)
+    draw = torch.Generator().manual_seed(0)
+    splits = [Lines(name, {"x": torch.randint(20, (60, 12), generator=draw)}, spec, None, None) for name in "ab"]
+    torch.manual_seed(0)
+    model = kind(spec, kind.Config()).eval()
+    bench = examine.Bench(None, *splits, None, answers(model, splits[1], samples=0, seed=0), Bound(k=2, items=20))  # type: ignore[arg-type]
+    own, _ = examine.abilities(model, bench, 0, 20)
+    assert set(own) == {"bound_gap", "codes"}
+    found = yardstick.figures({**{k: v.numpy() for k, v in bench.found.items()}, **own}, 12, "lines")
+    assert {"nats_per_sample_iw", "active_units", "rate", "distortion"} <= set(found)
+    assert set(bench.drawings) == {"codes"} and not bench.pictures

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genfoundry.models.vae import Vae
+from genfoundry.nn.codec import ConvDecoder
 from genfoundry.nn.conv import scaled
 from genfoundry.types import Batch, Clock, Spec
 
@@ -235,3 +236,21 @@ def test_known_pixels_are_kept() -> None:
     model = build(2, noise="mask")
     x, known = 3.0 * torch.rand(4, 1, 4, 4), torch.rand(4, 1, 4, 4) < 0.5
     assert torch.equal(model.restore(x * known, known)[known], x[known])
+
+
+@pytest.mark.parametrize("detail", [0, 2])
+def test_an_edit_moves_the_global_code_and_keeps_the_local_ones(detail: int) -> None:
+    model, batch = build(detail), Batch(torch.randint(4, (3, 1, 4, 4)))
+    shift = torch.randn(3, 2)
+    with torch.no_grad():
+        still, own = model.coded(model.encoder(scaled(batch.x, SPEC)), 0.0)
+    torch.testing.assert_close(model.edit(batch, torch.zeros(3, 2)), model.head.mean(still))
+    if not detail:
+        torch.testing.assert_close(model.edit(batch, shift), model.decode(model.embed(batch) + shift))
+        return
+    edited = model.edit(batch, shift)
+    assert isinstance(model.decoder, ConvDecoder)
+    with torch.no_grad():
+        state = model.decoder.begun(own[0].z + shift) + model.detail_in(own[1].q.mean)
+        torch.testing.assert_close(edited, model.head.mean(model.decoder.finished(state)))
+    assert not torch.allclose(edited, model.decode(model.embed(batch) + shift))

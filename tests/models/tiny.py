@@ -21,6 +21,7 @@ SPECS: dict[str, dict[str, Spec]] = {
         "real": Spec((1, 8, 8), None, classes=2, class_counts=(6, 6)),
     },
     "text": {"text": Spec((12,), 7)},
+    "lines": {"lines": Spec((12,), 7)},
     "series": {"series": Spec((5, 2), None, cond_shape=(4, 2))},
 }
 

@@ -26,7 +26,7 @@ OTHERS = {  # what is no item of the data set
     "classes": "test items of the classes that were left out of training",
 }
 _BOUNDS = {name: o for name, o in OBJECTIVES.items() if o.needs == ("nll",) and name != "nats"}
-_ALL = ("images", "text", "series", "video", "pairs")
+_ALL = ("images", "text", "lines", "series", "video", "pairs")
 
 
 def _figures() -> Iterator[Figure]:

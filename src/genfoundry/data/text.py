@@ -21,6 +21,24 @@ UNKNOWN = 255  # the code of a character outside the alphabet: validation refuse
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
     """Documents, cut into the declared units -> one stream of codes a split; a row a line that is not empty."""
+    found, where = units(raw, inbox, dataset, seed)
+    splits, counts = {}, {}
+    for split in SPLITS:
+        documents = [encode(text, dataset.alphabet) for _, text in found if where[text] == split]
+        starts = np.cumsum([0, *(len(d) for d in documents)])
+        stream = np.concatenate(documents) if documents else np.zeros(0, np.uint8)
+        splits[split] = {"x": stream, "start": starts[:-1].astype(np.int64)}
+        counts[split] = len(stream) // dataset.window
+    spec = Spec((dataset.window,), len(dataset.alphabet))
+    return Prepared(splits, spec, (), counts, describe(found, where, dataset.alphabet))
+
+
+def units(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """(name, text) of every unit that goes to a split as a whole, in order, and the split of each text.
+
+    Raises:
+        UserError: no text, a file that is not text, or an alphabet with a character twice or with too many.
+    """
     old = read(raw)
     if not old:
         raise UserError(f"{raw}: no text; .txt files are read")
@@ -33,18 +51,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
             new.append((name, text))
     if len(dataset.alphabet) > UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
         raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN} different ones are right")
-    old, new = ([(name, unit) for name, text in part for unit in cut(text, dataset.unit)] for part in (old, new))
-    units = {text for _, text in old + new}
-    where = {text: assign(seed, hashlib.sha256(text.encode()).digest(), dataset, False) for text in units}
-    splits, counts = {}, {}
-    for split in SPLITS:
-        documents = [encode(text, dataset.alphabet) for _, text in old + new if where[text] == split]
-        starts = np.cumsum([0, *(len(d) for d in documents)])
-        stream = np.concatenate(documents) if documents else np.zeros(0, np.uint8)
-        splits[split] = {"x": stream, "start": starts[:-1].astype(np.int64)}
-        counts[split] = len(stream) // dataset.window
-    spec = Spec((dataset.window,), len(dataset.alphabet))
-    return Prepared(splits, spec, (), counts, describe(old + new, where, dataset.alphabet))
+    found = [(name, unit) for name, text in old + new for unit in cut(text, dataset.unit)]
+    content = {text: hashlib.sha256(text.encode()).digest() for _, text in found}
+    return found, {text: assign(seed, digest, dataset, False) for text, digest in content.items()}
 
 
 def read(folder: Path) -> list[tuple[str, str]]:

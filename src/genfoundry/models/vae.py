@@ -25,7 +25,7 @@ from genfoundry.nn.latent import Code, Normal, anneal, floored
 from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
-AT_ONCE = 4096  # images that `bound` decodes in one batch
+AT_ONCE = 400  # images that `bound` decodes in one batch; many more leave the cache, and take twice as long
 AVERAGED = 4  # drawn codes of a restoration: the mean over the posterior is the best estimate, as squares go
 
 
@@ -172,6 +172,15 @@ class Vae(GenerativeModel):
     def decode(self, z: Tensor) -> Tensor:
         """(B, latent) -> (B, C, H, W) float32 expected values, local codes at their prior's mean."""
         return self.head.mean(self.finished(z, 0.0))
+
+    @torch.no_grad()
+    def edit(self, batch: Batch, shift: Tensor) -> Tensor:
+        """(B, C, H, W) float32 expected values: global codes moved by `shift` (B, latent), local codes kept."""
+        codes = self.coded(self.clean(batch.x), 0.0)[1]
+        z = codes[0].z + shift
+        if not isinstance(self.decoder, ConvDecoder) or not self.config.detail:
+            return self.decode(z)
+        return self.head.mean(self.decoder.finished(self.decoder.begun(z) + self.detail_in(codes[1].z)))
 
     @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:

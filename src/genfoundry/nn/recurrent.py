@@ -38,22 +38,25 @@ class GatedCell(nn.Module):
     """An LSTM or a GRU of one layer over one-hot characters, as torch defines them.
 
     The state is (1, B, width), for an LSTM (2, B, width): hidden, then cell. An LSTM starts with its forget gates open
-    (bias 1, Jozefowicz et al. 2015), so that it remembers before it has learnt to.
+    (bias 1, Jozefowicz et al. 2015), so that it remembers before it has learnt to. `beside`: how many values it reads
+    at every step besides the character.
     """
 
-    def __init__(self, inputs: int, width: int, *, kind: Kind, embedding: int) -> None:
+    def __init__(self, inputs: int, width: int, *, kind: Kind, embedding: int, beside: int = 0) -> None:
         super().__init__()
         self.kind, self.width = kind, width
         self.embedding = nn.Embedding(inputs, embedding)
-        self.core: nn.RNNBase = (nn.LSTM if kind == "lstm" else nn.GRU)(embedding, width, batch_first=True)
+        self.core: nn.RNNBase = (nn.LSTM if kind == "lstm" else nn.GRU)(embedding + beside, width, batch_first=True)
         if kind == "lstm":
             weights = dict(self.core.named_parameters())
             nn.init.ones_(weights["bias_ih_l0"][width : 2 * width])
             nn.init.zeros_(weights["bias_hh_l0"][width : 2 * width])
 
-    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Characters (B, T) int64 and state -> states (B, T, width) and the last state."""
+    def forward(self, x: Tensor, state: Tensor, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Characters (B, T) int64, state and what is read besides, (B, `beside`) -> states (B, T, width), the last."""
         inputs = self.embedding(x)
+        if beside is not None:
+            inputs = torch.cat([inputs, beside[:, None].expand(-1, x.shape[1], -1).to(inputs.dtype)], 2)
         if not x.shape[1]:
             return inputs.new_zeros(len(x), 0, self.width), state
         if self.kind == "lstm":

@@ -1,0 +1,119 @@
+"""Lines of text, one a sample: its characters, then ends.
+
+Code 0 is the newline: the end of a line, which a model has to learn, and then the padding up to `window`, which counts
+nowhere. `Batch.mask` is true up to the first end. What is no line of the data set (longer than `window` - 1, or
+without a letter) is left out and counted in the description table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genfoundry import config
+from genfoundry.data.base import SPLITS, Prepared
+from genfoundry.data.text import encode, units
+from genfoundry.types import Batch, Spec, UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+END = 0
+
+
+def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
+    """The lines of every unit, in the unit's split; a row a line."""
+    found, where = units(raw, inbox, dataset, seed)
+    kept = [(where[text], name, line) for name, text in found for line in stripped(text)]
+    fits = np.array([good(line, dataset.window) for _, _, line in kept])
+    if not fits.any():
+        raise UserError(f"{raw}: no line with a letter has {dataset.window - 1} characters or fewer; raise window")
+    number = np.flatnonzero(fits)
+    dropped = np.diff(number, prepend=-1) - 1
+    dropped[-1] += len(fits) - 1 - number[-1]
+    rows = [kept[i] for i in number]
+    split = np.array([row[0] for row in rows])
+    x = codes([line for _, _, line in rows], dataset.alphabet, dataset.window)
+    counts = {name: int((split == name).sum()) for name in SPLITS}
+    spec = Spec((dataset.window,), len(dataset.alphabet))
+    table = describe(rows, dataset.alphabet).assign(dropped=dropped)
+    return Prepared({name: {"x": x[split == name]} for name in SPLITS}, spec, (), counts, table)
+
+
+def stripped(text: str) -> Iterator[str]:
+    """The lines that are not empty, without blanks around them."""
+    return filter(None, (line.strip() for line in text.split("\n")))
+
+
+def good(line: str, window: int) -> bool:
+    """Whether a line has a letter, and room for its end."""
+    return len(line) < window and any(c.isalpha() for c in line)
+
+
+def codes(lines: list[str], alphabet: str, width: int) -> np.ndarray:
+    """(N, width) uint8, filled up with ends."""
+    table = np.full((len(lines), width), END, np.uint8)
+    for row, line in zip(table, lines, strict=True):
+        row[: len(line)] = encode(line, alphabet)
+    return table
+
+
+def lengths(x: np.ndarray) -> np.ndarray:
+    """(N, T) -> (N,) characters up to and with the first end: what a figure a character divides by."""
+    ends = np.concatenate([x == END, np.ones((len(x), 1), bool)], 1)
+    found: np.ndarray = np.minimum(ends.argmax(1) + 1, x.shape[1])
+    return found
+
+
+def describe(rows: list[tuple[str, str, str]], alphabet: str) -> pd.DataFrame:
+    """One row a line: (split, file, line)."""
+    import pandas as pd
+
+    allowed = set(alphabet)
+    about = [
+        (split, len(line), len(set(line)), sum(c not in allowed for c in line),
+         hashlib.sha256(line.encode()).hexdigest()[:16], name)
+        for split, name, line in rows
+    ]  # fmt: skip
+    table = pd.DataFrame(about, columns=["split", "length", "distinct", "unknown", "digest", "source"])
+    for column in ("min", "max", "mean", "spread", "time"):
+        table[column] = np.nan
+    return table.assign(label=-1, finite=True)
+
+
+class Split:
+    """Lines on a device; an item, and a position, is a line."""
+
+    def __init__(
+        self,
+        name: str,
+        tensors: dict[str, Tensor],
+        spec: Spec,
+        levels: int | None,
+        binarise: str | None,
+        flip: bool = False,
+    ) -> None:
+        if levels is not None or binarise is not None:
+            raise UserError("data: levels and binarise are for images; lines have their alphabet")
+        self.name, self.whole, self.spec = name, tensors["x"], spec
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @property
+    def positions(self) -> int:
+        """Lines."""
+        return len(self.whole)
+
+    def batch(self, index: Tensor) -> Batch:
+        """These lines."""
+        x = self.whole[index].long()
+        before = (x == END).cumsum(1) - (x == END).long()  # (B, T): ends before this character
+        return Batch(x, mask=before == 0)
+
+    crop = batch
