@@ -114,6 +114,16 @@ def test_a_model_without_likelihood_only_samples() -> None:
     assert len(evaluate.answers(Mute(BITS, Hyper()), bits(7), samples=10, seed=1)["samples"]) == 7
 
 
+def test_only_what_is_asked_for_is_computed() -> None:
+    model = Coin(BITS, Hyper())
+    whole = evaluate.answers(model, bits(), samples=10, seed=1)
+    for need, left in (("nll", "samples"), ("features", "nll")):
+        found = evaluate.answers(model, bits(), samples=10, seed=1, needs=(need,))
+        assert left not in found
+        assert found
+        assert all(torch.equal(value, whole[key]) for key, value in found.items())
+
+
 def test_evaluation_leaves_the_model_in_evaluation_mode() -> None:
     model = Mute(BITS, Hyper()).train()
     evaluate.answers(model, bits(), samples=2, seed=1)
@@ -253,6 +263,12 @@ class Half(Learner):
 
     def embed(self, batch: Batch) -> Tensor:
         return batch.x.flatten(1).float()
+
+
+def test_a_figure_says_of_how_many_restorations_it_is() -> None:
+    scores = {"restore_mask_psnr": np.ones(7), "restore_mask_ssim": np.ones(7)}
+    assert figures._counts(scores, bits(9)) == {"n": 9, "restore_n": 7}  # type: ignore[arg-type]
+    assert figures._counts({"nll": np.ones(9)}, bits(9)) == {"n": 9}  # type: ignore[arg-type]
 
 
 def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

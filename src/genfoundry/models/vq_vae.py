@@ -14,10 +14,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.conv import Residual, Up, down, halved, scaled
+from genfoundry.nn.codec import residuals
+from genfoundry.nn.conv import Up, down, halved, scaled
 from genfoundry.nn.likelihood import head_for
 from genfoundry.nn.prior import CodePrior
-from genfoundry.nn.quantize import Quantised, Quantiser, Rule
+from genfoundry.nn.quantize import Quantised, Quantiser, Rule, spread
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class VqVae(GenerativeModel):
         self.autoencoder = nn.ModuleDict({
             "encoder": nn.Sequential(
                 nn.Conv2d(channels, w, 5, stride=2, padding=2), nn.SiLU(), down(w, w),
-                *(Residual(w) for _ in range(config.blocks)), nn.SiLU(), nn.Conv2d(w, config.dimension, 1),
+                *residuals(w, config.blocks), nn.SiLU(),
+                spread(w, config.dimension),
             ),
             "quantiser": Quantiser(
                 config.codes, config.dimension,
@@ -79,7 +81,7 @@ class VqVae(GenerativeModel):
             ),
             "decoder": nn.Sequential(
                 nn.Conv2d(config.dimension, w, 3, padding=1),
-                *(Residual(w) for _ in range(config.blocks)), nn.SiLU(), Up(w, w, size=halved(full)), nn.SiLU(),
+                *residuals(w, config.blocks), nn.SiLU(), Up(w, w, size=halved(full)), nn.SiLU(),
                 Up(w, self.head.parameters, size=full),
             ),
         })  # fmt: skip
@@ -97,6 +99,7 @@ class VqVae(GenerativeModel):
     @torch.no_grad()
     def begin(self, phase: str, data: Split) -> None:
         if phase == "codes":
+            self.turn("autoencoder")
             some = torch.randint(data.positions, (FIRST,), device=self.device)
             self.quantiser.begin(self.autoencoder["encoder"](scaled(data.crop(some).x, self.spec)))
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genfoundry.nn.codec import residuals
+from genfoundry.nn.conv import Up
 from genfoundry.nn.draw import pick
 from genfoundry.nn.masked import GatedStack
 from genfoundry.types import Draw, Spec
@@ -91,3 +93,27 @@ class CodePrior(nn.Module):
 
         self.stack.scan(n, self.size, choose, self.known(label, n), context)
         return index
+
+
+class BottomPrior(nn.Module):
+    """p(codes | codes at half the resolution), whose meaning for each place is a map that the PixelCNN is given."""
+
+    def __init__(self, codes: int, size: tuple[int, int], *, width: int, layers: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(codes, width)
+        self.told = nn.Sequential(*residuals(width, 2), Up(width, width, size=size), nn.SiLU())
+        self.grid = CodePrior(codes, size, width=width, layers=layers, context=width)
+
+    def context(self, top: Tensor) -> Tensor:
+        """(B, H / 2, W / 2) codes -> (B, width, H, W)."""
+        context: Tensor = self.told(self.embedding(top).movedim(-1, 1))
+        return context
+
+    def nats(self, index: Tensor, top: Tensor) -> Tensor:
+        """(B,): -log p(codes | top)."""
+        return self.grid.conditional(index, context=self.context(top))
+
+    @torch.no_grad()
+    def sample(self, top: Tensor, draw: Draw = Draw()) -> Tensor:
+        """(B, H, W) codes."""
+        return self.grid.sample(len(top), context=self.context(top), draw=draw)

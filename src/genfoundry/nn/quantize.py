@@ -12,6 +12,14 @@ from torch import Tensor, nn
 Rule = Literal["ema", "loss"]
 
 
+def spread(inputs: int, width: int) -> nn.Sequential:
+    """An encoder's last layer: encodings of unit variance over the batch (Łańcucki et al. 2020, arXiv:2005.08520).
+
+    The commitment loss would else draw all of them to one code as long as the decoder makes no use of them.
+    """
+    return nn.Sequential(nn.Conv2d(inputs, width, 1), nn.BatchNorm2d(width, affine=False))
+
+
 @dataclass(frozen=True)
 class Quantised:
     """A map of codes: `z` (B, D, H, W), with the gradient of its input; `index` (B, H, W); `loss`, a scalar."""
