@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from genfoundry import figures as figures_of
 from genfoundry import report
 from genfoundry.checkpoint import read_json, write_json
 
@@ -74,6 +75,18 @@ def test_markdown(tmp_path: Path) -> None:
     assert "| **vae-fashion** | experiment | bound | 3.6 ± 0.02 | 20 | d |" in text
     assert "| xz | compressor | bound | 3.87 | - |  |" in text
     assert "judge ffffffffffff (trained on classes, accuracy 91.2%)" in text
+
+
+def test_a_collapsed_posterior_is_said(tmp_path: Path) -> None:
+    assert figures_of._notes({"rate": 0.296, "nll": 50.0}) == ["collapsed: rate 0.3 nats"]
+    assert figures_of._notes({"rate": 1.0}) == figures_of._notes({"nll": 50.0}) == []
+    card(tmp_path, "text-vae", "lines", None, nats_per_sample=51.0, rate=0.3, n=9)
+    path = tmp_path / "scores/lines/text-vae/card.json"
+    write_json(path, {**read_json(path), "notes": ["collapsed: rate 0.3 nats"]})
+    write(tmp_path)
+    assert read_json(tmp_path / "leaderboard.json")["tables"][0]["columns"] == ["nats_per_sample"]
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "| **text-vae** (collapsed: rate 0.3 nats) | experiment | bound | 51 |" in text
 
 
 def test_no_outs_no_tables(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
 BOUND = Bound()
+COLLAPSED = 1.0  # nats a sample: codes that carry less are not in use
 SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
 
 
@@ -81,6 +82,7 @@ def of_experiment(
     about |= {"labels": card.get("data", {}).get("labels"), "without": list(_without(card))}
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
+    about |= {"notes": _notes(per_split["test"])}
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device)}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
@@ -154,6 +156,12 @@ def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judgi
     return {
         f.name: why[f.needs] for f in yardstick.FIGURES.values() if modality in f.modalities and f.name not in figures
     }
+
+
+def _notes(figures: Mapping[str, float]) -> list[str]:
+    """What has to be said of a model beside its figures: that its posterior is its prior."""
+    rate = figures.get("rate", COLLAPSED)
+    return [f"collapsed: rate {rate:.2g} nats"] if rate < COLLAPSED else []
 
 
 def _beside(found: Mapping[str, Scores]) -> dict[str, dict[str, float]]:

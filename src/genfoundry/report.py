@@ -44,6 +44,7 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
             **{"kind": "experiment", "name": name, "best_of": [content["task"] for content in led]},
             "figures": card["figures"]["test"],
             **{"absent": card.get("absent", {}), "seeds": card.get("seeds", {"n": 1, "spread": {}})},
+            "notes": card.get("notes", []),
         }
     for card in [read_json(p) for p in sorted(baselines.glob("*/card.json"))]:
         rows = {name: row for name, row in card["rows"].items() if "test" in row["figures"]}
@@ -123,6 +124,7 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
     for row in table["rows"]:
         cells = [_cell(row, column) for column in table["columns"]]
         name = f"**{row['name']}**" if row["kind"] == "experiment" else row["name"]
+        name += "".join(f" ({note})" for note in row.get("notes", ()))
         yield "| " + " | ".join([name, row["kind"], row["likelihood"], *cells, ", ".join(row["best_of"])]) + " |"
     notes = [f"data {str(table['data'])[:12]}", f"{table['n']:,} items"]
     if table["judge"] and table["frechet_n"]:

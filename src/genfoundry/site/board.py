@@ -40,6 +40,7 @@ class Row:
     best_of: Sequence[str]
     seeds: int | None
     cells: Sequence[Cell]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def table(content: Mapping[str, Any]) -> Table:
             **{key: row[key] for key in ("name", "model", "kind", "likelihood", "best_of")},
             seeds=(row.get("seeds") or {}).get("n"),
             cells=[column[i] for column in columns],
+            notes=row.get("notes", ()),
         )
         for i, row in enumerate(rows)
     ]
