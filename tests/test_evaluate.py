@@ -265,6 +265,12 @@ class Half(Learner):
         return batch.x.flatten(1).float()
 
 
+def test_a_figure_says_of_how_many_restorations_it_is() -> None:
+    scores = {"restore_mask_psnr": np.ones(7), "restore_mask_ssim": np.ones(7)}
+    assert figures._counts(scores, bits(9)) == {"n": 9, "restore_n": 7}  # type: ignore[arg-type]
+    assert figures._counts({"nll": np.ones(9)}, bits(9)) == {"n": 9}  # type: ignore[arg-type]
+
+
 def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, judge = Half(BITS, Hyper()), Mean(Spec((1, 4, 4), 2, 2), Hyper())
     model.card = {"experiment": "half", "model": "half", "task": "t", "dataset": "bits", "digest": "a" * 64, "data": {}}

@@ -228,7 +228,7 @@ def test_what_draws_no_samples_is_packaged_as_it_is_and_says_so(tmp_path: Path) 
     """A judge stands for every such learner."""
     spec = Spec((1, 8, 8), 17, 3, (1, 1, 1))
     checkpoint.save(tmp_path / "model", Judge(spec, Judge.Config()), {"meta": {"modality": "images"}})
-    with pytest.raises(Unserved, match="a Judge draws no samples"):
+    with pytest.raises(Unserved, match="a Judge neither samples nor scores"):
         Served(tmp_path / "model")
     package.package(tmp_path / "model", tmp_path / "out", tmp_path / "requirements.lock", {})
     assert isinstance(checkpoint.load(tmp_path / "out"), Judge)

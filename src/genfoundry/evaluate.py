@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genfoundry import checkpoint, restoration
 from genfoundry.baselines.base import Answers, batches, chosen
-from genfoundry.metrics import DAMAGES, QUANTILES
+from genfoundry.metrics import DAMAGES, OBJECTIVES, QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores
 from genfoundry.types import Batch, Spec, UserError, counted
 
@@ -58,7 +58,7 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
     """
     model.eval()
     found: Answers = {}
-    asked = set(needs if needs is not None else ("nll", "features", "mae", "dtw", "hits"))
+    asked = set(needs if needs is not None else (need for o in OBJECTIVES.values() for need in o.needs))
     if "nll" in asked and isinstance(model, GenerativeModel) and model.likelihood != "none":
         parts = [_seeded(seed, split, "measure", i, model.measure, b) for i, b in enumerate(_batches(model, split))]
         found |= {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
@@ -72,9 +72,8 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
         horizon = split.spec.shape[0]
         found["forecast"] = torch.cat([model.forecast(past, horizon, QUANTILES).cpu().double() for past in pasts])
     if isinstance(model, Restores) and len(split.spec.shape) == 3:
-        restored = partial(_restored, model, split)
-        damages = [d for d in model.damages if needs is None or f"restore_{d}_psnr" in asked]
-        found |= {f"restored_{d}": _seeded(seed, split, "restore", 0, restored, d) for d in damages}
+        restored, due = partial(_restored, model, split), [d for d in model.damages if f"restore_{d}_psnr" in asked]
+        found |= {f"restored_{d}": _seeded(seed, split, "restore", 0, restored, d) for d in due}
     if "hits" in asked and isinstance(model, Classifies) and split.spec.classes:
         found["classes"] = torch.cat([model.classify(b).argmax(1).cpu() for b in _batches(model, split)])
     return found

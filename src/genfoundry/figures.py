@@ -183,7 +183,9 @@ def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
 
 
 def _counts(scores: Scores, split: Split) -> dict[str, int]:
-    return {"n": len(split)} | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
+    restored = [len(scores[name]) for name in metrics.RESTORED if name in scores]
+    found = {"n": len(split)} | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
+    return found | ({"restore_n": max(restored)} if restored else {})
 
 
 def _anchored(anchors: Mapping[baselines.Row, Scores], own: Mapping[str, float], dims: int) -> dict[str, float]:

@@ -31,7 +31,7 @@ class Served:
     def __init__(self, folder: Path | str) -> None:
         model = checkpoint.load(folder)
         if not isinstance(model, GenerativeModel):
-            raise Unserved(f"{folder}: a {type(model).__name__} draws no samples; ask for a generative model")
+            raise Unserved(f"{folder}: a {type(model).__name__} neither samples nor scores; ask for a generative model")
         self.model, self.spec = model, model.spec
         meta: dict[str, Any] = model.card["meta"]
         self.modality: str = meta["modality"]
