@@ -84,7 +84,7 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
 def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, dict[str, Scores]]:
     """Scores of what the model can do besides; and of classical methods (name -> scores) that can do the same."""
     own: Scores = {**bounds.tightened(model, bench, seed), **bounds.reconstructed(model, bench, seed)}
-    own |= anomaly.surprise(model, bench, seed)
+    own |= anomaly.surprise(model, bench, seed) | codes.chosen_by(model, bench)
     beside: dict[str, Scores] = {}
     if (coded := codes.read(model, bench)) is not None:
         codes.between(model, coded[1], bench)
@@ -137,6 +137,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
     unedited = "no labels, or no judge of classes" if edits.can(model) else "gives no codes that it decodes"
     return {
         "rate": "its codes cost no nats",
+        "discrete": "no discrete codes at this level",
         "units": "no codes whose mean costs nats" if isinstance(model, Embeds) else "gives no codes",
         "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
         "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import toys
 from PIL import Image
@@ -61,6 +62,16 @@ def test_without_labels_there_is_a_map_and_no_probe(tmp_path: Path) -> None:
         bench.drawings["codes"](tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert Image.open(tmp_path / "a.png").width > 300
+
+
+def test_perplexity_counts_codes_in_even_use() -> None:
+    even = np.tile(np.eye(4)[:, None] * 3, (1, 2, 1)).reshape(8, 4)
+    assert yardstick.figures({"use_codes": even}, 64, "images")["perplexity"] == pytest.approx(4)
+    assert yardstick.figures({"use_top": np.eye(4)[[1] * 8]}, 64, "images")["perplexity_top"] == pytest.approx(1)
+    uneven = np.array([[3.0, 1.0]])
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    found = yardstick.figures({"use_bottom": uneven}, 64, "images")["perplexity_bottom"]
+    assert found == pytest.approx(np.exp(entropy))
 
 
 def test_active_units_are_those_that_vary() -> None:

@@ -10,7 +10,7 @@ from genfoundry import examine, models, yardstick
 from genfoundry.config import Bound
 from genfoundry.data.lines import Split as Lines
 from genfoundry.evaluate import answers
-from genfoundry.models.base import Decodes, Embeds, GenerativeModel, Reconstructs, Tightens
+from genfoundry.models.base import Decodes, Embeds, GenerativeModel, Quantises, Reconstructs, Tightens
 from genfoundry.types import Spec
 
 IMAGES = [name for name in models.names() if "images" in models.find(name).modalities]
@@ -29,6 +29,8 @@ def test_a_model_has_the_figures_of_its_abilities_and_no_others(name: str) -> No
         "reconstruct_psnr": isinstance(model, Reconstructs),
         "bits_per_dim_iw": isinstance(model, Tightens),
         "active_units": isinstance(model, Embeds) and isinstance(model, Decodes) and "rate" in bench.found,
+        "perplexity": isinstance(model, Quantises) and "codes" in model.codes(bench.split.batch(torch.arange(2))),
+        "perplexity_top": isinstance(model, Quantises) and "top" in model.codes(bench.split.batch(torch.arange(2))),
         "auroc_shuffled": isinstance(model, GenerativeModel) and model.likelihood != "none",
         "probe_accuracy": isinstance(model, Embeds),
     }

@@ -26,7 +26,8 @@ def copy(smoke: Path, tmp_path: Path) -> Path:
 
 def test_champions_are_registered(smoke: Path) -> None:
     lines = ledger.read(smoke / "ledger.jsonl")
-    assert {line["task"] for line in lines} == {"sunspots-forecast", "digits-density", "digits-samples", "digits-labels"}
+    tasks = {"sunspots-forecast", "digits-density", "digits-samples", "digits-labels"}
+    assert {line["task"] for line in lines} == tasks
     assert ledger.champion(lines, "sunspots-forecast")
     script = (
         "from pathlib import Path\nfrom genfoundry import store\nclient = store.connect(Path('.'))\n"

@@ -14,7 +14,7 @@ from torch import Tensor
 from genfoundry import picture
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.evaluate import SIZE, Scores
-from genfoundry.models.base import Decodes, Embeds, Learner
+from genfoundry.models.base import Decodes, Embeds, Learner, Quantises
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
@@ -69,6 +69,18 @@ def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scor
     own["probe_accuracy"] = probe(train.z, train.label, test.z, test.label)
     raw = probe(train.x.flatten(1), train.label, test.x.flatten(1), test.label)
     return own, {"the raw values": {"probe_accuracy": raw}}
+
+
+def chosen_by(model: Learner, bench: Bench) -> Scores:
+    """`use_<level>` (n, K): how often a test item chooses each discrete code."""
+    if not isinstance(model, Quantises):
+        return {}
+    parts = batches(bench.split, chosen(bench.split, min(TEST, len(bench.split))), SIZE)
+    grids = [{level: x.cpu() for level, x in model.codes(batch.to(model.device)).items()} for batch in parts]
+    whole = {level: torch.cat([one[level] for one in grids]) for level in grids[0]}
+    use = {level: torch.zeros(len(x), int(x.max()) + 1, dtype=torch.float64) for level, x in whole.items()}
+    return {f"use_{k}": use[k].scatter_add_(1, x, torch.ones_like(x, dtype=torch.float64)).numpy()
+            for k, x in whole.items()}  # fmt: skip
 
 
 def probe(z: Tensor, label: Tensor, other: Tensor, truth: Tensor) -> Floats:

@@ -3,6 +3,7 @@
 Scores (numpy, a value an item): "bound_gap", a reported bound less the importance-weighted one, nats; "codes" (N, K)
 of a model with a rate; "probe_accuracy" and "edit_flips", hits; "edit_moved" and "edit_away", squared distances of an
 edited item and of the asked class's mean image to the original; "reconstruct_psnr", "reconstruct_ssim";
+"use_<level>" (N, K), how often an item chooses each discrete code;
 "surprise_test" and "surprise_<others>" of test items and of what is none, each also "..._corrected".
 """
 
@@ -25,6 +26,7 @@ OTHERS = {  # what is no item of the data set
     "digits": "scikit-learn's handwritten digits, brought to the same shape and levels",
     "classes": "test items of the classes that were left out of training",
 }
+PERPLEXITY = {"codes": "perplexity", "top": "perplexity_top", "bottom": "perplexity_bottom"}  # level -> figure
 _BOUNDS = {name: o for name, o in OBJECTIVES.items() if o.needs == ("nll",) and name != "nats"}
 _ALL = ("images", "text", "lines", "series", "video", "pairs")
 
@@ -39,6 +41,9 @@ def _figures() -> Iterator[Figure]:
         yield Figure(f"{name}_iw", title, "minimize", o.unit, says, "tighten", o.modalities)
     says = f"codes whose mean varies over test by more than {ACTIVE}"
     yield Figure("active_units", "active units", "maximize", "codes", says, "units", _ALL)
+    for level, name in PERPLEXITY.items():
+        says = f"exp of the entropy of the {level.replace('codes', 'discrete codes')} that test items choose"
+        yield Figure(name, name.replace("_", " "), "maximize", "codes", says, "discrete", _ALL)
     for name, unit in (("psnr", "dB"), ("ssim", "of 1")):
         says = f"{name.upper()} of reconstructions"
         yield Figure(f"reconstruct_{name}", f"reconstruction {name.upper()}", "maximize", unit, says, "reconstruct")
@@ -62,7 +67,7 @@ USED = ("bound_gap", "codes", "edit_moved", "edit_away")
 
 def used(name: str) -> bool:
     """Whether a score is part of a figure, so that its mean is none."""
-    return name in USED or name.startswith("surprise_")
+    return name in USED or name.startswith(("surprise_", "use_"))
 
 
 def of(scores: Scores, dims: int, modality: str) -> dict[str, Found]:
@@ -72,6 +77,9 @@ def of(scores: Scores, dims: int, modality: str) -> dict[str, Found]:
         found |= {f"{name}_iw": pair for name, pair in _tightened(scores, dims, modality)}
     if "codes" in scores:
         found["active_units"] = active(np.asarray(scores["codes"], np.float64))
+    for level, name in PERPLEXITY.items():
+        if f"use_{level}" in scores:
+            found[name] = perplexity(np.asarray(scores[f"use_{level}"], np.float64))
     if "edit_moved" in scores:
         found["edit_identity"] = kept(*(np.asarray(scores[f"edit_{k}"], np.float64) for k in ("moved", "away")))
     for suffix in ("", CORRECTED):
@@ -98,6 +106,20 @@ def active(codes: Array) -> Found:
     weights = counts("active", len(codes)) / len(codes)
     spread = weights @ np.square(centred) - np.square(weights @ centred)
     return float((centred.var(0) > ACTIVE).sum()), (spread > ACTIVE).sum(1).astype(np.float64)
+
+
+def perplexity(use: Array) -> Found:
+    """How many codes, all equally often, would be as hard to guess as those of (N, K) counts; the draws resample items.
+
+    1 of a collapsed codebook, K of one in even use (van den Oord et al. 2017, arXiv:1711.00937).
+    """
+
+    def of_counts(total: Array) -> Array:
+        share = total / total.sum(-1, keepdims=True)
+        entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(-1)
+        return np.asarray(np.exp(entropy))
+
+    return float(of_counts(use.sum(0))), of_counts(counts("perplexity", len(use)) @ use)
 
 
 def kept(moved: Array, away: Array) -> Found:

@@ -175,6 +175,14 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class Quantises(Protocol):
+    """x -> discrete codes."""
+
+    def codes(self, batch: Batch) -> dict[str, Tensor]:
+        """Level ("codes" where there is one, else "top", "bottom") -> (B, cells) int64."""
+
+
+@runtime_checkable
 class Decodes(Protocol):
     """z -> x."""
 

@@ -144,6 +144,11 @@ class VqVae(GenerativeModel):
         return self.encode(batch.x).z.flatten(1)
 
     @torch.no_grad()
+    def codes(self, batch: Batch) -> dict[str, Tensor]:
+        """The grid, (B, cells)."""
+        return {"codes": self.encode(batch.x).index.flatten(1)}
+
+    @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
         """(B, C, H, W) float32 expected values at the image's codes."""
         return self.head.mean(self.autoencoder["decoder"](self.encode(batch.x).z))

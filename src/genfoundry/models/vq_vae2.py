@@ -168,6 +168,12 @@ class VqVae2(GenerativeModel):
         return self.autoencoder.encode(scaled(batch.x, self.spec))[0].z.flatten(1)
 
     @torch.no_grad()
+    def codes(self, batch: Batch) -> dict[str, Tensor]:
+        """Both grids, (B, cells) each."""
+        found = zip(("top", "bottom"), self.autoencoder.encode(scaled(batch.x, self.spec)), strict=True)
+        return {level: one.index.flatten(1) for level, one in found}
+
+    @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
         """(B, C, H, W) float32 expected values at the image's codes."""
         top, bottom = self.autoencoder.encode(scaled(batch.x, self.spec))

@@ -15,6 +15,7 @@ ABOUT = {  # ability -> what a page calls its figures
     "rate": "rate and distortion",
     "tighten": "importance-weighted bound",
     "units": "active units",
+    "discrete": "perplexity",
     "probe": "linear probe",
     "reconstruct": "reconstruction",
     "restore": "restoration",
@@ -25,7 +26,7 @@ ABOUT = {  # ability -> what a page calls its figures
 }
 SURPRISE = ("surprise", "classes")
 TITLES = (
-    ("codes", "Bounds and codes", ("rate", "tighten", "units", "probe")),
+    ("codes", "Bounds and codes", ("rate", "tighten", "units", "discrete", "probe")),
     ("restoration", "Reconstruction and restoration, beside classical methods", ("reconstruct", "restore", "complete")),
     ("edits", "Edits in code space", ("edit",)),
     ("anomalies", "Does it find its data likelier than what is none?", SURPRISE),
