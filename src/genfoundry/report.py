@@ -12,21 +12,9 @@ from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
-# Abilities whose figures stand on the model's page, and are columns only where a task may be ranked by them.
-ELSEWHERE = (
-    "restore",
-    "complete",
-    "reconstruct",
-    "rate",
-    "tighten",
-    "units",
-    "discrete",
-    "probe",
-    "edit",
-    "surprise",
-    "classes",
-)
-COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs not in ELSEWHERE or f.name in OBJECTIVES)
+# Abilities whose figures are columns; those of others stand on the model's page, unless a task may be ranked by them.
+TABLED = ("likelihood", "samples", "labels", "classify", "forecast")
+COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs in TABLED or f.name in OBJECTIVES)
 NORMAL = 1.96  # standard errors on either side of 95%
 
 

@@ -84,6 +84,6 @@ def lacking(rows: Sequence[Measured]) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for row in rows:
         need = row.figure.needs
-        if need in report.ELSEWHERE and need not in there:
+        if need not in report.TABLED and need not in there:
             found.setdefault(ABOUT[need], row.absent)
     return list(found.items())
