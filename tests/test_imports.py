@@ -106,10 +106,11 @@ def allowed(name: str) -> set[str] | None:
     """What a module of a low layer may import from this project; None: anything but what `forbidden` says."""
     nn = {m for m in MODULES if _under(m, "genfoundry.nn")}
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
+    config = {m for m in MODULES if _under(m, "genfoundry.config")}
     if name in {"genfoundry", "genfoundry.types"}:
         return set()
-    if name == "genfoundry.config":
-        return {"genfoundry.types"}
+    if name in config:
+        return {"genfoundry.types", *config}
     if name in nn:
         return nn | {"genfoundry.types"}
     if name == "genfoundry.models":

@@ -1,0 +1,34 @@
+"""Schemas of params.yaml: frozen, and a key that is not known is an error. No dict passes below `experiment.py`."""
+
+from genfoundry.config.base import Frozen, alternatives, check
+from genfoundry.config.dataset import Dataset, Duplicates, Expect, File, Files, Folder, Judge, Patch, Shares, Slices
+from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, Scalar, Search, Steps, Task, Train
+from genfoundry.config.references import read
+
+__all__ = [
+    "Bound",
+    "Budget",
+    "Count",
+    "Data",
+    "Dataset",
+    "Duplicates",
+    "Entry",
+    "Expect",
+    "File",
+    "Files",
+    "Folder",
+    "Frozen",
+    "Judge",
+    "Params",
+    "Patch",
+    "Scalar",
+    "Search",
+    "Shares",
+    "Slices",
+    "Steps",
+    "Task",
+    "Train",
+    "alternatives",
+    "check",
+    "read",
+]

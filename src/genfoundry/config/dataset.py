@@ -1,0 +1,147 @@
+"""Schemas of `datasets:`: where raw data come from, what is made of them, what they must be."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from genfoundry.config.base import Frozen
+
+
+class File(Frozen):
+    """A raw file: one checksum and the places it can be had from, tried in order."""
+
+    name: str
+    sha256: str
+    places: tuple[str, ...]
+
+
+class Files(Frozen):
+    """Raw files of the user's own, each with a checksum."""
+
+    files: tuple[File, ...]
+
+
+class Folder(Frozen):
+    """A file or folder of the user's own, taken as it is."""
+
+    path: str
+
+
+class Duplicates(Frozen):
+    """Equal samples allowed across splits, counted among samples of at least `longer` values."""
+
+    across: int = 0
+    longer: int = 0
+
+
+class Expect(Frozen):
+    """What `validate` holds the prepared data to; a rule that is None is not checked."""
+
+    rows: dict[str, tuple[int, int]] = {}
+    values: tuple[float, float] | None = None
+    labels: int | None = None
+    balance: float | None = None
+    constant: int | None = None
+    duplicates: Duplicates | None = None
+    length: tuple[int, int] | None = None
+    unknown: int = Field(0, ge=0, le=0)  # a character outside the alphabet has no code that a model could learn
+    order: bool = False
+    gap: float | None = None
+    filled: int | None = None
+    finite: bool = True
+
+
+class Shares(Frozen):
+    """Shares of the items that go to `val`, `gate` and, where the source publishes no test split, `test`."""
+
+    val: float = Field(0.05, gt=0, lt=1)
+    gate: float = Field(0.05, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+
+
+class Judge(Frozen):
+    """The classifier whose features the sample metrics use: a model, its settings, its steps a budget."""
+
+    model: str
+    steps: dict[str, int]
+    hyper: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+
+class Patch(Frozen):
+    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split."""
+
+    size: int = Field(ge=4)
+    stride: int = Field(ge=1)
+    region: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> Patch:
+        if self.region < self.size:
+            raise ValueError(f"a region of {self.region} is smaller than a patch of {self.size}")
+        return self
+
+
+class Slices(Frozen):
+    """Slices of NIfTI volumes: of one body by `block` (with `gap` slices of each left out before the next), else by
+    `volume` to a split as a whole; at least a share `lit` of a slice is above a tenth of white.
+    """
+
+    by: Literal["volume", "block"] = "volume"
+    block: int = Field(16, ge=1)
+    gap: int = Field(4, ge=0)
+    lit: float = Field(0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Slices:
+        if self.gap >= self.block:
+            raise ValueError(f"a gap of {self.gap} leaves nothing of a block of {self.block} slices")
+        return self
+
+
+class Dataset(Frozen):
+    """One entry under `datasets:`.
+
+    Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `slices` is how volumes are cut, `flip`
+    mirrors at random in training, `levels` is how many grey values the files have. Text, and lines (of text, one a
+    sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says what becomes of a cell
+    without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`.
+    `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
+    stands before it (of a pair: of its source).
+    """
+
+    modality: Literal["images", "text", "lines", "series", "pairs"]
+    raw: str | Files | Folder
+    split: Shares = Shares()
+    size: tuple[int, int] | None = None
+    colour: Literal["grey", "rgb"] | None = None
+    patch: Patch | None = None
+    slices: Slices = Slices()
+    flip: bool = False
+    levels: int = Field(256, ge=2, le=256)
+    alphabet: str = ""
+    unit: Literal["document", "paragraph", "line"] = "document"
+    window: int = Field(1, ge=1)
+    context: int = Field(0, ge=0)
+    missing: Literal["error", "interpolate", "forward", "drop"] = "error"
+    step: float | Literal["month"] | None = None
+    expect: Expect = Expect()
+    judge: Judge | None = None
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, value: object) -> object:
+        sides = [value, value] if isinstance(value, int) else value
+        whole = isinstance(sides, list | tuple) and all(isinstance(side, int) and side >= 4 for side in sides)
+        if sides is not None and not (whole and len(sides) == 2):  # type: ignore[arg-type]
+            raise ValueError("a number of pixels, 4 or more, or [height, width], is right")
+        return tuple(sides) if isinstance(sides, list | tuple) else None
+
+    @field_validator("step")
+    @classmethod
+    def _forward(cls, value: float | str | None) -> float | str | None:
+        if isinstance(value, float) and value <= 0:
+            raise ValueError("a step in time is above 0")
+        return value

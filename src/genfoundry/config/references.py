@@ -1,0 +1,132 @@
+"""params.yaml, read once: every key held to its schema, and what one part says of another to that part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from genfoundry.config.base import alternatives, check
+from genfoundry.config.dataset import Dataset
+from genfoundry.config.params import Entry, Params, Task
+from genfoundry.types import UserError
+
+
+def read(path: Path) -> Params:
+    """params.yaml, checked against the schemas and for references between its parts.
+
+    Raises:
+        UserError: not there, not YAML, or a key, type or name is wrong; one line a fault.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{path}: a mapping is expected at the top, not {type(raw).__name__}")
+    params = check(Params, raw, "", path.name)
+    faults = list(_references(params))
+    if faults:
+        raise UserError("\n".join(f"{path.name}: {fault}" for fault in faults))
+    return params
+
+
+IMAGES = ("size", "colour", "patch", "slices", "flip", "levels", "judge")
+ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
+ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
+ONLY |= {"missing": ("series",), "step": ("series",)}
+ONLY |= {"window": ("text", "lines", "series", "pairs"), "context": ("series", "pairs")}
+
+
+def _declared(where: str, dataset: Dataset) -> Iterator[str]:
+    """Keys of a data set that are for another modality, and those that its own needs."""
+    for key in sorted(dataset.model_fields_set & ONLY.keys()):
+        if dataset.modality not in ONLY[key]:
+            yield f"{where}.{key}: for {' and '.join(ONLY[key])} only; this data set's modality is {dataset.modality}"
+    if dataset.modality in ONLY["alphabet"] and not dataset.alphabet:
+        yield f"{where}.alphabet: missing; {dataset.modality} needs the characters that it may hold"
+    if dataset.modality == "lines" and dataset.alphabet and dataset.alphabet[0] != "\n":
+        yield f"{where}.alphabet: begins with {dataset.alphabet[0]!r}; lines need the newline, their end, as its first"
+    if dataset.modality == "lines" and dataset.window < 2:
+        yield f"{where}.window: {dataset.window}; lines need room for a character and the end, 2 or more"
+    if dataset.modality == "pairs" and not dataset.context:
+        yield f"{where}.context: missing; pairs need the length of the longest source, and window that of a target"
+    if dataset.size and dataset.patch:
+        yield f"{where}.patch: not with size; patches are cut from the pictures as they are"
+    if dataset.size and dataset.levels < 256:
+        yield f"{where}.levels: {dataset.levels}, but with a size images have 256; a task may ask for fewer"
+    if dataset.step is not None and dataset.missing == "drop":
+        yield f"{where}.missing: 'drop', but with a step missing rows are filled in; interpolate or forward are right"
+
+
+def _binarised(where: str, task: Task, dataset: Dataset) -> Iterator[str]:
+    """Binarisation goes with 2 levels, and is stated: a figure without it could not be compared."""
+    if task.binarise and task.levels != 2:
+        yield f"{where}.binarise: {task.binarise!r}, but levels is {task.levels}; levels: 2 is right"
+    if task.levels == 2 and dataset.levels > 2 and not task.binarise:
+        yield f"{where}.binarise: missing; levels: 2 wants dynamic or threshold"
+
+
+def _labelled(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[str]:
+    """Few labels are for images with classes; how many items have them is known once they are prepared."""
+    data = entry.data
+    if data.labelled is not None and data.labels is None:
+        yield f"{where}.data.labelled: {data.labelled}, but data.labels is not set; a number of labels goes with it"
+    if data.without and dataset is not None and dataset.modality != "images":
+        yield f"{where}.data.without: for images only; this data set's modality is {dataset.modality}"
+    if data.labels is None or dataset is None:
+        return
+    if dataset.modality != "images":
+        yield f"{where}.data.labels: for images only; this data set's modality is {dataset.modality}"
+    if dataset.expect.labels and data.labels < dataset.expect.labels:
+        yield f"{where}.data.labels: {data.labels}, but there are {dataset.expect.labels} classes; as many or more"
+
+
+def _references(p: Params) -> list[str]:
+    faults = []
+
+    def known(key: str, name: str, names: Mapping[str, object]) -> bool:
+        if name not in names:
+            faults.append(f"{key}: {name!r} is not known; {alternatives(name, list(names))}")
+        return name in names
+
+    if not known("budget", p.budget, p.budgets):
+        return faults
+    if p.arithmetic == "portable":
+        limits = (("device", p.device, ("auto", "cpu")), ("precision", p.precision, ("float32",)))
+        faults += [
+            f"{key}: {value!r}: arithmetic: portable takes {' or '.join(allowed)}"
+            for key, value, allowed in limits
+            if value not in allowed
+        ]
+    for name, dataset in p.datasets.items():
+        if dataset.judge is not None:
+            known(f"datasets.{name}.judge.steps (for budget {p.budget})", p.budget, dataset.judge.steps)
+        faults += _declared(f"datasets.{name}", dataset)
+    for name, task in p.tasks.items():
+        if known(f"tasks.{name}.dataset", task.dataset, p.datasets):
+            faults += _binarised(f"tasks.{name}", task, p.datasets[task.dataset])
+    for name in p.max_minutes:
+        known("max_minutes", name, p.experiments)
+    for name, entry in p.experiments.items():
+        where = f"experiments.{name}"
+        if known(f"{where}.task", entry.task, p.tasks):
+            home = p.tasks[entry.task]
+            faults += _labelled(where, entry, p.datasets.get(entry.dataset))
+            for key, here, there in (
+                ("dataset", entry.dataset, home.dataset),
+                ("data.levels", entry.data.levels, home.levels),
+                ("data.binarise", entry.data.binarise, home.binarise),
+                ("data.labels", entry.data.labels, home.labels),
+            ):
+                if here != there:
+                    faults.append(f"{where}.{key}: {here!r}, but its task {entry.task} has {there!r}; make them equal")
+        if isinstance(entry.seeds, dict):
+            for budget in entry.seeds:
+                known(f"{where}.seeds", budget, p.budgets)
+        if entry.steps:
+            known(f"{where}.steps (for budget {p.budget})", p.budget, entry.steps)
+    return faults
