@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genfoundry.types import Clock
 
-LIMIT = 7.0  # of log standard deviations
+NARROW, WIDE = -7.0, 1.0  # log standard deviations; a prior has 0, and one item at 5 costs e^10 nats
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Normal:
     def of(cls, out: Tensor) -> Normal:
         """(B, 2K, ...) network output -> (B, K, ...), in float32."""
         mean, scale = out.float().chunk(2, dim=1)
-        return cls(mean, scale.clamp(-LIMIT, LIMIT))
+        return cls(mean, scale.clamp(NARROW, WIDE))
 
     @classmethod
     def standard(cls, like: Tensor) -> Normal:
