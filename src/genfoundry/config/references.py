@@ -106,9 +106,12 @@ def _references(p: Params) -> list[str]:
         if dataset.judge is not None:
             known(f"datasets.{name}.judge.steps (for budget {p.budget})", p.budget, dataset.judge.steps)
         faults += _declared(f"datasets.{name}", dataset)
+    sound = set()
     for name, task in p.tasks.items():
+        before = len(faults)
         if known(f"tasks.{name}.dataset", task.dataset, p.datasets):
             faults += _binarised(f"tasks.{name}", task, p.datasets[task.dataset])
+        sound |= {name} if len(faults) == before else set()
     for name in p.max_minutes:
         known("max_minutes", name, p.experiments)
     for name, entry in p.experiments.items():
@@ -122,7 +125,7 @@ def _references(p: Params) -> list[str]:
                 ("data.binarise", entry.data.binarise, home.binarise),
                 ("data.labels", entry.data.labels, home.labels),
             ):
-                if here != there:
+                if here != there and entry.task in sound:  # a task's own fault is said once, not by its experiments
                     faults.append(f"{where}.{key}: {here!r}, but its task {entry.task} has {there!r}; make them equal")
         if isinstance(entry.seeds, dict):
             for budget in entry.seeds:
