@@ -10,8 +10,8 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -89,11 +89,11 @@ def archived(root: Path, commit: str | None, into: Path) -> Path | None:
     """`src` as `commit` had it, below `into`; None when the commit is unknown here."""
     if not commit:
         return None
-    done = subprocess.run(["git", "-C", str(root), "archive", commit, "src"], capture_output=True)
+    done = subprocess.run(["git", "-C", str(root), "archive", "--format=zip", commit, "src"], capture_output=True)
     if done.returncode:
         return None
-    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
-        archive.extractall(into, filter="data")
+    with zipfile.ZipFile(BytesIO(done.stdout)) as archive:
+        archive.extractall(into)
     return into / "src"
 
 
