@@ -7,7 +7,6 @@ without a letter) is left out and counted in the description table.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +15,10 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data.base import SPLITS, Prepared
-from genfoundry.data.text import encode, units
+from genfoundry.data.text import encode, table, units
 from genfoundry.types import Batch, Spec, UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import Tensor
 
 END = 0
@@ -41,8 +39,8 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     x = codes([line for _, _, line in rows], dataset.alphabet, dataset.window)
     counts = {name: int((split == name).sum()) for name in SPLITS}
     spec = Spec((dataset.window,), len(dataset.alphabet))
-    table = describe(rows, dataset.alphabet).assign(dropped=dropped)
-    return Prepared({name: {"x": x[split == name]} for name in SPLITS}, spec, (), counts, table)
+    described = table(rows, dataset.alphabet).assign(dropped=dropped)
+    return Prepared({name: {"x": x[split == name]} for name in SPLITS}, spec, (), counts, described)
 
 
 def stripped(text: str) -> Iterator[str]:
@@ -57,10 +55,10 @@ def good(line: str, window: int) -> bool:
 
 def codes(lines: list[str], alphabet: str, width: int) -> np.ndarray:
     """(N, width) uint8, filled up with ends."""
-    table = np.full((len(lines), width), END, np.uint8)
-    for row, line in zip(table, lines, strict=True):
+    grid = np.full((len(lines), width), END, np.uint8)
+    for row, line in zip(grid, lines, strict=True):
         row[: len(line)] = encode(line, alphabet)
-    return table
+    return grid
 
 
 def lengths(x: np.ndarray) -> np.ndarray:
@@ -68,22 +66,6 @@ def lengths(x: np.ndarray) -> np.ndarray:
     ends = np.concatenate([x == END, np.ones((len(x), 1), bool)], 1)
     found: np.ndarray = np.minimum(ends.argmax(1) + 1, x.shape[1])
     return found
-
-
-def describe(rows: list[tuple[str, str, str]], alphabet: str) -> pd.DataFrame:
-    """One row a line: (split, file, line)."""
-    import pandas as pd
-
-    allowed = set(alphabet)
-    about = [
-        (split, len(line), len(set(line)), sum(c not in allowed for c in line),
-         hashlib.sha256(line.encode()).hexdigest()[:16], name)
-        for split, name, line in rows
-    ]  # fmt: skip
-    table = pd.DataFrame(about, columns=["split", "length", "distinct", "unknown", "digest", "source"])
-    for column in ("min", "max", "mean", "spread", "time"):
-        table[column] = np.nan
-    return table.assign(label=-1, finite=True)
 
 
 class Split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,21 +103,25 @@ def decode(codes: np.ndarray, alphabet: str) -> str:
 
 def describe(documents: list[tuple[str, str]], where: dict[str, str], alphabet: str) -> pd.DataFrame:
     """One row a line that is not empty."""
+    rows = ((where[text], name, line) for name, text in documents for line in text.splitlines() if line)
+    return table(rows, alphabet)
+
+
+def table(rows: Iterable[tuple[str, str, str]], alphabet: str) -> pd.DataFrame:
+    """One row a line: (split, file, line)."""
     import pandas as pd
 
     allowed = set(alphabet)
-    rows = []
-    for name, text in documents:
-        for line in text.splitlines():
-            if line:
-                digest = hashlib.sha256(line.encode()).hexdigest()[:16]
-                distinct = set(line)
-                unknown = sum(c not in allowed for c in line) if distinct - allowed else 0
-                rows.append((where[text], len(line), len(distinct), unknown, digest, name))
-    table = pd.DataFrame(rows, columns=["split", "length", "distinct", "unknown", "digest", "source"])
+    about = []
+    for split, name, line in rows:
+        digest = hashlib.sha256(line.encode()).hexdigest()[:16]
+        distinct = set(line)
+        unknown = sum(c not in allowed for c in line) if distinct - allowed else 0
+        about.append((split, len(line), len(distinct), unknown, digest, name))
+    found = pd.DataFrame(about, columns=["split", "length", "distinct", "unknown", "digest", "source"])
     for column in ("min", "max", "mean", "spread", "time"):
-        table[column] = np.nan
-    return table.assign(label=-1, finite=True)
+        found[column] = np.nan
+    return found.assign(label=-1, finite=True)
 
 
 class Split:
