@@ -56,11 +56,11 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
         if isinstance(model, Decodes):
             _write(folder / "walk", walk(model), split, meta)
         for name, panel in sorted(model.panels(batch).items()):
-            if name != "samples" and not torch.equal(panel, batch.x):
+            if panel.ndim == len(shape) + 2:  # (rows, columns, *shape)
+                _write(folder / name, panel.flatten(0, 1), split, meta, panel.shape[1])
+            elif name != "samples" and not torch.equal(panel, batch.x):
                 paired = [batch.x, panel] if panel.shape == batch.x.shape else [panel]
-                columns = 1 + split.spec.classes if name == "analogies" else 8  # an item, and its style in every class
-                sheet = torch.stack([p.float() for p in paired], 1).flatten(0, 1)
-                _write(folder / name, sheet, split, meta, columns)
+                _write(folder / name, torch.stack([p.float() for p in paired], 1).flatten(0, 1), split, meta)
 
 
 def tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None) -> None:

@@ -182,7 +182,8 @@ def test_samples_follow_their_label_and_the_class_frequencies() -> None:
 
 def test_analogies_keep_the_style_and_go_through_all_classes() -> None:
     model, batch = build(), items(2)
-    found = model.analogies(batch).view(2, 1 + SPEC.classes, *SPEC.shape)
+    found = model.analogies(batch)
+    assert found.shape == (2, 1 + SPEC.classes, *SPEC.shape)
     assert torch.equal(found[:, 0], batch.x.float())
     z = model.embed(batch)[:, : model.config.latent]
     for y in range(SPEC.classes):

@@ -122,7 +122,7 @@ class GenerativeModel(Learner):
         raise NotImplementedError
 
     def panels(self, batch: Batch) -> dict[str, Tensor]:
-        """Name -> data-space tensor (n, *spec.shape): what a person looks at."""
+        """Name -> data-space tensor (n, *spec.shape), or a sheet (rows, columns, *spec.shape): for a person's eyes."""
         return {"samples": self.sample(len(batch), batch.cond)}
 
 

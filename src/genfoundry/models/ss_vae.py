@@ -169,12 +169,11 @@ class SsVae(GenerativeModel):
         }
 
     def analogies(self, batch: Batch) -> Tensor:
-        """Rows of 1 + classes images: an item, and its style in every class."""
+        """(rows, 1 + classes, C, H, W): an item, and its style in every class."""
         x, classes = batch.x[:STYLES], self.spec.classes
         z = self.embed(Batch(x))[:, : self.config.latent].repeat_interleave(classes, 0)
         drawn = self.decode(torch.cat([z, torch.eye(classes, device=z.device).repeat(len(x), 1)], 1))
-        rows = torch.cat([x.float()[:, None], drawn.view(len(x), classes, *x.shape[1:])], 1)
-        return rows.flatten(0, 1)
+        return torch.cat([x.float()[:, None], drawn.view(len(x), classes, *x.shape[1:])], 1)
 
 
 def mixed(named: Tensor, logits: Tensor) -> Tensor:
