@@ -49,9 +49,8 @@ class Loader:
 
     def __init__(self, spec: Spec, *, fixed: bool = False) -> None:
         self.spec, self.fixed = spec, fixed
-        whole = self.whole()
-        crop = lambda position: Batch(whole[position])  # noqa: E731
-        self.split: Any = SimpleNamespace(spec=spec, name="train", whole=whole, positions=64, crop=crop)
+        crop = lambda position: Batch(self.split.whole[position])  # noqa: E731
+        self.split: Any = SimpleNamespace(spec=spec, name="train", whole=self.whole(), positions=64, crop=crop)
 
     def whole(self) -> Tensor:
         """The raw training tensor, as a split has it."""

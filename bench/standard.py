@@ -1,0 +1,106 @@
+"""One experiment at the budget `standard` without tuning: trained, and measured on test.
+
+    PYTHONPATH=src python bench/standard.py EXPERIMENT [--draw I] [--share S] [--set hyper.consistency=0.0 ...] [--out FILE]
+
+Draw 0 is the model of the pipeline, 1, 2, ... its repetitions with other seeds and other labels. `--share` of the steps
+trains less. Prints one JSON object: seconds, and every figure of `metrics`, the importance-weighted bound and its
+standard error, restorations by classical methods, the Frechet distance where the data set's judge is there. Run arms
+that are compared beside each other, on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from genfoundry import checkpoint, device, evaluate, experiment, metrics, places, restoration
+from genfoundry.abilities import bounds
+from genfoundry.baselines.base import chosen
+from genfoundry.config import Bound
+from genfoundry.data import labels
+from genfoundry.data.base import Dataset, Split
+from genfoundry.examine import Bench
+from genfoundry.models.base import Learner
+from genfoundry.train import fit
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment")
+    parser.add_argument("--draw", type=int, default=0)
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+def trained(one: experiment.Experiment, split: Split, asked: argparse.Namespace) -> tuple[Learner, float]:
+    """The model, and the seconds that its training took."""
+    key = one.key if not asked.draw else (one.params.seed, f"{one.name}, seed {asked.draw}")
+    model = one.build(split.spec, key).to(split.whole.device)
+    steps = {phase: round(count * asked.share) for phase, count in one.train.steps.items()}
+    train = one.train.model_copy(update={"steps": steps, "precision": asked.precision})
+    loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
+    began = time.perf_counter()
+    for event in fit(model, loader, train, key=key):
+        clock, took = event.clock, time.perf_counter() - began
+        print(f"{one.name} {asked.draw} {clock.phase} {clock.step}/{clock.total} {took:.0f} s", file=sys.stderr)
+    return model.eval(), time.perf_counter() - began
+
+
+@torch.no_grad()
+def measured(model: Learner, data: Dataset, one: experiment.Experiment, samples: int) -> dict[str, Any]:
+    """Figures on test."""
+    where = next(model.parameters()).device
+    test = data.split("test", one.task.levels, one.task.binarise, where)
+    folder, seed = places.judge(one.entry.dataset), one.params.seed
+    judge = evaluate.judge(folder, str(where)) if (folder / "model.json").exists() else None
+    needs = set(metrics.OBJECTIVES) | {need for o in metrics.OBJECTIVES.values() for need in o.needs}
+    if judge is None:
+        needs -= {"features", "real"}
+    found = evaluate.answers(model, test, samples=samples, seed=seed, needs=needs)
+    out: dict[str, Any] = metrics.figures(evaluate.score(found, test, judge), test.spec.dims, data.modality)
+    bench = Bench(data, test, test, judge, found, Bound(k=500, items=2000))
+    if len(gap := bounds.tightened(model, bench, seed).get("bound_gap", ())):
+        tight = found["nll"][chosen(test, len(gap))].numpy() - gap
+        out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
+        out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
+    for damage in metrics.DAMAGES:
+        if f"restored_{damage}" in found:
+            posed = restoration.posed(test, damage)
+            train = data.split("train", one.task.levels, one.task.binarise)
+            for name, method in restoration.classical(train, damage).items():
+                scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
+                out |= {f"{name} {unit}": float(v.mean()) for unit, v in scores.items()}
+    return out
+
+
+def main() -> None:
+    asked = arguments()
+    params = experiment.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
+    overlay = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
+    one = experiment.resolve(params, asked.experiment, overlay)
+    target, data = device.arm(params), Dataset(places.prepared(one.entry.dataset))
+    model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)
+    began = time.perf_counter()
+    figures = measured(model, data, one, asked.samples)
+    how = {"experiment": one.name, "draw": asked.draw, "share": asked.share, "set": asked.set, "device": target.type}
+    how |= {"precision": asked.precision, "train_seconds": seconds, "seconds": time.perf_counter() - began}
+    line = json.dumps(how | figures, sort_keys=True)
+    print(line)
+    if asked.out:
+        checkpoint.write_bytes(asked.out, (line + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
