@@ -1,6 +1,6 @@
 """One experiment at the budget `standard` without tuning: trained, and measured on test.
 
-    PYTHONPATH=src python bench/standard.py EXPERIMENT [--draw I] [--share S] [--set hyper.consistency=0.0 ...] [--out FILE]
+    PYTHONPATH=src python bench/standard.py EXPERIMENT [--draw I] [--share S] [--set hyper.consistency=0.0 ...]
 
 Draw 0 is the model of the pipeline, 1, 2, ... its repetitions with other seeds and other labels. `--share` of the steps
 trains less. Prints one JSON object: seconds, and every figure of `metrics`, the importance-weighted bound and its

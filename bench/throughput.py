@@ -2,8 +2,9 @@
 
     PYTHONPATH=src python bench/throughput.py EXPERIMENT [STEPS] [float32|bf16]
 
-The plain loop is what most projects write: a DataLoader over tensors, Adam with its defaults, float32, `.item()` each
-step. Rounds are interleaved and medians compared: machines are noisy. Prepared data must be there (`dvc repro`).
+The plain loop is what most projects write: a DataLoader over tensors, dynamic binarisation of each batch where the task
+asks for it, Adam with its defaults, float32, `.item()` each step, torch as it comes. Rounds are interleaved and medians
+compared: machines are noisy. Prepared data must be there (`dvc repro`).
 """
 
 from __future__ import annotations
@@ -28,22 +29,29 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
     """Seconds for `steps` steps of the plain loop."""
     model = one.build(split.spec).to(split.whole.device).train()
     optimizers = {name: torch.optim.Adam(list(p)) for name, p in model.players().items()}
-    items = split.crop(torch.arange(min(split.positions, 20_000), device=split.whole.device)).x.cpu()
+    drawn = getattr(split, "binarise", None) == "dynamic"
+    some = torch.arange(min(split.positions, 20_000), device=split.whole.device)
+    items = split.whole[some].cpu() / split.native if drawn else split.crop(some).x.cpu()
     loader = DataLoader(TensorDataset(items), batch_size=one.train.batch, shuffle=True, drop_last=True)
 
     def endless() -> Iterator[torch.Tensor]:
         while True:
             yield from (x for (x,) in loader)
 
+    torch.use_deterministic_algorithms(False)
     stream, began = endless(), time.perf_counter()
     for step in range(steps):
-        for losses in model.losses(Batch(next(stream).to(split.whole.device)), Clock(model.phases[0], step, steps)):
+        x = next(stream).to(split.whole.device)
+        batch = Batch(torch.bernoulli(x).long() if drawn else x)
+        for losses in model.losses(batch, Clock(model.phases[0], step, steps)):
             for name, loss in losses.items():
                 optimizers[name].zero_grad()
                 loss.backward(retain_graph=len(losses) > 1)
                 loss.item()
                 optimizers[name].step()
-    return time.perf_counter() - began
+    took = time.perf_counter() - began
+    torch.use_deterministic_algorithms(True)
+    return took
 
 
 def ours(one: experiment.Experiment, split, steps: int, precision: str) -> float:  # type: ignore[no-untyped-def]

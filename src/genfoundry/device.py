@@ -65,6 +65,7 @@ def arm(params: Params) -> torch.device:
 
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=False)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     torch.backends.cudnn.benchmark = False
     if params.arithmetic == "native":
         return find(params.device)

@@ -190,9 +190,12 @@ def _differentiate(state: State, losses: dict[str, Tensor]) -> None:
 
 def _move(state: State, name: str, loss: Tensor, clock: Clock, train: Train) -> None:
     optimizer = state.optimizers[name]
-    norm = torch.nn.utils.clip_grad_norm_(_parameters(optimizer), train.clip or math.inf)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in _parameters(optimizer) if p.grad is not None])
     bad = (~torch.isfinite(norm + loss.detach())).float()
-    optimizer.found_inf = bad  # type: ignore[attr-defined]  # a fused optimizer skips on the device, without a sync
+    # A fused optimizer divides and skips on the device, in its one pass over the gradients and without a sync.
+    optimizer.found_inf = bad  # type: ignore[attr-defined]
+    if train.clip:
+        optimizer.grad_scale = (norm / train.clip).clamp_min(1.0)  # type: ignore[attr-defined]
     state.skipped = bad if state.skipped is None else state.skipped + bad
     for group in optimizer.param_groups:
         group["lr"] = rate(clock.step, clock.total, train, train.lr[name])
