@@ -22,11 +22,12 @@ from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, raster
 from genfoundry.nn.autoregression import triangular_least_squares
 from genfoundry.nn.likelihood import head_for
-from genfoundry.types import Batch, Clock, Draw, Spec, counted
+from genfoundry.types import Batch, Clock, Draw, Spec, UserError, counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
+MOST = 4096  # values of an image for which `make init` writes an entry
 FITTED = 20_000  # training items that the direct connections start from
 
 
@@ -56,6 +57,8 @@ class Made(GenerativeModel):
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        if spec.dims > MOST:
+            raise UserError(f"{spec.dims:,} values an image: its weights grow with their square; {MOST:,} are the most")
         hyper = {"hidden": 500 if items >= 2000 else 200, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-4, "high": 4e-3, "log": True}}}
 
