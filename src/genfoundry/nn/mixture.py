@@ -82,9 +82,18 @@ class LogisticMixture(Head):
             centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
         centre = self.moved(channel, mean, coefficients, value[:, :channel]) if channel else mean[:, 0]
-        every = self.scaled(torch.arange(self.top + 1, device=out.device), mean).expand(*centre[:, 0].shape, -1)
-        each = self.log_mass(every, centre.unsqueeze(-1), scale[:, channel].unsqueeze(-1))  # (B, K, *S, levels)
+        each = self.every_log_mass(centre, scale[:, channel])
         return (log_mass.log_softmax(1).unsqueeze(-1) + each).logsumexp(1)
+
+    def every_log_mass(self, centre: Tensor, scale: Tensor) -> Tensor:
+        """(B, K, *S, levels): `log_mass` of every level at once, each edge between two levels computed once."""
+        sharp = torch.exp(-scale).unsqueeze(-1)
+        edges = (2.0 * torch.arange(self.top, device=centre.device, dtype=centre.dtype) + 1.0) / self.top - 1.0
+        edge = (edges - centre.unsqueeze(-1)) * sharp
+        below = F.logsigmoid(edge)
+        above = below - edge
+        inner = below[..., 1:] + (above[..., :-1] + torch.log(-torch.expm1(-2.0 / self.top * sharp)))
+        return torch.cat([below[..., :1], inner, above[..., -1:]], -1)
 
     def log_mass(self, value: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
         """(B, K, *S): log mass of a channel's scaled level under each logistic.
