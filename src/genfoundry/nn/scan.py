@@ -67,9 +67,7 @@ class Scan:
             empty(n, layer.reach + size[0], 2 * layer.reach + size[1], width)
             for layer, width in zip(self.layers, inputs, strict=True)
         ]
-        self.line = [
-            empty(n, layer.reach + size[1], width) for layer, width in zip(self.layers, inputs, strict=True)
-        ]
+        self.line = [empty(n, layer.reach + size[1], width) for layer, width in zip(self.layers, inputs, strict=True)]
         self.links: list[Tensor] = []
 
     def down(self, i: int, context: Tensor | None) -> None:
