@@ -48,7 +48,7 @@ class Readout(nn.Module):
 
     def blocks(self, features: Tensor, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Of each block of channels: the head's parameters (B, P, *S), and its values (B, c, *S)."""
-        hidden, of = self.hidden(F.silu(features)), x.movedim(-1, 1).split(self.head.channels, 1)
+        hidden, of = self.hidden(F.silu(features)), torch.split(x.movedim(-1, 1), self.head.channels, 1)
         return [(self.out(hidden, x, block), values) for block, values in enumerate(of)]
 
     def nll(self, features: Tensor, x: Tensor) -> Tensor:

@@ -21,6 +21,12 @@ def matrix(conv: nn.Conv2d) -> Tensor:
     return conv.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
 
 
+def bias(conv: nn.Conv2d) -> Tensor:
+    """(O,) of a convolution that has one."""
+    assert conv.bias is not None
+    return conv.bias
+
+
 def gated(state: Tensor) -> Tensor:
     """(N, 2C) with its first half halved -> (N, C): `masked.gate`, in place."""
     state[:, : state.shape[1] // 2].tanh_()
@@ -34,14 +40,14 @@ class Layer:
         self.taps, self.reach, self.first, self.width = layer.taps, layer.reach, layer.first, layer.out.out_channels
         half = layer.link.weight.new_ones(2 * self.width)
         half[: self.width] = 0.5
-        self.vertical, self.bias = matrix(layer.vertical) * half, layer.vertical.bias * half
+        self.vertical, self.bias = matrix(layer.vertical) * half, bias(layer.vertical) * half
         self.context = None if layer.context is None else matrix(layer.context) * half
         self.link = matrix(layer.link) * half / half[:, None]
-        self.horizontal, told = matrix(layer.horizontal) * half, layer.horizontal.bias
+        self.horizontal, told = matrix(layer.horizontal) * half, bias(layer.horizontal)
         if layer.label is not None and label is not None:
             told = told + layer.label(label)
         self.told = (told * half).view(-1, 1, 2 * self.width)
-        self.out, self.out_bias = matrix(layer.out), layer.out.bias
+        self.out, self.out_bias = matrix(layer.out), bias(layer.out)
 
     def below(self, window: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """(n, taps, 2 reach + W, C) -> a row of the vertical stack (n, W, width), and what the horizontal one gets."""
@@ -60,7 +66,7 @@ class Scan:
     def __init__(self, stack: GatedStack, n: int, size: tuple[int, int], label: Tensor | None) -> None:
         self.layers = [Layer(layer, label) for layer in stack.layers]
         self.skip = torch.cat([matrix(layer.skip) for layer in stack.layers])
-        self.skip_bias = torch.stack([layer.skip.bias for layer in stack.layers]).sum(0)  # type: ignore[misc]
+        self.skip_bias = torch.stack([bias(layer.skip) for layer in stack.layers]).sum(0)
         inputs = [stack.inputs, *[stack.width] * (len(self.layers) - 1)]
         empty = self.skip.new_zeros
         self.rows = [
@@ -88,7 +94,7 @@ class Scan:
             state = gated(torch.addmm(self.links[number - 1][:, j], window.flatten(1), layer.horizontal))
             gates.append(state)
             if number < len(self.layers):
-                through = torch.addmm(layer.out_bias, state, layer.out)  # type: ignore[arg-type]
+                through = torch.addmm(layer.out_bias, state, layer.out)
                 place = self.line[number][:, self.layers[number].reach + j]
                 if layer.first:
                     place.copy_(through)
