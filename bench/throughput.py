@@ -3,7 +3,8 @@
     PYTHONPATH=src python bench/throughput.py EXPERIMENT [STEPS] [float32|bf16]
 
 The plain loop is what most projects write: a DataLoader over tensors, Adam with its defaults, float32, `.item()` each
-step, gated convolutions in the usual memory format (N, C, H, W). Rounds are interleaved and medians compared: machines are noisy. Prepared data must be there (`dvc repro`).
+step, gated convolutions in the usual memory format (N, C, H, W). Rounds are interleaved and medians compared: machines
+are noisy. Prepared data must be there (`dvc repro`).
 """
 
 from __future__ import annotations

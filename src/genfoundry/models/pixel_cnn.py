@@ -118,8 +118,7 @@ class PixelCnn(GenerativeModel):
 
         def choose(features: Tensor, i: int, j: int) -> Tensor:
             for c in range(channels):
-                scores = self.readout.scores(features, canvas.x[:, :, i, j], c)
-                canvas.put((c * height + i) * width + j, scores)
+                canvas.put((c * height + i) * width + j, self.readout.logits(features, canvas.x[:, :, i, j], c))
             return self.read(canvas.x[:, :, i, j])
 
         self.stack.scan(len(canvas.x), (height, width), choose, self.known(label, len(canvas.x)))

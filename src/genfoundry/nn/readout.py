@@ -63,9 +63,9 @@ class Readout(nn.Module):
         """(B, C, *S): -log p of each value."""
         return torch.cat([self.head.nats(out, values) for out, values in self.blocks(features, x)], 1)
 
-    def scores(self, features: Tensor, x: Tensor, channel: int) -> Tensor:
-        """(n, levels) log-probabilities of one pixel's channel, given the channels of x (n, C) before it."""
+    def logits(self, features: Tensor, x: Tensor, channel: int) -> Tensor:
+        """(n, levels) log-probabilities to draw one pixel's channel from, given the channels of x (n, C) before it."""
         block, within = divmod(channel, self.head.channels)
         start = block * self.head.channels
         out = self.out(self.hidden(F.silu(features)), x, block)
-        return self.head.scores(out, x[:, start : start + self.head.channels], within)
+        return self.head.mass(out, x[:, start : start + self.head.channels], within).log()
