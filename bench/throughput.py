@@ -3,9 +3,10 @@
     PYTHONPATH=src python bench/throughput.py EXPERIMENT [STEPS] [float32|bf16] [KEY=VALUE ...]
 
 The plain loop is what most projects write: a DataLoader over tensors, dynamic binarisation of each batch where the task
-asks for it, Adam with its defaults, float32, `.item()` each step, torch as it comes. Rounds are interleaved and medians
-compared: machines are noisy. Prepared data must be there (`dvc repro`). Keys are laid over the entry, for example MADE at
-2,000 units: `made-fashion-binary 20 bf16 hyper.hidden=2000`.
+asks for it, gated convolutions in the usual memory format (N, C, H, W), Adam with its defaults, float32, `.item()` each
+step, torch as it comes. Rounds are interleaved and medians compared: machines are noisy. Prepared data must be there
+(`dvc repro`). Keys are laid over the entry, for example MADE at 2,000 units: `made-fashion-binary 20 bf16
+hyper.hidden=2000`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from genfoundry import device, experiment, places
 from genfoundry.data.base import Dataset, Loader
+from genfoundry.nn.masked import GatedStack
 from genfoundry.train import fit
 from genfoundry.types import Batch, Clock
 
@@ -40,6 +42,9 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
         while True:
             yield from (x for (x,) in loader)
 
+    for module in model.modules():
+        if isinstance(module, GatedStack):
+            module.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
     torch.use_deterministic_algorithms(False)
     stream, began = endless(), time.perf_counter()
     for step in range(steps):
