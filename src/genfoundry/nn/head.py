@@ -9,9 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from genfoundry.types import Draw
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in float32; float64 stays as it is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 @dataclass(frozen=True)
