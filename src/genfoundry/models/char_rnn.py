@@ -21,6 +21,7 @@ from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.draw import pick
 from genfoundry.nn.head import wide
 from genfoundry.nn.recurrent import Kind, cell, rest
+from genfoundry.nn.stepping import stepper
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class CharRnn(GenerativeModel):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         state = None
-        if batch.fresh is not None and len(self.unread) == len(batch):  # else the first of all pieces
+        if batch.fresh is not None and len(self.unread) == len(batch):  # otherwise the first of all pieces
             state = self.unread, self.carried
         nll, (unread, carried) = self.stream(batch, state)
         if batch.fresh is not None:
@@ -80,9 +81,9 @@ class CharRnn(GenerativeModel):
     def stream(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
         unread, carried = self.start(len(batch)) if state is None else state
         if batch.fresh is not None:
-            nothing, rest = self.start(len(batch))
-            unread = torch.where(batch.fresh, nothing, unread)
-            carried = torch.where(batch.fresh[:, None], rest, carried)
+            start = self.start(len(batch))
+            unread = torch.where(batch.fresh, start[0], unread)
+            carried = torch.where(batch.fresh[:, None], start[1], carried)
         states, carried = self.cell(torch.cat([unread[:, None], batch.x[:, :-1]], 1), carried)
         logits = wide(self.w_hy(states))
         nll = F.cross_entropy(logits.flatten(0, 1), batch.x.flatten(), reduction="none")
@@ -104,13 +105,14 @@ class CharRnn(GenerativeModel):
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         """(n, T) characters, which follow the prompt `cond` (n, P) if there is one; P may be any length."""
-        unread, state = self.start(n)
-        seen = unread[:, None]
+        x, state = self.start(n)
         if cond is not None:
-            seen = torch.cat([seen, cond.to(self.device).long()], 1)
-        states, state = self.cell(seen, state)
-        text = seen.new_empty(n, self.spec.shape[0])
-        for t in range(text.shape[1]):
-            text[:, t] = pick(self.w_hy(states[:, -1]), draw)
-            states, state = self.cell(text[:, t : t + 1], state)
-        return text
+            seen = torch.cat([x[:, None], cond.to(self.device).long()], 1)
+            x, (_, state) = seen[:, -1], self.cell(seen[:, :-1], state)
+        read, weight, bias = stepper(self.cell, state), self.w_hy.weight.T.contiguous(), self.w_hy.bias
+        text = x.new_empty(self.spec.dims, n)  # a row a step
+        for row in text:
+            h = read(x)
+            x = pick(torch.mm(h, weight) if bias is None else torch.addmm(bias, h, weight), draw)
+            row.copy_(x)
+        return text.T.contiguous()
