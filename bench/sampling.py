@@ -27,6 +27,7 @@ from genfoundry.types import Batch, Spec
 ROUNDS = 3  # of the fast arm; the naive one runs once
 BINARY = Spec((1, 28, 28), 2)
 GREY = Spec((1, 28, 28), 256)
+TEXT = Spec((256,), 84)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ CASES = {
     "made": Case("made", BINARY, {"hidden": 2000}),
     "made, two layers": Case("made", BINARY, {"hidden": 2000, "layers": 2}),
     "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
+    "char_rnn": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, values=32),
+    "char_rnn, one": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, n=1, values=32),
 }
 
 
