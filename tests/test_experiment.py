@@ -159,6 +159,7 @@ def test_streams_want_a_model_that_carries_a_state(
     tmp_path: Path, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(CharRnn, "stream")
+    params["experiments"]["char-shakespeare"]["data"] = {"streams": 64}
     message = wrong(tmp_path, params)
     assert "experiments.char-shakespeare.data.streams: 64: char_rnn carries no state" in message
     assert len(message.splitlines()) == 1, message
