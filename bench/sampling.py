@@ -27,6 +27,7 @@ from genfoundry.types import Batch, Spec
 ROUNDS = 3  # of the fast arm; the naive one runs once
 BINARY = Spec((1, 28, 28), 2)
 GREY = Spec((1, 28, 28), 256)
+TEXT = Spec((256,), 84)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ CASES = {
     "pixel_cnn, whole": Case("pixel_cnn", BINARY, {"layers": 5, "width": 32}, n=4),
     "pixel_cnn, 10x128": Case("pixel_cnn", BINARY, {"layers": 10, "width": 128}, values=28),
     "pixel_cnn, grey": Case("pixel_cnn", GREY, {"layers": 3, "width": 24, "mixtures": 5}, n=200, values=1),
+    "char_rnn": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, values=32),
+    "char_rnn, one": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, n=1, values=32),
 }
 
 
