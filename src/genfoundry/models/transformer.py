@@ -1,0 +1,192 @@
+"""Decoder-only transformer (Vaswani et al. 2017, arXiv:1706.03762; Radford et al. 2019, "Language models are
+unsupervised multitask learners"), for characters and for pixels alike (Chen et al. 2020, "Generative pretraining from
+pixels").
+
+p(x) = prod_i p(x_i | x_<i) over a grid of values: a text is one row; of an image the rows are rows, the channels of a
+pixel side by side. A token stands for `patch` pixels of a row and attends to every token before it; what lies within
+it, a small network decodes value by value (as in MEGABYTE, Yu et al. 2023, arXiv:2305.07185). A token reads the
+values next to it besides, so that the blocks need not find them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.nn.ancestral import Canvas, completed, joint, raster, shares
+from genfoundry.nn.attention import Attention
+from genfoundry.nn.grid import Before, Paper, curved
+from genfoundry.nn.likelihood import Categorical, head_for
+from genfoundry.types import Batch, Clock, Draw, Spec
+
+
+class Transformer(GenerativeModel):
+    """x (B, *shape) -> the parameters of each value's distribution, (B, head.parameters, dims), in their order."""
+
+    class Config(Hyper):
+        """`width`, `layers`, `heads` of the blocks; `embedding` numbers stand for a level where it is read.
+
+        A token reads the `reach` pixels (characters) before it, at least `patch`, and of `rows` rows above it as far
+        aside. `patch`: the pixels of a token; `detail` units decode them if they are several. `mixtures`: of an image's
+        levels; 0: a free probability for each. `labels`: told the class where there are classes; `measure` then takes
+        a pass a class.
+        """
+
+        width: int = Field(8, ge=2)
+        layers: int = Field(2, ge=1)
+        heads: int = Field(2, ge=1)
+        embedding: int = Field(4, ge=1)
+        reach: int = Field(1, ge=1)
+        rows: int = Field(1, ge=1)
+        patch: int = Field(2, ge=1)
+        detail: int = Field(8, ge=1)
+        mixtures: int = Field(0, ge=0)
+        labels: bool = True
+        dropout: float = Field(0.0, ge=0, lt=1)
+
+        @model_validator(mode="after")
+        def _heads(self) -> Transformer.Config:
+            if self.width % (2 * self.heads):
+                raise ValueError(f"width {self.width} must be a multiple of twice the heads, {2 * self.heads}")
+            return self
+
+    modalities: ClassVar[tuple[str, ...]] = ("text", "lines", "images")
+    defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 4e-3}, "betas": [0.9, 0.99]}
+    config: Config
+
+    @classmethod
+    def refuses(cls, levels: int | None) -> str:
+        return "" if levels else "its values have levels; a task's `levels` is right"
+
+    def __init__(self, spec: Spec, config: Config) -> None:
+        super().__init__(spec, config)
+        assert spec.levels is not None
+        self.text, w = len(spec.shape) == 1, config.width
+        channels, self.height, columns = (1, 1, *spec.shape) if self.text else spec.shape
+        self.columns, self.patch = columns * channels, config.patch * channels
+        reach = max(config.reach, config.patch) * channels
+        self.classes = spec.classes if config.labels else 0
+        free = self.text or not config.mixtures
+        self.head = Categorical(1, spec.levels) if free else head_for(Spec((1,), spec.levels), config.mixtures)
+        self.levels = nn.Embedding(spec.levels, config.embedding)
+        across, rows = -(-self.columns // self.patch), 0 if self.text else config.rows
+        self.tokens = Before(config.embedding, w, reach=reach, rows=rows, stride=self.patch)
+        if not self.text:  # a text's positions are told by rotation alone, so that it may go on for ever
+            self.levels.weight.data.copy_(curved(*self.levels.weight.shape))
+            self.row = nn.Parameter(0.1 * torch.randn(self.height, 1, w))
+            self.column = nn.Parameter(0.1 * torch.randn(across, w))
+        if self.classes:
+            self.label = nn.Embedding(self.classes + 1, w)  # the last: unlabelled
+        span = self.height * across
+        self.trunk = Attention(w, config.layers, config.heads, span=span, rotary=self.text, dropout=config.dropout)
+        if self.patch > 1:
+            self.slots = nn.Linear(w, self.patch * config.detail)
+            self.beside = Before(config.embedding, config.detail, reach=reach, rows=rows)
+            self.inner = nn.Sequential(nn.ReLU(), nn.Linear(config.detail, config.detail), nn.ReLU())
+        self.out = nn.Linear(config.detail if self.patch > 1 else w, self.head.parameters)
+
+    @property
+    def conditional(self) -> bool:
+        return self.classes > 0
+
+    def order(self) -> Tensor:
+        return torch.arange(self.spec.dims) if self.text else raster(self.spec)
+
+    def values(self, x: Tensor) -> Tensor:
+        """(B, *shape) -> (B, dims): the values in their order; a text may have any length."""
+        return x if self.text else x.permute(0, 2, 3, 1).flatten(1)
+
+    def home(self, values: Tensor) -> Tensor:
+        """(B, dims, ...), in their order -> (B, *shape, ...)."""
+        if self.text:
+            return values
+        c, h, w = self.spec.shape
+        return values.unflatten(1, (h, w, c)).movedim(3, 1)
+
+    def parameters_of(self, x: Tensor, label: Tensor | None) -> Tensor:
+        """(B, *shape) -> (B, head.parameters, dims)."""
+        read = self.levels(self.values(x)).unflatten(1, (self.height, -1)).movedim(-1, 1)  # (B, embedding, H, W C)
+        columns = read.shape[3]
+        read = F.pad(read, (0, -columns % self.patch))
+        found = self.trunk(self.placed(self.tokens(read).movedim(1, -1), label))
+        if self.patch > 1:
+            near = self.beside(read).movedim(1, -1)[:, :, :columns]  # (B, H, W C, detail)
+            slots = self.slots(found).view(len(x), self.height, -1, near.shape[-1])[:, :, :columns]
+            found = self.inner(slots + near).flatten(1, 2)
+        parameters: Tensor = self.out(found).movedim(-1, 1)
+        return parameters
+
+    def placed(self, tokens: Tensor, label: Tensor | None, row: int = 0, column: int = 0) -> Tensor:
+        """(B, rows, columns, width) from a place of their grid on -> (B, tokens, width), told their place and class."""
+        if not self.text:
+            rows, columns = tokens.shape[1:3]
+            tokens = tokens + self.row[row : row + rows] + self.column[column : column + columns]
+        if self.classes:
+            none = torch.full((len(tokens),), self.classes, device=tokens.device)
+            known = none if label is None else torch.where(label < 0, self.classes, label)
+            tokens = tokens + self.label(known)[:, None, None]
+        return tokens.flatten(1, 2)
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        yield {"model": self.nats(batch).mean()}
+
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        if self.classes:
+            return {"nll": -joint(self, batch, torch.ones_like(batch.x, dtype=torch.bool)).logsumexp(1)}
+        return {"nll": self.nats(batch).flatten(1).sum(1)}
+
+    def nats(self, batch: Batch) -> Tensor:
+        """(B, *shape): -log p of each value given those before it, and the label."""
+        nats = self.head.nats(self.parameters_of(batch.x, batch.label), self.values(batch.x)[:, None])
+        return self.home(nats[:, 0])
+
+    def predict(self, batch: Batch) -> Tensor:
+        out = self.parameters_of(batch.x, batch.label)
+        return self.home(self.head.scores(out, self.values(batch.x)[:, None], 0))
+
+    @torch.no_grad()
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        """n samples, without labels of the classes' shares; a text follows the prompt `cond` (n, P), P any length."""
+        canvas = Canvas(n, self.spec, self.device, draw)
+        if self.classes and label is None:
+            share = torch.tensor([share for share, _ in shares(self.spec)], device=self.device).exp()
+            label = torch.multinomial(share, n, replacement=True)
+        self.fill(canvas, label, cond)
+        return canvas.x
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, known: Tensor) -> Tensor:
+        return completed(self, x, known)
+
+    def fill(self, canvas: Canvas, label: Tensor | None = None, prompt: Tensor | None = None) -> None:
+        """Put every value on the canvas; each token's keys and values are computed once."""
+        n, begun, patch = len(canvas.x), 0 if prompt is None else prompt.shape[1], self.patch
+        columns = begun + self.columns
+        size, reach = (self.height, columns + patch), self.tokens.reach
+        paper = Paper(self.levels.weight, n, size, rows=self.tokens.rows, reach=reach)
+        cache = self.trunk.cache(n, self.height * -(-columns // patch))
+        if prompt is not None and begun:
+            read = self.levels(prompt.to(self.device).long()).movedim(-1, 1)[:, :, None]
+            paper.put(0, 0, read[:, :, 0])
+            tokens = self.tokens(F.pad(read, (0, -begun % patch))).movedim(1, -1)
+            state = self.slotted(self.trunk(self.placed(tokens, label), cache)[:, -1])
+        for place, position in enumerate(self.order().tolist()):
+            i, j = divmod(begun + place, columns)
+            if j % patch == 0:
+                token = self.tokens.at(paper, i, j)[:, None, None]
+                state = self.slotted(self.trunk(self.placed(token, label, i, j // patch), cache)[:, 0])
+            found = state[:, j % patch]
+            if patch > 1:
+                found = self.inner(found + self.beside.at(paper, i, j))
+            scores = self.head.scores(self.out(found)[..., None], canvas.x, 0)[:, 0]
+            paper.put(i, j, self.levels(canvas.put(position, scores))[..., None])
+
+    def slotted(self, found: Tensor) -> Tensor:
+        """A token's state (n, width) -> one for each of its values, (n, patch, detail)."""
+        return self.slots(found).unflatten(1, (self.patch, -1)) if self.patch > 1 else found[:, None]
