@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, joint, raster, shares
 from genfoundry.nn.attention import Attention
+from genfoundry.nn.grams import Grams
 from genfoundry.nn.grid import Before, Paper, curved
 from genfoundry.nn.likelihood import Categorical, head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
@@ -33,9 +34,10 @@ class Transformer(GenerativeModel):
         """`width`, `layers`, `heads` of the blocks; `embedding` numbers stand for a level where it is read.
 
         A token reads the `reach` pixels (characters) before it, at least `patch`, and of `rows` rows above it as far
-        aside. `patch`: the pixels of a token; `detail` units decode them if they are several. `mixtures`: of an image's
-        levels; 0: a free probability for each. `labels`: told the class where there are classes; `measure` then takes
-        a pass a class.
+        aside; of a text it looks up the 1, 2, ..., `grams` characters before it, too, in tables of `buckets` rows.
+        `patch`: the pixels of a token; `detail` units decode them if they are several. `mixtures`: of an image's
+        levels; 0: a free probability for each. `labels`: told the class, if there are classes; `measure` then takes a
+        pass a class.
         """
 
         width: int = Field(8, ge=2)
@@ -47,6 +49,8 @@ class Transformer(GenerativeModel):
         patch: int = Field(2, ge=1)
         detail: int = Field(8, ge=1)
         mixtures: int = Field(0, ge=0)
+        grams: int = Field(3, ge=0)
+        buckets: int = Field(64, ge=1)
         labels: bool = True
         dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -77,6 +81,8 @@ class Transformer(GenerativeModel):
         self.levels = nn.Embedding(spec.levels, config.embedding)
         across, rows = -(-self.columns // self.patch), 0 if self.text else config.rows
         self.tokens = Before(config.embedding, w, reach=reach, rows=rows, stride=self.patch)
+        if self.longest:
+            self.grams = Grams(config.grams, config.buckets, config.embedding, w)
         if not self.text:  # a text's positions are told by rotation alone, so that it may go on for ever
             self.levels.weight.data.copy_(curved(*self.levels.weight.shape))
             self.row = nn.Parameter(0.1 * torch.randn(self.height, 1, w))
@@ -90,6 +96,11 @@ class Transformer(GenerativeModel):
             self.beside = Before(config.embedding, config.detail, reach=reach, rows=rows)
             self.inner = nn.Sequential(nn.ReLU(), nn.Linear(config.detail, config.detail), nn.ReLU())
         self.out = nn.Linear(config.detail if self.patch > 1 else w, self.head.parameters)
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest gram."""
+        return self.config.grams if self.text else 0
 
     @property
     def conditional(self) -> bool:
@@ -107,14 +118,14 @@ class Transformer(GenerativeModel):
         if self.text:
             return values
         c, h, w = self.spec.shape
-        return values.unflatten(1, (h, w, c)).movedim(3, 1)
+        return values.view(len(values), h, w, c, *values.shape[2:]).movedim(3, 1)
 
     def parameters_of(self, x: Tensor, label: Tensor | None) -> Tensor:
         """(B, *shape) -> (B, head.parameters, dims)."""
         read = self.levels(self.values(x)).unflatten(1, (self.height, -1)).movedim(-1, 1)  # (B, embedding, H, W C)
         columns = read.shape[3]
         read = F.pad(read, (0, -columns % self.patch))
-        found = self.trunk(self.placed(self.tokens(read).movedim(1, -1), label))
+        found = self.trunk(self.placed(self.tokens(read).movedim(1, -1), self.beyond(x), label))
         if self.patch > 1:
             near = self.beside(read).movedim(1, -1)[:, :, :columns]  # (B, H, W C, detail)
             slots = self.slots(found).view(len(x), self.height, -1, near.shape[-1])[:, :, :columns]
@@ -122,11 +133,19 @@ class Transformer(GenerativeModel):
         parameters: Tensor = self.out(found).movedim(-1, 1)
         return parameters
 
-    def placed(self, tokens: Tensor, label: Tensor | None, row: int = 0, column: int = 0) -> Tensor:
-        """(B, rows, columns, width) from a place of their grid on -> (B, tokens, width), told their place and class."""
+    def beyond(self, x: Tensor) -> Tensor | None:
+        """(B, 1, tokens, width) of a text: what the grams before each token say."""
+        return self.grams(x)[:, None, :: self.patch] if self.longest else None
+
+    def placed(
+        self, tokens: Tensor, grams: Tensor | None, label: Tensor | None, row: int = 0, column: int = 0
+    ) -> Tensor:
+        """(B, rows, columns, width) from a place of their grid on -> (B, tokens, width), told all else."""
         if not self.text:
             rows, columns = tokens.shape[1:3]
             tokens = tokens + self.row[row : row + rows] + self.column[column : column + columns]
+        if grams is not None:
+            tokens = tokens + grams
         if self.classes:
             none = torch.full((len(tokens),), self.classes, device=tokens.device)
             known = none if label is None else torch.where(label < 0, self.classes, label)
@@ -166,26 +185,33 @@ class Transformer(GenerativeModel):
 
     def fill(self, canvas: Canvas, label: Tensor | None = None, prompt: Tensor | None = None) -> None:
         """Put every value on the canvas; each token's keys and values are computed once."""
-        n, begun, patch = len(canvas.x), 0 if prompt is None else prompt.shape[1], self.patch
+        n, begun, patch, longest = len(canvas.x), 0 if prompt is None else prompt.shape[1], self.patch, self.longest
         columns = begun + self.columns
-        size, reach = (self.height, columns + patch), self.tokens.reach
-        paper = Paper(self.levels.weight, n, size, rows=self.tokens.rows, reach=reach)
-        cache = self.trunk.cache(n, self.height * -(-columns // patch))
+        across = -(-columns // patch)
+        size, before = (self.height, across * patch), self.tokens
+        paper = Paper(self.levels.weight, n, size, rows=before.rows, reach=before.reach)
+        cache = self.trunk.cache(n, self.height * across)
+        past = canvas.x.new_zeros(n, longest + columns * (longest > 0))
         if prompt is not None and begun:
-            read = self.levels(prompt.to(self.device).long()).movedim(-1, 1)[:, :, None]
-            paper.put(0, 0, read[:, :, 0])
-            tokens = self.tokens(F.pad(read, (0, -begun % patch))).movedim(1, -1)
-            state = self.slotted(self.trunk(self.placed(tokens, label), cache)[:, -1])
+            given = prompt.to(self.device).long()
+            read = self.levels(given).movedim(-1, 1)
+            paper.put(0, 0, read)
+            past[:, longest : longest + begun] = given[:, : past.shape[1]] + 1
+            tokens = self.tokens(F.pad(read, (0, -begun % patch))[:, :, None]).movedim(1, -1)
+            state = self.slotted(self.trunk(self.placed(tokens, self.beyond(given), label), cache)[:, -1])
         for place, position in enumerate(self.order().tolist()):
             i, j = divmod(begun + place, columns)
             if j % patch == 0:
                 token = self.tokens.at(paper, i, j)[:, None, None]
-                state = self.slotted(self.trunk(self.placed(token, label, i, j // patch), cache)[:, 0])
+                grams = self.grams.at(past[:, j : j + longest])[:, None] if longest else None
+                state = self.slotted(self.trunk(self.placed(token, grams, label, i, j // patch), cache)[:, 0])
             found = state[:, j % patch]
             if patch > 1:
                 found = self.inner(found + self.beside.at(paper, i, j))
-            scores = self.head.scores(self.out(found)[..., None], canvas.x, 0)[:, 0]
-            paper.put(i, j, self.levels(canvas.put(position, scores))[..., None])
+            value = canvas.put(position, self.head.scores(self.out(found)[..., None], canvas.x, 0)[:, 0])
+            paper.put(i, j, self.levels(value)[..., None])
+            if longest:
+                past[:, longest + j] = value + 1
 
     def slotted(self, found: Tensor) -> Tensor:
         """A token's state (n, width) -> one for each of its values, (n, patch, detail)."""

@@ -58,7 +58,8 @@ class Block(nn.Module):
         found = attended(q, k, v, span)
         x = x + self.dropout(self.out(found.transpose(1, 2).flatten(2)))
         h = F.relu(self.hidden(self.before_hidden(x)))
-        return x + self.dropout(self.back(h * h))
+        out: Tensor = x + self.dropout(self.back(h * h))
+        return out
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, span: int) -> Tensor:
@@ -91,7 +92,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, layers: int, heads: int, *, span: int, rotary: bool, dropout: float = 0.0) -> None:
         super().__init__()
-        self.span, self.size, self.rotary = span, width // heads, rotary
+        self.span, self.heads, self.size, self.rotary = span, heads, width // heads, rotary
         self.blocks = nn.ModuleList(Block(width, heads, layers, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
@@ -111,5 +112,5 @@ class Attention(nn.Module):
     def cache(self, n: int, most: int) -> Cache:
         """An empty one for n sequences of at most so many tokens."""
         like = self.norm.weight
-        shape = (len(self.blocks), n, self.blocks[0].heads, most, self.size)
+        shape = (len(self.blocks), n, self.heads, most, self.size)
         return Cache(like.new_zeros(shape), like.new_zeros(shape))

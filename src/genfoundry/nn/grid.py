@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class Paper:
-    """A grid (n, inputs, H, W) to be filled, with an empty margin: `rows` above it, `reach` at either side."""
+    """A grid (n, inputs, H, W) to be filled: as rows with a margin around them, and as one line that starts empty."""
 
     def __init__(self, like: Tensor, n: int, size: tuple[int, int], *, rows: int, reach: int) -> None:
-        self.rows, self.reach = rows, reach
-        self.cells = like.new_zeros(n, like.shape[-1], rows + size[0], size[1] + 2 * reach)
+        self.rows, self.reach, (height, self.width) = rows, reach, size
+        self.cells = like.new_zeros(n, like.shape[-1], rows + height, self.width + 2 * reach)
+        self.line = like.new_zeros(n, like.shape[-1], reach + height * self.width)
 
     def put(self, row: int, column: int, values: Tensor) -> None:
         """Write values (n, inputs, m) into m cells of a row."""
-        first = self.reach + column
-        self.cells[:, :, self.rows + row, first : first + values.shape[2]] = values
+        place, first, m = self.reach + row * self.width + column, self.reach + column, values.shape[2]
+        self.cells[:, :, self.rows + row, first : first + m] = values
+        self.line[:, :, place : place + m] = values
 
-    def window(self, above: int, down: int, start: int, stop: int) -> Tensor:
-        """Rows above..down and columns start..stop, which may lie in the margin: (n, inputs * cells)."""
-        rows, columns = slice(self.rows + above, self.rows + down), slice(self.reach + start, self.reach + stop)
-        return self.cells[:, :, rows, columns].flatten(1)
+    def left(self, row: int, column: int) -> Tensor:
+        """(n, inputs * reach): the values before a place, the end of the row above too."""
+        place = row * self.width + column
+        return self.line[:, :, place : place + self.reach].flatten(1)
+
+    def above(self, row: int, column: int, stride: int) -> Tensor:
+        """(n, inputs * rows * (stride + 2 reach)): the rows above the `stride` places from this one on."""
+        return self.cells[:, :, row : row + self.rows, column : column + stride + 2 * self.reach].flatten(1)
 
 
 class Before(nn.Module):
-    """What lies before every `stride`-th position of a grid: `reach` values on its row, and of `rows` rows above.
+    """What lies before every `stride`-th place of a grid: `reach` values in its order, and of `rows` rows above.
 
     (B, inputs, H, W) -> (B, outputs, H, W / stride). No mask is needed: the grid is padded on one side alone. Above,
-    it reads as far to either side of the `stride` values that a position stands for.
+    it reads as far to either side of the `stride` values that a place stands for.
     """
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, rows: int, stride: int = 1) -> None:
@@ -39,18 +47,18 @@ class Before(nn.Module):
         self.above = nn.Conv2d(inputs, outputs, (rows, stride + 2 * reach), stride=(1, stride)) if rows else None
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.left(F.pad(x[..., : x.shape[-1] - self.stride], (self.reach, 0)))
+        line = x.flatten(2).unsqueeze(2)  # (B, inputs, 1, H W)
+        found: Tensor = self.left(F.pad(line[..., : line.shape[-1] - self.stride], (self.reach, 0)))
+        found = found.view(*found.shape[:2], x.shape[2], -1)
         if self.above is not None:
             found = found + self.above(F.pad(x[:, :, :-1], (self.reach, self.reach, self.rows, 0)))
         return found
 
     def at(self, paper: Paper, row: int, column: int) -> Tensor:
-        """(n, outputs) at one position."""
-        left = paper.window(row, row + 1, column - self.reach, column)
-        found = F.linear(left, self.left.weight.flatten(1), self.left.bias)
+        """(n, outputs) at one place."""
+        found = F.linear(paper.left(row, column), self.left.weight.flatten(1), self.left.bias)
         if self.above is not None:
-            end = column + self.stride + self.reach
-            above = paper.window(row - self.rows, row, column - self.reach, end)
+            above = paper.above(row, column, self.stride)
             found = found + F.linear(above, self.above.weight.flatten(1), self.above.bias)
         return found
 
@@ -58,4 +66,4 @@ class Before(nn.Module):
 def curved(levels: int, size: int) -> Tensor:
     """(levels, size): an embedding of ordered levels to start from, in which near levels lie near each other."""
     value = torch.linspace(-2, 2, levels)[:, None]
-    return 2**0.5 * torch.sin(value * torch.randn(size) + torch.randn(size))
+    return math.sqrt(2.0) * torch.sin(value * torch.randn(size) + torch.randn(size))
