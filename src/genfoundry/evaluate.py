@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry import checkpoint, restoration
+from genfoundry.abilities import carried
 from genfoundry.baselines.base import Answers, batches, chosen
 from genfoundry.metrics import DAMAGES, OBJECTIVES, QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores
@@ -52,7 +53,8 @@ class Judges(Protocol):
 def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Collection[str] | None = None) -> Answers:
     """What depends on the model alone, on the CPU; with `needs` what these scores (an objective's) are made of alone.
 
-    "nll" (N,) and whatever else it measures, nats in float64; "samples" (min(samples, N), C, H, W) of images;
+    "nll" (N,) and whatever else it measures, nats in float64; "nll_carried" (N,) of text whose windows are read one
+    after another; "samples" (min(samples, N), C, H, W) of images;
     "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them;
     "restored_<damage>" (n, C, H, W) of what `restoration.posed` asks of images.
     """
@@ -62,6 +64,8 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
     if "nll" in asked and isinstance(model, GenerativeModel) and model.likelihood != "none":
         parts = [_seeded(seed, split, "measure", i, model.measure, b) for i, b in enumerate(_batches(model, split))]
         found |= {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
+    if "nll_carried" in asked and (nll := carried.nats(model, split)) is not None:
+        found["nll_carried"] = nll
     if "features" in asked and isinstance(model, GenerativeModel) and len(split.spec.shape) == 3:
         sizes = [len(part) for part in torch.split(torch.arange(min(samples, len(split))), SIZE)]
         drawn = [_seeded(seed, split, "sample", i, model.sample, n).cpu() for i, n in enumerate(sizes)]

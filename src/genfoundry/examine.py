@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
-from genfoundry.abilities import anomaly, bounds, codes, completion, edits
+from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
@@ -85,6 +85,7 @@ def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, 
     """Scores of what the model can do besides; and of classical methods (name -> scores) that can do the same."""
     own: Scores = {**bounds.tightened(model, bench, seed), **bounds.reconstructed(model, bench, seed)}
     own |= anomaly.surprise(model, bench, seed) | codes.chosen_by(model, bench)
+    own |= continuation.continued(model, bench, seed)
     found, beside = completion.completed(model, bench, seed)
     own |= found
     if (coded := codes.read(model, bench)) is not None:
@@ -135,6 +136,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
         "discrete": "no discrete codes at this level",
         "units": "no codes whose mean costs nats" if isinstance(model, Embeds) else "gives no codes",
         "predict": "no likelihood of a part" if isinstance(model, Completes) else "does not complete",
+        "continue": "no likelihood of a part",
         "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
         "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",
         "probe": unread,

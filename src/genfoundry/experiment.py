@@ -102,6 +102,11 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
     kind, hyper, train = learner(
         params, entry.model, entry.hyper, entry.train, entry.steps, f"experiments.{name}", overlay
     )
+    if entry.data.streams is not None and not hasattr(kind, "stream"):
+        raise UserError(
+            f"params.yaml: experiments.{name}.data.streams: {entry.data.streams}: {entry.model} carries no state along "
+            "a text; leave data.streams out"
+        )
     able = metrics.objectives(kind, params.datasets[entry.dataset].modality, hyper)
     if task.objective not in able:
         damage = metrics.RESTORED.get(task.objective) if hasattr(kind, "restore") else None

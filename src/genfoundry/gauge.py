@@ -12,6 +12,7 @@ from genfoundry.metrics import RESAMPLES, means
 from genfoundry.types import counted
 
 TITLES = {"bits_per_dim": "bits/dim", "nats_per_char": "nats/char", "frechet": "Frechet", "mae": "MAE", "dtw": "DTW"}
+TITLES |= {"nats_per_char_carried": "nats/char, carried"}
 Found = tuple[float, Array | None]  # a figure, and the bootstrap's draws of it
 
 

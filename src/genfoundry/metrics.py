@@ -100,6 +100,7 @@ OBJECTIVES: Mapping[str, Objective] = {
     for o in (
         Objective("bits_per_dim", "minimize", ("nll",), ("images", "video"), "bits", lambda d: 1 / (d * math.log(2))),
         Objective("nats_per_char", "minimize", ("nll",), ("text", "pairs"), "nats", lambda d: 1 / d),
+        Objective("nats_per_char_carried", "minimize", ("nll_carried",), ("text",), "nats", lambda d: 1 / d),
         Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d),
         Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines"), "nats a sample"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
@@ -124,13 +125,15 @@ def objective(name: str) -> Objective:
 
 def objectives(model: type[Learner], modality: str, config: Hyper | None = None) -> tuple[str, ...]:
     """Names of the objectives that `model`, so configured, can compute on such data: by its abilities, not its name."""
-    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, undone
+    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Streams, undone
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
         able |= {"features", "real"} | ({"nll"} if model.likelihood != "none" else set())
     if issubclass(model, Forecasts):
         able |= {"mae", "dtw"}
+    if issubclass(model, Streams):
+        able |= {"nll_carried"}
     if issubclass(model, Classifies):
         able |= {"hits"}
     if hasattr(model, "restore") and config is not None:

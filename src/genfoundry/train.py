@@ -77,6 +77,7 @@ class State:
     def save(self, path: Path, model: Learner) -> None:
         """Write weights and state as one file, atomically."""
         tensors = {f"model/{k}": v for k, v in model.state_dict().items()}
+        tensors |= {f"carried/{k}": v for k, v in model.named_buffers() if f"model/{k}" not in tensors}
         tensors |= {f"average/{k}": v for k, v in self.average.items()}
         if self.skipped is not None:
             tensors["skipped"] = self.skipped
@@ -94,6 +95,10 @@ class State:
         note = checkpoint.read_note(path)
         own = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
         checkpoint.fill(model, own, path)
+        for name, tensor in tensors.items():
+            if name.startswith("carried/"):  # not persistent: of any shape
+                module, _, leaf = name.removeprefix("carried/").rpartition(".")
+                setattr(model.get_submodule(module), leaf, tensor.to(model.device))
         state = cls()
         state.phase, state.step = note["phase"], note["step"]
         state.events = [Event(**{**e, "clock": Clock(**e["clock"])}) for e in note["events"]]

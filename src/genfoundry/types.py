@@ -58,13 +58,18 @@ class Spec:
 
 @dataclass(frozen=True)
 class Batch:
-    """`x` is (B, *spec.shape); `label` is (B,) int64 with -1 for unlabelled; `cond` is (B, *spec.cond_shape)."""
+    """`x` is (B, *spec.shape); `label` is (B,) int64 with -1 for unlabelled; `cond` is (B, *spec.cond_shape).
+
+    `fresh` (B,) bool is there when row b goes on where row b of the batch before ended, but for the rows that it marks:
+    these begin anew. `x` is then (B, L), pieces of any length.
+    """
 
     x: Tensor
     cond: Tensor | None = None
     cond_mask: Tensor | None = None
     label: Tensor | None = None
     mask: Tensor | None = None
+    fresh: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)

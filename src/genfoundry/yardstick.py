@@ -26,6 +26,7 @@ CONTROL = "_control"  # what a figure in the features of a network with random w
 
 MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says (and `RESTORED`)
     "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
+    "nll_carried": ("stream", "the same of test text read in one go, the state carried from each window to the next"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
     "hits": ("classify", "labelled test items whose class is told"),

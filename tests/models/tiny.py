@@ -76,7 +76,10 @@ class Loader:
         draw = torch.Generator().manual_seed(0 if self.fixed else counted(phase, step))
         label = torch.randint(max(self.spec.classes, 1), (8,), generator=draw)
         if self.spec.cond_shape is None:
-            return Batch(self.values(8, draw), label=label)
+            fresh = None
+            if len(self.spec.shape) == 1:  # text, as streams have it
+                fresh = (torch.rand(8, generator=draw) < 0.2) | (step == 0 or self.fixed)
+            return Batch(self.values(8, draw), label=label, fresh=fresh)
         past, ahead = self.spec.cond_shape[0], self.spec.shape[0]
         start = torch.randint(200 - past - ahead, (8, 1), generator=draw)
         window = self.split.whole[start + torch.arange(past + ahead)].float()

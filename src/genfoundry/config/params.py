@@ -31,7 +31,8 @@ class Data(Frozen):
 
     `labels`: so many training items, equally many of each class, keep their label; `labelled` is their share of a batch
     (0.5 unless set; 1: no others). `without`: classes whose items are left out of training; evaluation then asks
-    whether they surprise the model.
+    whether they surprise the model. `streams`: instead of windows anywhere, each of the batch's rows reads so many
+    values a step and goes on from there at the next; `resets` is the probability that it begins anew.
     """
 
     levels: int | None = Field(None, ge=2)
@@ -39,6 +40,8 @@ class Data(Frozen):
     labels: int | None = Field(None, ge=1)
     labelled: float | None = Field(None, gt=0, le=1)
     without: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    streams: int | None = Field(None, ge=2)
+    resets: float = Field(0.03, ge=0, le=1)
 
 
 class Search(Frozen):

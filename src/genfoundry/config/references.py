@@ -71,12 +71,16 @@ def _binarised(where: str, task: Task, dataset: Dataset) -> Iterator[str]:
 
 
 def _labelled(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[str]:
-    """Few labels are for images with classes; how many items have them is known once they are prepared."""
+    """Few labels are for images with classes (how many items have them is known once prepared), streams for text."""
     data = entry.data
     if data.labelled is not None and data.labels is None:
         yield f"{where}.data.labelled: {data.labelled}, but data.labels is not set; a number of labels goes with it"
     if data.without and dataset is not None and dataset.modality != "images":
         yield f"{where}.data.without: for images only; this data set's modality is {dataset.modality}"
+    if data.streams is not None and dataset is not None and dataset.modality != "text":
+        yield f"{where}.data.streams: for text only; this data set's modality is {dataset.modality}"
+    if "resets" in data.model_fields_set and data.streams is None:
+        yield f"{where}.data.resets: {data.resets}, but data.streams is not set; resets go with it"
     if data.labels is None or dataset is None:
         return
     if dataset.modality != "images":

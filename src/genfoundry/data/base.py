@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,14 @@ class Split(Protocol):
 
     def crop(self, position: Tensor) -> Batch:
         """Samples at these training positions; dynamic binarisation draws from torch's global generator."""
+
+
+@runtime_checkable
+class Contiguous(Protocol):
+    """A split that is one stream: its items, side by side, go on from one to the next."""
+
+    def piece(self, position: Tensor, length: int) -> Batch:
+        """(B, length) values from these positions on."""
 
 
 class Modality(Protocol):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from genfoundry import config
 from genfoundry.data.base import Loader, Split
 from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.streams import Streams
 from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ def loader(split: Split, data: config.Data, batch: int, key: tuple[object, ...],
     """The loader of training number `draw` of an experiment (0: the model and its trials; 1, 2, ...: other seeds)."""
     if data.without:
         split = without(split, data.without, dataset)
+    if data.streams is not None:
+        return Streams(split, batch, key, data.streams, data.resets)
     if data.labels is None:
         return Loader(split, batch, key)
     return Mixed(few(split, data.labels, dataset, draw), batch, key, 0.5 if data.labelled is None else data.labelled)

@@ -155,7 +155,11 @@ class Split:
 
     def crop(self, position: Tensor) -> Batch:
         """Windows at any offset."""
+        return self.piece(position, self.window)
+
+    def piece(self, position: Tensor, length: int) -> Batch:
+        """Characters from these positions on."""
         import torch
 
-        within = torch.arange(self.window, device=self.whole.device)
+        within = torch.arange(length, device=self.whole.device)
         return Batch(self.whole[position[:, None] + within].long())  # (B, T)

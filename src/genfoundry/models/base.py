@@ -27,7 +27,9 @@ class Learner(nn.Module):
     """A network that `train.fit` can train.
 
     Every learner is a game; most have one player. `defaults` are the model's own defaults for `config.Train`; its `lr`
-    names every player. All that a phase fits must live in parameters or buffers, so that a checkpoint holds it.
+    names every player. All that a phase fits must live in parameters or buffers, so that a checkpoint holds it. What is
+    only carried from step to step lives in buffers that are not persistent: a killed training gets them back, in any
+    shape; the moving average and the finished model leave them out.
     """
 
     Config: ClassVar[type[Hyper]] = Hyper
@@ -234,6 +236,17 @@ class Tightens(Protocol):
 
     def bound(self, batch: Batch, k: int) -> Tensor:
         """(B,) nats: the importance-weighted bound of k draws on -log p(x), its noise from the global generator."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A state that is carried from a text's piece to the next: -log p of a piece given all before it."""
+
+    def stream(self, batch: Batch, state: Any) -> tuple[Tensor, Any]:
+        """(B,) nats of the pieces (B, L) given what `state` (None: nothing) has read, and the state after them.
+
+        Rows that `batch.fresh` marks begin anew, whatever the state.
+        """
 
 
 @runtime_checkable

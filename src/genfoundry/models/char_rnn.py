@@ -1,13 +1,16 @@
 """Recurrent network over characters (Mikolov et al. 2010; Karpathy 2015, "The unreasonable effectiveness of RNNs").
 
 p(x) = prod_t p(x_t | x_<t), with o_t = W_hy h_t and softmax(o_t) the distribution of the next character. The state
-starts at 0 and reads a start symbol, an input row of its own, before the first character: windows are independent.
+starts at 0 and reads a start symbol, an input row of its own, before the first character. Windows are independent; a
+stream carries the state, and the character that it has still to read, from each piece to the next, where gradients end
+(truncated back-propagation through time, Williams and Peng 1990).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +19,19 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.draw import pick
+from genfoundry.nn.head import wide
 from genfoundry.nn.recurrent import Kind, cell, rest
+from genfoundry.nn.stepping import stepper
 from genfoundry.types import Batch, Clock, Draw, Spec
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+State = tuple[Tensor, Tensor]  # (B,) the character that is still to be read, and the cell's state before it
 
 
 class CharRnn(GenerativeModel):
-    """x (B, T) characters -> (B, T, V) logits, each from the characters before it."""
+    """A state that reads characters one by one, and from it the next one's distribution."""
 
     class Config(Hyper):
         """`embedding` is for the gated cells alone: the plain cell reads one-hot characters."""
@@ -33,6 +43,8 @@ class CharRnn(GenerativeModel):
     modalities: ClassVar[tuple[str, ...]] = ("text",)
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 8e-3}, "betas": [0.9, 0.99]}
     config: Config
+    unread: Tensor
+    carried: Tensor
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
@@ -46,34 +58,61 @@ class CharRnn(GenerativeModel):
         self.cell = cell(config.cell, spec.levels + 1, config.width, config.embedding)
         self.w_hy = nn.Linear(config.width, spec.levels, bias=config.cell != "rnn")
 
+        self.register_buffer("unread", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("carried", torch.zeros(0), persistent=False)
+
+    def begin(self, phase: str, data: Split) -> None:
+        self.unread, self.carried = self.unread.new_zeros(0), self.carried.new_zeros(0)
+
+    end = begin
+
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        logits = self.logits(batch.x)
-        nll = F.cross_entropy(logits.flatten(0, 1).float(), batch.x.flatten(), reduction="none")
-        return {"nll": nll.view(batch.x.shape).sum(1)}
+        return {"nll": self.stream(replace(batch, fresh=None), None)[0]}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        for losses in super().losses(batch, clock):
-            yield {name: loss / self.spec.dims for name, loss in losses.items()}
+        state = None
+        if batch.fresh is not None and len(self.unread) == len(batch):  # otherwise the first of all pieces
+            state = self.unread, self.carried
+        nll, (unread, carried) = self.stream(batch, state)
+        if batch.fresh is not None:
+            self.unread, self.carried = unread, carried.detach().to(self.w_hy.weight.dtype)
+        yield {"model": nll.mean() / batch.x.shape[1]}
 
-    def logits(self, x: Tensor) -> Tensor:
-        """(B, T) -> (B, T, V): position t holds the logits of x_t."""
-        before = torch.cat([x.new_full((len(x), 1), self.levels), x[:, :-1]], 1)
-        states, _ = self.cell(before, self.rest(len(x)))
-        return self.w_hy(states)  # type: ignore[no-any-return]
+    def stream(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        unread, carried = self.start(len(batch)) if state is None else state
+        if batch.fresh is not None:
+            start = self.start(len(batch))
+            unread = torch.where(batch.fresh, start[0], unread)
+            carried = torch.where(batch.fresh[:, None], start[1], carried)
+        states, carried = self.cell(torch.cat([unread[:, None], batch.x[:, :-1]], 1), carried)
+        logits = wide(self.w_hy(states))
+        nll = F.cross_entropy(logits.flatten(0, 1), batch.x.flatten(), reduction="none")
+        return nll.view(batch.x.shape).sum(1), (batch.x[:, -1], carried)
 
-    def rest(self, n: int) -> Tensor:
-        """The zero state of n texts."""
-        return rest(self.config.cell, n, self.config.width, self.device)
+    def start(self, n: int) -> State:
+        """The start symbol, and the zero state that is to read it, of n texts."""
+        carried = rest(self.config.cell, n, self.config.width, self.device)
+        return torch.full((n,), self.levels, device=self.device), carried.to(self.w_hy.weight.dtype)
+
+    def order(self) -> Tensor:
+        return torch.arange(self.spec.dims, device=self.device)
+
+    def predict(self, batch: Batch) -> Tensor:
+        unread, carried = self.start(len(batch))
+        states, _ = self.cell(torch.cat([unread[:, None], batch.x[:, :-1]], 1), carried)
+        return wide(self.w_hy(states)).log_softmax(-1)
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         """(n, T) characters, which follow the prompt `cond` (n, P) if there is one; P may be any length."""
-        seen = torch.full((n, 1), self.levels, device=self.device)
+        x, state = self.start(n)
         if cond is not None:
-            seen = torch.cat([seen, cond.to(self.device).long()], 1)
-        states, state = self.cell(seen, self.rest(n))
-        text = seen.new_empty(n, self.spec.shape[0])
-        for t in range(text.shape[1]):
-            text[:, t] = pick(self.w_hy(states[:, -1]), draw)
-            states, state = self.cell(text[:, t : t + 1], state)
-        return text
+            seen = torch.cat([x[:, None], cond.to(self.device).long()], 1)
+            x, (_, state) = seen[:, -1], self.cell(seen[:, :-1], state)
+        read, weight, bias = stepper(self.cell, state), self.w_hy.weight.T.contiguous(), self.w_hy.bias
+        text = x.new_empty(self.spec.dims, n)  # a row a step
+        for row in text:
+            h = read(x)
+            x = pick(torch.mm(h, weight) if bias is None else torch.addmm(bias, h, weight), draw)
+            row.copy_(x)
+        return text.T.contiguous()

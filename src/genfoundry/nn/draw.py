@@ -18,7 +18,8 @@ def sharpen(logits: Tensor, draw: Draw) -> Tensor:
     if draw.temperature <= 0:
         best = logits.argmax(-1, keepdim=True)
         return torch.full_like(logits, -torch.inf).scatter(-1, best, 0.0)
-    logits = logits / draw.temperature
+    if draw.temperature != 1:
+        logits = logits / draw.temperature
     if 0 < draw.top_k < logits.shape[-1]:
         least = logits.topk(draw.top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)

@@ -24,6 +24,7 @@ KNOWN = {  # file -> title, what it shows
     "edits": ("Edits, how far", "identity kept against items that the judge calls the class asked for"),
     "closest": ("Closest to the training data", "pairs: a sample, and the training item nearest to it"),
     "completed": ("Completion", "threes: what the model is given, what it makes of it, the item of test"),
+    "continued": ("Continuation", "the first half of a window of test, what the model goes on with, how it went on"),
 }
 TILES = ("tiles_generated", "tiles_real")
 RESTORED = "restored_"

@@ -1,0 +1,42 @@
+"""Continuing a text: what a window's second half costs given the first, and what the model writes there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from genfoundry import picture
+from genfoundry.baselines.base import batches, chosen
+from genfoundry.data.base import Contiguous
+from genfoundry.data.text import decode
+from genfoundry.evaluate import SIZE, Scores
+from genfoundry.models.base import Autoregressive, GenerativeModel, Learner
+from genfoundry.nn.ancestral import nats
+from genfoundry.types import counted
+
+if TYPE_CHECKING:
+    from genfoundry.examine import Bench
+
+ITEMS, SHOWN = 500, 6  # of test
+
+
+@torch.no_grad()
+def continued(model: Learner, bench: Bench, seed: int) -> Scores:
+    """`continue_nats_per_char` (n,): of the true continuation. A text: what is given, what is drawn, what was there."""
+    split = bench.split
+    able = isinstance(model, GenerativeModel) and isinstance(model, Autoregressive)
+    if not able or not isinstance(split, Contiguous) or split.spec.dims < 2:
+        return {}
+    index, given, parts = chosen(split, min(ITEMS, len(split))), split.spec.dims // 2, []
+    for batch in batches(split, index, SIZE):
+        parts.append(nats(model, batch.to(model.device))[:, given:].mean(1).cpu().double())
+    shown = split.batch(index[:SHOWN].to(split.whole.device)).x
+    torch.manual_seed(counted(seed, split.name, "continue"))
+    drawn = model.sample(len(shown), cond=shown[:, :given])[:, : split.spec.dims - given]
+    alphabet = str(bench.dataset.meta.get("alphabet") or "")
+    rows = (("given", shown[:, :given]), ("continued", drawn), ("as it was", shown[:, given:]))
+    texts = [(title, [decode(row, alphabet) for row in x.cpu().numpy()]) for title, x in rows]
+    blocks = ["\n".join(f"[{title}]\n{each[i]}" for title, each in texts) for i in range(len(shown))]
+    bench.drawings["continued"] = lambda path: picture.texts(path.with_suffix(".txt"), blocks)
+    return {"continue_nats_per_char": torch.cat(parts).numpy()}
