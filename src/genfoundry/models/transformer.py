@@ -26,6 +26,8 @@ from genfoundry.nn.grid import Before, Paper, curved
 from genfoundry.nn.likelihood import Categorical, head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
+PIECE = 25  # items that are measured at once on a CPU: more do not fit its caches
+
 
 class Transformer(GenerativeModel):
     """x (B, *shape) -> the parameters of each value's distribution, (B, head.parameters, dims), in their order."""
@@ -65,6 +67,25 @@ class Transformer(GenerativeModel):
     config: Config
 
     @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        hyper: dict[str, Any] = {"width": 64, "layers": 2, "heads": 4}
+        if len(spec.shape) == 1:
+            big = items * spec.dims >= 300_000
+            hyper |= {"embedding": 32, "patch": 1, "grams": 5, "buckets": 16384 if big else 2048}
+        else:
+            patch = min(16, -(-spec.shape[1] * spec.shape[2] // 128))  # about 128 tokens, as far as one decodes well
+            hyper |= {
+                "embedding": 8,
+                "reach": 3,
+                "rows": 2,
+                "patch": patch,
+                "detail": 64,
+                "mixtures": 5,
+                "labels": False,
+            }
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1.5e-2, "log": True}}}
+
+    @classmethod
     def refuses(cls, levels: int | None) -> str:
         return "" if levels else "its values have levels; a task's `levels` is right"
 
@@ -74,13 +95,13 @@ class Transformer(GenerativeModel):
         self.text, w = len(spec.shape) == 1, config.width
         channels, self.height, columns = (1, 1, *spec.shape) if self.text else spec.shape
         self.columns, self.patch = columns * channels, config.patch * channels
-        reach = max(config.reach, config.patch) * channels
+        aside, reach = config.reach * channels, max(config.reach, config.patch) * channels
         self.classes = spec.classes if config.labels else 0
         free = self.text or not config.mixtures
         self.head = Categorical(1, spec.levels) if free else head_for(Spec((1,), spec.levels), config.mixtures)
         self.levels = nn.Embedding(spec.levels, config.embedding)
         across, rows = -(-self.columns // self.patch), 0 if self.text else config.rows
-        self.tokens = Before(config.embedding, w, reach=reach, rows=rows, stride=self.patch)
+        self.tokens = Before(config.embedding, w, reach=reach, rows=rows, aside=aside, stride=self.patch)
         if self.longest:
             self.grams = Grams(config.grams, config.buckets, config.embedding, w)
         if not self.text:  # a text's positions are told by rotation alone, so that it may go on for ever
@@ -93,7 +114,9 @@ class Transformer(GenerativeModel):
         self.trunk = Attention(w, config.layers, config.heads, span=span, rotary=self.text, dropout=config.dropout)
         if self.patch > 1:
             self.slots = nn.Linear(w, self.patch * config.detail)
-            self.beside = Before(config.embedding, config.detail, reach=reach, rows=rows)
+            self.beside = Before(
+                config.embedding, config.detail, reach=max(aside, self.patch - 1), rows=rows, aside=aside
+            )
             self.inner = nn.Sequential(nn.ReLU(), nn.Linear(config.detail, config.detail), nn.ReLU())
         self.out = nn.Linear(config.detail if self.patch > 1 else w, self.head.parameters)
 
@@ -158,7 +181,8 @@ class Transformer(GenerativeModel):
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         if self.classes:
             return {"nll": -joint(self, batch, torch.ones_like(batch.x, dtype=torch.bool)).logsumexp(1)}
-        return {"nll": self.nats(batch).flatten(1).sum(1)}
+        size = PIECE if self.device.type == "cpu" else len(batch)
+        return {"nll": torch.cat([self.nats(Batch(x)).flatten(1).sum(1) for x in batch.x.split(size)])}
 
     def nats(self, batch: Batch) -> Tensor:
         """(B, *shape): -log p of each value given those before it, and the label."""
@@ -188,8 +212,7 @@ class Transformer(GenerativeModel):
         n, begun, patch, longest = len(canvas.x), 0 if prompt is None else prompt.shape[1], self.patch, self.longest
         columns = begun + self.columns
         across = -(-columns // patch)
-        size, before = (self.height, across * patch), self.tokens
-        paper = Paper(self.levels.weight, n, size, rows=before.rows, reach=before.reach)
+        paper = Paper(self.levels.weight, n, (self.height, across * patch), self.tokens)
         cache = self.trunk.cache(n, self.height * across)
         past = canvas.x.new_zeros(n, longest + columns * (longest > 0))
         if prompt is not None and begun:
