@@ -14,16 +14,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, joint, raster, shares
 from genfoundry.nn.attention import Attention
-from genfoundry.nn.grams import Grams
-from genfoundry.nn.grid import Before, Paper, curved
 from genfoundry.nn.likelihood import Categorical, head_for
+from genfoundry.nn.reader import Patches, Reader
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 PIECE = 25  # items that are measured at once on a CPU: more do not fit its caches
@@ -93,37 +91,15 @@ class Transformer(GenerativeModel):
         super().__init__(spec, config)
         assert spec.levels is not None
         self.text, w = len(spec.shape) == 1, config.width
-        channels, self.height, columns = (1, 1, *spec.shape) if self.text else spec.shape
-        self.columns, self.patch = columns * channels, config.patch * channels
-        aside, reach = config.reach * channels, max(config.reach, config.patch) * channels
         self.classes = spec.classes if config.labels else 0
         free = self.text or not config.mixtures
         self.head = Categorical(1, spec.levels) if free else head_for(Spec((1,), spec.levels), config.mixtures)
-        self.levels = nn.Embedding(spec.levels, config.embedding)
-        across, rows = -(-self.columns // self.patch), 0 if self.text else config.rows
-        self.tokens = Before(config.embedding, w, reach=reach, rows=rows, aside=aside, stride=self.patch)
-        if self.longest:
-            self.grams = Grams(config.grams, config.buckets, config.embedding, w)
-        if not self.text:  # a text's positions are told by rotation alone, so that it may go on for ever
-            self.levels.weight.data.copy_(curved(*self.levels.weight.shape))
-            self.row = nn.Parameter(0.1 * torch.randn(self.height, 1, w))
-            self.column = nn.Parameter(0.1 * torch.randn(across, w))
-        if self.classes:
-            self.label = nn.Embedding(self.classes + 1, w)  # the last: unlabelled
-        span = self.height * across
+        read = {"embedding", "reach", "rows", "patch", "grams", "buckets"}
+        self.reader = Reader(spec, w, classes=self.classes, **config.model_dump(include=read))
+        span = self.reader.height * self.reader.across
         self.trunk = Attention(w, config.layers, config.heads, span=span, rotary=self.text, dropout=config.dropout)
-        if self.patch > 1:
-            self.slots = nn.Linear(w, self.patch * config.detail)
-            self.beside = Before(
-                config.embedding, config.detail, reach=max(aside, self.patch - 1), rows=rows, aside=aside
-            )
-            self.inner = nn.Sequential(nn.ReLU(), nn.Linear(config.detail, config.detail), nn.ReLU())
-        self.out = nn.Linear(config.detail if self.patch > 1 else w, self.head.parameters)
-
-    @property
-    def longest(self) -> int:
-        """Characters of the longest gram."""
-        return self.config.grams if self.text else 0
+        self.patches = Patches(self.reader, w, config.detail) if self.reader.patch > 1 else None
+        self.out = nn.Linear(config.detail if self.patches else w, self.head.parameters)
 
     @property
     def conditional(self) -> bool:
@@ -145,35 +121,13 @@ class Transformer(GenerativeModel):
 
     def parameters_of(self, x: Tensor, label: Tensor | None) -> Tensor:
         """(B, *shape) -> (B, head.parameters, dims)."""
-        read = self.levels(self.values(x)).unflatten(1, (self.height, -1)).movedim(-1, 1)  # (B, embedding, H, W C)
-        columns = read.shape[3]
-        read = F.pad(read, (0, -columns % self.patch))
-        found = self.trunk(self.placed(self.tokens(read).movedim(1, -1), self.beyond(x), label))
-        if self.patch > 1:
-            near = self.beside(read).movedim(1, -1)[:, :, :columns]  # (B, H, W C, detail)
-            slots = self.slots(found).view(len(x), self.height, -1, near.shape[-1])[:, :, :columns]
-            found = self.inner(slots + near).flatten(1, 2)
+        values = self.values(x)
+        cells = self.reader.cells(values)
+        found = self.trunk(self.reader(values, cells, label))
+        if self.patches:
+            found = self.patches(found, cells, values.shape[1] // self.reader.height)
         parameters: Tensor = self.out(found).movedim(-1, 1)
         return parameters
-
-    def beyond(self, x: Tensor) -> Tensor | None:
-        """(B, 1, tokens, width) of a text: what the grams before each token say."""
-        return self.grams(x)[:, None, :: self.patch] if self.longest else None
-
-    def placed(
-        self, tokens: Tensor, grams: Tensor | None, label: Tensor | None, row: int = 0, column: int = 0
-    ) -> Tensor:
-        """(B, rows, columns, width) from a place of their grid on -> (B, tokens, width), told all else."""
-        if not self.text:
-            rows, columns = tokens.shape[1:3]
-            tokens = tokens + self.row[row : row + rows] + self.column[column : column + columns]
-        if grams is not None:
-            tokens = tokens + grams
-        if self.classes:
-            none = torch.full((len(tokens),), self.classes, device=tokens.device)
-            known = none if label is None else torch.where(label < 0, self.classes, label)
-            tokens = tokens + self.label(known)[:, None, None]
-        return tokens.flatten(1, 2)
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         yield {"model": self.nats(batch).mean()}
@@ -182,7 +136,7 @@ class Transformer(GenerativeModel):
         if self.classes:
             return {"nll": -joint(self, batch, torch.ones_like(batch.x, dtype=torch.bool)).logsumexp(1)}
         size = PIECE if self.device.type == "cpu" else len(batch)
-        return {"nll": torch.cat([self.nats(Batch(x)).flatten(1).sum(1) for x in batch.x.split(size)])}
+        return {"nll": torch.cat([self.nats(Batch(x)).flatten(1).sum(1) for x in torch.split(batch.x, size)])}
 
     def nats(self, batch: Batch) -> Tensor:
         """(B, *shape): -log p of each value given those before it, and the label."""
@@ -209,33 +163,22 @@ class Transformer(GenerativeModel):
 
     def fill(self, canvas: Canvas, label: Tensor | None = None, prompt: Tensor | None = None) -> None:
         """Put every value on the canvas; each token's keys and values are computed once."""
-        n, begun, patch, longest = len(canvas.x), 0 if prompt is None else prompt.shape[1], self.patch, self.longest
-        columns = begun + self.columns
-        across = -(-columns // patch)
-        paper = Paper(self.levels.weight, n, (self.height, across * patch), self.tokens)
-        cache = self.trunk.cache(n, self.height * across)
-        past = canvas.x.new_zeros(n, longest + columns * (longest > 0))
+        reader, begun = self.reader, 0 if prompt is None else prompt.shape[1]
+        columns = begun + reader.columns
+        paper = reader.paper(len(canvas.x), columns)
+        cache = self.trunk.cache(len(canvas.x), paper.places // reader.patch)
         if prompt is not None and begun:
             given = prompt.to(self.device).long()
-            read = self.levels(given).movedim(-1, 1)
-            paper.put(0, 0, read)
-            past[:, longest : longest + begun] = given[:, : past.shape[1]] + 1
-            tokens = self.tokens(F.pad(read, (0, -begun % patch))[:, :, None]).movedim(1, -1)
-            state = self.slotted(self.trunk(self.placed(tokens, self.beyond(given), label), cache)[:, -1])
+            reader.write(paper, 0, 0, given)
+            state = self.parted(self.trunk(reader(given, reader.cells(given), label), cache)[:, -1])
         for place, position in enumerate(self.order().tolist()):
             i, j = divmod(begun + place, columns)
-            if j % patch == 0:
-                token = self.tokens.at(paper, i, j)[:, None, None]
-                grams = self.grams.at(past[:, j : j + longest])[:, None] if longest else None
-                state = self.slotted(self.trunk(self.placed(token, grams, label, i, j // patch), cache)[:, 0])
-            found = state[:, j % patch]
-            if patch > 1:
-                found = self.inner(found + self.beside.at(paper, i, j))
+            if j % reader.patch == 0:
+                state = self.parted(self.trunk(reader.at(paper, i, j, label), cache)[:, 0])
+            found = self.patches.at(state, paper, i, j) if self.patches else state
             value = canvas.put(position, self.head.scores(self.out(found)[..., None], canvas.x, 0)[:, 0])
-            paper.put(i, j, self.levels(value)[..., None])
-            if longest:
-                past[:, longest + j] = value + 1
+            reader.write(paper, i, j, value[:, None])
 
-    def slotted(self, found: Tensor) -> Tensor:
-        """A token's state (n, width) -> one for each of its values, (n, patch, detail)."""
-        return self.slots(found).unflatten(1, (self.patch, -1)) if self.patch > 1 else found[:, None]
+    def parted(self, state: Tensor) -> Tensor:
+        """A token's state (n, width), or what it says of each of its values, (n, patch, detail)."""
+        return self.patches.parted(state) if self.patches else state

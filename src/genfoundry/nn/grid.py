@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class Paper:
-    """A grid (n, inputs, H, W) to be filled: as rows with a margin around them, and as one line that starts empty."""
+    """A grid (n, inputs, H, W) to be filled: as rows with a margin around them, and as one line that starts empty.
 
-    def __init__(self, like: Tensor, n: int, size: tuple[int, int], before: Before) -> None:
+    `past`: how many values of a text, which is one row, are to be had as they are.
+    """
+
+    def __init__(self, like: Tensor, n: int, size: tuple[int, int], before: Before, past: int) -> None:
         (height, self.width), inputs = size, like.shape[-1]
-        self.rows, self.aside, self.empty = before.rows, before.aside, before.reach
+        self.rows, self.aside, self.empty, self.back = before.rows, before.aside, before.reach, past
         self.cells = like.new_zeros(n, inputs, self.rows + height, self.width + 2 * self.aside)
         self.line = like.new_zeros(n, inputs, self.empty + height * self.width)
+        self.text = torch.zeros(n, past + self.width if past else 0, dtype=torch.int64, device=like.device)
 
-    def put(self, row: int, column: int, values: Tensor) -> None:
-        """Write values (n, inputs, m) into m cells of a row."""
-        place, first, m = self.empty + row * self.width + column, self.aside + column, values.shape[2]
-        self.cells[:, :, self.rows + row, first : first + m] = values
-        self.line[:, :, place : place + m] = values
+    def put(self, row: int, column: int, values: Tensor, embedded: Tensor) -> None:
+        """Write m values of a row, (n, m) and (n, inputs, m)."""
+        place, first, m = self.empty + row * self.width + column, self.aside + column, values.shape[1]
+        self.cells[:, :, self.rows + row, first : first + m] = embedded
+        self.line[:, :, place : place + m] = embedded
+        if self.back:
+            self.text[:, self.back + column : self.back + column + m] = values + 1
+
+    @property
+    def places(self) -> int:
+        """H W."""
+        return self.line.shape[2] - self.empty
+
+    def past(self, column: int) -> Tensor:
+        """(n, past): the last values of a text plus 1, 0 where there is none."""
+        return self.text[:, column : column + self.back]
 
     def left(self, row: int, column: int, reach: int) -> Tensor:
         """(n, inputs * reach): the values before a place, the end of the row above too."""
@@ -62,9 +75,3 @@ class Before(nn.Module):
             above = paper.above(row, column, self.stride)
             found = found + F.linear(above, self.above.weight.flatten(1), self.above.bias)
         return found
-
-
-def curved(levels: int, size: int) -> Tensor:
-    """(levels, size): an embedding of ordered levels to start from, in which near levels lie near each other."""
-    value = torch.linspace(-2, 2, levels)[:, None]
-    return math.sqrt(2.0) * torch.sin(value * torch.randn(size) + torch.randn(size))
