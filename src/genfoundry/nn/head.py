@@ -34,6 +34,10 @@ class Head:
 
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         """(B,) nats: -log p(x | out), summed over channels and positions."""
+        return self.nats(out, x).flatten(1).sum(1)
+
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+        """(B, C, *S): -log p of each value, given the channels before it at its position."""
         raise NotImplementedError
 
     def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:

@@ -57,6 +57,16 @@ class LogisticMixture(Head):
         first = c * (c - 1) // 2
         return mean[:, c] + (torch.tanh(coefficients[:, first : first + c]) * before.unsqueeze(2)).sum(1)
 
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+        log_mass, mean, scale, coefficients = self.split(out)
+        value, each = self.scaled(x, mean), []
+        for c in range(self.channels):
+            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
+            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
+            each.append(log_mass.logsumexp(1))
+        so_far = torch.stack(each, 1)  # log p of a channel and those before it
+        return -torch.cat([so_far[:, :1], so_far.diff(dim=1)], 1) if self.channels > 1 else -so_far
+
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
         value = self.scaled(x, mean)
