@@ -36,7 +36,7 @@ class DiagonalBiLstm(nn.Module):
 
 
 def cell(a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """The step of `DiagonalLstm`: what its gates are made of (..., 4F), cells beside (..., F) -> hidden states, cells."""
+    """The step of `DiagonalLstm`: a (..., 4F) and the cells beside (..., F) -> hidden states, cells."""
     output, forget, write, candidate = torch.sigmoid(a).chunk(4, -1)
     c = torch.addcmul(torch.addcmul(-write, write, candidate, value=2.0), forget, c)
     return output * torch.tanh(c), c

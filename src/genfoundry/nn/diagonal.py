@@ -39,7 +39,10 @@ class Diagonals(nn.Module):
 
     def skew(self, left: Tensor, right: Tensor) -> Tensor:
         """Maps in raster order (H W, ...) -> (2, H W, ...) by diagonals: `left`, and `right` mirrored."""
-        return torch.stack([left.index_select(0, self.forth[0]), right.index_select(0, self.forth[1])])
+        cells = left.new_empty(2, *left.shape)
+        for part, order, out in zip((left, right), self.forth, cells, strict=True):
+            torch.index_select(part, 0, order, out=out)
+        return cells
 
     def unskew(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """The inverse of `skew`."""
