@@ -88,6 +88,10 @@ class PixelRnn(GenerativeModel):
         parts = [batch.x] if torch.is_grad_enabled() else batch.x.split(AT_ONCE)
         return {"nll": torch.cat([self.readout.head.nll(self.outputs(x), x) for x in parts])}
 
+    def nats(self, batch: Batch) -> Tensor:
+        """(B, C, H, W): -log p of each value given those before it."""
+        return self.readout.head.nats(self.outputs(batch.x), batch.x)
+
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         for losses in super().losses(batch, clock):
             yield {name: loss / self.spec.dims for name, loss in losses.items()}
