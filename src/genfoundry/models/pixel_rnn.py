@@ -85,7 +85,7 @@ class PixelRnn(GenerativeModel):
         return out.view(*self.size, *out.shape[1:]).permute(2, 3, 0, 1)
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        parts = [batch.x] if torch.is_grad_enabled() else batch.x.split(AT_ONCE)
+        parts = [batch.x] if torch.is_grad_enabled() else torch.split(batch.x, AT_ONCE)
         return {"nll": torch.cat([self.readout.head.nll(self.outputs(x), x) for x in parts])}
 
     def nats(self, batch: Batch) -> Tensor:

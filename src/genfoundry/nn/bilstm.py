@@ -6,6 +6,8 @@ gives what the LSTM from the left says at (i, j) and the one from the right at (
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,8 +21,8 @@ class DiagonalBiLstm(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.width = width
-        self.read = nn.Parameter(torch.randn(2, inputs, 4 * width) / inputs**0.5)
-        self.weight = nn.Parameter(torch.randn(2, 2 * width, 4 * width) / (2 * width) ** 0.5)
+        self.read = nn.Parameter(torch.randn(2, inputs, 4 * width) / math.sqrt(inputs))
+        self.weight = nn.Parameter(torch.randn(2, 2 * width, 4 * width) / math.sqrt(2 * width))
         self.bias = nn.Parameter(torch.zeros(2, 4, width).index_fill(1, torch.tensor(1), 1.0).flatten())
         self.out = nn.Linear(2 * width, inputs)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +30,8 @@ class Readout(nn.Module):
         self.apart = spec.shape[0] if spec.levels is not None and spec.levels <= FEW else 1
         self.hidden = nn.Linear(inputs, hidden * self.apart)
         self.told = nn.Parameter(torch.randn(self.apart, self.apart, hidden)) if self.apart > 1 else None
-        self.out = nn.Parameter(torch.randn(self.apart, hidden, self.head.parameters // self.apart) / hidden**0.5)
+        weight = torch.randn(self.apart, hidden, self.head.parameters // self.apart)
+        self.out = nn.Parameter(weight / math.sqrt(hidden))
         self.bias = nn.Parameter(torch.zeros(self.head.parameters))
         self.register_buffer("before", torch.ones(self.apart, self.apart).tril(-1).unsqueeze(-1), persistent=False)
 
