@@ -41,7 +41,7 @@ class PixelRnn(GenerativeModel):
         hidden: int = Field(16, ge=1)
         mixtures: int = Field(3, ge=1)
 
-    defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 5e-3}, "betas": [0.9, 0.99]}
+    defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 8e-3}, "betas": [0.9, 0.99]}
     config: Config
 
     @classmethod
@@ -51,7 +51,7 @@ class PixelRnn(GenerativeModel):
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 32 if items >= 2000 else 16, "layers": 3, "hidden": 64, "mixtures": 5}
-        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1e-2, "log": True}}}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 2e-2, "log": True}}}
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
