@@ -54,7 +54,7 @@ class Scan:
     def __init__(self, layers: list[DiagonalBiLstm], n: int, width: int) -> None:
         read, weight = (torch.stack([getattr(layer, name) for layer in layers], 1) for name in ("read", "weight"))
         units = layers[0].width
-        self.forward = torch.cat([read[0], weight[0, :, :units]], 1)  # (L, inputs + F, 4F)
+        self.forth = torch.cat([read[0], weight[0, :, :units]], 1)  # (L, inputs + F, 4F)
         self.read = read[1]
         self.beside, self.above = weight[1, :, :units], weight[:, :, units:]
         self.bias = torch.stack([layer.bias.view(2, 1, -1) for layer in layers], 1)  # (2, L, 1, 4F)
@@ -78,7 +78,7 @@ class Scan:
         """(n, inputs) at column j -> the last layer's output there."""
         for number in range(len(self.inputs)):
             self.inputs[number, j] = x
-            a = torch.addmm(self.driven[number, j], torch.cat([x, self.h[number]], 1), self.forward[number])
+            a = torch.addmm(self.driven[number, j], torch.cat([x, self.h[number]], 1), self.forth[number])
             h, self.c[number] = cell(a, self.c[number])
             self.h[number] = self.left[number, j] = h
             x = torch.addmm(x + self.given[number, j], h, self.out[number])
