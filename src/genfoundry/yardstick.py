@@ -26,6 +26,7 @@ CONTROL = "_control"  # what a figure in the features of a network with random w
 
 MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says (and `RESTORED`)
     "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
+    "frame": ("likelihood", "the same, a frame that is predicted"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
     "hits": ("classify", "labelled test items whose class is told"),
@@ -51,6 +52,9 @@ OTHERS = (
     Figure("class_accuracy", "CAS", "maximize", "share", "accuracy on real items of a classifier of samples", "labels"),
     Figure(
         "augmentation_gain", "gain", "maximize", "share", "accuracy that samples add to 1,000 real labels", "labels"
+    ),
+    Figure(
+        "continued_psnr", "continued PSNR", "maximize", "dB", "frames drawn after those given", "samples", ("video",)
     ),
     Figure("covered", "in 90%", "ideal", "share", "values inside the 90% interval", "forecast", ("series",), 0.9),
 )

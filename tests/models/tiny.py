@@ -22,6 +22,10 @@ SPECS: dict[str, dict[str, Spec]] = {
     },
     "text": {"text": Spec((12,), 7)},
     "lines": {"lines": Spec((12,), 7)},
+    "video": {
+        "video": Spec((2, 1, 6, 6), 2, cond_shape=(3, 1, 6, 6), cond_levels=2),
+        "colour, odd": Spec((2, 3, 5, 4), 5, cond_shape=(1, 3, 5, 4), cond_levels=5),
+    },
     "series": {"series": Spec((5, 2), None, cond_shape=(4, 2))},
 }
 
@@ -76,6 +80,9 @@ class Loader:
         label = torch.randint(max(self.spec.classes, 1), (8,), generator=draw)
         if self.spec.cond_shape is None:
             return Batch(self.values(8, draw), label=label)
+        if self.spec.cond_levels:
+            x, given = self.values(8, draw), self.spec.cond_shape[0]
+            return Batch(x, cond=x[:, :1].expand(-1, given, *x.shape[2:]), label=label)
         past, ahead = self.spec.cond_shape[0], self.spec.shape[0]
         start = torch.randint(200 - past - ahead, (8, 1), generator=draw)
         window = self.split.whole[start + torch.arange(past + ahead)].float()
