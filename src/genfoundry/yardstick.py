@@ -53,9 +53,7 @@ OTHERS = (
     Figure(
         "augmentation_gain", "gain", "maximize", "share", "accuracy that samples add to 1,000 real labels", "labels"
     ),
-    Figure(
-        "continued_psnr", "continued PSNR", "maximize", "dB", "frames drawn after the given", "samples", ("video",)
-    ),
+    Figure("continued_psnr", "continued PSNR", "maximize", "dB", "frames drawn after the given", "samples", ("video",)),
     Figure("covered", "in 90%", "ideal", "share", "values inside the 90% interval", "forecast", ("series",), 0.9),
 )
 
