@@ -111,8 +111,9 @@ class VideoPixel(GenerativeModel):
         before = torch.cat([last.unsqueeze(1), frames[:, :-1]], 1)
         x = torch.cat([frames, frames - before], 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         seen = F.silu(self.read(x))
-        out, state = self.lstm(seen.view(n, steps, *seen.shape[1:]), state)
-        return out, (state, frames[:, -1])
+        seen = seen.view(n, steps, *seen.shape[1:])
+        out, state = self.lstm(seen, state)
+        return out + seen, (state, frames[:, -1])
 
     def told(self, memory: Tensor, last: Tensor) -> Tensor:
         """What the next frame is drawn by, (N, memory + 4C, h, w): what is remembered, and the last frame."""
