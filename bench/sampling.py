@@ -27,6 +27,7 @@ from genfoundry.types import Batch, Spec
 ROUNDS = 3  # of the fast arm; the naive one runs once
 BINARY = Spec((1, 28, 28), 2)
 GREY = Spec((1, 28, 28), 256)
+MOVING = Spec((5, 1, 32, 32), 2, cond_shape=(5, 1, 32, 32), cond_levels=2)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ CASES = {
     "fvsbn": Case("fvsbn", BINARY),
     "made": Case("made", BINARY, {"hidden": 2000}),
     "made, two layers": Case("made", BINARY, {"hidden": 2000, "layers": 2}),
+    "video_pixel": Case("video_pixel", MOVING, {"memory": 24, "width": 24, "layers": 3}, values=8),
     "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
 }
 
