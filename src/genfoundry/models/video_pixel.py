@@ -78,7 +78,7 @@ class VideoPixel(GenerativeModel):
         n, steps = batch.x.shape[:2]
         frames = self.cells(torch.cat([self.given(batch.cond, n), batch.x], 1))
         memory, _ = self.remember(frames[:, :-1], None)
-        x = frames[:, -steps:].flatten(0, 1)
+        x = frames[:, -steps:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
         context = self.told(memory[:, -steps:].flatten(0, 1), frames[:, -steps - 1 : -1].flatten(0, 1))
         scores: Tensor = self.head(self.stack(x, context=context), x)
         return scores
