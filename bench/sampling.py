@@ -29,6 +29,7 @@ BINARY = Spec((1, 28, 28), 2)
 GREY = Spec((1, 28, 28), 256)
 TEXT = Spec((256,), 84)
 TRANSFORMER = {"width": 64, "layers": 3, "heads": 2, "embedding": 8, "reach": 3, "rows": 2, "patch": 7, "detail": 64}
+MOVING = Spec((5, 1, 32, 32), 2, cond_shape=(5, 1, 32, 32), cond_levels=2)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ CASES = {
     "made, two layers": Case("made", BINARY, {"hidden": 2000, "layers": 2}),
     "transformer": Case("transformer", BINARY, TRANSFORMER, values=112),
     "transformer, a token a pixel": Case("transformer", BINARY, {**TRANSFORMER, "patch": 1, "layers": 2}, values=14),
+    "video_pixel": Case("video_pixel", MOVING, {"memory": 24, "width": 24, "layers": 3}, values=8),
     "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
     "pixel_cnn": Case("pixel_cnn", BINARY, {"layers": 5, "width": 32}, values=28),
     "pixel_cnn, whole": Case("pixel_cnn", BINARY, {"layers": 5, "width": 32}, n=4),

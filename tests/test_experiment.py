@@ -111,6 +111,13 @@ CASES = {
         ("datasets.sunspots", {"modality": "pairs", "raw": {"path": "x"}, "window": 9, "alphabet": "ab"}),
         ["sunspots.context", "missing", "longest source"],
     ),
+    "a video of nothing": (
+        ("datasets.sunspots", {"modality": "video", "raw": "fashion", "size": 32, "context": 5}),
+        ["sunspots.moving", "missing", "how its items move"],
+    ),
+    "a video without given frames": (("datasets.moving.context", 0), ["moving.context", "how many frames are given"]),
+    "an item above its frame": (("datasets.moving.moving.item", 40), ["moving.item", "40", "[32, 32]"]),
+    "moving text": (("datasets.shakespeare.moving", {"items": 1}), ["shakespeare.moving", "for video only"]),
     "binarisation that is not stated": (
         ("tasks.fashion-density.levels", 2),
         ["fashion-density.binarise", "dynamic or threshold"],

@@ -61,7 +61,7 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
     model.eval()
     found: Answers = {}
     asked = set(needs if needs is not None else (need for o in OBJECTIVES.values() for need in o.needs))
-    if "nll" in asked and isinstance(model, GenerativeModel) and model.likelihood != "none":
+    if asked & {"nll", "frame"} and isinstance(model, GenerativeModel) and model.likelihood != "none":
         parts = [_seeded(seed, split, "measure", i, model.measure, b) for i, b in enumerate(_batches(model, split))]
         found |= {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
     if "nll_carried" in asked and (nll := carried.nats(model, split)) is not None:
@@ -107,13 +107,15 @@ def score(
 ) -> Scores:
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
-    "nll" and other measured names (N,); "mae", "dtw" of the median forecast and "covered", the share of values in the
-    90% interval (N,); "hits" of the labelled items (M,); "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n
-    samples and "real" of n items of the split (n, F) where there is a judge (`real`: those of earlier answers on this
-    split, which spares their computation).
+    "nll" and other measured names (N,), "frame", the nll a frame of a video (N,); "mae", "dtw" of the median forecast
+    and "covered", the share of values in the 90% interval (N,); "hits" of the labelled items (M,);
+    "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n samples and "real" of n items of the split (n, F)
+    where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
     """
     apart = ("samples", "forecast", "classes", *(f"restored_{damage}" for damage in DAMAGES))
     out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in apart}
+    if "nll" in found and len(split.spec.shape) == 4:  # (T, C, H, W)
+        out["frame"] = found["nll"].double().numpy() / split.spec.shape[0]
     for damage in DAMAGES:
         if f"restored_{damage}" in found:
             out |= restoration.posed(split, damage).scores(damage, found[f"restored_{damage}"])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
-from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits
+from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, video
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
@@ -62,7 +62,9 @@ class Bench:
 
 
 def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
-    """Scores of drawn images in the control network and against the training items; {} for anything else."""
+    """Scores of drawn images in the control network and against the training items, of videos against their items."""
+    if "samples" in found and len(bench.split.spec.shape) == 4:
+        return video.compared(found["samples"], bench.split)
     if "samples" not in found or len(bench.split.spec.shape) != 3:
         return {}
     drawn, levels = found["samples"], bench.split.spec.levels
@@ -86,6 +88,7 @@ def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, 
     own: Scores = {**bounds.tightened(model, bench, seed), **bounds.reconstructed(model, bench, seed)}
     own |= anomaly.surprise(model, bench, seed) | codes.chosen_by(model, bench)
     own |= continuation.continued(model, bench, seed)
+    own |= video.continued(model, bench, seed, n)
     found, beside = completion.completed(model, bench, seed)
     own |= found
     if (coded := codes.read(model, bench)) is not None:

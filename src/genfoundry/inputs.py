@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,9 @@ def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[n
         return nats, np.array([min(width, len(text) - at) for at in range(0, len(text), width)])
     if served.modality == "series":
         x, past = _windows(file, served)
+        nats = served.score(x, past, seed)
+    elif served.modality == "video":
+        x, past = _videos(file, served)
         nats = served.score(x, past, seed)
     else:
         nats = served.score(_images(root, file, served), seed=seed)
@@ -92,6 +96,21 @@ def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[n
     starts = context + steps * np.arange(count)
     x = np.stack([values[at : at + steps] for at in starts])
     return x, np.stack([values[at - context : at] for at in starts]) if context else None
+
+
+def _videos(file: Path, served: Served) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Frames to score, and the given ones before them, of the array `videos` (N, P + T, C, H, W) in an .npz."""
+    steps, *frame = served.spec.shape
+    given = served.spec.cond_shape[0] if served.spec.cond_shape else 0
+    right = f"an .npz whose array `videos` is (N, {given + steps}, {', '.join(map(str, frame))})"
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            x = arrays["videos"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file}: {error}; {right} is scored") from None
+    if x.shape[1:] != (given + steps, *frame):
+        raise UserError(f"{file}: videos of shape {x.shape}; {right} is scored")
+    return x[:, given:], x[:, :given] if given else None
 
 
 def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:

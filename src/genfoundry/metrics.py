@@ -2,7 +2,8 @@
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
 unit, "hits" (M,) of labelled items, 1 where the class is told, "restore_<damage>_psnr" (n,) in dB of restored items,
-"features" and "real" (n, F) of generated and real items in the judge's feature space.
+"frame" (N,) nats a frame of a video, "features" and "real" (n, F) of generated and real items in the judge's feature
+space.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("nats_per_char_carried", "minimize", ("nll_carried",), ("text",), "nats", lambda d: 1 / d),
         Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d),
         Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines"), "nats a sample"),
+        Objective("nats_per_frame", "minimize", ("frame",), ("video",), "nats a frame"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
         Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
         Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
@@ -129,7 +131,7 @@ def objectives(model: type[Learner], modality: str, config: Hyper | None = None)
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
-        able |= {"features", "real"} | ({"nll"} if model.likelihood != "none" else set())
+        able |= {"features", "real"} | ({"nll", "frame"} if model.likelihood != "none" else set())
     if issubclass(model, Forecasts):
         able |= {"mae", "dtw"}
     if issubclass(model, Streams):

@@ -56,12 +56,15 @@ def signature(served: Served) -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    number = DataType.double if served.spec.levels is None else DataType.long
-    nested: Any = number
-    for _ in served.spec.shape:
-        nested = Array(nested)
-    types = {"n": DataType.long, "prompt": DataType.string, "text": DataType.string, "x": nested}
-    types["past"] = Array(Array(DataType.double))
+    def nested(levels: int | None, shape: tuple[int, ...]) -> Any:
+        found: Any = DataType.double if levels is None else DataType.long
+        for _ in shape:
+            found = Array(found)
+        return found
+
+    spec = served.spec
+    types = {"n": DataType.long, "prompt": DataType.string, "text": DataType.string}
+    types |= {"x": nested(spec.levels, spec.shape), "past": nested(spec.cond_levels, spec.cond_shape or spec.shape)}
     columns = [ColSpec(types[name], name, required=False) for name in COLUMNS[served.modality]]
     defaults = {"label": -1, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length": 0, "seed": 0}
     kinds = {int: DataType.long, float: DataType.double}
@@ -76,6 +79,6 @@ def example(served: Served) -> Any:
     row: dict[str, Any] = {"n": 2}
     if served.alphabet:
         row["prompt"] = served.alphabet[-1]
-    if served.spec.cond_shape is not None and served.modality == "series":
-        row["past"] = np.zeros(served.spec.cond_shape).tolist()
+    if served.spec.cond_shape is not None and "past" in COLUMNS[served.modality]:
+        row["past"] = np.zeros(served.spec.cond_shape, np.float64 if served.spec.cond_levels is None else int).tolist()
     return pd.DataFrame([row])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
 GRID = 64  # images in a grid
+VIDEOS = 12  # in a sheet of strips
 LINES = 16  # of text a panel
 WINDOWS = 6  # forecasts in a plot
 
@@ -103,6 +104,8 @@ def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any], c
         if meta["modality"] == "lines" and values.shape[1:] == split.spec.shape:  # longer: text of many lines
             texts = ["\n".join(text.partition("\n")[0] for text in texts)]
         picture.texts(path.with_suffix(".txt"), texts)
+    elif values.ndim == 5:
+        picture.strips(path.with_suffix(".png"), [values[:VIDEOS]], split.spec.levels)
     elif values.ndim == 4:
         picture.grid(path.with_suffix(".png"), values, split.spec.levels, columns)
 

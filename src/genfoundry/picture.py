@@ -43,6 +43,14 @@ def grid(path: Path, images: NDArray[Any], levels: int | None, columns: int = 8,
     write_bytes(path, file.getvalue())
 
 
+def strips(path: Path, videos: Sequence[NDArray[Any]], levels: int | None) -> None:
+    """A row a video: its frames out of each of `videos`, (n, T, C, H, W) all of n items, with a gap between."""
+    white = np.full_like(videos[0][:, :1], 255 if levels is None else levels - 1)
+    row = [part for video in videos if video.shape[1] for part in (video, white)][:-1]
+    whole = np.concatenate(row, 1)
+    grid(path, whole.reshape(-1, *whole.shape[2:]), levels, columns=whole.shape[1])
+
+
 def texts(path: Path, samples: Sequence[str]) -> None:
     """Sample texts in one file, a ruled line between them."""
     rule = "\n" + "-" * 72 + "\n"

@@ -5,6 +5,7 @@ A request is a DataFrame; a row with something to score (`x`, or `text`) is scor
 - text:   `n` samples that go on from `prompt`;          `text` to score
 - lines:  the same, a line a sample
 - series: `n` samples that go on from `past` (P, D);     `x` (T, D) after `past` to score
+- video:  `n` samples that go on from `past` (P, C, H, W);  `x` (T, C, H, W) after `past` to score
 Parameters: label (-1: any class), temperature, top_k, top_p, length (of text), seed.
 Samples come back as the columns `row` (of the request) and `sample`; scores as `row`, `nll` (nats) and the figure in
 the unit of the modality (bits_per_dim, nats_per_char, nats).
@@ -28,6 +29,7 @@ COLUMNS = {
     "text": ("n", "prompt", "text"),
     "lines": ("n", "prompt", "text"),
     "series": ("n", "past", "x"),
+    "video": ("n", "past", "x"),
 }
 
 

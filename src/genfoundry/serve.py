@@ -1,8 +1,8 @@
 """The champions at the command line: draw samples, score a file. They come from the ledger; MLflow is not needed.
 
 `python -m genfoundry.serve sample --task T --n N [--prompt P] [--label L] [--out FILE]` writes a picture (or .npz) of
-images, prints text, writes CSV of series. `python -m genfoundry.serve score --task T --file FILE [--out FILE]` prints
-the mean and writes a row an item. Without --out, files go to build/.
+images or videos, prints text, writes CSV of series. `python -m genfoundry.serve score --task T --file FILE [--out
+FILE]` prints the mean and writes a row an item. Without --out, files go to build/.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from genfoundry.checkpoint import read_tensors
 from genfoundry.types import Draw, UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from genfoundry.served import Served
 
 OUT = Path("build")
+PAST = ("series", "video")  # modalities whose samples go on from the data set's own
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def sample(
         UserError: no champion, or a value that the model does not take.
     """
     served = champion(root, task).served
-    past = _past(root, task, served) if served.modality == "series" else None
+    past = {"series": _past, "video": _frames}[served.modality](root, served) if served.modality in PAST else None
     found = served.sample(n, label=label, prompt=prompt, past=past, length=length, draw=draw, seed=seed)
     if served.alphabet:
         between = "\n" if served.modality == "lines" else "\n" + "-" * 72 + "\n"
@@ -93,20 +96,29 @@ def _pictures(path: Path, images: NDArray[Any], levels: int | None) -> str:
     else:
         from genfoundry import picture
 
-        picture.grid(path, images, levels)
+        picture.strips(path, [images], levels) if images.ndim == 5 else picture.grid(path, images, levels)
     return f"{len(images)} samples of shape {images.shape[1:]}: {path}"
 
 
-def _past(root: Path, task: str, served: Served) -> NDArray[np.float64]:
+def _past(root: Path, served: Served) -> NDArray[np.float64]:
     """The last steps that there are of the data set: what a sample goes on from."""
-    folder = root / "data" / "prepared" / str(served.model.card["dataset"])
-    path = folder / "test.safetensors"
-    if not path.exists():
-        raise UserError(f"{path}: not there; a sample goes on from the series' end: `dvc pull` or `dvc repro prepare`")
-    arrays = read_tensors(path)
+    arrays = _held(root, served)
     steps = served.spec.cond_shape[0] if served.spec.cond_shape else 0
     known = np.concatenate([arrays["past"].double().numpy(), arrays["x"].double().numpy()])
     return known[len(known) - steps :] if steps else known[:0]
+
+
+def _frames(root: Path, served: Served) -> NDArray[Any]:
+    """The given frames of the first video of test, which all samples go on from."""
+    video: NDArray[Any] = _held(root, served)["x"][0].numpy()
+    return video[: served.spec.cond_shape[0] if served.spec.cond_shape else 0]
+
+
+def _held(root: Path, served: Served) -> dict[str, Tensor]:
+    path = root / "data" / "prepared" / str(served.model.card["dataset"]) / "test.safetensors"
+    if not path.exists():
+        raise UserError(f"{path}: not there; a sample goes on from what it holds: `dvc pull` or `dvc repro prepare`")
+    return read_tensors(path)
 
 
 def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: int = 0) -> str:

@@ -66,7 +66,7 @@ class Served:
             n: how many.
             label: class to draw from; -1 draws classes as often as they were in training.
             prompt: what text goes on from.
-            past: (P, D), at least as many steps as the model looks back on: what a series goes on from.
+            past: (P, D) or frames (P, C, H, W), at least as many as the model looks back on: what samples go on from.
             length: characters to draw after the prompt; 0 for the length that the model was trained on.
             draw: temperature and truncation of categorical outputs.
             seed: equal requests with equal seeds give equal samples.
@@ -123,11 +123,17 @@ class Served:
             return torch.as_tensor(self.encode(prompt)) if prompt else None
         if self.spec.cond_shape is None:
             return None
-        steps, columns = self.spec.cond_shape[0], self.spec.cond_shape[-1]
-        if past is None or past.ndim != 2 or len(past) < steps or past.shape[1] != columns:
+        steps, *one = self.spec.cond_shape
+        if past is None or past.ndim != len(one) + 1 or len(past) < steps or list(past.shape[1:]) != one:
             got = "none" if past is None else f"shape {past.shape}"
-            raise UserError(f"past: {got}: this model goes on from (at least {steps} steps, {columns} columns)")
-        return torch.as_tensor(_finite(past[-steps:], "past"), dtype=torch.float32)
+            right = f"{one[0]} columns" if len(one) == 1 else f"each {tuple(one)}"
+            raise UserError(f"past: {got}: this model goes on from (at least {steps} steps, {right})")
+        return self._past(past[-steps:])
+
+    def _past(self, past: NDArray[Any]) -> Tensor:
+        """What samples go on from: whole numbers of so many levels, or real ones."""
+        levels = self.spec.cond_levels
+        return _whole(past, "past", levels) if levels else torch.as_tensor(_finite(past, "past"), dtype=torch.float32)
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """(L,) positions in the model's alphabet.
@@ -152,7 +158,7 @@ class Served:
         if self.model.likelihood == "none":
             raise UserError(f"a {type(self.model).__name__} has no likelihood and cannot score; it samples only")
         values = self._values(x)
-        cond = None if past is None else torch.as_tensor(_finite(past, "past"), dtype=torch.float32)
+        cond = None if past is None else self._past(past)
         if (cond is None) != (self.spec.cond_shape is None):
             raise UserError(
                 f"past: {'missing' if cond is None else 'not wanted'}; the model's is {self.spec.cond_shape}"
@@ -172,14 +178,9 @@ class Served:
         shorter = self.modality == "text" and len(shape) == 1 and 0 < shape[0] <= self.spec.shape[0]
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}; this model scores items of shape {self.spec.shape}")
-        x = _finite(x, "x")
         if self.spec.levels is None:
-            return torch.as_tensor(x, dtype=torch.float32)
-        if x.min() < 0 or x.max() >= self.spec.levels or (x != np.floor(x)).any():
-            raise UserError(
-                f"x: values {x.min():g} to {x.max():g}; whole ones from 0 to {self.spec.levels - 1} are allowed"
-            )
-        return torch.as_tensor(x.astype(np.int64))
+            return torch.as_tensor(_finite(x, "x"), dtype=torch.float32)
+        return _whole(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
         """(items,) nats of a text: of each of its lines, or of windows of the model's length, each scored afresh."""
@@ -200,6 +201,13 @@ class Served:
     def characters(self, text: str) -> int:
         """How many characters `score_text` scores: of lines, with the end of each."""
         return sum(len(line) + 1 for line in lines.stripped(text)) if self.modality == "lines" else len(text)
+
+
+def _whole(x: NDArray[Any], name: str, levels: int) -> Tensor:
+    x = _finite(x, name)
+    if x.min() < 0 or x.max() >= levels or (x != np.floor(x)).any():
+        raise UserError(f"{name}: values {x.min():g} to {x.max():g}; whole ones from 0 to {levels - 1} are allowed")
+    return torch.as_tensor(x.astype(np.int64))
 
 
 def _finite(x: NDArray[Any], name: str) -> NDArray[Any]:

@@ -27,6 +27,7 @@ CONTROL = "_control"  # what a figure in the features of a network with random w
 MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says (and `RESTORED`)
     "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
     "nll_carried": ("stream", "the same of test text read in one go, the state carried from each window to the next"),
+    "frame": ("likelihood", "the same, a frame that is predicted"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
     "hits": ("classify", "labelled test items whose class is told"),
@@ -53,6 +54,7 @@ OTHERS = (
     Figure(
         "augmentation_gain", "gain", "maximize", "share", "accuracy that samples add to 1,000 real labels", "labels"
     ),
+    Figure("continued_psnr", "continued PSNR", "maximize", "dB", "frames drawn after the given", "samples", ("video",)),
     Figure("covered", "in 90%", "ideal", "share", "values inside the 90% interval", "forecast", ("series",), 0.9),
 )
 

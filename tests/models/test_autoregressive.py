@@ -28,7 +28,10 @@ SPECS = {
     "text": {"text": Spec((4,), 4)},
     "lines": {"lines": Spec((4,), 4)},
     "pairs": {"pairs": Spec((4,), 4, cond_shape=(5,), cond_levels=3)},
-    "video": {"video": Spec((2, 1, 2, 2), 2, cond_shape=(2, 1, 2, 2), cond_levels=2)},
+    "video": {
+        "video": Spec((2, 1, 2, 2), 2, cond_shape=(2, 1, 2, 2), cond_levels=2),
+        "colour, odd": Spec((2, 2, 3, 1), 4, cond_shape=(1, 2, 3, 1), cond_levels=4),
+    },
 }
 FOUND = [name for name in models.names() if issubclass(models.find(name), Autoregressive)]
 CASES = [

@@ -22,6 +22,10 @@ SPECS: dict[str, dict[str, Spec]] = {
     },
     "text": {"text": Spec((12,), 7)},
     "lines": {"lines": Spec((12,), 7)},
+    "video": {
+        "video": Spec((2, 1, 6, 6), 2, cond_shape=(3, 1, 6, 6), cond_levels=2),
+        "colour, odd": Spec((2, 3, 5, 4), 5, cond_shape=(1, 3, 5, 4), cond_levels=5),
+    },
     "series": {"series": Spec((5, 2), None, cond_shape=(4, 2))},
 }
 
@@ -79,6 +83,9 @@ class Loader:
             if len(self.spec.shape) == 1:  # text, as streams have it
                 fresh = (torch.rand(8, generator=draw) < 0.2) | (step == 0 or self.fixed)
             return Batch(self.values(8, draw), label=label, fresh=fresh)
+        if self.spec.cond_levels:
+            x, given = self.values(8, draw), self.spec.cond_shape[0]
+            return Batch(x, cond=x[:, :1].expand(-1, given, *x.shape[2:]), label=label)
         past, ahead = self.spec.cond_shape[0], self.spec.shape[0]
         start = torch.randint(200 - past - ahead, (8, 1), generator=draw)
         window = self.split.whole[start + torch.arange(past + ahead)].float()

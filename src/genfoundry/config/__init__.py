@@ -1,7 +1,20 @@
 """Schemas of params.yaml: frozen, and a key that is not known is an error. No dict passes below `experiment.py`."""
 
 from genfoundry.config.base import Frozen, alternatives, check
-from genfoundry.config.dataset import Dataset, Duplicates, Expect, File, Files, Folder, Judge, Patch, Shares, Slices
+from genfoundry.config.dataset import (
+    Dataset,
+    Duplicates,
+    Expect,
+    File,
+    Files,
+    Folder,
+    Judge,
+    Moving,
+    Patch,
+    Shares,
+    Slices,
+    Videos,
+)
 from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, Scalar, Search, Steps, Task, Train
 from genfoundry.config.references import read
 
@@ -19,6 +32,7 @@ __all__ = [
     "Folder",
     "Frozen",
     "Judge",
+    "Moving",
     "Params",
     "Patch",
     "Scalar",
@@ -28,6 +42,7 @@ __all__ = [
     "Steps",
     "Task",
     "Train",
+    "Videos",
     "alternatives",
     "check",
     "read",

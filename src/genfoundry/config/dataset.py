@@ -101,6 +101,28 @@ class Slices(Frozen):
         return self
 
 
+class Videos(Frozen):
+    """How many videos are made for each split."""
+
+    train: int = Field(4000, ge=1)
+    val: int = Field(200, ge=1)
+    gate: int = Field(200, ge=1)
+    test: int = Field(200, ge=1)
+
+
+class Moving(Frozen):
+    """Videos made of images: so many `items` bounce about, each `item` pixels a side, `speed` pixels a frame at most.
+
+    Grey values of `threshold` and above are white, others black.
+    """
+
+    items: int = Field(2, ge=1)
+    item: int = Field(14, ge=2)
+    threshold: int = Field(64, ge=1, le=255)
+    speed: int = Field(3, ge=1)
+    videos: Videos = Videos()
+
+
 class Dataset(Frozen):
     """One entry under `datasets:`.
 
@@ -108,17 +130,19 @@ class Dataset(Frozen):
     mirrors at random in training, `levels` is how many grey values the files have. Text, and lines (of text, one a
     sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says what becomes of a cell
     without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`.
+    Video: `moving` says how it is made of the raw images, `size` is a frame's.
     `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
     stands before it (of a pair: of its source).
     """
 
-    modality: Literal["images", "text", "lines", "series", "pairs"]
+    modality: Literal["images", "text", "lines", "series", "pairs", "video"]
     raw: str | Files | Folder
     split: Shares = Shares()
     size: tuple[int, int] | None = None
     colour: Literal["grey", "rgb"] | None = None
     patch: Patch | None = None
     slices: Slices = Slices()
+    moving: Moving | None = None
     flip: bool = False
     levels: int = Field(256, ge=2, le=256)
     alphabet: str = ""

@@ -34,11 +34,12 @@ def read(path: Path) -> Params:
     return params
 
 
-IMAGES = ("size", "colour", "patch", "slices", "flip", "levels", "judge")
+IMAGES = ("colour", "patch", "slices", "flip", "levels", "judge")
 ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
+ONLY |= {"size": ("images", "video"), "moving": ("video",)}
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"missing": ("series",), "step": ("series",)}
-ONLY |= {"window": ("text", "lines", "series", "pairs"), "context": ("series", "pairs")}
+ONLY |= {"window": ("text", "lines", "series", "pairs", "video"), "context": ("series", "pairs", "video")}
 
 
 def _declared(where: str, dataset: Dataset) -> Iterator[str]:
@@ -54,12 +55,23 @@ def _declared(where: str, dataset: Dataset) -> Iterator[str]:
         yield f"{where}.window: {dataset.window}; lines need room for a character and the end, 2 or more"
     if dataset.modality == "pairs" and not dataset.context:
         yield f"{where}.context: missing; pairs need the length of the longest source, and window that of a target"
+    if dataset.modality == "video":
+        yield from _video(where, dataset)
     if dataset.size and dataset.patch:
         yield f"{where}.patch: not with size; patches are cut from the pictures as they are"
     if dataset.size and dataset.levels < 256:
         yield f"{where}.levels: {dataset.levels}, but with a size images have 256; a task may ask for fewer"
     if dataset.step is not None and dataset.missing == "drop":
         yield f"{where}.missing: 'drop', but with a step missing rows are filled in; interpolate or forward are right"
+
+
+def _video(where: str, dataset: Dataset) -> Iterator[str]:
+    """What a video cannot be made without."""
+    needs = {"moving": "how its items move", "size": "that of a frame", "context": "how many frames are given"}
+    missing = [key for key in needs if not getattr(dataset, key)]
+    yield from (f"{where}.{key}: missing; a video needs it: {needs[key]}" for key in missing)
+    if dataset.moving and dataset.size and dataset.moving.item > min(dataset.size):
+        yield f"{where}.moving.item: {dataset.moving.item}, above the frame's {list(dataset.size)}; make it smaller"
 
 
 def _binarised(where: str, task: Task, dataset: Dataset) -> Iterator[str]:

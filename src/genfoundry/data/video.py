@@ -1,0 +1,78 @@
+"""Video: frames that are given and frames that follow, (N, P + T, C, H, W) uint8; made by seed of images."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genfoundry import config
+from genfoundry.data import images
+from genfoundry.data.base import SPLITS, Prepared, only
+from genfoundry.data.moving import pools, videos
+from genfoundry.data.pictures import SUFFIXES, Form
+from genfoundry.data.pixels import describe
+from genfoundry.types import Batch, Spec, UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEVELS = 2
+
+
+def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
+    """Every image in its split, then each split's videos of its own images; a row a video, its source the items."""
+    assert dataset.moving is not None and dataset.size is not None
+    only(inbox, ".npz", "-ubyte", "-ubyte.gz", *SUFFIXES)
+    form = Form(None, "grey", None, dataset.slices)
+    parts = images.read(raw, form)[0] + images.read(inbox, form)[0]
+    held = pools(parts, dataset, dataset.moving, seed)
+    steps, counts = dataset.context + dataset.window, dataset.moving.videos.model_dump()
+    made = {}
+    for name in SPLITS:
+        if not len(held[name].x):
+            raise UserError(f"{raw}: no image for split {name}; add images, or give it a larger share under split")
+        made[name] = videos(held[name], counts[name], steps, dataset.size, dataset.moving, (seed, "moving", name))
+    x = np.concatenate([made[name][0] for name in SPLITS])
+    source = [words for name in SPLITS for words in made[name][1]]
+    where = np.repeat(SPLITS, [counts[name] for name in SPLITS])
+    digest = [hashlib.sha256(video.tobytes()).hexdigest()[:16] for video in x]
+    table = describe(x, np.full(len(x), -1), where, np.array(digest), np.array(source))
+    frame = (1, *dataset.size)
+    spec = Spec((dataset.window, *frame), LEVELS, cond_shape=(dataset.context, *frame), cond_levels=LEVELS)
+    return Prepared({name: {"x": made[name][0]} for name in SPLITS}, spec, (), counts, table)
+
+
+class Split:
+    """Videos on a device; an item, and a position, is a video: `cond` its first frames, `x` those that follow."""
+
+    def __init__(
+        self,
+        name: str,
+        tensors: dict[str, Tensor],
+        spec: Spec,
+        levels: int | None,
+        binarise: str | None,
+        flip: bool = False,
+    ) -> None:
+        if levels not in (None, spec.levels) or binarise is not None:
+            raise UserError(f"data: levels and binarise are for images; these videos have {spec.levels} levels")
+        self.name, self.whole, self.spec = name, tensors["x"], spec
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @property
+    def positions(self) -> int:
+        """Videos."""
+        return len(self.whole)
+
+    def batch(self, index: Tensor) -> Batch:
+        """These videos."""
+        given = self.spec.cond_shape[0] if self.spec.cond_shape else 0
+        video = self.whole[index].long()  # (B, P + T, C, H, W)
+        return Batch(video[:, given:], cond=video[:, :given] if given else None)
+
+    crop = batch
