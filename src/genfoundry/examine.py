@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
-from genfoundry.abilities import anomaly, bounds, codes, edits
+from genfoundry.abilities import anomaly, bounds, codes, edits, translation
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
@@ -62,7 +62,9 @@ class Bench:
 
 
 def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
-    """Scores of drawn images in the control network and against the training items; {} for anything else."""
+    """Scores of drawn images in the control network and against the training items, and counts of translations."""
+    if "translated" in found:
+        return dict(translation.counted(found["translated"], bench.split))
     if "samples" not in found or len(bench.split.spec.shape) != 3:
         return {}
     drawn, levels = found["samples"], bench.split.spec.levels

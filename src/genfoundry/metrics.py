@@ -1,7 +1,7 @@
 """Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
-unit, "hits" (M,) of labelled items, 1 where the class is told, "restore_<damage>_psnr" (n,) in dB of restored items,
+unit, "hits" (M,) of labelled items, 1 where the class is told, "chrf" (n,) of translations, "restore_<damage>_psnr" (n,) in dB of restored items,
 "features" and "real" (n, F) of generated and real items in the judge's feature space.
 """
 
@@ -94,16 +94,17 @@ def interval(draws: Array) -> tuple[float, float]:
 
 DAMAGES = ("gaussian", "salt_pepper", "mask")  # what `restoration` does to images
 RESTORED = {f"restore_{damage}_psnr": damage for damage in DAMAGES}
-_ALL = ("images", "text", "series", "video", "pairs")  # and lines: of no length in common, so that none divides by it
+_ALL = ("images", "text", "series", "video")  # and lines, pairs: of no length in common, so that none divides by it
 OBJECTIVES: Mapping[str, Objective] = {
     o.name: o
     for o in (
         Objective("bits_per_dim", "minimize", ("nll",), ("images", "video"), "bits", lambda d: 1 / (d * math.log(2))),
-        Objective("nats_per_char", "minimize", ("nll",), ("text", "pairs"), "nats", lambda d: 1 / d),
+        Objective("nats_per_char", "minimize", ("nll",), ("text",), "nats", lambda d: 1 / d),
         Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d),
-        Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines"), "nats a sample"),
+        Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines", "pairs"), "nats a sample"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
         Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
+        Objective("chrf", "maximize", ("chrf",), ("pairs",), "of 100"),
         Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
         *(Objective(name, "maximize", (name,), ("images",), "dB") for name in RESTORED),
         Objective("frechet", "minimize", ("features", "real"), ("images",), "squared judge features"),
@@ -124,13 +125,15 @@ def objective(name: str) -> Objective:
 
 def objectives(model: type[Learner], modality: str, config: Hyper | None = None) -> tuple[str, ...]:
     """Names of the objectives that `model`, so configured, can compute on such data: by its abilities, not its name."""
-    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, undone
+    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Translates, undone
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
         able |= {"features", "real"} | ({"nll"} if model.likelihood != "none" else set())
     if issubclass(model, Forecasts):
         able |= {"mae", "dtw"}
+    if issubclass(model, Translates):
+        able |= {"chrf"}
     if issubclass(model, Classifies):
         able |= {"hits"}
     if hasattr(model, "restore") and config is not None:

@@ -38,6 +38,7 @@ IMAGES = ("size", "colour", "patch", "slices", "flip", "levels", "judge")
 ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"missing": ("series",), "step": ("series",)}
+ONLY |= {"align": ("pairs",)}
 ONLY |= {"window": ("text", "lines", "series", "pairs"), "context": ("series", "pairs")}
 
 
