@@ -108,9 +108,9 @@ def score(
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
     "nll" and other measured names (N,); "mae", "dtw" of the median forecast and "covered", the share of values in the
-    90% interval (N,); "hits" of the labelled items (M,); "chrf" and "exact_lines" of translations (n,); "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n
-    samples and "real" of n items of the split (n, F) where there is a judge (`real`: those of earlier answers on this
-    split, which spares their computation).
+    90% interval (N,); "hits" of the labelled items (M,); "chrf" and "exact_lines" of translations (n,);
+    "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n samples and "real" of n items of the split (n, F)
+    where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
     """
     apart = ("samples", "forecast", "classes", "translated", *(f"restored_{damage}" for damage in DAMAGES))
     out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in apart}

@@ -1,8 +1,9 @@
 """Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
-unit, "hits" (M,) of labelled items, 1 where the class is told, "chrf" (n,) of translations, "restore_<damage>_psnr" (n,) in dB of restored items,
-"features" and "real" (n, F) of generated and real items in the judge's feature space.
+unit, "hits" (M,) of labelled items, 1 where the class is told, "chrf" (n,) of translations, of 100,
+"restore_<damage>_psnr" (n,) in dB of restored items, "features" and "real" (n, F) of generated and real items in the
+judge's feature space.
 """
 
 from __future__ import annotations

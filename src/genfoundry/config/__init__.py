@@ -1,7 +1,19 @@
 """Schemas of params.yaml: frozen, and a key that is not known is an error. No dict passes below `experiment.py`."""
 
 from genfoundry.config.base import Frozen, alternatives, check
-from genfoundry.config.dataset import Align, Dataset, Duplicates, Expect, File, Files, Folder, Judge, Patch, Shares, Slices
+from genfoundry.config.dataset import (
+    Align,
+    Dataset,
+    Duplicates,
+    Expect,
+    File,
+    Files,
+    Folder,
+    Judge,
+    Patch,
+    Shares,
+    Slices,
+)
 from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, Scalar, Search, Steps, Task, Train
 from genfoundry.config.references import read
 

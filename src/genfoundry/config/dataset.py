@@ -118,9 +118,9 @@ class Dataset(Frozen):
     Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `slices` is how volumes are cut, `flip`
     mirrors at random in training, `levels` is how many grey values the files have. Text, and lines (of text, one a
     sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says what becomes of a cell
-    without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`; `align` for editions, not TSV.
-    `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
-    stands before it (of a pair: of its source).
+    without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`; `align`
+    for two editions of texts instead of TSV. `window` is the length of a sample (of a line, and of a pair's target:
+    with the end symbol), `context` that of what stands before it (of a pair: of its source).
     """
 
     modality: Literal["images", "text", "lines", "series", "pairs"]

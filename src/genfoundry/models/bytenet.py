@@ -2,7 +2,7 @@
 linear in their lengths.
 
 The encoder sees the whole source; the decoder, stacked on the encoder's columns, sees the target so far, its
-convolutions masked. The source is unfolded to a |s| + b columns of its own, and the target goes on until its end symbol,
+convolutions masked. The source is unfolded to a |s| + b columns of its own, and the target goes on until its end,
 however long it gets. p(target | source) = prod_t p(x_t | x_<t, source), exact; the end is the last of the levels, and
 what follows the first one costs nothing.
 """
@@ -18,13 +18,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.dilated import Block
+from genfoundry.nn.dilated import Stack
 from genfoundry.nn.draw import pick
-from genfoundry.nn.ends import closing, inside, nats, predicted
+from genfoundry.nn.ends import LOOK, closed, closing, inside, nats, predicted
 from genfoundry.nn.follow import Followed, places
 from genfoundry.types import Batch, Clock, Draw, Spec
-
-LOOK = 16  # positions between two looks at whether every target has ended: each waits for the device
 
 
 class Bytenet(GenerativeModel):
@@ -50,17 +48,20 @@ class Bytenet(GenerativeModel):
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 32, "lr": {"model": 4e-3}, "betas": [0.9, 0.99]}
     config: Config
 
+    @classmethod
+    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        hyper = {"width": 96, "dilations": [1, 2, 4, 8], "encoder": 2, "decoder": 2, "unfold": "follow"}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1e-2, "log": True}}}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         assert spec.levels and spec.cond_shape and spec.cond_levels
-        self.target_end, self.source_end = spec.levels - 1, spec.cond_levels - 1  # the last symbol of target and of source
+        self.target_end, self.source_end = spec.levels - 1, spec.cond_levels - 1  # the last symbol of each
         self.columns = self.unfolded(spec.cond_shape[0])
-        width = config.width
+        width, kernel, dilations = config.width, config.kernel, config.dilations
         self.source, self.target = nn.Embedding(spec.cond_levels, width), nn.Embedding(spec.levels + 1, width)
-        self.encoder, self.decoder = (
-            nn.ModuleList(Block(width, kernel=config.kernel, dilation=d, causal=causal) for d in times * config.dilations)
-            for times, causal in ((config.encoder, False), (config.decoder, True))
-        )
+        self.encoder = Stack(width, kernel=kernel, dilations=config.encoder * dilations, causal=False)
+        self.decoder = Stack(width, kernel=kernel, dilations=config.decoder * dilations, causal=True)
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, spec.levels)
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
@@ -83,9 +84,7 @@ class Bytenet(GenerativeModel):
         before = torch.cat([x.new_full((len(x), 1), self.target_end + 1), x[:, :-1]], 1)
         stand = self.stand(cond, x)  # (B, T)
         h = self.target(before) + self.encode(cond).gather(1, stand[:, :, None].expand(-1, -1, self.config.width))
-        for block in self.decoder:
-            h = block(h)
-        return self.read(h)
+        return self.read(self.decoder(h))
 
     def read(self, h: Tensor) -> Tensor:
         return self.out(F.relu(self.norm(h)))  # type: ignore[no-any-return]
@@ -99,18 +98,13 @@ class Bytenet(GenerativeModel):
         length = (padded != self.source_end).sum(1, keepdim=True)
         place = torch.arange(self.columns, device=cond.device)
         within = (place < (self.config.stretch * length).long() + self.config.slack)[:, :, None]
-        h = self.source(padded)
-        for block in self.encoder:
-            h = block(h, within)
-        return F.pad(h * within, (0, 0, 0, 1))
+        return F.pad(self.encoder(self.source(padded), within) * within, (0, 0, 0, 1))
 
     def given(self, n: int, cond: Tensor | None, mask: Tensor | None = None) -> Tensor:
-        """(n, S) sources with nothing but ends after their first one or where `mask` is false; empty without `cond`."""
+        """(n, S) sources, each closed by ends; empty without `cond`."""
         if cond is None:
             return torch.full((n, *(self.spec.cond_shape or ())), self.source_end, device=self.device)
-        cond = cond.to(self.device).long()
-        kept = inside(cond, self.source_end) if mask is None else mask.to(self.device)
-        return cond.masked_fill(~kept, self.source_end)
+        return closed(cond.to(self.device).long(), self.source_end, mask)
 
     def stand(self, cond: Tensor, x: Tensor) -> Tensor:
         """(B, T): the column that the decoder stands on at each position."""
@@ -120,12 +114,12 @@ class Bytenet(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        """(n, T) characters, ends after the first one: each the translation of a source, (n, S), of an empty one else.
+        """(n, T) characters, ends after the first one: of each source (n, S), of empty ones without `cond`.
 
         A position costs the same wherever it stands: every convolution keeps a queue of what it still looks at.
         """
         cond = self.given(n, cond)
-        columns, queues = self.encode(cond), [block.conv.queue(n) for block in self.decoder]
+        columns, queues = self.encode(cond), self.decoder.queues(n)
         length, row = self.spec.shape[0], torch.arange(n, device=self.device)
         followed = Followed.start(cond, length) if self.config.unfold == "follow" else None
         text = torch.full((n, length), self.target_end, device=self.device)
@@ -134,9 +128,7 @@ class Bytenet(GenerativeModel):
             if t % LOOK == 0 and t and bool(over.all()):
                 break
             place = min(t, self.columns) if followed is None else followed.place.clamp_max(self.columns)
-            h = self.target(last) + columns[row, place]
-            for block, queue in zip(self.decoder, queues, strict=True):
-                h = block.step(h, queue, t)
+            h = self.decoder.step(self.target(last) + columns[row, place], queues, t)
             last = pick(closing(self.read(h), over, self.target_end), draw)
             over = over | (last == self.target_end)
             text[:, t] = last

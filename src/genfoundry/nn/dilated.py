@@ -6,6 +6,8 @@ the same for a whole sequence and, a tap a queue's row, for one position after a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,3 +70,28 @@ class Block(nn.Module):
     def step(self, x: Tensor, queue: Tensor, t: int) -> Tensor:
         """Position t alone, (B, C) -> (B, C)."""
         return self._after(x, self.conv.step(self._before(x), queue, t))
+
+
+class Stack(nn.Module):
+    """Blocks, one on another."""
+
+    def __init__(self, channels: int, *, kernel: int, dilations: Sequence[int], causal: bool) -> None:
+        super().__init__()
+        self.blocks = [Block(channels, kernel=kernel, dilation=d, causal=causal) for d in dilations]
+        self.layers = nn.ModuleList(self.blocks)
+
+    def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        """(B, T, C) -> (B, T, C); what is not `inside` (B, T, 1) is as if it were padding."""
+        for block in self.blocks:
+            x = block(x, inside)
+        return x
+
+    def queues(self, n: int) -> list[Tensor]:
+        """A queue a block, for `step`."""
+        return [block.conv.queue(n) for block in self.blocks]
+
+    def step(self, x: Tensor, queues: list[Tensor], t: int) -> Tensor:
+        """Position t alone, (B, C) -> (B, C), of causal blocks: in the time that the first position took."""
+        for block, queue in zip(self.blocks, queues, strict=True):
+            x = block.step(x, queue, t)
+        return x

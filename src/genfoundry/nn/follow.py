@@ -1,7 +1,7 @@
 """How far in a source a target has come: the end of the stretch of source that is nearest to what is written.
 
 Near in edit distance, found as the target is written, a symbol after another (Wagner, Fischer 1974): so where a symbol
-stands depends on the symbols before it alone. Only drifts of up to `REACH` are looked at: the cost a symbol is constant.
+stands depends on the symbols before it alone. Only drifts of up to `REACH` are looked at: a symbol's cost is constant.
 """
 
 from __future__ import annotations
