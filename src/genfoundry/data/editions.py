@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int32]
 # "   Bar. " before a line of verse: who speaks, which a play may also say in a line of its own
-SPEAKER = re.compile(r"^\s+(?:[A-Z0-9&][\w'&-]*\.? ){0,2}?[A-Z0-9][\w'&-]*\.\s+")
+SPEAKER = re.compile(r"^\s+(?:[A-Z0-9&][\w'&-]*\.? ){0,2}?[A-Z0-9][\w'&.-]*\.\s+")
 
 
 @dataclass(frozen=True)
