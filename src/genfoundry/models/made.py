@@ -1,13 +1,14 @@
 """Masked autoencoder for distribution estimation (Germain et al. 2015, arXiv:1502.03509).
 
-p(x) = prod_i p(x_o(i) | x_o(<i)) for an ordering o of the values. A hidden unit of degree g sees the first g values, and
-a value sees the units whose degree is at most the number of values before it. Of several orderings the model is the
+p(x) = prod_i p(x_o(i) | x_o(<i)) for an ordering o of the values. A hidden unit of degree g sees the first g values,
+and a value sees the units whose degree is at most the number of values before it. Of several orderings the model is the
 mixture p(x) = mean_o p_o(x), with the same weights under other masks. Direct connections (their section 4) tell a
 value of all values before it linearly; they move the logit, or the means of the logistic mixture.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,13 +21,13 @@ from torch import Tensor, nn
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, raster
 from genfoundry.nn.autoregression import triangular_least_squares
-from genfoundry.nn.head import wide
 from genfoundry.nn.likelihood import head_for
-from genfoundry.types import Batch, Clock, Draw, Spec, counted
+from genfoundry.types import Batch, Clock, Draw, Spec, UserError, counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
+MOST = 4096  # values of an image for which `make init` writes an entry
 FITTED = 20_000  # training items that the direct connections start from
 
 
@@ -56,6 +57,8 @@ class Made(GenerativeModel):
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+        if spec.dims > MOST:
+            raise UserError(f"{spec.dims:,} values an image: its weights grow with their square; {MOST:,} are the most")
         hyper = {"hidden": 500 if items >= 2000 else 200, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-4, "high": 4e-3, "log": True}}}
 
@@ -69,7 +72,9 @@ class Made(GenerativeModel):
         degrees = 1 + torch.arange(hidden) * max(dims - 1, 1) // hidden  # ascending: a sampler reads slices
         self.register_buffer("degrees", degrees, persistent=False)
         sizes = [dims, *[hidden] * config.layers]
-        self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False))
+        self.hidden: list[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
+            nn.Linear(*pair) for pair in itertools.pairwise(sizes)
+        )
         self.out = nn.Parameter(torch.zeros(self.head.parameters, dims, hidden))
         self.bias = nn.Parameter(torch.zeros(self.head.parameters, dims))
         if config.direct:
@@ -147,7 +152,7 @@ class Made(GenerativeModel):
         """Each item's ordering is drawn first, if there are several."""
         count, x = len(self.orderings), Canvas(n, self.spec, self.device).x
         which = torch.randint(count, (n,), device=self.device) if count > 1 else x.new_zeros(n)
-        for ordering in which.unique().tolist():
+        for ordering in torch.unique(which).tolist():
             canvas = Canvas(int((which == ordering).sum()), self.spec, self.device, draw)
             self.fill(canvas, ordering=ordering)
             x[which == ordering] = canvas.x
