@@ -43,7 +43,7 @@ LETTERS = "".join(sorted(set("".join(OLD + NEW)) | set("0123456789abcdefghijklmn
 
 
 def found(old: list[str], new: list[str], least: int = 800) -> list[tuple[int, int]]:
-    return editions.matched(editions.similarity(old, new), least)
+    return editions.alignment(old, new, least)
 
 
 def test_every_line_finds_its_like() -> None:
@@ -66,6 +66,14 @@ def test_a_line_that_recurs_is_taken_where_it_keeps_the_order() -> None:
     assert len(found(OLD, swapped)) == 7, "pairs do not cross"
 
 
+def test_lines_taken_first_change_nothing_but_the_time() -> None:
+    old, new = [*OLD, "Exeunt.", *OLD[2:5]], [NEW[6], *NEW[:6], "Exeunt", *NEW[2:]]
+    ours, theirs = ([editions.level(line) for line in lines] for lines in (old, new))
+    first = editions.anchors(ours, theirs)
+    assert len(first) == 3 and all(ours[i] == theirs[j] and len(ours[i]) >= editions.LONG for i, j in first)
+    assert found(old, new) == editions.matched(editions.similarity(ours, theirs), 800)
+
+
 def test_the_alignment_is_the_best_of_all() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -83,7 +91,7 @@ def test_the_alignment_is_the_best_of_all() -> None:
 
 def test_similarity_by_hand() -> None:
     # " abcd " and " abce ": four grams each, " ab" and "abc" in both.
-    assert editions.similarity(["Abcd!"], ["abcf", "xyz", ""]).tolist() == [[500, 0, 0]]
+    assert editions.similarity(["abcd"], ["abcf", "xyz", ""]).tolist() == [[500, 0, 0]]
     assert editions.level("Haue sweete Ioyes-- vnfold'd,") == "hau swet ioies unfold"
 
 
