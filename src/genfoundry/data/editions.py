@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,9 @@ class Aligned:
     pairs: tuple[tuple[str, str], ...]
     dropped: tuple[int, ...]
 
-    @property
+    @cached_property
     def content(self) -> str:
+        """All of it: what its split is a hash of."""
         return "\n".join(map("\t".join, self.pairs))
 
 
