@@ -28,6 +28,7 @@ COLUMNS = {
     "text": ("n", "prompt", "text"),
     "lines": ("n", "prompt", "text"),
     "series": ("n", "past", "x"),
+    "pairs": ("n", "prompt"),
 }
 
 
