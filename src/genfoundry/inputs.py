@@ -32,8 +32,8 @@ def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[n
         found = _lines(file, served.alphabet, width)
         return served.score_text("\n".join(found), seed), np.array([len(line) + 1 for line in found])  # with the end
     if served.modality == "pairs":
-        x, source, length = _pairs(file, served)
-        return served.score(x, source, seed), length + 1  # with the end
+        targets, sources, lengths = _pairs(file, served)
+        return served.score(targets, sources, seed), lengths + 1  # with the end
     if served.modality == "text":
         text = _text(file, served.alphabet)
         nats = served.score_text(text, seed)

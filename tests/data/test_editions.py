@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def test_the_alignment_is_the_best_of_all() -> None:
         cells = [(i, j) for i in range(4) for j in range(5) if table[i, j] >= 3]
         chains = [
             chain for size in range(5) for chain in combinations(cells, size)
-            if all(a[0] < b[0] and a[1] < b[1] for a, b in zip(chain, chain[1:], strict=False))
+            if all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(chain))
         ]  # fmt: skip
         best = max(sum(table[cell] for cell in chain) for chain in chains)
         made = editions.matched(table, 3)

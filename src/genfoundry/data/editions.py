@@ -3,8 +3,8 @@
 Lines are compared by their letters alone, spelling levelled, as sets of three characters in a row: the Dice coefficient
 2 |a & b| / (|a| + |b|), in thousandths. An alignment is a set of pairs of lines that do not cross; the best one has the
 largest sum, found by dynamic programming. Lines that are alike in all their letters, and like no other, are taken first
-and cut the works into stretches (the idea of Cohen's patience diff), each aligned on its own: a few lines against a few,
-and not thousands against thousands. Whole numbers throughout: the same pairs on every machine.
+and cut the works into stretches (the idea of Cohen's patience diff), each aligned on its own: a few lines against a
+few, and not thousands against thousands. Whole numbers throughout: the same pairs on every machine.
 """
 
 from __future__ import annotations
