@@ -141,6 +141,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
         "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",
         "probe": unread,
         "edit": unedited,
+        "translate": "does not translate",
         "surprise": "not such data, or not finite" if bounded else "no likelihood",
         "classes": "trained on every class" if bounded else "no likelihood",
     }

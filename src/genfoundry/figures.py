@@ -152,7 +152,6 @@ def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judgi
     why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
     why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}
     why |= {"restore": "does not restore", "complete": "does not complete", "classify": "tells no classes"}
-    why |= {"translate": "does not translate"}
     why |= reasons(learner, judging)
     return {
         f.name: why[f.needs] for f in yardstick.FIGURES.values() if modality in f.modalities and f.name not in figures

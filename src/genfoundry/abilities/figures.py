@@ -29,9 +29,10 @@ OTHERS = {  # what is no item of the data set
     "digits": "scikit-learn's handwritten digits, brought to the same shape and levels",
     "classes": "test items of the classes that were left out of training",
 }
+ASKED = 1000  # items of a split that are translated, or all if there are fewer
 ORDERS, RECALL = 6, 2.0  # of grams of characters that chrF counts; how much recall weighs
 TRANSLATED = (
-    ("exact_lines", "exact lines", "share", "translations that are right in every character"),
+    ("exact_lines", "exact lines", "share", f"translations that are right in every character, of {ASKED:,} items"),
     ("chrf_corpus", "chrF, corpus", "of 100", "chrF of all translations as one text"),
     ("bleu", "BLEU", "of 100", "BLEU of all translations, sacrebleu's tokens and smoothing"),
 )

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.abilities.figures import ORDERS, chrf
+from genfoundry.abilities.figures import ASKED, ORDERS, chrf
 from genfoundry.baselines.base import chosen
 
 if TYPE_CHECKING:
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from genfoundry.data.pairs import Split as Pairs
     from genfoundry.types import Batch
 
-ITEMS = 1000  # of a split
 Floats = NDArray[np.float64]
 
 
 def asked(split: Split) -> Batch:
     """The items whose sources are translated, the same for everyone."""
     device = split.whole.device
-    return split.batch(chosen(split, min(ITEMS, len(split))).to(device))
+    return split.batch(chosen(split, min(ASKED, len(split))).to(device))
 
 
 def scores(translated: Tensor, split: Split) -> dict[str, Floats]:

@@ -82,9 +82,23 @@ class LogisticMixture(Head):
             centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
         centre = self.moved(channel, mean, coefficients, value[:, :channel]) if channel else mean[:, 0]
-        every = self.scaled(torch.arange(self.top + 1, device=out.device), mean).expand(*centre[:, 0].shape, -1)
-        each = self.log_mass(every, centre.unsqueeze(-1), scale[:, channel].unsqueeze(-1))  # (B, K, *S, levels)
+        each = self.log_masses(centre, scale[:, channel])
         return (log_mass.log_softmax(1).unsqueeze(-1) + each).logsumexp(1)
+
+    def log_masses(self, centre: Tensor, scale: Tensor) -> Tensor:
+        """(B, K, *S) -> (B, K, *S, levels): `log_mass` of every level; neighbours share the edge between them.
+
+        With a the edge's distance, log F(a) = min(a, 0) - log(1 + exp(-|a|)), and log F(-a) alike.
+        """
+        sharp = torch.exp(-scale).reshape(-1, 1)
+        edges = self.scaled(torch.arange(self.top, device=centre.device) + 0.5, centre)
+        distance = (edges - centre.reshape(-1, 1)) * sharp  # (rows, levels - 1)
+        soft = torch.log1p(torch.exp(-distance.abs()))
+        log_mass = distance.new_zeros(len(distance), self.top + 1)
+        log_mass[:, :-1] = distance.clamp(max=0) - soft
+        log_mass[:, 1:] += (-distance).clamp(max=0) - soft
+        log_mass[:, 1:-1] += torch.log(-torch.expm1(-2.0 / self.top * sharp))
+        return log_mass.view(*centre.shape, -1)
 
     def log_mass(self, value: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
         """(B, K, *S): log mass of a channel's scaled level under each logistic.
