@@ -27,6 +27,8 @@ from genfoundry.types import Batch, Spec
 ROUNDS = 3  # of the fast arm; the naive one runs once
 BINARY = Spec((1, 28, 28), 2)
 GREY = Spec((1, 28, 28), 256)
+PAIRS = Spec((64,), 85, cond_shape=(64,), cond_levels=85)  # sources are empty: speed does not depend on them
+BYTENET = {"width": 96, "dilations": [1, 2, 4], "encoder": 2, "decoder": 2}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ CASES = {
     "fvsbn": Case("fvsbn", BINARY),
     "made": Case("made", BINARY, {"hidden": 2000}),
     "made, two layers": Case("made", BINARY, {"hidden": 2000, "layers": 2}),
+    "bytenet": Case("bytenet", PAIRS, BYTENET),
+    "bytenet, follow": Case("bytenet", PAIRS, {**BYTENET, "unfold": "follow"}),
+    "char_seq2seq": Case("char_seq2seq", PAIRS, {"width": 120, "embedding": 32}),
     "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
 }
 
