@@ -30,6 +30,8 @@ GREY = Spec((1, 28, 28), 256)
 TEXT = Spec((256,), 84)
 TRANSFORMER = {"width": 64, "layers": 3, "heads": 2, "embedding": 8, "reach": 3, "rows": 2, "patch": 7, "detail": 64}
 MOVING = Spec((5, 1, 32, 32), 2, cond_shape=(5, 1, 32, 32), cond_levels=2)
+PAIRS = Spec((64,), 85, cond_shape=(64,), cond_levels=85)  # sources are empty: speed does not depend on them
+BYTENET = {"width": 96, "dilations": [1, 2, 4], "encoder": 2, "decoder": 2}
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ CASES = {
     "transformer": Case("transformer", BINARY, TRANSFORMER, values=112),
     "transformer, a token a pixel": Case("transformer", BINARY, {**TRANSFORMER, "patch": 1, "layers": 2}, values=14),
     "video_pixel": Case("video_pixel", MOVING, {"memory": 24, "width": 24, "layers": 3}, values=8),
+    "bytenet": Case("bytenet", PAIRS, BYTENET),
+    "bytenet, follow": Case("bytenet", PAIRS, {**BYTENET, "unfold": "follow"}),
+    "char_seq2seq": Case("char_seq2seq", PAIRS, {"width": 120, "embedding": 32}),
     "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
     "pixel_cnn": Case("pixel_cnn", BINARY, {"layers": 5, "width": 32}, values=28),
     "pixel_cnn, whole": Case("pixel_cnn", BINARY, {"layers": 5, "width": 32}, n=4),

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry import checkpoint, restoration
-from genfoundry.abilities import carried
+from genfoundry.abilities import carried, translation
 from genfoundry.baselines.base import Answers, batches, chosen
 from genfoundry.metrics import DAMAGES, OBJECTIVES, QUANTILES
-from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores
+from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores, Translates
 from genfoundry.types import Batch, Spec, UserError, counted
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
     "nll" (N,) and whatever else it measures, nats in float64; "nll_carried" (N,) of text whose windows are read one
     after another; "samples" (min(samples, N), C, H, W) of images;
     "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them;
-    "restored_<damage>" (n, C, H, W) of what `restoration.posed` asks of images.
+    "restored_<damage>" (n, C, H, W) of what `restoration.posed` asks of images; "translated" (n, T) of what
+    `translation.asked` asks of pairs.
     """
     model.eval()
     found: Answers = {}
@@ -80,6 +81,8 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
         found |= {f"restored_{d}": _seeded(seed, split, "restore", 0, restored, d) for d in due}
     if "hits" in asked and isinstance(model, Classifies) and split.spec.classes:
         found["classes"] = torch.cat([model.classify(b).argmax(1).cpu() for b in _batches(model, split)])
+    if "chrf" in asked and isinstance(model, Translates) and split.spec.cond_levels is not None:
+        found["translated"] = translation.translated(model, split, SIZE)
     return found
 
 
@@ -108,11 +111,12 @@ def score(
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
     "nll" and other measured names (N,), "frame", the nll a frame of a video (N,); "mae", "dtw" of the median forecast
-    and "covered", the share of values in the 90% interval (N,); "hits" of the labelled items (M,);
+    and "covered", the share of values in the 90% interval (N,); "hits" of the labelled items (M,); "chrf" and
+    "exact_lines" of translations (n,);
     "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n samples and "real" of n items of the split (n, F)
     where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
     """
-    apart = ("samples", "forecast", "classes", *(f"restored_{damage}" for damage in DAMAGES))
+    apart = ("samples", "forecast", "classes", "translated", *(f"restored_{damage}" for damage in DAMAGES))
     out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in apart}
     if "nll" in found and len(split.spec.shape) == 4:  # (T, C, H, W)
         out["frame"] = found["nll"].double().numpy() / split.spec.shape[0]
@@ -125,6 +129,8 @@ def score(
         out["mae"] = np.abs(middle - truth).mean((1, 2))
         out["dtw"] = np.array([warped(a, b) for a, b in zip(middle, truth, strict=True)])
         out["covered"] = ((low <= truth) & (truth <= high)).mean((1, 2))
+    if "translated" in found:
+        out |= translation.scores(found["translated"], split)
     if "classes" in found:
         label = torch.cat([b.label for b in batches(split) if b.label is not None]).cpu()
         if (label >= 0).any():

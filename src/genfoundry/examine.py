@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
-from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, video
+from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, translation, video
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
@@ -62,9 +62,13 @@ class Bench:
 
 
 def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
-    """Scores of drawn images in the control network and against the training items, of videos against their items."""
+    """Scores of drawn images in the control network and against the training items, of videos against what came, and
+    counts of translations.
+    """
     if "samples" in found and len(bench.split.spec.shape) == 4:
         return video.compared(found["samples"], bench.split)
+    if "translated" in found:
+        return dict(translation.counted(found["translated"], bench.split))
     if "samples" not in found or len(bench.split.spec.shape) != 3:
         return {}
     drawn, levels = found["samples"], bench.split.spec.levels
@@ -144,6 +148,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
         "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",
         "probe": unread,
         "edit": unedited,
+        "translate": "does not translate",
         "surprise": "not such data, or not finite" if bounded else "no likelihood",
         "classes": "trained on every class" if bounded else "no likelihood",
     }

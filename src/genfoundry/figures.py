@@ -186,6 +186,7 @@ def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
 def _counts(scores: Scores, split: Split) -> dict[str, int]:
     restored = [len(scores[name]) for name in metrics.RESTORED if name in scores]
     found = {"n": len(split)} | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
+    found |= {"translate_n": len(scores["chrf"])} if "chrf" in scores else {}
     return found | ({"restore_n": max(restored)} if restored else {})
 
 

@@ -13,6 +13,7 @@ from genfoundry.types import counted
 
 TITLES = {"bits_per_dim": "bits/dim", "nats_per_char": "nats/char", "nats_per_frame": "nats/frame"}
 TITLES |= {"nats_per_char_carried": "nats/char, carried", "frechet": "Frechet", "mae": "MAE", "dtw": "DTW"}
+TITLES |= {"chrf": "chrF"}
 Found = tuple[float, Array | None]  # a figure, and the bootstrap's draws of it
 
 

@@ -32,6 +32,9 @@ def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[n
     if served.modality == "lines":
         found = _lines(file, served.alphabet, width)
         return served.score_text("\n".join(found), seed), np.array([len(line) + 1 for line in found])  # with the end
+    if served.modality == "pairs":
+        targets, sources, lengths = _pairs(file, served)
+        return served.score(targets, sources, seed), lengths + 1  # with the end
     if served.modality == "text":
         text = _text(file, served.alphabet)
         nats = served.score_text(text, seed)
@@ -73,6 +76,23 @@ def _lines(file: Path, alphabet: str, width: int) -> list[str]:
     if left := len(every) - len(found):
         print(f"{file}: {left} of {len(every)} lines have no letter or over {width - 1} characters", file=sys.stderr)
     return found
+
+
+def _pairs(file: Path, served: Served) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Targets, sources and the targets' lengths of a file of TSV."""
+    from genfoundry.data import pairs
+
+    found, sizes = pairs.parse(file), ((served.spec.cond_shape or (0,))[0], served.spec.shape[0] - 1)
+    for number, pair in found:
+        for side, text, most in zip(("source", "target"), pair, sizes, strict=True):
+            served.encode(text)  # refuses what the alphabet lacks
+            if len(text) > most:
+                raise UserError(f"{file}:{number}: the {side} has {len(text)} characters; this model takes {most}")
+    if not found:
+        raise UserError(f"{file}: no pairs; a source, a tab and a target a line are scored")
+    source, _ = pairs.codes([pair[0] for _, pair in found], served.alphabet, sizes[0])
+    x, length = pairs.codes([pair[1] for _, pair in found], served.alphabet, served.spec.shape[0])
+    return x.astype(np.int64), source.astype(np.int64), length.astype(np.int64)
 
 
 def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:

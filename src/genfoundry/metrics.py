@@ -2,8 +2,8 @@
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
 unit, "hits" (M,) of labelled items, 1 where the class is told, "restore_<damage>_psnr" (n,) in dB of restored items,
-"frame" (N,) nats a frame of a video, "features" and "real" (n, F) of generated and real items in the judge's feature
-space.
+"frame" (N,) nats a frame of a video, "chrf" (n,) of translations, of 100, "features" and "real" (n, F) of generated and
+real items in the judge's feature space.
 """
 
 from __future__ import annotations
@@ -95,18 +95,19 @@ def interval(draws: Array) -> tuple[float, float]:
 
 DAMAGES = ("gaussian", "salt_pepper", "mask")  # what `restoration` does to images
 RESTORED = {f"restore_{damage}_psnr": damage for damage in DAMAGES}
-_ALL = ("images", "text", "series", "video", "pairs")  # and lines: of no length in common, so that none divides by it
+_ALL = ("images", "text", "series", "video")  # and lines, pairs: of no length in common, so that none divides by it
 OBJECTIVES: Mapping[str, Objective] = {
     o.name: o
     for o in (
         Objective("bits_per_dim", "minimize", ("nll",), ("images", "video"), "bits", lambda d: 1 / (d * math.log(2))),
-        Objective("nats_per_char", "minimize", ("nll",), ("text", "pairs"), "nats", lambda d: 1 / d),
+        Objective("nats_per_char", "minimize", ("nll",), ("text",), "nats", lambda d: 1 / d),
         Objective("nats_per_char_carried", "minimize", ("nll_carried",), ("text",), "nats", lambda d: 1 / d),
         Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d),
-        Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines"), "nats a sample"),
+        Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines", "pairs"), "nats a sample"),
         Objective("nats_per_frame", "minimize", ("frame",), ("video",), "nats a frame"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
         Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
+        Objective("chrf", "maximize", ("chrf",), ("pairs",), "of 100"),
         Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
         *(Objective(name, "maximize", (name,), ("images",), "dB") for name in RESTORED),
         Objective("frechet", "minimize", ("features", "real"), ("images",), "squared judge features"),
@@ -127,7 +128,7 @@ def objective(name: str) -> Objective:
 
 def objectives(model: type[Learner], modality: str, config: Hyper | None = None) -> tuple[str, ...]:
     """Names of the objectives that `model`, so configured, can compute on such data: by its abilities, not its name."""
-    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Streams, undone
+    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Streams, Translates, undone
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
@@ -136,6 +137,8 @@ def objectives(model: type[Learner], modality: str, config: Hyper | None = None)
         able |= {"mae", "dtw"}
     if issubclass(model, Streams):
         able |= {"nll_carried"}
+    if issubclass(model, Translates):
+        able |= {"chrf"}
     if issubclass(model, Classifies):
         able |= {"hits"}
     if hasattr(model, "restore") and config is not None:

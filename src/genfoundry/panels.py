@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import picture
+from genfoundry.abilities import translation
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.baselines.text import LENGTH, TEXTS
 from genfoundry.metrics import QUANTILES
@@ -29,12 +30,14 @@ WINDOWS = 6  # forecasts in a plot
 def draw(
     folder: Path, found: Mapping[str, Tensor], split: Split, meta: Mapping[str, Any], name: str | None = None
 ) -> None:
-    """The answers in a picture or text called `name` (default: samples, forecast) each.
+    """The answers in a picture or text called `name` (default: samples, forecast, translations) each.
 
     `meta` is spec.json's content: the alphabet of text, the names of a series' columns.
     """
     if "samples" in found:
         _write(folder / (name or "samples"), found["samples"][:GRID], split, meta)
+    if "translated" in found:
+        picture.texts(folder / f"{name or 'translations'}.txt", [translation.table(found["translated"], split, LINES)])
     if "forecast" in found:
         _forecast(folder / f"{name or 'forecast'}.png", found["forecast"], split, meta)
 

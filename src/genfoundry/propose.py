@@ -27,6 +27,7 @@ TASKS = {
     "images": (("bits_per_dim", "density", 0.01), ("frechet", "samples", 5.0)),
     "text": (("nats_per_char", "density", 0.01),),
     "series": (("mae", "forecast", None),),
+    "pairs": (("chrf", "translation", 1.0),),
 }
 JUDGE = "judge"  # the classifier whose features compare samples of images
 STEPS = {"smoke": 20, "quick": 1000, "standard": 30_000, "full": 100_000}  # at 28 x 28 pixels
@@ -122,7 +123,9 @@ def _tasks(name: str, data: base.Dataset, entry: dict[str, Any]) -> Iterator[tup
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit
             margin = float(f"{0.02 * float(data.split('train').whole.std(0).mean()):.1g}")
-        yield word, {"dataset": name, "objective": objective, **levels, "margin": margin}
+        direction = metrics.OBJECTIVES[objective].direction
+        turned = {} if direction == "minimize" else {"direction": direction}
+        yield word, {"dataset": name, "objective": objective, **turned, **levels, "margin": margin}
 
 
 def _experiments(

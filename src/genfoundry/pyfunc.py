@@ -30,6 +30,7 @@ COLUMNS = {
     "lines": ("n", "prompt", "text"),
     "series": ("n", "past", "x"),
     "video": ("n", "past", "x"),
+    "pairs": ("n", "prompt"),
 }
 
 

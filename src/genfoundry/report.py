@@ -13,7 +13,7 @@ from genfoundry.yardstick import FIGURES, Figure
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what a table's rows have in common
 # Abilities whose figures are columns; those of others stand on the model's page, unless a task may be ranked by them.
-TABLED = ("likelihood", "samples", "labels", "classify", "forecast")
+TABLED = ("likelihood", "samples", "labels", "classify", "forecast", "translate")
 COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs in TABLED or f.name in OBJECTIVES)
 NORMAL = 1.96  # standard errors on either side of 95%
 

@@ -77,7 +77,7 @@ def sample(
     past = {"series": _past, "video": _frames}[served.modality](root, served) if served.modality in PAST else None
     found = served.sample(n, label=label, prompt=prompt, past=past, length=length, draw=draw, seed=seed)
     if served.alphabet:
-        between = "\n" if served.modality == "lines" else "\n" + "-" * 72 + "\n"
+        between = "\n" if served.modality in ("lines", "pairs") else "\n" + "-" * 72 + "\n"
         text = between.join(found)
         return _written(out, text + "\n") if out else text
     if served.modality == "series":
@@ -130,7 +130,7 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
         UserError: no champion, one without a likelihood, or a file that is not what the model knows.
     """
     if not file.exists():
-        raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, or a .csv")
+        raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, a .tsv, or a .csv")
     found = champion(root, task)
     served = found.served
     if served.model.likelihood == "none":
@@ -173,13 +173,13 @@ def arguments() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, help="file to write (default: in build/)")
         command.add_argument("--seed", type=int, default=0)
     one.add_argument("--n", type=int, default=16, help="number of samples")
-    one.add_argument("--prompt", default="", help="what text goes on from")
+    one.add_argument("--prompt", default="", help="what text goes on from; of pairs, the source")
     one.add_argument("--label", type=int, default=-1, help="class, for models that know classes")
     one.add_argument("--length", type=int, default=0, help="characters of text (default: the model's window)")
     one.add_argument("--temperature", type=float, default=1.0)
     one.add_argument("--top-k", type=int, default=0)
     one.add_argument("--top-p", type=float, default=1.0)
-    two.add_argument("--file", type=Path, required=True, help="image, .npz, IDX, .txt or .csv")
+    two.add_argument("--file", type=Path, required=True, help="image, .npz, IDX, .txt, .tsv or .csv")
     return parser
 
 

@@ -18,7 +18,11 @@ from genfoundry.types import Batch, Draw, UserError, counted
 
 SIZE = 100  # items in a batch
 MOST = 100_000  # samples in a request
-UNITS = {"images": "bits_per_dim", "video": "bits_per_dim", "text": "nats_per_char", "lines": "nats_per_char"}
+UNITS = {
+    "images": "bits_per_dim",
+    "video": "bits_per_dim",
+    **dict.fromkeys(("text", "lines", "pairs"), "nats_per_char"),
+}
 
 
 class Unserved(UserError):
@@ -65,7 +69,7 @@ class Served:
         Args:
             n: how many.
             label: class to draw from; -1 draws classes as often as they were in training.
-            prompt: what text goes on from.
+            prompt: what text goes on from; of pairs, the source.
             past: (P, D) or frames (P, C, H, W), at least as many as the model looks back on: what samples go on from.
             length: characters to draw after the prompt; 0 for the length that the model was trained on.
             draw: temperature and truncation of categorical outputs.
@@ -83,6 +87,9 @@ class Served:
                 labels = torch.full((count,), label) if label >= 0 else None
                 cond = self._cond(prompt, past)
                 cond = cond.expand(count, *cond.shape) if cond is not None else None
+                if self.modality == "pairs":
+                    found += self._targets(count, torch.as_tensor(self.encode(prompt)), draw)
+                    continue
                 if self.alphabet:
                     found += [prompt + text for text in self._texts(count, cond, labels, length, draw)]
                 else:
@@ -98,6 +105,14 @@ class Served:
         texts = ["".join(self.alphabet[i] for i in row) for row in rows]
         return [text.partition("\n")[0] for text in texts] if self.modality == "lines" else texts
 
+    def _targets(self, n: int, source: Tensor, draw: Draw) -> list[str]:
+        """n targets of a source (L,), each up to its end."""
+        assert self.spec.cond_shape is not None
+        cond = source.new_full((n, *self.spec.cond_shape), len(self.alphabet))
+        cond[:, : len(source)] = source
+        rows = self.model.sample(n, cond, draw=draw).tolist()
+        return ["".join(self.alphabet[i] for i in row if i < len(self.alphabet)) for row in rows]
+
     def _check(self, n: int, label: int, prompt: str, past: NDArray[Any] | None, length: int, draw: Draw) -> None:
         if not 1 <= n <= MOST:
             raise UserError(f"n: {n}: ask for 1 to {MOST} samples")
@@ -108,6 +123,9 @@ class Served:
             raise UserError(f"prompt: this model makes {self.modality}, not text; leave the prompt out")
         if self.modality == "lines" and ("\n" in prompt or len(prompt) >= self.spec.shape[0]):
             raise UserError(f"prompt: the start of a line is wanted, of up to {self.spec.shape[0] - 1} characters")
+        if self.modality == "pairs" and not 0 < len(prompt) <= (self.spec.cond_shape or (0,))[0]:
+            most = (self.spec.cond_shape or (0,))[0]
+            raise UserError(f"prompt: {len(prompt)} characters; a source of 1 to {most} is wanted")
         if past is not None and self.spec.cond_shape is None:
             raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
         if length < 0 or (length and self.modality != "text"):

@@ -30,6 +30,7 @@ MEASURED = {  # an objective's first score -> the ability that it needs, and wha
     "frame": ("likelihood", "the same, a frame that is predicted"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
+    "chrf": ("translate", "chrF of a translation, mean over test items (1,000, if there are so many)"),
     "hits": ("classify", "labelled test items whose class is told"),
     "features": ("samples", "squared Frechet distance of Gaussians fitted to the judge's features"),
 }

@@ -191,6 +191,11 @@ def test_what_it_gives(name: str, spec: Spec) -> None:
         assert z.dtype == torch.float32
         if isinstance(model, base.Decodes):
             assert model.decode(z).shape == batch.x.shape
+    if isinstance(model, base.Translates):
+        assert batch.cond is not None
+        made = model.translate(batch.cond, batch.cond_mask)
+        fits(made, n, spec)
+        assert torch.equal(made, model.translate(batch.cond, batch.cond_mask)), "a translation is the same every time"
     if isinstance(model, base.Forecasts):
         assert batch.cond is not None
         ahead = model.forecast(batch.cond, 3, (0.1, 0.5, 0.9))

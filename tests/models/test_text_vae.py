@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.models.text_vae import STEPS, TextVae, inside
+from genfoundry.models.text_vae import END, STEPS, TextVae
+from genfoundry.nn.ends import inside
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 
@@ -26,7 +27,7 @@ def build(length: int = 3, levels: int = 3, **more: object) -> TextVae:
 def every(length: int = 3, levels: int = 3) -> Tensor:
     """All lines of up to `length` characters, padded with ends."""
     found = torch.tensor(list(itertools.product(range(levels), repeat=length)))
-    return (found * inside(found)).unique(dim=0)
+    return (found * inside(found, END)).unique(dim=0)
 
 
 def exact(model: TextVae, x: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ def test_characters_are_hidden_in_training_alone() -> None:
     torch.manual_seed(2)
     q = model.encode(batch.x)
     hidden = model.nll(batch.x, q.draw(), 1.0).mean() + model.measure(batch)["rate"].mean()
-    assert trained.item() == pytest.approx(hidden.item() / inside(batch.x).sum(1).float().mean().item(), rel=1e-5)
+    assert trained.item() == pytest.approx(hidden.item() / inside(batch.x, END).sum(1).float().mean().item(), rel=1e-5)
     model.train()
     torch.manual_seed(3)
     first = model.measure(batch)["nll"]
@@ -159,4 +160,4 @@ def test_the_decode_is_greedy() -> None:
     assert torch.equal(text, model.written(z, Draw(temperature=0.0)))
     before = torch.cat([text.new_full((5, 1), model.start), text[:, :-1]], 1)
     best = model.out(model.decoder(before, model.begun(z), z)[0]).argmax(-1)
-    assert torch.equal(best * inside(text), text)
+    assert torch.equal(best * inside(text, END), text)

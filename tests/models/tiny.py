@@ -26,6 +26,7 @@ SPECS: dict[str, dict[str, Spec]] = {
         "video": Spec((2, 1, 6, 6), 2, cond_shape=(3, 1, 6, 6), cond_levels=2),
         "colour, odd": Spec((2, 3, 5, 4), 5, cond_shape=(1, 3, 5, 4), cond_levels=5),
     },
+    "pairs": {"pairs": Spec((12,), 7, cond_shape=(9,), cond_levels=7)},
     "series": {"series": Spec((5, 2), None, cond_shape=(4, 2))},
 }
 
@@ -83,6 +84,8 @@ class Loader:
             if len(self.spec.shape) == 1:  # text, as streams have it
                 fresh = (torch.rand(8, generator=draw) < 0.2) | (step == 0 or self.fixed)
             return Batch(self.values(8, draw), label=label, fresh=fresh)
+        if self.spec.cond_levels is not None and len(self.spec.shape) == 1:
+            return self.pairs(draw)
         if self.spec.cond_levels:
             x, given = self.values(8, draw), self.spec.cond_shape[0]
             return Batch(x, cond=x[:, :1].expand(-1, given, *x.shape[2:]), label=label)
@@ -90,3 +93,16 @@ class Loader:
         start = torch.randint(200 - past - ahead, (8, 1), generator=draw)
         window = self.split.whole[start + torch.arange(past + ahead)].float()
         return Batch(window[:, past:], cond=window[:, :past], label=label)
+
+    def pairs(self, draw: torch.Generator) -> Batch:
+        """Words of 3 to S letters and, one longer, their translations: each letter the next one, the last twice."""
+        assert self.spec.cond_shape is not None and self.spec.cond_levels is not None and self.spec.levels is not None
+        length = torch.randint(3, self.spec.cond_shape[0] + 1, (8, 1), generator=draw)
+        letters = torch.randint(self.spec.levels - 1, (8, *self.spec.cond_shape), generator=draw)
+        before = torch.arange(letters.shape[1]) < length
+        at = torch.minimum(torch.arange(self.spec.dims).expand(8, -1), length - 1).clamp_max(letters.shape[1] - 1)
+        x = (letters.gather(1, at) + 1) % (self.spec.levels - 1)
+        inside = torch.arange(self.spec.dims) <= length + 1  # one letter more, and the end
+        x = x.masked_fill(torch.arange(self.spec.dims) > length, self.spec.levels - 1)
+        cond = letters.masked_fill(~before, self.spec.cond_levels - 1)
+        return Batch(x, cond=cond, cond_mask=before, mask=inside)

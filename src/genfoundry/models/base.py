@@ -250,6 +250,14 @@ class Streams(Protocol):
 
 
 @runtime_checkable
+class Translates(Protocol):
+    """A source -> its target, of pairs."""
+
+    def translate(self, cond: Tensor, cond_mask: Tensor | None = None) -> Tensor:
+        """(B, *cond_shape), true in `cond_mask` where it counts -> (B, *spec.shape): the same every time."""
+
+
+@runtime_checkable
 class Forecasts(Protocol):
     """The past -> the distribution of what comes next."""
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
 from genfoundry.nn.draw import pick
+from genfoundry.nn.ends import inside
 from genfoundry.nn.latent import Normal, anneal, divergence, floored
 from genfoundry.nn.recurrent import GatedCell, rest
 from genfoundry.types import Batch, Clock, Draw, Spec
@@ -77,7 +78,7 @@ class TextVae(GenerativeModel):
         rate = floored(divergence(q, Normal.standard(q.mean)), self.config.free_bits)
         distortion = self.nll(batch.x, q.draw(), self.config.dropout).mean()
         weight = self.config.beta * anneal(clock, self.config.warm)
-        yield {"model": (distortion + weight * rate) / inside(batch.x).sum(1).float().mean()}  # a character
+        yield {"model": (distortion + weight * rate) / inside(batch.x, END).sum(1).float().mean()}  # a character
 
     @torch.no_grad()
     def bound(self, batch: Batch, k: int) -> Tensor:
@@ -91,7 +92,7 @@ class TextVae(GenerativeModel):
 
     def encode(self, x: Tensor) -> Normal:
         """(B, T) -> q(z | x), (B, latent): of the characters up to the first end alone."""
-        last = inside(x).sum(1, keepdim=True) - 1  # (B, 1)
+        last = inside(x, END).sum(1, keepdim=True) - 1  # (B, 1)
         place = torch.arange(x.shape[1], device=x.device)
         turned = x.gather(1, (last - place).clamp_min(0))  # the line from its end; what comes after is not looked at
         at = last[:, :, None].expand(-1, -1, self.config.width)
@@ -108,7 +109,7 @@ class TextVae(GenerativeModel):
             before = before.masked_fill(lost & (before != self.start), self.hidden)
         states, _ = self.decoder(before, self.begun(z), z)
         nats = F.cross_entropy(self.out(states).flatten(0, 1).float(), x.flatten(), reduction="none")
-        return (nats.view(x.shape) * inside(x)).sum(1)
+        return (nats.view(x.shape) * inside(x, END)).sum(1)
 
     def begun(self, z: Tensor) -> Tensor:
         """(B, latent) -> the decoder's first state (1, B, width)."""
@@ -177,9 +178,3 @@ class TextVae(GenerativeModel):
         first, second = batch.x[: 2 * len(ends)].view(len(ends), 2, 1, -1).unbind(1)
         strips = torch.cat([first, middle, second, torch.full_like(first, END)], 1)  # an empty line between two strips
         return {"samples": self.sample(len(batch)), "reconstructions": paired, "interpolation": strips.flatten(0, 1)}
-
-
-def inside(x: Tensor) -> Tensor:
-    """(B, T) -> whether a character stands in the line, its end included."""
-    end = (x == END).long()
-    return end.cumsum(1) - end == 0

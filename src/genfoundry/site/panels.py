@@ -9,6 +9,7 @@ from genfoundry.site.paper import Picture, Text, picture, text
 KNOWN = {  # file -> title, what it shows
     "samples": ("Samples", "drawn from the model; every model from equal seeds"),
     "continued": ("Continuation", "a row a video of test: the given frames, those drawn after them, those that came"),
+    "translations": ("Translations", "items of test: the source, what the model makes of it, the true target"),
     "forecast": ("Forecasts", "the last windows of test: the past, what came, and the forecast with its interval"),
     "reconstructions": ("Reconstructions", "pairs: an item of test, and what the model makes of it"),
     "analogies": ("Analogies", "a row: an item of test, and its style in every class"),
