@@ -24,17 +24,17 @@ def fitted(phi: list[float], length: int = 4000) -> LinearAr:
 
 def test_recovers_the_coefficients() -> None:
     model = fitted([0.6, 0.2])
-    assert model.phi[0].tolist() == pytest.approx([0.6, 0.2], abs=0.05)
-    assert model.sigma2.item() == pytest.approx(1.0, abs=0.05)
+    assert model.phi[:, 0, 0].tolist() == pytest.approx([0.6, 0.2], abs=0.05)
+    assert model.sigma.item() == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_window_is_a_joint_gaussian() -> None:
     """The sum of the conditional densities is the density of N(mean, L L^T sigma^2), L the impulse responses."""
     model, past = fitted([0.6, 0.2]), torch.tensor([[[5.0], [6.0], [7.0], [11.0], [9.0], [10.0]]])
     mean = model.forecast(past, 3, (0.5,))[0, 0, :, 0]
-    p, q = model.phi[0].tolist()
+    p, q = model.phi[:, 0, 0].tolist()
     lower = torch.tensor([[1, 0, 0], [p, 1, 0], [p * p + q, p, 1]], dtype=torch.float64)
-    joint = torch.distributions.MultivariateNormal(mean, scale_tril=lower * model.sigma2.sqrt())
+    joint = torch.distributions.MultivariateNormal(mean, scale_tril=lower * model.sigma.sqrt()[0, 0])
     x = torch.tensor([[[9.5], [9.0], [12.0]]])
     nll = model.measure(Batch(x, cond=past))["nll"]
     assert nll.item() == pytest.approx(-joint.log_prob(x[0, :, 0].double()).item(), abs=1e-9)
