@@ -127,7 +127,12 @@ class Served:
         if past is None or past.ndim != 2 or len(past) < steps or past.shape[1] != columns:
             got = "none" if past is None else f"shape {past.shape}"
             raise UserError(f"past: {got}: this model goes on from (at least {steps} steps, {columns} columns)")
-        return torch.as_tensor(_finite(past[-steps:], "past"), dtype=torch.float32)
+        return torch.as_tensor(_finite(past[-steps:], "past", self.gappy), dtype=torch.float32)
+
+    @property
+    def gappy(self) -> bool:
+        """Whether values may be missing (NaN)."""
+        return self.declared.get("missing") == "keep"
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """(L,) positions in the model's alphabet.
@@ -152,7 +157,7 @@ class Served:
         if self.model.likelihood == "none":
             raise UserError(f"a {type(self.model).__name__} has no likelihood and cannot score; it samples only")
         values = self._values(x)
-        cond = None if past is None else torch.as_tensor(_finite(past, "past"), dtype=torch.float32)
+        cond = None if past is None else torch.as_tensor(_finite(past, "past", self.gappy), dtype=torch.float32)
         if (cond is None) != (self.spec.cond_shape is None):
             raise UserError(
                 f"past: {'missing' if cond is None else 'not wanted'}; the model's is {self.spec.cond_shape}"
@@ -172,7 +177,7 @@ class Served:
         shorter = self.modality == "text" and len(shape) == 1 and 0 < shape[0] <= self.spec.shape[0]
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}; this model scores items of shape {self.spec.shape}")
-        x = _finite(x, "x")
+        x = _finite(x, "x", self.gappy)
         if self.spec.levels is None:
             return torch.as_tensor(x, dtype=torch.float32)
         if x.min() < 0 or x.max() >= self.spec.levels or (x != np.floor(x)).any():
@@ -202,9 +207,9 @@ class Served:
         return sum(len(line) + 1 for line in lines.stripped(text)) if self.modality == "lines" else len(text)
 
 
-def _finite(x: NDArray[Any], name: str) -> NDArray[Any]:
+def _finite(x: NDArray[Any], name: str, gappy: bool = False) -> NDArray[Any]:
     if x.dtype.kind not in "biuf":
         raise UserError(f"{name}: {x.dtype} values; numbers are wanted")
-    if not np.isfinite(x).all():
+    if not (np.isfinite(x) | (np.isnan(x) & gappy)).all():
         raise UserError(f"{name}: a value is missing or infinite; finite numbers are wanted")
     return x

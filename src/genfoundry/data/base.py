@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 SPLITS = ("train", "val", "gate", "test")
-DECLARED = ("size", "colour", "patch", "flip", "missing", "step")  # what files that come later are read by, too
+DECLARED = (
+    "size",
+    "colour",
+    "patch",
+    "flip",
+    "columns",
+    "missing",
+    "step",
+    "numbered",
+)  # what files that come later are read by, too
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,14 @@ class Split(Protocol):
 
     def crop(self, position: Tensor) -> Batch:
         """Samples at these training positions; dynamic binarisation draws from torch's global generator."""
+
+
+@runtime_checkable
+class Seasonal(Protocol):
+    """A split of a series, with what train says of it."""
+
+    season: int  # rows after which train repeats itself; 0: no such number
+    scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
 
 
 class Modality(Protocol):
