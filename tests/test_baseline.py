@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from genfoundry import compress, restoration
-from genfoundry.baselines import base, series
+from genfoundry.baselines import base
 from genfoundry.baselines import images as pictures
+from genfoundry.data import seasons
 from genfoundry.evaluate import score
 from genfoundry.ngram import NGram
 from genfoundry.types import Batch, Spec
@@ -233,8 +234,8 @@ def test_a_season_is_found_and_repeated() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (600, 1)))
     spec = Spec((5, 1), None, cond_shape=(21, 1))
     train, test = Items("train", (wave + noise)[:450], spec), Items("test", (wave + noise)[450:], spec)
-    assert series.season(train.whole.numpy(), 21) == 7
-    assert series.season(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
+    assert seasons.period(train.whole.numpy(), 21) == 7
+    assert seasons.period(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
     error = {row.name: score(row.answers(test), test) for row in base.rows(known(train, test), "series")}
     assert set(error) == {"persistence", "seasonal-naive-7", "ets"}
     assert error["seasonal-naive-7"]["mae"].mean() == pytest.approx(0.3 * 2 / math.sqrt(math.pi), rel=0.25)

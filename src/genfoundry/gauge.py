@@ -11,7 +11,14 @@ from genfoundry.distances import Array
 from genfoundry.metrics import RESAMPLES, means
 from genfoundry.types import counted
 
-TITLES = {"bits_per_dim": "bits/dim", "nats_per_char": "nats/char", "frechet": "Frechet", "mae": "MAE", "dtw": "DTW"}
+TITLES = {
+    "bits_per_dim": "bits/dim",
+    "nats_per_char": "nats/char",
+    "frechet": "Frechet",
+    "mae": "MAE",
+    "mase": "MASE",
+    "dtw": "DTW",
+}
 Found = tuple[float, Array | None]  # a figure, and the bootstrap's draws of it
 
 

@@ -1,8 +1,9 @@
 """Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
-unit, "hits" (M,) of labelled items, 1 where the class is told, "restore_<damage>_psnr" (n,) in dB of restored items,
-"features" and "real" (n, F) of generated and real items in the judge's feature space.
+unit, "mase" (N,) in errors of the value a season ago in train, "hits" (M,) of labelled items, 1 where it is told,
+"restore_<damage>_psnr" (n,) in dB of restored items, "features" and "real" (n, F) of generated and real items in the
+judge's feature space.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d),
         Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines"), "nats a sample"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
+        Objective("mase", "minimize", ("mase",), ("series",), "seasonal-naive errors in train"),
         Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
         Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
         *(Objective(name, "maximize", (name,), ("images",), "dB") for name in RESTORED),
@@ -130,7 +132,7 @@ def objectives(model: type[Learner], modality: str, config: Hyper | None = None)
     if issubclass(model, GenerativeModel):
         able |= {"features", "real"} | ({"nll"} if model.likelihood != "none" else set())
     if issubclass(model, Forecasts):
-        able |= {"mae", "dtw"}
+        able |= {"mae", "mase", "dtw"}
     if issubclass(model, Classifies):
         able |= {"hits"}
     if hasattr(model, "restore") and config is not None:

@@ -27,6 +27,7 @@ CONTROL = "_control"  # what a figure in the features of a network with random w
 MEASURED = {  # an objective's first score -> the ability that it needs, and what the figure says (and `RESTORED`)
     "nll": ("likelihood", "negative log-likelihood of test items, or a bound on it"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
+    "mase": ("forecast", "mean absolute scaled error of the median forecast (Hyndman and Koehler 2006)"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
     "hits": ("classify", "labelled test items whose class is told"),
     "features": ("samples", "squared Frechet distance of Gaussians fitted to the judge's features"),
