@@ -82,7 +82,7 @@ class LinearAr(GenerativeModel):
         self.counted = given > columns
         if ("t" in config.trend or config.season) and not self.counted:
             raise UserError(
-                "hyper.trend, season: they need the rows' numbers; rows: true in the data set's entry is right"
+                "hyper.trend, season: they need the rows' numbers; numbered: true in the data set's entry is right"
             )
         width = terms(torch.zeros(1), config.trend, config.season).shape[1]
         lags = max(config.lags, 1)  # an order of 0 has a lag of weight 0
