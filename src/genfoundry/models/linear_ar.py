@@ -18,7 +18,7 @@ from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn import autoregression, gaps, kalman
 from genfoundry.nn.autoregression import continued, covariances, log_density, predicted, root
 from genfoundry.nn.order import Criterion, selected
-from genfoundry.nn.regression import terms
+from genfoundry.nn.regression import terms, width
 from genfoundry.types import Batch, Draw, Spec, UserError
 
 if TYPE_CHECKING:
@@ -84,10 +84,9 @@ class LinearAr(GenerativeModel):
             raise UserError(
                 "hyper.trend, season: they need the rows' numbers; numbered: true in the data set's entry is right"
             )
-        width = terms(torch.zeros(1), config.trend, config.season).shape[1]
         lags = max(config.lags, 1)  # an order of 0 has a lag of weight 0
         # Buffers: gradient descent moves nothing here, the checkpoint holds all.
-        self.register_buffer("gamma", torch.zeros(columns, width, dtype=torch.float64))
+        self.register_buffer("gamma", torch.zeros(columns, width(config.trend, config.season), dtype=torch.float64))
         self.register_buffer("phi", torch.zeros(lags, columns, columns, dtype=torch.float64))
         self.register_buffer("sigma", torch.eye(columns, dtype=torch.float64))
         self.register_buffer("last", torch.zeros(lags, columns, dtype=torch.float64))  # the last rows of train
@@ -98,7 +97,7 @@ class LinearAr(GenerativeModel):
         return {"model": []}
 
     def begin(self, phase: str, data: Split) -> None:
-        c, whole = self.config, data.whole.double()
+        c, whole = self.config, data.whole.double().cpu()  # where least squares of deficient rank are to be had
         how = (c.trend, c.season, c.joint)
         missing = bool(whole.isnan().any())
         try:

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from genfoundry.nn.regression import Fit, apart, solved, terms, triangle, upper
+from genfoundry.nn.regression import Fit, apart, solved, triangle, upper, width
 
 
 def least_squares(x: Tensor, order: int, trend: str = "c", season: int = 0, joint: bool = False) -> Fit:
@@ -22,12 +22,11 @@ def least_squares(x: Tensor, order: int, trend: str = "c", season: int = 0, join
     Raises:
         ValueError: there are fewer rows than it takes.
     """
-    known = terms(torch.arange(len(x), device=x.device), trend, season)
-    enough(len(x), order, known.shape[1], x.shape[1] if joint else 1)
+    count, known, columns = len(x) - order, width(trend, season), x.shape[1]
+    enough(len(x), order, known, columns if joint else 1)
     y, centre, scale = standard(x, trend)
-    r = triangle(y, order, known)
-    count, width, columns = len(x) - order, known.shape[1], x.shape[1]
-    fit = solved(r, count, width, columns) if joint else apart(r, count, order, width, columns)
+    r = triangle(y, order, trend, season)
+    fit = solved(r, count, known, columns) if joint else apart(r, count, order, known, columns)
     return restored(fit, centre, scale)
 
 
@@ -41,12 +40,16 @@ def enough(length: int, order: int, terms: int, columns: int) -> None:
 def standard(x: Tensor, trend: str) -> tuple[Tensor, Tensor, Tensor]:
     """(L, D) in its columns' deviations, and centred where a constant takes the mean: values, centre, scale."""
     x = x.double()
-    seen = x.mean(0).isfinite().all()  # a series without gaps is passed over fewer times
-    mean = x.mean(0) if seen else x.nanmean(0)
-    y = x - mean
-    scale = (torch.linalg.vector_norm(y, dim=0) / len(y) ** 0.5) if seen else y.square().nanmean(0).sqrt()
+    mean = x.mean(0)
+    if bool(mean.isfinite().all()):  # a series without gaps is passed over fewer times
+        y = x - mean
+        scale = torch.linalg.vector_norm(y, dim=0) / math.sqrt(len(y))
+    else:
+        mean = x.nanmean(0)
+        y = x - mean
+        scale = y.square().nanmean(0).sqrt()
     scale = torch.where(scale > 0, scale, 1.0)
-    return (y / scale, mean, scale) if "c" in trend else (x / scale, torch.zeros_like(mean), scale)
+    return (y.div_(scale), mean, scale) if "c" in trend else (x / scale, torch.zeros_like(mean), scale)
 
 
 def restored(fit: Fit, centre: Tensor, scale: Tensor) -> Fit:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genfoundry.nn import gaps
 from genfoundry.nn.autoregression import enough, standard
-from genfoundry.nn.regression import columns_of, terms, triangle, upper
+from genfoundry.nn.regression import columns_of, triangle, upper, width
 
 Criterion = Literal["aic", "bic", "hqic", "fpe"]
 
@@ -34,13 +34,13 @@ def criteria(x: Tensor, most: int, trend: str = "c", season: int = 0, joint: boo
     Columns that are modelled apart share their order: their criteria are summed (of the final prediction error, logs).
     Where values are missing, the sums of squares are expected ones under the fit of the highest order.
     """
-    known = terms(torch.arange(len(x), device=x.device), trend, season)
+    known = width(trend, season)
     if bool(x.isnan().any()):
         _, r, count = gaps.least_squares(x, most, trend, season, joint)
-        return from_triangle(r, count, most, known.shape[1], standard(x, trend)[2], joint)
-    enough(len(x), most, known.shape[1], x.shape[1] if joint else 1)
+        return from_triangle(r, count, most, known, standard(x, trend)[2], joint)
+    enough(len(x), most, known, x.shape[1] if joint else 1)
     y, _, scale = standard(x, trend)
-    return from_triangle(triangle(y, most, known), len(x) - most, most, known.shape[1], scale, joint)
+    return from_triangle(triangle(y, most, trend, season), len(x) - most, most, known, scale, joint)
 
 
 def from_triangle(r: Tensor, count: int, most: int, terms: int, scale: Tensor, joint: bool) -> dict[str, Tensor]:

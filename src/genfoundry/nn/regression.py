@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 CONDITION = 1e6  # of the lags' correlations: below it normal equations lose at most 6 of 16 digits
-TREND = {"n": 0, "c": 1, "t": 1, "ct": 2}
 
 
 class Fit(NamedTuple):
@@ -35,6 +34,11 @@ def terms(row: Tensor, trend: str, season: int) -> Tensor:
     found += [row + 1] if "t" in trend else []
     found += [(row % season == s).to(row.dtype) for s in range("c" in trend, season)]
     return torch.stack(found, -1).double() if found else row.new_zeros((*row.shape, 0), dtype=torch.float64)
+
+
+def width(trend: str, season: int) -> int:
+    """K: how many deterministic terms there are."""
+    return terms(torch.zeros(1), trend, season).shape[1]
 
 
 def design(x: Tensor, order: int, known: Tensor) -> Tensor:
@@ -94,14 +98,13 @@ def lagged(x: Tensor, order: int) -> Tensor:
     return sums + torch.einsum("td,tje->jde", x[rest], x[rest[:, None] - back])
 
 
-def triangle(x: Tensor, order: int, known: Tensor) -> Tensor:
-    """R of (L, D) values with terms (L, K): by moments where the lags are well-conditioned, else by Householder QR."""
-    constant = known.shape[1] == 1 and bool((known == 1).all())
-    if constant or not known.shape[1]:
-        gram = moments(x, order, constant)
+def triangle(x: Tensor, order: int, trend: str, season: int) -> Tensor:
+    """R of (L, D) values: by moments where the lags are well-conditioned, else by Householder QR."""
+    if trend in ("n", "c") and not season:
+        gram = moments(x, order, trend == "c")
         if conditioned(gram):
             return factor(gram)
-    return upper(design(x, order, known))
+    return upper(design(x, order, terms(torch.arange(len(x), device=x.device), trend, season)))
 
 
 def upper(w: Tensor) -> Tensor:

@@ -9,6 +9,10 @@ from genfoundry.site.paper import Picture, Text, picture, text
 KNOWN = {  # file -> title, what it shows
     "samples": ("Samples", "drawn from the model; every model from equal seeds"),
     "forecast": ("Forecasts", "the last windows of test: the past, what came, and the forecast with its interval"),
+    "horizons": (
+        "Errors by horizon",
+        "of forecasts from every row of test, in errors of the value a season ago in train",
+    ),
     "reconstructions": ("Reconstructions", "pairs: an item of test, and what the model makes of it"),
     "analogies": ("Analogies", "a row: an item of test, and its style in every class"),
     "walk": ("Latent walk", "a row leads from one code to another"),
