@@ -38,7 +38,9 @@ def prepare(root: Path, rows: int = 600) -> None:
     for name, end in ends.items():
         stop = round(end * rows)
         past = x[max(start - CONTEXT, 0) : start]
-        save_file({"x": x[start:stop].copy(), "past": past.copy()}, folder / f"{name}.safetensors")
+        arrays = {"x": x[start:stop].copy(), "past": past.copy(), "first": np.array([start])}
+        arrays |= {"season": np.array([0]), "scale": np.ones(1)}
+        save_file(arrays, folder / f"{name}.safetensors")
         counts[name], start = (len(past) + stop - start - CONTEXT) // WINDOW, stop
     spec = Spec((WINDOW, 1), None, cond_shape=(CONTEXT, 1))
     meta = {"modality": "series", "spec": spec.to_json(), "alphabet": None, "names": ["height"], "counts": counts}
@@ -53,7 +55,7 @@ def train(root: Path, name: str, order: int, shift: float = 0.0) -> str:
     model = LinearAr(split.spec, LinearAr.Config(order=order))
     model.begin("fit", split)
     with torch.no_grad():
-        model.const += shift
+        model.gamma += shift
     meta = {key: data.meta.get(key) for key in ("modality", "alphabet", "names")}
     card = {"experiment": name, "dataset": DATA, "task": TASK, "data": {"levels": None, "binarise": None}, "meta": meta}
     card |= {"device": "cpu", "precision": "float32", "threads": 1, "train": {"batch": 8, "lr": {"model": 0.5}}}

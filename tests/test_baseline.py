@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from genfoundry import compress, restoration
-from genfoundry.baselines import base, series
+from genfoundry.baselines import base
 from genfoundry.baselines import images as pictures
+from genfoundry.data import seasons
 from genfoundry.evaluate import score
 from genfoundry.ngram import NGram
 from genfoundry.types import Batch, Spec
@@ -209,6 +210,39 @@ def test_persistence_on_a_walk() -> None:
     assert score(found, test)["covered"].mean() == pytest.approx(0.9, abs=0.06)
 
 
+def test_trivial_forecasts_over_gaps_and_beside_numbers() -> None:
+    """A value is the one before, a step over a gap of k - 1 has k times the variance, rows' numbers are no values."""
+    draw = np.random.default_rng(0)
+    x = torch.from_numpy(draw.normal(0, 2, (400, 1))).cumsum(0)
+    full, spec = x.clone(), Spec((4, 1), None, cond_shape=(6, 1))
+    x[100:300:7] = math.nan
+    train, test = Items("train", full, spec), Items("test", x, spec)
+    rows = {row.name: row for row in base.rows(known(train, test), "series")}
+    found = rows["persistence"].answers(test)
+    first = next(i for i in range(len(test)) if bool(test.batch(torch.tensor([i])).cond[0, -1].isnan()))  # type: ignore[index]
+    batch = test.batch(torch.tensor([first]))
+    assert batch.cond is not None
+    spread = full.diff(dim=0).square().mean().sqrt()
+    past, ahead = batch.cond[0, :, 0], batch.x[0, :, 0]
+    assert found["forecast"][first, 1, :, 0].tolist() == [past[-2].item()] * 4
+    width = (found["forecast"][first, 2] - found["forecast"][first, 1])[:, 0] / spread
+    assert torch.allclose(width.square() / width[0].square(), torch.tensor([1.0, 1.5, 2.0, 2.5]).double())
+    normal = torch.distributions.Normal
+    want = normal(past[-2], spread * math.sqrt(2)).log_prob(ahead[0])
+    want += normal(ahead[:-1], spread).log_prob(ahead[1:]).sum()
+    assert found["nll"][first].item() == pytest.approx(-want.item())
+    assert all(row.answers(test)["forecast"].isfinite().all() for row in rows.values())
+
+    class Numbered(Items):
+        def batch(self, index: torch.Tensor) -> Batch:
+            one = super().batch(index)
+            assert one.cond is not None
+            return Batch(one.x, torch.cat([one.cond, 1e6 + one.cond], 2))
+
+    for name, row in rows.items():
+        assert torch.equal(row.answers(test)["forecast"], row.answers(Numbered("test", x, spec))["forecast"]), name
+
+
 def test_chosen_items_are_a_function_of_split_and_number() -> None:
     split = images(30, 2)
     index = base.chosen(split, 10)
@@ -233,8 +267,8 @@ def test_a_season_is_found_and_repeated() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (600, 1)))
     spec = Spec((5, 1), None, cond_shape=(21, 1))
     train, test = Items("train", (wave + noise)[:450], spec), Items("test", (wave + noise)[450:], spec)
-    assert series.season(train.whole.numpy(), 21) == 7
-    assert series.season(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
+    assert seasons.period(train.whole.numpy(), 21) == 7
+    assert seasons.period(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
     error = {row.name: score(row.answers(test), test) for row in base.rows(known(train, test), "series")}
     assert set(error) == {"persistence", "seasonal-naive-7", "ets"}
     assert error["seasonal-naive-7"]["mae"].mean() == pytest.approx(0.3 * 2 / math.sqrt(math.pi), rel=0.25)

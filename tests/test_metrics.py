@@ -175,7 +175,7 @@ def test_objectives_follow_abilities() -> None:
     assert metrics.objectives(Mute, "images") == ("frechet",)
     assert metrics.objectives(GenerativeModel, "images") == ("bits_per_dim", "nats", "nats_per_sample", "frechet")
     assert metrics.objectives(GenerativeModel, "text") == ("nats_per_char", "nats", "nats_per_sample")
-    assert metrics.objectives(Seer, "series") == ("nats", "nats_per_sample", "mae", "dtw")
+    assert metrics.objectives(Seer, "series") == ("nats", "nats_per_sample", "mae", "mase", "dtw")
     assert metrics.objectives(Learner, "images") == ()
     assert metrics.objectives(Teller, "images") == ("accuracy",)
 

@@ -33,7 +33,9 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
     walk = np.random.default_rng(0).normal(size=(4, 30)).cumsum(1)
     bands = np.stack([walk[:, 20:] - 1, walk[:, 20:], walk[:, 20:] + 1], 1)
     for folder in ("a", "b"):
-        picture.forecasts(tmp_path / folder / "f.png", walk[:, :20], walk[:, 20:], bands, (0.05, 0.5, 0.95), "spots")
+        picture.forecasts(
+            tmp_path / folder / "f.png", walk[:, :20], walk[:, 20:], bands, (0.05, 0.5, 0.95), ["spots"] * len(walk)
+        )
         curves = {"loss": (np.arange(30), walk[0]), "gap": (np.arange(30), np.full(30, np.nan))}
         picture.lines(tmp_path / folder / "l.png", curves, y="nats", title="training")
         picture.grid(tmp_path / folder / "g.png", np.arange(64).reshape(1, 1, 8, 8), 64)

@@ -21,6 +21,7 @@ from torch import Tensor
 from genfoundry import checkpoint, restoration
 from genfoundry.abilities import carried, translation
 from genfoundry.baselines.base import Answers, batches, chosen
+from genfoundry.data.base import Seasonal
 from genfoundry.metrics import DAMAGES, OBJECTIVES, QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores, Translates
 from genfoundry.types import Batch, Spec, UserError, counted
@@ -72,7 +73,7 @@ def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Col
         drawn = [_seeded(seed, split, "sample", i, model.sample, n).cpu() for i, n in enumerate(sizes)]
         small = split.spec.levels is not None and split.spec.levels <= 256
         found["samples"] = torch.cat([x.to(torch.uint8) if small else x for x in drawn])
-    if asked & {"mae", "dtw"} and isinstance(model, Forecasts) and split.spec.cond_shape is not None:
+    if asked & {"mae", "mase", "dtw"} and isinstance(model, Forecasts) and split.spec.cond_shape is not None:
         pasts = [b.cond for b in _batches(model, split) if b.cond is not None]
         horizon = split.spec.shape[0]
         found["forecast"] = torch.cat([model.forecast(past, horizon, QUANTILES).cpu().double() for past in pasts])
@@ -110,9 +111,9 @@ def score(
 ) -> Scores:
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
-    "nll" and other measured names (N,), "frame", the nll a frame of a video (N,); "mae", "dtw" of the median forecast
-    and "covered", the share of values in the 90% interval (N,); "hits" of the labelled items (M,); "chrf" and
-    "exact_lines" of translations (n,);
+    "nll" and other measured names (N,), "frame", the nll a frame of a video (N,); "mae", "mase", "dtw" of the median
+    forecast and "covered", the share of values in the 90% interval, of the windows in which a value is seen; "hits" of
+    the labelled items (M,); "chrf" and "exact_lines" of translations (n,);
     "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n samples and "real" of n items of the split (n, F)
     where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
     """
@@ -124,11 +125,7 @@ def score(
         if f"restored_{damage}" in found:
             out |= restoration.posed(split, damage).scores(damage, found[f"restored_{damage}"])
     if "forecast" in found:
-        truth = torch.cat([b.x for b in batches(split)]).cpu().double().numpy()  # (N, T, D)
-        low, middle, high = found["forecast"].double().numpy().transpose(1, 0, 2, 3)
-        out["mae"] = np.abs(middle - truth).mean((1, 2))
-        out["dtw"] = np.array([warped(a, b) for a, b in zip(middle, truth, strict=True)])
-        out["covered"] = ((low <= truth) & (truth <= high)).mean((1, 2))
+        out |= _forecast(found["forecast"].double().numpy(), split)
     if "translated" in found:
         out |= translation.scores(found["translated"], split)
     if "classes" in found:
@@ -140,6 +137,23 @@ def score(
         if real is None or len(real) != len(found["samples"]):
             real = features(judge, items(split, len(found["samples"])), split.spec.levels)
         out["real"] = real
+    return out
+
+
+def _forecast(bands: NDArray[np.float64], split: Split) -> Scores:
+    """Scores of the quantiles (N, Q, T, D) over the values that are there, of windows in which one is."""
+    truth = torch.cat([b.x for b in batches(split)]).cpu().double().numpy()  # (N, T, D)
+    there = ~np.isnan(truth)
+    some, whole = there.any((1, 2)), there.all(2)
+    low, middle, high = bands.transpose(1, 0, 2, 3)
+    weight = (there / np.maximum(there.sum((1, 2), keepdims=True), 1))[some]
+    error = np.abs(middle - np.where(there, truth, middle))[some]
+    out: Scores = {"mae": (error * weight).sum((1, 2))}
+    if isinstance(split, Seasonal):
+        out["mase"] = (error / split.scale.cpu().double().numpy() * weight).sum((1, 2))
+    pairs = [(a[w], b[w]) for a, b, w in zip(middle, truth, whole, strict=True) if w.any()]
+    out["dtw"] = np.array([warped(a, b) for a, b in pairs])
+    out["covered"] = (((low <= truth) & (truth <= high))[some] * weight).sum((1, 2))
     return out
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
-from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, translation, video
+from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, horizons, translation, video
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
@@ -90,7 +90,7 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
 def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, dict[str, Scores]]:
     """Scores of what the model can do besides; and of classical methods (name -> scores) that can do the same."""
     own: Scores = {**bounds.tightened(model, bench, seed), **bounds.reconstructed(model, bench, seed)}
-    own |= anomaly.surprise(model, bench, seed) | codes.chosen_by(model, bench)
+    own |= anomaly.surprise(model, bench, seed) | codes.chosen_by(model, bench) | horizons.rolled(model, bench)
     own |= continuation.continued(model, bench, seed)
     own |= video.continued(model, bench, seed, n)
     found, beside = completion.completed(model, bench, seed)

@@ -47,6 +47,8 @@ def _series(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: 
     found["gap"] = int(gap) if gap == int(gap) else _number(1.001 * gap, 5)
     if "filled" in rows:
         found["filled"] = GROWTH * max(1, int(rows["filled"].sum()))
+    if "absent" in rows:
+        found["absent"] = GROWTH * max(1, int(rows["absent"].sum()))
     return found
 
 

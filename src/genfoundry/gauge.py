@@ -12,8 +12,8 @@ from genfoundry.metrics import RESAMPLES, means
 from genfoundry.types import counted
 
 TITLES = {"bits_per_dim": "bits/dim", "nats_per_char": "nats/char", "nats_per_frame": "nats/frame"}
-TITLES |= {"nats_per_char_carried": "nats/char, carried", "frechet": "Frechet", "mae": "MAE", "dtw": "DTW"}
-TITLES |= {"chrf": "chrF"}
+TITLES |= {"nats_per_char_carried": "nats/char, carried", "frechet": "Frechet", "chrf": "chrF"}
+TITLES |= {"mae": "MAE", "mase": "MASE", "dtw": "DTW"}
 Found = tuple[float, Array | None]  # a figure, and the bootstrap's draws of it
 
 

@@ -100,7 +100,7 @@ def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[n
 
     declared = served.declared
     step = declared.get("step")
-    found = table.read(file, "months" if step == "month" else None)
+    found = table.read(file, "months" if step == "month" else None, tuple(declared.get("columns", ())))
     if "missing" not in declared:
         gaps.complete(found)
     rows = found.rows  # the first column is the time
@@ -115,6 +115,10 @@ def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[n
         )
     starts = context + steps * np.arange(count)
     x = np.stack([values[at : at + steps] for at in starts])
+    if (
+        context and served.spec.cond_shape and served.spec.cond_shape[1] > columns
+    ):  # a file is counted from its first row
+        values = np.concatenate([values, np.arange(len(values))[:, None]], 1)
     return x, np.stack([values[at - context : at] for at in starts]) if context else None
 
 

@@ -1,9 +1,9 @@
 """Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
-unit, "hits" (M,) of labelled items, 1 where the class is told, "restore_<damage>_psnr" (n,) in dB of restored items,
-"frame" (N,) nats a frame of a video, "chrf" (n,) of translations, of 100, "features" and "real" (n, F) of generated and
-real items in the judge's feature space.
+unit, "mase" (N,) in errors of the value a season ago in train, "hits" (M,) of labelled items, 1 where it is told,
+"restore_<damage>_psnr" (n,) in dB of restored items, "frame" (N,) nats a frame of a video, "chrf" (n,) of translations,
+of 100, "features" and "real" (n, F) of generated and real items in the judge's feature space.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines", "pairs"), "nats a sample"),
         Objective("nats_per_frame", "minimize", ("frame",), ("video",), "nats a frame"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
+        Objective("mase", "minimize", ("mase",), ("series",), "seasonal-naive errors in train"),
         Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
         Objective("chrf", "maximize", ("chrf",), ("pairs",), "of 100"),
         Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
@@ -134,7 +135,7 @@ def objectives(model: type[Learner], modality: str, config: Hyper | None = None)
     if issubclass(model, GenerativeModel):
         able |= {"features", "real"} | ({"nll", "frame"} if model.likelihood != "none" else set())
     if issubclass(model, Forecasts):
-        able |= {"mae", "dtw"}
+        able |= {"mae", "mase", "dtw"}
     if issubclass(model, Streams):
         able |= {"nll_carried"}
     if issubclass(model, Translates):

@@ -14,6 +14,7 @@ from genfoundry import picture
 from genfoundry.abilities import translation
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.baselines.text import LENGTH, TEXTS
+from genfoundry.data.base import Seasonal
 from genfoundry.metrics import QUANTILES
 from genfoundry.models.base import Decodes, GenerativeModel, Learner
 from genfoundry.types import counted
@@ -25,6 +26,7 @@ GRID = 64  # images in a grid
 VIDEOS = 12  # in a sheet of strips
 LINES = 16  # of text a panel
 WINDOWS = 6  # forecasts in a plot
+COLUMNS_OF_SERIES = 4  # in it
 
 
 def draw(
@@ -114,12 +116,18 @@ def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any], c
 
 
 def _forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any]) -> None:
-    """The last windows of the split, the first column of the series."""
-    index = torch.arange(len(split))[-WINDOWS:]
+    """The last windows of the split: of one column more windows, of several a row of windows each."""
+    shown = min(split.spec.shape[1], COLUMNS_OF_SERIES)
+    index = torch.arange(len(split))[-(WINDOWS if shown == 1 else picture.ACROSS) :]
     batch = next(iter(batches(split, index)))
     if batch.cond is None:
         return
-    past, truth = (t[..., 0].cpu().double().numpy() for t in (batch.cond, batch.x))
-    bands = forecast[index, ..., 0].numpy()
-    name = (meta.get("names") or ["value"])[0]
-    picture.forecasts(path, past, truth, np.ascontiguousarray(bands), QUANTILES, str(name))
+    names = [str(name) for name in meta.get("names") or ["value"] * shown]
+    past, truth = (
+        np.concatenate([t[..., d].cpu().double().numpy() for d in range(shown)]) for t in (batch.cond, batch.x)
+    )
+    bands = np.concatenate([forecast[index, ..., d].numpy() for d in range(shown)])
+    each = [names[d] for d in range(shown) for _ in index]
+    season = split.season if isinstance(split, Seasonal) else 0
+    least = max(2 * season, 3 * truth.shape[1] if not season else 0, truth.shape[1])
+    picture.forecasts(path, past[:, -least:], truth, np.ascontiguousarray(bands), QUANTILES, each)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ACROSS = 3  # windows of a series side by side
 INK, SHADE, TRUTH = "#1f4e79", "#9dbbd9", "#222222"
 Floats = NDArray[np.floating[Any]]
 
@@ -58,26 +59,28 @@ def texts(path: Path, samples: Sequence[str]) -> None:
 
 
 def forecasts(
-    path: Path, past: Floats, truth: Floats, bands: Floats, quantiles: Sequence[float], name: str = "value"
+    path: Path, past: Floats, truth: Floats, bands: Floats, quantiles: Sequence[float], names: Sequence[str]
 ) -> None:
     """A panel a window: the past (N, P), what came (N, T), and the forecast's quantiles (N, Q, T), middle one the line.
 
-    The outermost quantiles bound the shaded interval.
+    The outermost quantiles bound the shaded interval; lines have gaps where values are missing; `names` (N,) are those
+    of the values.
     """
     n = len(past)
-    columns = min(n, 3)
+    columns = min(n, ACROSS)
     figure = _figure(4 * columns, 2.6 * math.ceil(n / columns))
     for i in range(n):
         axes = figure.add_subplot(math.ceil(n / columns), columns, i + 1)
-        shown = past[i][-3 * truth.shape[1] :]
         ahead = np.arange(1, truth.shape[1] + 1)
-        axes.plot(np.arange(1 - len(shown), 1), shown, color=TRUTH, linewidth=1)
-        axes.plot(ahead, truth[i], color=TRUTH, linewidth=1, linestyle="--", label="what came")
+        axes.plot(np.arange(1 - past.shape[1], 1), past[i], color=TRUTH, linewidth=1)
+        came = np.concatenate([past[i][-1:], truth[i]])  # from the last value that is known
+        axes.plot(np.arange(len(came)), came, color=TRUTH, linewidth=1, linestyle="--", label="what came")
+        axes.axvline(0, color=TRUTH, linewidth=0.5, alpha=0.4)
         axes.plot(ahead, bands[i, len(quantiles) // 2], color=INK, linewidth=1.5, label="forecast")
         if len(quantiles) > 1:
             share = f"{quantiles[-1] - quantiles[0]:.0%} interval"
             axes.fill_between(ahead, bands[i, 0], bands[i, -1], color=SHADE, alpha=0.6, linewidth=0, label=share)
-        _label(axes, "steps ahead" if i >= n - columns else "", name if i % columns == 0 else "", "")
+        _label(axes, "steps ahead" if i >= n - columns else "", names[i] if i % columns == 0 else "", "")
     figure.axes[0].legend(fontsize=7, frameon=False)
     _save(figure, path)
 

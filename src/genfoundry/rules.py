@@ -110,6 +110,9 @@ def _gaps(expect: Expect, columns: Collection[str]) -> Iterator[Rule]:
     limit = bounds if expect.filled is None else {"max_value": expect.filled}
     if "filled" in columns or expect.filled is not None:
         yield Rule("missing cells filled in", total, "filled", limit, counts=expect.filled is None)
+    if "absent" in columns or expect.absent is not None:
+        kept = bounds if expect.absent is None else {"max_value": expect.absent}
+        yield Rule("missing cells kept", total, "absent", kept, counts=expect.absent is None)
     if "dropped" in columns:
         yield Rule("rows left out", total, "dropped", bounds, counts=True)
 

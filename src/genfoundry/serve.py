@@ -105,6 +105,9 @@ def _past(root: Path, served: Served) -> NDArray[np.float64]:
     arrays = _held(root, served)
     steps = served.spec.cond_shape[0] if served.spec.cond_shape else 0
     known = np.concatenate([arrays["past"].double().numpy(), arrays["x"].double().numpy()])
+    if steps and served.spec.cond_shape and served.spec.cond_shape[1] > known.shape[1]:  # the rows' numbers, too
+        number = np.arange(len(known)) + int(arrays["first"]) - len(arrays["past"])
+        known = np.concatenate([known, number[:, None]], 1)
     return known[len(known) - steps :] if steps else known[:0]
 
 

@@ -151,7 +151,14 @@ class Served:
     def _past(self, past: NDArray[Any]) -> Tensor:
         """What samples go on from: whole numbers of so many levels, or real ones."""
         levels = self.spec.cond_levels
-        return _whole(past, "past", levels) if levels else torch.as_tensor(_finite(past, "past"), dtype=torch.float32)
+        if levels:
+            return _whole(past, "past", levels)
+        return torch.as_tensor(_finite(past, "past", self.gappy), dtype=torch.float32)
+
+    @property
+    def gappy(self) -> bool:
+        """Whether values may be missing (NaN)."""
+        return self.declared.get("missing") == "keep"
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """(L,) positions in the model's alphabet.
@@ -197,7 +204,7 @@ class Served:
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}; this model scores items of shape {self.spec.shape}")
         if self.spec.levels is None:
-            return torch.as_tensor(_finite(x, "x"), dtype=torch.float32)
+            return torch.as_tensor(_finite(x, "x", self.gappy), dtype=torch.float32)
         return _whole(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
@@ -228,9 +235,9 @@ def _whole(x: NDArray[Any], name: str, levels: int) -> Tensor:
     return torch.as_tensor(x.astype(np.int64))
 
 
-def _finite(x: NDArray[Any], name: str) -> NDArray[Any]:
+def _finite(x: NDArray[Any], name: str, gappy: bool = False) -> NDArray[Any]:
     if x.dtype.kind not in "biuf":
         raise UserError(f"{name}: {x.dtype} values; numbers are wanted")
-    if not np.isfinite(x).all():
+    if not (np.isfinite(x) | (np.isnan(x) & gappy)).all():
         raise UserError(f"{name}: a value is missing or infinite; finite numbers are wanted")
     return x

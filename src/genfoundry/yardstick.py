@@ -29,6 +29,7 @@ MEASURED = {  # an objective's first score -> the ability that it needs, and wha
     "nll_carried": ("stream", "the same of test text read in one go, the state carried from each window to the next"),
     "frame": ("likelihood", "the same, a frame that is predicted"),
     "mae": ("forecast", "mean absolute error of the median forecast"),
+    "mase": ("forecast", "mean absolute scaled error of the median forecast (Hyndman and Koehler 2006)"),
     "dtw": ("forecast", "dynamic-time-warping distance of the median forecast"),
     "chrf": ("translate", "chrF of a translation, mean over test items (1,000, if there are so many)"),
     "hits": ("classify", "labelled test items whose class is told"),

@@ -101,6 +101,31 @@ def test_what_is_filled_is_counted_in_the_verdict(tmp_path: Path, prepare: Prepa
         assert (seen["filled"], seen["dropped"]) == (4, 1)
 
 
+def test_gaps_can_be_kept(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw/a.csv", two({"a": [0, 7, 8], "b": [8, 50]}))
+    data = prepare(series(missing="keep", numbered=True))
+    values = whole(data)
+    assert np.argwhere(np.isnan(values)).tolist() == [[0, 0], [7, 0], [8, 0], [8, 1], [50, 1]]
+    rows = pd.read_parquet(data.folder / "describe.parquet")
+    assert rows["absent"].tolist()[:9] == [1, 0, 0, 0, 0, 0, 0, 1, 2] and rows["finite"].all()
+    assert "filled" not in rows and np.isnan(rows["min"][8]) and rows["min"][7] == 49
+    for expect, holds in (({"gap": 1, "values": [0, 9801]}, True), ({"absent": 5}, True), ({"absent": 4}, False)):
+        arguments = (data.folder, "toy", check(Expect, expect, "expect"), tmp_path / "v.json", tmp_path / "docs")
+        if holds:
+            validate(*arguments)
+            seen = {e["column"]: e["observed"] for e in json.loads((tmp_path / "v.json").read_text())["expectations"]}
+            assert seen["absent"] == 5
+            continue
+        with pytest.raises(UserError, match=r"missing cells kept.*at most 4, observed 5"):
+            validate(*arguments)
+
+
+def test_rows_that_are_not_there_can_be_kept_missing(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw/a.csv", without(two({}), [5, 6]))
+    values = whole(prepare(series(missing="keep", step=1.0)))
+    assert len(values) == 100 and np.isnan(values[5:7]).all() and not np.isnan(values[7:]).any()
+
+
 def test_rows_can_be_dropped(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", two({"a": [7, 8], "b": [8, 50, 99]}))
     data = prepare(series(missing="drop"))

@@ -11,9 +11,12 @@ import pytest
 import torch
 from raw_folders import series
 
+from genfoundry import experiment
+from genfoundry.data import base, sources, table
 from genfoundry.data.base import Dataset
 from genfoundry.types import UserError
 
+ROOT = Path(__file__).parent.parent.parent
 Prepare = Callable[..., Dataset]
 
 
@@ -76,6 +79,70 @@ def test_other_columns_and_no_rows(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "raw/a.csv").write_text("")
     with pytest.raises(UserError, match=r"a\.csv: no rows"):
         prepare(series())
+
+
+def test_the_past_may_be_numbered(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw/a.csv", range(100))
+    data = prepare(series(numbered=True))
+    assert (data.spec.shape, data.spec.cond_shape) == ((5, 1), (4, 2))
+    for name in ("train", "val", "gate", "test"):
+        batch = data.split(name).crop(torch.arange(3))
+        assert batch.cond is not None
+        assert torch.allclose(batch.cond[..., 0] * 10, batch.cond[..., 1], atol=1e-5)  # values are a tenth of the time
+        assert batch.x.shape == (3, 5, 1)
+
+
+def test_errors_are_measured_by_the_season_of_train(tmp_path: Path, prepare: Prepare) -> None:
+    value = [10 * (t % 4) + 0.5 * t for t in range(200)]
+    (tmp_path / "raw").mkdir()
+    rows = "".join(f"{t},{v if t < 120 else 7 * v}\n" for t, v in enumerate(value))  # train is 40%
+    (tmp_path / "raw/a.csv").write_text("t,value\n" + rows)
+    found, told = prepare(series(context=10)), prepare(series(context=10, season=3), out="told")
+    split = found.split("test")
+    assert (split.season, split.scale.tolist()) == (4, [2.0])  # four rows later it is 4 x 0.5 higher
+    assert told.split("val").season == 3
+
+
+def test_columns_can_be_chosen(tmp_path: Path, prepare: Prepare) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.csv").write_text("t,a,b,c\n" + "".join(f"{t},{t},{2 * t},text\n" for t in range(100)))
+    data = prepare(series(columns=("b", "a")))
+    assert data.meta["names"] == ["b", "a"] and data.meta["declared"]["columns"] == ["b", "a"]
+    assert torch.equal(data.split("train").whole[:, 0], 2 * data.split("train").whole[:, 1])
+    with pytest.raises(UserError, match=r"a.csv: no column d to take; there are a, b, c"):
+        prepare(series(columns=("d",)))
+
+
+def test_quarters_and_years_of_months_are_read(tmp_path: Path) -> None:
+    quarters = tmp_path / "q.csv"
+    quarters.write_text("year,quarter,a\n1969,4,1\n1970,1,2\n1970,2,3\n")
+    found = table.read(quarters)
+    assert found.names == ("a",) and found.rows.tolist() == [[-3, 1], [0, 2], [3, 3]]
+    quarters.write_text("year,quarter,a\n1969,5,1\n")
+    with pytest.raises(UserError, match=r"q.csv:2: column quarter: '5'; 1 to 4 is right"):
+        table.read(quarters)
+    months = tmp_path / "m.csv"
+    head = "YEAR,JAN,FEB,MAR,APR,MAY,JUN,JUL,AUG,SEP,OCT,NOV,DEC"
+    months.write_text(f"{head}\n1970,{','.join(map(str, range(12)))}\n1971,{','.join(map(str, range(12, 23)))},\n")
+    found = table.read(months)
+    assert found.rows[:23].tolist() == [[t, t] for t in range(23)] and np.isnan(found.rows[23, 1])
+    assert found.lines[12] == 3
+    months.write_text(f"{head}\n1970,x{',1' * 11}\n")
+    with pytest.raises(UserError, match=r"m.csv:2: column value: 'x' is not a number"):
+        table.read(months)
+
+
+@pytest.mark.parametrize("name", ["co2", "elnino", "macrodata"])
+def test_series_of_statsmodels(name: str, tmp_path: Path) -> None:
+    dataset = experiment.settings(ROOT / "params.yaml").datasets[name]
+    sources.fetch(dataset, tmp_path / "raw", downloads=tmp_path / "downloads", progress=None)
+    base.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "out", dataset, 20)
+    data = Dataset(tmp_path / "out")
+    assert min(data.meta["counts"].values()) >= 7
+    expected = {"co2": (52, 1), "elnino": (12, 1), "macrodata": (0, 3)}
+    split = data.split("train")
+    assert (split.season, split.spec.shape[1]) == expected[name]
+    assert bool(split.whole.isnan().any()) == (name == "co2")
 
 
 def test_too_short(tmp_path: Path, prepare: Prepare) -> None:

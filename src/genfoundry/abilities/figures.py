@@ -4,9 +4,8 @@ Scores (numpy, a value an item): "bound_gap", a reported bound less the importan
 of a model with a rate; "probe_accuracy" and "edit_flips", hits; "edit_moved" and "edit_away", squared distances of an
 edited item and of the asked class's mean image to the original; "reconstruct_psnr", "reconstruct_ssim";
 "complete_nats", of the values that are missing given those that are not; "continue_nats_per_char" of text;
-"use_<level>" (N, K), how often an item chooses each discrete code;
-"chrf_counts" and "bleu_counts" (n, K) of
-translations;
+"use_<level>" (N, K), how often an item chooses each discrete code; "chrf_counts" and "bleu_counts" (n, K) of
+translations; "rolling_mae" and "rolling_mase" (O, T) of forecasts from O origins at T horizons;
 "surprise_test" and "surprise_<others>" of test items and of what is none, each also "..._corrected".
 """
 
@@ -18,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from genfoundry.distances import Array
-from genfoundry.gauge import TITLES, Figure, Found, counts, mean
-from genfoundry.metrics import OBJECTIVES, Scores
+from genfoundry.gauge import TITLES, Figure, Found, counts, mean, rng
+from genfoundry.metrics import OBJECTIVES, RESAMPLES, Scores
 
 ACTIVE = 0.01  # variance over items of a code's posterior mean, above which it carries something (Burda et al. 2016)
 CORRECTED = "_corrected"
@@ -62,6 +61,10 @@ def _figures() -> Iterator[Figure]:
     yield Figure("complete_nats", "completion, nats", "minimize", "nats a sample", says, "predict")
     says = "negative log-likelihood of a window's second half given the first"
     yield Figure("continue_nats_per_char", "continuation, nats/char", "minimize", "nats", says, "continue", ("text",))
+    for name in ("mae", "mase"):
+        says = f"{name.upper()} of forecasts from every origin of test, over all horizons"
+        unit = OBJECTIVES[name].unit
+        yield Figure(f"rolling_{name}", f"{name.upper()}, rolling", "minimize", unit, says, "forecast", ("series",))
     says = "test items whose class a linear classifier reads off the codes"
     yield Figure("probe_accuracy", "linear probe", "maximize", "share", says, "probe", _ALL)
     says = "items, moved by the difference of two classes' mean codes, that the judge calls the class asked for"
@@ -79,7 +82,7 @@ def _figures() -> Iterator[Figure]:
 
 
 FIGURES = tuple(_figures())
-USED = ("chrf_counts", "bleu_counts", "bound_gap", "codes", "edit_moved", "edit_away")
+USED = ("bound_gap", "codes", "chrf_counts", "bleu_counts", "rolling_mae", "rolling_mase", "edit_moved", "edit_away")
 
 
 def used(name: str) -> bool:
@@ -101,6 +104,9 @@ def of(scores: Scores, dims: int, modality: str) -> dict[str, Found]:
         if (each := f"{name.removesuffix('_corpus')}_counts") in scores:
             values = np.asarray(scores[each], np.float64)
             found[name] = float(corpus(values.sum(0))), corpus(counts(name, len(values)) @ values)
+    for name in ("mae", "mase"):
+        if f"rolling_{name}" in scores:
+            found |= _rolling(name, np.asarray(scores[f"rolling_{name}"], np.float64))
     if "edit_moved" in scores:
         found["edit_identity"] = kept(*(np.asarray(scores[f"edit_{k}"], np.float64) for k in ("moved", "away")))
     for suffix in ("", CORRECTED):
@@ -119,6 +125,28 @@ def _tightened(scores: Scores, dims: int, modality: str) -> Iterator[tuple[str, 
         if modality in o.modalities:
             factor = o.factor(dims)
             yield name, (factor * (nll - gap), factor * (draws - gaps))
+
+
+def _rolling(name: str, errors: Array) -> Iterator[tuple[str, Found]]:
+    """`rolling_<name>` of (O, T) errors, and `<name>_h1` ... of each horizon; the draws resample origins in blocks.
+
+    Windows that overlap share values: origins are drawn in runs as long as a window (Kuensch 1989).
+    """
+    origins, steps = errors.shape
+    blocks = -(-origins // steps)
+    start = rng(f"rolling {name}").integers(0, max(origins - steps, 0) + 1, (RESAMPLES, blocks))
+    drawn = (start[..., None] + np.arange(steps)).reshape(RESAMPLES, -1)[:, :origins] % origins
+    each, draws = by_horizon(errors), np.stack([by_horizon(errors[index]) for index in drawn])
+    yield f"rolling_{name}", (float(np.nanmean(each)), np.nanmean(draws, 1))
+    for h in range(steps):
+        yield f"{name}_h{h + 1}", (float(each[h]), draws[:, h])
+
+
+def by_horizon(errors: Array) -> Array:
+    """(T,) means over the origins at which there is an error; NaN where there is none."""
+    seen = ~np.isnan(errors)
+    mean: Array = np.where(seen, errors, 0.0).sum(0) / np.where(seen.any(0), seen.sum(0), np.nan)
+    return mean
 
 
 def active(codes: Array) -> Found:

@@ -16,7 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from genfoundry.baselines.base import Answers, Known, Row, batches
+from genfoundry.data.base import Seasonal
+from genfoundry.data.seasons import period
 from genfoundry.metrics import QUANTILES
+from genfoundry.types import Batch
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -35,23 +38,31 @@ def rows(known: Known) -> list[Row]:
     """Persistence, seasonal naive where a season shows in train, exponential smoothing."""
     if known.train.spec.cond_shape is None:
         return []
-    found, whole = anchors(known), known.train.whole.double().cpu().numpy()
-    lag = season(whole, known.train.spec.cond_shape[0])
-    if lag:
-        found.append(_row(f"seasonal-naive-{lag}", "baseline", known.train, _a_season_ago(lag)))
-    if known.train.spec.cond_shape[0] >= 3 and len(whole) > 20:
-        found.append(_row("ets", "reference", known.train, _smoothed(whole, lag if 2 * lag <= len(whole) else 0)))
+    found, whole = anchors(known), _held(known.train.whole.double().cpu().numpy())
+    context, train = known.train.spec.cond_shape[0], known.train
+    lag = train.season if isinstance(train, Seasonal) else period(whole, context)
+    if 0 < lag <= context:
+        found.append(_row(f"seasonal-naive-{lag}", "baseline", train, _a_season_ago(lag)))
+    if context >= 3 and len(whole) > 20:
+        found.append(
+            _row("ets", "reference", train, _smoothed(whole, lag if 2 * lag <= min(len(whole), context) else 0))
+        )
     return found
 
 
-def season(whole: Floats, longest: int) -> int:
-    """The lag, 2 to `longest`, of the highest peak of the columns' mean autocorrelation; 0 where none is above 0.2."""
-    longest = min(longest, len(whole) // 3)
-    x = whole - whole.mean(0)
-    power = np.maximum((x * x).sum(0), 1e-300)
-    r = np.array([((x[k:] * x[: len(x) - k]).sum(0) / power).mean() for k in range(longest + 2)])
-    peaks = [k for k in range(2, longest + 1) if r[k] > max(r[k - 1], r[k + 1], 0.2)]
-    return max(peaks, key=lambda k: r[k], default=0)
+def _held(x: Floats) -> Floats:
+    """(L, D) values, a missing one the one before; those before the first, the first."""
+    seen = ~np.isnan(x)
+    at = np.maximum.accumulate(np.where(seen, np.arange(len(x))[:, None], -1), 0)
+    at = np.where(at < 0, seen.argmax(0), at)
+    return np.nan_to_num(np.take_along_axis(x, at, 0))
+
+
+def _past(batch: Batch) -> Floats:
+    """(B, P, D): the past without the rows' numbers."""
+    assert batch.cond is not None
+    found: Floats = batch.cond[..., : batch.x.shape[-1]].double().cpu().numpy()
+    return found
 
 
 def _a_season_ago(lag: int) -> Point:
@@ -96,13 +107,12 @@ def _smoothed(whole: Floats, lag: int) -> Point:
 def _row(name: str, role: Any, train: Split, point: Point) -> Row:
     def points(split: Split, index: torch.Tensor | None = None) -> tuple[Floats, Floats]:
         parts = list(batches(split, index))
-        past = np.concatenate([b.cond.double().cpu().numpy() for b in parts if b.cond is not None])
         truth = np.concatenate([b.x.double().cpu().numpy() for b in parts])
-        return np.stack([point(p, truth.shape[1]) for p in past]), truth
+        return np.stack([point(_held(p), truth.shape[1]) for b in parts for p in _past(b)]), truth
 
     some = torch.arange(len(train))[:: max(1, len(train) // WINDOWS)]
     fitted, truth = points(train, some)
-    reach = np.sqrt(((fitted - truth) ** 2).mean(0))  # (T, D)
+    reach = np.sqrt(np.nanmean((fitted - truth) ** 2, 0))  # (T, D)
 
     def answer(split: Split) -> Answers:
         middle = points(split)[0]
@@ -113,16 +123,26 @@ def _row(name: str, role: Any, train: Split, point: Point) -> Row:
 
 
 def _persistence(train: Split) -> Row:
-    """Tomorrow is today, plus Gaussian steps with train's variance a column: forecasts, intervals and a likelihood."""
-    spread = train.whole.to(torch.float64).diff(dim=0).square().mean(0).sqrt()  # (D,)
+    """Tomorrow is today, plus Gaussian steps with train's variance a column: forecasts, intervals and a likelihood.
+
+    Over a gap of k - 1 missing values a step has k times the variance.
+    """
+    spread = train.whole.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
 
     def answer(split: Split) -> Answers:
         parts = list(batches(split))
         x = torch.cat([b.x for b in parts]).to(torch.float64)  # (N, T, D)
-        last = torch.cat([b.cond[:, -1:] for b in parts if b.cond is not None]).to(torch.float64)  # (N, 1, D)
-        steps = torch.cat((last, x), 1).diff(dim=1) / spread
-        nll = (0.5 * steps.square() + spread.log() + 0.5 * math.log(2 * math.pi)).sum((1, 2))
-        reach = spread * torch.arange(1, x.shape[1] + 1, dtype=torch.float64).sqrt()[:, None]  # (T, D)
-        return {"nll": nll, "forecast": torch.stack([last + NormalDist().inv_cdf(q) * reach for q in QUANTILES], 1)}
+        both = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)
+        place = torch.arange(both.shape[1], device=x.device)[:, None]
+        seen = torch.where(both.isnan(), -1, place).cummax(1).values  # where the last value stands that was there
+        before, at = seen[:, -x.shape[1] - 1 : -1], place[-x.shape[1] :]
+        wide = spread * (at - before).clamp_min(1).sqrt()
+        value = both.nan_to_num().gather(1, before.clamp_min(0))
+        steps = (x - value) / wide
+        density = 0.5 * steps.square() + wide.log() + 0.5 * math.log(2 * math.pi)
+        reach = spread * (at - before[:, :1]).sqrt()  # (N, T, D)
+        last = value[:, :1]
+        bands = [last + NormalDist().inv_cdf(q) * reach for q in QUANTILES]
+        return {"nll": torch.where(x.isnan(), 0.0, density).sum((1, 2)), "forecast": torch.stack(bands, 1)}
 
     return Row("persistence", "baseline", "exact", answer)

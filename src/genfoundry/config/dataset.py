@@ -50,6 +50,7 @@ class Expect(Frozen):
     order: bool = False
     gap: float | None = None
     filled: int | None = None
+    absent: int | None = None
     finite: bool = True
 
 
@@ -139,11 +140,13 @@ class Dataset(Frozen):
 
     Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `slices` is how volumes are cut, `flip`
     mirrors at random in training, `levels` is how many grey values the files have. Text, and lines (of text, one a
-    sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `missing` says what becomes of a cell
-    without a value, `step` the time between rows (in days or seconds where times are dates). Pairs: `alphabet`; `align`
-    for two editions of texts instead of TSV. Video: `moving` says how it is made of the raw images, `size` is a
-    frame's. `window` is the length of a sample (of a line, and of a pair's target:
-    with the end symbol), `context` that of what stands before it (of a pair: of its source).
+    sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `columns` are those that are taken (default:
+    all), `missing` says what becomes of a cell without a value (`keep`: it stays missing, NaN), `step` the time between
+    rows (in days or seconds where times are dates), `season` the rows after which it repeats itself (0: looked for),
+    `numbered` gives models the number of each row of the past as a column more. Pairs: `alphabet`; `align` for two
+    editions of texts instead of TSV. Video: `moving` says how it is made of the raw images, `size` is a frame's.
+    `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
+    stands before it (of a pair: of its source).
     """
 
     modality: Literal["images", "text", "lines", "series", "pairs", "video"]
@@ -160,8 +163,11 @@ class Dataset(Frozen):
     unit: Literal["document", "paragraph", "line"] = "document"
     window: int = Field(1, ge=1)
     context: int = Field(0, ge=0)
-    missing: Literal["error", "interpolate", "forward", "drop"] = "error"
+    columns: tuple[str, ...] = ()
+    missing: Literal["error", "interpolate", "forward", "drop", "keep"] = "error"
     step: float | Literal["month"] | None = None
+    season: int = Field(0, ge=0)
+    numbered: bool = False
     expect: Expect = Expect()
     align: Align | None = None
     judge: Judge | None = None

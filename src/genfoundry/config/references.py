@@ -38,9 +38,9 @@ IMAGES = ("colour", "patch", "slices", "flip", "levels", "judge")
 ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
 ONLY |= {"size": ("images", "video"), "moving": ("video",)}
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
-ONLY |= {"missing": ("series",), "step": ("series",)}
 ONLY |= {"window": ("text", "lines", "series", "pairs", "video"), "context": ("series", "pairs", "video")}
 ONLY |= {"align": ("pairs",)}
+ONLY |= dict.fromkeys(("columns", "missing", "step", "season", "numbered"), ("series",))
 
 
 def _declared(where: str, dataset: Dataset) -> Iterator[str]:
@@ -63,7 +63,9 @@ def _declared(where: str, dataset: Dataset) -> Iterator[str]:
     if dataset.size and dataset.levels < 256:
         yield f"{where}.levels: {dataset.levels}, but with a size images have 256; a task may ask for fewer"
     if dataset.step is not None and dataset.missing == "drop":
-        yield f"{where}.missing: 'drop', but with a step missing rows are filled in; interpolate or forward are right"
+        yield f"{where}.missing: 'drop', but with a step missing rows are put in; keep, interpolate or forward is right"
+    if dataset.numbered and not dataset.context:
+        yield f"{where}.numbered: true, but there is no past whose rows could be numbered; context: a number is right"
 
 
 def _video(where: str, dataset: Dataset) -> Iterator[str]:

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 SPLITS = ("train", "val", "gate", "test")
-DECLARED = ("size", "colour", "patch", "flip", "missing", "step")  # what files that come later are read by, too
+DECLARED = (
+    "size",
+    "colour",
+    "patch",
+    "flip",
+    "columns",
+    "missing",
+    "step",
+    "numbered",
+)  # what files that come later are read by, too
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,14 @@ class Contiguous(Protocol):
 
     def piece(self, position: Tensor, length: int) -> Batch:
         """(B, length) values from these positions on."""
+
+
+@runtime_checkable
+class Seasonal(Protocol):
+    """A split of a series, with what train says of it."""
+
+    season: int  # rows after which train repeats itself; 0: no such number
+    scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
 
 
 class Modality(Protocol):

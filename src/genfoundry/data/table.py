@@ -1,4 +1,8 @@
-"""CSV files of series: a header, the time in the first column, numbers in the others; NaN where a cell is empty."""
+"""CSV files of series: a header, the time in the first column, numbers in the others; NaN where a cell is empty.
+
+Two layouts of official statistics are read too: a year and a quarter (or month) as the first two columns, and a row a
+year with a column a month.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +21,7 @@ from genfoundry.types import UserError
 
 Clock = Literal["number", "days", "seconds", "months"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ABSENT = ("", "na", "n/a", "nan", "null", "none", "?")
 
 
@@ -36,12 +41,13 @@ class Table:
         return self.head[1:]
 
 
-def read(path: Path, clock: Clock | None = None) -> Table:
+def read(path: Path, clock: Clock | None = None, columns: tuple[str, ...] = ()) -> Table:
     """A CSV file. Times are numbers, or ISO dates that become days since 1970 (with a time of day: seconds).
 
     Args:
         path: .csv or .csv.gz.
         clock: what the times are; None: what the first row's is. "months": dates count in months since 1970.
+        columns: those of values that are taken, in this order; (): all.
 
     Raises:
         UserError: a cell is text, or a row has more or fewer cells than the header; says in which line and column.
@@ -57,19 +63,46 @@ def read(path: Path, clock: Clock | None = None) -> Table:
         raise UserError(f"{path}:1: one column, {lines[0]}; the time and one or more others, commas between, are right")
     if len(set(head)) < len(head):
         raise UserError(f"{path}:1: columns {', '.join(head)}; every column needs a name of its own")
-    found, numbers = [], []
-    for number, row in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
+    body = [(number, row) for number, row in enumerate(lines[1:], start=2) if any(cell.strip() for cell in row)]
+    for number, row in body:
         if len(row) != len(head):
             raise UserError(f"{path}:{number}: {len(row)} cells, but the header has {len(head)}")
+    if (by_month := _monthly(path, head, body)) is not None:
+        (head, body), clock = by_month, "months"
+    taken = _taken(path, head, columns)
+    head, found, numbers = [head[0], *(head[i] for i in taken)], [], []
+    for number, row in body:
         clock = clock or _clock(row[0])
-        values = [_value(cell, f"{path}:{number}: column {name}") for name, cell in zip(head[1:], row[1:], strict=True)]
+        values = [_value(row[i], f"{path}:{number}: column {name}") for i, name in zip(taken, head[1:], strict=True)]
         found.append([_time(row[0], clock, f"{path}:{number}: column {head[0]}"), *values])
         numbers.append(number)
     if not found:
         raise UserError(f"{path}: no rows; a header and a row a time step are right")
     return Table(path, tuple(head), clock or "number", np.array(found), np.array(numbers))
+
+
+def _monthly(path: Path, head: list[str], body: list[tuple[int, list[str]]]) -> tuple[list[str], Any] | None:
+    """Header and rows with the time in one column, of a layout whose time is in two columns or in the header."""
+    small = [name.lower() for name in head]
+    if len(head) == 13 and tuple(name[:3] for name in small[1:]) == MONTHS:
+        each = ((number, [f"{row[0].strip()}-{m:02}", row[m]]) for number, row in body for m in range(1, 13))
+        return ["month", "value"], list(each)
+    if len(head) < 3 or small[0] != "year" or small[1] not in ("quarter", "month"):
+        return None
+    joined, months = [], 3 if small[1] == "quarter" else 1
+    for number, row in body:
+        part = row[1].strip()
+        if not (part.isdigit() and 1 <= int(part) <= 12 // months):
+            raise UserError(f"{path}:{number}: column {head[1]}: {row[1]!r}; 1 to {12 // months} is right")
+        joined.append((number, [f"{row[0].strip()}-{months * (int(part) - 1) + 1:02}", *row[2:]]))
+    return [f"year and {small[1]}", *head[2:]], joined
+
+
+def _taken(path: Path, head: list[str], columns: tuple[str, ...]) -> list[int]:
+    """Where the columns are."""
+    if absent := [name for name in columns if name not in head[1:]]:
+        raise UserError(f"{path}: no column {', '.join(absent)} to take; there are {', '.join(head[1:])}")
+    return [head.index(name) for name in columns] or list(range(1, len(head)))
 
 
 def _clock(cell: str) -> Clock:

@@ -1,20 +1,24 @@
-"""Linear autoregression with constant, AR(p): x_t = c + sum_i phi_i x_{t-i} + e_t, e_t ~ N(0, sigma^2).
+"""Linear autoregression, AR(p) and VAR(p): x_t = gamma d_t + sum_i phi_i x_{t-i} + e_t, e_t ~ N(0, sigma).
 
-Box and Jenkins 1970. Fitted exactly in `begin`, by conditional least squares; no step of gradient descent. Columns of a
-series with several are independent.
+Box and Jenkins 1970; Luetkepohl 2005. d_t are a constant, a straight line, a season's dummies. Fitted exactly in
+`begin` by conditional maximum likelihood (over gaps, by expectation-maximisation); no step of gradient descent.
+Columns of a series with several are independent of each other unless `joint`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregression import conditional_least_squares, continued, deviations, log_density, residuals
+from genfoundry.nn import autoregression, gaps, kalman
+from genfoundry.nn.autoregression import continued, covariances, log_density, predicted, root
+from genfoundry.nn.order import Criterion, selected
+from genfoundry.nn.regression import terms, width
 from genfoundry.types import Batch, Draw, Spec, UserError
 
 if TYPE_CHECKING:
@@ -22,19 +26,44 @@ if TYPE_CHECKING:
 
 
 class LinearAr(GenerativeModel):
-    """`Batch.cond` (B, P, D) holds the P >= order values before the window; all is float64 inside."""
+    """`Batch.cond` (B, P, D) holds the P >= p rows before the window, NaN where a value is missing, as in `Batch.x`.
+
+    With a column more, (B, P, D + 1), the last is the rows' numbers: what trends and seasons are counted by. All is
+    float64 inside.
+    """
 
     class Config(Hyper):
-        """`order`: how many values back the model looks."""
+        """`order`: how many rows back the model looks, or the criterion that chooses among 0..`most`; `trend` and
+        `season` (its period, 0: none) as statsmodels' AutoReg has them; `joint`: one regression of all columns on all.
+        """
 
-        order: int = Field(2, ge=0)
+        order: Annotated[int, Field(ge=0)] | Criterion = 2
+        most: int = Field(12, ge=0)
+        trend: Literal["n", "c", "t", "ct"] = "c"
+        season: int = Field(0, ge=0)
+        joint: bool = False
+
+        @field_validator("season")
+        @classmethod
+        def _period(cls, value: int) -> int:
+            if value == 1:
+                raise ValueError("a season has 2 rows or more; 0 is none")
+            return value
+
+        @property
+        def lags(self) -> int:
+            """Rows that the model may look back."""
+            return self.order if isinstance(self.order, int) else self.most
 
     modalities: ClassVar[tuple[str, ...]] = ("series",)
     defaults: ClassVar[Mapping[str, Any]] = {"lr": {"model": 1.0}}
     config: Config
-    const: Tensor
+    gamma: Tensor
     phi: Tensor
-    sigma2: Tensor
+    sigma: Tensor
+    last: Tensor
+    rows: Tensor
+    order: Tensor
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
@@ -45,50 +74,101 @@ class LinearAr(GenerativeModel):
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
-        context, columns = spec.cond_shape or (0, spec.shape[-1])
-        if config.order > context:
-            raise UserError(f"hyper.order is {config.order}, but the data set's context is {context} values; lower one")
+        columns = spec.shape[-1]
+        context, given = spec.cond_shape or (0, columns)
+        if config.lags > context:
+            key = "order" if isinstance(config.order, int) else "most"
+            raise UserError(f"hyper.{key} is {config.lags}, but the data set's context is {context} values; lower one")
+        self.counted = given > columns
+        if ("t" in config.trend or config.season) and not self.counted:
+            raise UserError(
+                "hyper.trend, season: they need the rows' numbers; numbered: true in the data set's entry is right"
+            )
+        lags = max(config.lags, 1)  # an order of 0 has a lag of weight 0
         # Buffers: gradient descent moves nothing here, the checkpoint holds all.
-        self.register_buffer("const", torch.zeros(columns, dtype=torch.float64))
-        self.register_buffer("phi", torch.zeros(columns, config.order, dtype=torch.float64))
-        self.register_buffer("sigma2", torch.ones(columns, dtype=torch.float64))
+        self.register_buffer("gamma", torch.zeros(columns, width(config.trend, config.season), dtype=torch.float64))
+        self.register_buffer("phi", torch.zeros(lags, columns, columns, dtype=torch.float64))
+        self.register_buffer("sigma", torch.eye(columns, dtype=torch.float64))
+        self.register_buffer("last", torch.zeros(lags, columns, dtype=torch.float64))  # the last rows of train
+        self.register_buffer("rows", torch.zeros((), dtype=torch.int64))  # of train
+        self.register_buffer("order", torch.zeros((), dtype=torch.int64))
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         return {"model": []}
 
     def begin(self, phase: str, data: Split) -> None:
+        c, whole = self.config, data.whole.double().cpu()  # where least squares of deficient rank are to be had
+        how = (c.trend, c.season, c.joint)
+        missing = bool(whole.isnan().any())
         try:
-            fitted = conditional_least_squares(data.whole, self.config.order)
+            order = c.order if isinstance(c.order, int) else selected(whole, c.most, c.order, *how)
+            fit = (
+                gaps.least_squares(whole, order, *how)[0]
+                if missing
+                else autoregression.least_squares(whole, order, *how)
+            )
         except ValueError as error:
-            raise UserError(f"hyper.order: {error}; lower it, or add data") from None
-        for own, value in zip((self.const, self.phi, self.sigma2), fitted, strict=True):
-            own.copy_(value)
-        self.sigma2.clamp_min_(torch.finfo(torch.float64).tiny)  # an exact fit still has a density
+            raise UserError(
+                f"hyper.{'order' if isinstance(c.order, int) else 'most'}: {error}; lower it, or add data"
+            ) from None
+        self.gamma.copy_(fit.gamma)
+        self.phi.zero_()[: len(fit.phi)] = fit.phi
+        self.sigma.copy_(fit.sigma)
+        self.order.fill_(order)
+        self.rows.fill_(len(whole))
+        self.last.copy_(whole[len(whole) - len(self.last) :])
+
+    def past(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
+        """`cond` as float64 (B, P, D) and the number of the row after it, (B,); without one, the end of train."""
+        if cond is None:
+            return self.last.expand(n, -1, -1), self.rows.expand(n)
+        cond = cond.to(self.device).double()
+        columns = self.spec.shape[-1]
+        after = cond[:, -1, -1].round().long() + 1 if self.counted else self.rows.expand(len(cond))
+        return cond[..., :columns], after
+
+    def offset(self, first: Tensor, steps: int) -> Tensor:
+        """gamma d_t (B, T, D) of the rows from `first` (B,)."""
+        row = first[:, None] + torch.arange(steps, device=self.device)
+        return terms(row, self.config.trend, self.config.season) @ self.gamma.mT
+
+    def belief(self, past: Tensor, after: Tensor) -> kalman.Belief:
+        """What a past with gaps says of its last rows."""
+        start = kalman.vague(past, len(self.phi), self.sigma)
+        offset = self.offset(after - past.shape[1], past.shape[1])
+        return kalman.filtered(past, offset, self.phi, self.sigma, start)[1]
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        x = batch.x.double()
-        error = residuals(x, self.past(batch.cond, len(x)), self.const, self.phi)
-        return {"nll": -log_density(error, self.sigma2).flatten(1).sum(1)}
-
-    def past(self, cond: Tensor | None, n: int) -> Tensor:
-        """`cond` as float64; without one, the level that the series returns to."""
-        if cond is not None:
-            return cond.to(self.device).double()
-        persistence = self.phi.sum(1)
-        level = self.const / torch.where((1 - persistence).abs() > 1e-6, 1 - persistence, 1.0)
-        return level.expand(n, self.config.order, -1)
+        x, (past, after) = batch.x.double(), self.past(batch.cond, len(batch))
+        offset = self.offset(after, x.shape[1])
+        if bool(x.isnan().any() | past.isnan().any()):
+            density, _ = kalman.filtered(x, offset, self.phi, self.sigma, self.belief(past, after))
+        else:
+            density = log_density(x - predicted(torch.cat([past, x], 1), offset, self.phi), root(self.sigma))
+        return {"nll": -density.sum(1)}
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        past = self.past(cond, n)
-        shape = (n, *self.spec.shape)
-        noise = draw.temperature * self.sigma2.sqrt() * torch.randn(shape, dtype=torch.float64, device=self.device)
-        return continued(past, shape[1], self.const, self.phi, noise).float()
+        past, after = self.past(cond, n)
+        steps, columns = self.spec.shape
+        noise = torch.randn((n, steps, columns), dtype=torch.float64, device=self.device) @ root(self.sigma).mT
+        if bool(past.isnan().any()):
+            mean, covariance = self.belief(past, after)
+            value, vector = torch.linalg.eigh(covariance)
+            spread = vector * value.clamp_min(0).sqrt()[:, None]
+            drawn = torch.einsum("bij,bj->bi", spread, torch.randn_like(mean))
+            past = (mean + draw.temperature * drawn).view(n, -1, columns).flip(1)
+        return continued(past, self.offset(after, steps), self.phi, draw.temperature * noise).float()
 
     @torch.no_grad()
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
         """(B, P, D) -> (B, Q, horizon, D) float64: quantiles of the exact Gaussian predictive distribution."""
-        mean = continued(self.past(cond, len(cond)), horizon, self.const, self.phi).unsqueeze(1)
-        levels = torch.tensor(quantiles, dtype=torch.float64, device=self.device)
-        spread = torch.special.ndtri(levels).view(-1, 1, 1) * deviations(self.phi, self.sigma2, horizon)
-        return torch.add(mean, spread)
+        past, after = self.past(cond, len(cond))
+        offset = self.offset(after, horizon)
+        if bool(past.isnan().any()):
+            mean, deviation = kalman.ahead(self.belief(past, after), offset, self.phi, self.sigma)
+        else:
+            mean = continued(past, offset, self.phi)
+            deviation = covariances(self.phi, self.sigma, horizon).diagonal(dim1=1, dim2=2).sqrt()[None]
+        levels = torch.tensor(quantiles, dtype=torch.float64, device=self.device).view(-1, 1, 1)
+        return torch.add(mean[:, None], torch.special.ndtri(levels) * deviation[:, None])

@@ -1,4 +1,7 @@
-"""Linear autoregressions in float64: the exact conditional fit, forecasts and their variances."""
+"""Linear autoregressions in float64: the conditional fit, residuals, forecasts and their covariances.
+
+Vector autoregressions throughout (Luetkepohl 2005); columns that are modelled apart have diagonal matrices.
+"""
 
 from __future__ import annotations
 
@@ -7,78 +10,109 @@ import math
 import torch
 from torch import Tensor
 
+from genfoundry.nn.regression import Fit, apart, solved, triangle, upper, width
 
-def conditional_least_squares(series: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
-    """AR(p) with constant, fitted to x_t given the p values before it, t = p..L-1; columns are fitted apart.
 
-    The least-squares solution of x_t = const + sum_i phi_i x_{t-i} is the conditional maximum likelihood. Columns are
-    centred, and the centred lags solved by SVD: collinear lags (a constant or periodic series) get the solution of
-    least norm instead of noise.
+def least_squares(x: Tensor, order: int, trend: str = "c", season: int = 0, joint: bool = False) -> Fit:
+    """The conditional maximum likelihood: (L, D) values on deterministic terms and the p rows before each, t = p..L-1.
 
-    Args:
-        series: (L, D), any real type; L - p must be above p.
-    Returns:
-        const (D,), phi (D, p) with the latest lag first, sigma2 (D,), the mean squared residual (divisor L - p).
+    `joint` regresses every column on the lags of all, else each on its own. Collinear lags (a constant or periodic
+    series) get the solution of least norm instead of noise.
+
+    Raises:
+        ValueError: there are fewer rows than it takes.
     """
-    x = series.double()
-    length, columns = x.shape
-    if length - order <= order:
-        raise ValueError(f"{length} values cannot fit an autoregression of order {order}; {2 * order + 1} are needed")
-    const, phi, sigma2 = x.new_zeros(columns), x.new_zeros(columns, order), x.new_zeros(columns)
-    for d in range(columns):
-        centre, scale = x[:, d].mean(), x[:, d].std(correction=0)
-        y = (x[:, d] - centre) / torch.where(scale > 0, scale, 1.0)
-        target = y[order:]
-        lags = y.unfold(0, order, 1)[:-1].flip(1) if order else y.new_zeros(length, 0)
-        means = lags.mean(0)
-        if order:
-            fit = torch.linalg.lstsq(lags - means, (target - target.mean()).unsqueeze(1), driver="gelsd", rcond=1e-12)
-            phi[d] = fit.solution[:, 0]
-        offset = target.mean() - means @ phi[d]
-        sigma2[d] = (target - offset - lags @ phi[d]).square().mean() * torch.where(scale > 0, scale, 1.0) ** 2
-        const[d] = offset * torch.where(scale > 0, scale, 1.0) + centre * (1.0 - phi[d].sum())
-    return const, phi, sigma2
+    count, known, columns = len(x) - order, width(trend, season), x.shape[1]
+    enough(len(x), order, known, columns if joint else 1)
+    y, centre, scale = standard(x, trend)
+    r = triangle(y, order, trend, season)
+    fit = solved(r, count, known, columns) if joint else apart(r, count, order, known, columns)
+    return restored(fit, centre, scale)
 
 
-def residuals(x: Tensor, past: Tensor, const: Tensor, phi: Tensor) -> Tensor:
-    """x_t less its one-step prediction, (B, T, D) for x (B, T, D) after `past` (B, P, D) with P >= p."""
-    steps, order = x.shape[1], phi.shape[1]
-    whole = torch.cat([past, x], 1)[:, past.shape[1] - order :]
-    predicted = const.expand_as(x).clone()
-    for lag in range(1, order + 1):
-        predicted += phi[:, lag - 1] * whole[:, order - lag : order - lag + steps]
-    return x - predicted
+def enough(length: int, order: int, terms: int, columns: int) -> None:
+    """Refuse fewer rows than a regression on `terms` and `order` lags of `columns` columns takes."""
+    least = order + order * columns + max(terms, 1)
+    if length < least:
+        raise ValueError(f"{length} values cannot fit an autoregression of order {order}; {least} are needed")
 
 
-def continued(past: Tensor, steps: int, const: Tensor, phi: Tensor, noise: Tensor | None = None) -> Tensor:
-    """The recursion run on from `past` (B, P, D): (B, steps, D), expected values, or a path with `noise` added."""
-    order = phi.shape[1]
-    values = list(past[:, past.shape[1] - order :].unbind(1)) if order else []
-    for t in range(steps):
-        new = const.expand(len(past), -1).clone()
-        for lag in range(1, order + 1):
-            new += phi[:, lag - 1] * values[-lag]
+def standard(x: Tensor, trend: str) -> tuple[Tensor, Tensor, Tensor]:
+    """(L, D) in its columns' deviations, and centred where a constant takes the mean: values, centre, scale."""
+    x = x.double()
+    mean = x.mean(0)
+    if bool(mean.isfinite().all()):  # a series without gaps is passed over fewer times
+        y = x - mean
+        scale = torch.linalg.vector_norm(y, dim=0) / math.sqrt(len(y))
+    else:
+        mean = x.nanmean(0)
+        y = x - mean
+        scale = y.square().nanmean(0).sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)
+    return (y.div_(scale), mean, scale) if "c" in trend else (x / scale, torch.zeros_like(mean), scale)
+
+
+def restored(fit: Fit, centre: Tensor, scale: Tensor) -> Fit:
+    """The fit of standardised values in the values' own units; the constant is the first term where there is one."""
+    phi = fit.phi * scale[:, None] / scale
+    gamma = fit.gamma * scale[:, None]
+    if gamma.shape[1]:
+        gamma[:, 0] += centre - phi.sum(0) @ centre
+    return Fit(gamma, phi, fit.sigma * torch.outer(scale, scale))
+
+
+def predicted(past: Tensor, offset: Tensor, phi: Tensor) -> Tensor:
+    """One-step predictions (B, T, D) of the last T rows of `past` (B, P + T, D), `offset` (B or 1, T, D) gamma d_t."""
+    steps, at = offset.shape[1], past.shape[1] - offset.shape[1]
+    mean = offset.expand(len(past), -1, -1)
+    for lag, matrix in enumerate(phi, start=1):
+        mean = mean + past[:, at - lag : at - lag + steps] @ matrix.mT
+    return mean
+
+
+def continued(past: Tensor, offset: Tensor, phi: Tensor, noise: Tensor | None = None) -> Tensor:
+    """The recursion run on from `past` (B, P, D): (B, T, D), expected values, or a path with `noise` added."""
+    values = list(past[:, past.shape[1] - len(phi) :].unbind(1))
+    for t in range(offset.shape[1]):
+        new = offset[:, t].expand(len(past), -1)
+        for lag, matrix in enumerate(phi, start=1):
+            new = new + values[-lag] @ matrix.mT
         values.append(new if noise is None else new + noise[:, t])
-    return torch.stack(values[order:], 1) if steps else past[:, :0]
+    return torch.stack(values[len(phi) :], 1) if offset.shape[1] else past[:, :0]
 
 
 def impulse(phi: Tensor, steps: int) -> Tensor:
-    """psi (D, steps): the effect of a shock after 0, 1, ... steps; psi_0 = 1."""
-    columns, order = phi.shape
-    psi = phi.new_zeros(columns, steps)
-    for t in range(steps):
-        psi[:, t] = 1.0 if t == 0 else sum(phi[:, i] * psi[:, t - 1 - i] for i in range(min(order, t)))
-    return psi
+    """psi (steps, D, D): the effect of a shock after 0, 1, ... steps; psi_0 is the identity."""
+    psi = [torch.eye(phi.shape[-1], dtype=phi.dtype, device=phi.device)]
+    for t in range(1, steps):
+        psi.append(sum((psi[t - 1 - i] @ phi[i] for i in range(min(len(phi), t))), torch.zeros_like(psi[0])))
+    return torch.stack(psi[:steps]) if steps else phi.new_zeros(0, *phi.shape[1:])
 
 
-def deviations(phi: Tensor, sigma2: Tensor, steps: int) -> Tensor:
-    """(steps, D) standard deviations of the 1..steps ahead forecasts: sigma^2 sum_{j<h} psi_j^2, exact."""
-    return (sigma2.unsqueeze(1) * impulse(phi, steps).square().cumsum(1)).sqrt().T
+def covariances(phi: Tensor, sigma: Tensor, steps: int) -> Tensor:
+    """(steps, D, D) of the 1..steps ahead forecast errors: sum_{j<h} psi_j sigma psi_j^T, exact."""
+    psi = impulse(phi, steps)
+    return (psi @ sigma @ psi.mT).cumsum(0)
 
 
-def log_density(error: Tensor, sigma2: Tensor) -> Tensor:
-    """log N(error; 0, sigma2), elementwise."""
-    return -0.5 * (error.square() / sigma2 + torch.log(sigma2) + math.log(2 * math.pi))
+def root(sigma: Tensor) -> Tensor:
+    """Lower triangular L with L L^T = sigma; an exact fit still has a density: no direction is without variance."""
+    tiny = torch.finfo(sigma.dtype).tiny
+    found, fault = torch.linalg.cholesky_ex(sigma)
+    if bool((fault != 0) | (found.diagonal() <= 1e-8 * found.diagonal().max()).any()):
+        value, vector = torch.linalg.eigh(sigma)
+        r = upper(value.clamp_min(max(float(value[-1]) * 1e-15, tiny)).sqrt()[:, None] * vector.mT)
+        found = r.mT * r.diagonal().sign()
+    if bool((sigma == sigma.diagonal().diag()).all()):  # apart: columns may differ by any power of ten
+        found = sigma.diagonal().clamp_min(tiny).sqrt().diag()
+    return torch.clone(found, memory_format=torch.contiguous_format)
+
+
+def log_density(error: Tensor, lower: Tensor) -> Tensor:
+    """log N(error; 0, L L^T) of (..., D) errors: (...)."""
+    whitened = torch.linalg.solve_triangular(lower, error.unsqueeze(-1), upper=False).squeeze(-1)
+    constant = lower.diagonal().log().sum() + 0.5 * len(lower) * math.log(2 * math.pi)
+    return torch.sub(-0.5 * whitened.square().sum(-1), constant)
 
 
 def triangular_least_squares(x: Tensor, *, ridge: float) -> tuple[Tensor, Tensor, Tensor]:

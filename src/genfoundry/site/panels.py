@@ -8,9 +8,13 @@ from genfoundry.site.paper import Picture, Text, picture, text
 
 KNOWN = {  # file -> title, what it shows
     "samples": ("Samples", "drawn from the model; every model from equal seeds"),
-    "continued": ("Continuation", "a row a video of test: the given frames, those drawn after them, those that came"),
+    "continued": ("Continuation", "items of test: what is given, what the model goes on with, how it went on"),
     "translations": ("Translations", "items of test: the source, what the model makes of it, the true target"),
     "forecast": ("Forecasts", "the last windows of test: the past, what came, and the forecast with its interval"),
+    "horizons": (
+        "Errors by horizon",
+        "of forecasts from every row of test, in errors of the value a season ago in train",
+    ),
     "reconstructions": ("Reconstructions", "pairs: an item of test, and what the model makes of it"),
     "analogies": ("Analogies", "a row: an item of test, and its style in every class"),
     "walk": ("Latent walk", "a row leads from one code to another"),
@@ -26,7 +30,6 @@ KNOWN = {  # file -> title, what it shows
     "edits": ("Edits, how far", "identity kept against items that the judge calls the class asked for"),
     "closest": ("Closest to the training data", "pairs: a sample, and the training item nearest to it"),
     "completed": ("Completion", "threes: what the model is given, what it makes of it, the item of test"),
-    "continued": ("Continuation", "the first half of a window of test, what the model goes on with, how it went on"),
 }
 TILES = ("tiles_generated", "tiles_real")
 RESTORED = "restored_"
