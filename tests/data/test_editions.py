@@ -147,6 +147,7 @@ def test_a_work_is_in_one_split_and_stays_there(tmp_path: Path, prepare: Prepare
     assert split.texts(batch.x)[0].startswith("Upon a fearful")  # type: ignore[attr-defined]
     play(tmp_path / "inbox", "again", 3)  # a work that is there already, and one that is not
     play(tmp_path / "inbox", "more", 20)
+    play(tmp_path / "inbox", "twice", 20)
     after = pd.read_parquet(prepare(declared(), out="after").folder / "describe.parquet")
     assert len(after) == len(rows) + 7
     before = rows.set_index("digest")["split"]

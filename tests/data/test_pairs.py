@@ -64,6 +64,7 @@ def test_no_pair_moves_when_data_arrive(tmp_path: Path, prepare: Prepare) -> Non
     write(tmp_path / "raw/a.tsv", lines(60))
     before = described(prepare(pairs(), out="before")).set_index("digest")["split"]
     write(tmp_path / "inbox/b.tsv", lines(40, start=50))  # ten of them are there already
+    write(tmp_path / "inbox/c.tsv", lines(10, start=80))  # and these are brought twice
     after = described(prepare(pairs())).set_index("digest")["split"]
     assert len(after) == 90 and (after[before.index] == before).all()
 

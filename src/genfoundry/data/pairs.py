@@ -52,9 +52,7 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     only(inbox, *kinds)
     if len(dataset.alphabet) >= UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
         raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN - 1} different ones are right")
-    # An inbox may bring again what is there; it does not count twice.
-    known = {row.unit if dataset.align else row.pair for row in rows}
-    rows += [row for row in read(inbox, dataset) if (row.unit if dataset.align else row.pair) not in known]
+    rows += new(rows, read(inbox, dataset), whole=dataset.align is not None)
     split_of = {unit: assign(seed, hashlib.sha256(unit.encode()).digest(), dataset, False)
                 for unit in dict.fromkeys(row.unit for row in rows)}  # fmt: skip
     where = np.array([split_of[row.unit] for row in rows])
@@ -71,6 +69,19 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     if dataset.align:
         described["dropped"] = [row.dropped for row in rows]
     return Prepared(splits, spec, (), counts, described)
+
+
+def new(there: list[Row], brought: list[Row], *, whole: bool) -> list[Row]:
+    """The rows that are not there yet: an inbox may bring again what is, a pair or a `whole` work, also twice."""
+    known = {row.unit if whole else row.pair for row in there}
+    found, first = [], dict[str, str]()  # of a work, the file that brought it first
+    for row in brought:
+        if whole and row.unit not in known and first.setdefault(row.unit, row.name) == row.name:
+            found.append(row)
+        elif not whole and row.pair not in known:
+            known.add(row.pair)
+            found.append(row)
+    return found
 
 
 def read(folder: Path, dataset: config.Dataset) -> list[Row]:
