@@ -6,7 +6,7 @@ The plain loop is what most projects write: a DataLoader over tensors, dynamic b
 asks for it, gated convolutions in the usual memory format (N, C, H, W), Adam with its defaults, float32, `.item()` each
 step, torch as it comes. Rounds are interleaved and medians compared: machines are noisy. Prepared data must be there
 (`dvc repro`). Keys are laid over the entry, for example MADE at 2,000 units: `made-fashion-binary 20 bf16
-hyper.hidden=2000`.
+hyper.hidden=2000`, or `pixelcnn-fashion 10 bf16 hyper.width=32 hyper.layers=5`.
 """
 
 from __future__ import annotations

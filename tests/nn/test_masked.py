@@ -68,9 +68,9 @@ def test_the_vertical_stack_sees_rows_above_alone() -> None:
     assert all(seen[i, :, :i].all() for i in range(1, H))
 
 
-@pytest.mark.parametrize("size", [(5, 6), (1, 3), (3, 1)])
-def test_the_scan_computes_what_the_whole_does(size: tuple[int, int]) -> None:
-    one = stack(context=3, classes=2)
+@pytest.mark.parametrize(("size", "reach"), [((5, 6), 1), ((5, 6), 2), ((1, 3), 1), ((3, 1), 1)])
+def test_the_scan_computes_what_the_whole_does(size: tuple[int, int], reach: int) -> None:
+    one = stack(reach=reach, context=3, classes=2)
     x = torch.randn(4, 2, *size, dtype=torch.float64)
     context, label = torch.randn(4, 3, *size, dtype=torch.float64), torch.tensor([0, 1, 1, 0])
     whole, found = one(x, label, context), torch.zeros(4, 4, *size, dtype=torch.float64)

@@ -69,4 +69,4 @@ class Readout(nn.Module):
         block, within = divmod(channel, self.head.channels)
         start = block * self.head.channels
         out = self.out(self.hidden(F.silu(features)), x, block)
-        return self.head.mass(out, x[:, start : start + self.head.channels], within).log()
+        return self.head.scores(out, x[:, start : start + self.head.channels], within)
