@@ -31,7 +31,7 @@ from genfoundry.types import Spec, counted
 
 WIDTH, EMBEDDING, STREAMS, LENGTH, SIZE = 256, 64, 32, 64, 1_115_394
 LEVELS = 84
-RATE, RESETS = 5e-3, 0.03
+RATE, RESETS = 5e-3, 0.25
 ROUNDS = 5
 
 
