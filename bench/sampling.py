@@ -45,7 +45,11 @@ CASES = {
     "made": Case("made", BINARY, {"hidden": 2000}),
     "made, two layers": Case("made", BINARY, {"hidden": 2000, "layers": 2}),
     "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
-    "pixel_rnn": Case("pixel_rnn", BINARY, {"width": 16, "layers": 2, "hidden": 32}, values=28),
+    "pixel_cnn": Case("pixel_cnn", BINARY, {"layers": 5, "width": 32}, values=28),
+    "pixel_cnn, whole": Case("pixel_cnn", BINARY, {"layers": 5, "width": 32}, n=4),
+    "pixel_cnn, 10x128": Case("pixel_cnn", BINARY, {"layers": 10, "width": 128}, values=28),
+    "pixel_cnn, grey": Case("pixel_cnn", GREY, {"layers": 3, "width": 24, "mixtures": 5}, n=200, values=1),
+    "pixel_rnn": Case("pixel_rnn", BINARY, {"width": 16, "layers": 2}, values=28),
 }
 
 

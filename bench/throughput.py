@@ -3,7 +3,8 @@
     PYTHONPATH=src python bench/throughput.py EXPERIMENT [STEPS] [float32|bf16] [KEY=VALUE ...]
 
 The plain loop is what most projects write: a DataLoader over tensors, Adam with its defaults, float32, `.item()` each
-step. Rounds are interleaved and medians compared: machines are noisy. Prepared data must be there (`dvc repro`).
+step, gated convolutions in the usual memory format (N, C, H, W). Rounds are interleaved and medians compared: machines
+are noisy. Prepared data must be there (`dvc repro`).
 Keys are laid over the entry, for example MADE at 2,000 units: `made-fashion-binary 20 bf16 hyper.hidden=2000`.
 """
 
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from genfoundry import device, experiment, places
 from genfoundry.data.base import Dataset, Loader
+from genfoundry.nn.masked import GatedStack
 from genfoundry.train import fit
 from genfoundry.types import Batch, Clock
 
@@ -37,6 +39,9 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
         while True:
             yield from (x for (x,) in loader)
 
+    for module in model.modules():
+        if isinstance(module, GatedStack):
+            module.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
     stream, began = endless(), time.perf_counter()
     for step in range(steps):
         for losses in model.losses(Batch(next(stream).to(split.whole.device)), Clock(model.phases[0], step, steps)):

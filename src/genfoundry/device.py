@@ -66,6 +66,7 @@ def arm(params: Params) -> torch.device:
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=False)
     torch.backends.cudnn.benchmark = False
+    _keep_memory()
     if params.arithmetic == "native":
         return find(params.device)
     if missing := [f"{k}='{v}'" for k, v in PORTABLE.items() if os.environ.get(k) != v]:
@@ -76,6 +77,19 @@ def arm(params: Params) -> torch.device:
     _replaced()
     torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]  # so does this one's
     return torch.device("cpu")
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what tensors leave behind.
+
+    It would give blocks of 128 kB and more back to the system at once, and to get them anew, page by page, takes longer
+    than to fill them. Elsewhere nothing happens.
+    """
+    import ctypes
+
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD, bytes
+        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD, bytes
 
 
 def unable() -> str:

@@ -33,12 +33,11 @@ class PixelRnn(GenerativeModel):
 
     class Config(Hyper):
         """`width`: units of an LSTM, features are twice as many; `reach`: rows above and columns beside of the
-        convolution; `hidden`: features of the readout."""
+        convolution; `mixtures`: logistics, for more than 32 levels."""
 
         width: int = Field(8, ge=1)
         layers: int = Field(2, ge=1)
         reach: int = Field(3, ge=1)
-        hidden: int = Field(16, ge=1)
         mixtures: int = Field(3, ge=1)
 
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 8e-3}, "betas": [0.9, 0.99]}
@@ -50,7 +49,7 @@ class PixelRnn(GenerativeModel):
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
-        hyper = {"width": 32 if items >= 2000 else 16, "layers": 3, "hidden": 64, "mixtures": 5}
+        hyper = {"width": 32 if items >= 2000 else 16, "layers": 3, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 2e-2, "log": True}}}
 
     def __init__(self, spec: Spec, config: Config) -> None:
@@ -64,16 +63,11 @@ class PixelRnn(GenerativeModel):
             DiagonalBiLstm(features, config.width) for _ in range(config.layers)
         )
         self.diagonals = Diagonals(self.size)
-        self.readout = Readout(features, config.hidden, spec, config.mixtures)
+        self.readout = Readout(spec, features, config.mixtures)
 
-    def values(self, x: Tensor) -> Tensor:
-        """Levels -> -1..1, in the weights' type."""
-        assert self.spec.levels is not None
-        return x.to(self.own.weight.dtype) * (2.0 / (self.spec.levels - 1)) - 1.0
-
-    def outputs(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) levels -> the head's parameters (B, head.parameters, H, W)."""
-        values, reach = self.values(x), self.config.reach
+    def features(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) levels -> (B, H, W, features), each of all positions before it."""
+        values, reach = self.readout.scaled(x), self.config.reach
         near = self.above(F.pad(values[:, :, :-1], (reach, reach, reach, 0)))
         near = near + self.beside(F.pad(values[..., :-1], (reach, 0)))
         features, here = (part.permute(2, 3, 0, 1).flatten(0, 1) for part in (near, values))  # (H W, B, ...)
@@ -81,16 +75,15 @@ class PixelRnn(GenerativeModel):
         for layer in self.layers:
             features = layer(features, told, self.diagonals)
             told = features
-        out: Tensor = self.readout(features, here)
-        return out.view(*self.size, *out.shape[1:]).permute(2, 3, 0, 1)
+        return features.view(*self.size, len(x), -1).permute(2, 0, 1, 3)
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         parts = [batch.x] if torch.is_grad_enabled() else torch.split(batch.x, AT_ONCE)
-        return {"nll": torch.cat([self.readout.head.nll(self.outputs(x), x) for x in parts])}
+        return {"nll": torch.cat([self.readout.nll(self.features(x), x.movedim(1, -1)) for x in parts])}
 
     def nats(self, batch: Batch) -> Tensor:
         """(B, C, H, W): -log p of each value given those before it."""
-        return self.readout.head.nats(self.outputs(batch.x), batch.x)
+        return self.readout.nats(self.features(batch.x), batch.x.movedim(1, -1))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         for losses in super().losses(batch, clock):
@@ -100,7 +93,7 @@ class PixelRnn(GenerativeModel):
         return raster(self.spec).to(self.device)
 
     def predict(self, batch: Batch) -> Tensor:
-        return self.readout.head.log_probabilities(self.outputs(batch.x), batch.x)
+        return self.readout.log_probabilities(self.features(batch.x), batch.x.movedim(1, -1))
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
@@ -115,7 +108,7 @@ class PixelRnn(GenerativeModel):
     def fill(self, canvas: Canvas, label: Tensor | None = None) -> None:
         """Put every value on the canvas: a position costs each layer one step from the left and one from the right."""
         n, (height, width), reach = len(canvas.x), self.size, self.config.reach
-        channels, head = self.spec.shape[0], self.readout.head
+        channels, readout = self.spec.shape[0], self.readout
         scan = Scan(self.layers, n, width)
         seen = self.own.weight.new_zeros(n, channels, reach + height, width + 2 * reach)  # values, in a frame of zeros
         beside = self.beside.weight.flatten(1).T
@@ -123,11 +116,10 @@ class PixelRnn(GenerativeModel):
             above = self.above(seen[:, :, i : i + reach])[:, :, 0].permute(2, 0, 1)  # (W, n, features)
             for j in range(width):
                 near = torch.addmm(above[j], seen[:, :, reach + i, j : j + reach].flatten(1), beside)
-                features, here = scan.step(near, j), seen[:, :, reach + i, reach + j]
+                features, x = scan.step(near, j), canvas.x[:, :, i, j]
                 for c in range(channels):
-                    scores = head.scores(self.readout(features, here), canvas.x[:, :, i, j], c)
-                    position = (c * height + i) * width + j
-                    here[:, c] = self.values(canvas.put(position, scores))
+                    canvas.put((c * height + i) * width + j, readout.logits(features, x, c))
+                seen[:, :, reach + i, reach + j] = readout.scaled(x)
             if i + 1 < height:
                 scan.across(self.own(seen[:, :, reach + i, reach : reach + width].permute(2, 0, 1)))
                 scan.down()

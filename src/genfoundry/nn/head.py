@@ -44,6 +44,10 @@ class Head:
         """(B, *S, levels) log-probabilities of a channel's levels, given the channels of x before it there."""
         raise NotImplementedError
 
+    def mass(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        """(B, *S, levels): exp(scores), computed as fast as it can be: what is next to nothing may be 0."""
+        return self.scores(out, x, channel).exp()
+
     def log_probabilities(self, out: Tensor, x: Tensor) -> Tensor:
         """(B, C, *S, levels): of every level of every value, given the channels before it at its position."""
         return torch.stack([self.scores(out, x, channel) for channel in range(self.channels)], 1)

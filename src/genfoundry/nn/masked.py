@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genfoundry.nn.scan import Scan
+
 
 def gate(x: Tensor) -> Tensor:
     """(B, 2C, H, W) -> (B, C, H, W): tanh(a / 2) sigmoid(b), in one pass since tanh(a / 2) = 2 sigmoid(a) - 1."""
@@ -113,35 +115,8 @@ class GatedStack(nn.Module):
 
         `choose(features (n, width), row, column)` gives the position's value as the stack reads it, (n, inputs).
         """
-        (height, width), empty = size, next(self.parameters()).new_zeros
-        rows = [
-            empty(n, layer.vertical.in_channels, layer.reach + height, 2 * layer.reach + width) for layer in self.layers
-        ]
-        reach = self.layers[0].reach
-        for i in range(height):
-            above = self._down(rows, i, None if context is None else context[:, :, i : i + 1])
-            line = [empty(n, layer.horizontal.in_channels, 1, layer.reach + width) for layer in self.layers]
-            for j in range(width):
-                value = choose(self._right(line, j, [link[..., j : j + 1] for link in above], label), i, j)
-                line[0][:, :, 0, reach + j] = rows[0][:, :, reach + i, reach + j] = value
-
-    def _down(self, rows: list[Tensor], i: int, context: Tensor | None) -> list[Tensor]:
-        """Row i of every layer's vertical stack, written into what the next one reads; the links."""
-        found = []
-        for number, layer in enumerate(self.layers, start=1):
-            state, link = layer.below(rows[number - 1][:, :, i : i + layer.taps], context)
-            found.append(link)
-            if number < len(rows):
-                reach = self.layers[number].reach
-                rows[number][:, :, reach + i, reach : reach + state.shape[-1]] = state[:, :, 0]
-        return found
-
-    def _right(self, line: list[Tensor], j: int, above: list[Tensor], label: Tensor | None) -> Tensor:
-        """(n, width): the output at column j; each horizontal state is written into what the next layer reads."""
-        out = torch.zeros((), dtype=line[0].dtype, device=line[0].device)
-        for number, layer in enumerate(self.layers, start=1):
-            state, part = layer.beside(line[number - 1][..., j : j + layer.taps], above[number - 1], label)
-            out = out + part
-            if number < len(line):
-                line[number][..., self.layers[number].reach + j] = state[..., 0]
-        return out[..., 0, 0]
+        grids = Scan(self, n, size, label)
+        for i in range(size[0]):
+            grids.down(i, None if context is None else context[:, :, i].movedim(1, -1))
+            for j in range(size[1]):
+                grids.put(i, j, choose(grids.right(j), i, j))

@@ -76,29 +76,32 @@ class LogisticMixture(Head):
         return -log_mass.logsumexp(1).flatten(1).sum(1)
 
     def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        log_mass, edge, gap = self.edges(out, x, channel)
+        below = F.logsigmoid(edge)
+        above = below - edge
+        inner = below[..., 1:] + (above[..., :-1] + gap)
+        return (log_mass + torch.cat([below[..., :1], inner, above[..., -1:]], -1)).logsumexp(1)
+
+    def mass(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        log_mass, edge, gap = self.edges(out, x, channel)
+        below, above = torch.sigmoid(edge), torch.sigmoid(-edge)
+        inner = below[..., 1:] * above[..., :-1] * gap.exp()
+        return (log_mass.exp() * torch.cat([below[..., :1], inner, above[..., -1:]], -1)).sum(1)
+
+    def edges(self, out: Tensor, x: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a channel, given those before it: log weights (B, K, *S, 1); edges between its levels, in units of each
+        logistic (B, K, *S, levels - 1); and `log_mass`'s term of their distance (B, K, *S, 1).
+        """
         log_mass, mean, scale, coefficients = self.split(out)
         value = self.scaled(x, mean)
         for c in range(channel):  # what the channels before say about the component
             centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
         centre = self.moved(channel, mean, coefficients, value[:, :channel]) if channel else mean[:, 0]
-        each = self.log_masses(centre, scale[:, channel])
-        return (log_mass.log_softmax(1).unsqueeze(-1) + each).logsumexp(1)
-
-    def log_masses(self, centre: Tensor, scale: Tensor) -> Tensor:
-        """(B, K, *S) -> (B, K, *S, levels): `log_mass` of every level; neighbours share the edge between them.
-
-        With a the edge's distance, log F(a) = min(a, 0) - log(1 + exp(-|a|)), and log F(-a) alike.
-        """
-        sharp = torch.exp(-scale).reshape(-1, 1)
-        edges = self.scaled(torch.arange(self.top, device=centre.device) + 0.5, centre)
-        distance = (edges - centre.reshape(-1, 1)) * sharp  # (rows, levels - 1)
-        soft = torch.log1p(torch.exp(-distance.abs()))
-        log_mass = distance.new_zeros(len(distance), self.top + 1)
-        log_mass[:, :-1] = distance.clamp(max=0) - soft
-        log_mass[:, 1:] += (-distance).clamp(max=0) - soft
-        log_mass[:, 1:-1] += torch.log(-torch.expm1(-2.0 / self.top * sharp))
-        return log_mass.view(*centre.shape, -1)
+        sharp = torch.exp(-scale[:, channel]).unsqueeze(-1)
+        at = (2.0 * torch.arange(self.top, device=out.device, dtype=mean.dtype) + 1.0) / self.top - 1.0
+        gap = torch.log(-torch.expm1(-2.0 / self.top * sharp))
+        return log_mass.log_softmax(1).unsqueeze(-1), (at - centre.unsqueeze(-1)) * sharp, gap
 
     def log_mass(self, value: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
         """(B, K, *S): log mass of a channel's scaled level under each logistic.

@@ -1,42 +1,71 @@
-"""From the features of a position to the distribution of its values, channel after channel."""
+"""What an autoregressive network's features say about a pixel: its channels, each given those before it."""
 
 from __future__ import annotations
 
-import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genfoundry.nn.likelihood import Categorical, head_for
+from genfoundry.nn.head import Head
+from genfoundry.nn.likelihood import Bernoulli, Categorical
+from genfoundry.nn.mixture import LogisticMixture
 from genfoundry.types import Spec
 
-FEW = 16  # levels that get a free probability each
+FEW = 32  # levels up to which each has a free probability
 
 
 class Readout(nn.Module):
-    """Features (..., inputs), values in -1..1 (..., C) -> the head's parameters, (..., head.parameters).
+    """Features (..., width) and the values of a pixel (..., C), channels last -> a distribution of the values.
 
-    The channels of a logistic mixture depend on each other in the head; those of other heads depend on the channels
-    before them here, by way of the hidden layer, of which every channel has its own.
+    2 levels: Bernoulli; few: a free probability for each level; many: a mixture of discretised logistics, whose
+    channels depend on each other as in PixelCNN++ (Salimans et al. 2017, arXiv:1701.05517). The other heads take a
+    channel at a time, and the network that gives their parameters reads the channels before it.
     """
 
-    before: Tensor
-
-    def __init__(self, inputs: int, hidden: int, spec: Spec, mixtures: int) -> None:
+    def __init__(self, spec: Spec, width: int, mixtures: int) -> None:
         super().__init__()
-        few = spec.levels is not None and 2 < spec.levels <= FEW
-        self.head = Categorical(spec.shape[0], spec.levels) if few else head_for(spec, mixtures)
-        self.apart = spec.shape[0] if spec.levels is not None and spec.levels <= FEW else 1
-        self.hidden = nn.Linear(inputs, hidden * self.apart)
-        self.told = nn.Parameter(torch.randn(self.apart, self.apart, hidden)) if self.apart > 1 else None
-        weight = torch.randn(self.apart, hidden, self.head.parameters // self.apart)
-        self.out = nn.Parameter(weight / math.sqrt(hidden))
-        self.bias = nn.Parameter(torch.zeros(self.head.parameters))
-        self.register_buffer("before", torch.ones(self.apart, self.apart).tril(-1).unsqueeze(-1), persistent=False)
+        assert spec.levels is not None
+        self.channels, self.top = spec.shape[0], spec.levels - 1
+        self.head: Head = LogisticMixture(self.channels, spec.levels, mixtures)
+        if spec.levels <= FEW:
+            self.head = Bernoulli(1) if spec.levels == 2 else Categorical(1, spec.levels)
+        blocks = self.channels // self.head.channels
+        self.hidden = nn.Linear(width, width)
+        self.told = nn.ModuleList(nn.Linear(c, width, bias=False) for c in range(1, blocks))
+        self.last = nn.ModuleList(nn.Linear(width, self.head.parameters) for _ in range(blocks))
 
-    def forward(self, features: Tensor, values: Tensor) -> Tensor:
-        hidden = self.hidden(F.relu(features)).unflatten(-1, (self.apart, -1))
-        if self.told is not None:
-            hidden = hidden + torch.einsum("...d,cdh->...ch", values, self.told * self.before)
-        return torch.einsum("...ch,chp->...cp", F.relu(hidden), self.out).flatten(-2) + self.bias
+    def scaled(self, x: Tensor) -> Tensor:
+        """Levels -> -1..1, in the weights' type."""
+        return x.to(self.hidden.weight.dtype) * (2.0 / self.top) - 1.0
+
+    def out(self, hidden: Tensor, x: Tensor, block: int) -> Tensor:
+        """(B, *S, width) and (B, *S, C) -> the head's (B, P, *S) for a block of channels, given those before it."""
+        if block:
+            hidden = hidden + self.told[block - 1](self.scaled(x[..., :block]))
+        return cast("Tensor", self.last[block](F.silu(hidden))).movedim(-1, 1)
+
+    def blocks(self, features: Tensor, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of each block of channels: the head's parameters (B, P, *S), and its values (B, c, *S)."""
+        hidden, of = self.hidden(F.silu(features)), torch.split(x.movedim(-1, 1), self.head.channels, 1)
+        return [(self.out(hidden, x, block), values) for block, values in enumerate(of)]
+
+    def nll(self, features: Tensor, x: Tensor) -> Tensor:
+        """(B,) nats."""
+        return torch.stack([self.head.nll(out, values) for out, values in self.blocks(features, x)]).sum(0)
+
+    def log_probabilities(self, features: Tensor, x: Tensor) -> Tensor:
+        """(B, C, *S, levels)."""
+        return torch.cat([self.head.log_probabilities(out, values) for out, values in self.blocks(features, x)], 1)
+
+    def nats(self, features: Tensor, x: Tensor) -> Tensor:
+        """(B, C, *S): -log p of each value."""
+        return torch.cat([self.head.nats(out, values) for out, values in self.blocks(features, x)], 1)
+
+    def logits(self, features: Tensor, x: Tensor, channel: int) -> Tensor:
+        """(n, levels) log-probabilities to draw one pixel's channel from, given the channels of x (n, C) before it."""
+        block, within = divmod(channel, self.head.channels)
+        start = block * self.head.channels
+        out = self.out(self.hidden(F.silu(features)), x, block)
+        return self.head.mass(out, x[:, start : start + self.head.channels], within).log()
