@@ -62,7 +62,7 @@ CASES = {
     "pixel_cnn, grey": Case("pixel_cnn", GREY, {"layers": 3, "width": 24, "mixtures": 5}, n=200, values=1),
     "char_rnn": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, values=32),
     "char_rnn, one": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, n=1, values=32),
-    "pixel_rnn": Case("pixel_rnn", BINARY, {"width": 16, "layers": 2, "hidden": 32}, values=28),
+    "pixel_rnn": Case("pixel_rnn", BINARY, {"width": 16, "layers": 2}, values=28),
 }
 
 

@@ -13,21 +13,18 @@ from genfoundry.types import Batch, Spec
 
 def build(spec: Spec, **hyper: int) -> PixelRnn:
     torch.manual_seed(0)
-    model = PixelRnn(spec, PixelRnn.Config(width=3, hidden=24, **hyper))
+    model = PixelRnn(spec, PixelRnn.Config(width=3, **hyper))
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     return model.double().eval()
 
 
 def seen(model: PixelRnn) -> Tensor:
-    """(dims, dims) bool, in the order of drawing: does the output for a value (row) hang on another (column)?"""
-    spec, places = model.spec, model.order()
-    x = torch.randn(4, *spec.shape, dtype=torch.float64)  # between levels, where there is a derivative
+    """(dims, dims) bool, in the order of drawing: does the logit of a value (row) hang on another (column)?"""
+    places, x = model.order(), torch.rand(4, *model.spec.shape, dtype=torch.float64)  # between levels is a derivative
 
     def summed(x: Tensor) -> Tensor:
-        blocks = model.readout.blocks(model.features(x), x.movedim(1, -1))
-        out = torch.stack([out.square().sum(1) for out, _ in blocks], 1)  # (B, C, H, W)
-        return out.flatten(1)[:, places].sum(0)
+        return model.predict(Batch(x))[..., 1].flatten(1)[:, places].sum(0)
 
     jacobian = torch.autograd.functional.jacobian(summed, x).abs().sum(1).flatten(1)  # (dims, dims)
     return jacobian[:, places] > 0

@@ -23,7 +23,9 @@ from genfoundry.nn.diagonal import Diagonals
 from genfoundry.nn.readout import Readout
 from genfoundry.types import Batch, Clock, Draw, Spec
 
-AT_ONCE = 20  # images that evaluation runs together: the states of many more leave the cache: 1.7 times as long
+AT_ONCE = (
+    20  # images that evaluation runs together: the states of many more leave the cache, and take 1.7 times as long
+)
 
 
 class PixelRnn(GenerativeModel):
@@ -31,12 +33,11 @@ class PixelRnn(GenerativeModel):
 
     class Config(Hyper):
         """`width`: units of an LSTM, features are twice as many; `reach`: rows above and columns beside of the
-        convolution; `hidden`: features of the readout."""
+        convolution; `mixtures`: logistics, for more than 32 levels."""
 
         width: int = Field(8, ge=1)
         layers: int = Field(2, ge=1)
         reach: int = Field(3, ge=1)
-        hidden: int = Field(16, ge=1)
         mixtures: int = Field(3, ge=1)
 
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 8e-3}, "betas": [0.9, 0.99]}
@@ -48,7 +49,7 @@ class PixelRnn(GenerativeModel):
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
-        hyper = {"width": 32 if items >= 2000 else 16, "layers": 3, "hidden": 64, "mixtures": 5}
+        hyper = {"width": 32 if items >= 2000 else 16, "layers": 3, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 2e-2, "log": True}}}
 
     def __init__(self, spec: Spec, config: Config) -> None:
@@ -62,10 +63,10 @@ class PixelRnn(GenerativeModel):
             DiagonalBiLstm(features, config.width) for _ in range(config.layers)
         )
         self.diagonals = Diagonals(self.size)
-        self.readout = Readout(spec, features, config.mixtures, config.hidden)
+        self.readout = Readout(spec, features, config.mixtures)
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) levels -> (B, H, W, features) of the positions before each."""
+        """(B, C, H, W) levels -> (B, H, W, features), each of all positions before it."""
         values, reach = self.readout.scaled(x), self.config.reach
         near = self.above(F.pad(values[:, :, :-1], (reach, reach, reach, 0)))
         near = near + self.beside(F.pad(values[..., :-1], (reach, 0)))
@@ -74,7 +75,7 @@ class PixelRnn(GenerativeModel):
         for layer in self.layers:
             features = layer(features, told, self.diagonals)
             told = features
-        return features.view(*self.size, *features.shape[1:]).permute(2, 0, 1, 3)
+        return features.view(*self.size, len(x), -1).permute(2, 0, 1, 3)
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         parts = [batch.x] if torch.is_grad_enabled() else torch.split(batch.x, AT_ONCE)
@@ -107,7 +108,7 @@ class PixelRnn(GenerativeModel):
     def fill(self, canvas: Canvas, label: Tensor | None = None) -> None:
         """Put every value on the canvas: a position costs each layer one step from the left and one from the right."""
         n, (height, width), reach = len(canvas.x), self.size, self.config.reach
-        channels = self.spec.shape[0]
+        channels, readout = self.spec.shape[0], self.readout
         scan = Scan(self.layers, n, width)
         seen = self.own.weight.new_zeros(n, channels, reach + height, width + 2 * reach)  # values, in a frame of zeros
         beside = self.beside.weight.flatten(1).T
@@ -115,10 +116,10 @@ class PixelRnn(GenerativeModel):
             above = self.above(seen[:, :, i : i + reach])[:, :, 0].permute(2, 0, 1)  # (W, n, features)
             for j in range(width):
                 near = torch.addmm(above[j], seen[:, :, reach + i, j : j + reach].flatten(1), beside)
-                features, here = scan.step(near, j), seen[:, :, reach + i, reach + j]
+                features, x = scan.step(near, j), canvas.x[:, :, i, j]
                 for c in range(channels):
-                    scores = self.readout.logits(features, canvas.x[:, :, i, j], c)
-                    here[:, c] = self.readout.scaled(canvas.put((c * height + i) * width + j, scores))
+                    canvas.put((c * height + i) * width + j, readout.logits(features, x, c))
+                seen[:, :, reach + i, reach + j] = readout.scaled(x)
             if i + 1 < height:
                 scan.across(self.own(seen[:, :, reach + i, reach : reach + width].permute(2, 0, 1)))
                 scan.down()

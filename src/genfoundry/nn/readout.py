@@ -24,25 +24,24 @@ class Readout(nn.Module):
     channel at a time, and the network that gives their parameters reads the channels before it.
     """
 
-    def __init__(self, spec: Spec, width: int, mixtures: int, hidden: int | None = None) -> None:
+    def __init__(self, spec: Spec, width: int, mixtures: int) -> None:
         super().__init__()
-        hidden = hidden or width
         assert spec.levels is not None
         self.channels, self.top = spec.shape[0], spec.levels - 1
         self.head: Head = LogisticMixture(self.channels, spec.levels, mixtures)
         if spec.levels <= FEW:
             self.head = Bernoulli(1) if spec.levels == 2 else Categorical(1, spec.levels)
         blocks = self.channels // self.head.channels
-        self.hidden = nn.Linear(width, hidden)
-        self.told = nn.ModuleList(nn.Linear(c, hidden, bias=False) for c in range(1, blocks))
-        self.last = nn.ModuleList(nn.Linear(hidden, self.head.parameters) for _ in range(blocks))
+        self.hidden = nn.Linear(width, width)
+        self.told = nn.ModuleList(nn.Linear(c, width, bias=False) for c in range(1, blocks))
+        self.last = nn.ModuleList(nn.Linear(width, self.head.parameters) for _ in range(blocks))
 
     def scaled(self, x: Tensor) -> Tensor:
         """Levels -> -1..1, in the weights' type."""
         return x.to(self.hidden.weight.dtype) * (2.0 / self.top) - 1.0
 
     def out(self, hidden: Tensor, x: Tensor, block: int) -> Tensor:
-        """(B, *S, hidden) and (B, *S, C) -> the head's (B, P, *S) for a block of channels, given those before it."""
+        """(B, *S, width) and (B, *S, C) -> the head's (B, P, *S) for a block of channels, given those before it."""
         if block:
             hidden = hidden + self.told[block - 1](self.scaled(x[..., :block]))
         return cast("Tensor", self.last[block](F.silu(hidden))).movedim(-1, 1)
