@@ -1,9 +1,10 @@
 """Training throughput of `fit` against a plain loop over the same network and batch, both arms in one run.
 
-    PYTHONPATH=src python bench/throughput.py EXPERIMENT [STEPS] [float32|bf16]
+    PYTHONPATH=src python bench/throughput.py EXPERIMENT [STEPS] [float32|bf16] [KEY=VALUE ...]
 
 The plain loop is what most projects write: a DataLoader over tensors, Adam with its defaults, float32, `.item()` each
 step. Rounds are interleaved and medians compared: machines are noisy. Prepared data must be there (`dvc repro`).
+Keys are laid over the entry, for example MADE at 2,000 units: `made-fashion-binary 20 bf16 hyper.hidden=2000`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 import torch
+import yaml
 from torch.utils.data import DataLoader, TensorDataset
 
 from genfoundry import device, experiment, places
@@ -59,7 +61,8 @@ def ours(one: experiment.Experiment, split, steps: int, precision: str) -> float
 
 def main() -> None:
     name, steps, precision = sys.argv[1], int((sys.argv[2:] or ["30"])[0]), (sys.argv[3:] or ["float32"])[0]
-    one = experiment.load(name)
+    overlay = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in sys.argv[4:])}
+    one = experiment.load(name, overlay=overlay)
     target = device.arm(one.params)
     split = Dataset(places.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
     arms = {"plain": lambda: plain(one, split, steps), "fit": lambda: ours(one, split, steps, precision)}

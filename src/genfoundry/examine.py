@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
-from genfoundry.abilities import anomaly, bounds, codes, edits, horizons
+from genfoundry.abilities import anomaly, bounds, codes, completion, edits, horizons
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
@@ -85,7 +85,8 @@ def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, 
     """Scores of what the model can do besides; and of classical methods (name -> scores) that can do the same."""
     own: Scores = {**bounds.tightened(model, bench, seed), **bounds.reconstructed(model, bench, seed)}
     own |= anomaly.surprise(model, bench, seed) | codes.chosen_by(model, bench) | horizons.rolled(model, bench)
-    beside: dict[str, Scores] = {}
+    found, beside = completion.completed(model, bench, seed)
+    own |= found
     if (coded := codes.read(model, bench)) is not None:
         codes.between(model, coded[1], bench)
         for scores, others in (codes.held(model, coded, bench), edits.edited(model, coded, bench, seed)):
@@ -97,7 +98,7 @@ def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, 
     for damage, answer in _restored(model, bench):
         posed = restoration.posed(bench.split, damage)
         own |= posed.scores(damage, answer)
-        bench.pictures["completed" if damage == "complete" else f"restored_{damage}"] = posed.sheet(answer)
+        bench.pictures[f"restored_{damage}"] = posed.sheet(answer)
         for name, method in restoration.classical(bench.train, damage).items():
             other = method(posed.x, posed.known, posed.levels)
             beside.setdefault(name, {}).update(posed.scores(damage, other))
@@ -122,12 +123,6 @@ def _restored(model: Learner, bench: Bench) -> Iterator[tuple[str, Tensor]]:
     for damage in metrics.DAMAGES:
         if f"restored_{damage}" in bench.found:
             yield damage, bench.found[f"restored_{damage}"]
-    if isinstance(model, Completes):
-        posed = restoration.posed(bench.split, "complete")
-        assert posed.known is not None
-        known = posed.known.to(model.device)
-        torch.manual_seed(counted("complete", bench.split.name))
-        yield "complete", model.complete(posed.clean.to(model.device) * known, known).cpu()
 
 
 def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
@@ -139,6 +134,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
         "rate": "its codes cost no nats",
         "discrete": "no discrete codes at this level",
         "units": "no codes whose mean costs nats" if isinstance(model, Embeds) else "gives no codes",
+        "predict": "no likelihood of a part" if isinstance(model, Completes) else "does not complete",
         "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
         "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",
         "probe": unread,

@@ -98,7 +98,7 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
         raise UserError(f"params.yaml: experiments: {name!r} is not there; {allowed}")
     entry = params.experiments[name]
     task = params.tasks[entry.task]
-    _fits(models.find(entry.model), entry.model, params.datasets[entry.dataset].modality, f"experiments.{name}")
+    _fits(models.find(entry.model), entry, params.datasets[entry.dataset].modality, task, f"experiments.{name}")
     kind, hyper, train = learner(
         params, entry.model, entry.hyper, entry.train, entry.steps, f"experiments.{name}", overlay
     )
@@ -113,11 +113,12 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
     return Experiment(name, params, entry, task, params.datasets[entry.dataset], kind, hyper, train)
 
 
-def _fits(kind: type[Learner], model: str, modality: str, where: str) -> None:
+def _fits(kind: type[Learner], entry: config.Entry, modality: str, task: config.Task, where: str) -> None:
     if modality not in kind.modalities:
-        raise UserError(
-            f"params.yaml: {where}.model: {model!r} models {', '.join(kind.modalities)}, but its data set is {modality}"
-        )
+        able = ", ".join(kind.modalities)
+        raise UserError(f"params.yaml: {where}.model: {entry.model!r} models {able}, but its data set is {modality}")
+    if modality == "images" and (why := kind.refuses(task.levels)):
+        raise UserError(f"params.yaml: {where}.model: {entry.model!r} cannot model task {entry.task!r}: {why}")
 
 
 def learner(

@@ -10,10 +10,20 @@ from genfoundry import examine, models, yardstick
 from genfoundry.config import Bound
 from genfoundry.data.lines import Split as Lines
 from genfoundry.evaluate import answers
-from genfoundry.models.base import Decodes, Embeds, GenerativeModel, Quantises, Reconstructs, Tightens
+from genfoundry.models.base import (
+    Autoregressive,
+    Completes,
+    Decodes,
+    Embeds,
+    GenerativeModel,
+    Quantises,
+    Reconstructs,
+    Tightens,
+)
 from genfoundry.types import Spec
 
-IMAGES = [name for name in models.names() if "images" in models.find(name).modalities]
+KINDS = {name: models.find(name) for name in models.names()}
+IMAGES = [name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.refuses(toys.SPEC.levels)]
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -33,6 +43,8 @@ def test_a_model_has_the_figures_of_its_abilities_and_no_others(name: str) -> No
         "perplexity_top": isinstance(model, Quantises) and "top" in model.codes(bench.split.batch(torch.arange(2))),
         "auroc_shuffled": isinstance(model, GenerativeModel) and model.likelihood != "none",
         "probe_accuracy": isinstance(model, Embeds),
+        "complete_psnr": isinstance(model, Completes),
+        "complete_nats": isinstance(model, Completes) and isinstance(model, Autoregressive),
     }
     assert {name: name in found for name in asked} == asked
     assert ("codes" in bench.drawings) == isinstance(model, Embeds)

@@ -28,3 +28,10 @@ def test_pick_follows_the_mass() -> None:
     drawn = pick(MASS.log().expand(100, 1000, 4))
     assert drawn.shape == (100, 1000)
     assert (torch.bincount(drawn.flatten()) / 1e5 - MASS).abs().max() < 0.01
+
+
+def test_what_has_no_mass_is_never_picked() -> None:
+    torch.manual_seed(0)
+    logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf])
+    assert set(pick(logits.expand(20_000, 5)).tolist()) == {1, 3}
+    assert set(pick(torch.tensor([[-200.0, 0.0]]).expand(1000, 2)).tolist()) == {1}

@@ -100,3 +100,23 @@ def test_head_by_spec() -> None:
     assert head_for(Spec((3, 4, 4), None)) == Gaussian(3)
     assert head_for(Spec((1, 4, 4), 2)) == Bernoulli(1)
     assert head_for(Spec((1, 4, 4), 17), 3) == LogisticMixture(1, 17, 3)
+
+
+@pytest.mark.parametrize(
+    "head", [Bernoulli(3), Categorical(3, 5), LogisticMixture(3, 5, 2), LogisticMixture(1, 256, 3)]
+)
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_every_level_has_its_mass_and_values_make_the_whole(head: Head, size: float) -> None:
+    """`size` 30: scales so narrow, and means so far off, that a difference of two logistic functions would be 0."""
+    torch.manual_seed(0)
+    out = size * torch.randn(4, head.parameters, 2, 3, dtype=torch.float64)
+    x = torch.randint(head.levels or 0, (4, head.channels, 2, 3))
+    scores = head.log_probabilities(out, x)
+    assert scores.shape == (4, head.channels, 2, 3, head.levels)
+    assert torch.allclose(scores.logsumexp(-1), torch.zeros(()).double(), atol=1e-9)
+    assert torch.isfinite(scores).all()
+    nats = head.nats(out, x)
+    assert torch.allclose(scores.gather(-1, x.unsqueeze(-1))[..., 0], -nats, rtol=1e-9, atol=1e-9)
+    assert torch.allclose(nats.flatten(1).sum(1), head.nll(out, x))
+    moved = head.log_probabilities(out, torch.cat([x[:, :1], (x[:, 1:] + 1) % head.levels], 1))
+    assert torch.equal(moved[:, :2], scores[:, :2]), "a channel knows itself, or one that comes after it"

@@ -3,6 +3,7 @@
 Scores (numpy, a value an item): "bound_gap", a reported bound less the importance-weighted one, nats; "codes" (N, K)
 of a model with a rate; "probe_accuracy" and "edit_flips", hits; "edit_moved" and "edit_away", squared distances of an
 edited item and of the asked class's mean image to the original; "reconstruct_psnr", "reconstruct_ssim";
+"complete_nats", of the values that are missing given those that are not;
 "use_<level>" (N, K), how often an item chooses each discrete code; "rolling_mae" and "rolling_mase" (O, T) of forecasts
 from O origins at T horizons;
 "surprise_test" and "surprise_<others>" of test items and of what is none, each also "..._corrected".
@@ -48,6 +49,8 @@ def _figures() -> Iterator[Figure]:
     for name, unit in (("psnr", "dB"), ("ssim", "of 1")):
         says = f"{name.upper()} of reconstructions"
         yield Figure(f"reconstruct_{name}", f"reconstruction {name.upper()}", "maximize", unit, says, "reconstruct")
+    says = "negative log-likelihood of the true lower half given the upper"
+    yield Figure("complete_nats", "completion, nats", "minimize", "nats a sample", says, "predict")
     for name in ("mae", "mase"):
         says = f"{name.upper()} of forecasts from every origin of test, over all horizons"
         unit = OBJECTIVES[name].unit

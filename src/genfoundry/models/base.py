@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from genfoundry.types import Batch, Clock, Draw, Spec
+from genfoundry.types import Batch, Clock, Draw, Spec, UserError
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -43,8 +43,15 @@ class Learner(nn.Module):
         """
         return {}
 
+    @classmethod
+    def refuses(cls, levels: int | None) -> str:
+        """Why so many levels (None: real values) are not for this model, and what is right; "" if they are."""
+        return ""
+
     def __init__(self, spec: Spec, config: Hyper) -> None:
         super().__init__()
+        if why := self.refuses(spec.levels):
+            raise UserError(f"{type(self).__name__}: {why}")
         self.spec = spec
         self.config = config
         self.card: dict[str, Any] = {}  # model.json's content, once loaded
@@ -127,6 +134,26 @@ class GenerativeModel(Learner):
 
 
 @runtime_checkable
+class Autoregressive(Protocol):
+    """p(x) = prod_i p(x_i | the values before x_i), exactly.
+
+    `sample` draws each value with `nn.draw.pick` from its log-probabilities, in that order, and nothing else: so a
+    naive sampler, one `predict` a value, draws the same under the same seed. tests/models/test_autoregressive.py holds
+    whatever has these two methods. A conditional model's `measure` sums over the labels, each weighted by its share in
+    `spec.class_counts`.
+    """
+
+    def order(self) -> Tensor:
+        """(dims,) int64: the flat positions in x, in the order in which they are drawn."""
+
+    def predict(self, batch: Batch) -> Tensor:
+        """(B, *spec.shape, levels) log-probabilities of every level of every value given the values before it.
+
+        Given batch.label and batch.cond, if the model is conditional. float32; float64 of a model in float64.
+        """
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     """x -> its reconstruction."""
 
@@ -152,7 +179,7 @@ def undone(config: Hyper) -> tuple[str, ...]:
 
 @runtime_checkable
 class Completes(Protocol):
-    """A known region -> the whole."""
+    """A known region -> the whole. An autoregressive model of images does it by `nn.ancestral.completed`."""
 
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         """(B, *spec.shape) in the range of `Batch.x`, drawn given the values of x where `known` (bool) is true."""

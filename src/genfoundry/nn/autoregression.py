@@ -113,3 +113,20 @@ def log_density(error: Tensor, lower: Tensor) -> Tensor:
     whitened = torch.linalg.solve_triangular(lower, error.unsqueeze(-1), upper=False).squeeze(-1)
     constant = lower.diagonal().log().sum() + 0.5 * len(lower) * math.log(2 * math.pi)
     return torch.sub(-0.5 * whitened.square().sum(-1), constant)
+
+
+def triangular_least_squares(x: Tensor, *, ridge: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Each column of x (N, D) predicted from the columns before it: const (D,), weight (D, D), deviation (D,), float64.
+
+    Column i is const_i + sum_{j < i} weight_ij x_j + deviation_i e_i. All D regressions at once: with C the Cholesky
+    factor of the covariance, to whose diagonal `ridge` is added, weight = I - diag(C) C^-1 and deviation = diag(C).
+    """
+    x = x.double()
+    mean = x.mean(0)
+    covariance = (x - mean).T @ (x - mean) / len(x)
+    covariance.diagonal().add_(ridge)
+    factor = torch.linalg.cholesky(covariance)
+    identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+    inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+    weight = -(factor.diagonal()[:, None] * inverse).tril(-1)
+    return mean - weight @ mean, weight, factor.diagonal()

@@ -32,6 +32,13 @@ def sharpen(logits: Tensor, draw: Draw) -> Tensor:
 
 
 def pick(logits: Tensor, draw: Draw = Draw()) -> Tensor:
-    """(..., V) logits -> (...) int64 values drawn with the global generator."""
-    mass = sharpen(logits, draw).softmax(-1)
-    return torch.multinomial(mass.flatten(0, -2), 1).view(mass.shape[:-1])
+    """(..., V) logits -> (...) int64 values drawn with the global generator: one uniform number each.
+
+    Off the CPU it is `multinomial`: sums along a row have no deterministic kernel on a GPU, and MPS has no float64.
+    """
+    mass = sharpen(logits, draw).softmax(-1).flatten(0, -2)
+    if mass.device.type != "cpu":
+        return torch.multinomial(mass, 1).view(logits.shape[:-1])
+    total = mass.double().cumsum(-1)  # what is excluded adds 0, so that nothing falls on it
+    at = torch.rand(len(mass), 1, dtype=torch.float64, device=mass.device) * total[:, -1:]
+    return torch.searchsorted(total, at, right=True).view(logits.shape[:-1])

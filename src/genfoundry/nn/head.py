@@ -2,16 +2,22 @@
 
 A head is not a module, it has no weights. `out` is (B, head.parameters, *S) and `x` is (B, C, *S), where S are the
 positions (H, W of an image, T of a text with C = 1). Channels of one position may depend on each other, positions are
-independent given `out`. Everything is computed in float32, under autocast too.
+independent given `out`. Everything is computed in float32, under autocast too, and in float64 if `out` is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from genfoundry.types import Draw
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in float32; float64 stays as it is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,19 @@ class Head:
 
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         """(B,) nats: -log p(x | out), summed over channels and positions."""
+        return self.nats(out, x).flatten(1).sum(1)
+
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+        """(B, C, *S): -log p of each value, given the channels before it at its position."""
         raise NotImplementedError
+
+    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        """(B, *S, levels) log-probabilities of a channel's levels, given the channels of x before it there."""
+        raise NotImplementedError
+
+    def log_probabilities(self, out: Tensor, x: Tensor) -> Tensor:
+        """(B, C, *S, levels): of every level of every value, given the channels before it at its position."""
+        return torch.stack([self.scores(out, x, channel) for channel in range(self.channels)], 1)
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         """(B, C, *S) in the range of `Batch.x`, drawn with the global generator."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry.nn.draw import pick
-from genfoundry.nn.head import Head
+from genfoundry.nn.head import Head, wide
 from genfoundry.nn.mixture import LogisticMixture
 from genfoundry.types import Draw, Spec
 
@@ -25,8 +25,13 @@ class Bernoulli(Head):
     def parameters(self) -> int:
         return self.channels
 
-    def nll(self, out: Tensor, x: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(out.float(), x.float(), reduction="none").flatten(1).sum(1)
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+        out = wide(out)
+        return F.binary_cross_entropy_with_logits(out, x.to(out.dtype), reduction="none")
+
+    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        logit = wide(out[:, channel])
+        return F.logsigmoid(torch.stack([-logit, logit], -1))
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         if draw.temperature <= 0:
@@ -48,13 +53,16 @@ class Categorical(Head):
         return self.channels * (self.levels or 0)
 
     def logits(self, out: Tensor) -> Tensor:
-        """(B, C, *S, levels) float32."""
-        return out.float().reshape(len(out), self.channels, -1, *out.shape[2:]).movedim(2, -1)
+        """(B, C, *S, levels)."""
+        return wide(out).reshape(len(out), self.channels, -1, *out.shape[2:]).movedim(2, -1)
 
-    def nll(self, out: Tensor, x: Tensor) -> Tensor:
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
         logits = self.logits(out)
         chosen = logits.gather(-1, x.long().unsqueeze(-1)).squeeze(-1)
-        return (logits.logsumexp(-1) - chosen).flatten(1).sum(1)
+        return logits.logsumexp(-1) - chosen
+
+    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        return self.logits(out)[:, channel].log_softmax(-1)
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         return pick(self.logits(out), draw)
@@ -76,12 +84,12 @@ class Gaussian(Head):
 
     def split(self, out: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log standard deviations, (B, C, *S) each."""
-        mean, scale = out.float().chunk(2, dim=1)
+        mean, scale = wide(out).chunk(2, dim=1)
         return mean, scale.clamp(-7.0, 7.0)
 
-    def nll(self, out: Tensor, x: Tensor) -> Tensor:
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
         mean, scale = self.split(out)
-        return (0.5 * ((x - mean) * (-scale).exp()).square() + scale + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+        return 0.5 * ((x - mean) * (-scale).exp()).square() + scale + 0.5 * math.log(2 * math.pi)
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         mean, scale = self.split(out)

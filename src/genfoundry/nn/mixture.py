@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry.nn.draw import pick
-from genfoundry.nn.head import Head
+from genfoundry.nn.head import Head, wide
 from genfoundry.types import Draw
 
 
@@ -38,7 +38,7 @@ class LogisticMixture(Head):
 
     def split(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights (B, K, *S) as log mass, means and log scales (B, C, K, *S), coefficients (B, C(C-1)/2, K, *S)."""
-        out = out.float().contiguous()  # channels last, the slices below would have strides that no loop vectorises
+        out = wide(out).contiguous()  # channels last, the slices below would have strides that no loop vectorises
         out = out.view(len(out), -1, self.mixtures, *out.shape[2:])
         c = self.channels
         return (
@@ -48,22 +48,57 @@ class LogisticMixture(Head):
             out[:, 1 + 2 * c :],
         )
 
-    def scaled(self, x: Tensor) -> Tensor:
-        """Levels -> -1..1."""
-        return x.float() * (2.0 / self.top) - 1.0
+    def scaled(self, x: Tensor, like: Tensor) -> Tensor:
+        """Levels -> -1..1, in the type of `like`."""
+        return x.to(like.dtype) * (2.0 / self.top) - 1.0
 
     def moved(self, c: int, mean: Tensor, coefficients: Tensor, before: Tensor) -> Tensor:
         """(B, K, *S): channel c's means given the scaled values of the channels before it (B, c, *S)."""
         first = c * (c - 1) // 2
         return mean[:, c] + (torch.tanh(coefficients[:, first : first + c]) * before.unsqueeze(2)).sum(1)
 
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+        log_mass, mean, scale, coefficients = self.split(out)
+        value, each = self.scaled(x, mean), []
+        for c in range(self.channels):
+            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
+            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
+            each.append(log_mass.logsumexp(1))
+        so_far = torch.stack(each, 1)  # log p of a channel and those before it
+        return -torch.cat([so_far[:, :1], so_far.diff(dim=1)], 1) if self.channels > 1 else -so_far
+
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        value = self.scaled(x)
+        value = self.scaled(x, mean)
         for c in range(self.channels):
             centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
         return -log_mass.logsumexp(1).flatten(1).sum(1)
+
+    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        log_mass, mean, scale, coefficients = self.split(out)
+        value = self.scaled(x, mean)
+        for c in range(channel):  # what the channels before say about the component
+            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
+            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
+        centre = self.moved(channel, mean, coefficients, value[:, :channel]) if channel else mean[:, 0]
+        each = self.log_masses(centre, scale[:, channel])
+        return (log_mass.log_softmax(1).unsqueeze(-1) + each).logsumexp(1)
+
+    def log_masses(self, centre: Tensor, scale: Tensor) -> Tensor:
+        """(B, K, *S) -> (B, K, *S, levels): `log_mass` of every level; neighbours share the edge between them.
+
+        With a the edge's distance, log F(a) = min(a, 0) - log(1 + exp(-|a|)), and log F(-a) alike.
+        """
+        sharp = torch.exp(-scale).reshape(-1, 1)
+        edges = self.scaled(torch.arange(self.top, device=centre.device) + 0.5, centre)
+        distance = (edges - centre.reshape(-1, 1)) * sharp  # (rows, levels - 1)
+        soft = torch.log1p(torch.exp(-distance.abs()))
+        log_mass = distance.new_zeros(len(distance), self.top + 1)
+        log_mass[:, :-1] = distance.clamp(max=0) - soft
+        log_mass[:, 1:] += (-distance).clamp(max=0) - soft
+        log_mass[:, 1:-1] += torch.log(-torch.expm1(-2.0 / self.top * sharp))
+        return log_mass.view(*centre.shape, -1)
 
     def log_mass(self, value: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
         """(B, K, *S): log mass of a channel's scaled level under each logistic.
@@ -89,7 +124,7 @@ class LogisticMixture(Head):
             u = torch.rand_like(value[:, 0]).clamp(1e-7, 1 - 1e-7)
             spread = draw.temperature * scale[:, c].gather(1, chosen).squeeze(1).exp()
             drawn = centre.gather(1, chosen).squeeze(1) + spread * torch.logit(u)
-            value[:, c] = self.scaled(self.rounded(drawn))
+            value[:, c] = self.scaled(self.rounded(drawn), drawn)
         return self.rounded(value)
 
     def rounded(self, value: Tensor) -> Tensor:

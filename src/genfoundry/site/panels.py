@@ -27,7 +27,7 @@ KNOWN = {  # file -> title, what it shows
     ),
     "edits": ("Edits, how far", "identity kept against items that the judge calls the class asked for"),
     "closest": ("Closest to the training data", "pairs: a sample, and the training item nearest to it"),
-    "completed": ("Completion", "threes: an item of test, what the model is given, what it makes of it"),
+    "completed": ("Completion", "threes: what the model is given, what it makes of it, the item of test"),
 }
 TILES = ("tiles_generated", "tiles_real")
 RESTORED = "restored_"

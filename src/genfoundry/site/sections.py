@@ -20,6 +20,7 @@ ABOUT = {  # ability -> what a page calls its figures
     "reconstruct": "reconstruction",
     "restore": "restoration",
     "complete": "completion",
+    "predict": "likelihood of a completion",
     "edit": "edits",
     "surprise": "surprise at what is no item",
     "classes": "surprise at classes left out",
@@ -27,7 +28,11 @@ ABOUT = {  # ability -> what a page calls its figures
 SURPRISE = ("surprise", "classes")
 TITLES = (
     ("codes", "Bounds and codes", ("rate", "tighten", "units", "discrete", "probe")),
-    ("restoration", "Reconstruction and restoration, beside classical methods", ("reconstruct", "restore", "complete")),
+    (
+        "restoration",
+        "Reconstruction, restoration and completion, beside classical methods",
+        ("reconstruct", "restore", "complete", "predict"),
+    ),
     ("edits", "Edits in code space", ("edit",)),
     ("anomalies", "Does it find its data likelier than what is none?", SURPRISE),
 )

@@ -1,0 +1,104 @@
+"""Seconds that a model's own sampler takes, against one full pass a value, both arms in one run.
+
+    PYTHONPATH=src python bench/sampling.py [CASE ...]
+
+Weights are random, since speed does not depend on them, and moved away from where training starts. Both arms draw from
+equal seeds, and whether they drew the same is printed. Of a case with `values` the naive arm draws so many alone, its
+seconds are scaled up, and these values are compared. CPU seconds stand beside: machines are busy.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genfoundry import models
+from genfoundry.config import check
+from genfoundry.nn.draw import pick
+from genfoundry.types import Batch, Spec
+
+ROUNDS = 3  # of the fast arm; the naive one runs once
+BINARY = Spec((1, 28, 28), 2)
+GREY = Spec((1, 28, 28), 256)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model's configuration, and how many samples are drawn at once."""
+
+    model: str
+    spec: Spec
+    hyper: dict[str, Any] = field(default_factory=dict)
+    n: int = 64
+    values: int | None = None
+
+
+CASES = {
+    "fvsbn": Case("fvsbn", BINARY),
+    "made": Case("made", BINARY, {"hidden": 2000}),
+    "made, two layers": Case("made", BINARY, {"hidden": 2000, "layers": 2}),
+    "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
+}
+
+
+def build(case: Case) -> Any:
+    kind = models.find(case.model)
+    torch.manual_seed(0)
+    model = kind(case.spec, check(kind.Config, case.hyper, case.model))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def timed(draw: Callable[[], Tensor]) -> tuple[Tensor, float, float]:
+    """What was drawn from seed 1, seconds, CPU seconds."""
+    torch.manual_seed(1)
+    wall, cpu = time.perf_counter(), time.process_time()
+    drawn = draw()
+    return drawn, time.perf_counter() - wall, time.process_time() - cpu
+
+
+@torch.inference_mode()
+def naive(model: Any, n: int, places: list[int]) -> Tensor:
+    """One full pass a value, (n, dims)."""
+    x = torch.zeros(n, *model.spec.shape, dtype=torch.int64)
+    for position in places:
+        x.view(n, -1)[:, position] = pick(model.predict(Batch(x)).flatten(1, -2)[:, position])
+    return x.flatten(1)
+
+
+def run(name: str, case: Case) -> None:
+    model = build(case)
+    places = model.order().tolist()[: case.values]
+    slow, wall, cpu = timed(lambda: naive(model, case.n, places))
+    scale = case.spec.dims / len(places)
+    wall, cpu = wall * scale, cpu * scale
+    runs = [timed(lambda: model.sample(case.n).flatten(1)) for _ in range(ROUNDS)]
+    fast, used = (statistics.median(r[i] for r in runs) for i in (1, 2))
+    same = torch.equal(runs[0][0][:, places], slow[:, places])
+    of = "" if scale == 1 else f" (from {len(places)} values)"
+    print(f"{name}: {case.n} samples of {case.spec.dims} values, {case.hyper or 'its defaults'}")
+    print(f"  a full pass a value{of}: {wall:.2f} s, CPU {cpu:.2f} s")
+    print(f"  its own sampler: {fast:.3f} s, CPU {used:.3f} s: {wall / fast:.0f} times as fast, CPU {cpu / used:.0f}")
+    print(f"  the same samples: {'yes' if same else 'NO'}", flush=True)
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(CASES)
+    if unknown := [name for name in names if name not in CASES]:
+        sys.exit(f"no case {', '.join(unknown)}; there are: {'; '.join(CASES)}")
+    print(f"{torch.get_num_threads()} threads")
+    for name in names:
+        run(name, CASES[name])
+
+
+if __name__ == "__main__":
+    main()

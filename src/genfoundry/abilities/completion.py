@@ -1,0 +1,51 @@
+"""Completing images: the lower half given the upper one, against the mean image and the nearest training item."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from genfoundry import restoration
+from genfoundry.evaluate import Scores
+from genfoundry.models.base import Autoregressive, Completes, Learner
+from genfoundry.nn.ancestral import joint
+from genfoundry.types import Batch, counted
+
+if TYPE_CHECKING:
+    from genfoundry.examine import Bench
+
+AT_ONCE = 20  # items whose likelihood is computed together: every level of every value may have to be
+
+
+@torch.no_grad()
+def completed(model: Learner, bench: Bench, seed: int) -> tuple[Scores, dict[str, Scores]]:
+    """`complete_psnr`, `complete_ssim` and, of a likelihood, `complete_nats` (n,); the same of classical methods.
+
+    One completion an item is drawn. A picture: what is given, what the model makes of it, what was there.
+    """
+    if not isinstance(model, Completes) or len(bench.split.spec.shape) != 3:
+        return {}, {}
+    posed = restoration.posed(bench.split, "complete")
+    assert posed.known is not None
+    clean, known = posed.clean.to(model.device), posed.known.to(model.device)
+    torch.manual_seed(counted(seed, bench.split.name, "complete"))
+    made = model.complete(clean * known, known).cpu()
+    own: Scores = dict(posed.scores("complete", made))
+    if isinstance(model, Autoregressive):
+        parts = zip(torch.split(clean, AT_ONCE), torch.split(known, AT_ONCE), strict=True)
+        own["complete_nats"] = torch.cat([missing(model, *part) for part in parts]).cpu().double().numpy()
+    bench.pictures["completed"] = torch.stack([posed.x, made.float(), posed.clean.float()], 1).flatten(0, 1)
+    methods = restoration.classical(bench.train, "complete")
+    beside = {name: method(posed.x, posed.known, posed.levels) for name, method in methods.items()}
+    return own, {name: dict(posed.scores("complete", answer)) for name, answer in beside.items()}
+
+
+def missing(model: Learner, x: Tensor, known: Tensor) -> Tensor:
+    """(B,) nats: -log p(the values of x that are not known | those that are), the label summed over if there is one.
+
+    p(x) / p(known), and what is known comes first in the model's order, so that its probability is a product too.
+    """
+    given, whole = (joint(model, Batch(x), where) for where in (known, torch.ones_like(known)))
+    return given.logsumexp(1) - whole.logsumexp(1)
