@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fabricated
@@ -21,9 +22,10 @@ from genfoundry.models.base import GenerativeModel
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.models.dcgan import Dcgan
 from genfoundry.models.judge import Judge
+from genfoundry.models.linear_ar import LinearAr
 from genfoundry.models.vae import Vae
 from genfoundry.served import Served, Unserved
-from genfoundry.types import Spec
+from genfoundry.types import Batch, Spec
 
 ALPHABET = "\n abcdeh"
 
@@ -214,6 +216,33 @@ def test_gaps_are_filled_as_the_data_set_does(run: Any, root: Path, tmp_path: Pa
         assert run("score", "--task", "gappy", "--file", tmp_path / f"{name}.csv", "--out", out)[0] == 0
         scores.append(out.read_text())
     assert scores[0] == scores[1]
+
+
+def test_rows_are_numbered_and_gaps_are_kept(run: Any, root: Path, tmp_path: Path) -> None:
+    """A file is read, and sampled after, as the data set has it: a season knows its rows, what is missing stays so."""
+    from safetensors.numpy import save_file
+
+    x = torch.sin(torch.arange(60).double() * np.pi / 2)[:, None] * 5 + torch.randn(60, 1).double() * 0.1
+    model = LinearAr(Spec((5, 1), None, cond_shape=(6, 2)), LinearAr.Config(order=1, season=4))
+    model.begin("fit", SimpleNamespace(whole=x[:41]))  # type: ignore[arg-type]
+    declared = {"missing": "keep", "numbered": True, "columns": ["height"]}
+    crown(root, "counted", model, modality="series", names=["height"], declared=declared)
+    x[[43, 50]] = torch.nan
+    (root / "data/prepared/counted").mkdir(parents=True)
+    arrays = {"x": x[41:].numpy().copy(), "past": x[35:41].numpy().copy(), "first": np.array([41])}
+    save_file(arrays, root / "data/prepared/counted/test.safetensors")
+    cells = [(f"{v:.17g}" if v == v else "") for v in x[:, 0].tolist()]
+    (tmp_path / "x.csv").write_text("time,other,height\n" + "".join(f"{t},a,{v}\n" for t, v in enumerate(cells)))
+    out = tmp_path / "s.csv"
+    assert run("score", "--task", "counted", "--file", tmp_path / "x.csv", "--out", out)[0] == 0
+    scored = [float(row["nats"]) * 5 for row in csv.DictReader(out.open())]
+    rows = torch.cat([x, torch.arange(60)[:, None].double()], 1).float()
+    for at, nats in zip(range(6, 56, 5), scored, strict=True):
+        batch = Batch(x[None, at : at + 5].float(), cond=rows[None, at - 6 : at])
+        assert model.measure(batch)["nll"].item() == pytest.approx(nats, abs=1e-3)
+    status, said, _ = run("sample", "--task", "counted", "--n", 1, "--temperature", 0)
+    drawn = [float(row["height"]) for row in csv.DictReader(Path(said.strip()).read_text().splitlines())]
+    assert status == 0 and drawn == pytest.approx([0, 5, 0, -5, 0], abs=0.5)
 
 
 def test_no_mlflow_is_needed(root: Path) -> None:
