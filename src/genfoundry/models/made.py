@@ -79,6 +79,7 @@ class Made(GenerativeModel):
         self.bias = nn.Parameter(torch.zeros(self.head.parameters, dims))
         if config.direct:
             self.direct = nn.Parameter(torch.zeros(dims, dims))
+        self._kept: tuple[Any, list[Tensor]] = (None, [])
 
     @property
     def centres(self) -> slice:
@@ -106,19 +107,35 @@ class Made(GenerativeModel):
 
     def parameters_of(self, x: Tensor, ordering: int) -> Tensor:
         """(B, dims) levels -> (B, head.parameters, dims), at the values' own positions."""
-        rank, degrees = self.orderings[ordering].argsort(), self.degrees
+        masks = self.masks(ordering)
         state = values = self.scaled(x)
-        seen = rank < degrees[:, None]
-        for layer in self.hidden:
-            state = F.relu(F.linear(state, layer.weight * seen, layer.bias))
-            seen = degrees <= degrees[:, None]
-        weight = self.out * (degrees <= rank[:, None])
+        for layer, mask in zip(self.hidden, masks, strict=False):
+            state = F.relu(F.linear(state, layer.weight.to(mask.dtype) * mask, layer.bias))
+        weight = self.out.to(masks[-2].dtype) * masks[-2]
         out = F.linear(state, weight.flatten(0, 1)).view(len(x), *self.bias.shape) + self.bias
         if not self.config.direct:
             return out
-        moved = F.linear(values, self.direct * (rank < rank[:, None])).unsqueeze(1)
+        moved = F.linear(values, self.direct.to(masks[-1].dtype) * masks[-1]).unsqueeze(1)
         first, last = self.centres.start, self.centres.stop
         return torch.cat([out[:, :first], out[:, first:last] + moved, out[:, last:]], 1)
+
+    def masks(self, ordering: int) -> list[Tensor]:
+        """Of the hidden layers, the output and the direct connections; 1 where a weight is used, else 0.
+
+        They are in the type of the product, so that it costs one pass over the weights, and those of the last ordering
+        are kept: as much time goes into making them as into a layer.
+        """
+        kind = self.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.bias.dtype
+        key = (ordering, dtype, self.device)
+        if self._kept[0] != key:
+            with torch.inference_mode(False):  # or a training after an evaluation could not use them
+                rank, degrees = self.orderings[ordering].argsort(), self.degrees
+                within = degrees <= degrees[:, None]
+                found = [rank < degrees[:, None], *[within] * (self.config.layers - 1)]
+                found += [degrees <= rank[:, None], rank < rank[:, None]]
+                self._kept = (key, [mask.to(dtype) for mask in found])
+        return self._kept[1]
 
     def nll(self, x: Tensor, ordering: int) -> Tensor:
         """(B, dims) levels -> (B,) nats under one ordering."""

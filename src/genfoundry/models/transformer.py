@@ -81,7 +81,7 @@ class Transformer(GenerativeModel):
                 "mixtures": 5,
                 "labels": False,
             }
-        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1.5e-2, "log": True}}}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 8e-3, "log": True}}}
 
     @classmethod
     def refuses(cls, levels: int | None) -> str:
