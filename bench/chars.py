@@ -1,11 +1,11 @@
 """The character RNN's figures: sampling, training throughput, and nats/char against seconds of training.
 
-    PYTHONPATH=src python bench/chars.py [sample] [train] [learn] [SECONDS ...]
+    PYTHONPATH=src python bench/chars.py [sample] [train] [learn] [bf16] [SECONDS ...]
 
-Without words: all three; SECONDS (15 and 140) are how long `learn` trains. OMP_NUM_THREADS chooses the threads.
-`learn` takes the first 1,115,394 characters (the size of tinyshakespeare) of the modern plays, the last tenth held out,
-and measures it as one text with the state carried and on windows of 64 from a zero state. Raw data must be there
-(`dvc repro fetch@shakespeare`).
+Without words: all three; SECONDS (15 and 140) are how long `learn` trains, in float32 or bf16; OMP_NUM_THREADS chooses
+the threads. `learn` takes the first 1,115,394 characters (the size of tinyshakespeare) of the modern plays, the last
+tenth held out, and measures it as one text with the state carried and on windows of 64 from a zero state. Raw data must
+be there (`dvc repro fetch@shakespeare`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from genfoundry.types import Spec, counted
 
 WIDTH, EMBEDDING, STREAMS, LENGTH, SIZE = 256, 64, 32, 64, 1_115_394
 LEVELS = 84
-RATE, RESETS = 5e-3, 0.03
+RATE, RESETS = 5e-3, 0.25
 ROUNDS = 5
 
 
@@ -139,27 +139,32 @@ def measured(net: CharRnn, held: text.Split) -> str:
     return f"{one.mean() / LENGTH:.4f} nats/char carried, {windows.double().mean() / LENGTH:.4f} on windows of {LENGTH}"
 
 
-def learn(seconds: float) -> None:
+def learn(seconds: float, precision: str) -> None:
     """Steps are chosen by the pace of a few, since a schedule ends with its last step."""
     split, held = splits()
     levels = split.spec.levels or 0
-    pace = fitted(model(levels, LENGTH), split, 60)
+    pace = fitted(model(levels, LENGTH), split, 60, precision)
     torch.manual_seed(counted("learn"))
     net, steps = model(levels, LENGTH), int(seconds * pace / (STREAMS * LENGTH))
-    pace = fitted(net, split, steps)
+    pace = fitted(net, split, steps, precision)
     took = steps * STREAMS * LENGTH / pace
-    print(f"learning: {took:.0f} s, {steps} steps, {pace:.0f} characters/s: {measured(net, held)}", flush=True)
+    print(
+        f"learning in {precision}: {took:.0f} s, {steps} steps, {pace:.0f} characters/s: {measured(net, held)}",
+        flush=True,
+    )
 
 
 def main() -> None:
-    words = [w for w in sys.argv[1:] if w.isalpha()] or ["sample", "train", "learn"]
-    numbers = [float(w) for w in sys.argv[1:] if not w.isalpha()] or [15.0, 140.0]
+    numbers = [float(w) for w in sys.argv[1:] if w.isdigit()] or [15.0, 140.0]
+    precision = "bf16" if "bf16" in sys.argv else "float32"
+    words = {"sample", "train", "learn"} & set(sys.argv) or {"sample", "train", "learn"}
+    print(f"{torch.get_num_threads()} threads")
     if "sample" in words:
         sample()
     if "train" in words:
         train()
     for seconds in numbers if "learn" in words else []:
-        learn(seconds)
+        learn(seconds, precision)
 
 
 if __name__ == "__main__":

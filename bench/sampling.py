@@ -28,6 +28,7 @@ ROUNDS = 3  # of the fast arm; the naive one runs once
 BINARY = Spec((1, 28, 28), 2)
 GREY = Spec((1, 28, 28), 256)
 TRANSFORMER = {"width": 64, "layers": 3, "heads": 2, "embedding": 8, "reach": 3, "rows": 2, "patch": 7, "detail": 64}
+TEXT = Spec((256,), 84)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ CASES = {
     "transformer": Case("transformer", BINARY, TRANSFORMER, values=112),
     "transformer, a token a pixel": Case("transformer", BINARY, {**TRANSFORMER, "patch": 1, "layers": 2}, values=14),
     "made, grey": Case("made", GREY, {"hidden": 300}, values=28),
+    "char_rnn": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, values=32),
+    "char_rnn, one": Case("char_rnn", TEXT, {"cell": "lstm", "width": 256, "embedding": 64}, n=1, values=32),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from genfoundry import device, experiment
+from genfoundry.models.char_rnn import CharRnn
 from genfoundry.types import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +121,11 @@ CASES = {
     ),
     "labels that are not the task's": (("experiments.vae-fashion.data.labels", 100), ["data.labels", "100", "None"]),
     "labels of text": (("experiments.char-shakespeare.data", {"labels": 9}), ["data.labels", "images only", "text"]),
+    "streams of images": (("experiments.vae-fashion.data.streams", 64), ["data.streams", "for text only", "images"]),
+    "resets of no streams": (
+        ("experiments.char-shakespeare.data", {"resets": 0.1}),
+        ["data.resets", "0.1", "data.streams is not set"],
+    ),
     "fewer labels than classes": (("experiments.vae-fashion.data.labels", 9), ["data.labels", "9", "10 classes"]),
     "a share of no labels": (
         ("experiments.vae-fashion.data.labelled", 0.5),
@@ -147,6 +153,16 @@ def test_a_mistake_is_named(case: str, tmp_path: Path, params: dict[str, Any]) -
     message = wrong(tmp_path, params)
     assert all(word in message for word in words), message
     assert len(message.splitlines()) <= 3, message
+
+
+def test_streams_want_a_model_that_carries_a_state(
+    tmp_path: Path, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(CharRnn, "stream")
+    params["experiments"]["char-shakespeare"]["data"] = {"streams": 64}
+    message = wrong(tmp_path, params)
+    assert "experiments.char-shakespeare.data.streams: 64: char_rnn carries no state" in message
+    assert len(message.splitlines()) == 1, message
 
 
 def test_training_seeds_a_budget(tmp_path: Path, params: dict[str, Any]) -> None:

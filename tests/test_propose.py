@@ -119,6 +119,14 @@ def test_one_long_text_and_many(tmp_path: Path) -> None:
     assert "unit" not in proposed(tmp_path / "many")[0]
 
 
+def test_a_long_text_is_read_along_streams(tmp_path: Path) -> None:
+    for paragraphs, streams in ((100, False), (9000, True)):
+        _, found = proposed(own_data.tale(tmp_path / "tale.txt", paragraphs))
+        able = [one for one in found.sections["experiments"].values() if hasattr(models.find(one["model"]), "stream")]
+        assert able
+        assert all(("streams" in one.get("data", {})) == streams for one in able)
+
+
 def test_pairs_stand_alone(tmp_path: Path) -> None:
     entry, found = proposed(own_data.translations(tmp_path / "pairs.tsv"))
     assert (entry["modality"], entry["window"], entry["context"]) == ("pairs", 16, 16)

@@ -204,6 +204,42 @@ def test_a_state_saved_at_any_event_continues_to_the_same_bits(tmp_path: Path, e
         assert state.events == events
 
 
+class Carrying(Simple):
+    """Its loss hangs on what it carries in a part of its own: a row more each step, as no finished model would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Module()
+        self.part.register_buffer("carried", torch.zeros(0, 2), persistent=False)
+
+    def begin(self, phase: str, data: Any) -> None:
+        self.part.carried = torch.zeros(0, 2)
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        self.part.carried = torch.cat([self.part.carried, batch.x[:1]])
+        yield {"model": (self.w * self.part.carried).sum() + self.w.square().sum()}
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_what_is_carried_goes_on_in_any_shape_and_is_not_averaged(tmp_path: Path, ema: float) -> None:
+    train = settings(Simple, 60, ema=ema)
+    whole, half, again = Carrying(), Carrying(), Carrying()
+    list(fit(whole, Noise(), train, key=(3,)))
+    assert len(whole.part.carried) == 60
+    state = State()
+    for event in fit(half, Noise(), train, key=(3,), state=state):
+        if event.clock.step >= 30:
+            break
+    state.save(tmp_path / "s.safetensors", half)
+    assert set(state.average) == ({"w"} if ema else set())
+    state = State.load(tmp_path / "s.safetensors", again)
+    assert len(again.part.carried) == state.step
+    list(fit(again, Noise(), train, key=(3,), state=state))
+    assert torch.equal(again.w, whole.w)
+    assert torch.equal(again.part.carried, whole.part.carried)
+    assert again.state_dict().keys() == {"w", "steps"}
+
+
 def test_bf16_computes_in_bf16_and_keeps_float32_weights() -> None:
     seen = []
 

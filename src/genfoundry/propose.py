@@ -167,7 +167,8 @@ def _sized(kind: type[GenerativeModel], data: base.Dataset, params: config.Param
     steps = _steps(params, data.spec, items, batch)
     each = {b: dict.fromkeys(kind.phases, n) if len(kind.phases) > 1 else n for b, n in steps.items()}
     search = {"search": entry["search"]} if "search" in entry else {}
-    own = {key: value for key, value in (("hyper", entry.get("hyper")), ("train", train)) if value}
+    parts = (("data", entry.get("data")), ("hyper", entry.get("hyper")), ("train", train))
+    own = {key: value for key, value in parts if value}
     return {**own, "steps": each, **search}, sum(p.numel() for p in trained)
 
 

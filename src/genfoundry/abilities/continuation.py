@@ -25,8 +25,9 @@ ITEMS, SHOWN = 500, 6  # of test
 def continued(model: Learner, bench: Bench, seed: int) -> Scores:
     """`continue_nats_per_char` (n,): of the true continuation. A text: what is given, what is drawn, what was there."""
     split = bench.split
-    able = isinstance(model, GenerativeModel) and isinstance(model, Autoregressive)
-    if not able or not isinstance(split, Contiguous) or split.spec.dims < 2:
+    if not isinstance(model, GenerativeModel) or not isinstance(split, Contiguous) or split.spec.dims < 2:
+        return {}
+    if not isinstance(model, Autoregressive):
         return {}
     index, given, parts = chosen(split, min(ITEMS, len(split))), split.spec.dims // 2, []
     for batch in batches(split, index, SIZE):

@@ -41,7 +41,7 @@ class Data(Frozen):
     labelled: float | None = Field(None, gt=0, le=1)
     without: tuple[Annotated[int, Field(ge=0)], ...] = ()
     streams: int | None = Field(None, ge=2)
-    resets: float = Field(0.03, ge=0, le=1)
+    resets: float = Field(0.25, ge=0, le=1)
 
 
 class Search(Frozen):

@@ -39,7 +39,7 @@ class Learner(nn.Module):
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
-        """`hyper`, `train`, `search` of an experiment on so many training items: what `make init` writes.
+        """`data`, `hyper`, `train`, `search` of an experiment on so many training items: what `make init` writes.
 
         The defaults of `Config` are tiny; a model says here how it scales with data.
         """

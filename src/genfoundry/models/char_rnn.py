@@ -48,8 +48,11 @@ class CharRnn(GenerativeModel):
 
     @classmethod
     def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
-        hyper = {"cell": "lstm", "width": 256 if items * spec.dims >= 300_000 else 128, "embedding": 64}
-        return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 1.5e-2, "log": True}}}
+        search = {"train.lr.model": {"low": 3e-3, "high": 1.5e-2, "log": True}}
+        if items * spec.dims < 300_000:
+            return {"hyper": {"cell": "lstm", "width": 128, "embedding": 64}, "search": search}
+        found = {"data": {"streams": 64}, "train": {"batch": 32}}
+        return found | {"hyper": {"cell": "lstm", "width": 256, "embedding": 64}, "search": search}
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
@@ -57,7 +60,6 @@ class CharRnn(GenerativeModel):
         self.levels = spec.levels
         self.cell = cell(config.cell, spec.levels + 1, config.width, config.embedding)
         self.w_hy = nn.Linear(config.width, spec.levels, bias=config.cell != "rnn")
-
         self.register_buffer("unread", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("carried", torch.zeros(0), persistent=False)
 
