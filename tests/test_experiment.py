@@ -38,6 +38,10 @@ def test_the_default_is_right() -> None:
 
 CASES = {
     "typo in a key": (("budgit", "x"), ["budgit", "unknown key", "did you mean 'budget'"]),
+    "levels that a model is not for": (
+        ("experiments.vae-fashion.model", "fvsbn"),
+        ["vae-fashion.model", "'fvsbn'", "'fashion-density'", "levels: 2 is right"],
+    ),
     "typo deep down": (("experiments.vae-fashion.hypr", {}), ["vae-fashion.hypr", "did you mean 'hyper'"]),
     "typo in a hyperparameter": (("experiments.vae-fashion.hyper.latnt", 3), ["hyper.latnt", "did you mean 'latent'"]),
     "wrong type": (("threads", "two"), ["threads", "'two'", "integer"]),

@@ -47,5 +47,5 @@ def missing(model: Learner, x: Tensor, known: Tensor) -> Tensor:
 
     p(x) / p(known), and what is known comes first in the model's order, so that its probability is a product too.
     """
-    given, whole = (joint(model, Batch(x), where) for where in (known, torch.ones_like(known)))
+    given, whole = joint(model, Batch(x), known, torch.ones_like(known))
     return given.logsumexp(1) - whole.logsumexp(1)

@@ -90,15 +90,16 @@ class Made(GenerativeModel):
         """Start at the best linear predictor, if there is one ordering alone; its errors give the scales."""
         if self.spec.levels == 2 or self.config.orderings > 1 or not self.config.direct:
             return
-        some = torch.arange(min(data.positions, FITTED), device=self.device)
+        some = torch.randperm(data.positions)[:FITTED].to(self.device)  # items may lie class by class
         x = self.scaled(data.crop(some).x.flatten(1))[:, self.orderings[0]]
-        const, weight, sigma = triangular_least_squares(x, ridge=1e-3)
+        fitted = triangular_least_squares(x.cpu(), ridge=1e-3)  # in float64, which not every device has
+        const, weight, sigma = (part.float().to(self.device) for part in fitted)
         spread = torch.linspace(-1, 1, self.config.mixtures, device=self.device)[:, None]
         place = self.orderings[0].argsort()
         with torch.no_grad():
             self.direct.copy_(weight[place][:, place])
-            self.bias[self.centres] = (const + spread * sigma)[:, place].float()
-            self.bias[self.centres.stop :] = (sigma * math.sqrt(3) / math.pi / 2).log()[place].float()
+            self.bias[self.centres] = (const + spread * sigma)[:, place]
+            self.bias[self.centres.stop :] = (sigma * math.sqrt(3) / math.pi / 2).log()[place]
 
     def scaled(self, x: Tensor) -> Tensor:
         """Levels -> -1..1, in the weights' type."""

@@ -61,22 +61,24 @@ def completed(model: Any, x: Tensor, known: Tensor) -> Tensor:
     canvas = Canvas.given(x, known, model.spec, model.order())
     label = None
     if model.conditional:
-        scores = joint(model, Batch(torch.where(known, x, 0)), known)
+        (scores,) = joint(model, Batch(torch.where(known, x, 0)), known)
         label = torch.multinomial(scores.softmax(1), 1)[:, 0]
     model.fill(canvas, label)
     return canvas.x
 
 
-def joint(model: Any, batch: Batch, where: Tensor) -> Tensor:
-    """(B, classes): log p(label, the values where `where` (bool, like x) is true), which are a prefix of the order.
+def joint(model: Any, batch: Batch, *where: Tensor) -> list[Tensor]:
+    """For each `where` (bool, like x), (B, classes): log p(label, the values there), which are a prefix of the order.
 
     One column, log p of the values, of a model that is not conditional.
     """
-    each = []
+    each: list[list[Tensor]] = [[] for _ in where]
     for log_share, label in shares(model.spec) if model.conditional else [(0.0, None)]:
         labels = None if label is None else torch.full((len(batch),), label, device=batch.x.device)
-        each.append(log_share - (nats(model, Batch(batch.x, batch.cond, label=labels)) * where).flatten(1).sum(1))
-    return torch.stack(each, 1)
+        cost = nats(model, Batch(batch.x, batch.cond, label=labels))
+        for columns, there in zip(each, where, strict=True):
+            columns.append(log_share - torch.where(there, cost, 0).flatten(1).sum(1))
+    return [torch.stack(columns, 1) for columns in each]
 
 
 def shares(spec: Spec) -> list[tuple[float, int]]:

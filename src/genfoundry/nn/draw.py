@@ -35,10 +35,10 @@ def sharpen(logits: Tensor, draw: Draw) -> Tensor:
 def pick(logits: Tensor, draw: Draw = Draw()) -> Tensor:
     """(..., V) logits -> (...) int64 values drawn with the global generator: one uniform number each.
 
-    On a GPU it is `multinomial`: sums along a row have no deterministic kernel there.
+    Off the CPU it is `multinomial`: sums along a row have no deterministic kernel on a GPU, and MPS has no float64.
     """
     mass = sharpen(logits, draw).softmax(-1).flatten(0, -2)
-    if mass.is_cuda:
+    if mass.device.type != "cpu":
         return torch.multinomial(mass, 1).view(logits.shape[:-1])
     total = mass.double().cumsum(-1)  # what is excluded adds 0, so that nothing falls on it
     at = torch.rand(len(mass), 1, dtype=torch.float64, device=mass.device) * total[:, -1:]
