@@ -81,7 +81,7 @@ class Transformer(GenerativeModel):
                 "mixtures": 5,
                 "labels": False,
             }
-        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1.5e-2, "log": True}}}
+        return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 8e-3, "log": True}}}
 
     @classmethod
     def refuses(cls, levels: int | None) -> str:
@@ -134,7 +134,7 @@ class Transformer(GenerativeModel):
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         if self.classes:
-            return {"nll": -joint(self, batch, torch.ones_like(batch.x, dtype=torch.bool)).logsumexp(1)}
+            return {"nll": -joint(self, batch, torch.ones_like(batch.x, dtype=torch.bool))[0].logsumexp(1)}
         size = PIECE if self.device.type == "cpu" else len(batch)
         return {"nll": torch.cat([self.nats(Batch(x)).flatten(1).sum(1) for x in torch.split(batch.x, size)])}
 

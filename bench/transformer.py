@@ -1,0 +1,76 @@
+"""The transformer beside the character RNN: nats/char after as many seconds of training on the text of bench/chars.py.
+
+    PYTHONPATH=src python bench/transformer.py [SECONDS ...]
+
+Seconds (15 and 140) are CPU seconds of one thread. It learns windows of 128 and is measured on windows of 128 and 64,
+each from nothing; `python bench/chars.py learn` prints the RNN's. Settings are those of `transformer-shakespeare`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+import torch
+from chars import splits
+
+from genfoundry import config, experiment
+from genfoundry.data import text
+from genfoundry.data.base import Loader
+from genfoundry.models.base import Hyper
+from genfoundry.models.transformer import Transformer
+from genfoundry.train import fit
+from genfoundry.types import counted
+
+LENGTH = 128
+NAME = "transformer-shakespeare"
+
+
+def cut(split: text.Split, length: int) -> text.Split:
+    """The same text in windows of another length."""
+    spec = replace(split.spec, shape=(length,))
+    return text.Split(split.name, {"x": split.whole, "start": split.start}, spec, None, None)
+
+
+def fitted(net: Transformer, split: text.Split, train: config.Train, steps: int) -> float:
+    """CPU seconds of so many steps."""
+    train = train.model_copy(update={"steps": {"fit": steps}})
+    began = time.process_time()
+    for _ in fit(net, Loader(split, train.batch, ("bench",)), train, key=("bench",)):
+        pass
+    return time.process_time() - began
+
+
+@torch.inference_mode()
+def measured(net: Transformer, held: text.Split, length: int) -> float:
+    """Nats/char on windows side by side."""
+    part = cut(held, length)
+    nll = [net.measure(part.batch(index))["nll"] for index in torch.arange(len(part)).split(200)]
+    return torch.cat(nll).double().mean().item() / length
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    one = experiment.load(NAME)
+    split, held = (cut(part, LENGTH) for part in splits())
+
+    def build(hyper: Hyper) -> Transformer:
+        torch.manual_seed(counted("learn"))
+        net = one.kind(split.spec, hyper)
+        assert isinstance(net, Transformer)
+        return net
+
+    pace = fitted(build(one.hyper), split, one.train, 30) / 30
+    for seconds in [float(word) for word in sys.argv[1:]] or [15.0, 140.0]:
+        net = build(one.hyper)
+        steps = max(1, int(seconds / pace))
+        took = fitted(net, split, one.train, steps)
+        net.eval()
+        found = ", ".join(f"{measured(net, held, n):.4f} nats/char on windows of {n}" for n in (LENGTH, 64))
+        speed = steps * one.train.batch * LENGTH / took
+        print(f"learning: {took:.0f} CPU s, {steps} steps, {speed:.0f} characters/s: {found}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
