@@ -11,7 +11,8 @@ import torch
 from raw_folders import text
 
 from genfoundry.data.base import Dataset
-from genfoundry.types import UserError
+from genfoundry.data.text import Split
+from genfoundry.types import Spec, UserError
 
 Prepare = Callable[..., Dataset]
 
@@ -118,3 +119,9 @@ def test_one_long_text_is_cut(tmp_path: Path, prepare: Prepare, unit: str) -> No
         assert [parts.index(p) for p in pieces] == sorted(parts.index(p) for p in pieces)  # in the order of the text
         found += pieces
     assert sorted(found) == sorted(parts)
+
+
+def test_items_are_asked_for_from_the_cpu_wherever_the_text_is() -> None:
+    tensors = {"x": torch.zeros(40, dtype=torch.uint8, device="meta"), "start": torch.zeros(1)}
+    split = Split("test", tensors, Spec((8,), 3), None, None)
+    assert split.batch(torch.tensor([0, 3])).x.shape == (2, 8)

@@ -163,7 +163,7 @@ class Split:
         import torch
 
         at = (position + self.first)[:, None]
-        after = torch.arange(self.window, device=self.whole.device)
-        before = torch.arange(-self.context, 0, device=self.whole.device)
+        after = torch.arange(self.window, device=position.device)
+        before = torch.arange(-self.context, 0, device=position.device)
         cond = self.before[at + before].float() if self.context else None  # (B, P, D)
         return Batch(self.values[at + after].float(), cond=cond)  # (B, T, D)

@@ -168,5 +168,5 @@ class Split:
         """Characters from these positions on."""
         import torch
 
-        within = torch.arange(length, device=self.whole.device)
+        within = torch.arange(length, device=position.device)  # of evaluation items: the CPU, wherever the text is
         return Batch(self.whole[position[:, None] + within].long())  # (B, T)
