@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--draw", type=int, default=0)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--samples", type=int, default=10_000, help="0: no Frechet distance")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="file of the JSON object")
@@ -67,7 +67,7 @@ def measured(model: Learner, data: Dataset, one: experiment.Experiment, samples:
     folder, seed = places.judge(one.entry.dataset), one.params.seed
     judge = evaluate.judge(folder, str(where)) if (folder / "model.json").exists() else None
     needs = set(metrics.OBJECTIVES) | {need for o in metrics.OBJECTIVES.values() for need in o.needs}
-    if judge is None:
+    if judge is None or not samples:
         needs -= {"features", "real"}
     found = evaluate.answers(model, test, samples=samples, seed=seed, needs=needs)
     out: dict[str, Any] = metrics.figures(evaluate.score(found, test, judge), test.spec.dims, data.modality)
