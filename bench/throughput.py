@@ -4,17 +4,19 @@
 
 The plain loop is what most projects write: a DataLoader over tensors, dynamic binarisation of each batch where the task
 asks for it, gated convolutions in the usual memory format (N, C, H, W), Adam with its defaults, float32, `.item()` each
-step, torch as it comes. Rounds are interleaved and medians compared: machines are noisy. Prepared data must be there
-(`dvc repro`). Keys are laid over the entry, for example MADE at 2,000 units: `made-fashion-binary 20 bf16
-hyper.hidden=2000`, or `pixelcnn-fashion 10 bf16 hyper.width=32 hyper.layers=5`.
+step, torch and its memory as they come: each arm is a process of its own. Rounds are interleaved and medians compared:
+machines are noisy. Prepared data must be there (`dvc repro`). Keys are laid over the entry, for example MADE at 2,000
+units: `made-fashion-binary 20 bf16 hyper.hidden=2000`, or `pixelcnn-fashion 10 bf16 hyper.width=32 hyper.layers=5`.
 """
 
 from __future__ import annotations
 
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import yaml
@@ -26,7 +28,7 @@ from genfoundry.nn.masked import GatedStack
 from genfoundry.train import fit
 from genfoundry.types import Batch, Clock
 
-ROUNDS = 5
+ROUNDS, WARM = 5, 3  # rounds; steps before the clock starts
 
 
 def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
@@ -35,7 +37,7 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
     optimizers = {name: torch.optim.Adam(list(p)) for name, p in model.players().items()}
     drawn = getattr(split, "binarise", None) == "dynamic"
     some = torch.arange(min(split.positions, 20_000), device=split.whole.device)
-    items = split.whole[some].cpu() / split.native if drawn else split.crop(some).x.cpu()
+    items = split.whole[some].cpu() / (split.native - 1) if drawn else split.crop(some).x.cpu()
     loader = DataLoader(TensorDataset(items), batch_size=one.train.batch, shuffle=True, drop_last=True)
 
     def endless() -> Iterator[torch.Tensor]:
@@ -45,50 +47,60 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
     for module in model.modules():
         if isinstance(module, GatedStack):
             module.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
-    torch.use_deterministic_algorithms(False)
-    stream, began = endless(), time.perf_counter()
-    for step in range(steps):
+    stream, began = endless(), 0.0
+    for step in range(-WARM, steps):
+        if step == 0:
+            began = time.perf_counter()
         x = next(stream).to(split.whole.device)
         batch = Batch(torch.bernoulli(x).long() if drawn else x)
-        for losses in model.losses(batch, Clock(model.phases[0], step, steps)):
+        for losses in model.losses(batch, Clock(model.phases[0], max(step, 0), steps)):
             for name, loss in losses.items():
                 optimizers[name].zero_grad()
                 loss.backward(retain_graph=len(losses) > 1)
                 loss.item()
                 optimizers[name].step()
-    took = time.perf_counter() - began
-    torch.use_deterministic_algorithms(True)
-    return took
-
-
-def ours(one: experiment.Experiment, split, steps: int, precision: str) -> float:  # type: ignore[no-untyped-def]
-    """Seconds for `steps` steps of `fit`."""
-    model = one.build(split.spec).to(split.whole.device)
-    train = one.train.model_copy(update={"steps": {model.phases[0]: steps}, "precision": precision})
-    loader = Loader(split, train.batch, one.key)
-    began = time.perf_counter()
-    for _ in fit(model, loader, train, key=one.key):
-        pass
     return time.perf_counter() - began
 
 
-def main() -> None:
-    name, steps, precision = sys.argv[1], int((sys.argv[2:] or ["30"])[0]), (sys.argv[3:] or ["float32"])[0]
-    overlay = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in sys.argv[4:])}
+def ours(one: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
+    """Seconds for `steps` steps of `fit`."""
+    model, took = one.build(split.spec).to(split.whole.device), 0.0
+    for count in (WARM, steps):
+        train = one.train.model_copy(update={"steps": {model.phases[0]: count}})
+        began = time.perf_counter()
+        for _ in fit(model, Loader(split, train.batch, one.key), train, key=one.key):
+            pass
+        took = time.perf_counter() - began
+    return took
+
+
+def alone(arm: str, words: list[str]) -> None:
+    """Print the seconds a step of one arm, and the batch."""
+    name, steps, precision = words[0], int((words[1:] or ["30"])[0]), (words[2:] or ["float32"])[0]
+    overlay = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in words[3:])}
     one = experiment.load(name, overlay=overlay)
-    target = device.arm(one.params)
+    one = replace(one, train=one.train.model_copy(update={"precision": precision}))
+    torch.set_num_threads(one.params.threads)
+    target = device.find(one.params.device) if arm == "plain" else device.arm(one.params)
     split = Dataset(places.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
-    arms = {"plain": lambda: plain(one, split, steps), "fit": lambda: ours(one, split, steps, precision)}
-    times: dict[str, list[float]] = {arm: [] for arm in arms}
+    print((plain if arm == "plain" else ours)(one, split, steps) / steps, one.train.batch)
+
+
+def main(words: list[str]) -> None:
+    times: dict[str, list[float]] = {"plain": [], "fit": []}
     for _ in range(ROUNDS):
-        for arm, run in arms.items():
-            times[arm].append(run() / steps)
+        for arm, found in times.items():
+            run = [sys.executable, __file__, f"--{arm}", *words]
+            said = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+            found.append(float(said[0]))
     middle = {arm: statistics.median(values) for arm, values in times.items()}
     for arm, seconds in middle.items():
-        print(f"{name} {arm:6} {seconds * 1e3:8.2f} ms a step, {one.train.batch / seconds:8.0f} samples/s")
-    ratio = middle["plain"] / middle["fit"]
-    print(f"{name} fit ({precision}) is {ratio:.2f}x the plain loop, {one.params.threads} threads")
+        print(f"{' '.join(words)} {arm:6} {seconds * 1e3:8.2f} ms a step, {int(said[1]) / seconds:8.0f} samples/s")
+    print(f"{' '.join(words)}: fit is {middle['plain'] / middle['fit']:.2f}x the plain loop")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1].startswith("--"):
+        alone(sys.argv[1].removeprefix("--"), sys.argv[2:])
+    else:
+        main(sys.argv[1:])
