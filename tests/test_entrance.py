@@ -63,7 +63,7 @@ def test_a_key_too_few_or_too_many(root: Path) -> None:
 
 
 def test_a_key_that_is_not_there(root: Path) -> None:
-    refused(call(root, "fetch", "digit"), USAGE, "'digit'", "datasets", "sunspots, digits")
+    refused(call(root, "fetch", "digit"), USAGE, "'digit'", "datasets", "sunspots, ", ", digits, ")
     refused(call(root, "register", "digits"), USAGE, "'digits'", "tasks", "fashion-density")
 
 

@@ -68,7 +68,7 @@ def test_every_stage_declares_its_code() -> None:
         ("src/genfoundry/models/vae.py", {"models.vae"}),
         ("src/genfoundry/models/judge.py", {"models.judge", "judges.brain", "judges.fashion", "judges.photos"}),
         ("src/genfoundry/tune.py", {"stages.tune"}),
-        ("src/genfoundry/nn/recurrent.py", {"models.char_rnn", "models.text_vae"}),
+        ("src/genfoundry/nn/recurrent.py", {"models.char_rnn", "models.char_seq2seq", "models.text_vae"}),
         ("pipeline/train.py", {"stages.train"}),
     ],
 )

@@ -145,6 +145,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
         "predict": "no likelihood of a part" if isinstance(model, Completes) else "does not complete",
         "continue": "no likelihood of a part",
         "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
+        "forecast": "does not forecast",
         "reconstruct": "not finite" if isinstance(model, Reconstructs) else "does not reconstruct",
         "probe": unread,
         "edit": unedited,

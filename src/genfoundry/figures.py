@@ -150,7 +150,7 @@ def _absent(figures: Mapping[str, float], modality: str, learner: Learner, judgi
     sampled = sampled if isinstance(learner, GenerativeModel) else "draws no samples"
     labels = "not class-conditional" if judging is None or judging.spec.classes else "no labels"
     why = {"likelihood": "no likelihood" if getattr(learner, "likelihood", "none") == "none" else "not finite"}
-    why |= {"forecast": "does not forecast", "samples": sampled, "labels": labels}
+    why |= {"samples": sampled, "labels": labels}
     why |= {"restore": "does not restore", "complete": "does not complete", "classify": "tells no classes"}
     why |= {"stream": "carries no state"}
     why |= reasons(learner, judging)
