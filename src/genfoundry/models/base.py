@@ -116,7 +116,7 @@ class GenerativeModel(Learner):
         return False
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        yield {"model": self.measure(batch)["nll"].mean() / self.spec.dims}  # of a size that one `clip` fits
+        yield {"model": self.measure(batch)["nll"].mean()}
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         """Name -> (B,) nats a sample; "nll" is the reported quantity, -log p(x) or its bound; {} without likelihood."""

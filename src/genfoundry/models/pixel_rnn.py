@@ -8,7 +8,7 @@ the right, whose map is shifted down by a row, reads the pixels as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -21,7 +21,7 @@ from genfoundry.nn.ancestral import Canvas, completed, raster
 from genfoundry.nn.bilstm import DiagonalBiLstm, Scan
 from genfoundry.nn.diagonal import Diagonals
 from genfoundry.nn.readout import Readout
-from genfoundry.types import Batch, Draw, Spec
+from genfoundry.types import Batch, Clock, Draw, Spec
 
 AT_ONCE = (
     20  # images that evaluation runs together: the states of many more leave the cache, and take 1.7 times as long
@@ -84,6 +84,10 @@ class PixelRnn(GenerativeModel):
     def nats(self, batch: Batch) -> Tensor:
         """(B, C, H, W): -log p of each value given those before it."""
         return self.readout.nats(self.features(batch.x), batch.x.movedim(1, -1))
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        for losses in super().losses(batch, clock):
+            yield {name: loss / self.spec.dims for name, loss in losses.items()}
 
     def order(self) -> Tensor:
         return raster(self.spec).to(self.device)
