@@ -7,7 +7,7 @@ from typing import Any
 
 from genfoundry import checkpoint, device, evaluate, experiment, graph, metrics, places, session, tune
 from genfoundry.data import labels
-from genfoundry.data.base import Dataset
+from genfoundry.data.base import Dataset, Part
 from genfoundry.types import counted
 
 HERE = places.Path()
@@ -19,6 +19,7 @@ def run(name: str) -> None:
     target = device.arm(one.params)
     data = Dataset(places.prepared(one.entry.dataset))
     splits = [data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val")]
+    val = Part(splits[1], min(one.budget.trial_items or len(splits[1]), len(splits[1])))
     judge = evaluate.judge(places.judge(one.entry.dataset))
     trials = one.budget.trials if one.entry.search else 0
     limit = session.Limit(name, one.params.max_minutes.get(name))
@@ -26,9 +27,9 @@ def run(name: str) -> None:
 
     def value(model: Any) -> float:
         seed = counted(*one.key, "tune") % 2**31
-        unit, most = metrics.OBJECTIVES[one.task.objective], min(one.budget.samples, len(splits[1]))
-        answers = evaluate.answers(model, splits[1], samples=most, seed=seed, needs=unit.needs)
-        return float(unit.value(evaluate.score(answers, splits[1], judge), splits[1].spec.dims))
+        unit, most = metrics.OBJECTIVES[one.task.objective], min(one.budget.samples, len(val))
+        answers = evaluate.answers(model, val, samples=most, seed=seed, needs=unit.needs)
+        return float(unit.value(evaluate.score(answers, val, judge), val.spec.dims))
 
     def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
         trial = experiment.resolve(one.params, name, overlay)

@@ -9,8 +9,10 @@ import pytest
 import torch
 from raw_folders import images, write_idx
 
-from genfoundry.data.base import Dataset, Loader, Split
-from genfoundry.types import UserError
+from genfoundry.baselines.base import batches
+from genfoundry.data import text
+from genfoundry.data.base import Dataset, Loader, Part, Split
+from genfoundry.types import Spec, UserError
 
 Prepare = Callable[..., Dataset]
 
@@ -53,3 +55,21 @@ def test_an_unwritable_folder(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="make the folder writable"):
         prepare(images(), out="file/prepared")
+
+
+def test_a_part_is_some_items_and_always_the_same(split: Split) -> None:
+    some, same = Part(split, 7), Part(split, 7)
+    whole = torch.cat([b.x for b in batches(split)]).flatten(1)
+    found = torch.cat([b.x for b in batches(some, size=3)]).flatten(1)
+    assert len(some) == len(found) == 7 < len(split)
+    assert torch.equal(found, torch.cat([b.x for b in batches(same)]).flatten(1))
+    assert torch.equal(found, whole[some.index])
+    assert len(some.index.unique()) == 7 and some.index.tolist() != list(range(7))
+    assert torch.equal(torch.cat([b.x for b in batches(Part(split, len(split)))]).flatten(1), whole)
+
+
+def test_a_part_of_a_stream_goes_on_from_item_to_item() -> None:
+    stream = text.Split(
+        "val", {"x": torch.arange(40, dtype=torch.uint8), "start": torch.zeros(1)}, Spec((4,), 40), None, None
+    )
+    assert torch.cat([b.x for b in batches(Part(stream, 3))]).flatten().tolist() == list(range(12))

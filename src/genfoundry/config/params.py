@@ -95,10 +95,14 @@ class Bound(Frozen):
 
 
 class Budget(Frozen):
-    """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds."""
+    """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds.
+
+    `trial_items`: how many items of val a trial is measured on (all, unless set).
+    """
 
     trials: int = Field(ge=0)
     trial_share: float = Field(gt=0, le=1)
+    trial_items: int | None = Field(None, ge=2)
     samples: int = Field(ge=2)
     seeds: int = Field(1, ge=1)
     bound: Bound = Bound()

@@ -82,6 +82,37 @@ class Seasonal(Protocol):
     scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
 
 
+class Part:
+    """`n` items of a split, the same every time, side by side where they are a stream; all else is the split's own."""
+
+    def __init__(self, split: Split, n: int) -> None:
+        import torch
+
+        draw = torch.Generator().manual_seed(counted("part", split.name, n))
+        apart = n < len(split) and not isinstance(split, Contiguous)
+        self.index = torch.randperm(len(split), generator=draw)[:n] if apart else torch.arange(n)
+        self.split, self.name, self.spec, self.whole = split, split.name, split.spec, split.whole
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.split, name)
+
+    @property
+    def positions(self) -> int:
+        """The split's own."""
+        return self.split.positions
+
+    def batch(self, index: Tensor) -> Batch:
+        """These of its items."""
+        return self.split.batch(self.index[index.cpu()])
+
+    def crop(self, position: Tensor) -> Batch:
+        """The split's own."""
+        return self.split.crop(position)
+
+
 class Modality(Protocol):
     """What a modality's file in this folder offers: `prepare`, and the class of its splits."""
 
