@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import showcase
 
-from genfoundry import site
-from genfoundry.site import board, chart, paper
+from genfoundry import report, site, yardstick
+from genfoundry.site import board, chart, paper, sections
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +192,7 @@ def test_a_chart_leaves_out_what_is_not_finite() -> None:
     made = chart.chart("loss", [(0, 1.0), (1, float("nan")), (2, 3.0)])
     assert made is not None and made.line.count(",") == 2
     assert chart.chart("loss", [(0, float("inf"))]) is None
+
+
+def test_a_page_can_say_of_every_ability_that_it_is_not_there() -> None:
+    assert {figure.needs for figure in yardstick.FIGURES.values()} <= sections.ABOUT.keys() | set(report.TABLED)

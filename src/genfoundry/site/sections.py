@@ -21,6 +21,8 @@ ABOUT = {  # ability -> what a page calls its figures
     "restore": "restoration",
     "complete": "completion",
     "predict": "likelihood of a completion",
+    "continue": "likelihood of a continuation",
+    "stream": "likelihood with the state carried",
     "edit": "edits",
     "surprise": "surprise at what is no item",
     "classes": "surprise at classes left out",
