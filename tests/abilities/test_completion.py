@@ -15,6 +15,7 @@ from genfoundry.abilities import completion
 from genfoundry.config import Bound
 from genfoundry.models.base import Autoregressive, Completes, GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, raster
+from genfoundry.nn.draw import pick
 from genfoundry.types import Batch, Spec
 
 
@@ -41,7 +42,7 @@ class Coins(GenerativeModel):
 
     def fill(self, canvas: Canvas, label: Tensor) -> None:
         for position in range(self.spec.dims):
-            canvas.put(position, self.predict(Batch(canvas.x, label=label)).flatten(1, -2)[:, position])
+            canvas.put(position, pick(self.predict(Batch(canvas.x, label=label)).flatten(1, -2)[:, position]))
 
 
 COINS = Coins(Spec((1, 4, 2), 2, classes=3, class_counts=(1, 3, 4)), Hyper())

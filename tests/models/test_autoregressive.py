@@ -182,7 +182,7 @@ def test_what_the_sampler_computes_is_what_a_full_pass_does(
         return logits
 
     monkeypatch.setattr(draw, "sharpen", watched)
-    x = model.sample(4, **given)
+    x = model.sample(4, draw=Draw(top_k=10_000), **given)  # a cut that cuts nothing: every level is looked at
     assert len(seen) == spec.dims, "a value is drawn with one `pick`"
     with torch.no_grad():
         whole = predicted(model, Batch(x, **given))

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from genfoundry.nn.draw import pick
 from genfoundry.nn.head import Head
 from genfoundry.nn.likelihood import Bernoulli, Categorical, Gaussian, head_for
 from genfoundry.nn.mixture import LogisticMixture
@@ -120,3 +121,19 @@ def test_every_level_has_its_mass_and_values_make_the_whole(head: Head, size: fl
     assert torch.allclose(nats.flatten(1).sum(1), head.nll(out, x))
     moved = head.log_probabilities(out, torch.cat([x[:, :1], (x[:, 1:] + 1) % head.levels], 1))
     assert torch.equal(moved[:, :2], scores[:, :2]), "a channel knows itself, or one that comes after it"
+
+
+@pytest.mark.parametrize("levels", [2, 3, 5, 16, 17, 18, 255, 256])
+@pytest.mark.parametrize("size", [0.3, 3.0, 30.0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_levels_that_are_sought_are_those_of_the_whole_table(levels: int, size: float, channels: int) -> None:
+    head = LogisticMixture(channels, levels, 3)
+    torch.manual_seed(0)
+    out = size * torch.randn(500, head.parameters, 2, 3, dtype=torch.float64)
+    x = torch.randint(levels, (500, channels, 2, 3))
+    for channel in range(channels):
+        torch.manual_seed(1)
+        sought = head.pick(out, x, channel, Draw())
+        torch.manual_seed(1)
+        assert torch.equal(sought, pick(head.scores(out, x, channel)))
+    assert sought.unique().tolist() == list(range(levels)) or levels > 18

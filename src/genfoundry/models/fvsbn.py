@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, raster
+from genfoundry.nn.draw import pick
 from genfoundry.nn.head import wide
 from genfoundry.types import Batch, Draw, Spec
 
@@ -76,4 +77,4 @@ class Fvsbn(GenerativeModel):
         drawn = self.weight.new_zeros(len(canvas.x), self.spec.dims)
         for i, position in enumerate(self.places.tolist()):
             logit = drawn[:, :i] @ self.weight[i, :i] + self.bias[i]
-            drawn[:, i] = self.signs(canvas.put(position, torch.stack([-logit, logit], -1) / 2))
+            drawn[:, i] = self.signs(canvas.put(position, pick(torch.stack([-logit, logit], -1) / 2, canvas.draw)))

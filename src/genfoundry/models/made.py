@@ -198,5 +198,5 @@ class Made(GenerativeModel):
             out = torch.addmm(self.bias[:, position], states[-1][:, : new.stop], self.out[:, position, : new.stop].T)
             if self.config.direct:
                 out[:, self.centres] += (drawn[:, :i] @ self.direct[position, order[:i]])[:, None]
-            value = canvas.put(position, self.head.scores(out.unsqueeze(-1), canvas.x, 0)[:, 0])
+            value = canvas.put(position, self.head.pick(out.unsqueeze(-1), canvas.x, 0, canvas.draw)[:, 0])
             drawn[:, i] = self.scaled(value)

@@ -117,8 +117,9 @@ class PixelCnn(GenerativeModel):
         channels, height, width = self.spec.shape
 
         def choose(features: Tensor, i: int, j: int) -> Tensor:
+            x = canvas.x[:, :, i, j]
             for c in range(channels):
-                canvas.put((c * height + i) * width + j, self.readout.logits(features, canvas.x[:, :, i, j], c))
-            return self.read(canvas.x[:, :, i, j])
+                canvas.put((c * height + i) * width + j, self.readout.pick(features, x, c, canvas.draw))
+            return self.read(x)
 
         self.stack.scan(len(canvas.x), (height, width), choose, self.known(label, len(canvas.x)))

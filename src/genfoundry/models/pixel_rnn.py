@@ -118,7 +118,7 @@ class PixelRnn(GenerativeModel):
                 near = torch.addmm(above[j], seen[:, :, reach + i, j : j + reach].flatten(1), beside)
                 features, x = scan.step(near, j), canvas.x[:, :, i, j]
                 for c in range(channels):
-                    canvas.put((c * height + i) * width + j, readout.logits(features, x, c))
+                    canvas.put((c * height + i) * width + j, readout.pick(features, x, c, canvas.draw))
                 seen[:, :, reach + i, reach + j] = readout.scaled(x)
             if i + 1 < height:
                 scan.across(self.own(seen[:, :, reach + i, reach : reach + width].permute(2, 0, 1)))

@@ -176,7 +176,7 @@ class Transformer(GenerativeModel):
             if j % reader.patch == 0:
                 state = self.parted(self.trunk(reader.at(paper, i, j, label), cache)[:, 0])
             found = self.patches.at(state, paper, i, j) if self.patches else state
-            value = canvas.put(position, self.head.scores(self.out(found)[..., None], canvas.x, 0)[:, 0])
+            value = canvas.put(position, self.head.pick(self.out(found)[..., None], canvas.x, 0, canvas.draw)[:, 0])
             reader.write(paper, i, j, value[:, None])
 
     def parted(self, state: Tensor) -> Tensor:

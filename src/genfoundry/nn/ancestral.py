@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genfoundry.nn.draw import pick
 from genfoundry.types import Batch, Draw, Spec
 
 
@@ -40,9 +39,9 @@ class Canvas:
         canvas.known = known.flatten(1)
         return canvas
 
-    def put(self, position: int, logits: Tensor) -> Tensor:
-        """Draw the value at a flat position from (n, levels) logits, unless it is known; returns it, (n,)."""
-        value, flat = pick(logits, self.draw), self.x.view(len(self.x), -1)
+    def put(self, position: int, value: Tensor) -> Tensor:
+        """Put the values (n,) drawn for a flat position where none is known; returns what stands there, (n,)."""
+        flat = self.x.view(len(self.x), -1)
         if self.known is not None:
             value = torch.where(self.known[:, position], flat[:, position], value)
         flat[:, position] = value

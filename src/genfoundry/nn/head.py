@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genfoundry.nn.draw import pick
 from genfoundry.types import Draw
 
 
@@ -43,6 +44,10 @@ class Head:
     def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
         """(B, *S, levels) log-probabilities of a channel's levels, given the channels of x before it there."""
         raise NotImplementedError
+
+    def pick(self, out: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
+        """(B, *S) int64: levels of a channel, drawn given the channels of x before it; a uniform number each."""
+        return pick(self.scores(out, x, channel), draw)
 
     def log_probabilities(self, out: Tensor, x: Tensor) -> Tensor:
         """(B, C, *S, levels): of every level of every value, given the channels before it at its position."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -75,15 +76,40 @@ class LogisticMixture(Head):
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
         return -log_mass.logsumexp(1).flatten(1).sum(1)
 
-    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+    def given(self, out: Tensor, x: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, K, *S) each: log weights, means and log scales of a channel, given the channels of x before it."""
         log_mass, mean, scale, coefficients = self.split(out)
         value = self.scaled(x, mean)
         for c in range(channel):  # what the channels before say about the component
             centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
         centre = self.moved(channel, mean, coefficients, value[:, :channel]) if channel else mean[:, 0]
-        each = self.log_masses(centre, scale[:, channel])
-        return (log_mass.log_softmax(1).unsqueeze(-1) + each).logsumexp(1)
+        return log_mass.log_softmax(1) if channel else log_mass, centre, scale[:, channel]
+
+    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        log_mass, centre, scale = self.given(out, x, channel)
+        return (log_mass.unsqueeze(-1) + self.log_masses(centre, scale)).logsumexp(1)
+
+    def pick(self, out: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
+        """As of every head, and the same levels; unless `draw` changes the mass, without a table of all levels.
+
+        The level is the number of edges at which the distribution function is at most u: sought among every `span`-th
+        edge, then among those between two of them.
+        """
+        if draw != Draw() or out.device.type != "cpu":
+            return super().pick(out, x, channel, draw)
+        log_mass, centre, scale = (part.movedim(1, -1).unsqueeze(-2) for part in self.given(out, x, channel))
+        mass, sharp = log_mass.exp(), torch.exp(-scale)  # (B, *S, 1, K)
+        u = torch.rand(*mass.shape[:-2], 1, dtype=torch.float64)
+
+        def passed(edge: Tensor) -> Tensor:
+            """(..., E) numbers of edges -> (B, *S, 1): at how many F is at most u; past the last edge F is 1."""
+            distance = (self.scaled(edge + 0.5, centre).unsqueeze(-1) - centre) * sharp
+            return (((torch.sigmoid(distance) * mass).sum(-1) <= u) & (edge < self.top)).sum(-1, keepdim=True)
+
+        span = math.isqrt(self.top) + 1
+        block = passed(torch.arange(span - 1, self.top, span)) * span
+        return (block + passed(block + torch.arange(span - 1))).squeeze(-1)
 
     def log_masses(self, centre: Tensor, scale: Tensor) -> Tensor:
         """(B, K, *S) -> (B, K, *S, levels): `log_mass` of every level; neighbours share the edge between them.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genfoundry.nn.head import Head
 from genfoundry.nn.likelihood import Bernoulli, Categorical
 from genfoundry.nn.mixture import LogisticMixture
-from genfoundry.types import Spec
+from genfoundry.types import Draw, Spec
 
 FEW = 32  # levels up to which each has a free probability
 
@@ -63,9 +63,9 @@ class Readout(nn.Module):
         """(B, C, *S): -log p of each value."""
         return torch.cat([self.head.nats(out, values) for out, values in self.blocks(features, x)], 1)
 
-    def logits(self, features: Tensor, x: Tensor, channel: int) -> Tensor:
-        """(n, levels) log-probabilities to draw one pixel's channel from, given the channels of x (n, C) before it."""
+    def pick(self, features: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
+        """(n,) levels of one pixel's channel, drawn given the channels of x (n, C) before it."""
         block, within = divmod(channel, self.head.channels)
         start = block * self.head.channels
         out = self.out(self.hidden(F.silu(features)), x, block)
-        return self.head.scores(out, x[:, start : start + self.head.channels], within)
+        return self.head.pick(out, x[:, start : start + self.head.channels], within, draw)
