@@ -3,7 +3,7 @@
     PYTHONPATH=src python bench/throughput.py EXPERIMENT [STEPS] [float32|bf16] [KEY=VALUE ...]
 
 The plain loop is what most projects write: a DataLoader over tensors, dynamic binarisation of each batch where the task
-asks for it, gated convolutions in the usual memory format (N, C, H, W), Adam with its defaults, float32, `.item()` each
+asks for it, convolutions in the usual memory format (N, C, H, W), Adam with its defaults, float32, `.item()` each
 step, torch and its memory as they come: each arm is a process of its own. Rounds are interleaved and medians compared:
 machines are noisy. Prepared data must be there (`dvc repro`). Keys are laid over the entry, for example MADE at 2,000
 units: `made-fashion-binary 20 bf16 hyper.hidden=2000`, or `pixelcnn-fashion 10 bf16 hyper.width=32 hyper.layers=5`.
@@ -45,7 +45,7 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
             yield from (x for (x,) in loader)
 
     for module in model.modules():
-        if isinstance(module, GatedStack):
+        if isinstance(module, GatedStack | torch.nn.Conv2d):
             module.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
     stream, began = endless(), 0.0
     for step in range(-WARM, steps):

@@ -136,4 +136,20 @@ def test_levels_that_are_sought_are_those_of_the_whole_table(levels: int, size: 
         sought = head.pick(out, x, channel, Draw())
         torch.manual_seed(1)
         assert torch.equal(sought, pick(head.scores(out, x, channel)))
-    assert sought.unique().tolist() == list(range(levels)) or levels > 18
+    assert sought.unique().tolist() == list(range(levels)) or levels > 18 or size > 1
+
+
+@pytest.mark.parametrize("levels", [2, 5, 256])
+def test_the_gradient_of_a_levels_mass_is_that_of_its_definition(levels: int) -> None:
+    head = LogisticMixture(1, levels, 2)
+    torch.manual_seed(0)
+    centre, scale = torch.randn(2, 40, 2, dtype=torch.float64)
+    value = head.scaled(torch.arange(40) * (levels - 1) // 39, centre)
+    assert torch.autograd.gradcheck(
+        lambda c, s: head.log_mass(value, c, s), (centre.requires_grad_(), scale.requires_grad_())
+    )
+    half = 1 / (levels - 1)
+    above, below = ((value + side * half)[:, None] for side in (1, -1))
+    above, below = above.masked_fill(above > 1, torch.inf), below.masked_fill(below < -1, -torch.inf)
+    mass = torch.sigmoid((above - centre) * (-scale).exp()) - torch.sigmoid((below - centre) * (-scale).exp())
+    assert torch.allclose(head.log_mass(value, centre, scale).exp(), mass)

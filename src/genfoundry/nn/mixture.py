@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,54 +38,52 @@ class LogisticMixture(Head):
         assert self.levels is not None
         return self.levels - 1
 
-    def split(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weights (B, K, *S) as log mass, means and log scales (B, C, K, *S), coefficients (B, C(C-1)/2, K, *S)."""
+    def split(self, out: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+        """Log weights (B, K, *S); a channel's means and log scales (B, K, *S); coefficients (B, C(C-1)/2, K, *S)."""
         out = wide(out).contiguous()  # channels last, the slices below would have strides that no loop vectorises
-        out = out.view(len(out), -1, self.mixtures, *out.shape[2:])
-        c = self.channels
-        return (
-            out[:, 0].log_softmax(1),
-            out[:, 1 : 1 + c],
-            out[:, 1 + c : 1 + 2 * c].clamp_min(-7.0),
-            out[:, 1 + 2 * c :],
-        )
+        out, c = out.view(len(out), -1, self.mixtures, *out.shape[2:]), self.channels
+        weight, *each, coefficients = torch.split(out, [1] * (1 + 2 * c) + [c * (c - 1) // 2], 1)
+        each = [part.squeeze(1) for part in each]
+        return weight.squeeze(1).log_softmax(1), each[:c], [s.clamp_min(-7.0) for s in each[c:]], coefficients
 
     def scaled(self, x: Tensor, like: Tensor) -> Tensor:
         """Levels -> -1..1, in the type of `like`."""
         return x.to(like.dtype) * (2.0 / self.top) - 1.0
 
-    def moved(self, c: int, mean: Tensor, coefficients: Tensor, before: Tensor) -> Tensor:
-        """(B, K, *S): channel c's means given the scaled values of the channels before it (B, c, *S)."""
+    def centre(self, c: int, means: list[Tensor], coefficients: Tensor, value: Tensor) -> Tensor:
+        """(B, K, *S): channel c's means given the scaled values (B, C, *S) of the channels before it."""
+        if c == 0:
+            return means[0]
         first = c * (c - 1) // 2
-        return mean[:, c] + (torch.tanh(coefficients[:, first : first + c]) * before.unsqueeze(2)).sum(1)
+        return means[c] + (torch.tanh(coefficients[:, first : first + c]) * value[:, :c].unsqueeze(2)).sum(1)
 
     def nats(self, out: Tensor, x: Tensor) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        value, each = self.scaled(x, mean), []
+        value, each = self.scaled(x, log_mass), []
         for c in range(self.channels):
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
-            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
+            centre = self.centre(c, mean, coefficients, value)
+            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
             each.append(log_mass.logsumexp(1))
         so_far = torch.stack(each, 1)  # log p of a channel and those before it
         return -torch.cat([so_far[:, :1], so_far.diff(dim=1)], 1) if self.channels > 1 else -so_far
 
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        value = self.scaled(x, mean)
+        value = self.scaled(x, log_mass)
         for c in range(self.channels):
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
-            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
+            centre = self.centre(c, mean, coefficients, value)
+            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
         return -log_mass.logsumexp(1).flatten(1).sum(1)
 
     def given(self, out: Tensor, x: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, K, *S) each: log weights, means and log scales of a channel, given the channels of x before it."""
         log_mass, mean, scale, coefficients = self.split(out)
-        value = self.scaled(x, mean)
+        value = self.scaled(x, log_mass)
         for c in range(channel):  # what the channels before say about the component
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
-            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[:, c])
-        centre = self.moved(channel, mean, coefficients, value[:, :channel]) if channel else mean[:, 0]
-        return log_mass.log_softmax(1) if channel else log_mass, centre, scale[:, channel]
+            centre = self.centre(c, mean, coefficients, value)
+            log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
+        centre = self.centre(channel, mean, coefficients, value)
+        return log_mass.log_softmax(1) if channel else log_mass, centre, scale[channel]
 
     def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
         log_mass, centre, scale = self.given(out, x, channel)
@@ -127,28 +126,18 @@ class LogisticMixture(Head):
         return log_mass.view(*centre.shape, -1)
 
     def log_mass(self, value: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-        """(B, K, *S): log mass of a channel's scaled level under each logistic.
-
-        With F the logistic function, F(a) - F(b) = F(a) F(-b) (1 - exp(b - a)): no cancellation, no special case in
-        the tails, and the sum over levels telescopes to 1.
-        """
-        half = 1.0 / self.top
-        value, sharp = value.unsqueeze(1), torch.exp(-scale)
-        distance = (value - centre) * sharp
-        width = half * sharp
-        low, high = value < half - 1.0, value > 1.0 - half
-        below = F.logsigmoid(distance + width).masked_fill(high, 0.0)
-        above = F.logsigmoid(width - distance).masked_fill(low, 0.0)
-        return below + above + torch.log(-torch.expm1(-2.0 * width)).masked_fill(low | high, 0.0)
+        """(B, K, *S): log mass of a channel's scaled level (B, *S) under each logistic."""
+        mass: Tensor = LogMass.apply(value.unsqueeze(1), centre, scale, 1.0 / self.top)  # type: ignore[no-untyped-call]
+        return mass
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
         chosen = pick(log_mass.movedim(1, -1), draw).unsqueeze(1)
-        value = torch.empty_like(mean[:, :, 0])
+        value = log_mass.new_empty(len(out), self.channels, *out.shape[2:])
         for c in range(self.channels):
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
+            centre = self.centre(c, mean, coefficients, value)
             u = torch.rand_like(value[:, 0]).clamp(1e-7, 1 - 1e-7)
-            spread = draw.temperature * scale[:, c].gather(1, chosen).squeeze(1).exp()
+            spread = draw.temperature * scale[c].gather(1, chosen).squeeze(1).exp()
             drawn = centre.gather(1, chosen).squeeze(1) + spread * torch.logit(u)
             value[:, c] = self.scaled(self.rounded(drawn), drawn)
         return self.rounded(value)
@@ -160,11 +149,42 @@ class LogisticMixture(Head):
     def mean(self, out: Tensor) -> Tensor:
         """Exact for one channel; channel c of several is at the expected values of the channels before it."""
         log_mass, mean, scale, coefficients = self.split(out)
-        value = torch.empty_like(mean[:, :, 0])
+        value = log_mass.new_empty(len(out), self.channels, *out.shape[2:])
         for c in range(self.channels):
-            centre = self.moved(c, mean, coefficients, value[:, :c]) if c else mean[:, 0]
-            sharp, expected = torch.exp(-scale[:, c]), torch.zeros_like(centre)
+            centre = self.centre(c, mean, coefficients, value)
+            sharp, expected = torch.exp(-scale[c]), torch.zeros_like(centre)
             for level in range(self.top):  # E x = sum of P(x > level)
                 expected += torch.sigmoid((centre - ((2 * level + 1) / self.top - 1.0)) * sharp)
             value[:, c] = (log_mass.exp() * expected).sum(1) * (2.0 / self.top) - 1.0
         return (value + 1.0) * (0.5 * self.top)
+
+
+class LogMass(torch.autograd.Function):
+    """log(F(a) - F(-b)) with a, b the scaled distances of a level's edges from the mean; its gradient in closed form.
+
+    F(a) - F(-b) = F(a) F(b) (1 - exp(-a - b)): no cancellation, no special case in the tails, and the sum over levels
+    telescopes to 1. The lowest level has no lower edge, F(b) = 1; the highest no upper one, F(a) = 1.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, centre: Tensor, scale: Tensor, half: float) -> Tensor:
+        """`value` (B, 1, *S) in -1..1; `centre`, `scale` (B, K, *S); `half` the width of half a level."""
+        low, high = value >= half - 1.0, value <= 1.0 - half  # which have such an edge
+        sharp = torch.exp(-scale)
+        distance, width = (value - centre) * sharp, half * sharp
+        a, b = distance + width, width - distance
+        log_mass = F.logsigmoid(a).mul_(high).add_(F.logsigmoid(b).mul_(low))
+        inside = torch.expm1(-2.0 * width)
+        log_mass.add_(torch.where(low & high, inside.neg().log_(), 0.0))
+        ctx.save_for_backward(sharp, distance, width, a, b, inside, low, high)
+        return log_mass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None]:
+        sharp, distance, width, a, b, inside, low, high = ctx.saved_tensors
+        above, below = torch.sigmoid(-a).mul_(high), torch.sigmoid(-b).mul_(low)  # d log F(a) / da, and of b
+        by_distance = above - below
+        # With a and b the mass between the edges widens: d log(1 - exp(-2 w)) / dw = 2 exp(-2 w) / (1 - exp(-2 w))
+        by_width = above.add_(below).sub_(torch.where(low & high, 2.0 * (inside + 1.0) / inside, 0.0))
+        by_scale = by_distance.mul(distance).add_(by_width.mul_(width)).mul_(gradient).neg_()
+        return None, by_distance.mul_(sharp).mul_(gradient).neg_(), by_scale, None
