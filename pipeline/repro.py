@@ -78,9 +78,9 @@ def environment() -> dict[str, str]:
 
 
 def rounds(targets: tuple[str, ...]) -> int:
-    """Task by task, each decided as soon as it is ranked, then all that is left; the exit status."""
+    """The first task, which is decided at once, so that a champion stands early, then all that is left; the status."""
     env = environment()
-    for task in () if targets else experiment.settings().tasks:
+    for task in () if targets else list(experiment.settings().tasks)[:1]:
         status = shell.show("dvc", "repro", f"register@{task}", root=HERE, env=env)
         status = status or shell.show(sys.executable, "-m", "pipeline", "promote", task, root=HERE, env=env)
         if status:
@@ -101,6 +101,7 @@ def beside(places: list[dict[str, str]]) -> int:
     if out.failed:
         missed = f"; for want of it, not run: {', '.join(sorted(out.left))}" if out.left else ""
         print(f"genfoundry repro: failed: {', '.join(sorted(out.failed))}{missed}", file=sys.stderr)
+        shell.show(sys.executable, "-m", "pipeline", "promote", root=HERE, env=env)  # what was ranked is decided
         return 1
     return shell.show("dvc", "repro", root=HERE, env=env)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import pipelet
@@ -56,18 +55,11 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fine", "next"]
 
 
-def test_promotions_never_overlap(tmp_path: Path) -> None:
-    spans = together.run(all_of(*(job(name, "", alone=True) for name in "abcd")), [{}, {}, {}], tmp_path, {}).spans
-    spans = sorted(spans, key=lambda span: span[2])
-    assert len(spans) == 4
-    assert all(one[3] <= other[2] for one, other in pairwise(spans))
-
-
 def test_the_first_champions_jobs_have_a_place_of_their_own(tmp_path: Path) -> None:
     """Though all that is left for them is short, they do not wait for the long ones."""
     planned = all_of(
         job("short", ""),
-        job("decide", "", needs=("short",), alone=True),
+        job("decide", "", needs=("short",), decides=True),
         *(job(f"long-{number}", "", seconds=100.0) for number in range(4)),
     )
     spans = together.run(planned, [{}], tmp_path, {}).spans

@@ -13,20 +13,20 @@ SECONDS = 1.0  # a stage that nothing is known of
 
 @dataclass(frozen=True)
 class Job:
-    """`needs` are names of jobs; `seconds` is what it is expected to take; jobs that are `alone` never overlap."""
+    """`needs` are names of jobs; `seconds` is what it is expected to take; the first promotion is one that `decides`."""
 
     name: str
     command: tuple[str, ...]
     needs: frozenset[str] = frozenset()
     seconds: float = SECONDS
-    alone: bool = False
+    decides: bool = False
 
 
 def planned(stages: Mapping[str, graph.Stage], due: Collection[str], seconds: Mapping[str, float]) -> dict[str, Job]:
     """The jobs that bring the stages `due` and all that depends on them up to date; what always runs is never due.
 
-    `seconds` are expected for a key (`vae-fashion`), whichever of its stages run. A ranking that is written is followed
-    by its promotion, so that the champion of a task stands as soon as it can.
+    `seconds` are expected for a key (`vae-fashion`), whichever of its stages run. The first ranking is followed by its
+    promotion, so that a champion stands early; the others are decided together at the end, by one process.
     """
     needs = {name: need for name, need in graph.needs(stages).items() if not stages[name].always}
     order = _ordered(needs)
@@ -44,9 +44,9 @@ def planned(stages: Mapping[str, graph.Stage], due: Collection[str], seconds: Ma
         command = ("dvc", "--wait-for-lock", "repro", "--single-item", *chain)
         jobs[chain[-1]] = Job(chain[-1], command, frozenset(before), expected)
         kind, _, task = chain[-1].partition("@")
-        if kind == "register":
+        if kind == "register" and not any(job.decides for job in jobs.values()):
             decide = (sys.executable, "-m", "pipeline", "promote", task)
-            jobs[f"promote@{task}"] = Job(f"promote@{task}", decide, frozenset({chain[-1]}), alone=True)
+            jobs[f"promote@{task}"] = Job(f"promote@{task}", decide, frozenset({chain[-1]}), decides=True)
     return jobs
 
 
@@ -79,7 +79,7 @@ def ranked(jobs: Mapping[str, Job]) -> dict[str, float]:
 
 def leading(jobs: Mapping[str, Job]) -> set[str]:
     """The first promotion in dvc.yaml's order and all that it needs: they get a place of their own."""
-    first = next((name for name, job in jobs.items() if job.alone), None)
+    first = next((name for name, job in jobs.items() if job.decides), None)
     found: set[str] = set()
     todo = {first} if first else set()
     while todo:

@@ -75,9 +75,8 @@ def _next(
     waiting: Mapping[str, Job], running: Mapping[str, Running], far: Mapping[str, float], first: set[str]
 ) -> Job | None:
     """The job to start now, if there is one that can be."""
-    decides = any(one.job.alone for one in running.values())
     there = waiting.keys() | running.keys()
-    ready = [job for job in waiting.values() if not job.needs & there and not (job.alone and decides)]
+    ready = [job for job in waiting.values() if not job.needs & there]
     if not first & running.keys():
         ready = [job for job in ready if job.name in first] or ready
     return max(ready, key=lambda job: far[job.name], default=None)

@@ -153,8 +153,9 @@ class LogisticMixture(Head):
         for c in range(self.channels):
             centre = self.centre(c, mean, coefficients, value)
             sharp, expected = torch.exp(-scale[c]), torch.zeros_like(centre)
+            distance = centre * sharp
             for level in range(self.top):  # E x = sum of P(x > level)
-                expected += torch.sigmoid((centre - ((2 * level + 1) / self.top - 1.0)) * sharp)
+                expected += torch.sub(distance, sharp, alpha=(2 * level + 1) / self.top - 1.0).sigmoid_()
             value[:, c] = (log_mass.exp() * expected).sum(1) * (2.0 / self.top) - 1.0
         return (value + 1.0) * (0.5 * self.top)
 
