@@ -13,7 +13,7 @@ SECONDS = 1.0  # a stage that nothing is known of
 
 @dataclass(frozen=True)
 class Job:
-    """`needs` are names of jobs; `seconds` is what it is expected to take; the first promotion is one that `decides`."""
+    """`needs` are names of jobs; `seconds` is what it is expected to take; the first promotion `decides`."""
 
     name: str
     command: tuple[str, ...]
