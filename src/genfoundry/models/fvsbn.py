@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, raster
+from genfoundry.nn.ancestral import Canvas, completed, drawn, raster
 from genfoundry.nn.draw import pick
 from genfoundry.nn.head import wide
 from genfoundry.types import Batch, Draw, Spec
@@ -62,13 +62,9 @@ class Fvsbn(GenerativeModel):
         logits = wide(self.logits(batch.x))[:, self.places.argsort()].view(batch.x.shape)
         return F.logsigmoid(torch.stack([-logits, logits], -1))
 
-    @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        canvas = Canvas(n, self.spec, self.device, draw)
-        self.fill(canvas)
-        return canvas.x
+        return drawn(self, n, label, draw)
 
-    @torch.no_grad()
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         return completed(self, x, known)
 

@@ -176,7 +176,6 @@ class Made(GenerativeModel):
             x[which == ordering] = canvas.x
         return x
 
-    @torch.no_grad()
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         return completed(self, x, known)
 

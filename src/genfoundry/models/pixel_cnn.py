@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, raster, shares
+from genfoundry.nn.ancestral import Canvas, completed, drawn, raster, shares
 from genfoundry.nn.masked import GatedStack
 from genfoundry.nn.readout import Readout
 from genfoundry.types import Batch, Clock, Draw, Spec
@@ -99,16 +99,9 @@ class PixelCnn(GenerativeModel):
         """(B, C, H, W): -log p of each value given those before it and the label."""
         return self.readout.nats(self.features(batch), batch.x.movedim(1, -1))
 
-    @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        canvas = Canvas(n, self.spec, self.device, draw)
-        if self.conditional and label is None:
-            mass = torch.tensor([share for share, _ in shares(self.spec)], device=self.device).exp()
-            label = torch.multinomial(mass, n, replacement=True)
-        self.fill(canvas, label)
-        return canvas.x
+        return drawn(self, n, label, draw)
 
-    @torch.no_grad()
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         return completed(self, x, known)
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, raster
+from genfoundry.nn.ancestral import Canvas, completed, drawn, raster
 from genfoundry.nn.bilstm import DiagonalBiLstm, Scan
 from genfoundry.nn.diagonal import Diagonals
 from genfoundry.nn.readout import Readout
@@ -95,13 +95,9 @@ class PixelRnn(GenerativeModel):
     def predict(self, batch: Batch) -> Tensor:
         return self.readout.log_probabilities(self.features(batch.x), batch.x.movedim(1, -1))
 
-    @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        canvas = Canvas(n, self.spec, self.device, draw)
-        self.fill(canvas)
-        return canvas.x
+        return drawn(self, n, label, draw)
 
-    @torch.no_grad()
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         return completed(self, x, known)
 

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, joint, raster, shares
+from genfoundry.nn.ancestral import Canvas, completed, drawn, joint, raster
 from genfoundry.nn.attention import Attention
 from genfoundry.nn.likelihood import Categorical, head_for
 from genfoundry.nn.reader import Patches, Reader
@@ -147,17 +147,10 @@ class Transformer(GenerativeModel):
         out = self.parameters_of(batch.x, batch.label)
         return self.home(self.head.scores(out, self.values(batch.x)[:, None], 0))
 
-    @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        """n samples, without labels of the classes' shares; a text follows the prompt `cond` (n, P), P any length."""
-        canvas = Canvas(n, self.spec, self.device, draw)
-        if self.classes and label is None:
-            share = torch.tensor([share for share, _ in shares(self.spec)], device=self.device).exp()
-            label = torch.multinomial(share, n, replacement=True)
-        self.fill(canvas, label, cond)
-        return canvas.x
+        """n samples; a text follows the prompt `cond` (n, P), P any length."""
+        return drawn(self, n, label, draw, cond)
 
-    @torch.no_grad()
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         return completed(self, x, known)
 

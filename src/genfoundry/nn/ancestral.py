@@ -48,6 +48,18 @@ class Canvas:
         return value
 
 
+@torch.no_grad()
+def drawn(model: Any, n: int, label: Tensor | None, draw: Draw, *prompt: Tensor | None) -> Tensor:
+    """(n, *shape): every value drawn in the model's order; labels that are not given have the classes' shares."""
+    canvas = Canvas(n, model.spec, model.device, draw)
+    if model.conditional and label is None:
+        mass = torch.tensor([share for share, _ in shares(model.spec)], device=model.device).exp()
+        label = torch.multinomial(mass, n, replacement=True)
+    model.fill(canvas, label, *prompt)
+    return canvas.x
+
+
+@torch.no_grad()
 def completed(model: Any, x: Tensor, known: Tensor) -> Tensor:
     """(B, *shape): x where `known` is true, and the rest drawn given it, exactly.
 
