@@ -143,7 +143,8 @@ def learn(seconds: float, precision: str) -> None:
     """Steps are chosen by the pace of a few, since a schedule ends with its last step."""
     split, held = splits()
     levels = split.spec.levels or 0
-    pace = fitted(model(levels, LENGTH), split, 60, precision)
+    fitted(model(levels, LENGTH), split, 20, precision)  # the first steps are slow
+    pace = fitted(model(levels, LENGTH), split, 200, precision)
     torch.manual_seed(counted("learn"))
     net, steps = model(levels, LENGTH), int(seconds * pace / (STREAMS * LENGTH))
     pace = fitted(net, split, steps, precision)

@@ -65,6 +65,10 @@ CASES = {
         ("experiments.linear-sunspots.search", {"hyper.order": {"low": -3, "high": 9}}),
         ["search.hyper.order", "-3"],
     ),
+    "a criterion that is none": (
+        ("experiments.linear-sunspots.hyper.order", "bicc"),
+        ["hyper.order: 'bicc'", "integer, or Input should be 'aic'"],
+    ),
     "search without a range": (
         ("experiments.linear-sunspots.search", {"hyper.order": {"low": 1}}),
         ["choices", "low and high"],

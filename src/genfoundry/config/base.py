@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from genfoundry.types import UserError
 
 M = TypeVar("M", bound=BaseModel)
+# What pydantic puts behind a key whose value may be of several types: which of them it tried.
+MEMBER = re.compile(r"constrained-\w+|literal\[.*\]|bool|int|float|str")
 
 
 class Frozen(BaseModel):
@@ -27,20 +30,28 @@ def check(model: type[M], value: object, where: str, source: str = "params.yaml"
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        lines = [_line(model, e["type"], e["loc"], e.get("input"), e["msg"], where) for e in error.errors()]
-        raise UserError(f"{source}: " + f"\n{source}: ".join(lines)) from None
+        lines: dict[str, list[str]] = {}  # what may stand there, of a union one message a member
+        for e in error.errors():
+            place, message = _line(model, e["type"], e["loc"], e.get("input"), e["msg"], where)
+            lines.setdefault(place, []).append(message)
+        raise UserError(
+            "\n".join(f"{source}: {place}: {', or '.join(said)}" for place, said in lines.items())
+        ) from None
     except TypeError as error:
         raise UserError(f"{source}: {where}: {error}; numbers, strings, lists and mappings are allowed") from None
 
 
-def _line(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], got: object, message: str, where: str) -> str:
-    key = ".".join(filter(None, (where, *map(str, loc))))
+def _line(
+    model: type[BaseModel], kind: str, loc: tuple[int | str, ...], got: object, message: str, where: str
+) -> tuple[str, str]:
+    """Where it is and what is wrong there."""
+    key = ".".join(filter(None, (where, *(str(part) for part in loc if not MEMBER.fullmatch(str(part))))))
     if kind == "extra_forbidden":
-        return f"{key}: unknown key; {alternatives(str(loc[-1]), _keys(model, loc[:-1]))}"
+        return key, f"unknown key; {alternatives(str(loc[-1]), _keys(model, loc[:-1]))}"
     if kind == "missing":
-        return f"{key}: missing; required are {', '.join(sorted(_keys(model, loc[:-1], required=True)))}"
+        return key, f"missing; required are {', '.join(sorted(_keys(model, loc[:-1], required=True)))}"
     hint = "; write 1.0e-4, since YAML 1.1 reads 1e-4 as a string" if isinstance(got, str) and _number(got) else ""
-    return f"{key}: {got!r}: {message.removeprefix('Value error, ')}{hint}"
+    return f"{key}: {got!r}", f"{message.removeprefix('Value error, ')}{hint}"
 
 
 def _number(text: str) -> bool:
