@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import yaml
@@ -95,15 +95,22 @@ def beside(places: list[dict[str, str]]) -> int:
         return status
     known = experiment.expected(experiment.settings())
     stages = graph.stages(HERE)
-    out = together.run(jobs.planned(stages, due(stages), known), places, HERE, env)
+    planned = jobs.planned(stages, due(stages), known)
+    out = together.run(planned, places, HERE, env)
     if out.spans:
         print(f"{len(places)} jobs at once: busy {out.busy(len(places)):.0%} of the time")
     if out.failed:
         missed = f"; for want of it, not run: {', '.join(sorted(out.left))}" if out.left else ""
         print(f"genfoundry repro: failed: {', '.join(sorted(out.failed))}{missed}", file=sys.stderr)
-        shell.show(sys.executable, "-m", "pipeline", "promote", root=HERE, env=env)  # what was ranked is decided
+        if tasks := ranked(planned, {*out.failed, *out.left}):
+            shell.show(sys.executable, "-m", "pipeline", "promote", *tasks, root=HERE, env=env)
         return 1
     return shell.show("dvc", "repro", root=HERE, env=env)
+
+
+def ranked(planned: Collection[str], lost: set[str]) -> list[str]:
+    """The tasks that were ranked anew: of the others scores and ranking may not belong together."""
+    return [name.removeprefix("register@") for name in planned if name.startswith("register@") and name not in lost]
 
 
 def due(stages: Mapping[str, graph.Stage]) -> set[str]:

@@ -94,3 +94,8 @@ def test_it_says_where_the_time_went(
     )
     repro.split(1.0, 20.0, 2.0, 1)
     assert "23 s in all: work 12 s; start-up 11 s = 48% (imports 3, DVC 5," in capsys.readouterr().out
+
+
+def test_what_was_ranked_is_decided_though_a_job_failed() -> None:
+    planned = ["evaluate@vae", "register@a", "promote@a", "register@b", "report"]
+    assert repro.ranked(planned, {"evaluate@vae", "register@b", "report"}) == ["a"]
