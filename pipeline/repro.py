@@ -8,9 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import yaml
-
-from genfoundry import config, experiment, graph, jobs, places, shell, together, turns
+from genfoundry import config, experiment, graph, jobs, lockfile, places, shell, together, turns
 from genfoundry.types import UserError
 
 HERE = Path()
@@ -31,7 +29,7 @@ def run(*argv: str) -> None:
         places = slots(experiment.settings(), number)
         status = beside(places) if len(places) > 1 and not targets else rounds(targets)
         ran = time.perf_counter()
-        order_lock(HERE)
+        lockfile.order(HERE)
         if status:
             raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
         from genfoundry import publish, site
@@ -81,17 +79,17 @@ def rounds(targets: tuple[str, ...]) -> int:
     """The first task, which is decided at once, so that a champion stands early, then all that is left; the status."""
     env = environment()
     for task in () if targets else list(experiment.settings().tasks)[:1]:
-        status = shell.show("dvc", "repro", f"register@{task}", root=HERE, env=env)
+        status = shell.show(*jobs.DVC, "repro", f"register@{task}", root=HERE, env=env)
         status = status or shell.show(sys.executable, "-m", "pipeline", "promote", task, root=HERE, env=env)
         if status:
             return status
-    return shell.show("dvc", "repro", *targets, root=HERE, env=env)
+    return shell.show(*jobs.DVC, "repro", *targets, root=HERE, env=env)
 
 
 def beside(places: list[dict[str, str]]) -> int:
     """Experiments side by side, each a DVC process of its own, then all that is left; the exit status."""
     env = environment()
-    if status := shell.show("dvc", "repro", "code", root=HERE, env=env):  # what is due is read from its out
+    if status := shell.show(*jobs.DVC, "repro", "code", root=HERE, env=env):  # what is due is read from its out
         return status
     known = experiment.expected(experiment.settings())
     stages = graph.stages(HERE)
@@ -105,7 +103,7 @@ def beside(places: list[dict[str, str]]) -> int:
         if tasks := ranked(planned, {*out.failed, *out.left}):
             shell.show(sys.executable, "-m", "pipeline", "promote", *tasks, root=HERE, env=env)
         return 1
-    return shell.show("dvc", "repro", root=HERE, env=env)
+    return shell.show(*jobs.DVC, "repro", root=HERE, env=env)
 
 
 def ranked(planned: Collection[str], lost: set[str]) -> list[str]:
@@ -132,19 +130,6 @@ def prune() -> None:
     for path in (*Path("reports/ranking").glob("*.json"), *Path("reports/baselines").glob("*")):
         if path.name.removesuffix(".json") not in params.tasks and path.name != ".gitignore":
             shell.ask("rm", "-rf", path, root=HERE)
-
-
-def order_lock(root: Path) -> None:
-    """Rewrite dvc.lock in dvc.yaml's order: DVC's own depends on which stages were run in which order."""
-    path = root / "dvc.lock"
-    if not path.exists():
-        return
-    head, *blocks = re.split(r"(?m)^(?=  \S)", path.read_text(encoding="utf-8"))
-    named = {yaml.safe_load(block.splitlines()[0]).popitem()[0]: block for block in blocks}
-    known = [name for name in graph.stages(root) if name in named]
-    ordered = head + "".join(named[name] for name in known)
-    if ordered != path.read_text(encoding="utf-8"):
-        path.write_text(ordered, encoding="utf-8")
 
 
 def split(check: float, dvc: float, publish: float, at_once: int) -> None:

@@ -17,7 +17,7 @@ WHOLE = jobs.planned(STAGES, set(STAGES), {"vae-fashion": 100.0, "dcgan-fashion"
 
 def chain(job: jobs.Job) -> list[str]:
     """The stages that a job runs."""
-    return list(job.command[4:]) if job.command[0] == "dvc" else []
+    return list(job.command[7:]) if job.command[:4] == jobs.DVC else []
 
 
 def before(name: str) -> set[str]:

@@ -70,16 +70,6 @@ def test_what_dvc_does_not_call_unchanged_is_due(monkeypatch: pytest.MonkeyPatch
     assert repro.due(stages) == stages.keys() - {"code", "fetch@sunspots"}
 
 
-def test_the_order_of_the_lock_is_that_of_dvc_yaml(tmp_path: Path) -> None:
-    names = list(graph.stages(ROOT))
-    lock = "schema: '2.0'\nstages:\n" + "".join(f"  {name}:\n    cmd: {name}\n" for name in reversed(names))
-    (tmp_path / "dvc.lock").write_text(lock + "  gone@x:\n    cmd: gone\n")
-    for file in ("dvc.yaml", "params.yaml"):
-        (tmp_path / file).write_bytes((ROOT / file).read_bytes())
-    repro.order_lock(tmp_path)
-    assert list(graph.read(tmp_path / "dvc.lock")["stages"]) == names
-
-
 def test_it_says_where_the_time_went(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

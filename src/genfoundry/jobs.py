@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from genfoundry import graph
 
 SECONDS = 1.0  # a stage that nothing is known of
+DVC = (sys.executable, "-m", "pipeline", "dvc")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def planned(stages: Mapping[str, graph.Stage], due: Collection[str], seconds: Ma
         before = {home[need] for name in chain for need in needs[name] if need in home} - {chain[-1]}
         keys = {name.partition("@")[2] for name in chain}
         expected = SECONDS * len(chain) + sum(seconds.get(key, 0.0) for key in keys)
-        command = ("dvc", "--wait-for-lock", "repro", "--single-item", *chain)
+        command = (*DVC, "--wait-for-lock", "repro", "--single-item", *chain)
         jobs[chain[-1]] = Job(chain[-1], command, frozenset(before), expected)
         kind, _, task = chain[-1].partition("@")
         if kind == "register" and not any(job.decides for job in jobs.values()):
