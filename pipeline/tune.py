@@ -39,7 +39,7 @@ def run(name: str) -> None:
         total, reported = train.steps.get(model.phases[-1], 0), 0
         for event in tune.trained(model, loader, train, (*one.key, "tune")):
             due = math.floor(REPORTS * event.clock.share)
-            if event.clock.phase == model.phases[-1] and reported < due < REPORTS and total:
+            if study.prunes and event.clock.phase == model.phases[-1] and reported < due < REPORTS and total:
                 reported = due
                 report(due, value(model))
                 model.train()

@@ -151,6 +151,21 @@ def test_a_pruned_trial_keeps_its_reports_and_is_never_best(whole: Path) -> None
     assert tune.best(study(), tempting) == tune.best(study(), done)
 
 
+@pytest.mark.parametrize("trials", [1, tune.WARM, tune.WARM + 1])
+def test_a_study_prunes_only_if_it_can(trials: int, tmp_path: Path) -> None:
+    """Each trial does worse than all before it; `prunes` says whether one was stopped."""
+    seen: list[int] = []
+
+    def worse(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        seen.append(len(seen))
+        report(1, float(len(seen)))
+        return float(len(seen))
+
+    tune.search(study(trials=trials), worse, tmp_path / "trials.jsonl")
+    states = [one["state"] for one in read(tmp_path / "trials.jsonl")]
+    assert study(trials=trials).prunes == ("PRUNED" in states)
+
+
 def test_a_failed_trial_has_no_figure(whole: Path) -> None:
     for one in read(whole / "trials.jsonl"):
         assert (one["state"] == "FAIL") == (one["value"] is None)

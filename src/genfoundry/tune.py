@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from genfoundry.data.base import Loader
     from genfoundry.models.base import Learner
 
+WARM = 2  # finished trials before the pruner judges one
 Report = Callable[[int, float], None]
 Objective = Callable[[Mapping[str, Any], Report], float]
 
@@ -39,6 +40,11 @@ class Study:
     space: Mapping[str, Search]
     defaults: Mapping[str, Any]
     trials: int
+
+    @property
+    def prunes(self) -> bool:
+        """Whether any trial comes late enough to be pruned: else nothing reads what a trial reports on its way."""
+        return self.trials > WARM
 
 
 def search(study: Study, objective: Objective, log: Path) -> optuna.Study:
@@ -70,7 +76,7 @@ def replay(study: Study, done: list[dict[str, Any]]) -> optuna.Study:
 
     seed = counted(*study.key, "tune", len(done)) % 2**32
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, study.trials // 3))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=2)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM)
     memory = optuna.create_study(sampler=sampler, pruner=pruner, direction=study.direction)
     for one in done:
         memory.add_trial(
