@@ -64,7 +64,7 @@ def arm(params: Params) -> torch.device:
     import torch
 
     torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True, warn_only=False)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms alone imports all of torch's compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     torch.backends.cudnn.benchmark = False
     _keep_memory()

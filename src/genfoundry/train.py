@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.optim import AdamW
 
 from genfoundry import checkpoint
+from genfoundry.adamw import AdamW
 from genfoundry.config import Train
 from genfoundry.models.base import Learner
 from genfoundry.types import Batch, Clock, Event, UserError, counted
@@ -50,9 +50,8 @@ class State:
 
     def open(self, model: Learner, train: Train, players: dict[str, list[torch.nn.Parameter]]) -> None:
         """Optimizers and moving average of a phase: new, or as they were when the process was killed."""
-        fused = model.device.type in ("cpu", "cuda", "mps")  # unfused, sqrt differs between processors
         self.optimizers = {
-            name: AdamW(_groups(parameters, train.weight_decay), lr=0.0, betas=train.betas, fused=fused)
+            name: AdamW(parameters, train.weight_decay, train.betas)
             for name, parameters in players.items()
             if parameters
         }
@@ -67,7 +66,7 @@ class State:
             self.average[name].copy_(self._pending[f"average/{name}"])
         self.skipped = self._pending["skipped"].to(device)
         for name, optimizer in self.optimizers.items():
-            for index, parameter in enumerate(_parameters(optimizer)):
+            for index, parameter in enumerate(optimizer.parameters):
                 prefix = f"optimizer/{name}/{index}/"
                 found = {k.removeprefix(prefix): v for k, v in self._pending.items() if k.startswith(prefix)}
                 if found:  # a fused step counter lives on the parameter's device, like the moments
@@ -82,7 +81,7 @@ class State:
         if self.skipped is not None:
             tensors["skipped"] = self.skipped
         for name, optimizer in self.optimizers.items():
-            for index, parameter in enumerate(_parameters(optimizer)):
+            for index, parameter in enumerate(optimizer.parameters):
                 for key, value in optimizer.state.get(parameter, {}).items():
                     tensors[f"optimizer/{name}/{index}/{key}"] = value
         events = [asdict(event) for event in self.events]
@@ -104,17 +103,6 @@ class State:
         state.events = [Event(**{**e, "clock": Clock(**e["clock"])}) for e in note["events"]]
         state._pending = tensors if state.step else {}
         return state
-
-
-def _groups(parameters: list[torch.nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    """Weight decay is for matrices; biases and gains keep their size."""
-    matrices = [p for p in parameters if p.ndim >= 2]
-    vectors = [p for p in parameters if p.ndim < 2]
-    return [{"params": group, "weight_decay": weight} for group, weight in ((matrices, decay), (vectors, 0.0)) if group]
-
-
-def _parameters(optimizer: AdamW) -> list[torch.nn.Parameter]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def fit(
@@ -189,22 +177,17 @@ def _differentiate(state: State, losses: dict[str, Tensor]) -> None:
     """A player's gradient comes from its own loss alone, and all come before anyone moves."""
     for left, (name, loss) in enumerate(losses.items(), start=1 - len(losses)):
         optimizer = state.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss, inputs=_parameters(optimizer), retain_graph=left < 0)
+        optimizer.forget()
+        torch.autograd.backward(loss, inputs=optimizer.parameters, retain_graph=left < 0)
 
 
 def _move(state: State, name: str, loss: Tensor, clock: Clock, train: Train) -> None:
     optimizer = state.optimizers[name]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in _parameters(optimizer) if p.grad is not None])
+    norm = torch.nn.utils.get_total_norm(optimizer.gradients())
     bad = (~torch.isfinite(norm + loss.detach())).float()
-    # A fused optimizer divides and skips on the device, in its one pass over the gradients and without a sync.
-    optimizer.found_inf = bad  # type: ignore[attr-defined]
-    if train.clip:
-        optimizer.grad_scale = (norm / train.clip).clamp_min(1.0)  # type: ignore[attr-defined]
     state.skipped = bad if state.skipped is None else state.skipped + bad
-    for group in optimizer.param_groups:
-        group["lr"] = rate(clock.step, clock.total, train, train.lr[name])
-    optimizer.step()
+    scale = (norm / train.clip).clamp_min(1.0) if train.clip else None
+    optimizer.step(rate(clock.step, clock.total, train, train.lr[name]), scale, bad)
 
 
 def _event(clock: Clock, train: Train, state: State, sums: dict[str, list[Tensor]], count: int, before: float) -> Event:
