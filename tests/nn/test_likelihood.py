@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from genfoundry.nn import mixture
 from genfoundry.nn.draw import pick
 from genfoundry.nn.head import Head
 from genfoundry.nn.likelihood import Bernoulli, Categorical, Gaussian, head_for
@@ -74,6 +75,19 @@ def test_samples_follow_the_mass(head: Head) -> None:
     assert (seen - mass).abs().max() < 5 / math.sqrt(n)
     first = (mass[:, None] * x.flatten(1)).sum(0)[0]
     assert head.mean(row).flatten()[0].item() == pytest.approx(first.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("edges", [1, 2, 16, 255])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_expected_level_is_the_sum_over_all_edges(edges: int, dtype: torch.dtype) -> None:
+    """Means in and far out of the range, scales from a tenth of a level to thousands of ranges."""
+    torch.manual_seed(0)
+    mean = edges * (3 * torch.rand(20_000, dtype=torch.float64) - 1)
+    scale = torch.exp(torch.rand_like(mean) * 16 - 2.3)
+    whole = sum(torch.sigmoid((mean - e - 0.5) / scale) for e in range(edges))
+    found = mixture.counted(mean.to(dtype), scale.to(dtype), edges)
+    assert isinstance(whole, torch.Tensor)
+    assert (found - whole).abs().max() < (2e-5 if dtype == torch.float64 else 2e-6 * (edges + 15))
 
 
 def test_gaussian_density_integrates_to_one() -> None:
