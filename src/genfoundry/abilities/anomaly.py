@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,10 +101,11 @@ def _grown(x: Tensor, height: int, width: int, levels: int) -> Tensor:
 
 
 def digits() -> Tensor:
-    """(1797, 1, 8, 8) float32 in 0..16."""
-    from sklearn.datasets import load_digits
-
-    return torch.from_numpy(load_digits().images).float()[:, None]
+    """(1797, 1, 8, 8) float32 in 0..16: scikit-learn's, without importing all that it loads data sets with."""
+    package = find_spec("sklearn")
+    assert package is not None and package.origin is not None
+    rows = np.loadtxt(Path(package.origin).with_name("datasets") / "data/digits.csv.gz", np.float32, delimiter=",")
+    return torch.from_numpy(rows[:, :64]).view(-1, 1, 8, 8)
 
 
 def _same(small: Tensor, items: Tensor, levels: int) -> bool:
