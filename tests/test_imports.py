@@ -107,7 +107,7 @@ def allowed(name: str) -> set[str] | None:
     nn = {m for m in MODULES if _under(m, "genfoundry.nn")}
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
-    if name in {"genfoundry", "genfoundry.types"}:
+    if name in {"genfoundry", "genfoundry.types", "genfoundry.adamw"}:
         return set()
     if name in config:
         return {"genfoundry.types", *config}
@@ -120,7 +120,8 @@ def allowed(name: str) -> set[str] | None:
     if _model(name):
         return {"genfoundry.types", "genfoundry.models.base", "genfoundry.data.base", *nn}
     if name == "genfoundry.train":
-        return {*VALUES, "genfoundry.checkpoint", "genfoundry.models.base", "genfoundry.data.base"}
+        below = {"genfoundry.adamw", "genfoundry.checkpoint", "genfoundry.models.base", "genfoundry.data.base"}
+        return VALUES | below
     if name in data:
         return {*VALUES, "genfoundry.checkpoint", *data}
     return None
