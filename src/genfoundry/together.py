@@ -50,7 +50,7 @@ def run(planned: Mapping[str, Job], places: Sequence[Mapping[str, str]], root: P
     began = time.perf_counter()
     with _ending(running, ended):
         while waiting or running:
-            while free and (ready := _next(waiting, running, far, first, len(free))):
+            while free and (ready := _next(waiting, running, far, first, len(places))):
                 job = jobs.joined(ready)
                 waiting = {name: one for name, one in waiting.items() if name not in job.names}
                 place = free.pop(0)
@@ -73,9 +73,9 @@ def run(planned: Mapping[str, Job], places: Sequence[Mapping[str, str]], root: P
 
 
 def _next(
-    waiting: Mapping[str, Job], running: Mapping[str, Running], far: Mapping[str, float], first: set[str], free: int
+    waiting: Mapping[str, Job], running: Mapping[str, Running], far: Mapping[str, float], first: set[str], places: int
 ) -> list[Job]:
-    """The job to start now, if there is one that can be; with its share of those that it can be joined with."""
+    """The job to start now, if there is one that can be; with a place's share of those that it can be joined with."""
     at_work = {name for one in running.values() for name in one.job.names}
     there = waiting.keys() | at_work
     ready = [job for job in waiting.values() if not job.needs & there]
@@ -83,7 +83,7 @@ def _next(
         ready = [job for job in ready if job.name in first] or ready
     ready.sort(key=lambda job: -far[job.name])
     alike = [job for job in ready[1:] if job.joins] if ready and ready[0].joins else []
-    return [*ready[:1], *alike[: -(-(len(alike) + 1) // free) - 1]]
+    return [*ready[:1], *alike[: -(-(len(alike) + 1) // places) - 1]]
 
 
 class Running:
