@@ -55,25 +55,6 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fine", "next"]
 
 
-@pytest.mark.parametrize(("places", "shares"), [(1, [["a", "b", "e", "c", "d"]]), (2, [["a", "b", "e"], ["c"], ["d"]])])
-def test_quick_jobs_that_are_ready_share_processes(
-    places: int, shares: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A place takes its share of what is ready; a failure counts for all in its process, and stops what needs any."""
-    script = "import sys; from pathlib import Path; Path('-'.join(sys.argv[1:])).touch(); sys.exit('d' in sys.argv)"
-    monkeypatch.setattr(jobs, "REPRO", (sys.executable, "-c", script))
-    quick = [Job(name, (*jobs.REPRO, name), joins=True) for name in "abcde"]
-    after = [Job(f"after-{name}", (*jobs.REPRO, f"after-{name}"), frozenset(name)) for name in "abe"]
-    late = Job("late", (*jobs.REPRO, "late"), frozenset({"after-a"}), joins=True)
-    out = together.run(all_of(*quick, *after, late), [{}] * places, tmp_path, {})
-    failed = next(share for share in shares if "d" in share)
-    lost = {job.name for job in after if job.needs & set(failed)}
-    assert out.failed == failed
-    assert set(out.left) == lost | ({"late"} if "after-a" in lost else set())
-    done = {"-".join(share) for share in shares} | ({job.name for job in (*after, late)} - set(out.left))
-    assert {path.name for path in tmp_path.iterdir()} == done
-
-
 def test_the_first_champions_jobs_have_a_place_of_their_own(tmp_path: Path) -> None:
     """Though all that is left for them is short, they do not wait for the long ones."""
     planned = all_of(

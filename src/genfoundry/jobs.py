@@ -10,38 +10,17 @@ from genfoundry import graph
 
 SECONDS = 1.0  # a stage that nothing is known of
 DVC = (sys.executable, "-m", "pipeline", "dvc")
-REPRO = (*DVC, "--wait-for-lock", "repro", "--single-item")
 
 
 @dataclass(frozen=True)
 class Job:
-    """`needs` are names of jobs; `seconds` is what it is expected to take; the first promotion `decides`.
-
-    `joins`: so quick that several which are ready share one DVC process, a job that has their names as `members`.
-    """
+    """`needs` are names of jobs; `seconds` is what it is expected to take; the first promotion `decides`."""
 
     name: str
     command: tuple[str, ...]
     needs: frozenset[str] = frozenset()
     seconds: float = SECONDS
     decides: bool = False
-    joins: bool = False
-    members: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The jobs that it is."""
-        return self.members or (self.name,)
-
-
-def joined(some: list[Job]) -> Job:
-    """Jobs that join, as one."""
-    first, *others = some
-    if not others:
-        return first
-    stages = [stage for job in some for stage in job.command[len(REPRO) :]]
-    name = f"{first.name} and {len(others)} more"
-    return Job(name, (*REPRO, *stages), seconds=sum(job.seconds for job in some), members=tuple(j.name for j in some))
 
 
 def planned(stages: Mapping[str, graph.Stage], due: Collection[str], seconds: Mapping[str, float]) -> dict[str, Job]:
@@ -63,9 +42,9 @@ def planned(stages: Mapping[str, graph.Stage], due: Collection[str], seconds: Ma
         before = {home[need] for name in chain for need in needs[name] if need in home} - {chain[-1]}
         keys = {name.partition("@")[2] for name in chain}
         expected = SECONDS * len(chain) + sum(seconds.get(key, 0.0) for key in keys)
+        command = (*DVC, "--wait-for-lock", "repro", "--single-item", *chain)
+        jobs[chain[-1]] = Job(chain[-1], command, frozenset(before), expected)
         kind, _, task = chain[-1].partition("@")
-        joins = kind == "register" and len(chain) == 1
-        jobs[chain[-1]] = Job(chain[-1], (*REPRO, *chain), frozenset(before), expected, joins=joins)
         if kind == "register" and not any(job.decides for job in jobs.values()):
             decide = (sys.executable, "-m", "pipeline", "promote", task)
             jobs[f"promote@{task}"] = Job(f"promote@{task}", decide, frozenset({chain[-1]}), decides=True)

@@ -50,9 +50,8 @@ def run(planned: Mapping[str, Job], places: Sequence[Mapping[str, str]], root: P
     began = time.perf_counter()
     with _ending(running, ended):
         while waiting or running:
-            while free and (ready := _next(waiting, running, far, first, len(places))):
-                job = jobs.joined(ready)
-                waiting = {name: one for name, one in waiting.items() if name not in job.names}
+            while free and (job := _next(waiting, running, far, first)):
+                del waiting[job.name]
                 place = free.pop(0)
                 start = time.perf_counter() - began
                 running[job.name] = Running(job, place, start, root, {**env, **places[place]}, ended)
@@ -65,25 +64,22 @@ def run(planned: Mapping[str, Job], places: Sequence[Mapping[str, str]], root: P
             free = sorted([*free, one.place])
             out.spans.append((one.place, one.job.name, one.start, time.perf_counter() - began))
             if one.status:
-                out.failed += one.job.names
-                lost = set().union(*(jobs.behind(waiting, name) for name in one.job.names))
+                out.failed.append(one.job.name)
+                lost = jobs.behind(waiting, one.job.name)
                 out.left += lost
                 waiting = {name: job for name, job in waiting.items() if name not in lost}
     return out
 
 
 def _next(
-    waiting: Mapping[str, Job], running: Mapping[str, Running], far: Mapping[str, float], first: set[str], places: int
-) -> list[Job]:
-    """The job to start now, if there is one that can be; with a place's share of those that it can be joined with."""
-    at_work = {name for one in running.values() for name in one.job.names}
-    there = waiting.keys() | at_work
+    waiting: Mapping[str, Job], running: Mapping[str, Running], far: Mapping[str, float], first: set[str]
+) -> Job | None:
+    """The job to start now, if there is one that can be."""
+    there = waiting.keys() | running.keys()
     ready = [job for job in waiting.values() if not job.needs & there]
-    if not first & at_work:
+    if not first & running.keys():
         ready = [job for job in ready if job.name in first] or ready
-    ready.sort(key=lambda job: -far[job.name])
-    alike = [job for job in ready[1:] if job.joins] if ready and ready[0].joins else []
-    return [*ready[:1], *alike[: -(-(len(alike) + 1) // places) - 1]]
+    return max(ready, key=lambda job: far[job.name], default=None)
 
 
 class Running:
