@@ -10,7 +10,7 @@ from pathlib import Path
 import pipelet
 import pytest
 
-from genfoundry import turns
+from genfoundry import jobs, turns
 
 GATE = """
 import time
@@ -24,10 +24,11 @@ MAKE = "from pathlib import Path; from genfoundry import turns\nwith turns.taken
 TURN = (sys.executable, "-m", "pipeline", "turn")
 
 
-def test_the_second_of_two_dvc_repro_waits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dvc", [("dvc",), jobs.DVC])
+def test_the_second_of_two_dvc_repro_waits(dvc: tuple[str, ...], tmp_path: Path) -> None:
     """And so does what takes a turn as `make repro` does: not even two that wait get into each other's way."""
     root = pipelet.make(tmp_path, GATE)
-    one = pipelet.started(root, "dvc", "repro")
+    one = pipelet.started(root, *dvc, "repro")
     pipelet.until(one, "at work")
     other = pipelet.started(root, "dvc", "repro")
     said = pipelet.until(other, "genfoundry: waiting for")

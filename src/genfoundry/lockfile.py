@@ -48,7 +48,7 @@ def command(argv: list[str]) -> int:
 def blocks(text: str) -> tuple[str, dict[str, str]]:
     """What stands before the first stage, and every stage's lines by its name."""
     head, *parts = re.split(r"(?m)^(?=  [^\s-])", text)
-    return head, {next(iter(yaml.safe_load(part.splitlines()[0]))): part for part in parts}
+    return head, {next(iter(yaml.load(part.splitlines()[0], graph.FAST))): part for part in parts}
 
 
 def write(path: Path, stages: Mapping[str, str]) -> None:
