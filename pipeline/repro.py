@@ -113,7 +113,7 @@ def ranked(planned: Collection[str], lost: set[str]) -> list[str]:
 
 def due(stages: Mapping[str, graph.Stage]) -> set[str]:
     """The stages that DVC does not find unchanged."""
-    said = shell.ask("dvc", "repro", "--dry", "--keep-going", root=HERE, check=False)
+    said = shell.ask(*jobs.DVC, "repro", "--dry", "--keep-going", root=HERE, check=False)
     return stages.keys() - set(re.findall(r"Stage '([^']+)' didn't change", said))
 
 

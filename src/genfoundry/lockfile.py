@@ -1,8 +1,4 @@
-"""dvc.lock by the stage: written without parsing the other stages, and in dvc.yaml's order.
-
-After every stage DVC parses and writes the whole file anew, in Python: at 12,000 lines 4 s, more than all else that it
-does for a stage. A stage's lines depend on nothing else in the file, so here they alone are made, by DVC's own writer.
-"""
+"""dvc.lock in blocks, a stage's lines each: what the file says of a stage depends on nothing else in it."""
 
 from __future__ import annotations
 
@@ -10,39 +6,12 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from genfoundry import graph
 
 HEAD = "schema: '2.0'\nstages:\n"
-
-
-def command(argv: list[str]) -> int:
-    """DVC's command line, with the same effects byte for byte (tests/test_lockfile.py); its exit status."""
-    from dvc import dvcfile
-    from dvc.cli import main
-    from dvc.stage import serialize
-    from dvc.utils.serialize import dumps_yaml
-
-    class Lockfile(dvcfile.Lockfile):  # type: ignore[misc]
-        def dump_stages(self, stages: Any, **kwargs: Any) -> None:
-            path = Path(self.path)
-            try:
-                head, known = blocks(path.read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError):
-                head, known = "", {}
-            if head != HEAD:  # no file yet, or one that only DVC understands
-                return super().dump_stages(stages, **kwargs)  # type: ignore[no-any-return]
-            made: dict[str, str] = {}
-            for stage in stages:
-                made |= blocks(dumps_yaml({"stages": serialize.to_lockfile(stage, **kwargs)}))[1]
-            write(path, known | made)
-            self.repo.scm_context.track_file(self.relpath)
-
-    dvcfile.Lockfile = Lockfile
-    return int(main(argv))
 
 
 def blocks(text: str) -> tuple[str, dict[str, str]]:

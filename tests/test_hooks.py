@@ -1,4 +1,4 @@
-"""dvc.lock written by the stage is DVC's own, byte for byte, whatever was there before."""
+"""DVC with less parsing does what DVC does: dvc.lock is the same byte for byte, whatever was there before."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import dpath
 import pipelet
 import pytest
 from pipelet import good
 
-from genfoundry import graph, lockfile
+from genfoundry import graph, hooks, lockfile
 
 LONG = "a value of many words, such as DVC's writer breaks over lines: " + "'quoted' \"twice\" # and: more " * 4
 
@@ -88,3 +90,69 @@ def test_the_order_of_the_lock_is_that_of_dvc_yaml(tmp_path: Path) -> None:
         (tmp_path / file).write_bytes((pipelet.ROOT / file).read_bytes())
     lockfile.order(tmp_path)
     assert list(graph.read(tmp_path / "dvc.lock")["stages"]) == names
+
+
+def test_only_the_stage_that_runs_is_read(twins: tuple[Path, Path]) -> None:
+    both(twins, "repro")
+    for root in twins:
+        lock = root / "dvc.lock"
+        lock.write_text(lock.read_text().replace("  act@b:\n    cmd:", "  act@b:\n    cmd: [\n"))
+    said = ours(twins[1], "repro", "-s", "act@a")
+    assert "didn't change" in said
+
+
+def test_what_is_wrong_with_a_stage_is_said_by_dvc(twins: tuple[Path, Path]) -> None:
+    both(twins, "repro")
+    faults = {"  act@b:\n    cmd: [\n", "  act@b:\n    colour: blue\n    cmd:"}
+    text = (twins[0] / "dvc.lock").read_text()
+    for fault in sorted(faults):
+        said = []
+        for root, words in zip(twins, (["dvc"], [sys.executable, "-m", "pipeline", "dvc"]), strict=True):
+            (root / "dvc.lock").write_text(text.replace("  act@b:\n    cmd:", fault))
+            process = pipelet.started(root, *words, "repro", "-s", "act@b")
+            said.append(process.communicate(timeout=120)[0])
+            assert process.returncode == 255
+        assert said[0] == said[1]
+        assert "dvc.lock" in said[0]
+
+
+def test_a_file_is_parsed_once_as_long_as_it_stands(tmp_path: Path) -> None:
+    path, loads = tmp_path / "params.yaml", list[str]()
+    disk = SimpleNamespace(protocol="local")
+
+    def load(path: str, fs: object) -> dict[str, list[int]]:
+        loads.append(path)
+        return {"a": json.loads(Path(path).read_text())}
+
+    quick = hooks.kept(load)
+    path.write_text("[1]")
+    quick(str(path), disk)["a"].append(5)
+    assert quick(str(path), disk) == {"a": [1]}
+    assert len(loads) == 1
+    path.write_text("[1, 2]")
+    assert quick(str(path), disk) == {"a": [1, 2]}
+    quick(str(path), SimpleNamespace(protocol="git"))
+    quick(str(path), SimpleNamespace(protocol="git"))
+    assert len(loads) == 4
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        quick(str(path), disk)
+
+
+def test_a_key_is_looked_up_as_dpath_finds_it() -> None:
+    tree = {"a": {"b-1": {"c": [1, 2]}, "2": None, 3: "three"}, "d": 0.5}
+    asked = list[str]()
+
+    def search(obj: object, glob: str, **kwargs: str) -> object:
+        asked.append(glob)
+        return dpath.get(obj, glob, **kwargs)
+
+    quick = hooks.looked_up(search)
+    for glob in ("a", "a.b-1", "a.b-1.c", "a.2", "d", "a.3", "a.b-1.c.1", "a.b*.c", ".d"):
+        assert quick(tree, glob, separator=".") == dpath.get(tree, glob, separator=".")
+    assert asked == ["a.3", "a.b-1.c.1", "a.b*.c", ".d"]
+    for glob in ("x", "a.x", "d.x", "a.2.x", ""):
+        with pytest.raises(KeyError):
+            dpath.get({"a": tree}, glob or "y", separator=".")
+        with pytest.raises(KeyError):
+            quick({"a": tree}, glob or "y", separator=".")
