@@ -15,9 +15,10 @@ HEAD = "schema: '2.0'\nstages:\n"
 
 
 def blocks(text: str) -> tuple[str, dict[str, str]]:
-    """What stands before the first stage, and every stage's lines by its name."""
+    """What stands before the first stage, and every stage's lines by its name; nothing where a name stands twice."""
     head, *parts = re.split(r"(?m)^(?=  [^\s-])", text)
-    return head, {next(iter(yaml.load(part.splitlines()[0], graph.FAST))): part for part in parts}
+    known = {next(iter(yaml.load(part.splitlines()[0], graph.FAST))): part for part in parts}
+    return (head, known) if len(known) == len(parts) else ("", {})
 
 
 def write(path: Path, stages: Mapping[str, str]) -> None:
