@@ -82,6 +82,11 @@ def test_blocks_are_the_stages(twins: tuple[Path, Path]) -> None:
     assert list(known) == list(graph.read(twins[0] / "dvc.lock")["stages"])
 
 
+@pytest.mark.parametrize("odd", ["  # a comment\n", "  <<<<<<< HEAD\n", "  [a\n", "  b@x:\n    cmd: again\n"])
+def test_what_is_no_stage_leaves_the_file_to_dvc(odd: str) -> None:
+    assert lockfile.blocks(lockfile.HEAD + "  b@x:\n    cmd: x\n" + odd) == ("", {})
+
+
 def test_the_order_of_the_lock_is_that_of_dvc_yaml(tmp_path: Path) -> None:
     names = list(graph.stages(pipelet.ROOT))
     lock = "schema: '2.0'\nstages:\n" + "".join(f"  {name}:\n    cmd: {name}\n" for name in reversed(names))

@@ -15,9 +15,12 @@ HEAD = "schema: '2.0'\nstages:\n"
 
 
 def blocks(text: str) -> tuple[str, dict[str, str]]:
-    """What stands before the first stage, and every stage's lines by its name; nothing where a name stands twice."""
+    """What stands before the first stage, and every stage's lines by its name; nothing of a file not so made."""
     head, *parts = re.split(r"(?m)^(?=  [^\s-])", text)
-    known = {next(iter(yaml.load(part.splitlines()[0], graph.FAST))): part for part in parts}
+    try:
+        known = {next(iter(yaml.load(part.splitlines()[0], graph.FAST).keys())): part for part in parts}
+    except (yaml.YAMLError, AttributeError):  # a comment, a merge marker
+        return "", {}
     return (head, known) if len(known) == len(parts) else ("", {})
 
 
