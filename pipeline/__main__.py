@@ -20,7 +20,9 @@ from typing import Any
 
 import yaml
 
+from genfoundry import warm
 from genfoundry.device import PORTABLE
+from genfoundry.graph import FAST
 from genfoundry.types import UserError
 
 QUIET = {
@@ -42,7 +44,7 @@ KEYED |= {"experiments": ("tune", "train", "evaluate")}
 def parameters() -> Any:
     """params.yaml as it stands; None where it cannot be read: the stage itself says what is wrong with it."""
     try:
-        return yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        return yaml.load(Path("params.yaml").read_text(encoding="utf-8"), FAST)
     except (OSError, yaml.YAMLError, ValueError):
         return None
 
@@ -138,5 +140,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def entered(argv: list[str]) -> int:
+    """Run one stage; one that DVC runs, in a process that has imported torch, where there is such a process."""
+    status = warm.asked(argv) if "DVC_STAGE" in os.environ else None
+    return main(argv) if status is None else status
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(entered(sys.argv[1:]))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from genfoundry import config, experiment, graph, jobs, lockfile, places, shell, together, turns
+from genfoundry import config, experiment, graph, jobs, lockfile, places, shell, together, turns, warm
 from genfoundry.types import UserError
 
 HERE = Path()
@@ -27,7 +27,9 @@ def run(*argv: str) -> None:
         LOG.unlink(missing_ok=True)
         checked = time.perf_counter()
         places = slots(experiment.settings(), number)
-        status = beside(places) if len(places) > 1 and not targets else rounds(targets)
+        with warm.kept(HERE) as found:
+            env = environment() | found
+            status = beside(places, env) if len(places) > 1 and not targets else rounds(targets, env)
         ran = time.perf_counter()
         lockfile.order(HERE)
         if status:
@@ -75,9 +77,8 @@ def environment() -> dict[str, str]:
     return {"GENFOUNDRY_TIMES": str(LOG.resolve()), "PYTHONPATH": "src"}
 
 
-def rounds(targets: tuple[str, ...]) -> int:
+def rounds(targets: tuple[str, ...], env: dict[str, str]) -> int:
     """The first task, which is decided at once, so that a champion stands early, then all that is left; the status."""
-    env = environment()
     for task in () if targets else list(experiment.settings().tasks)[:1]:
         status = shell.show(*jobs.DVC, "repro", f"register@{task}", root=HERE, env=env)
         status = status or shell.show(sys.executable, "-m", "pipeline", "promote", task, root=HERE, env=env)
@@ -86,9 +87,8 @@ def rounds(targets: tuple[str, ...]) -> int:
     return shell.show(*jobs.DVC, "repro", *targets, root=HERE, env=env)
 
 
-def beside(places: list[dict[str, str]]) -> int:
+def beside(places: list[dict[str, str]], env: dict[str, str]) -> int:
     """Experiments side by side, each a DVC process of its own, then all that is left; the exit status."""
-    env = environment()
     if status := shell.show(*jobs.DVC, "repro", "code", root=HERE, env=env):  # what is due is read from its out
         return status
     known = experiment.expected(experiment.settings())

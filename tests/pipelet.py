@@ -59,7 +59,7 @@ def run() -> None:
 def make(root: Path, hook: str = "") -> Path:
     """The repository, in which nothing has run yet."""
     (root / "pipeline").mkdir(parents=True)
-    for name in ("__main__", "code", "dvc", "turn"):
+    for name in ("__main__", "code", "dvc", "turn", "warm"):
         shutil.copy(ROOT / f"pipeline/{name}.py", root / "pipeline")
     (root / "pipeline/act.py").write_text(ACT)
     (root / "pipeline/gather.py").write_text(GATHER)

@@ -12,6 +12,8 @@ from genfoundry.config.dataset import Dataset
 from genfoundry.config.params import Entry, Params, Task
 from genfoundry.types import UserError
 
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same values, several times as fast
+
 
 def read(path: Path) -> Params:
     """params.yaml, checked against the schemas and for references between its parts.
@@ -20,7 +22,7 @@ def read(path: Path) -> Params:
         UserError: not there, not YAML, or a key, type or name is wrong; one line a fault.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), FAST)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
