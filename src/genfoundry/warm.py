@@ -68,17 +68,18 @@ def asked(argv: list[str]) -> int | None:
     where = os.environ.pop(WHERE, "")  # what the stage starts is no stage
     if not where:
         return None
+    request = json.dumps({"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ)}).encode()
     with socket.socket(socket.AF_UNIX) as server:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is told once the request is
         try:
             server.connect(where)
-        except OSError:  # not there yet, or no more
+            socket.send_fds(server, [len(request).to_bytes(SIZE)], [0, 1, 2])
+            server.sendall(request)
+            signal.signal(signal.SIGINT, partial(_interrupt, server))
+        except OSError:  # not there yet, or no more; what is not told whole is not run
             return None
-        request = json.dumps({"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ)}).encode()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is told once the request is
-        socket.send_fds(server, [len(request).to_bytes(SIZE)], [0, 1, 2])
-        server.sendall(request)
-        signal.signal(signal.SIGINT, partial(_interrupt, server))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         said = server.recv(16)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends as the stage has
     if not said:
@@ -156,19 +157,23 @@ def serve(where: str) -> dict[str, Any] | None:
         wait.register(door, selectors.EVENT_READ, called)
         while stages or 0 in wait.get_map():
             for key, _ in wait.select():
-                if key.fd in wait.get_map() and (request := key.data()) is not None:
+                there = wait.get_map().get(key.fd) is key  # what came before it may have closed it
+                if there and (request := key.data()) is not None:
                     return dict(request)
     return None
 
 
 def _received(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """What is to be run, and its standard streams; None if whoever asked went away."""
-    size, streams, *_ = socket.recv_fds(peer, SIZE, 3)
-    data, more = b"", size
-    while more and len(data) < int.from_bytes(size):
-        more = peer.recv(int.from_bytes(size) - len(data))
-        data += more
-    return (json.loads(data) if more else None), streams
+    data, streams = b"", list[int]()
+    with suppress(OSError):
+        size, streams, *_ = socket.recv_fds(peer, SIZE, 3)
+        more = size
+        while more and len(data) < int.from_bytes(size):
+            more = peer.recv(int.from_bytes(size) - len(data))
+            data += more
+        return (json.loads(data) if more else None), streams
+    return None, streams
 
 
 def _worn(request: dict[str, Any], streams: list[int]) -> None:
