@@ -48,7 +48,8 @@ def kept(root: Path) -> Iterator[dict[str, str]]:
         where = os.path.join(folder, "warm")
         command = [sys.executable, "-m", "pipeline", "warm", where]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, ("src", os.environ.get("PYTHONPATH"))))}
-        process = subprocess.Popen(command, cwd=root, env=env, stdin=subprocess.PIPE)
+        # in a session of its own: Ctrl-C reaches a stage through the process that waits for it, once
+        process = subprocess.Popen(command, cwd=root, env=env, stdin=subprocess.PIPE, start_new_session=True)
         try:
             yield {WHERE: where}
         finally:
@@ -103,7 +104,6 @@ class Stage:
 
 def serve(where: str) -> dict[str, Any] | None:
     """Answer at a socket until standard input ends and no stage runs: None. In a forked process: what it is to run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the stages are told by their peers
     gc.collect()
     gc.freeze()  # else the first collection in each fork would copy all pages
     stages: list[Stage] = []
@@ -177,8 +177,7 @@ def _received(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def _worn(request: dict[str, Any], streams: list[int]) -> None:
-    """Become the process that asked, as far as a stage can tell; out of reach of the terminal's Ctrl-C."""
-    os.setpgid(0, 0)
+    """Become the process that asked, as far as a stage can tell."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream, number in zip(streams, (0, 1, 2), strict=True):
         os.dup2(stream, number)
