@@ -3,11 +3,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+MADE := $(VENV)/.made-by-setup
 TORCH_INDEX ?=
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src python
 CHOSEN = $(strip $(if $(ARITHMETIC),arithmetic=$(ARITHMETIC)) $(if $(BUDGET),budget=$(BUDGET)))
 .DEFAULT_GOAL := help
-.PHONY: help setup init repro plan test lint type smoke sample score report ui retrain verify verify-portable clean
+.PHONY: help setup init repro plan test lint type smoke sample score report ui retrain withdraw verify verify-portable clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -15,9 +16,13 @@ help: ## list the targets
 setup: $(READY) ## make .venv from requirements.lock (TORCH_INDEX=URL chooses torch's build) and the inboxes
 	@mkdir -p $(patsubst %.dvc,%,$(wildcard data/inbox/*.dvc))
 
+# An environment that this did not make is not touched: it may be anybody's, and a link's target too.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("genfoundry: Python %d.%d is too old; 3.11 or newer is needed (PYTHON=python3.12 make ...)" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -m venv --clear $(VENV) || { echo "genfoundry: no venv module; on Debian: sudo apt-get install python3-venv" >&2; exit 1; }
+	@if [ -L $(VENV) ]; then echo "genfoundry: $(VENV) is a link to $$(readlink $(VENV)), an environment that make setup did not make; remove the link, or use that environment as it is: touch $(READY)" >&2; exit 1; fi
+	@if [ -e $(VENV) ] && [ ! -e $(READY) ] && [ ! -e $(MADE) ]; then echo "genfoundry: $(VENV) is there, but make setup did not make it; move it away, or use it as it is: touch $(READY)" >&2; exit 1; fi
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "genfoundry: no venv module; on Debian: sudo apt-get install python3-venv" >&2; exit 1; }
+	@mkdir -p $(VENV) && touch $(MADE) && find $(VENV) -mindepth 1 ! -path $(MADE) -delete && $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
 	$(VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
@@ -58,6 +63,9 @@ ui: setup ## bring the MLflow store up to date and open it on port 5000
 
 retrain: setup ## the scheduled job: look for new data, retrain what it touches, promote or refuse, publish, push
 	@$(RUN) -m pipeline retrain $(if $(BRANCH),--branch "$(BRANCH)")
+
+withdraw: setup ## take files out of an inbox for good: DATASET=... FILES="..."; says what was trained on them
+	@$(RUN) -m pipeline withdraw "$(DATASET)" $(FILES)
 
 verify: setup ## two fresh clones, two runs, one dvc.lock: which stages are reproduced (BUDGET=smoke for a quick look)
 	@$(RUN) -m pipeline verify $(if $(BUDGET),--budget $(BUDGET))

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from genfoundry import checkpoint, experiment, insert, places, propose, shell
+from genfoundry import checkpoint, experiment, insert, places, propose, reserved, shell
 from genfoundry.config import Params
 from genfoundry.types import UserError
 
@@ -16,6 +16,7 @@ def run(data: str, name: str = "") -> None:
     if not data:
         raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
     path = Path(data).expanduser()
+    reserved.check_source_path(path, HERE, "DATA")
     params = experiment.settings()
     name = free(name or re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-"), params)
     proposal = propose.propose(path, name, params)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -92,7 +93,7 @@ def fresh(folder: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         yield beside
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         beside.replace(folder)
     except UserError as error:  # a user knows the folder, not what stands beside it meanwhile
         raise UserError(str(error).replace(str(beside), str(folder))) from None
@@ -100,6 +101,21 @@ def fresh(folder: Path) -> Iterator[Path]:
         raise UserError(_unwritten(folder, error)) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder if there is one, also where folders in it are read-only, as copies of others may be.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        folder.unlink(missing_ok=True)
+        return
+    for parent, _, _ in os.walk(folder):
+        if not os.access(parent, os.W_OK | os.X_OK):
+            os.chmod(parent, stat.S_IRWXU)
+    shutil.rmtree(folder)
 
 
 def sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, metrics, models
 from genfoundry.checkpoint import read_json
+from genfoundry.reserved import find_misplaced
 from genfoundry.types import Spec, UserError
 
 if TYPE_CHECKING:
@@ -63,9 +64,15 @@ class Experiment:
 
 
 def settings(path: Path = PARAMS) -> config.Params:
-    """params.yaml, its keys, types and references checked; models are not imported."""
+    """params.yaml, its keys, types, references and paths checked; models are not imported."""
     params = config.read(path)
-    faults = []
+    raw = {name: dataset.raw for name, dataset in params.datasets.items()}
+    faults = list(
+        find_misplaced(
+            {name: source if isinstance(source, str) else source.model_dump() for name, source in raw.items()},
+            path.resolve().parent,
+        )
+    )
     for name, task in params.tasks.items():
         if task.objective not in metrics.OBJECTIVES:
             allowed = config.alternatives(task.objective, list(metrics.OBJECTIVES))
