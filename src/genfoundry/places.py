@@ -6,6 +6,7 @@ from pathlib import Path
 
 LEDGER = Path("ledger.jsonl")
 CODE = Path("reports/code.json")
+SOURCES = Path("reports/sources.json")
 INDEX = Path("reports/index.html")
 
 

@@ -104,6 +104,17 @@ def cache_folder(root: Path) -> Path:
     return found / "files" / "md5"
 
 
+def cached(root: Path, md5: str) -> Path:
+    """Where DVC's cache has the content `md5`, if it has it."""
+    return cache_folder(root) / md5[:2] / md5[2:]
+
+
+def hash_md5(path: Path) -> str:
+    """Hex md5 of a file's bytes: the name by which DVC stores its content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 def pull(root: Path, md5s: list[str]) -> None:
     """Have DVC bring files from the configured remotes into its cache; one that no remote has is left missing.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
 import fnmatch
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 from genfoundry import checkpoint
 from genfoundry.config import Folder, alternatives
 from genfoundry.data.archive import members
+from genfoundry.data.fetch import local
 from genfoundry.data.transport import Transport, Unreachable
 from genfoundry.types import UserError
 
@@ -136,23 +138,36 @@ def names(dataset: config.Dataset) -> tuple[str, ...]:
 
 
 def fetch(
-    dataset: config.Dataset, out: Path, *, downloads: Path = DOWNLOADS, progress: TextIO | None = sys.stderr
-) -> None:
+    dataset: config.Dataset,
+    out: Path,
+    *,
+    downloads: Path = DOWNLOADS,
+    progress: TextIO | None = sys.stderr,
+    expected: str | None = None,
+    recoverable: Callable[[Path], bool] = lambda path: False,
+) -> str | None:
     """Fill `out` with the raw files of a data set. Good files in `downloads` (by checksum) are not fetched again.
 
+    Returns the digest of what was copied from a path of the user's own, None for files with checksums. `expected` is
+    what that digest must be; where the path is away, a folder `out` with that content stays. A file in `out` that
+    neither the source has nor can be had again (`recoverable`) is never removed.
+
     Raises:
-        UserError: a file cannot be had from any of its places (each is named, with the reason), or cannot be written.
+        UserError: a file cannot be had from any of its places (each is named, with the reason), cannot be written, or
+            would be lost.
     """
     if isinstance(dataset.raw, Folder):
-        _copy(Path(dataset.raw.path), out)
-        return
+        return _copy(Path(dataset.raw.path).expanduser(), out, expected, recoverable)
     wanted = _files(dataset)
+    names = {out / file.name for file in wanted}  # what has a checksum can be fetched again
     with _writable(downloads), Transport(progress) as transport:
         downloads.mkdir(parents=True, exist_ok=True)
         held = [(file, _held(file, out, downloads, transport)) for file in wanted]
         with checkpoint.fresh(out) as folder:
             for file, path in held:
                 _place(file, path, folder)
+            _refuse_loss(out, folder, lambda path: path in names or recoverable(path))
+    return None
 
 
 def _files(dataset: config.Dataset) -> tuple[File, ...]:
@@ -206,14 +221,40 @@ def _place(file: File, path: Path, folder: Path) -> None:
         raise UserError(f"{file.name}: no member matches {', '.join(file.unpack)}")
 
 
-def _copy(path: Path, out: Path) -> None:
-    if not path.exists():
-        raise UserError(f"raw.path: {path} is not there; give a file or folder, from the repository's root")
+def _copy(path: Path, out: Path, expected: str | None, recoverable: Callable[[Path], bool]) -> str:
+    if not local.list_files(path).files:
+        if expected and out.is_dir() and local.digest(out) == expected:
+            return expected
+        fault = "has no files" if path.exists() else "is not there; give a file or folder, from the repository's root"
+        raise UserError(f"raw.path: {path} {fault}" + ("; `dvc pull` brings the copy that DVC has" if expected else ""))
     with checkpoint.fresh(out) as folder:
-        if path.is_dir():
-            shutil.copytree(path, folder, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(path, folder / path.name)
+        digest = local.copy(path, folder)
+        if expected and digest != expected:
+            raise UserError(f"raw.path: {path} changed while it was copied; run it again")
+        _refuse_loss(out, folder, recoverable)
+    return digest
+
+
+def _refuse_loss(old: Path, new: Path, recoverable: Callable[[Path], bool]) -> None:
+    """Refuse to replace a folder while it holds files that nothing else has: somebody put them there.
+
+    Raises:
+        UserError: says how many there are, and where the first is.
+    """
+    lost = [
+        path
+        for path in sorted(p for p in old.rglob("*") if p.is_file() and not p.is_symlink())
+        if not _same(path, new / path.relative_to(old)) and not recoverable(path)
+    ]
+    if lost:
+        raise UserError(
+            f"{old}: {len(lost)} files in it would be lost, which neither the data set's source nor DVC has "
+            f"(e.g. {local.printable(lost[0])}); move them elsewhere, then run it again"
+        )
+
+
+def _same(path: Path, other: Path) -> bool:
+    return other.is_file() and filecmp.cmp(path, other, shallow=False)
 
 
 @contextmanager

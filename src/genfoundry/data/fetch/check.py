@@ -1,0 +1,126 @@
+"""Whether a source of the user's own still is what was taken from it: the same, changed, or away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from genfoundry.config import Files, Folder
+from genfoundry.data.fetch import local
+from genfoundry.types import UserError
+
+if TYPE_CHECKING:
+    from genfoundry.config import Dataset
+
+PINNED = "pinned"  # the digest of a source whose files have checksums in params.yaml or in the catalog
+TIMEOUT = 10.0  # seconds that a web server has to answer
+ABSENT = "absent"  # that of a source that is not there and was never taken
+
+
+@dataclass(frozen=True)
+class Status:
+    """One data set's source. `digest` is of the content to use: the source's, or DVC's copy where that is `away`."""
+
+    name: str
+    digest: str
+    state: Literal["pinned", "same", "new", "changed", "away", "absent"]
+    message: str = ""
+
+
+def check_source(root: Path, name: str, dataset: Dataset, recorded: str | None) -> Status:
+    """Compare a data set's source with `recorded`, the digest that dvc.lock has of the copy (None: no copy).
+
+    Raises:
+        UserError: the source cannot be read, and there is no copy.
+    """
+    if not isinstance(dataset.raw, Folder):
+        return Status(name, PINNED, "pinned", _check_pinned(root, name, dataset))
+    path, record, reason = root / Path(dataset.raw.path).expanduser(), local.Record(root, name), ""
+    try:
+        listing = local.list_files(path)
+        digest = local.combine(record.digests(listing)) if listing.files else ""
+        reason = "" if digest else f"{dataset.raw.path} is {'empty' if path.exists() else 'not there'}"
+    except UserError as error:
+        if recorded is None:
+            raise
+        digest, reason = "", str(error)
+    known = recorded if recorded != ABSENT else None
+    if not digest and known is None:
+        return Status(name, ABSENT, "absent")
+    if not digest:
+        return Status(name, str(known), "away", f"{name}: {reason}; {_copy(record, str(known))} is used")
+    if known is None or digest == known:
+        return Status(name, digest, "same" if known else "new")
+    changes = f" ({record.changes})" if record.changes else ""
+    message = f"{name}: {dataset.raw.path} differs from {_copy(record, known)}{changes}; it is taken anew"
+    return Status(name, digest, "changed", message)
+
+
+def _copy(record: local.Record, digest: str) -> str:
+    taken = record.taken
+    if taken.get("digest") == digest:
+        return f"the copy of {taken['time']} (sha256 {digest[:12]})"
+    return f"the copy that DVC has (sha256 {digest[:12]})"
+
+
+def _check_pinned(root: Path, name: str, dataset: Dataset) -> str:
+    """What to say where a local file has another content than the checksum in params.yaml."""
+    if not isinstance(dataset.raw, Files):
+        return ""
+    for file in dataset.raw.files:
+        for place in file.places:
+            path = root / Path(place.removeprefix("file:").removeprefix("//")).expanduser()
+            if not place.startswith("file:") or not path.is_file():
+                continue
+            digest = local.Record(root, f"{name}-{file.name}").digests(local.list_files(path))[path.name]
+            if digest != file.sha256.lower():
+                return (
+                    f"{name}: {path} has changed: its sha256 is {digest}, params.yaml has {file.sha256}; the file with "
+                    f"that checksum is used; write the new one under datasets.{name}.raw.files to take it anew"
+                )
+    return ""
+
+
+def check_remote(name: str, dataset: Dataset, raw: Path, downloads: Path) -> Iterator[str]:
+    """Ask the web servers of a data set's own files whether they still have what was fetched; a line a difference.
+
+    What is used stays the content with the checksum in params.yaml. Sizes are compared, and where this machine fetched
+    the file, times.
+    """
+    from email.utils import parsedate_to_datetime
+    from urllib.request import Request, urlopen
+
+    for file in dataset.raw.files if isinstance(dataset.raw, Files) else ():
+        copy = next((p for p in (downloads / file.sha256.lower(), raw / file.name) if p.is_file()), None)
+        url = next((place for place in file.places if place.startswith(("https:", "http:"))), None)
+        if copy is None or url is None:
+            continue
+        used = f"the copy with sha256 {file.sha256[:12]} is used"
+        try:
+            with urlopen(Request(url, method="HEAD"), timeout=TIMEOUT) as answer:
+                size, changed = answer.headers["Content-Length"], answer.headers["Last-Modified"]
+        except (OSError, ValueError) as error:
+            yield f"{name}: {url} could not be looked at ({error}); {used}"
+            continue
+        newer = (
+            changed and copy.parent == downloads and parsedate_to_datetime(changed).timestamp() > copy.stat().st_mtime
+        )
+        if newer or (size and int(size) != copy.stat().st_size):
+            yield (
+                f"{name}: {url} has changed ({size} bytes, of {changed}); {used}; write the new checksum under "
+                f"datasets.{name}.raw.files to take it anew"
+            )
+
+
+def read_recorded(lock: Mapping[str, object], names: Mapping[str, object], file: str) -> dict[str, str]:
+    """Data set -> the digest of its source as dvc.lock's `fetch` stages have it, under the parameter file `file`."""
+    found = {}
+    for name in names:
+        stage = lock.get(f"fetch@{name}")
+        params = stage.get("params", {}) if isinstance(stage, Mapping) else {}
+        digest = params.get(file, {}).get(name)
+        if isinstance(digest, str):
+            found[name] = digest
+    return found
