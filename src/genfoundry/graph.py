@@ -131,8 +131,20 @@ def read(path: Path) -> Any:
         UserError: not there, or not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), FAST)
-    except (OSError, yaml.YAMLError, ValueError) as error:
+        return parse(path.read_text(encoding="utf-8"), path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+
+
+def parse(text: str, path: Path) -> Any:
+    """The value of YAML text from the file `path`.
+
+    Raises:
+        UserError: not YAML.
+    """
+    try:
+        return yaml.load(text, FAST)
+    except yaml.YAMLError as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 
 

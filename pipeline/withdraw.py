@@ -1,0 +1,31 @@
+"""`make withdraw DATASET=name FILES="..."`: take files out of an inbox for good, and say what was trained on them."""
+
+from pathlib import Path
+
+from genfoundry import experiment, inbox, ledger, places
+from genfoundry.types import UserError
+
+HERE = Path()
+
+
+def run(dataset: str = "", *files: str) -> None:
+    params = experiment.settings()
+    if dataset not in params.datasets or not files:
+        raise UserError(
+            f"expected make withdraw DATASET=name FILES='file ...', got DATASET={dataset!r} FILES={' '.join(files)!r}; "
+            f"data sets: {', '.join(params.datasets)}"
+        )
+    removed = inbox.withdraw(HERE, dataset, files)
+    print(f"withdrawn from {places.inbox(dataset)}: {', '.join(removed)}")
+    experiments = [name for name, entry in params.experiments.items() if entry.dataset == dataset]
+    print(f"to be trained again without them: {', '.join(experiments) or 'no experiment'}")
+    lines = ledger.read(HERE / places.LEDGER)
+    for task in (name for name, task in params.tasks.items() if task.dataset == dataset):
+        if champion := ledger.champion(lines, task):
+            print(
+                f"champion of {task} since {champion['time']}: {champion['experiment']} ({champion['digest'][:12]}), "
+                "which may have been trained on them; it serves until another is promoted"
+            )
+    tracked = places.inbox(dataset).with_suffix(".dvc")
+    print(f"next: git add {tracked} {inbox.withdrawn_path(dataset)} && git commit, then make retrain (or make repro)")
+    print("then `dvc gc --workspace --cloud` removes their content, and old models, from DVC's cache and remote")

@@ -1,0 +1,183 @@
+"""A data set's inbox, which DVC tracks: what it should hold, bringing files back, withdrawing some for good.
+
+Files that were withdrawn stand in data/inbox/<name>.withdrawn.jsonl, in git: {"file", "md5", "time", "who"} a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from genfoundry import checkpoint, graph, ledger, lockfile, places, shell, weights
+from genfoundry.types import UserError
+
+Tracked = dict[str, str]  # path within the inbox -> md5
+
+
+def withdrawn_path(name: str) -> Path:
+    """Where an inbox's withdrawn files are listed."""
+    return places.inbox(name).with_suffix(".withdrawn.jsonl")
+
+
+def list_files(root: Path, name: str) -> list[str]:
+    """The files in an inbox as it stands, by their path within it."""
+    folder = root / places.inbox(name)
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def read_tracked(root: Path, name: str) -> dict[str, Any]:
+    """What data/inbox/<name>.dvc says of the folder: `md5`, `nfiles`; empty where DVC does not track it yet."""
+    path = root / places.inbox(name).with_suffix(".dvc")
+    return dict(graph.read(path)["outs"][0]) if path.exists() else {}
+
+
+def read_manifest(root: Path, md5: str) -> Tracked | None:
+    """The files of a folder that DVC knows by `md5` (it ends in .dir); None where its cache lacks that list."""
+    path = weights.cached(root, md5)
+    if not path.is_file():
+        return None
+    return {entry["relpath"]: entry["md5"] for entry in checkpoint.read_json(path)}
+
+
+def restore(root: Path, name: str) -> str:
+    """Bring tracked files that are missing back beside new ones; says so in a line, "" where none was missing.
+
+    Raises:
+        UserError: neither DVC's cache nor its remote has a file.
+    """
+    tracked = read_tracked(root, name)
+    if not tracked.get("nfiles"):
+        return ""
+    folder, tracked_by = root / places.inbox(name), places.inbox(name).with_suffix(".dvc")
+    manifest, missing, uncached = _compare(root, name, tracked["md5"])
+    if manifest is None or uncached:
+        shell.ask("dvc", "fetch", "-q", tracked_by, root=root)
+        manifest, missing, uncached = _compare(root, name, tracked["md5"])
+    if manifest is None or uncached:
+        raise UserError(f"{tracked_by}: neither DVC's cache nor its remote has {(uncached or ['its files'])[0]}")
+    for file in missing:
+        checkpoint.write_bytes(folder / file, weights.cached(root, manifest[file]).read_bytes())
+    if not missing:
+        return ""
+    return (
+        f"{places.inbox(name)}: brought back {len(missing)} files that DVC tracks and that were missing here "
+        f"(e.g. {missing[0]}); `make withdraw DATASET={name} FILES=...` takes files out for good"
+    )
+
+
+def _compare(root: Path, name: str, md5: str) -> tuple[Tracked | None, list[str], list[str]]:
+    """The tracked files of an inbox, which of them are missing, and which of these DVC's cache lacks, too."""
+    manifest = read_manifest(root, md5)
+    missing = [file for file in manifest or {} if not (root / places.inbox(name) / file).exists()]
+    return manifest, missing, [file for file in missing if not weights.cached(root, (manifest or {})[file]).is_file()]
+
+
+def check_names(root: Path, name: str) -> None:
+    """Refuse a file of the inbox that has a tracked one's name, but other content: which one is meant is unknown.
+
+    Raises:
+        UserError: names the file.
+    """
+    tracked = read_tracked(root, name)
+    manifest = (read_manifest(root, tracked["md5"]) or {}) if tracked.get("nfiles") else {}
+    for file, md5 in manifest.items():
+        path = root / places.inbox(name) / file
+        if path.exists() and weights.hash_md5(path) != md5:
+            raise UserError(f"{path}: an earlier batch has this name and other content; rename the new file")
+
+
+def check_complete(root: Path, name: str) -> None:
+    """Refuse an inbox that lost files since its data set was last prepared, or holds withdrawn ones.
+
+    Raises:
+        UserError: says how many, the first one, and both ways out.
+    """
+    withdrawn = read_withdrawn(root, name)
+    folder = root / places.inbox(name)
+    present = {file: weights.hash_md5(folder / file) for file in list_files(root, name)} if withdrawn else {}
+    for file, md5 in present.items():
+        if md5 in withdrawn:
+            raise UserError(
+                f"{places.inbox(name) / file}: was withdrawn on {withdrawn[md5]['time']}; remove the file, "
+                f"or its line in {withdrawn_path(name)}"
+            )
+    recorded = _recorded(root, name)
+    if not recorded.get("nfiles"):
+        return
+    files = set(list_files(root, name))
+    manifest = read_manifest(root, recorded["md5"])
+    gone = sorted(file for file, md5 in (manifest or {}).items() if file not in files and md5 not in withdrawn)
+    if gone:  # a file that was renamed is still there
+        contents = {weights.hash_md5(folder / file) for file in files}
+        gone = [file for file in gone if manifest and manifest[file] not in contents]
+    if manifest is None and len(files) + len(withdrawn) < recorded["nfiles"]:
+        gone = [f"{recorded['nfiles'] - len(files)} of {recorded['nfiles']}"]
+    if gone:
+        tracked = places.inbox(name).with_suffix(".dvc")
+        raise UserError(
+            f"{places.inbox(name)}: files that the data set was made of are missing: {gone[0]}"
+            + (f" and {len(gone) - 1} more" if len(gone) > 1 else "")
+            + f"; `git checkout {tracked} && dvc pull {tracked}` brings them back, "
+            f"`make withdraw DATASET={name} FILES=...` withdraws them"
+        )
+
+
+def _recorded(root: Path, name: str) -> dict[str, Any]:
+    """What dvc.lock has of the inbox that the data set was last prepared from."""
+    path = root / "dvc.lock"
+    block = lockfile.blocks(path.read_text(encoding="utf-8"))[1].get(f"prepare@{name}") if path.exists() else None
+    stage = next(iter(graph.parse(block, path).values())) if block else {}
+    deps = {dep["path"]: dep for dep in stage.get("deps", [])}
+    return dict(deps.get(places.inbox(name).as_posix(), {}))
+
+
+def read_withdrawn(root: Path, name: str) -> dict[str, dict[str, str]]:
+    """md5 -> line of every file that was withdrawn from an inbox."""
+    path = root / withdrawn_path(name)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        entries = [json.loads(line) for line in lines if line.strip()]
+        return {entry["md5"]: entry for entry in entries}
+    except (ValueError, TypeError, KeyError):
+        raise UserError(
+            f'{path}: expected a line {{"file": ..., "md5": ..., "time": ..., "who": ...}} a file'
+        ) from None
+
+
+def withdraw(root: Path, name: str, files: Iterable[str]) -> list[str]:
+    """Remove files from an inbox for good: from the folder, from what DVC tracks, and against their coming back.
+
+    Returns their paths within the inbox.
+
+    Raises:
+        UserError: a file is none of the inbox's.
+    """
+    restore(root, name)
+    folder, there = root / places.inbox(name), list_files(root, name)
+    chosen = [_within(root, name, file) for file in files]
+    if unknown := [file for file in chosen if file not in there]:
+        shown = ", ".join(there[:8]) + (" ..." if len(there) > 8 else "")
+        raise UserError(f"{places.inbox(name)}: no file {unknown[0]!r}; it has {shown or 'none'}")
+    now, who = datetime.now(UTC).isoformat(timespec="seconds"), ledger.who(root)
+    lines = [{"file": file, "md5": weights.hash_md5(folder / file), "time": now, "who": who} for file in chosen]
+    path = root / withdrawn_path(name)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = "".join(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n" for line in lines)
+    checkpoint.write_bytes(path, (before + text).encode())
+    for file in chosen:
+        (folder / file).unlink()
+    shell.ask("dvc", "add", "-q", places.inbox(name), root=root)
+    return chosen
+
+
+def _within(root: Path, name: str, file: str) -> str:
+    """A file's path within the inbox, given so, from the repository's root, or absolute."""
+    folder = root / places.inbox(name)
+    for path in (folder / file, root / file):
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            return path.resolve().relative_to(folder.resolve()).as_posix()
+    return os.path.normpath(file)
