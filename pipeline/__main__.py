@@ -7,6 +7,7 @@ and notes how long start-up and work took (in the file that GENFOUNDRY_TIMES nam
 from __future__ import annotations
 
 import errno
+import getpass
 import importlib
 import inspect
 import json
@@ -86,6 +87,14 @@ def born() -> float:
         return time.process_time()
 
 
+def name_user() -> None:
+    """Name a user id that the system has no name for, as in a container: DVC and MLflow fail without one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"uid-{os.getuid()}"
+
+
 def note(stage: str, startup: float, work: float) -> None:
     """One JSON line a stage, for `pipeline.repro` to add up."""
     if path := os.environ.get("GENFOUNDRY_TIMES"):
@@ -112,6 +121,7 @@ def main(argv: list[str]) -> int:
         return 2
     raw = parameters()
     os.environ.update(environment(raw))
+    name_user()
     os.environ.pop("MLFLOW_RUN_ID", None)  # `mlflow run` sets it, and every stage would join that one run
     name = ":".join(argv)
     try:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from genfoundry import config, experiment, graph, jobs, lockfile, places, shell, together, turns, warm
+from genfoundry import config, experiment, graph, inbox, jobs, lockfile, places, shell, together, turns, warm
 from genfoundry.types import UserError
+from pipeline import sources
 
 HERE = Path()
 LOG = Path(".state/times.jsonl")
@@ -20,16 +21,23 @@ def run(*argv: str) -> None:
     number, targets = options(argv)
     began = time.perf_counter()
     with turns.taken(HERE):
+        shell.check_repository(HERE)
         if experiment.main():
             raise UserError("params.yaml: see above; nothing was run")
+        for name in experiment.settings().datasets:
+            if message := inbox.restore(HERE, name):
+                print(f"genfoundry repro: {message}", file=sys.stderr)
         prune()
         LOG.parent.mkdir(exist_ok=True)
         LOG.unlink(missing_ok=True)
         checked = time.perf_counter()
-        places = slots(experiment.settings(), number)
+        at_once = slots(experiment.settings(), number)
         with warm.kept(HERE) as found:
             env = environment() | found
-            status = beside(places, env) if len(places) > 1 and not targets else rounds(targets, env)
+            status = look(env)
+            env[sources.SAID] = "1"
+            side = len(at_once) > 1 and not targets
+            status = status or (beside(at_once, env) if side else rounds(targets, env))
         ran = time.perf_counter()
         lockfile.order(HERE)
         if status:
@@ -38,7 +46,7 @@ def run(*argv: str) -> None:
 
         site.render(HERE)  # a stage that DVC restored has not rendered it, and promotions come after the report
         publish.publish(HERE)
-    split(checked - began, ran - checked, time.perf_counter() - ran, len(places) if not targets else 1)
+    split(checked - began, ran - checked, time.perf_counter() - ran, len(at_once) if not targets else 1)
     board = Path("reports/leaderboard.md")
     if board.exists():
         print(board.read_text(encoding="utf-8"))
@@ -77,6 +85,19 @@ def environment() -> dict[str, str]:
     return {"GENFOUNDRY_TIMES": str(LOG.resolve()), "PYTHONPATH": "src"}
 
 
+def look(env: dict[str, str]) -> int:
+    """Bring up to date what the other stages' being due is read from: digests of code and sources; the exit status.
+
+    Where a source is away, the copy that DVC has is brought into the workspace if it is not there.
+    """
+    if status := shell.show(*jobs.DVC, "repro", "code", "sources", root=HERE, env=env):
+        return status
+    for source in sources.check_all(HERE, experiment.settings()):
+        if source.state == "away" and not places.raw(source.name).exists():
+            shell.ask("dvc", "pull", "-q", "--allow-missing", f"fetch@{source.name}", root=HERE, check=False)
+    return 0
+
+
 def rounds(targets: tuple[str, ...], env: dict[str, str]) -> int:
     """The first task, which is decided at once, so that a champion stands early, then all that is left; the status."""
     for task in () if targets else list(experiment.settings().tasks)[:1]:
@@ -89,8 +110,6 @@ def rounds(targets: tuple[str, ...], env: dict[str, str]) -> int:
 
 def beside(places: list[dict[str, str]], env: dict[str, str]) -> int:
     """Experiments side by side, each a DVC process of its own, then all that is left; the exit status."""
-    if status := shell.show(*jobs.DVC, "repro", "code", root=HERE, env=env):  # what is due is read from its out
-        return status
     known = experiment.expected(experiment.settings())
     stages = graph.stages(HERE)
     planned = jobs.planned(stages, due(stages), known)

@@ -1,21 +1,22 @@
 """`make retrain`, the scheduled job: look for new data, refuse or retrain, decide, publish, commit and push, report."""
 
-import filecmp
 import os
 import re
-import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from genfoundry import checkpoint, experiment, graph, ledger, places, shell, turns
-from genfoundry.config import Folder
+from genfoundry import checkpoint, experiment, git_sync, graph, inbox, ledger, places, shell, turns
+from genfoundry.data.fetch import check
+from genfoundry.data.sources import DOWNLOADS
 from genfoundry.types import UserError
-from pipeline import repro
+from pipeline import repro, sources
 
 HERE = Path()
 SUMMARY = Path("reports/retrain.md")
@@ -24,82 +25,120 @@ KEPT = ("dvc.lock", "ledger.jsonl", "data/inbox", "reports/evaluation", "reports
 
 
 def run(*argv: str) -> None:
+    branch = argv[argv.index("--branch") + 1] if len(argv) > 1 and argv[0] == "--branch" else ""
     with turns.taken(HERE):
-        retrain(argv[argv.index("--branch") + 1] if "--branch" in argv else "")
+        to = git_sync.find_destination(HERE, branch)
+        if to and follow(to):  # other code than this process has read: begin again with it
+            sys.exit(shell.show(sys.executable, "-m", "pipeline", "retrain", *argv, root=HERE))
+        retrain(to)
 
 
-def retrain(branch: str) -> None:
+def follow(to: git_sync.Destination) -> bool:
+    """Bring the branch up to date; whether code changed."""
+    before = ledger.commit(HERE)[0]
+    git_sync.update(HERE, to)
+    changed = shell.ask("git", "diff", "--name-only", str(before), "HEAD", "--", "src", "pipeline", root=HERE)
+    return bool(changed)
+
+
+def retrain(to: git_sync.Destination | None) -> None:
     params = experiment.settings()
-    remote = bool(shell.ask("git", "remote", root=HERE))
-    if remote and shell.ask("git", "rev-parse", "--abbrev-ref", "@{u}", root=HERE, check=False):
-        shell.ask("git", "pull", "-q", "--ff-only", root=HERE)
     for name in params.datasets:
         look(name)
-    own = [f"fetch@{name}" for name, dataset in params.datasets.items() if isinstance(dataset.raw, Folder)]
-    if own:
-        shell.show("dvc", "repro", "-q", "-f", "-s", *own, root=HERE)
+    shell.ask("dvc", "repro", "-q", "code", root=HERE)  # what is due is read from its out
+    if shell.show("dvc", "repro", "-q", "sources", root=HERE):
+        raise UserError("the sources could not be looked at, see above; nothing was run")
+    os.environ[sources.SAID] = "1"
+    away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
+    for name, dataset in params.datasets.items():
+        for line in check.check_remote(name, dataset, places.raw(name), DOWNLOADS):
+            print(f"retrain: {line}", file=sys.stderr)
     due = stale(HERE)
-    if not due:
+    if due:
+        print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
+        train(list(params.datasets), to)
+    else:
         print("retrain: nothing is new; the champions stay as they are")
-        return
-    print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
-    if remote:
+        if to and git_sync.count_ahead(HERE, to):  # an earlier run was not pushed
+            publish(to, data=True)
+    if away:
+        raise UserError("done, but new data may have been missed: " + "; ".join(away))
+
+
+def train(datasets: list[str], to: git_sync.Destination | None) -> None:
+    if to:
+        check_remotes(to)
         shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
     before = len(ledger.read(places.LEDGER))
-    refuse_bad(list(params.datasets), before, remote, branch)
+    refuse_bad(datasets, before, to)
     repro.run()
-    finish(before, "Retrain on new data", remote, branch)
+    finish(before, "Retrain on new data", to)
+
+
+def check_remotes(to: git_sync.Destination) -> None:
+    """Ask git's remote and DVC's whether they would take the result, before anything is trained.
+
+    Raises:
+        UserError: one would not; its reason.
+    """
+    git_sync.check_push(HERE, to)
+    tracked = next(iter(sorted(Path("data/inbox").glob("*.dvc"))), None)
+    if tracked is not None:  # an inbox, mostly an empty one, is the least that can be pushed
+        try:
+            shell.ask("dvc", "push", "-q", tracked, root=HERE)
+        except UserError as error:
+            raise UserError(f"nothing was run: the data could not be pushed to DVC's remote: {error}") from None
 
 
 def look(name: str) -> None:
     """Take new files of an inbox into DVC.
 
-    The inbox only grows: tracked files that are not here (a new clone) are brought back first, beside the new ones.
+    The inbox only grows, unless files are withdrawn: tracked ones that are not here (a new clone) are brought back.
     """
-    folder, tracked = places.inbox(name), places.inbox(name).with_suffix(".dvc")
+    folder, tracked = places.inbox(name), inbox.read_tracked(HERE, name)
     folder.mkdir(parents=True, exist_ok=True)
-    if not tracked.exists():
+    if message := inbox.restore(HERE, name):
+        print(f"retrain: {message}")
+    inbox.check_names(HERE, name)
+    if not tracked or tracked.get("nfiles") or any(folder.iterdir()):
         shell.ask("dvc", "add", "-q", folder, root=HERE)
-        return
-    known = yaml.safe_load(tracked.read_text())["outs"][0]
-    if known.get("nfiles"):
-        restore(folder, tracked)
-    if known.get("nfiles") or any(folder.iterdir()):
-        shell.ask("dvc", "add", "-q", folder, root=HERE)
-
-
-def restore(folder: Path, tracked: Path) -> None:
-    """Bring tracked files back beside the new ones, of which a copy is kept until all stand together.
-
-    Raises:
-        UserError: a new file has the name of a tracked one, but not its content.
-    """
-    aside = Path(".state/inbox", folder.name)
-    shutil.copytree(folder, aside, dirs_exist_ok=True)
-    shell.ask("dvc", "pull", "-q", "--force", tracked, root=HERE)
-    for path in sorted(p for p in aside.rglob("*") if p.is_file()):
-        there = folder / path.relative_to(aside)
-        if there.exists() and not filecmp.cmp(path, there, shallow=False):
-            raise UserError(f"{there}: an earlier batch has this name and other content; rename {path} and put it here")
-        there.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, there)
-    shutil.rmtree(aside)
 
 
 def stale(root: Path) -> list[str]:
     """The stages that would run, by DVC's own reckoning, whether or not their outs are on this machine."""
-    always = {name for name, stage in graph.stages(root).items() if stage.always}
-    shell.ask("dvc", "repro", "-q", "code", root=root)  # the others' dependence on code is read from its out
+    stages = graph.stages(root)
+    lost = bring_partial(root, stages)
+    always = {name for name, stage in stages.items() if stage.always}
     # A dry run fails at a stage that would run and whose dependencies are not on this machine: it names that one too.
     dry = ("dvc", "repro", "--dry", "--allow-missing")
     done = subprocess.run(dry, cwd=root, capture_output=True, text=True)
     found = re.findall(r"(?:Running stage|failed to reproduce) '([^']+)'", done.stdout + done.stderr)
     if done.returncode and not found:
         raise UserError(f"{' '.join(dry)}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
-    return [name for name in found if name not in always]
+    return [name for name in dict.fromkeys([*lost, *found]) if name not in always]
 
 
-def refuse_bad(datasets: list[str], before: int, remote: bool, branch: str) -> None:
+def bring_partial(root: Path, stages: Mapping[str, graph.Stage]) -> list[str]:
+    """Pull the outs that stages depend on in part, or with others as a folder; returns the stages whose outs are lost.
+
+    For what is not on this machine, `dvc repro --allow-missing` compares dvc.lock's hashes: it sees no change of a file
+    inside an out that is a folder, nor of a folder that holds outs (iterative/dvc#11099).
+    """
+    deps = {Path(dep) for stage in stages.values() for dep in stage.deps if not stage.always}
+    wanted = {
+        out: name
+        for name, stage in stages.items()
+        for out in stage.outs
+        if any(Path(out) in dep.parents or dep in Path(out).parents for dep in deps)
+    }
+    recorded = graph.read(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
+    absent = [out for out, name in wanted.items() if name in recorded and not (root / out).exists()]
+    if absent:
+        shell.ask("dvc", "pull", "-q", "--allow-missing", *absent, root=root, check=False)
+    return list(dict.fromkeys(wanted[out] for out in absent if not (root / out).exists()))
+
+
+def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None) -> None:
     """Validate every data set before anything is trained; one that fails leaves everything as it was.
 
     Raises:
@@ -121,7 +160,7 @@ def refuse_bad(datasets: list[str], before: int, remote: bool, branch: str) -> N
         for task, one in experiment.settings().tasks.items():
             if one.dataset == name:
                 refuse(task, data, reason)
-        finish(before, f"Refuse new data of {name}", remote, branch, "ledger.jsonl", str(SUMMARY))
+        finish(before, f"Refuse new data of {name}", to, "ledger.jsonl", str(SUMMARY))
         raise UserError(f"{name}: the new data are refused, the champion stays: {reason}")
 
 
@@ -146,7 +185,7 @@ def in_git(path: str) -> bool:
     return bool(shell.ask("git", "ls-files", path, root=HERE))
 
 
-def finish(before: int, message: str, remote: bool, branch: str, *paths: str) -> None:
+def finish(before: int, message: str, to: git_sync.Destination | None, *paths: str) -> None:
     """Summary, commit, data to the DVC remote first, then the commit to git's."""
     lines = ledger.read(places.LEDGER)[before:]
     checkpoint.write_bytes(SUMMARY, summary(lines).encode())
@@ -154,14 +193,18 @@ def finish(before: int, message: str, remote: bool, branch: str, *paths: str) ->
     if shown := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(shown).open("a", encoding="utf-8") as file:
             file.write(SUMMARY.read_text(encoding="utf-8"))
-    if branch and remote:
-        shell.ask("git", "checkout", "-q", "-B", branch, root=HERE)
+    if to and not to.upstream:
+        shell.ask("git", "checkout", "-q", "-B", to.branch, root=HERE)
     decided = ", ".join(f"{line['task']}: {line['decision']}" for line in lines)
-    if not shell.commit(HERE, f"{message}\n\n{decided or 'No task was decided anew.'}", *(paths or KEPT)) or not remote:
-        return
-    if not paths:
+    if shell.commit(HERE, f"{message}\n\n{decided or 'No task was decided anew.'}", *(paths or KEPT)) and to:
+        publish(to, data=not paths)
+
+
+def publish(to: git_sync.Destination, *, data: bool) -> None:
+    """Push the data, then the commits that name them."""
+    if data:
         shell.ask("dvc", "push", "-q", root=HERE)
-    shell.ask("git", "push", "-q", *(("-f", "-u", "origin", branch) if branch else ()), root=HERE)
+    git_sync.push(HERE, to)
 
 
 def summary(lines: list[dict[str, Any]]) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from genfoundry import shell
 from genfoundry.types import UserError
 
 Line = dict[str, Any]
@@ -113,7 +114,12 @@ def who(root: Path) -> str:
 
 
 def commit(root: Path) -> tuple[str | None, bool]:
-    """The commit that is checked out, and whether `src` is as that commit has it; (None, False) without git."""
+    """The commit that is checked out, and whether `src` is as that commit has it; (None, False) without git.
+
+    Raises:
+        UserError: git refuses the repository: a champion of an unknown commit could not be measured again.
+    """
+    shell.check_repository(root)
     found = _git(root, "rev-parse", "HEAD")
     return (found or None), bool(found) and _git(root, "status", "--porcelain", "--", "src") == ""
 

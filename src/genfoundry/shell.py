@@ -19,7 +19,7 @@ def ask(*command: str | Path, root: Path, check: bool = True) -> str:
     Raises:
         UserError: it failed; the last line it wrote to standard error tells why.
     """
-    done = subprocess.run([str(part) for part in command], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(part) for part in command], cwd=root, capture_output=True, text=True, errors="replace")
     if check and done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
         raise UserError(f"{' '.join(map(str, command))}: {said}")
@@ -32,15 +32,34 @@ def show(*command: str | Path, root: Path, env: dict[str, str] | None = None) ->
     return subprocess.run([str(part) for part in command], cwd=root, env={**os.environ, **(env or {})}).returncode
 
 
+def check_repository(root: Path) -> None:
+    """Refuse a repository that git refuses since another user owns it.
+
+    Raises:
+        UserError: the reason, and what mends it.
+    """
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)
+    if done.returncode and "dubious ownership" in done.stderr:
+        raise UserError(
+            f"git refuses {root.resolve()}, since another user owns it; run: "
+            f"git config --global --add safe.directory {root.resolve()}"
+        )
+
+
 def commit(root: Path, message: str, *paths: str) -> bool:
     """Commit `paths` as they are now; False when nothing in them changed."""
     there = [path for path in paths if (root / path).exists()]
     ask("git", "add", "--", *there, root=root)
     if not ask("git", "diff", "--cached", "--name-only", root=root):
         return False
-    known = ask("git", "config", "user.email", root=root, check=False)
-    ask("git", *(() if known else IDENTITY), "commit", "-q", "-m", message, root=root)
+    ask("git", *identity(root), "commit", "-q", "-m", message, root=root)
     return True
+
+
+def identity(root: Path) -> tuple[str, ...]:
+    """Options that name an author for git, where its settings name none."""
+    return () if ask("git", "config", "user.email", root=root, check=False) else IDENTITY
 
 
 def working_copy(root: Path, to: Path) -> Path:

@@ -212,3 +212,56 @@ def test_push_and_pull_bring_the_outs_to_another_clone(copy: Path, tmp_path: Pat
     good(call("dvc", "pull", "-q", "--allow-missing", root=other))
     assert (other / "models/experiments/vae-digits/weights.safetensors").exists()
     assert due(other) == set()
+
+
+def test_a_fresh_clone_sees_that_a_tuning_was_run_alone(copy: Path, tmp_path: Path) -> None:
+    """A file changed inside an out that is a folder: `dvc repro --allow-missing --dry` alone does not see it."""
+    overlay = copy / "reports/tuning/vae-digits/overlay.json"
+    overlay.write_text(overlay.read_text().replace("{", '{"train.batch": 7, ', 1))
+    good(call("dvc", "commit", "-q", "-f", "tune@vae-digits", root=copy))
+    shell.commit(copy, "tuned", "dvc.lock", "ledger.jsonl", "reports")
+    (copy / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n")
+    good(call("dvc", "push", "-q", root=copy))
+    other = clone(copy, tmp_path / "other", tmp_path / "remote")
+    look = "from pathlib import Path; from pipeline import retrain; print(retrain.stale(Path()))"
+    good(call("dvc", "repro", "-q", "code", "sources", root=other))
+    assert good(call(sys.executable, "-c", look, root=other)).splitlines()[-1] == "['train@vae-digits']"
+    shutil.rmtree(tmp_path / "remote")
+    third = clone(copy, tmp_path / "third", tmp_path / "remote")
+    good(call("dvc", "repro", "-q", "code", "sources", root=third))
+    assert "tune@vae-digits" in good(call(sys.executable, "-c", look, root=third)), "its outs are lost"
+
+
+def test_files_of_a_persons_own_survive_plain_dvc(copy: Path, tmp_path: Path) -> None:
+    """In the raw folder of an entry that names it, of one that names another place, and in an inbox."""
+    mine = copy / "data/raw/mine"
+    mine.mkdir()
+    (mine / "a.csv").write_text("t,x\n" + "".join(f"{t},{t % 7}.5\n" for t in range(300)))
+    shutil.copy(mine / "a.csv", tmp_path)
+    params = yaml.safe_load((copy / "params.yaml").read_text())
+    entry = params["datasets"]["sunspots"] | {"expect": {}}
+    for path in ("data/raw/mine", str(tmp_path / "a.csv")):
+        (mine / "notes.txt").write_text("my own")
+        params["datasets"]["mine"] = entry | {"raw": {"path": path}}
+        (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        (copy / "data/inbox/mine").mkdir(exist_ok=True)
+        done = call("dvc", "repro", "fetch@mine", root=copy)
+        assert done.returncode != 0
+        assert "genfoundry" in done.stderr and "data/raw/mine" in done.stderr
+        assert (mine / "a.csv").exists() and (mine / "notes.txt").exists()
+    (mine / "notes.txt").unlink()
+    (copy / "data/inbox/mine/b.csv").write_text("t,x\n300,1.5\n")
+    good(call("dvc", "add", "-q", "data/inbox/mine", root=copy))
+    good(call("dvc", "repro", "prepare@mine", root=copy))
+    rows = lambda: sum(json.loads((copy / "data/prepared/mine/spec.json").read_text())["counts"].values())  # noqa: E731
+    before = rows()
+    (copy / "data/inbox/mine/b.csv").unlink()
+    done = call("dvc", "repro", "prepare@mine", root=copy)
+    assert done.returncode != 0
+    assert "data/inbox/mine: files that the data set was made of are missing: b.csv" in done.stderr
+    assert "to be trained again without them" in good(pipeline("withdraw", "mine", "b.csv", root=copy))
+    with (tmp_path / "a.csv").open("a") as file:  # the source grows: plain DVC notices
+        file.write("".join(f"{t},{t % 7}.5\n" for t in range(300, 360)))
+    said = good(call("dvc", "repro", "prepare@mine", root=copy))
+    assert f"mine: {tmp_path}/a.csv differs from the copy of 20" in said
+    assert rows() > before
