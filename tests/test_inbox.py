@@ -70,7 +70,7 @@ def test_a_clone_without_the_files_is_not_taken_for_an_empty_inbox(root: Path) -
     shutil.rmtree(root / ".dvc/cache")
     for path in folder(root).iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=r"missing: 2 of 2; .*dvc pull data/inbox/mine.dvc"):
+    with pytest.raises(UserError, match=r"missing: 2 of 2 files; .*dvc pull data/inbox/mine.dvc"):
         inbox.check_complete(root, "mine")
 
 
@@ -98,6 +98,7 @@ def test_a_withdrawn_file_stays_away(spelling: str, root: Path, monkeypatch: pyt
 
 def test_a_file_that_was_deleted_first_can_be_withdrawn(root: Path) -> None:
     (folder(root) / "a.csv").unlink()
+    shell.ask("dvc", "add", "-q", "data/inbox/mine", root=root)
     assert inbox.withdraw(root, "mine", ["a.csv"]) == ["a.csv"]
     assert inbox.list_files(root, "mine") == ["b.csv"]
 

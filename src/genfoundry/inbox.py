@@ -49,31 +49,40 @@ def restore(root: Path, name: str) -> str:
     Raises:
         UserError: neither DVC's cache nor its remote has a file.
     """
-    tracked = read_tracked(root, name)
-    if not tracked.get("nfiles"):
-        return ""
-    folder, tracked_by = root / places.inbox(name), places.inbox(name).with_suffix(".dvc")
-    manifest, missing, uncached = _compare(root, name, tracked["md5"])
-    if manifest is None or uncached:
-        shell.ask("dvc", "fetch", "-q", tracked_by, root=root)
-        manifest, missing, uncached = _compare(root, name, tracked["md5"])
-    if manifest is None or uncached:
-        raise UserError(f"{tracked_by}: neither DVC's cache nor its remote has {(uncached or ['its files'])[0]}")
-    for file in missing:
-        checkpoint.write_bytes(folder / file, weights.cached(root, manifest[file]).read_bytes())
+    missing = find_missing(root, name)
+    if any(md5 is None or not weights.cached(root, md5).is_file() for md5 in missing.values()):
+        tracked = places.inbox(name).with_suffix(".dvc")
+        shell.ask("dvc", "fetch", "-q", tracked, root=root)
+        missing = find_missing(root, name)
+        if lost := [file for file, md5 in missing.items() if not md5 or not weights.cached(root, md5).is_file()]:
+            raise UserError(f"{tracked}: neither DVC's cache nor its remote has {lost[0]}")
+    for file, md5 in missing.items():
+        checkpoint.write_bytes(root / places.inbox(name) / file, weights.cached(root, str(md5)).read_bytes())
     if not missing:
         return ""
     return (
         f"{places.inbox(name)}: brought back {len(missing)} files that DVC tracks and that were missing here "
-        f"(e.g. {missing[0]}); `make withdraw DATASET={name} FILES=...` takes files out for good"
+        f"(e.g. {next(iter(missing))}); `make withdraw DATASET={name} FILES=...` takes files out for good"
     )
 
 
-def _compare(root: Path, name: str, md5: str) -> tuple[Tracked | None, list[str], list[str]]:
-    """The tracked files of an inbox, which of them are missing, and which of these DVC's cache lacks, too."""
-    manifest = read_manifest(root, md5)
-    missing = [file for file in manifest or {} if not (root / places.inbox(name) / file).exists()]
-    return manifest, missing, [file for file in missing if not weights.cached(root, (manifest or {})[file]).is_file()]
+def find_missing(root: Path, name: str) -> dict[str, str | None]:
+    """Files that the inbox had, by its .dvc file or when its data set was last prepared, and lacks now, with their md5.
+
+    A file that was renamed or withdrawn is not missing. Where DVC's cache lacks the list of files, and there are fewer
+    than there were, "N of M" stands for them, without md5.
+    """
+    folder, files, withdrawn = root / places.inbox(name), set(list_files(root, name)), read_withdrawn(root, name)
+    missing: dict[str, str | None] = {}
+    for record in (read_tracked(root, name), _read_prepared(root, name)):
+        count = record.get("nfiles") or 0
+        manifest = read_manifest(root, record["md5"]) if count else {}
+        if manifest is None and len(files) + len(withdrawn) < count:
+            missing[f"{count - len(files)} of {count} files"] = None
+        gone = {file: md5 for file, md5 in (manifest or {}).items() if file not in files and md5 not in withdrawn}
+        missing.update(gone)
+    contents = {weights.hash_md5(folder / file) for file in files} if missing else set()
+    return {file: md5 for file, md5 in missing.items() if md5 not in contents}
 
 
 def check_names(root: Path, name: str) -> None:
@@ -91,7 +100,7 @@ def check_names(root: Path, name: str) -> None:
 
 
 def check_complete(root: Path, name: str) -> None:
-    """Refuse an inbox that lost files since its data set was last prepared, or holds withdrawn ones.
+    """Refuse an inbox that lost files, or holds withdrawn ones.
 
     Raises:
         UserError: says how many, the first one, and both ways out.
@@ -105,28 +114,17 @@ def check_complete(root: Path, name: str) -> None:
                 f"{places.inbox(name) / file}: was withdrawn on {withdrawn[md5]['time']}; remove the file, "
                 f"or its line in {withdrawn_path(name)}"
             )
-    recorded = _recorded(root, name)
-    if not recorded.get("nfiles"):
-        return
-    files = set(list_files(root, name))
-    manifest = read_manifest(root, recorded["md5"])
-    gone = sorted(file for file, md5 in (manifest or {}).items() if file not in files and md5 not in withdrawn)
-    if gone:  # a file that was renamed is still there
-        contents = {weights.hash_md5(folder / file) for file in files}
-        gone = [file for file in gone if manifest and manifest[file] not in contents]
-    if manifest is None and len(files) + len(withdrawn) < recorded["nfiles"]:
-        gone = [f"{recorded['nfiles'] - len(files)} of {recorded['nfiles']}"]
-    if gone:
-        tracked = places.inbox(name).with_suffix(".dvc")
+    if missing := find_missing(root, name):
+        tracked, first = places.inbox(name).with_suffix(".dvc"), next(iter(missing))
         raise UserError(
-            f"{places.inbox(name)}: files that the data set was made of are missing: {gone[0]}"
-            + (f" and {len(gone) - 1} more" if len(gone) > 1 else "")
-            + f"; `git checkout {tracked} && dvc pull {tracked}` brings them back, "
+            f"{places.inbox(name)}: files that DVC tracks are missing: {first}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + f"; `make repro`, or `git checkout {tracked} && dvc pull {tracked}`, brings them back, "
             f"`make withdraw DATASET={name} FILES=...` withdraws them"
         )
 
 
-def _recorded(root: Path, name: str) -> dict[str, Any]:
+def _read_prepared(root: Path, name: str) -> dict[str, Any]:
     """What dvc.lock has of the inbox that the data set was last prepared from."""
     path = root / "dvc.lock"
     block = lockfile.blocks(path.read_text(encoding="utf-8"))[1].get(f"prepare@{name}") if path.exists() else None

@@ -258,7 +258,7 @@ def test_files_of_a_persons_own_survive_plain_dvc(copy: Path, tmp_path: Path) ->
     (copy / "data/inbox/mine/b.csv").unlink()
     done = call("dvc", "repro", "prepare@mine", root=copy)
     assert done.returncode != 0
-    assert "data/inbox/mine: files that the data set was made of are missing: b.csv" in done.stderr
+    assert "data/inbox/mine: files that DVC tracks are missing: b.csv" in done.stderr
     assert "to be trained again without them" in good(pipeline("withdraw", "mine", "b.csv", root=copy))
     with (tmp_path / "a.csv").open("a") as file:  # the source grows: plain DVC notices
         file.write("".join(f"{t},{t % 7}.5\n" for t in range(300, 360)))
