@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from genfoundry import config, experiment, graph, jobs, lockfile, places, shell, together, turns, warm
+from genfoundry import config, experiment, graph, jobs, lockfile, places, shell, store, together, turns, warm
 from genfoundry.types import UserError
 
 HERE = Path()
@@ -25,6 +25,7 @@ def run(*argv: str) -> None:
         prune()
         LOG.parent.mkdir(exist_ok=True)
         LOG.unlink(missing_ok=True)
+        store.forget(HERE)
         checked = time.perf_counter()
         places = slots(experiment.settings(), number)
         with warm.kept(HERE) as found:
@@ -34,14 +35,28 @@ def run(*argv: str) -> None:
         lockfile.order(HERE)
         if status:
             raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
-        from genfoundry import publish, site
+        from genfoundry import site
 
         site.render(HERE)  # a stage that DVC restored has not rendered it, and promotions come after the report
-        publish.publish(HERE)
+        fault = published()
     split(checked - began, ran - checked, time.perf_counter() - ran, len(places) if not targets else 1)
     board = Path("reports/leaderboard.md")
     if board.exists():
-        print(board.read_text(encoding="utf-8"))
+        print(board.read_text(encoding="utf-8"), flush=True)
+    if fault:
+        print(f"genfoundry repro: {fault}", file=sys.stderr)
+
+
+def published() -> str:
+    """Bring MLflow up to date; the line that says why it is left out, "" where it is not. It fails no run."""
+    from genfoundry import publish
+    from genfoundry.store_errors import StoreError
+
+    try:
+        publish.update(HERE)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def options(argv: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, STAGES = "genfoundry", "pipeline"
 VALUES = {"genfoundry.types", "genfoundry.config"}
 HEAVY = {
-    "mlflow": {"tracking", "store", "publish", "runs", "package", "pyfunc"},
+    "mlflow": {"tracking", "store", "store_check", "publish", "runs", "package", "pyfunc"},
     "optuna": {"tune"},
     "great_expectations": {"validate"},
 }
