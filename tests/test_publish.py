@@ -257,8 +257,8 @@ for bad in ({"n": [1]}, {"n": [0], "past": [past]}, {"x": [[[0.0]]], "past": [pa
         model.predict(pd.DataFrame(bad))
     except Exception as error:
         errors.append(f"{type(error).__name__}: {error}")
-import genfoundry
-print(json.dumps([drawn.to_dict("list"), drawn.equals(again), scored.to_dict("list"), errors, genfoundry.__file__]))
+ours = [module.__file__ for name, module in sys.modules.items() if name.startswith("genfoundry")]
+print(json.dumps([drawn.to_dict("list"), drawn.equals(again), scored.to_dict("list"), errors, ours]))
 """
 
 
@@ -274,9 +274,9 @@ def test_the_champion_loads_where_genfoundry_is_not_installed(root: Path, tmp_pa
     assert equal
     assert scored.keys() == {"row", "nll", "nats"}
     assert scored["nats"][0] == pytest.approx(scored["nll"][0] / 5)
-    assert [e.partition(":")[0] for e in errors] == ["UserError"] * 3
+    assert [e.partition(":")[0] for e in errors] == ["RequestError"] * 3
     assert "goes on from (at least 4 steps, 1 columns)" in errors[0]
-    assert f"{os.sep}src{os.sep}" not in where
+    assert where and not [name for name in where if f"{os.sep}src{os.sep}" in name]
 
 
 def test_the_registered_model_holds_no_pickle_and_no_cache(root: Path) -> None:

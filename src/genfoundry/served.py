@@ -18,6 +18,8 @@ from genfoundry.types import Batch, Draw, UserError, counted
 
 SIZE = 100  # items in a batch
 MOST = 100_000  # samples in a request
+MOST_VALUES = 100_000_000  # values in them: pixels, characters, numbers
+COLDEST, HOTTEST = 1e-30, 1e6  # temperatures; beyond, float32 overflows
 UNITS = {
     "images": "bits_per_dim",
     "video": "bits_per_dim",
@@ -113,9 +115,17 @@ class Served:
         rows = self.model.sample(n, cond, draw=draw).tolist()
         return ["".join(self.alphabet[i] for i in row if i < len(self.alphabet)) for row in rows]
 
+    def check_size(self, n: int, length: int = 0) -> None:
+        """Raise UserError where so many samples, of so many characters, are none or too many for one request."""
+        values = max(length, self.spec.dims)
+        most = min(MOST, MOST_VALUES // values)
+        if length > MOST_VALUES:
+            raise UserError(f"length: {length}: ask for up to {MOST_VALUES} characters")
+        if not 1 <= n <= most:
+            raise UserError(f"n: {n}: ask for 1 to {most} samples{f' of {values} values' if most < MOST else ''}")
+
     def _check(self, n: int, label: int, prompt: str, past: NDArray[Any] | None, length: int, draw: Draw) -> None:
-        if not 1 <= n <= MOST:
-            raise UserError(f"n: {n}: ask for 1 to {MOST} samples")
+        self.check_size(n, length)
         if not -1 <= label < max(self.spec.classes, 0):
             known = f"0 to {self.spec.classes - 1}, or " if self.spec.classes else ""
             raise UserError(f"label: {label}: this model takes {known}-1 for any class")
@@ -127,26 +137,37 @@ class Served:
             most = (self.spec.cond_shape or (0,))[0]
             raise UserError(f"prompt: {len(prompt)} characters; a source of 1 to {most} is wanted")
         if past is not None and self.spec.cond_shape is None:
-            raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
+            self._steps(past, ())
         if length < 0 or (length and self.modality != "text"):
             raise UserError(f"length: {length}: a number of characters, for text only")
-        if not (draw.temperature >= 0 and draw.top_k >= 0 and 0 < draw.top_p <= 1):
-            raise UserError(
-                f"temperature {draw.temperature}, top_k {draw.top_k}, top_p {draw.top_p}: allowed are "
-                "temperature >= 0, top_k >= 0 (0: all), 0 < top_p <= 1"
-            )
+        if not (draw.temperature == 0 or COLDEST <= draw.temperature <= HOTTEST):
+            wanted = f"expected 0 (the likeliest value), or {COLDEST:g} <= temperature <= {HOTTEST:g}"
+            raise UserError(f"temperature: {draw.temperature}: {wanted}")
+        if draw.top_k < 0:
+            raise UserError(f"top_k: {draw.top_k}: expected a whole number, 0 for all values")
+        if not 0 < draw.top_p <= 1:
+            raise UserError(f"top_p: {draw.top_p}: expected 0 < top_p <= 1")
 
     def _cond(self, prompt: str, past: NDArray[Any] | None) -> Tensor | None:
         if self.alphabet:
             return torch.as_tensor(self.encode(prompt)) if prompt else None
         if self.spec.cond_shape is None:
             return None
-        steps, *one = self.spec.cond_shape
-        if past is None or past.ndim != len(one) + 1 or len(past) < steps or list(past.shape[1:]) != one:
-            got = "none" if past is None else f"shape {past.shape}"
+        steps = self._steps(past, ())
+        assert past is not None
+        return self._past(past[len(past) - steps :])
+
+    def _steps(self, past: NDArray[Any] | None, items: tuple[int, ...]) -> int:
+        """How many steps of the past the model looks back on; a past (*items, P, ...) has as many, or more."""
+        if past is not None and self.spec.cond_shape is None:
+            raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
+        steps, *one = self.spec.cond_shape or (0,)
+        at = len(items)
+        if past is None or past.shape[at + 1 :] != tuple(one) or past.shape[:at] != items or past.shape[at] < steps:
+            got = "none" if past is None else f"shape {past.shape[at:]}"
             right = f"{one[0]} columns" if len(one) == 1 else f"each {tuple(one)}"
             raise UserError(f"past: {got}: this model goes on from (at least {steps} steps, {right})")
-        return self._past(past[-steps:])
+        return steps
 
     def _past(self, past: NDArray[Any]) -> Tensor:
         """What samples go on from: whole numbers of so many levels, or real ones."""
@@ -183,11 +204,11 @@ class Served:
         if self.model.likelihood == "none":
             raise UserError(f"a {type(self.model).__name__} has no likelihood and cannot score; it samples only")
         values = self._values(x)
-        cond = None if past is None else self._past(past)
-        if (cond is None) != (self.spec.cond_shape is None):
-            raise UserError(
-                f"past: {'missing' if cond is None else 'not wanted'}; the model's is {self.spec.cond_shape}"
-            )
+        cond = None
+        if past is not None or self.spec.cond_shape is not None:
+            steps = self._steps(past, (len(values),))
+            assert past is not None
+            cond = self._past(past[:, past.shape[1] - steps :])
         parts = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(counted("served", seed))
@@ -202,7 +223,7 @@ class Served:
         shape = tuple(x.shape[1:])
         shorter = self.modality == "text" and len(shape) == 1 and 0 < shape[0] <= self.spec.shape[0]
         if not len(x) or (shape != self.spec.shape and not shorter):
-            raise UserError(f"x: {len(x)} items of shape {shape}; this model scores items of shape {self.spec.shape}")
+            raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {self.spec.shape}")
         if self.spec.levels is None:
             return torch.as_tensor(_finite(x, "x", self.gappy), dtype=torch.float32)
         return _whole(x, "x", self.spec.levels)
@@ -218,7 +239,7 @@ class Served:
         else:
             ids = self.encode(text)
         if not len(ids):
-            raise UserError("text: empty; a text to score has one character at least")
+            raise UserError("text: '': expected one character at least")
         whole = len(ids) // width * width
         parts = [self.score(ids[:whole].reshape(-1, width), seed=seed)] if whole else []
         return np.concatenate([*parts, *([self.score(ids[None, whole:], seed=seed)] if whole < len(ids) else [])])
@@ -231,13 +252,13 @@ class Served:
 def _whole(x: NDArray[Any], name: str, levels: int) -> Tensor:
     x = _finite(x, name)
     if x.min() < 0 or x.max() >= levels or (x != np.floor(x)).any():
-        raise UserError(f"{name}: values {x.min():g} to {x.max():g}; whole ones from 0 to {levels - 1} are allowed")
+        raise UserError(f"{name}: values {x.min():g} to {x.max():g}: expected whole ones from 0 to {levels - 1}")
     return torch.as_tensor(x.astype(np.int64))
 
 
 def _finite(x: NDArray[Any], name: str, gappy: bool = False) -> NDArray[Any]:
     if x.dtype.kind not in "biuf":
-        raise UserError(f"{name}: {x.dtype} values; numbers are wanted")
+        raise UserError(f"{name}: {x.dtype} values: expected numbers")
     if not (np.isfinite(x) | (np.isnan(x) & gappy)).all():
-        raise UserError(f"{name}: a value is missing or infinite; finite numbers are wanted")
+        raise UserError(f"{name}: a value is missing or infinite: expected finite numbers")
     return x
