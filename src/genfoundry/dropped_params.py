@@ -29,8 +29,8 @@ class DroppedParams(logging.Filter):
         """
         match = WARNING.search(record.getMessage())
         if match and set(re.findall(r"'(\w+)'", match["known"])) == self.known:
-            names = ", ".join(sorted(self.known))
-            raise self.error(f"{match['unknown']}: unknown parameter; expected parameters: {names}")
+            unknown = ", ".join(sorted(match["unknown"].split(", ")))
+            raise self.error(f"{unknown}: unknown parameter; expected {', '.join(sorted(self.known))}")
         return True
 
 

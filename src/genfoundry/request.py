@@ -155,7 +155,7 @@ def parameters(params: Mapping[str, Any] | None) -> dict[str, int | float]:
     Raises:
         UserError: one is unknown, or no number of its kind.
     """
-    given = {name: _scalar(value) for name, value in (params or {}).items() if not _null(value)}
+    given = {name: _scalar(value) for name, value in (params or {}).items() if value is not None}
     if unknown := [name for name in given if name not in DEFAULTS]:
         raise UserError(f"{', '.join(map(repr, unknown))}: unknown parameter; expected {', '.join(DEFAULTS)}")
     found = dict(DEFAULTS)

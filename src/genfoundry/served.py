@@ -90,7 +90,7 @@ class Served:
                 cond = self._cond(prompt, past)
                 cond = cond.expand(count, *cond.shape) if cond is not None else None
                 if self.modality == "pairs":
-                    found += self._targets(count, torch.as_tensor(self.encode(prompt)), draw)
+                    found += self._targets(count, torch.as_tensor(self.encode(prompt, "prompt")), draw)
                     continue
                 if self.alphabet:
                     found += [prompt + text for text in self._texts(count, cond, labels, length, draw)]
@@ -150,7 +150,7 @@ class Served:
 
     def _cond(self, prompt: str, past: NDArray[Any] | None) -> Tensor | None:
         if self.alphabet:
-            return torch.as_tensor(self.encode(prompt)) if prompt else None
+            return torch.as_tensor(self.encode(prompt, "prompt")) if prompt else None
         if self.spec.cond_shape is None:
             return None
         steps = self._steps(past, ())
@@ -174,15 +174,15 @@ class Served:
         levels = self.spec.cond_levels
         if levels:
             return _whole(past, "past", levels)
-        return torch.as_tensor(_finite(past, "past", self.gappy), dtype=torch.float32)
+        return _real(past, "past", self.gappy)
 
     @property
     def gappy(self) -> bool:
         """Whether values may be missing (NaN)."""
         return self.declared.get("missing") == "keep"
 
-    def encode(self, text: str) -> NDArray[np.int64]:
-        """(L,) positions in the model's alphabet.
+    def encode(self, text: str, name: str = "text") -> NDArray[np.int64]:
+        """(L,) positions in the model's alphabet; `name` is what an error calls the text.
 
         Raises:
             UserError: a character is not in it.
@@ -191,7 +191,7 @@ class Served:
         for at, character in enumerate(text):
             if character not in places:
                 raise UserError(
-                    f"text: character {at + 1}, {character!r}, is not in the model's alphabet {self.alphabet!r}"
+                    f"{name}: character {at + 1}, {character!r}, is not in the model's alphabet {self.alphabet!r}"
                 )
         return np.array([places[character] for character in text], np.int64)
 
@@ -225,7 +225,7 @@ class Served:
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {self.spec.shape}")
         if self.spec.levels is None:
-            return torch.as_tensor(_finite(x, "x", self.gappy), dtype=torch.float32)
+            return _real(x, "x", self.gappy)
         return _whole(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
@@ -254,6 +254,13 @@ def _whole(x: NDArray[Any], name: str, levels: int) -> Tensor:
     if x.min() < 0 or x.max() >= levels or (x != np.floor(x)).any():
         raise UserError(f"{name}: values {x.min():g} to {x.max():g}: expected whole ones from 0 to {levels - 1}")
     return torch.as_tensor(x.astype(np.int64))
+
+
+def _real(x: NDArray[Any], name: str, gappy: bool) -> Tensor:
+    found = torch.as_tensor(_finite(x, name, gappy), dtype=torch.float32)
+    if found.isinf().any():
+        raise UserError(f"{name}: values up to {np.nanmax(np.abs(x)):g}: expected numbers that float32 holds")
+    return found
 
 
 def _finite(x: NDArray[Any], name: str, gappy: bool = False) -> NDArray[Any]:
