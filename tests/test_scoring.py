@@ -12,7 +12,7 @@ import pytest
 import torch
 from mlflow.pyfunc import scoring_server
 
-from genfoundry import checkpoint, package
+from genfoundry import checkpoint, package, store
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.models.vae import Vae
 from genfoundry.types import Spec
@@ -28,6 +28,7 @@ JSON = "application/json"
 def servers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """MLflow's server of a series, an image and a text model, each packaged and loaded as any user's."""
     root = tmp_path_factory.mktemp("models")
+    store.quiet()  # as a pipeline's own process: what MLflow drops is refused all the same
     fabricated.prepare(root)
     fabricated.train(root, "series", 2)
     torch.manual_seed(0)

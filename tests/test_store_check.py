@@ -159,10 +159,31 @@ def test_no_credential_is_printed_or_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert not [word for word in ("ss%3A", "ss:word", "abcdef", "me:") if word in line + kept]
 
 
-def test_a_registry_of_its_own_is_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.check_registry(tmp_path)
-    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:9")
-    with pytest.raises(
-        StoreError, match=r"127.0.0.1:9 is left out: nothing listens there; correct MLFLOW_REGISTRY_URI"
-    ):
-        store.check_registry(tmp_path)
+@pytest.mark.parametrize(
+    ("uri", "line"),
+    [("http://127.0.0.1:9", "nothing listens there; correct MLFLOW_"), ("htp://x", "no such kind of store")],
+)
+def test_a_registry_of_its_own_is_asked_too(
+    uri: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricated.database(tmp_path)
+    store.connect_registry(tmp_path)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
+    store.connect(tmp_path)
+    with pytest.raises(StoreError, match=line) as raised:
+        store.connect_registry(tmp_path)
+    assert uri in str(raised.value) and "MLFLOW_REGISTRY_URI" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (sqlite3.OperationalError("attempt to write a readonly database"), "the database cannot be written; make the"),
+        (PermissionError(13, "Permission denied", "/x/mlartifacts"), "/x/mlartifacts cannot be written; make the file"),
+        (OSError(28, "No space left on device"), "the disk is full; free some space"),
+        (ValueError(), "ValueError: ValueError; see MLFLOW_TRACKING_URI"),
+        (RuntimeError("first\n  second [SQL: SELECT 1]"), "RuntimeError: first second; see MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_what_an_error_says(error: Exception, line: str) -> None:
+    assert line in str(store_errors.failure(error, "sqlite:///mlflow.db"))

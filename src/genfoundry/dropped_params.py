@@ -37,5 +37,7 @@ class DroppedParams(logging.Filter):
 def refuse_dropped_params(known: frozenset[str], error: Callable[[str], Exception]) -> None:
     """Have parameters that are not `known` refused with an error that is made of a line; twice is once."""
     logger = logging.getLogger(LOGGER)
+    if not logger.isEnabledFor(logging.WARNING):  # a pipeline has MLflow say nothing, this included
+        logger.setLevel(logging.WARNING)
     if not any(isinstance(one, DroppedParams) and one.known == known for one in logger.filters):
         logger.addFilter(DroppedParams(known, error))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import ledger, outs, runs, weights
-from genfoundry.store import check_registry, connect, experiment_id, locked, uri
+from genfoundry.store import connect, connect_registry, experiment_id, locked, uri
 from genfoundry.store_errors import StoreError, failure
 from genfoundry.types import UserError
 
@@ -72,7 +72,7 @@ def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: 
         run = runs.publish_run(client, root, one, known)
         known[one.card["digest"], one.name] = run
     if tasks:
-        check_registry(root)
+        client = connect_registry(root)
     for task in tasks:
         _versions(client, root, task, ledger.of(lines, task), known)
 

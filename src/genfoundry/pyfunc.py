@@ -28,8 +28,9 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from genfoundry import request
 from genfoundry.dropped_params import refuse_dropped_params
 from genfoundry.request import Row
-from genfoundry.served import MOST, Served
+from genfoundry.served import Served
 from genfoundry.types import Draw, UserError
+from genfoundry.value_checks import MOST
 
 
 class RequestError(MlflowException):  # type: ignore[misc]

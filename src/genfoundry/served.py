@@ -11,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry import checkpoint
+from genfoundry import checkpoint, value_checks
 from genfoundry.data import lines
 from genfoundry.models.base import GenerativeModel
 from genfoundry.types import Batch, Draw, UserError, counted
 
 SIZE = 100  # items in a batch
-MOST = 100_000  # samples in a request
-MOST_VALUES = 100_000_000  # values in them: pixels, characters, numbers
-COLDEST, HOTTEST = 1e-30, 1e6  # temperatures; beyond, float32 overflows
 UNITS = {
     "images": "bits_per_dim",
     "video": "bits_per_dim",
@@ -117,12 +114,7 @@ class Served:
 
     def check_size(self, n: int, length: int = 0) -> None:
         """Raise UserError where so many samples, of so many characters, are none or too many for one request."""
-        values = max(length, self.spec.dims)
-        most = min(MOST, MOST_VALUES // values)
-        if length > MOST_VALUES:
-            raise UserError(f"length: {length}: ask for up to {MOST_VALUES} characters")
-        if not 1 <= n <= most:
-            raise UserError(f"n: {n}: ask for 1 to {most} samples{f' of {values} values' if most < MOST else ''}")
+        value_checks.check_size(n, max(length, self.spec.dims))
 
     def _check(self, n: int, label: int, prompt: str, past: NDArray[Any] | None, length: int, draw: Draw) -> None:
         self.check_size(n, length)
@@ -140,13 +132,7 @@ class Served:
             self._steps(past, ())
         if length < 0 or (length and self.modality != "text"):
             raise UserError(f"length: {length}: a number of characters, for text only")
-        if not (draw.temperature == 0 or COLDEST <= draw.temperature <= HOTTEST):
-            wanted = f"expected 0 (the likeliest value), or {COLDEST:g} <= temperature <= {HOTTEST:g}"
-            raise UserError(f"temperature: {draw.temperature}: {wanted}")
-        if draw.top_k < 0:
-            raise UserError(f"top_k: {draw.top_k}: expected a whole number, 0 for all values")
-        if not 0 < draw.top_p <= 1:
-            raise UserError(f"top_p: {draw.top_p}: expected 0 < top_p <= 1")
+        value_checks.check_draw(draw)
 
     def _cond(self, prompt: str, past: NDArray[Any] | None) -> Tensor | None:
         if self.alphabet:
@@ -173,8 +159,8 @@ class Served:
         """What samples go on from: whole numbers of so many levels, or real ones."""
         levels = self.spec.cond_levels
         if levels:
-            return _whole(past, "past", levels)
-        return _real(past, "past", self.gappy)
+            return value_checks.whole_numbers(past, "past", levels)
+        return value_checks.real_numbers(past, "past", self.gappy)
 
     @property
     def gappy(self) -> bool:
@@ -225,8 +211,8 @@ class Served:
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {self.spec.shape}")
         if self.spec.levels is None:
-            return _real(x, "x", self.gappy)
-        return _whole(x, "x", self.spec.levels)
+            return value_checks.real_numbers(x, "x", self.gappy)
+        return value_checks.whole_numbers(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
         """(items,) nats of a text: of each of its lines, or of windows of the model's length, each scored afresh."""
@@ -247,25 +233,3 @@ class Served:
     def characters(self, text: str) -> int:
         """How many characters `score_text` scores: of lines, with the end of each."""
         return sum(len(line) + 1 for line in lines.stripped(text)) if self.modality == "lines" else len(text)
-
-
-def _whole(x: NDArray[Any], name: str, levels: int) -> Tensor:
-    x = _finite(x, name)
-    if x.min() < 0 or x.max() >= levels or (x != np.floor(x)).any():
-        raise UserError(f"{name}: values {x.min():g} to {x.max():g}: expected whole ones from 0 to {levels - 1}")
-    return torch.as_tensor(x.astype(np.int64))
-
-
-def _real(x: NDArray[Any], name: str, gappy: bool) -> Tensor:
-    found = torch.as_tensor(_finite(x, name, gappy), dtype=torch.float32)
-    if found.isinf().any():
-        raise UserError(f"{name}: values up to {np.nanmax(np.abs(x)):g}: expected numbers that float32 holds")
-    return found
-
-
-def _finite(x: NDArray[Any], name: str, gappy: bool = False) -> NDArray[Any]:
-    if x.dtype.kind not in "biuf":
-        raise UserError(f"{name}: {x.dtype} values: expected numbers")
-    if not (np.isfinite(x) | (np.isnan(x) & gappy)).all():
-        raise UserError(f"{name}: a value is missing or infinite: expected finite numbers")
-    return x

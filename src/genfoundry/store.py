@@ -21,6 +21,7 @@ from genfoundry.store_errors import StoreError, failure
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+REGISTRY = "MLFLOW_REGISTRY_URI"
 CHUNK = 1000  # metrics in a request, MLflow's limit
 Metrics = list[tuple[str, float, int, int]]  # name, value, milliseconds, step
 
@@ -74,17 +75,39 @@ def connect(root: Path) -> MlflowClient:
 
 def _connect(root: Path, address: str) -> MlflowClient:
     prepare()
-    with locked(root, "mlflow") if address.startswith("sqlite") else nullcontext():
-        store_check.check(address)
-        try:
-            from mlflow.tracking import MlflowClient
-
-            quiet()  # its import sets the level to INFO
-            client = MlflowClient(tracking_uri=address, registry_uri=registry(root))
+    try:
+        with locked(root, "mlflow") if address.startswith("sqlite") else nullcontext():
+            store_check.check(address)
+            client = _client(address, address)
             client.search_experiments(max_results=1)
-        except Exception as error:  # whatever a store, its driver or a plugin raises
-            raise failure(error, address) from error
+    except Exception as error:  # whatever a store, its driver or a plugin raises
+        raise failure(error, address) from error
     return client
+
+
+def _client(tracking: str, registry: str) -> MlflowClient:
+    from mlflow.tracking import MlflowClient
+
+    quiet()  # its import sets the level to INFO
+    return MlflowClient(tracking_uri=tracking, registry_uri=registry)
+
+
+def connect_registry(root: Path) -> MlflowClient:
+    """A client of the store and of the one for registered models, which `connect`'s does not know.
+
+    Raises:
+        StoreError: registered models have a store of their own, and it cannot be used.
+    """
+    tracking, address = uri(root), registry(root)
+    try:
+        if tracking != address:
+            store_check.check(address, REGISTRY)
+        client = _client(tracking, address)
+        if tracking != address:
+            client.search_registered_models(max_results=1)
+        return client
+    except Exception as error:
+        raise failure(error, address, REGISTRY) from error
 
 
 def forget(root: Path) -> None:
@@ -110,13 +133,7 @@ def quiet() -> None:
 
 def registry(root: Path) -> str:
     """MLFLOW_REGISTRY_URI, else the tracking store."""
-    return os.environ.get("MLFLOW_REGISTRY_URI", "").strip() or uri(root)
-
-
-def check_registry(root: Path) -> None:
-    """Raise StoreError where registered models have a store of their own and it cannot be used."""
-    if registry(root) != uri(root):
-        store_check.check(registry(root), "MLFLOW_REGISTRY_URI")
+    return os.environ.get(REGISTRY, "").strip() or uri(root)
 
 
 def experiment_id(client: MlflowClient, root: Path, task: str) -> str:

@@ -31,6 +31,7 @@ FAULTS = [
     ),
     (r"is locked", "another process holds the database locked", "end that process"),
     (r"disk is full|no space left", "the disk is full", "free some space"),
+    (r"permission denied: '([^']+)'|read-only file system", "{} cannot be written", WRITABLE),
     (r"readonly database|unable to open|not writable|no such file", "the database cannot be written", WRITABLE),
     (r"authentication failed|access denied for", "the database refuses the user", "correct {variable}"),
     (r"name or service|name resolution|failed to resolve|nodename", "the server's name does not resolve", ADDRESS),
@@ -78,7 +79,7 @@ def failure(error: BaseException, address: str, variable: str = "MLFLOW_TRACKING
     for pattern, reason, remedy in FAULTS:
         if match := re.search(pattern, text, re.IGNORECASE):
             group = next((one for one in match.groups() if one), "")
-            return left_out(address, reason.format(group), remedy.format(variable=variable))
+            return left_out(address, reason.format(group or "it"), remedy.format(variable=variable))
     first = " ".join(str(error).partition("[SQL")[0].split()) or type(error).__name__
     return left_out(address, f"{type(error).__name__}: {first[:MOST]}", f"see {variable}")
 
