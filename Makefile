@@ -58,8 +58,8 @@ score: setup ## likelihood of your own data under a champion: TASK=... FILE=...
 report: setup ## render the report anew and say where it is
 	@$(RUN) -m pipeline report && echo "file://$(CURDIR)/reports/index.html"
 
-ui: setup ## bring the MLflow store up to date and open it on port 5000
-	@$(RUN) -m pipeline ui
+ui: setup ## bring the MLflow store up to date and open it on port 5000 (PORT=n); a server's address is printed
+	@$(RUN) -m pipeline ui $(if $(PORT),--port "$(PORT)")
 
 retrain: setup ## the scheduled job: look for new data, retrain what it touches, promote or refuse, publish, push
 	@$(RUN) -m pipeline retrain $(if $(BRANCH),--branch "$(BRANCH)")

@@ -8,13 +8,28 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from genfoundry import config, experiment, graph, inbox, jobs, lockfile, places, shell, together, turns, warm
+from genfoundry import (
+    cgroup,
+    config,
+    experiment,
+    graph,
+    inbox,
+    jobs,
+    lockfile,
+    places,
+    shell,
+    store,
+    together,
+    turns,
+    warm,
+)
 from genfoundry.types import UserError
 from pipeline import sources
 
 HERE = Path()
 LOG = Path(".state/times.jsonl")
 MEMORY = 2 * 2**30  # bytes that a job may need
+MOST = 1000  # jobs at once
 
 
 def run(*argv: str) -> None:
@@ -30,8 +45,11 @@ def run(*argv: str) -> None:
         prune()
         LOG.parent.mkdir(exist_ok=True)
         LOG.unlink(missing_ok=True)
+        store.forget(HERE)
         checked = time.perf_counter()
         at_once = slots(experiment.settings(), number)
+        if warning := crowded(experiment.settings(), number):
+            print(f"genfoundry repro: {warning}", file=sys.stderr)
         with warm.kept(HERE) as found:
             env = environment() | found
             status = look(env)
@@ -42,14 +60,28 @@ def run(*argv: str) -> None:
         lockfile.order(HERE)
         if status:
             raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
-        from genfoundry import publish, site
+        from genfoundry import site
 
         site.render(HERE)  # a stage that DVC restored has not rendered it, and promotions come after the report
-        publish.publish(HERE)
+        fault = publish_runs()
     split(checked - began, ran - checked, time.perf_counter() - ran, len(at_once) if not targets else 1)
     board = Path("reports/leaderboard.md")
     if board.exists():
-        print(board.read_text(encoding="utf-8"))
+        print(board.read_text(encoding="utf-8"), flush=True)
+    if fault:
+        print(f"genfoundry repro: {fault}", file=sys.stderr)
+
+
+def publish_runs() -> str:
+    """Bring MLflow up to date; the line that says why it is left out, "" where it is not. It fails no run."""
+    from genfoundry import publish
+    from genfoundry.store_errors import StoreError
+
+    try:
+        publish.update(HERE)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def options(argv: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
@@ -58,27 +90,40 @@ def options(argv: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
         return None, argv
     at = argv.index("--jobs")
     number = argv[at + 1] if len(argv) > at + 1 else ""
-    if not number.isdigit() or int(number) < 1:
-        raise UserError(f"--jobs {number}: a whole number of jobs is wanted, 1 or more (make repro JOBS=2)")
+    if not number.isdecimal() or not 1 <= int(number) <= MOST:
+        raise UserError(f"--jobs {number}: a whole number of jobs is wanted, 1 to {MOST} (make repro JOBS=2)")
     return int(number), argv[:at] + argv[at + 2 :]
 
 
 def slots(params: config.Params, wanted: int | None) -> list[dict[str, str]]:
     """What each of the jobs at once finds in its environment: a GPU of its own, or nothing, where cores are shared.
 
-    As many as GPUs, else as cores over threads; never more than experiments, or than memory holds.
+    As many as GPUs, else as cores over threads; never more than experiments, or than memory holds. Cores and memory
+    are those that this process may use: a container's quota and limit, not what its host has.
     """
     import torch
 
     gpus = torch.cuda.device_count() if params.device in ("auto", "cuda") else 0
     if gpus:
         named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")[:gpus]
-        return [{"CUDA_VISIBLE_DEVICES": named[number % gpus]} for number in range(wanted or gpus)]
+        number = wanted or max(1, min(gpus, cgroup.memory() // MEMORY))
+        return [{"CUDA_VISIBLE_DEVICES": named[job % gpus]} for job in range(number)]
     if wanted is None and params.device in ("auto", "cpu"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        wanted = max(1, min(cores // params.threads, len(params.experiments), memory))
+        wanted = min(room(params), len(params.experiments))
     return [{} for _ in range(wanted or 1)]
+
+
+def room(params: config.Params) -> int:
+    """How many jobs cores and memory hold."""
+    return max(1, min(cgroup.cpus() // params.threads, cgroup.memory() // MEMORY))
+
+
+def crowded(params: config.Params, wanted: int | None) -> str:
+    """What to say of more jobs than there is room for; they are run all the same. "" where they fit."""
+    if wanted is None or wanted <= (fit := room(params)):
+        return ""
+    here = f"{cgroup.cpus()} cores at {params.threads} each and {cgroup.memory() / 2**30:.1f} GiB of memory"
+    return f"--jobs {wanted}: more than the {fit} that {here} hold; slower, or killed for want of memory"
 
 
 def environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, STAGES = "genfoundry", "pipeline"
 VALUES = {"genfoundry.types", "genfoundry.config"}
 HEAVY = {
-    "mlflow": {"tracking", "store", "publish", "runs", "package", "pyfunc"},
+    "mlflow": {"tracking", "store", "store_check", "publish", "runs", "package", "pyfunc"},
     "optuna": {"tune"},
     "great_expectations": {"validate"},
 }
@@ -107,7 +107,7 @@ def allowed(name: str) -> set[str] | None:
     nn = {m for m in MODULES if _under(m, "genfoundry.nn")}
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
-    if name in {"genfoundry", "genfoundry.types", "genfoundry.adamw"}:
+    if name in {"genfoundry", "genfoundry.types", "genfoundry.adamw", "genfoundry.cgroup"}:
         return set()
     if name in config:
         return {"genfoundry.types", *config}
@@ -123,7 +123,7 @@ def allowed(name: str) -> set[str] | None:
         below = {"genfoundry.adamw", "genfoundry.checkpoint", "genfoundry.models.base", "genfoundry.data.base"}
         return VALUES | below
     if name in data:
-        return {*VALUES, "genfoundry.checkpoint", *data}
+        return {*VALUES, "genfoundry.cgroup", "genfoundry.checkpoint", *data}
     return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genfoundry import experiment, graph
+from genfoundry import cgroup, experiment, graph
 from genfoundry.types import UserError
 from pipeline import repro
 
@@ -21,7 +21,7 @@ def test_the_number_of_jobs_and_the_targets() -> None:
     assert repro.options(("train@x",)) == (None, ("train@x",))
     assert repro.options(("--jobs", "3")) == (3, ())
     assert repro.options(("a", "--jobs", "1", "b")) == (1, ("a", "b"))
-    for wrong in (("--jobs",), ("--jobs", "0"), ("--jobs", "two"), ("--jobs", "-1")):
+    for wrong in (("--jobs",), *(("--jobs", text) for text in ("0", "two", "-1", "1.5", "²", "1001", ""))):
         with pytest.raises(UserError, match="a whole number of jobs is wanted"):
             repro.options(wrong)
 
@@ -32,6 +32,7 @@ def slots(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
     monkeypatch.setattr(repro, "MEMORY", 1)
+    monkeypatch.setattr(cgroup, "ROOT", Path("/nowhere"))  # the machine that runs this has limits of its own
     return repro.slots(PARAMS.model_copy(update={"threads": 1, "device": "auto", **params}), wanted)
 
 
@@ -47,8 +48,33 @@ def test_jobs_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_bounds_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}[name])
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    monkeypatch.setattr(cgroup, "ROOT", Path("/nowhere"))
     params = PARAMS.model_copy(update={"threads": 1, "device": "cpu"})
     assert repro.slots(params, None) == [{}] * 2  # 4 GiB hold two
+
+
+def test_a_containers_quota_and_limit_bound_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processors and 4 GiB of a node that has 64 and 256; more by JOBS is obeyed, and said."""
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**26}
+    monkeypatch.setattr(os, "sysconf", lambda name: pages[name])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    for name, content in {
+        "proc/self/cgroup": "0::/\n",
+        "proc/self/mountinfo": "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+        "sys/fs/cgroup/cpu.max": "300000 100000\n",
+        "sys/fs/cgroup/memory.max": str(4 * 2**30),
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    params = PARAMS.model_copy(update={"threads": 1, "device": "cpu"})
+    assert repro.slots(params, None) == [{}] * 2
+    assert repro.slots(params, 5) == [{}] * 5
+    assert repro.crowded(params, 2) == repro.crowded(params, None) == ""
+    line = "--jobs 5: more than the 2 that 3 cores at 1 each and 4.0 GiB of memory hold; slower, or killed for want of"
+    assert line in repro.crowded(params, 5)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    assert len(repro.slots(params.model_copy(update={"device": "auto"}), None)) == 2
 
 
 def test_a_job_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

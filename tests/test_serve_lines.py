@@ -49,7 +49,7 @@ def test_lines_come_back_without_their_padding(served: Served) -> None:
         ("a\nb", "", "the start of a line is wanted, of up to 7 characters"),
         ("abcdeabc", "", "the start of a line is wanted, of up to 7 characters"),
         ("", "abcdeabcd", "a line of 9 characters; up to 7 are scored: 'abcdeabcd'"),
-        ("", "\n \n", "empty; a text to score has one character"),
+        ("", "\n \n", "text: '': expected one character at least"),
         ("", "xyz", "character 1, 'x', is not in the model's alphabet"),
     ],
 )

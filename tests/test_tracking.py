@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fabricated
+import fake_server
 import pytest
 
 from genfoundry import store, tracking
@@ -98,6 +99,20 @@ def test_a_store_that_is_not_there_costs_seconds_and_one_line(
     assert time.perf_counter() - began < 8
     assert live.overhead < 8
     assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_trainings_of_a_run_say_once_that_the_store_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with fake_server.answering(401) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        for _ in range(3):
+            assert train(tmp_path, 10).overhead < 8
+    line = (
+        f"tracking vae-x: MLflow at {address} is left out: the server wants a login (401); set MLFLOW_TRACKING_USERNAME"
+    )
+    said = capfd.readouterr().err
+    assert said.startswith(line) and said.count("\n") == 1
 
 
 def test_a_short_training_starts_nothing(tmp_path: Path) -> None:

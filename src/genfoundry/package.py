@@ -1,22 +1,28 @@
-"""A trained model as an MLflow model folder: weights, model.json and the code that reads them; no pickle."""
+"""A trained model as an MLflow model folder: weights, model.json and the code that reads them; no pickle.
+
+The code goes by a name of its own, `genfoundry_<digest>`, so that two versions in one process run each its own.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genfoundry import pyfunc
-from genfoundry.pyfunc import COLUMNS
+from genfoundry.request import COLUMNS, DEFAULTS
 from genfoundry.served import Served, Unserved
 
 CODE = Path(__file__).parent
 NEEDS = ("numpy", "pandas", "pydantic", "safetensors", "torch")
 """What `pyfunc` imports; MLflow adds itself."""
+OWN = re.compile(r"\bgenfoundry(?=\.[a-z]|[ \t]+import\b)|(?<=\bimport )genfoundry\b")
+"""The package's name where a module is named: in imports, and in what `import_module` is given."""
 
 
 def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> None:
@@ -31,16 +37,36 @@ def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> N
     except Unserved:
         shutil.copytree(weights, out)
         return
-    mlflow.pyfunc.save_model(
-        out,
-        python_model=str(pyfunc.__file__),
-        artifacts={"model": str(weights)},
-        code_paths=[str(CODE)],
-        signature=signature(served),
-        input_example=example(served),
-        pip_requirements=requirements(lock),
-        metadata=metadata,
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        code = copy_code(CODE, Path(scratch))
+        shutil.copytree(weights, Path(scratch, "model"))
+        mlflow.pyfunc.save_model(
+            out,
+            loader_module=f"{code.name}.pyfunc",
+            data_path=str(Path(scratch, "model")),
+            code_paths=[str(code)],
+            signature=signature(),
+            input_example=example(served),
+            pip_requirements=requirements(lock),
+            metadata={**metadata, "columns": columns(served)},
+        )
+
+
+def copy_code(source: Path, to: Path) -> Path:
+    """Copy the package in `source` into the folder `to`, named by what it holds; returns the copy."""
+    files = sorted(path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(source).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    copy = to / f"genfoundry_{digest.hexdigest()[:12]}"
+    for path in files:
+        place = copy / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".py":
+            place.write_text(OWN.sub(copy.name, path.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
+            shutil.copyfile(path, place)
+    return copy
 
 
 def requirements(lock: Path) -> list[str]:
@@ -50,26 +76,26 @@ def requirements(lock: Path) -> list[str]:
     return [f"{name}=={pinned.get(name) or importlib.metadata.version(name).split('+')[0]}" for name in NEEDS]
 
 
-def signature(served: Served) -> Any:
-    """Optional columns a modality, parameters with defaults, and no fixed outputs: samples and scores differ."""
+def signature() -> Any:
+    """The parameters with their defaults. Columns are checked by `request`: MLflow's own check names no field."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types import DataType, ParamSchema, ParamSpec
 
-    def nested(levels: int | None, shape: tuple[int, ...]) -> Any:
-        found: Any = DataType.double if levels is None else DataType.long
-        for _ in shape:
-            found = Array(found)
-        return found
+    kinds = {int: DataType.long, float: DataType.double}
+    return ModelSignature(params=ParamSchema([ParamSpec(k, kinds[type(v)], v) for k, v in DEFAULTS.items()]))
+
+
+def columns(served: Served) -> dict[str, str]:
+    """What the columns of a request hold, for people who look at the model in MLflow."""
+
+    def describe(levels: int | None, shape: tuple[int, ...]) -> str:
+        return f"{'numbers' if levels is None else f'whole numbers below {levels}'} of shape {shape}"
 
     spec = served.spec
-    types = {"n": DataType.long, "prompt": DataType.string, "text": DataType.string}
-    types |= {"x": nested(spec.levels, spec.shape), "past": nested(spec.cond_levels, spec.cond_shape or spec.shape)}
-    columns = [ColSpec(types[name], name, required=False) for name in COLUMNS[served.modality]]
-    defaults = {"label": -1, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length": 0, "seed": 0}
-    kinds = {int: DataType.long, float: DataType.double}
-    params = [ParamSpec(name, kinds[type(value)], value) for name, value in defaults.items()]
-    return ModelSignature(inputs=Schema(columns), params=ParamSchema(params))
+    held = {"n": "a whole number", "prompt": "a text", "text": "a text", "x": describe(spec.levels, spec.shape)}
+    if spec.cond_shape is not None:
+        held["past"] = describe(spec.cond_levels, spec.cond_shape)
+    return {name: held[name] for name in COLUMNS[served.modality] if name in held}
 
 
 def example(served: Served) -> Any:

@@ -8,18 +8,23 @@ since; a refused model is a version without alias.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import ledger, outs, runs, weights
-from genfoundry.store import connect, experiment_id, locked, uri
+from genfoundry.store import connect, connect_registry, experiment_id, locked, uri
+from genfoundry.store_errors import StoreError, failure
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
+
+LATER = "GENFOUNDRY_TIMES"
+"""Set in the stages of `make repro`, which publishes at its end: it says then, once, why it could not."""
 
 
 def publish(root: Path) -> bool:
@@ -28,29 +33,35 @@ def publish(root: Path) -> bool:
     Raises:
         UserError: the ledger or an out is damaged.
     """
+    try:
+        update(root)
+    except StoreError as error:
+        if LATER not in os.environ and not error.remembered:
+            print(f"publish: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def update(root: Path) -> None:
+    """Bring MLflow's store up to date.
+
+    Raises:
+        StoreError: the store, or where it keeps artifacts, cannot be used; what was written stays, and is completed.
+        UserError: the ledger or an out is damaged.
+    """
     root = root.resolve()
     lines = ledger.read(root / "ledger.jsonl")
     there = outs.trained(root)
     if not lines and not there:
-        return True
-    try:
-        client = connect(root)
-    except OSError as error:
-        return _unpublished(root, error)
-    from mlflow.exceptions import MlflowException
-
+        return
+    client = connect(root)
     try:
         with locked(root, "publish"):
             _publish(client, root, lines, there)
-    except (MlflowException, OSError) as error:
-        return _unpublished(root, error)
-    return True
-
-
-def _unpublished(root: Path, error: Exception) -> bool:
-    reason = " ".join(str(error).split())[:200]
-    print(f"publish: {uri(root)}: {reason}; nothing is lost, `make ui` publishes it later", file=sys.stderr)
-    return False
+    except UserError:
+        raise
+    except Exception as error:  # whatever a server that dies half-way or a cloud's artifact store raises
+        raise failure(error, uri(root)) from error
 
 
 def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: list[outs.Trained]) -> None:
@@ -60,6 +71,8 @@ def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: 
     for one in there:
         run = runs.publish_run(client, root, one, known)
         known[one.card["digest"], one.name] = run
+    if tasks:
+        client = connect_registry(root)
     for task in tasks:
         _versions(client, root, task, ledger.of(lines, task), known)
 

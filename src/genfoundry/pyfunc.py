@@ -1,11 +1,12 @@
-"""The one registered model of all families, logged as code: MLflow runs this file when it loads a model.
+"""The one registered model of all families: MLflow imports this file, under the name of its version, and loads it.
 
-A request is a DataFrame; a row with something to score (`x`, or `text`) is scored, any other row asks for samples:
+A request is a table; a row with something to score (`x`, or `text`) is scored, any other row asks for samples:
 - images: `n` samples (default 1);                       `x` (C, H, W), whole numbers 0..levels-1, to score
 - text:   `n` samples that go on from `prompt`;          `text` to score
 - lines:  the same, a line a sample
 - series: `n` samples that go on from `past` (P, D);     `x` (T, D) after `past` to score
 - video:  `n` samples that go on from `past` (P, C, H, W);  `x` (T, C, H, W) after `past` to score
+- pairs:  `n` targets of the source `prompt`
 Parameters: label (-1: any class), temperature, top_k, top_p, length (of text), seed.
 Samples come back as the columns `row` (of the request) and `sample`; scores as `row`, `nll` (nats) and the figure in
 the unit of the modality (bits_per_dim, nats_per_char, nats).
@@ -13,90 +14,119 @@ the unit of the modality (bits_per_dim, nats_per_char, nats).
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow.models
-import mlflow.pyfunc
-import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
+from genfoundry import request
+from genfoundry.dropped_params import refuse_dropped_params
+from genfoundry.request import Row
 from genfoundry.served import Served
 from genfoundry.types import Draw, UserError
-
-COLUMNS = {
-    "images": ("n", "x"),
-    "text": ("n", "prompt", "text"),
-    "lines": ("n", "prompt", "text"),
-    "series": ("n", "past", "x"),
-    "video": ("n", "past", "x"),
-    "pairs": ("n", "prompt"),
-}
+from genfoundry.value_checks import MOST
 
 
-class Pyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Samples and scores of the model in the artifact `model`: safetensors and JSON."""
+class RequestError(MlflowException):  # type: ignore[misc]
+    """A request that cannot be answered: status 400, and one line of the model's own."""
 
-    def load_context(self, context: Any) -> None:
-        self.served = Served(Path(context.artifacts["model"]))
+    def __init__(self, line: str, code: int = INVALID_PARAMETER_VALUE) -> None:
+        super().__init__(line, error_code=code)
+        self.line = line
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """See the module."""
-        frame = model_input
-        allowed = COLUMNS[self.served.modality]
-        unknown = [str(name) for name in frame.columns if name not in allowed]
-        if unknown or frame.empty:
-            wrong = f"unknown column {', '.join(unknown)}" if unknown else "nothing asked for"
-            raise UserError(f"request: {wrong}; a row a request, with columns among {', '.join(allowed)}")
-        rows = [{str(k): v for k, v in row.items() if not _empty(v)} for row in frame.to_dict("records")]
-        what = "text" if self.served.alphabet else "x"
+    def serialize_as_json(self) -> str:
+        """The answer of MLflow's server, which has put the whole request before `message` by now."""
+        return json.dumps({"error_code": self.error_code, "message": self.line})
+
+
+class Predictor:
+    """Samples and scores of the model in a folder: safetensors and JSON."""
+
+    def __init__(self, folder: Path) -> None:
+        self.served = Served(folder)
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """See the module.
+
+        Raises:
+            RequestError: the request is not one that this model takes.
+        """
+        try:
+            return pd.DataFrame(self._answers(model_input, params))
+        except UserError as error:
+            raise RequestError(" ".join(str(error).split())) from None
+        except Exception as error:
+            logging.getLogger(__name__).exception("a request failed")
+            raise RequestError(f"the model failed: {type(error).__name__}", INTERNAL_ERROR) from error
+
+    def _answers(self, data: Any, params: Mapping[str, Any] | None) -> list[Row]:
+        served = self.served
+        rows = request.rows(data, served.modality, served.spec)
+        settings = request.parameters(params)
+        what = "text" if served.alphabet else "x"
         scoring = [what in row for row in rows]
         if any(scoring) and not all(scoring):
-            raise UserError(
-                f"request: row {scoring.index(False)} has no {what}, others have; score or sample, not both"
-            )
-        answer = self._score if scoring[0] else self._sample
-        return pd.DataFrame([one for i, row in enumerate(rows) for one in answer(i, row, params or {})])
+            raise UserError(f"{what}: missing in row {scoring.index(False)}: expected in every row, or in none")
+        if not any(scoring) and isinstance(data, pd.DataFrame) and what in data.columns:
+            raise UserError(f"{what}: null in every row: expected a value to score, or no such column")
+        if not any(scoring):
+            counts = [request.whole(row.get("n", 1), "n", 1, MOST) for row in rows]
+            served.check_size(sum(counts), int(settings["length"]))
+        answer = self._score if any(scoring) else self._sample
+        return [one for index, row in enumerate(rows) for one in self._row(answer, index, row, settings, len(rows))]
 
-    def _sample(self, index: int, row: dict[str, Any], params: dict[str, Any]) -> list[dict[str, Any]]:
-        draw = Draw(float(params.get("temperature", 1.0)), int(params.get("top_k", 0)), float(params.get("top_p", 1.0)))
-        past = _array(row["past"], "past") if "past" in row else None
+    def _row(self, answer: Any, index: int, row: Row, settings: Mapping[str, float], count: int) -> list[Row]:
+        try:
+            found: list[Row] = answer(index, row, settings)
+        except UserError as error:
+            raise UserError(f"row {index}: {error}" if count > 1 else str(error)) from None
+        return found
+
+    def _sample(self, index: int, row: Row, settings: Mapping[str, float]) -> list[Row]:
+        shape = self.served.spec.cond_shape or ()
         found = self.served.sample(
             int(row.get("n", 1)),
-            label=int(params.get("label", -1)),
-            prompt=str(row.get("prompt", "")),
-            past=past,
-            length=int(params.get("length", 0)),
-            draw=draw,
-            seed=int(params.get("seed", 0)) + index,
+            label=int(settings["label"]),
+            prompt=request.text(row.get("prompt", ""), "prompt"),
+            past=request.array(row["past"], "past", shape) if "past" in row else None,
+            length=int(settings["length"]),
+            draw=Draw(settings["temperature"], int(settings["top_k"]), settings["top_p"]),
+            seed=int(settings["seed"]) + index,
         )
         return [{"row": index, "sample": one if isinstance(one, str) else one.tolist()} for one in found]
 
-    def _score(self, index: int, row: dict[str, Any], params: dict[str, Any]) -> list[dict[str, Any]]:
-        seed = int(params.get("seed", 0)) + index
+    def _score(self, index: int, row: Row, settings: Mapping[str, float]) -> list[Row]:
+        seed, spec = int(settings["seed"]) + index, self.served.spec
+        if unused := [name for name in ("n", "prompt") if name in row]:
+            raise UserError(f"{unused[0]}: {row[unused[0]]!r}: expected no such column beside what is scored")
         if self.served.alphabet:
-            text = str(row["text"])
+            text = request.text(row["text"], "text")
             nats, values = float(self.served.score_text(text, seed).sum()), self.served.characters(text)
         else:
-            past = _array(row["past"], "past")[None] if "past" in row else None
-            nats, values = float(self.served.score(_array(row["x"], "x")[None], past, seed)[0]), 0
+            past = request.array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
+            x = request.array(row["x"], "x", spec.shape)[None]
+            nats, values = float(self.served.score(x, past, seed)[0]), 0
         return [{"row": index, "nll": nats, self.served.unit: self.served.per_value(nats, values)}]
 
 
-def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
+def _load_pyfunc(path: str) -> Predictor:
+    """What MLflow calls: the model in the folder `path`, by the code beside it."""
+    _see(Path(path).parents[1] / "code")
+    refuse_dropped_params(frozenset(request.DEFAULTS), RequestError)
+    return Predictor(Path(path))
 
 
-def _array(value: Any, name: str) -> Any:
-    """A nested list, or the array of arrays that MLflow makes of one, as one array."""
-    try:
-        return np.array(_plain(value))
-    except ValueError:
-        raise UserError(f"{name}: rows of unequal length; a nested list of numbers is wanted") from None
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, list | tuple | np.ndarray) else value
-
-
-mlflow.models.set_model(Pyfunc())
+def _see(code: Path) -> None:
+    """Find this package's modules in `code`, too: the folder of the version that was loaded first may be gone."""
+    package = __name__.rpartition(".")[0]
+    for name, module in list(sys.modules.items()):
+        ours = name == package or name.startswith(f"{package}.")
+        folder = str(code.joinpath(*name.split(".")))
+        if ours and hasattr(module, "__path__") and folder not in module.__path__ and Path(folder).is_dir():
+            module.__path__.append(folder)

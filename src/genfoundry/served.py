@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry import checkpoint
+from genfoundry import checkpoint, value_checks
 from genfoundry.data import lines
 from genfoundry.models.base import GenerativeModel
 from genfoundry.types import Batch, Draw, UserError, counted
 
 SIZE = 100  # items in a batch
-MOST = 100_000  # samples in a request
 UNITS = {
     "images": "bits_per_dim",
     "video": "bits_per_dim",
@@ -88,7 +87,7 @@ class Served:
                 cond = self._cond(prompt, past)
                 cond = cond.expand(count, *cond.shape) if cond is not None else None
                 if self.modality == "pairs":
-                    found += self._targets(count, torch.as_tensor(self.encode(prompt)), draw)
+                    found += self._targets(count, torch.as_tensor(self.encode(prompt, "prompt")), draw)
                     continue
                 if self.alphabet:
                     found += [prompt + text for text in self._texts(count, cond, labels, length, draw)]
@@ -113,9 +112,12 @@ class Served:
         rows = self.model.sample(n, cond, draw=draw).tolist()
         return ["".join(self.alphabet[i] for i in row if i < len(self.alphabet)) for row in rows]
 
+    def check_size(self, n: int, length: int = 0) -> None:
+        """Raise UserError where so many samples, of so many characters, are none or too many for one request."""
+        value_checks.check_size(n, max(length, self.spec.dims))
+
     def _check(self, n: int, label: int, prompt: str, past: NDArray[Any] | None, length: int, draw: Draw) -> None:
-        if not 1 <= n <= MOST:
-            raise UserError(f"n: {n}: ask for 1 to {MOST} samples")
+        self.check_size(n, length)
         if not -1 <= label < max(self.spec.classes, 0):
             known = f"0 to {self.spec.classes - 1}, or " if self.spec.classes else ""
             raise UserError(f"label: {label}: this model takes {known}-1 for any class")
@@ -127,41 +129,46 @@ class Served:
             most = (self.spec.cond_shape or (0,))[0]
             raise UserError(f"prompt: {len(prompt)} characters; a source of 1 to {most} is wanted")
         if past is not None and self.spec.cond_shape is None:
-            raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
+            self._steps(past, ())
         if length < 0 or (length and self.modality != "text"):
             raise UserError(f"length: {length}: a number of characters, for text only")
-        if not (draw.temperature >= 0 and draw.top_k >= 0 and 0 < draw.top_p <= 1):
-            raise UserError(
-                f"temperature {draw.temperature}, top_k {draw.top_k}, top_p {draw.top_p}: allowed are "
-                "temperature >= 0, top_k >= 0 (0: all), 0 < top_p <= 1"
-            )
+        value_checks.check_draw(draw)
 
     def _cond(self, prompt: str, past: NDArray[Any] | None) -> Tensor | None:
         if self.alphabet:
-            return torch.as_tensor(self.encode(prompt)) if prompt else None
+            return torch.as_tensor(self.encode(prompt, "prompt")) if prompt else None
         if self.spec.cond_shape is None:
             return None
-        steps, *one = self.spec.cond_shape
-        if past is None or past.ndim != len(one) + 1 or len(past) < steps or list(past.shape[1:]) != one:
-            got = "none" if past is None else f"shape {past.shape}"
+        steps = self._steps(past, ())
+        assert past is not None
+        return self._past(past[len(past) - steps :])
+
+    def _steps(self, past: NDArray[Any] | None, items: tuple[int, ...]) -> int:
+        """How many steps of the past the model looks back on; a past (*items, P, ...) has as many, or more."""
+        if past is not None and self.spec.cond_shape is None:
+            raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
+        steps, *one = self.spec.cond_shape or (0,)
+        at = len(items)
+        if past is None or past.shape[at + 1 :] != tuple(one) or past.shape[:at] != items or past.shape[at] < steps:
+            got = "none" if past is None else f"shape {past.shape[at:]}"
             right = f"{one[0]} columns" if len(one) == 1 else f"each {tuple(one)}"
             raise UserError(f"past: {got}: this model goes on from (at least {steps} steps, {right})")
-        return self._past(past[-steps:])
+        return steps
 
     def _past(self, past: NDArray[Any]) -> Tensor:
         """What samples go on from: whole numbers of so many levels, or real ones."""
         levels = self.spec.cond_levels
         if levels:
-            return _whole(past, "past", levels)
-        return torch.as_tensor(_finite(past, "past", self.gappy), dtype=torch.float32)
+            return value_checks.whole_numbers(past, "past", levels)
+        return value_checks.real_numbers(past, "past", self.gappy)
 
     @property
     def gappy(self) -> bool:
         """Whether values may be missing (NaN)."""
         return self.declared.get("missing") == "keep"
 
-    def encode(self, text: str) -> NDArray[np.int64]:
-        """(L,) positions in the model's alphabet.
+    def encode(self, text: str, name: str = "text") -> NDArray[np.int64]:
+        """(L,) positions in the model's alphabet; `name` is what an error calls the text.
 
         Raises:
             UserError: a character is not in it.
@@ -170,7 +177,7 @@ class Served:
         for at, character in enumerate(text):
             if character not in places:
                 raise UserError(
-                    f"text: character {at + 1}, {character!r}, is not in the model's alphabet {self.alphabet!r}"
+                    f"{name}: character {at + 1}, {character!r}, is not in the model's alphabet {self.alphabet!r}"
                 )
         return np.array([places[character] for character in text], np.int64)
 
@@ -183,11 +190,11 @@ class Served:
         if self.model.likelihood == "none":
             raise UserError(f"a {type(self.model).__name__} has no likelihood and cannot score; it samples only")
         values = self._values(x)
-        cond = None if past is None else self._past(past)
-        if (cond is None) != (self.spec.cond_shape is None):
-            raise UserError(
-                f"past: {'missing' if cond is None else 'not wanted'}; the model's is {self.spec.cond_shape}"
-            )
+        cond = None
+        if past is not None or self.spec.cond_shape is not None:
+            steps = self._steps(past, (len(values),))
+            assert past is not None
+            cond = self._past(past[:, past.shape[1] - steps :])
         parts = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(counted("served", seed))
@@ -202,10 +209,10 @@ class Served:
         shape = tuple(x.shape[1:])
         shorter = self.modality == "text" and len(shape) == 1 and 0 < shape[0] <= self.spec.shape[0]
         if not len(x) or (shape != self.spec.shape and not shorter):
-            raise UserError(f"x: {len(x)} items of shape {shape}; this model scores items of shape {self.spec.shape}")
+            raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {self.spec.shape}")
         if self.spec.levels is None:
-            return torch.as_tensor(_finite(x, "x", self.gappy), dtype=torch.float32)
-        return _whole(x, "x", self.spec.levels)
+            return value_checks.real_numbers(x, "x", self.gappy)
+        return value_checks.whole_numbers(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
         """(items,) nats of a text: of each of its lines, or of windows of the model's length, each scored afresh."""
@@ -218,7 +225,7 @@ class Served:
         else:
             ids = self.encode(text)
         if not len(ids):
-            raise UserError("text: empty; a text to score has one character at least")
+            raise UserError("text: '': expected one character at least")
         whole = len(ids) // width * width
         parts = [self.score(ids[:whole].reshape(-1, width), seed=seed)] if whole else []
         return np.concatenate([*parts, *([self.score(ids[None, whole:], seed=seed)] if whole < len(ids) else [])])
@@ -226,18 +233,3 @@ class Served:
     def characters(self, text: str) -> int:
         """How many characters `score_text` scores: of lines, with the end of each."""
         return sum(len(line) + 1 for line in lines.stripped(text)) if self.modality == "lines" else len(text)
-
-
-def _whole(x: NDArray[Any], name: str, levels: int) -> Tensor:
-    x = _finite(x, name)
-    if x.min() < 0 or x.max() >= levels or (x != np.floor(x)).any():
-        raise UserError(f"{name}: values {x.min():g} to {x.max():g}; whole ones from 0 to {levels - 1} are allowed")
-    return torch.as_tensor(x.astype(np.int64))
-
-
-def _finite(x: NDArray[Any], name: str, gappy: bool = False) -> NDArray[Any]:
-    if x.dtype.kind not in "biuf":
-        raise UserError(f"{name}: {x.dtype} values; numbers are wanted")
-    if not (np.isfinite(x) | (np.isnan(x) & gappy)).all():
-        raise UserError(f"{name}: a value is missing or infinite; finite numbers are wanted")
-    return x

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from genfoundry.store import Metrics, connect, experiment_id, log_metrics, uri
+from genfoundry.store_errors import failure, left_out
 from genfoundry.types import Event
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Live:
         waiting = time.perf_counter()
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
-            self._warn(f"not finished after {PATIENCE:.0f} s")
+            self._warn(str(left_out(uri(self.root), f"it took more than {PATIENCE:.0f} s", "see whether it is well")))
         self.overhead = time.perf_counter() - waiting
 
     def log(self, event: Event) -> None:
@@ -86,10 +87,12 @@ class Live:
                     self._flush(client, run)
             self._close(client, run)
         except Exception as error:  # whatever the store raises, a training goes on
-            self._warn(" ".join(str(error).split())[:200])
+            fault = failure(error, uri(self.root))
+            if not fault.remembered:
+                self._warn(str(fault))
 
-    def _warn(self, reason: str) -> None:
-        print(f"tracking {self.experiment}: {uri(self.root)}: {reason}; `make ui` publishes it later", file=sys.stderr)
+    def _warn(self, line: str) -> None:
+        print(f"tracking {self.experiment}: {line}", file=sys.stderr)
 
     def _open(self, client: MlflowClient) -> str:
         where = experiment_id(client, self.root, self.task)
