@@ -19,6 +19,7 @@ from genfoundry.types import UserError
 from pipeline import init
 
 ROOT = Path(__file__).parent.parent
+DAYS = pd.date_range("2020-01-01", periods=300)
 PARAMS = config.read(ROOT / "params.yaml")
 
 
@@ -109,6 +110,27 @@ def test_steps_of_a_month_and_days_without_weekends(tmp_path: Path) -> None:
     assert (entry := proposed(tmp_path / "months.csv")[0])["step"] == "month" and entry["expect"]["gap"] == 1
 
 
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [("7", "site (7 in every row)"), ("Kiel", "site (Kiel in every row)"), ("{w}", "site (words, such as B)")],
+)
+def test_columns_that_are_no_values_are_left_out_and_named(cell: str, says: str, tmp_path: Path) -> None:
+    rows = (f"{d.date()},{cell.format(w='AB'[i % 9 > 0])},{np.sin(i)}" for i, d in enumerate(DAYS))
+    (tmp_path / "x.csv").write_text("\n".join(["date,site,value", *rows]) + "\n")
+    entry, found = proposed(tmp_path / "x.csv")
+    assert entry["columns"] == ["value"] and any(line.endswith(f"left out: {says}") for line in found.said)
+
+
+def test_months_are_steps_and_narrow_values_have_bounds(tmp_path: Path) -> None:
+    months = [f"{2000 + i // 12}M{i % 12 + 1:02}" for i in range(300) if i not in (40, 77)]
+    rows = (f"{month},{39000 + 9 * np.sin(i):.1f}" for i, month in enumerate(months))
+    (tmp_path / "x.csv").write_text("\n".join(["period,value", *rows]) + "\n")
+    entry, found = proposed(tmp_path / "x.csv")
+    assert (entry["step"], entry["expect"]["gap"]) == ("month", 1) and "times are YYYYMmm" in found.said
+    low, high = entry["expect"]["values"]
+    assert 38970 < low < 38991 < 39009 < high < 39030
+
+
 def test_one_long_text_and_many(tmp_path: Path) -> None:
     entry, found = proposed(own_data.tale(tmp_path / "tale.txt"))
     assert entry["unit"] == "paragraph" and entry["alphabet"] == "\n .acdehmnorstw"
@@ -178,13 +200,13 @@ REFUSED = {
     "no picture": (written("a.png", b"x"), "a.png: not readable as an image"),
     "no array": (written("a.npz", b"x"), "a.npz: not readable as .npz"),
     "one line of text": (written("a.txt", b"hello\n"), "a.txt: "),
-    "no text": (written("a.txt", b"\xff\xfe\x00"), "a.txt: byte 0 is not UTF-8"),
+    "no text": (written("a.txt", b"\xff\xfe\x00"), "a.txt: byte 2 is not UTF-16"),
     "too many characters": (
         written("a.txt", "\n".join(map(chr, range(0x4E00, 0x4F00))).encode()),
         "different characters, but up to 255; replace rare ones",
     ),
-    "unsorted": (written("a.csv", b"t,a\n2,1\n1,1\n"), "a.csv:3: column t: times must grow"),
-    "words": (written("a.csv", b"t,a\n1,x\n"), "a.csv:2: column a: 'x' is not a number"),
+    "unsorted": (written("a.csv", b"t,a\n2,1\n1,2\n3,4\n"), "a.csv:3: column t: time 1 after a later one; .*sort"),
+    "words": (written("a.csv", b"t,a\n1,1\n2,x\n3,4\n"), "a.csv:3: column a: 'x' is not a number"),
     "a short series": (written("a.csv", b"t,a\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(9))), "a.csv: "),
     "no pairs": (written("a.tsv", b"one\ntwo\n"), "a.tsv:1: 0 tabs"),
 }

@@ -153,7 +153,12 @@ class Served:
         levels = self.spec.cond_levels
         if levels:
             return _whole(past, "past", levels)
-        return torch.as_tensor(_finite(past, "past", self.gappy), dtype=torch.float32)
+        return torch.as_tensor(_finite(past, "past", self.gappy), dtype=self.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of real values: float32, unless it cannot tell those of the data set apart."""
+        return torch.float64 if self.declared.get("float64") else torch.float32
 
     @property
     def gappy(self) -> bool:
@@ -204,7 +209,7 @@ class Served:
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}; this model scores items of shape {self.spec.shape}")
         if self.spec.levels is None:
-            return torch.as_tensor(_finite(x, "x", self.gappy), dtype=torch.float32)
+            return torch.as_tensor(_finite(x, "x", self.gappy), dtype=self.dtype)
         return _whole(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
