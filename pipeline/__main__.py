@@ -18,11 +18,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genfoundry import warm
+from genfoundry.config import yaml_file
 from genfoundry.device import PORTABLE
-from genfoundry.graph import FAST
 from genfoundry.types import UserError
 
 QUIET = {
@@ -44,8 +42,8 @@ KEYED |= {"experiments": ("tune", "train", "evaluate")}
 def parameters() -> Any:
     """params.yaml as it stands; None where it cannot be read: the stage itself says what is wrong with it."""
     try:
-        return yaml.load(Path("params.yaml").read_text(encoding="utf-8"), FAST)
-    except (OSError, yaml.YAMLError, ValueError):
+        return yaml_file.load(Path("params.yaml"))
+    except UserError:
         return None
 
 

@@ -112,7 +112,7 @@ def test_steps_of_a_month_and_days_without_weekends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "says"),
-    [("7", "site (7 in every row)"), ("Kiel", "site (Kiel in every row)"), ("{w}", "site (words, such as B)")],
+    [("7", "site (7 in every row)"), ("Kiel", "site (Kiel in every row)"), ("{w}", "site (words, such as A)")],
 )
 def test_columns_that_are_no_values_are_left_out_and_named(cell: str, says: str, tmp_path: Path) -> None:
     rows = (f"{d.date()},{cell.format(w='AB'[i % 9 > 0])},{np.sin(i)}" for i, d in enumerate(DAYS))
@@ -232,7 +232,15 @@ def test_a_refusal_is_one_line_and_changes_nothing(case: str, tmp_path: Path, si
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("fashion", "'fashion' is taken"), ("A b", "small letters"), ("../x", "small")]
+    ("name", "says"),
+    [
+        ("fashion", "'fashion' is taken"),
+        ("A b", "small letters"),
+        ("../x", "small"),
+        ("2020", "as a number; .*NAME=data-2020"),
+        ("no", "as true or false"),
+        ("2020-01-01", "as a date"),
+    ],
 )
 def test_a_name_that_cannot_be(name: str, says: str, tmp_path: Path, site: Path) -> None:
     path = own_data.translations(tmp_path / "pairs.tsv")
@@ -240,6 +248,20 @@ def test_a_name_that_cannot_be(name: str, says: str, tmp_path: Path, site: Path)
         init.run(str(path), name)
     with pytest.raises(UserError, match="DATA is missing"):
         init.run("")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("2020", "data-2020"),
+        ("no", "data-no"),
+        ("1e3", "data-1e3"),
+        ("2020-01-01", "data-2020-01-01"),
+        ("a 2020", "a-2020"),
+    ],
+)
+def test_a_folder_whose_name_is_no_word_to_yaml(folder: str, name: str) -> None:
+    assert init.name_of(Path(folder)) == name
 
 
 def test_a_failing_dvc_leaves_nothing(tmp_path: Path, site: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genfoundry.data import numerals
 from genfoundry.data.arrays import content
-from genfoundry.data.encoding import LINE_END, decode, encoding
+from genfoundry.encoding import LINE_END, decode, encoding
 from genfoundry.types import UserError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
