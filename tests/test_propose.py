@@ -157,6 +157,20 @@ def test_pairs_are_to_be_translated(tmp_path: Path) -> None:
     assert len(found.sections["experiments"]) >= 2
 
 
+def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) -> None:
+    rows = "".join(f'"olde ""{i}"""\told\u200b e\u0301 {i}\n' for i in range(80))
+    (tmp_path / "pairs.tsv").write_text(f"source\ttarget\n{rows}")
+    entry, found = proposed(tmp_path / "pairs.tsv")
+    assert entry["header"] is True and '"' in entry["alphabet"]
+    for words in (
+        "header: true: 'source' and 'target'",
+        "spreadsheet's quotes, which are taken off",
+        "U+200B",
+        "U+0301",
+    ):
+        assert any(words in line for line in found.said), words
+
+
 def test_a_list_beside_pictures_and_a_table_of_grey_values(tmp_path: Path) -> None:
     own_data.photographs(tmp_path / "shapes", 60, low=32, high=60)
     (tmp_path / "shapes/labels.csv").write_text("file,label\n0.jpg,disc\n")

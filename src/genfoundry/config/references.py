@@ -35,7 +35,7 @@ ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
 ONLY |= {"size": ("images", "video"), "moving": ("video",)}
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"window": ("text", "lines", "series", "pairs", "video"), "context": ("series", "pairs", "video")}
-ONLY |= {"align": ("pairs",)}
+ONLY |= {"align": ("pairs",), "header": ("pairs",)}
 ONLY |= dict.fromkeys(("columns", "missing", "step", "season", "numbered"), ("series",))
 
 

@@ -31,6 +31,7 @@ DECLARED = (
     "missing",
     "step",
     "numbered",
+    "header",
 )  # what files that come later are read by, too
 
 
