@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import own_data
 import pandas as pd
@@ -169,6 +170,19 @@ def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) ->
         "U+0301",
     ):
         assert any(words in line for line in found.said), words
+
+
+@pytest.mark.parametrize(("number", "by"), [(4, "block"), (24, "volume")])
+def test_volumes(number: int, by: str, tmp_path: Path) -> None:
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, 24)] * 3, indexing="ij")
+    for i in range(number):
+        values = np.random.default_rng(i).random((24, 24, 24)) + 5 * (x * x + y * y + z * z < 0.7)
+        values[0] = np.nan
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), np.eye(4)), tmp_path / f"{i}.nii.gz")
+    entry, found = proposed(tmp_path)
+    assert (entry["modality"], entry["size"]) == ("images", 24)
+    assert (entry["slices"]["by"], entry["slices"]["missing"]) == (by, "background")
+    assert found.sections["experiments"] and any("slices in three planes" in line for line in found.said)
 
 
 def test_a_list_beside_pictures_and_a_table_of_grey_values(tmp_path: Path) -> None:

@@ -87,13 +87,15 @@ class Patch(Frozen):
 
 class Slices(Frozen):
     """Slices of NIfTI volumes: of one body by `block` (with `gap` slices of each left out before the next), else by
-    `volume` to a split as a whole; at least a share `lit` of a slice is above a tenth of white.
+    `volume` to a split as a whole; at least a share `lit` of a slice is above a tenth of white. `missing`: voxels
+    without a value (NaN) are refused, or dark as the `background`.
     """
 
     by: Literal["volume", "block"] = "volume"
     block: int = Field(16, ge=1)
     gap: int = Field(4, ge=0)
     lit: float = Field(0.05, ge=0, le=1)
+    missing: Literal["error", "background"] = "error"
 
     @model_validator(mode="after")
     def _fits(self) -> Slices:
