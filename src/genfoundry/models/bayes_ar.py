@@ -80,14 +80,18 @@ class BayesAr(GenerativeModel):
         deviation = torch.cat([lag.new_ones(1), self.config.tightness / lag**self.config.decay])
         return bayes.Prior(1 / deviation.square(), SHAPE, RATE)
 
+    def check_rows(self, rows: int) -> None:
+        order = self.config.order
+        if rows <= order:
+            raise UserError(f"hyper.order: {rows} values cannot fit an autoregression of order {order}; lower it")
+
     def begin(self, phase: str, data: Split) -> None:
         whole, order = data.whole.double(), self.config.order
         if bool(whole.isnan().any()):
             raise UserError(
                 "bayes_ar: the series has missing values; missing: forward in the data set's entry is right"
             )
-        if len(whole) <= order:
-            raise UserError(f"hyper.order: {len(whole)} values cannot fit an autoregression of order {order}; lower it")
+        self.check_rows(len(whole))
         y, centre, scale = standard(whole, "c")
         for d, column in enumerate(y.T):
             w, target = self.rows(column[None])[0], column[order:]
