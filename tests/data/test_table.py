@@ -123,6 +123,11 @@ def test_quarters(form: str, tmp_path: Path) -> None:
     assert found.clock == "months" and found.rows[:, 0].tolist() == [588 + 3 * i for i in range(9)]
 
 
+def test_times_with_a_decimal_comma(tmp_path: Path) -> None:
+    text = "t;a\n0;1,5\n0,25;2,5\n0,5;3,5\n"
+    assert table.read(written(tmp_path, text)).rows.tolist() == [[0, 1.5], [0.25, 2.5], [0.5, 3.5]]
+
+
 def test_numbers_stay_numbers(tmp_path: Path) -> None:
     """Spreadsheet days, seconds since 1970, years and counters that only look like months."""
     for times in (range(44927, 44990), range(1577836800, 1578000000, 3600), range(1900, 1990), range(200001, 200090)):
@@ -175,6 +180,7 @@ REFUSED = {
     "words": ("t,s,a\n1,Kiel,1\n2,Ulm,2\n", r":2: column s: 'Kiel' is not a number; columns: \[a\] in the data set's"),
     "a row number": ("t,id,a\n1,1,5\n2,2,7\n3,3,6\n", r"column id numbers the rows; columns: \[a\] in the data set's"),
     "times in the second column": ("n,day,a\n1,2020-01-01,5\n", r"column day: .* times are expected in the first"),
+    "wide": ("country,2019,2020\nDE,1,2\nFR,3,4\n", r"times stand in the header \(2019, 2020, .*transpose the"),
     "long": (long(False), r":3: column date: time 2023-01-01 repeats .*long format, 2 series .* by station \(1, 2\)"),
     "stacked": (long(True), r":62: column date: .*long format, 2 series .* by station \(1, 2\); give each a column"),
     "long with names": (long(True, names=("Kiel", "Ulm", "Bonn", "Jena")), r"4 series .*\(Bonn, Jena, Kiel, ...\)"),

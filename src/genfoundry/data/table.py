@@ -7,6 +7,7 @@ year with a column a month.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +67,7 @@ def parse(
     if (by_month := _monthly(cells)) is not None:
         cells, clock = by_month, "months"
     taken = _taken(cells, columns)
-    time = times.column(cells.column(0), lambda row: cells.place(row, 0), clock, earlier.form if earlier else None)
+    time = _times(cells, clock, earlier)
     rows, notes = order.arrange(cells, time)
     if not columns:
         _not_a_count(cells, taken)
@@ -77,6 +78,23 @@ def parse(
     head = (cells.head[0], *(cells.head[column] for column in taken))
     lines = np.array(cells.lines)[rows]
     return Table(cells.path, head, time.clock, table, lines, time.form, decimal, (*cells.notes, *notes))
+
+
+def _times(cells: Sheet, clock: Clock | None, earlier: Table | None) -> times.Column:
+    """The first column; numbers in it may have a decimal comma."""
+    texts = cells.column(0)
+    if not numerals.decimals(texts[0]) and not times.is_date(texts[0].strip()):
+        years = [name for name in cells.head[1:] if times.is_date(name) or re.fullmatch(r"(1[89]|20|21)\d\d", name)]
+        if len(years) > 1 and 2 * len(years) > len(cells.head) - 1:
+            raise UserError(
+                f"{cells.path}: times stand in the header ({', '.join(years[:3])}, ...); a row a time and a column a "
+                "series are right: transpose the table"
+            )
+    if any(numerals.plain(text.strip()) is None for text in texts) and all(map(numerals.decimals, texts)):
+        mark = numerals.decimal_of(texts)
+        values = [numerals.number(text, ",") for text in texts] if mark == "," else [None]
+        texts = texts if None in values else [repr(value) for value in values]
+    return times.column(texts, lambda row: cells.place(row, 0), clock, earlier.form if earlier else None)
 
 
 def _manner(cells: Sheet, taken: list[int], decimal: Decimal, form: Form) -> Iterator[str]:
