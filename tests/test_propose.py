@@ -122,6 +122,13 @@ def test_columns_that_are_no_values_are_left_out_and_named(cell: str, says: str,
     assert entry["columns"] == ["value"] and any(line.endswith(f"left out: {says}") for line in found.said)
 
 
+def test_a_year_and_a_month_beside_words(tmp_path: Path) -> None:
+    rows = (f"{2000 + i // 12},{i % 12 + 1},{np.sin(i)},DE" for i in range(300))
+    (tmp_path / "x.csv").write_text("\n".join(["year,month,value,country", *rows]) + "\n")
+    entry, _ = proposed(tmp_path / "x.csv")
+    assert entry["columns"] == ["value"] and entry["expect"]["gap"] == 1
+
+
 def test_months_are_steps_and_narrow_values_have_bounds(tmp_path: Path) -> None:
     months = [f"{2000 + i // 12}M{i % 12 + 1:02}" for i in range(300) if i not in (40, 77)]
     rows = (f"{month},{39000 + 9 * np.sin(i):.1f}" for i, month in enumerate(months))

@@ -181,9 +181,17 @@ REFUSED = {
     "a row number": ("t,id,a\n1,1,5\n2,2,7\n3,3,6\n", r"column id numbers the rows; columns: \[a\] in the data set's"),
     "times in the second column": ("n,day,a\n1,2020-01-01,5\n", r"column day: .* times are expected in the first"),
     "wide": ("country,2019,2020\nDE,1,2\nFR,3,4\n", r"times stand in the header \(2019, 2020, .*transpose the"),
-    "long": (long(False), r":3: column date: time 2023-01-01 repeats .*long format, 2 series .* by station \(1, 2\)"),
+    "long": (long(False), r":3: column date: time 2023-01-01 repeats .*: long format, 2 series .* by station \(1, 2\)"),
     "stacked": (long(True), r":62: column date: .*long format, 2 series .* by station \(1, 2\); give each a column"),
     "long with names": (long(True, names=("Kiel", "Ulm", "Bonn", "Jena")), r"4 series .*\(Bonn, Jena, Kiel, ...\)"),
+    "two names": (
+        "d,c,s,v\n" + "".join(f"200{i},{c},{s},{i + c}\n" for i in range(8) for c in (1, 2) for s in "FM"),
+        r"long format, 4 series .* named by c and s \(1 F, 1 M, 2 F, ...\)",
+    ),
+    "short series": (
+        "d,s,v\n" + "".join(f"200{i},S{s},{i * s}\n" for s in range(30) for i in (0, 1)), "30 series .* named by s",
+    ),
+    "a column without a name": ("t,a,\n1,1,2\n", r":1: column 3 has no name"),
     "two values for a time": ("t,a\n1,1\n1,2\n2,3\n", r":3: column t: time 1 stands in more than one row"),
     "unsorted": ("t,a\n2,1\n1,2\n3,3\n", r":3: column t: time 1 after a later one; times must grow: sort the rows"),
 }  # fmt: skip
@@ -196,6 +204,19 @@ def test_what_is_wrong_is_one_line(case: str, tmp_path: Path) -> None:
         table.read(written(tmp_path, text))
     assert "\n" not in str(refused.value)
     assert case in ("unsorted",) or "sort the rows" not in str(refused.value)
+
+
+def test_times_in_several_columns(tmp_path: Path) -> None:
+    hours = [f"2023-01-0{1 + h // 24},{{}},{h}" for h in range(48)]
+    for name, form in (("hour", "{}"), ("time", "{:02}:00"), ("Time", "{}:00")):
+        rows = (row.format(form.format(h % 24)) for h, row in enumerate(hours))
+        found = table.read(written(tmp_path, "\n".join([f"date,{name},a", *rows])))
+        assert found.clock == "seconds" and found.rows[:, 0].tolist() == [86400 * FIRST + 3600 * h for h in range(48)]
+    days = lines(lambda d, v: f"{d.year},{d.month},{d.day},{v:.2f}", "Year,Month,Day,value")
+    found = table.read(written(tmp_path, days))
+    assert found.clock == "days" and found.rows[:, 0].tolist() == list(range(FIRST, FIRST + 60))
+    daily = lines(lambda d, v: f"{d},{d.day % 24},{v:.2f}", "date,hour,value")  # of the peak, say
+    assert table.read(written(tmp_path, daily)).names == ("hour", "value")
 
 
 @pytest.mark.parametrize("word", ["", "NA", "n/a", "-", "NULL", "#N/A", "..", ".", ":"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from genfoundry.data.sheet import Sheet
 from genfoundry.data.times import Column
 from genfoundry.types import UserError
 
+PAIRED = 6  # columns of few values that are tried in pairs
 SHOWN = 3  # names of series in a message
 HOURS = 2 * 3600  # seconds by which clocks are set back at most
 
@@ -43,12 +44,13 @@ def _fault(sheet: Sheet, time: Column, take: np.ndarray) -> str:
     steps = np.diff(time.values[take])
     at = int(take[np.argmax(steps <= 0) + 1])
     where, cell = f"{sheet.path}:{sheet.lines[at]}: column {sheet.head[0]}", sheet.rows[at][0].strip()
-    if (column := _series_column(sheet, time.values)) is not None:
-        names = list(dict.fromkeys(row[column].strip() for row in sheet.rows))
+    if (columns := _series_columns(sheet, time.values)) is not None:
+        names = list(dict.fromkeys(_names(sheet, columns)))
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         return (
             f"{where}: time {cell} repeats or goes back: long format, {len(names)} series below each other, named by "
-            f"{sheet.head[column]} ({shown}); give each a column of its own, one row a time (pandas: pivot), or a file"
+            f"{' and '.join(sheet.head[column] for column in columns)} ({shown}); give each a column of its own, one "
+            "row a time (pandas: pivot), or a file"
         )
     if time.clock == "seconds" and _set_back(steps):
         return (
@@ -60,21 +62,28 @@ def _fault(sheet: Sheet, time: Column, take: np.ndarray) -> str:
     return f"{where}: time {cell} after a later one; times must grow: sort the rows"
 
 
-def _series_column(sheet: Sheet, times: np.ndarray) -> int | None:
-    """The column whose few values name the series of a long table: in each of them times grow, or only fall."""
-    for column in sorted(range(1, len(sheet.head)), key=lambda j: _distinct(sheet.rows, j)):
-        names = np.array([row[column].strip() for row in sheet.rows])
-        kinds = np.unique(names)
-        if not 1 < len(kinds) <= len(names) / 3:
-            continue
-        each = [np.diff(times[names == kind]) for kind in kinds]
-        if all((steps > 0).all() or (steps < 0).all() for steps in each):
-            return column
+def _series_columns(sheet: Sheet, times: np.ndarray) -> tuple[int, ...] | None:
+    """The column, or two, whose few values name the series of a long table: in each times only grow, or only fall."""
+    distinct = {column: len(set(_names(sheet, (column,)))) for column in range(1, len(sheet.head))}
+    few = sorted(
+        (column for column, count in distinct.items() if 1 < count <= len(times) / 2), key=distinct.__getitem__
+    )
+    for columns in (*((column,) for column in few), *itertools.combinations(few[:PAIRED], 2)):
+        names = np.array(_names(sheet, columns))
+        kinds, number = np.unique(names, return_inverse=True)
+        rows = np.argsort(number, kind="stable")
+        steps = np.split(times[rows], np.cumsum(np.bincount(number))[:-1])
+        if len(kinds) <= len(times) / 2 and all(_is_monotone(np.diff(each)) for each in steps):
+            return columns
     return None
 
 
-def _distinct(rows: Sequence[Sequence[str]], column: int) -> int:
-    return len({row[column].strip() for row in rows})
+def _names(sheet: Sheet, columns: tuple[int, ...]) -> list[str]:
+    return [" ".join(row[column].strip() for column in columns) for row in sheet.rows]
+
+
+def _is_monotone(steps: np.ndarray) -> bool:
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _set_back(steps: np.ndarray) -> bool:

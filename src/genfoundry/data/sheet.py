@@ -128,6 +128,8 @@ def _checked(path: Path, records: list[Record], delimiter: str) -> Sheet:
         raise UserError(
             f"{path}:{line}: {', '.join(head)}: a row, but no line names the columns; put one first, such as time,value"
         )
+    if "" in head[1:]:
+        raise UserError(f"{path}:{line}: column {head.index('', 1) + 1} has no name; every column of values needs one")
     if len(set(head)) < len(head):
         raise UserError(f"{path}:{line}: columns {', '.join(head)}; every column needs a name of its own")
     if len(body) > 1 and not _digit(body[0][1]) and _digit(body[1][1]):

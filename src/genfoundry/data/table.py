@@ -1,23 +1,19 @@
-"""CSV files of series: a header, the time in the first column, numbers in the others; NaN where a cell is empty.
-
-Two layouts of official statistics are read too: a year and a quarter (or month) as the first two columns, and a row a
-year with a column a month.
-"""
+"""CSV files of series: a header, the time in the first column, numbers in the others; NaN where a cell is empty."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from genfoundry.data import numerals, order, sheet, times
+from genfoundry.data import layouts, numerals, order, sheet, times
 from genfoundry.data.numerals import Decimal
 from genfoundry.data.sheet import Sheet
-from genfoundry.data.times import MONTHS, Clock, Form
+from genfoundry.data.times import Clock, Form
 from genfoundry.types import UserError
 
 
@@ -64,8 +60,8 @@ def parse(
     cells: Sheet, clock: Clock | None = None, columns: tuple[str, ...] = (), earlier: Table | None = None
 ) -> Table:
     """`read` for the cells of a file."""
-    if (by_month := _monthly(cells)) is not None:
-        cells, clock = by_month, "months"
+    cells, own = layouts.joined(cells)
+    clock = own or clock
     taken = _taken(cells, columns)
     time = _times(cells, clock, earlier)
     rows, notes = order.arrange(cells, time)
@@ -105,25 +101,6 @@ def _manner(cells: Sheet, taken: list[int], decimal: Decimal, form: Form) -> Ite
         yield "numbers have commas between thousands"
     if form not in (times.NUMBER, times.ISO):
         yield f"times are {form.name}"
-
-
-def _monthly(cells: Sheet) -> Sheet | None:
-    """The time in one column, of a layout whose time is in two columns or in the header."""
-    small = [name.lower() for name in cells.head]
-    each = list(zip(cells.lines, cells.rows, strict=True))
-    if len(small) == 13 and tuple(name[:3] for name in small[1:]) == MONTHS:
-        long = [(number, [f"{row[0].strip()}-{m:02}", row[m]]) for number, row in each for m in range(1, 13)]
-        return replace(cells, head=["month", "value"], lines=[n for n, _ in long], rows=[row for _, row in long])
-    if len(small) < 3 or small[0] != "year" or small[1] not in ("quarter", "month"):
-        return None
-    joined, months = [], 3 if small[1] == "quarter" else 1
-    for number, row in each:
-        part = row[1].strip()
-        if not (part.isdigit() and 1 <= int(part) <= 12 // months):
-            place = f"{cells.path}:{number}: column {cells.head[1]}"
-            raise UserError(f"{place}: {row[1]!r}; 1 to {12 // months} is right")
-        joined.append([f"{row[0].strip()}-{months * (int(part) - 1) + 1:02}", *row[2:]])
-    return replace(cells, head=[f"year and {small[1]}", *cells.head[2:]], rows=joined)
 
 
 def _taken(cells: Sheet, columns: tuple[str, ...]) -> list[int]:

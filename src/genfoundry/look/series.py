@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genfoundry.data import series, sheet, table
+from genfoundry.data import layouts, series, sheet, table
 from genfoundry.data.sheet import Sheet
 from genfoundry.data.table import Table
 from genfoundry.look.seen import Seen
@@ -23,9 +23,9 @@ def look(folder: Path, paths: list[Path]) -> Seen:
     Raises:
         UserError: no table, a cell is no time or number, times do not grow, or no column varies.
     """
-    cells = sheet.read(series.the_file(folder))
+    cells, clock = layouts.joined(sheet.read(series.the_file(folder)))
     columns, left = _columns(cells)
-    read = table.parse(cells, None, columns)
+    read = table.parse(cells, clock, columns)
     months = None if read.clock != "days" else _months(cells, columns, read)
     read = months or read
     times, size, entry = read.rows[:, 0], len(read.rows), dict[str, Any]()
