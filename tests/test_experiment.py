@@ -53,6 +53,8 @@ CASES = {
         ("datasets.macrodata.columns", [False, 12]),
         ["macrodata.columns.0: False", "macrodata.columns.1: 12", "put it in quotes"],
     ),
+    "a list for a mapping": (("datasets", ["a"]), ["datasets: ['a']: expected a mapping, lines of `key: value`"]),
+    "a word for a list": (("datasets.macrodata.columns", "infl"), ["columns: 'infl': expected a list, such as [a, b]"]),
     "an empty section": (("tasks", None), ["params.yaml: tasks: None", "indent what belongs there, or write {}"]),
     "unknown model": (("experiments.vae-fashion.model", "vea"), ["vae-fashion.model", "'vea'", "did you mean 'vae'"]),
     "unknown data set": (("tasks.fashion-density.dataset", "fashon"), ["'fashon'", "did you mean 'fashion'"]),

@@ -69,6 +69,7 @@ SLIPS = {
     "indentation": ("a: 1\n b: 2\n", ":2: not YAML: .* in 'b: 2'; check the indentation"),
     "an object": ("a: !!python/object:os.system {}\n", ":1: not YAML: could not determine a constructor"),
     "an anchor that is not there": ("a: *b\n", ":1: not YAML: found undefined alias"),
+    "an alias of itself": ("a: &a\n  b: *a\n", "a.b: an alias of what it stands in"),
     "two documents": ("a: 1\n---\nb: 1\n", ":2: not YAML: .*another document"),
 }
 

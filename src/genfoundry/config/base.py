@@ -13,6 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from genfoundry.types import UserError
 
 M = TypeVar("M", bound=BaseModel)
+# pydantic speaks of JSON, a file of YAML
+EXPECTED = {
+    "Input should be an object": "expected a mapping, lines of `key: value`",
+    "Input should be a valid array": "expected a list, such as [a, b]",
+}
 Location = tuple[int | str, ...]
 
 
@@ -132,7 +137,8 @@ def _line(kind: Any, fault: str, key: Location, got: object, message: str, where
         return place, f"unknown key; {alternatives(str(key[-1]), _fields(kind))}"
     if fault == "missing":
         return place, f"missing; required are {', '.join(sorted(_fields(kind, required=True)))}"
-    return f"{place}: {_shown(got)}", message.removeprefix("Value error, ") + _hint(got, message)
+    said = EXPECTED.get(message, message.removeprefix("Value error, "))
+    return f"{place}: {_shown(got)}", said + _hint(got, message)
 
 
 def _meant_key(fault: str, key: Location, kind: Any) -> str:

@@ -96,14 +96,17 @@ def _where(error: yaml.MarkedYAMLError, text: str) -> str:
     return f":{mark.line + 1}: not YAML: {error.problem}{shown}; {hint}"
 
 
-def _faults(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
+def _faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, ...] = ()) -> Iterator[str]:
     """Keys that stand twice or are no strings, and numbers that are two; a line number and what is wrong."""
+    if id(node) in above:
+        yield f"{node.start_mark.line + 1}: {path}: an alias of what it stands in"
+    above = (*above, id(node))
     if id(node) in seen:  # an alias of what was looked at
         return
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for number, child in enumerate(node.value):
-            yield from _faults(child, f"{path}[{number}]", seen)
+            yield from _faults(child, f"{path}[{number}]", seen, above)
     elif isinstance(node, yaml.ScalarNode) and (wrong := _number_fault(node)):
         yield f"{node.start_mark.line + 1}: {path}: {wrong}"
     if not isinstance(node, yaml.MappingNode):
@@ -117,7 +120,7 @@ def _faults(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
         if name in first:
             yield f"{line}: {dotted} stands twice, in lines {first[name]} and {line}; rename or delete one of them"
         first.setdefault(name, line)
-        yield from _faults(value, dotted, seen)
+        yield from _faults(value, dotted, seen, above)
 
 
 def _key_fault(key: yaml.Node, name: str, path: str) -> str:
