@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import warm
-from genfoundry.config import yaml_file
 from genfoundry.device import PORTABLE
 from genfoundry.types import UserError
 
@@ -41,6 +40,8 @@ KEYED |= {"experiments": ("tune", "train", "evaluate")}
 
 def parameters() -> Any:
     """params.yaml as it stands; None where it cannot be read: the stage itself says what is wrong with it."""
+    from genfoundry.config import yaml_file  # here: a stage that is run warm needs no schemas in this process
+
     try:
         return yaml_file.load(Path("params.yaml"))
     except UserError:

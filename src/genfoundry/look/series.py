@@ -27,19 +27,28 @@ def look(folder: Path, paths: list[Path]) -> Seen:
     columns, left = _columns(cells)
     read = table.parse(cells, clock, columns)
     months = None if read.clock != "days" else _months(cells, columns, read)
-    read = months or read
-    times, size, entry = read.rows[:, 0], len(read.rows), dict[str, Any]()
-    entry["split"] = {"val": 0.15, "gate": 0.15, "test": 0.2}
-    said = [f"a series of {size} rows and {len(read.names)} columns of values: {', '.join(read.names)}", *read.notes]
+    names = ", ".join(read.names)
+    said = [f"a series of {len(read.rows)} rows and {len(read.names)} columns of values: {names}", *read.notes]
+    entry: dict[str, Any] = {"split": {"val": 0.15, "gate": 0.15, "test": 0.2}}
     if columns:
         entry["columns"] = list(columns)
         said.append(f"columns: [{', '.join(columns)}]; left out: {'; '.join(left)}")
+    for more, words in (_gaps(months or read, months is not None), _lengths(len(read.rows))):
+        entry |= more
+        said += words
+    return Seen(entry, said)
+
+
+def _gaps(read: Table, dated: bool) -> tuple[dict[str, Any], list[str]]:
+    """What becomes of empty cells and of rows that are not there; `dated`: the months were dates."""
+    entry: dict[str, Any] = {}
+    times, said = read.rows[:, 0], []
     steps = np.diff(times)
     least = float(steps.min()) if len(steps) else 1.0
-    absent = round((times[-1] - times[0]) / least) + 1 - size
+    absent = round((times[-1] - times[0]) / least) + 1 - len(times)
     regular = bool(np.allclose(steps / least, np.rint(steps / least), atol=1e-6))
-    if regular and 0 < absent <= size / 4:
-        entry["step"] = "month" if months or (read.clock == "months" and least == 1) else _number(least)
+    if regular and 0 < absent <= len(times) / 4:
+        entry["step"] = "month" if dated or (read.clock == "months" and least == 1) else _number(least)
         said.append(f"step: {entry['step']}: {absent} rows that are not there are put in")
     holes = int(np.isnan(read.rows[:, 1:]).sum())
     if holes or "step" in entry:
@@ -47,9 +56,13 @@ def look(folder: Path, paths: list[Path]) -> Seen:
         said.append(
             f"missing: forward: {holes} empty cells, and rows put in, get the value before; validation counts them"
         )
-    entry |= {"window": max(1, min(24, size // 60)), "context": max(2, min(168, size // 12))}
-    said.append(f"window: {entry['window']} steps are forecast from the context: {entry['context']} before them")
-    return Seen(entry, said)
+    return entry, said
+
+
+def _lengths(rows: int) -> tuple[dict[str, Any], list[str]]:
+    """The window and its context, by the number of rows."""
+    entry = {"window": max(1, min(24, rows // 60)), "context": max(2, min(168, rows // 12))}
+    return entry, [f"window: {entry['window']} steps are forecast from the context: {entry['context']} before them"]
 
 
 def _columns(cells: Sheet) -> tuple[tuple[str, ...], list[str]]:
