@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from genfoundry import checkpoint, device, evaluate, experiment, metrics, places, restoration
 from genfoundry.abilities import bounds
 from genfoundry.baselines.base import chosen
-from genfoundry.config import Bound
+from genfoundry.config import Bound, yaml_file
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
 from genfoundry.examine import Bench
@@ -91,7 +90,7 @@ def measured(model: Learner, data: Dataset, one: experiment.Experiment, samples:
 def main() -> None:
     asked = arguments()
     params = experiment.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
-    overlay = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
+    overlay = {key: yaml_file.parse(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
     one = experiment.resolve(params, asked.experiment, overlay)
     target, data = device.arm(params), Dataset(places.prepared(one.entry.dataset))
     model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)

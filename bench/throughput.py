@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-import yaml
 from torch.utils.data import DataLoader, TensorDataset
 
 from genfoundry import device, experiment, places
+from genfoundry.config import yaml_file
 from genfoundry.data.base import Dataset, Loader
 from genfoundry.nn.masked import GatedStack
 from genfoundry.train import fit
@@ -77,7 +77,7 @@ def ours(one: experiment.Experiment, split, steps: int) -> float:  # type: ignor
 def alone(arm: str, words: list[str]) -> None:
     """Print the seconds a step of one arm, and the batch."""
     name, steps, precision = words[0], int((words[1:] or ["30"])[0]), (words[2:] or ["float32"])[0]
-    overlay = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in words[3:])}
+    overlay = {key: yaml_file.parse(value) for key, _, value in (word.partition("=") for word in words[3:])}
     one = experiment.load(name, overlay=overlay)
     one = replace(one, train=one.train.model_copy(update={"precision": precision}))
     torch.set_num_threads(one.params.threads)

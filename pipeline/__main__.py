@@ -19,11 +19,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genfoundry import warm
 from genfoundry.device import PORTABLE
-from genfoundry.graph import FAST
 from genfoundry.types import UserError
 
 QUIET = {
@@ -44,9 +41,11 @@ KEYED |= {"experiments": ("tune", "train", "evaluate")}
 
 def parameters() -> Any:
     """params.yaml as it stands; None where it cannot be read: the stage itself says what is wrong with it."""
+    from genfoundry.config import yaml_file  # here: a stage that is run warm needs no schemas in this process
+
     try:
-        return yaml.load(Path("params.yaml").read_text(encoding="utf-8"), FAST)
-    except (OSError, yaml.YAMLError, ValueError):
+        return yaml_file.load(Path("params.yaml"))
+    except UserError:
         return None
 
 

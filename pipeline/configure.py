@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 from genfoundry import experiment
+from genfoundry.config import yaml_file
 from genfoundry.types import UserError
+
+PLAIN = (bool, int, float, str)
 
 
 def run(*settings: str) -> None:
@@ -21,14 +24,15 @@ def change(root: Path, key: str, value: str) -> None:
         UserError: no such key, or a value that it does not take; params.yaml is then as it was.
     """
     path = root / experiment.PARAMS
-    before = path.read_text(encoding="utf-8")
-    keys = re.findall(r"(?m)^(\w+): *[^\s#]", before)
+    content = yaml_file.load(path)
+    keys = [k for k, v in content.items() if isinstance(v, PLAIN)] if isinstance(content, dict) else []
     if key not in keys:
         raise UserError(f"params.yaml: {key!r} cannot be set so; one of {', '.join(keys)}")
-    after = re.sub(rf"(?m)^({key}: *)[^\s#]+", lambda match: match[1] + value, before)
-    path.write_text(after, encoding="utf-8")
+    before = path.read_bytes()
+    after = re.sub(rf"(?m)^({key}: *)[^\s#]+", lambda match: match[1] + value, before.decode("utf-8-sig"))
+    path.write_bytes(after.encode())
     try:
         experiment.settings(path)
     except UserError:
-        path.write_text(before, encoding="utf-8")
+        path.write_bytes(before)
         raise

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from genfoundry import checkpoint, experiment, insert, places, propose, reserved, shell
-from genfoundry.config import Params
+from genfoundry.config import Params, read_as
 from genfoundry.types import UserError
 
 HERE = Path()
@@ -18,7 +18,7 @@ def run(data: str, name: str = "") -> None:
     path = Path(data).expanduser()
     reserved.check_source_path(path, HERE, "DATA")
     params = experiment.settings()
-    name = free(name or re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-"), params)
+    name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params)
     text = insert.inserted(experiment.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check(text)
@@ -32,6 +32,12 @@ def run(data: str, name: str = "") -> None:
     print(f"next: {then}; to keep it: git add params.yaml data/inbox")
 
 
+def name_of(path: Path) -> str:
+    """A name made of the path's own: one that YAML reads as more than a string, such as 2020, gets a word before it."""
+    name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
+    return f"data-{name}" if read_as(name) else name
+
+
 def free(name: str, params: Params) -> str:
     """The name, if an entry may have it.
 
@@ -40,6 +46,8 @@ def free(name: str, params: Params) -> str:
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise UserError(f"NAME={name!r}: small letters, digits, - and _ are right")
+    if kind := read_as(name):
+        raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; another is right, such as NAME=data-{name}")
     if name in params.datasets or places.inbox(name).with_suffix(".dvc").exists():
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
     return name

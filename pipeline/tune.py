@@ -3,12 +3,13 @@
 import math
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from genfoundry import checkpoint, device, evaluate, experiment, graph, metrics, places, session, tune
+from genfoundry import checkpoint, device, evaluate, experiment, feasibility, graph, metrics, places, session, tune
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Part
-from genfoundry.types import counted
+from genfoundry.types import UserError, counted
 
 HERE = places.Path()
 REPORTS = 3  # to the pruner, a trial
@@ -22,6 +23,10 @@ def run(name: str) -> None:
     val = Part(splits[1], min(one.budget.trial_items or len(splits[1]), len(splits[1])))
     judge = evaluate.judge(places.judge(one.entry.dataset))
     trials = one.budget.trials if one.entry.search else 0
+    rows = (~splits[0].whole.isnan()).all(1).sum().item() if data.modality == "series" else None
+    resolve = partial(experiment.resolve, one.params, name)
+    if trials and (faults := list(feasibility.faults(one, resolve, splits[0].spec, rows))):
+        raise UserError("\n".join(faults))  # before the first trial, not after the last that works
     limit = session.Limit(name, one.params.max_minutes.get(name))
     study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials)
 
@@ -32,8 +37,11 @@ def run(name: str) -> None:
         return float(unit.value(evaluate.score(answers, val, judge), val.spec.dims))
 
     def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
-        trial = experiment.resolve(one.params, name, overlay)
-        model = trial.build(splits[0].spec).to(target)
+        trial = resolve(overlay)
+        try:
+            model = trial.build(splits[0].spec).to(target)
+        except UserError as error:  # between bounds that can be built: this trial fails, the study goes on
+            raise tune.Infeasible(str(error)) from None
         train = session.shorter(trial.train, one.budget.trial_share)
         loader = labels.loader(splits[0], one.entry.data, train.batch, (*one.key, "tune"), one.entry.dataset, 0)
         total, reported = train.steps.get(model.phases[-1], 0), 0

@@ -278,3 +278,19 @@ def test_a_season_is_found_and_repeated() -> None:
 
 def test_a_modality_without_trivial_models_has_none() -> None:
     assert base.rows(known(images(3, 2)), "smells") == []
+
+
+def test_forecasts_do_not_depend_on_the_unit() -> None:
+    """statsmodels' optimiser stops early where values are large, and at once where they are tiny."""
+    rng, x = np.random.default_rng(12), np.zeros(320)
+    for i in range(1, len(x)):
+        x[i] = 0.7 * x[i - 1] + rng.normal()
+    x += 3 * np.sin(2 * np.pi * np.arange(len(x)) / 12)
+    found = {}
+    for factor, offset in ((1, 0), (-1, 0), (1e3, 0), (1e12, 0), (1e-12, 0), (1, 1e9)):
+        values, spec = torch.from_numpy(factor * x + offset)[:, None], Spec((4, 1), None, cond_shape=(8, 1))
+        train, test = Items("train", values[:240], spec), Items("test", values[240:], spec)
+        rows = base.rows(known(train, test), "series")
+        found[factor, offset] = {row.name: score(row.answers(test), test)["mae"].mean() / abs(factor) for row in rows}
+    for unit, errors in found.items():
+        assert errors == pytest.approx(found[1, 0], rel=1e-4), unit

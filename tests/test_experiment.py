@@ -45,10 +45,17 @@ CASES = {
     "typo deep down": (("experiments.vae-fashion.hypr", {}), ["vae-fashion.hypr", "did you mean 'hyper'"]),
     "typo in a hyperparameter": (("experiments.vae-fashion.hyper.latnt", 3), ["hyper.latnt", "did you mean 'latent'"]),
     "wrong type": (("threads", "two"), ["threads", "'two'", "integer"]),
-    "a number that YAML reads as a string": (
-        ("experiments.vae-fashion.train.lr.model", "1e-4"),
-        ["train.lr.model", "'1e-4'", "1.0e-4"],
+    "a number in quotes": (
+        ("experiments.vae-fashion.train.lr.model", "0.001"),
+        ["train.lr.model", "'0.001'", "without quotes"],
     ),
+    "a word that YAML reads as no word": (
+        ("datasets.macrodata.columns", [False, 12]),
+        ["macrodata.columns.0: False", "macrodata.columns.1: 12", "put it in quotes"],
+    ),
+    "a list for a mapping": (("datasets", ["a"]), ["datasets: ['a']: expected a mapping, lines of `key: value`"]),
+    "a word for a list": (("datasets.macrodata.columns", "infl"), ["columns: 'infl': expected a list, such as [a, b]"]),
+    "an empty section": (("tasks", None), ["params.yaml: tasks: None", "indent what belongs there, or write {}"]),
     "unknown model": (("experiments.vae-fashion.model", "vea"), ["vae-fashion.model", "'vea'", "did you mean 'vae'"]),
     "unknown data set": (("tasks.fashion-density.dataset", "fashon"), ["'fashon'", "did you mean 'fashion'"]),
     "unknown task": (("experiments.vae-fashion.task", "density"), ["'density'", "fashion-density"]),
@@ -192,7 +199,7 @@ def test_training_seeds_a_budget(tmp_path: Path, params: dict[str, Any]) -> None
 def test_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("seed: [1, 2\nbudget: }")
-    with pytest.raises(UserError, match=r"params.yaml: not YAML: .*line"):
+    with pytest.raises(UserError, match=r"params.yaml:2: not YAML: .* in 'budget: }'"):
         experiment.settings(path)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, STAGES = "genfoundry", "pipeline"
-VALUES = {"genfoundry.types", "genfoundry.config"}
+VALUES = {"genfoundry.types", "genfoundry.encoding", "genfoundry.config"}
 HEAVY = {
     "mlflow": {"tracking", "store", "store_check", "publish", "runs", "package", "pyfunc"},
     "optuna": {"tune"},
@@ -109,8 +109,10 @@ def allowed(name: str) -> set[str] | None:
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
     if name in {"genfoundry", "genfoundry.types", "genfoundry.adamw", "genfoundry.cgroup"}:
         return set()
+    if name == "genfoundry.encoding":
+        return {"genfoundry.types"}
     if name in config:
-        return {"genfoundry.types", *config}
+        return {"genfoundry.types", "genfoundry.encoding", *config}
     if name in nn:
         return nn | {"genfoundry.types"}
     if name == "genfoundry.models":

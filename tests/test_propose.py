@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import own_data
 import pandas as pd
@@ -19,6 +20,7 @@ from genfoundry.types import UserError
 from pipeline import init
 
 ROOT = Path(__file__).parent.parent
+DAYS = pd.date_range("2020-01-01", periods=300)
 PARAMS = config.read(ROOT / "params.yaml")
 
 
@@ -109,6 +111,34 @@ def test_steps_of_a_month_and_days_without_weekends(tmp_path: Path) -> None:
     assert (entry := proposed(tmp_path / "months.csv")[0])["step"] == "month" and entry["expect"]["gap"] == 1
 
 
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [("7", "site (7 in every row)"), ("Kiel", "site (Kiel in every row)"), ("{w}", "site (words, such as A)")],
+)
+def test_columns_that_are_no_values_are_left_out_and_named(cell: str, says: str, tmp_path: Path) -> None:
+    rows = (f"{d.date()},{cell.format(w='AB'[i % 9 > 0])},{np.sin(i)}" for i, d in enumerate(DAYS))
+    (tmp_path / "x.csv").write_text("\n".join(["date,site,value", *rows]) + "\n")
+    entry, found = proposed(tmp_path / "x.csv")
+    assert entry["columns"] == ["value"] and any(line.endswith(f"left out: {says}") for line in found.said)
+
+
+def test_a_year_and_a_month_beside_words(tmp_path: Path) -> None:
+    rows = (f"{2000 + i // 12},{i % 12 + 1},{np.sin(i)},DE" for i in range(300))
+    (tmp_path / "x.csv").write_text("\n".join(["year,month,value,country", *rows]) + "\n")
+    entry, _ = proposed(tmp_path / "x.csv")
+    assert entry["columns"] == ["value"] and entry["expect"]["gap"] == 1
+
+
+def test_months_are_steps_and_narrow_values_have_bounds(tmp_path: Path) -> None:
+    months = [f"{2000 + i // 12}M{i % 12 + 1:02}" for i in range(300) if i not in (40, 77)]
+    rows = (f"{month},{39000 + 9 * np.sin(i):.1f}" for i, month in enumerate(months))
+    (tmp_path / "x.csv").write_text("\n".join(["period,value", *rows]) + "\n")
+    entry, found = proposed(tmp_path / "x.csv")
+    assert (entry["step"], entry["expect"]["gap"]) == ("month", 1) and "times are YYYYMmm" in found.said
+    low, high = entry["expect"]["values"]
+    assert 38970 < low < 38991 < 39009 < high < 39030
+
+
 def test_one_long_text_and_many(tmp_path: Path) -> None:
     entry, found = proposed(own_data.tale(tmp_path / "tale.txt"))
     assert entry["unit"] == "paragraph" and entry["alphabet"] == "\n .acdehmnorstw"
@@ -133,6 +163,33 @@ def test_pairs_are_to_be_translated(tmp_path: Path) -> None:
     (task,) = found.sections["tasks"].values()
     assert (task["objective"], task["direction"]) == ("chrf", "maximize")
     assert len(found.sections["experiments"]) >= 2
+
+
+def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) -> None:
+    rows = "".join(f'"olde ""{i}"""\told\u200b e\u0301 {i}\n' for i in range(80))
+    (tmp_path / "pairs.tsv").write_text(f"source\ttarget\n{rows}")
+    entry, found = proposed(tmp_path / "pairs.tsv")
+    assert entry["header"] is True and '"' in entry["alphabet"]
+    for words in (
+        "header: true: 'source' and 'target'",
+        "spreadsheet's quotes, which are taken off",
+        "U+200B",
+        "U+0301",
+    ):
+        assert any(words in line for line in found.said), words
+
+
+@pytest.mark.parametrize(("number", "by"), [(4, "block"), (24, "volume")])
+def test_volumes(number: int, by: str, tmp_path: Path) -> None:
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, 24)] * 3, indexing="ij")
+    for i in range(number):
+        values = np.random.default_rng(i).random((24, 24, 24)) + 5 * (x * x + y * y + z * z < 0.7)
+        values[0] = np.nan
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), np.eye(4)), tmp_path / f"{i}.nii.gz")
+    entry, found = proposed(tmp_path)
+    assert (entry["modality"], entry["size"]) == ("images", 24)
+    assert (entry["slices"]["by"], entry["slices"]["missing"]) == (by, "background")
+    assert found.sections["experiments"] and any("slices in three planes" in line for line in found.said)
 
 
 def test_a_list_beside_pictures_and_a_table_of_grey_values(tmp_path: Path) -> None:
@@ -178,13 +235,13 @@ REFUSED = {
     "no picture": (written("a.png", b"x"), "a.png: not readable as an image"),
     "no array": (written("a.npz", b"x"), "a.npz: not readable as .npz"),
     "one line of text": (written("a.txt", b"hello\n"), "a.txt: "),
-    "no text": (written("a.txt", b"\xff\xfe\x00"), "a.txt: byte 0 is not UTF-8"),
+    "no text": (written("a.txt", b"\xff\xfe\x00"), "a.txt: byte 2 is not UTF-16"),
     "too many characters": (
         written("a.txt", "\n".join(map(chr, range(0x4E00, 0x4F00))).encode()),
         "different characters, but up to 255; replace rare ones",
     ),
-    "unsorted": (written("a.csv", b"t,a\n2,1\n1,1\n"), "a.csv:3: column t: times must grow"),
-    "words": (written("a.csv", b"t,a\n1,x\n"), "a.csv:2: column a: 'x' is not a number"),
+    "unsorted": (written("a.csv", b"t,a\n2,1\n1,2\n3,4\n"), "a.csv:3: column t: time 1 after a later one; .*sort"),
+    "words": (written("a.csv", b"t,a\n1,1\n2,x\n3,4\n"), "a.csv:3: column a: 'x' is not a number"),
     "a short series": (written("a.csv", b"t,a\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(9))), "a.csv: "),
     "no pairs": (written("a.tsv", b"one\ntwo\n"), "a.tsv:1: 0 tabs"),
 }
@@ -210,7 +267,15 @@ def test_a_refusal_is_one_line_and_changes_nothing(case: str, tmp_path: Path, si
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("fashion", "'fashion' is taken"), ("A b", "small letters"), ("../x", "small")]
+    ("name", "says"),
+    [
+        ("fashion", "'fashion' is taken"),
+        ("A b", "small letters"),
+        ("../x", "small"),
+        ("2020", "as a number; .*NAME=data-2020"),
+        ("no", "as true or false"),
+        ("2020-01-01", "as a date"),
+    ],
 )
 def test_a_name_that_cannot_be(name: str, says: str, tmp_path: Path, site: Path) -> None:
     path = own_data.translations(tmp_path / "pairs.tsv")
@@ -218,6 +283,20 @@ def test_a_name_that_cannot_be(name: str, says: str, tmp_path: Path, site: Path)
         init.run(str(path), name)
     with pytest.raises(UserError, match="DATA is missing"):
         init.run("")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("2020", "data-2020"),
+        ("no", "data-no"),
+        ("1e3", "data-1e3"),
+        ("2020-01-01", "data-2020-01-01"),
+        ("a 2020", "a-2020"),
+    ],
+)
+def test_a_folder_whose_name_is_no_word_to_yaml(folder: str, name: str) -> None:
+    assert init.name_of(Path(folder)) == name
 
 
 def test_a_failing_dvc_leaves_nothing(tmp_path: Path, site: Path) -> None:

@@ -158,7 +158,8 @@ def test_a_bad_request_is_one_line(run: Any, argv: tuple[object, ...], message: 
 
 FILES = [
     ("plays", "x.txt", b"", "empty"),
-    ("plays", "x.txt", b"\xff\xfe\xff", "not UTF-8"),
+    ("plays", "x.txt", b"caf\xe9", "byte 3 is not UTF-8"),
+    ("plays", "x.txt", b"\xff\xfe\xff", "byte 2 is not UTF-16"),
     ("plays", "x.txt", b"XYZ", "no character of the model's alphabet"),
     (fabricated.TASK, "x.csv", b"time,height\n1,abc\n", "abc"),
     (fabricated.TASK, "x.csv", b"time,height\n1,\n", "missing"),

@@ -338,6 +338,18 @@ def test_a_training_that_diverged_is_no_candidate(tmp_path: Path) -> None:
     assert [one["state"] for one in read(tmp_path / "trials.jsonl")] == ["COMPLETE", "FAIL", "FAIL"]
 
 
+def test_settings_that_make_no_model_fail_their_trial_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def picky(overlay: Mapping[str, Any], report: tune.Report) -> float:
+        if overlay["hyper.depth"] != 3:
+            raise tune.Infeasible("a depth of 3 is right")
+        return loss(overlay)
+
+    memory = tune.search(study(trials=6), picky, tmp_path / "log")
+    states = [trial.state.name for trial in memory.trials]
+    assert len(states) == 6 and states[0] == "COMPLETE" and "FAIL" in states
+    assert "a depth of 3 is right" in capsys.readouterr().err
+
+
 def test_a_mistake_stops_the_study_and_loses_nothing(tmp_path: Path) -> None:
     log = tmp_path / "trials.jsonl"
 

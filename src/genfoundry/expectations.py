@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from genfoundry.config import Dataset, Expect
@@ -11,6 +13,7 @@ from genfoundry.rules import derive
 if TYPE_CHECKING:
     import pandas as pd
 
+EXACT = 1e15  # whole numbers below it are themselves in float64
 GROWTH = 10  # by how much a data set may grow before someone should look
 
 
@@ -42,9 +45,10 @@ def _text(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: in
 def _series(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
     low, high = float(rows["min"].min()), float(rows["max"].max())
     room = (high - low) / 2
-    found: dict[str, Any] = {"values": [_number(low - room, 3), _number(high + room, 3)], "order": True}
+    bounds = [_outwards(low - room, room, math.floor), _outwards(high + room, room, math.ceil)]
+    found: dict[str, Any] = {"values": bounds, "order": True}
     gap = float(rows["step"].max())
-    found["gap"] = int(gap) if gap == int(gap) else _number(1.001 * gap, 5)
+    found["gap"] = int(gap) if gap == int(gap) else _outwards(1.001 * gap, gap, math.ceil, digits=5)
     if "filled" in rows:
         found["filled"] = GROWTH * max(1, int(rows["filled"].sum()))
     if "absent" in rows:
@@ -56,6 +60,18 @@ def _pairs(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: i
     return {"unknown": 0, "duplicates": {"across": 0}, "length": [1, max(dataset.window - 1, dataset.context)]}
 
 
-def _number(value: float, digits: int) -> float | int:
-    short = float(f"{value:.{digits}g}")
-    return int(short) if short == int(short) else short
+def _outwards(value: float, unit: float, towards: Callable[[Decimal], int], digits: int = 3) -> float | int:
+    """`value` rounded down or up, to three digits where that is within a tenth of `unit`, else to more.
+
+    A bound must hold for the data that it was made of, whatever their offset: 39,000 +- 9 has no bounds of two digits.
+    """
+    for places in range(digits, 18):
+        scaled = Decimal(repr(value)).scaleb(places - 1 - _exponent(value))
+        short = float(Decimal(towards(scaled)).scaleb(_exponent(value) - places + 1))
+        if abs(short - value) <= unit / 10:
+            return int(short) if short == int(short) and abs(short) < EXACT else short
+    return value
+
+
+def _exponent(value: float) -> int:
+    return Decimal(repr(value)).adjusted() if value else 0

@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import config, metrics, models
+from genfoundry import config, feasibility, metrics, models
 from genfoundry.checkpoint import read_json
 from genfoundry.reserved import find_misplaced
 from genfoundry.types import Spec, UserError
@@ -241,6 +242,8 @@ def _entry_faults(params: config.Params, name: str) -> Iterator[str]:
             defaults(one)
         except UserError as error:
             yield str(error)
+        if (spec := feasibility.spec_of(one)) is not None:
+            yield from feasibility.faults(one, partial(resolve, params, name), spec, feasibility.rows_of(one))
 
 
 def judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, config.Train] | None:

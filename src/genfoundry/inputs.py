@@ -80,9 +80,12 @@ def _lines(file: Path, alphabet: str, width: int) -> list[str]:
 
 def _pairs(file: Path, served: Served) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Targets, sources and the targets' lengths of a file of TSV."""
-    from genfoundry.data import pairs
+    from genfoundry.data import pairs, tsv
 
-    found, sizes = pairs.parse(file), ((served.spec.cond_shape or (0,))[0], served.spec.shape[0] - 1)
+    found, sizes = (
+        tsv.parse(file, served.declared.get("header")),
+        ((served.spec.cond_shape or (0,))[0], served.spec.shape[0] - 1),
+    )
     for number, pair in found:
         for side, text, most in zip(("source", "target"), pair, sizes, strict=True):
             served.encode(text)  # refuses what the alphabet lacks

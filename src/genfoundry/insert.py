@@ -6,11 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from genfoundry.config import yaml_file
 from genfoundry.types import UserError
-
-WIDE = 1 << 30  # nested values stay on one line, as the file has them
 
 
 def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
@@ -23,10 +20,10 @@ def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
     for section, entries in sections.items():
         if entries:
             new = _at_end(new, section, "".join(block(name, entry) for name, entry in entries.items()))
-    wanted = yaml.safe_load(text)
+    wanted = yaml_file.parse(text)
     for section, entries in sections.items():
         wanted[section] = {**(wanted.get(section) or {}), **entries} if entries else wanted.get(section)
-    if _plain(yaml.safe_load(new)) != _plain(wanted):
+    if _plain(yaml_file.parse(new)) != _plain(wanted):
         by_hand = "\n".join(f"{s}:\n" + "".join(block(n, e) for n, e in es.items()) for s, es in sections.items() if es)
         raise UserError(f"params.yaml: sections are not laid out as lines of their own; write by hand:\n{by_hand}")
     return new
@@ -34,22 +31,10 @@ def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
 
 def block(name: str, entry: Mapping[str, Any]) -> str:
     """An entry of a section: one line if it is short, else a line a key."""
-    short = f"  {name}: {_flow(entry)}\n"
+    short = f"  {name}: {yaml_file.dump(entry)}\n"
     if len(short) <= 120:
         return short
-    return f"  {name}:\n" + "".join(f"    {_flow({key: value})[1:-1]}\n" for key, value in entry.items())
-
-
-class _Plain(yaml.SafeDumper):
-    """Without anchors: a value that stands twice is written twice."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _flow(value: Mapping[str, Any]) -> str:
-    layout: dict[str, Any] = {"default_flow_style": True, "width": WIDE, "sort_keys": False, "allow_unicode": True}
-    return str(yaml.dump(dict(value), Dumper=_Plain, **layout)).strip()
+    return f"  {name}:\n" + "".join(f"    {yaml_file.dump({key: value})[1:-1]}\n" for key, value in entry.items())
 
 
 def _at_end(text: str, section: str, lines: str) -> str:

@@ -31,6 +31,10 @@ class Pruned(Exception):
     """Raised out of the objective's `report` when the pruner has seen enough."""
 
 
+class Infeasible(Exception):
+    """Raised by an objective whose settings make no model on these data."""
+
+
 @dataclass(frozen=True)
 class Study:
     """What is searched: `defaults` (dotted key -> value) are trial 0, so that the best is never worse than they are."""
@@ -107,7 +111,7 @@ def _run(memory: optuna.Study, study: Study, objective: Objective) -> dict[str, 
         value, state = objective(trial.params, report), "COMPLETE"
     except Pruned:
         value, state = reports[-1][1] if reports else worst, "PRUNED"
-    except Diverged as error:
+    except (Diverged, Infeasible) as error:
         print(f"trial {trial.number}: {error}", file=sys.stderr)
         value, state = worst, "FAIL"
     if not math.isfinite(value):

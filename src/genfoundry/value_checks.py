@@ -42,12 +42,13 @@ def whole_numbers(x: NDArray, name: str, levels: int) -> Tensor:
     return torch.as_tensor(x.astype(np.int64))
 
 
-def real_numbers(x: NDArray, name: str, gappy: bool) -> Tensor:
-    """float32 of x's shape. Raises UserError where a value is infinite or, unless `gappy`, missing (NaN)."""
-    found = torch.as_tensor(_finite(x, name, gappy), dtype=torch.float32)
-    if found.isinf().any():
-        raise UserError(f"{name}: values up to {np.nanmax(np.abs(x)):g}: expected numbers that float32 holds")
-    return found
+def real_numbers(x: NDArray, name: str, gappy: bool, dtype: torch.dtype) -> Tensor:
+    """Real values of x's shape. Raises UserError where one is infinite in dtype or, unless `gappy`, missing (NaN)."""
+    values = torch.as_tensor(_finite(x, name, gappy), dtype=dtype)
+    if values.isinf().any():
+        held = str(dtype).removeprefix("torch.")
+        raise UserError(f"{name}: values up to {np.nanmax(np.abs(x)):g}: expected numbers that {held} holds")
+    return values
 
 
 def _finite(x: NDArray, name: str, gappy: bool = False) -> NDArray:

@@ -125,3 +125,22 @@ def test_items_are_asked_for_from_the_cpu_wherever_the_text_is() -> None:
     tensors = {"x": torch.zeros(40, dtype=torch.uint8, device="meta"), "start": torch.zeros(1)}
     split = Split("test", tensors, Spec((8,), 3), None, None)
     assert split.batch(torch.tensor([0, 3])).x.shape == (2, 8)
+
+
+ENDS = [(code, end) for code in ("utf-8", "utf-8-sig", "utf-16") for end in ("\n", "\r\n", "\r", "\u2028", "\x85")]
+
+
+@pytest.mark.parametrize(("code", "end"), [*ENDS, ("utf-16-le", "\n"), ("utf-16-be", "\r\n")])
+def test_one_text_in_many_encodings(tmp_path: Path, prepare: Prepare, code: str, end: str) -> None:
+    write(tmp_path / "raw", 30)
+    plain = prepare(text(), out="plain").meta["digest"]
+    for path in (tmp_path / "raw").iterdir():
+        path.write_bytes(path.read_text().replace("\n", end).encode(code))
+    assert prepare(text()).meta["digest"] == plain
+
+
+def test_a_nul_is_no_character(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw", 30)
+    (tmp_path / "raw/z.txt").write_text("abc\nab\0c\n")
+    with pytest.raises(UserError, match=r"z.txt:2: a NUL character"):
+        prepare(text())

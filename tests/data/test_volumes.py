@@ -28,12 +28,13 @@ def body(seed: int = 0) -> np.ndarray:
     return (40 + 30 * x + 60 * y + 120 * z + 5 * noise).astype(np.float32)
 
 
-def write(path: Path, values: np.ndarray, axes: str = "RAS") -> None:
+def write(path: Path, values: np.ndarray, axes: str = "RAS") -> Path:
     """A file whose own axes are in another order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     turn = ornt_transform(axcodes2ornt(tuple("RAS")), axcodes2ornt(tuple(axes)))
     turned = nibabel.apply_orientation(values, turn)
     nibabel.save(nibabel.Nifti1Image(turned, np.eye(4) @ inv_ornt_aff(turn, values.shape)), path)
+    return path
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "ASR", "SPL"])
@@ -119,5 +120,46 @@ def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"4 axes, \(4, 4, 4, 2\); one volume of three is right"):
         list(volumes.parts(tmp_path, Slices()))
     write(tmp_path / "a.nii.gz", np.full(SHAPE, np.nan, np.float32))
-    with pytest.raises(UserError, match="missing or infinite"):
+    with pytest.raises(UserError, match="no voxel has a value"):
         list(volumes.parts(tmp_path, Slices()))
+
+
+def test_a_fourth_axis_of_one_voxel_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "a.nii.gz", body())
+    nibabel.save(nibabel.Nifti1Image(body()[..., None, None], np.eye(4)), tmp_path / "b.nii.gz")
+    for one, other in zip(volumes.read(tmp_path / "a.nii.gz"), volumes.read(tmp_path / "b.nii.gz"), strict=True):
+        assert (one == other).all()
+
+
+def test_missing_voxels_are_as_declared(tmp_path: Path, prepare: Prepare) -> None:
+    values = body()
+    values[:, :, :4] = np.nan
+    write(tmp_path / "a.nii.gz", values)
+    with pytest.raises(
+        UserError, match=r"a.nii.gz: 25% of the voxels have no value \(NaN\); slices: \{missing: backgr"
+    ):
+        list(volumes.parts(tmp_path, Slices()))
+    grey, _ = volumes.read(tmp_path / "a.nii.gz", "background")
+    dark, _ = volumes.read(write(tmp_path / "b.nii.gz", np.where(np.isnan(values), np.nanmin(values), values)))
+    assert (grey == dark).all() and (grey[:, :, :4] == 0).all() and grey.max() == 255
+
+
+RGB = np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+ODD = {
+    "colours": (RGB, r"RGB voxels \(colours\); one grey value a voxel is right"),
+    "complex": (body().astype(np.complex64), "complex voxels; one real value"),
+    "a series": (np.stack([body()] * 3, -1), r"4 axes, .*: 3 volumes; save one of them"),
+    "vectors": (np.stack([body()[..., None]] * 3, -1), r"5 axes, "),
+    "one value": (np.full(SHAPE, 7, np.int16), "every voxel is 7"),
+    "infinite": (np.where(body() > 100, np.inf, body()).astype(np.float32), "a voxel is infinite"),
+    "dark": (np.where(np.arange(np.prod(SHAPE)).reshape(SHAPE) < 9, 100, 0).astype(np.int16), "lower slices: lit"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_is_no_grey_volume_is_one_line(case: str, tmp_path: Path) -> None:
+    values, says = ODD[case]
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(UserError, match=rf"a\.nii\.gz: .*{says}") as refused:
+        list(volumes.parts(tmp_path, Slices()))
+    assert "\n" not in str(refused.value)

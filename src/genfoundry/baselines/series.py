@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Point = Callable[[Floats, int], Floats]  # the past (P, D) and a horizon T -> (T, D)
+ORDINARY = (0.1, 300.0)  # deviations, and the largest mean in them, at which exponential smoothing is fitted as it is
 WINDOWS = 100  # of train, that intervals are measured on
 
 
@@ -73,7 +74,10 @@ def _a_season_ago(lag: int) -> Point:
 
 
 def _smoothed(whole: Floats, lag: int) -> Point:
-    """Exponential smoothing, a column at a time: damped trend or none, season of `lag` or none, by AICc on train."""
+    """Exponential smoothing, a column at a time: damped trend or none, season of `lag` or none, by AICc on train.
+
+    statsmodels' optimiser stops by absolute tolerances: series of other units than it is made for get theirs.
+    """
     from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
     def model(x: Floats, season: int, trend: bool, **start: Any) -> Any:
@@ -82,10 +86,11 @@ def _smoothed(whole: Floats, lag: int) -> Point:
         return ExponentialSmoothing(x, **kind, **start)
 
     kinds = [(season, trend) for season in {0, lag} for trend in (False, True)]
+    centre, unit = _unit(whole)
     chosen = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimiser stopped at a bound is no news
-        for x in whole.T:
+        for x in ((whole - centre) / unit).T:
             fits = [model(x, *kind, initialization_method="estimated").fit() for kind in sorted(kinds)]
             best = min(range(len(fits)), key=lambda i: float(fits[i].aicc))
             weights = {n: v for n, v in fits[best].params.items() if n.startswith(("smoothing", "damping")) and v == v}
@@ -93,15 +98,23 @@ def _smoothed(whole: Floats, lag: int) -> Point:
 
     def point(past: Floats, horizon: int) -> Floats:
         ahead = []
-        for x, ((season, trend), weights) in zip(past.T, chosen, strict=True):
+        for x, ((season, trend), weights) in zip(((past - centre) / unit).T, chosen, strict=True):
             first = x[: max(season, 1)]
             start: dict[str, Any] = {"initialization_method": "known", "initial_level": float(first.mean())}
             start |= {"initial_trend": 0.0} if trend else {}
             start |= {"initial_seasonal": first - first.mean()} if season else {}
             ahead.append(model(x, season, trend, **start).fit(optimized=False, **weights).forecast(horizon))
-        return np.stack(ahead, 1)
+        return np.stack(ahead, 1) * unit + centre
 
     return point
+
+
+def _unit(x: Floats) -> tuple[Floats, Floats]:
+    """What to subtract from (L, D) values, and to divide them by: 0 and 1 where columns are ordinary."""
+    mean, deviation = x.mean(0), x.std(0)
+    ordinary = (deviation >= ORDINARY[0]) & (deviation <= ORDINARY[1]) & (np.abs(mean) <= ORDINARY[1] * deviation)
+    ordinary |= deviation == 0
+    return np.where(ordinary, 0.0, mean), np.where(ordinary, 1.0, deviation)
 
 
 def _row(name: str, role: Any, train: Split, point: Point) -> Row:

@@ -18,6 +18,7 @@ from genfoundry.config.dataset import (
 )
 from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, Scalar, Search, Steps, Task, Train
 from genfoundry.config.references import read
+from genfoundry.config.yaml_file import read_as
 
 __all__ = [
     "Align",
@@ -48,4 +49,5 @@ __all__ = [
     "alternatives",
     "check",
     "read",
+    "read_as",
 ]

@@ -87,13 +87,15 @@ class Patch(Frozen):
 
 class Slices(Frozen):
     """Slices of NIfTI volumes: of one body by `block` (with `gap` slices of each left out before the next), else by
-    `volume` to a split as a whole; at least a share `lit` of a slice is above a tenth of white.
+    `volume` to a split as a whole; at least a share `lit` of a slice is above a tenth of white. `missing`: voxels
+    without a value (NaN) are refused, or dark as the `background`.
     """
 
     by: Literal["volume", "block"] = "volume"
     block: int = Field(16, ge=1)
     gap: int = Field(4, ge=0)
     lit: float = Field(0.05, ge=0, le=1)
+    missing: Literal["error", "background"] = "error"
 
     @model_validator(mode="after")
     def _fits(self) -> Slices:
@@ -143,8 +145,9 @@ class Dataset(Frozen):
     sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `columns` are those that are taken (default:
     all), `missing` says what becomes of a cell without a value (`keep`: it stays missing, NaN), `step` the time between
     rows (in days or seconds where times are dates), `season` the rows after which it repeats itself (0: looked for),
-    `numbered` gives models the number of each row of the past as a column more. Pairs: `alphabet`; `align` for two
-    editions of texts instead of TSV. Video: `moving` says how it is made of the raw images, `size` is a frame's.
+    `numbered` gives models the number of each row of the past as a column more. Pairs: `alphabet`; `header` says
+    whether the first line of a TSV names the columns; `align` for two editions of texts instead of TSV. Video: `moving`
+    says how it is made of the raw images, `size` is a frame's.
     `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
     stands before it (of a pair: of its source).
     """
@@ -170,6 +173,7 @@ class Dataset(Frozen):
     numbered: bool = False
     expect: Expect = Expect()
     align: Align | None = None
+    header: bool | None = None
     judge: Judge | None = None
 
     @field_validator("size", mode="before")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import yaml
-
+from genfoundry.config import yaml_file
 from genfoundry.config.base import alternatives, check
 from genfoundry.config.dataset import Dataset
 from genfoundry.config.params import Entry, Params, Task
 from genfoundry.types import UserError
-
-FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same values, several times as fast
 
 
 def read(path: Path) -> Params:
@@ -21,14 +18,11 @@ def read(path: Path) -> Params:
     Raises:
         UserError: not there, not YAML, or a key, type or name is wrong; one line a fault.
     """
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), FAST)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    raw = yaml_file.load(path)
+    if raw is None:
+        raise UserError(f"{path.name}: empty; expected the keys {', '.join(Params.model_fields)}")
     if not isinstance(raw, Mapping):
-        raise UserError(f"{path}: a mapping is expected at the top, not {type(raw).__name__}")
+        raise UserError(f"{path.name}: expected `key: value` lines at the top, got a {type(raw).__name__}")
     params = check(Params, raw, "", path.name)
     faults = list(_references(params))
     if faults:
@@ -41,7 +35,7 @@ ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
 ONLY |= {"size": ("images", "video"), "moving": ("video",)}
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"window": ("text", "lines", "series", "pairs", "video"), "context": ("series", "pairs", "video")}
-ONLY |= {"align": ("pairs",)}
+ONLY |= {"align": ("pairs",), "header": ("pairs",)}
 ONLY |= dict.fromkeys(("columns", "missing", "step", "season", "numbered"), ("series",))
 
 
@@ -51,13 +45,15 @@ def _declared(where: str, dataset: Dataset) -> Iterator[str]:
         if dataset.modality not in ONLY[key]:
             yield f"{where}.{key}: for {' and '.join(ONLY[key])} only; this data set's modality is {dataset.modality}"
     if dataset.modality in ONLY["alphabet"] and not dataset.alphabet:
-        yield f"{where}.alphabet: missing; {dataset.modality} needs the characters that it may hold"
+        state = "empty" if "alphabet" in dataset.model_fields_set else "missing"
+        yield f"{where}.alphabet: {state}; {dataset.modality} needs the characters that it may hold"
     if dataset.modality == "lines" and dataset.alphabet and dataset.alphabet[0] != "\n":
         yield f"{where}.alphabet: begins with {dataset.alphabet[0]!r}; lines need the newline, their end, as its first"
     if dataset.modality == "lines" and dataset.window < 2:
         yield f"{where}.window: {dataset.window}; lines need room for a character and the end, 2 or more"
     if dataset.modality == "pairs" and not dataset.context:
-        yield f"{where}.context: missing; pairs need the length of the longest source, and window that of a target"
+        state = "0" if "context" in dataset.model_fields_set else "missing"
+        yield f"{where}.context: {state}; pairs need the length of the longest source, and window that of a target"
     if dataset.modality == "video":
         yield from _video(where, dataset)
     if dataset.size and dataset.patch:

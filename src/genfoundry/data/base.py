@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -31,6 +31,7 @@ DECLARED = (
     "missing",
     "step",
     "numbered",
+    "header",
 )  # what files that come later are read by, too
 
 
@@ -43,6 +44,7 @@ class Prepared:
     names: tuple[str, ...]
     counts: dict[str, int]
     describe: pd.DataFrame
+    declared: dict[str, Any] = field(default_factory=dict)  # what a served model has to know beyond the entry
 
 
 class Split(Protocol):
@@ -165,7 +167,7 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
             "counts": made.counts,
             "digest": total.hexdigest(),
         }
-        if declared := dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True):
+        if declared := dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True) | made.declared:
             meta["declared"] = declared
         checkpoint.write_json(folder / "spec.json", meta)
 

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data import editions
+from genfoundry.data import editions, tsv
 from genfoundry.data.base import SPLITS, Prepared, assign, files, only
 from genfoundry.data.text import UNKNOWN, encode
+from genfoundry.data.tsv import Pair
 from genfoundry.types import Batch, Spec, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,11 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     only(inbox, *kinds)
     if len(dataset.alphabet) >= UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
         raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN - 1} different ones are right")
-    rows += new(rows, read(inbox, dataset), whole=dataset.align is not None)
+    _many(raw, rows, dataset)
+    names = (
+        None if dataset.align else next((tsv.read(path, dataset.header).header for path in files(raw, ".tsv")), None)
+    )
+    rows += new(rows, read(inbox, dataset, names), whole=dataset.align is not None)
     split_of = {unit: assign(seed, hashlib.sha256(unit.encode()).digest(), dataset, False)
                 for unit in dict.fromkeys(row.unit for row in rows)}  # fmt: skip
     where = np.array([split_of[row.unit] for row in rows])
@@ -71,6 +74,19 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     return Prepared(splits, spec, (), counts, described)
 
 
+def _many(raw: Path, rows: list[Row], dataset: config.Dataset) -> None:
+    """Refuse sources that are no texts or too few: pairs of one source go to one split."""
+    units = len({row.unit for row in rows})
+    if dataset.align is None and units < len(SPLITS):
+        raise UserError(
+            f"{raw}: {units} different sources in {len(rows)} pairs; pairs of one source go to one of four splits "
+            "together, more sources are needed (is the first column the source?)"
+        )
+    for start in (0, 1):
+        if dataset.align is None and all(row.pair[0] == str(i) for i, row in enumerate(rows, start)):
+            raise UserError(f"{raw}: the first column numbers the lines; a source, a tab and a target a line are right")
+
+
 def new(there: list[Row], brought: list[Row], *, whole: bool) -> list[Row]:
     """The rows that are not there yet: an inbox may bring again what is, a pair or a `whole` work, also twice."""
     known = {row.unit if whole else row.pair for row in there}
@@ -84,8 +100,10 @@ def new(there: list[Row], brought: list[Row], *, whole: bool) -> list[Row]:
     return found
 
 
-def read(folder: Path, dataset: config.Dataset) -> list[Row]:
+def read(folder: Path, dataset: config.Dataset, header: Pair | None = None) -> list[Row]:
     """The pairs of every file, in one order everywhere; equal ones in a file of TSV too.
+
+    `header`: the line of names that files of TSV have, where the entry says that they have one.
 
     Raises:
         UserError: a line of TSV is no pair, or longer than declared (says which); an edition without the other.
@@ -95,36 +113,15 @@ def read(folder: Path, dataset: config.Dataset) -> list[Row]:
         return [Row(w.name, pair, w.content, n) for w in works for pair, n in zip(w.pairs, w.dropped, strict=True)]
     found = []
     for path in files(folder, ".tsv"):
-        for number, pair in parse(path):
+        file = tsv.read(path, dataset.header, header)
+        header = header or file.header
+        for number, pair in file.pairs:
             for side, text, most in zip(("source", "target"), pair, (dataset.context, dataset.window - 1), strict=True):
                 if len(text) > most:
                     hint = f"context: {len(text)}" if side == "source" else f"window: {len(text) + 1}"
                     said = f"the {side} has {len(text)} characters, but the entry has room for {most}"
                     raise UserError(f"{path}:{number}: {said}; raise it to {hint} or leave the line out")
             found.append(Row(path.relative_to(folder).as_posix(), pair, pair[0]))
-    return found
-
-
-def parse(path: Path) -> list[tuple[int, Pair]]:
-    """(line number, (source, target)) of every line that is not empty, blanks around either side cut off.
-
-    Raises:
-        UserError: not UTF-8, or a line that is not two texts with a tab between them.
-    """
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; convert the file") from None
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        sides = [side.strip() for side in line.split("\t")]
-        if len(sides) != 2:
-            raise UserError(f"{path}:{number}: {len(sides) - 1} tabs; a source, one tab and a target are right")
-        if not all(sides):
-            raise UserError(f"{path}:{number}: the {'source' if not sides[0] else 'target'} is empty")
-        found.append((number, (sides[0], sides[1])))
     return found
 
 

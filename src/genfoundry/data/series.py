@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data import seasons
+from genfoundry.data import precision, seasons
 from genfoundry.data.base import SPLITS, Prepared, files, only
 from genfoundry.data.gaps import Filled, complete, filled, gridded
 from genfoundry.data.table import Table, read
@@ -26,23 +26,24 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     The stretches' borders come from the raw file's own span, so that they do not move when rows arrive; rows after its
     end extend the last stretch.
     """
-    found = files(raw, ".csv", ".csv.gz")
-    if len(found) != 1:
-        raise UserError(f"{raw}: {len(found)} .csv files; one is right")
-    only(inbox, ".csv")
-    base = read(found[0], "months" if dataset.step == "month" else None, dataset.columns)
-    more = [read(path, base.clock, dataset.columns) for path in files(inbox, ".csv")]
+    path = the_file(raw)
+    only(inbox, ".csv", ".csv.gz")
+    base = read(path, "months" if dataset.step == "month" else None, dataset.columns)
+    more = [read(added, base.clock, dataset.columns, base) for added in files(inbox, ".csv", ".csv.gz")]
     for one in (base, *more) if dataset.missing == "error" else ():
         complete(one)
     table = _joined(base, more)
     if dataset.step is not None:
-        table = gridded(table, 1.0 if dataset.step == "month" else dataset.step, found[0].name)
-    whole = filled(table, _where(table[:, 0], base.rows[:, 0], dataset.split), dataset.missing, found[0].name)
+        table = gridded(table, 1.0 if dataset.step == "month" else dataset.step, path.name)
+    whole = filled(table, _where(table[:, 0], base.rows[:, 0], dataset.split), dataset.missing, path.name)
     where = _where(whole.rows[:, 0], base.rows[:, 0], dataset.split)
     _varies(whole.rows[where == "train", 1:], base)
     train = whole.rows[where == "train", 1:]
     season = dataset.season or seasons.period(train, dataset.context)
-    known = {"season": np.array([season]), "scale": seasons.naive_error(train, season)}
+    scale = seasons.naive_error(train, season)
+    precision.check(whole.rows[:, 1:], scale, base)
+    wide = not precision.fits_float32(whole.rows[:, 1:], scale)
+    known = {"season": np.array([season]), "scale": scale} | ({"float64": np.ones(1, np.uint8)} if wide else {})
     splits, counts = {}, {}
     for split in SPLITS:
         inside = np.flatnonzero(where == split)
@@ -55,7 +56,22 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
         None,
         cond_shape=(dataset.context, width + dataset.numbered) if dataset.context else None,
     )
-    return Prepared(splits, spec, base.names, counts, describe(whole, where, raw.name, dataset.missing))
+    described = describe(whole, where, raw.name, dataset.missing)
+    return Prepared(splits, spec, base.names, counts, described, {"float64": True} if wide else {})
+
+
+def the_file(raw: Path) -> Path:
+    """The only .csv file of a folder.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    paths = files(raw, ".csv", ".csv.gz")
+    if len(paths) == 1:
+        return paths[0]
+    names = ", ".join(path.relative_to(raw).as_posix() for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+    many = f" ({names}): give each a data set of its own, or make each a column of one file" if paths else ""
+    raise UserError(f"{raw}: {len(paths)} .csv files; one is right, a file a series{many}")
 
 
 def _joined(base: Table, more: list[Table]) -> np.ndarray:
@@ -86,10 +102,18 @@ def _varies(train: np.ndarray, base: Table) -> None:
     """Refuse a column in which nothing happens."""
     for name, held, column in zip(base.names, base.rows.T[1:], train.T, strict=True):
         if np.isnan(held).all():
-            raise UserError(f"{base.path}: column {name} has no value at all; leave it out of the file")
+            raise UserError(f"{base.path}: column {name} has no value at all; {_others(name, base)}")
         column = column[~np.isnan(column)]
         if len(column) and (column == column[0]).all():
-            raise UserError(f"{base.path}: column {name} is {column[0]:g} all through train; leave such a column out")
+            raise UserError(f"{base.path}: column {name} is {column[0]:.15g} all through train; {_others(name, base)}")
+
+
+def _others(name: str, base: Table) -> str:
+    """How to leave a column out."""
+    names = ", ".join(other for other in base.names if other != name)
+    if not names:
+        return "a series whose values vary is needed"
+    return f"columns: [{names}] in the data set's entry leaves it out"
 
 
 def describe(whole: Filled, where: np.ndarray, source: str, missing: str) -> pd.DataFrame:
@@ -138,6 +162,8 @@ class Split:
             raise UserError("data: levels and binarise are for images; a series has real values")
         self.name, self.spec, self.whole = name, spec, tensors["x"]  # (L, D) float64
         self.window = spec.shape[0]
+        # float32, as everywhere, unless it cannot tell the values apart (`precision`)
+        self.dtype = torch.float64 if "float64" in tensors else torch.float32
         self.context = spec.cond_shape[0] if spec.cond_shape else 0
         self.values = torch.cat([tensors["past"], tensors["x"]])
         self.season, self.scale = int(tensors["season"]), tensors["scale"]
@@ -165,5 +191,5 @@ class Split:
         at = (position + self.first)[:, None]
         after = torch.arange(self.window, device=position.device)
         before = torch.arange(-self.context, 0, device=position.device)
-        cond = self.before[at + before].float() if self.context else None  # (B, P, D)
-        return Batch(self.values[at + after].float(), cond=cond)  # (B, T, D)
+        cond = self.before[at + before].to(self.dtype) if self.context else None  # (B, P, D)
+        return Batch(self.values[at + after].to(self.dtype), cond=cond)  # (B, T, D)

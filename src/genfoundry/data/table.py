@@ -1,39 +1,37 @@
-"""CSV files of series: a header, the time in the first column, numbers in the others; NaN where a cell is empty.
-
-Two layouts of official statistics are read too: a year and a quarter (or month) as the first two columns, and a row a
-year with a column a month.
-"""
+"""CSV files of series: a header, the time in the first column, numbers in the others; NaN where a cell is empty."""
 
 from __future__ import annotations
 
-import csv
 import math
-from contextlib import suppress
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
-from genfoundry.data.arrays import content
+from genfoundry.data import layouts, numerals, order, sheet, times
+from genfoundry.data.numerals import Decimal
+from genfoundry.data.sheet import Sheet
+from genfoundry.data.times import Clock, Form
 from genfoundry.types import UserError
-
-Clock = Literal["number", "days", "seconds", "months"]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-ABSENT = ("", "na", "n/a", "nan", "null", "none", "?")
 
 
 @dataclass(frozen=True)
 class Table:
-    """The header, the time's column first; rows (L, 1 + D) float64, likewise; the line of the file of each."""
+    """The header, the time's column first; rows (L, 1 + D) float64, likewise; the line of the file of each.
+
+    `form` and `decimal` are how its times and numbers are written; `notes` say what is unusual and how it was read.
+    """
 
     path: Path
     head: tuple[str, ...]
     clock: Clock
     rows: np.ndarray
     lines: np.ndarray
+    form: Form = times.NUMBER
+    decimal: Decimal = "."
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,118 +39,149 @@ class Table:
         return self.head[1:]
 
 
-def read(path: Path, clock: Clock | None = None, columns: tuple[str, ...] = ()) -> Table:
-    """A CSV file. Times are numbers, or ISO dates that become days since 1970 (with a time of day: seconds).
+def read(path: Path, clock: Clock | None = None, columns: tuple[str, ...] = (), earlier: Table | None = None) -> Table:
+    """A CSV file, its rows in the order of time.
+
+    Times are numbers, or dates that become days since 1970 (with a time of day: seconds; months: months).
 
     Args:
         path: .csv or .csv.gz.
         clock: what the times are; None: what the first row's is. "months": dates count in months since 1970.
         columns: those of values that are taken, in this order; (): all.
+        earlier: the series that this file goes on: what can be read in two ways is read as there.
 
     Raises:
-        UserError: a cell is text, or a row has more or fewer cells than the header; says in which line and column.
+        UserError: not a table, a cell is no time or number, or times do not grow; says in which line and column.
     """
-    try:
-        lines = list(csv.reader(content(path).decode("utf-8-sig").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a table in UTF-8: {error}") from None
-    if len(lines) < 2:
-        raise UserError(f"{path}: no rows; a header and a row a time step are right")
-    head = [name.strip() for name in lines[0]]
-    if len(head) < 2:
-        raise UserError(f"{path}:1: one column, {lines[0]}; the time and one or more others, commas between, are right")
-    if len(set(head)) < len(head):
-        raise UserError(f"{path}:1: columns {', '.join(head)}; every column needs a name of its own")
-    body = [(number, row) for number, row in enumerate(lines[1:], start=2) if any(cell.strip() for cell in row)]
-    for number, row in body:
-        if len(row) != len(head):
-            raise UserError(f"{path}:{number}: {len(row)} cells, but the header has {len(head)}")
-    if (by_month := _monthly(path, head, body)) is not None:
-        (head, body), clock = by_month, "months"
-    taken = _taken(path, head, columns)
-    head, found, numbers = [head[0], *(head[i] for i in taken)], [], []
-    for number, row in body:
-        clock = clock or _clock(row[0])
-        values = [_value(row[i], f"{path}:{number}: column {name}") for i, name in zip(taken, head[1:], strict=True)]
-        found.append([_time(row[0], clock, f"{path}:{number}: column {head[0]}"), *values])
-        numbers.append(number)
-    if not found:
-        raise UserError(f"{path}: no rows; a header and a row a time step are right")
-    return Table(path, tuple(head), clock or "number", np.array(found), np.array(numbers))
+    return parse(sheet.read(path), clock, columns, earlier)
 
 
-def _monthly(path: Path, head: list[str], body: list[tuple[int, list[str]]]) -> tuple[list[str], Any] | None:
-    """Header and rows with the time in one column, of a layout whose time is in two columns or in the header."""
-    small = [name.lower() for name in head]
-    if len(head) == 13 and tuple(name[:3] for name in small[1:]) == MONTHS:
-        each = ((number, [f"{row[0].strip()}-{m:02}", row[m]]) for number, row in body for m in range(1, 13))
-        return ["month", "value"], list(each)
-    if len(head) < 3 or small[0] != "year" or small[1] not in ("quarter", "month"):
-        return None
-    joined, months = [], 3 if small[1] == "quarter" else 1
-    for number, row in body:
-        part = row[1].strip()
-        if not (part.isdigit() and 1 <= int(part) <= 12 // months):
-            raise UserError(f"{path}:{number}: column {head[1]}: {row[1]!r}; 1 to {12 // months} is right")
-        joined.append((number, [f"{row[0].strip()}-{months * (int(part) - 1) + 1:02}", *row[2:]]))
-    return [f"year and {small[1]}", *head[2:]], joined
+def parse(
+    cells: Sheet, clock: Clock | None = None, columns: tuple[str, ...] = (), earlier: Table | None = None
+) -> Table:
+    """`read` for the cells of a file."""
+    cells, own = layouts.joined(cells)
+    clock = own or clock
+    taken = _taken(cells, columns)
+    time = _times(cells, clock, earlier)
+    rows, notes = order.arrange(cells, time)
+    if not columns:
+        _not_a_count(cells, taken)
+    decimal = _decimal(cells, taken, earlier)
+    values = [_values(cells, column, decimal) for column in taken]
+    notes = (*notes, *_manner(cells, taken, decimal, time.form))
+    table = np.stack([time.values, *values], 1)[rows]
+    head = (cells.head[0], *(cells.head[column] for column in taken))
+    lines = np.array(cells.lines)[rows]
+    return Table(cells.path, head, time.clock, table, lines, time.form, decimal, (*cells.notes, *notes))
 
 
-def _taken(path: Path, head: list[str], columns: tuple[str, ...]) -> list[int]:
+def _times(cells: Sheet, clock: Clock | None, earlier: Table | None) -> times.Column:
+    """The first column; numbers in it may have a decimal comma."""
+    texts = cells.column(0)
+    if not numerals.decimals(texts[0]) and not times.is_date(texts[0].strip()):
+        years = [name for name in cells.head[1:] if times.is_date(name) or re.fullmatch(r"(1[89]|20|21)\d\d", name)]
+        if len(years) > 1 and 2 * len(years) > len(cells.head) - 1:
+            raise UserError(
+                f"{cells.path}: times stand in the header ({', '.join(years[:3])}, ...); a row a time and a column a "
+                "series are right: transpose the table"
+            )
+    if any(numerals.plain(text.strip()) is None for text in texts) and all(map(numerals.decimals, texts)):
+        mark = numerals.decimal_of(texts)
+        values = [numerals.number(text, ",") for text in texts] if mark == "," else [None]
+        texts = texts if None in values else [repr(value) for value in values]
+    return times.column(texts, lambda row: cells.place(row, 0), clock, earlier.form if earlier else None)
+
+
+def _manner(cells: Sheet, taken: list[int], decimal: Decimal, form: Form) -> Iterator[str]:
+    """How numbers and times are written, where that is not the usual way."""
+    if decimal == ",":
+        yield "numbers have a decimal comma"
+    elif any("," in cell for column in taken for cell in cells.column(column)):
+        yield "numbers have commas between thousands"
+    if form not in (times.NUMBER, times.ISO):
+        yield f"times are {form.name}"
+
+
+def _taken(cells: Sheet, columns: tuple[str, ...]) -> list[int]:
     """Where the columns are."""
-    if absent := [name for name in columns if name not in head[1:]]:
-        raise UserError(f"{path}: no column {', '.join(absent)} to take; there are {', '.join(head[1:])}")
-    return [head.index(name) for name in columns] or list(range(1, len(head)))
+    if absent := [name for name in columns if name not in cells.head[1:]]:
+        raise UserError(f"{cells.path}: no column {', '.join(absent)} to take; there are {', '.join(cells.head[1:])}")
+    return [cells.head.index(name) for name in columns] or list(range(1, len(cells.head)))
 
 
-def _clock(cell: str) -> Clock:
-    """What a time is; eight digits that are a date, such as 20240531, are one."""
-    text = cell.strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return "seconds" if ":" in text or "T" in text else "days"
-    if text.isdigit() and 18000101 <= number <= 22001231:
-        with suppress(ValueError):
-            datetime.fromisoformat(text)
-            return "days"
-    return "number"
+def numeric(cells: Sheet) -> list[str]:
+    """The columns whose cells are all numbers or missing, not all missing, and no count of the rows."""
+    return [name for column, name in enumerate(cells.head) if column and _is_numeric(cells.column(column), name)]
 
 
-def _time(cell: str, clock: Clock, where: str) -> float:
-    """A time as a number, exact in float64 for dates and whole seconds."""
-    text = cell.strip()
-    if text.lower() in ABSENT:
-        raise UserError(f"{where}: the time is missing; a row without a time cannot be placed")
-    try:
-        if clock == "number":
-            return _finite(text)
-        when = datetime.fromisoformat(f"{text}-01" if len(text) == 7 else text)
-    except ValueError:
-        right = "a number" if clock == "number" else "an ISO date such as 2024-05-31"
-        raise UserError(f"{where}: {cell!r} is not a time; {right} is right") from None
-    when = when.replace(tzinfo=when.tzinfo or UTC)
-    if clock == "months":
-        return float(12 * (when.year - 1970) + when.month - 1)
-    seconds = (when - EPOCH).total_seconds()
-    if clock == "days" and seconds % 86400:
-        raise UserError(
-            f"{where}: {cell!r} has a time of day, but the first row's time is a plain date; give all the same form"
-        )
-    return seconds / 86400 if clock == "days" else seconds
+def _is_numeric(cells: list[str], name: str) -> bool:
+    able = [bool(numerals.decimals(cell)) for cell in cells if not numerals.missing(cell)]
+    return any(able) and all(able) and not is_count(cells, name)
 
 
-def _value(cell: str, where: str) -> float:
-    text = cell.strip()
-    if text.lower() in ABSENT:
-        return math.nan
-    try:
-        return _finite(text)
-    except ValueError:
-        raise UserError(f"{where}: {cell!r} is not a number") from None
+def is_count(cells: list[str], name: str) -> bool:
+    """Whether a column numbers the rows, by its name and its cells."""
+    return name.lower() in (*sheet.COUNTERS, "", "unnamed: 0") and sheet.counts(cells)
 
 
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError(text)
-    return value
+def _not_a_count(cells: Sheet, taken: list[int]) -> None:
+    """Refuse a column that numbers the rows: it is no value, unless it is asked for by name."""
+    for column in taken:
+        if is_count(cells.column(column), cells.head[column]):
+            name = cells.head[column] or f"{column + 1} (without a name)"
+            raise UserError(f"{cells.path}: column {name} numbers the rows; {_others(cells)}")
+
+
+def _others(cells: Sheet) -> str:
+    """What the entry should say where a column is not for models."""
+    names = numeric(cells)
+    return f"columns: [{', '.join(names)}] in the data set's entry takes the {'others' if names[1:] else 'other'}"
+
+
+def _decimal(cells: Sheet, taken: list[int], earlier: Table | None) -> Decimal:
+    """The mark of the file's numbers, one for all columns.
+
+    Raises:
+        UserError: two cells contradict each other, or every number with a mark can be read in two ways.
+    """
+    odd = [cell for column in taken for cell in cells.column(column) if numerals.plain(cell) is None]
+    odd = [cell for cell in odd if not numerals.missing(cell)]
+    if not odd and cells.delimiter == ",":
+        return "."  # as nearly every file has them: without a second look at its cells
+    mark = numerals.decimal_of(cell for column in taken for cell in cells.column(column))
+    if isinstance(mark, tuple):
+        raise UserError(f"{cells.path}: {mark[0]!r} has a decimal point, {mark[1]!r} a comma; one of the two is right")
+    if mark in (".", ","):
+        return "." if mark == "." else ","
+    if mark is None or earlier is not None:
+        return earlier.decimal if earlier else "."
+    both = f"{numerals.number(mark, '.'):.15g} or {numerals.number(mark, ','):.15g}"
+    raise UserError(f"{cells.path}: {mark!r} can be {both}, and no other cell tells; write numbers without thousands")
+
+
+def _values(cells: Sheet, column: int, decimal: Decimal) -> list[float]:
+    """A column's numbers."""
+    found = []
+    for row, cell in enumerate(cells.column(column)):
+        value = math.nan if numerals.missing(cell) else numerals.number(cell, decimal)
+        if value is None:
+            raise UserError(f"{cells.place(row, column)}: {cell!r} is not a number{_remedy(cells, column, cell)}")
+        found.append(value)
+    return found
+
+
+def _remedy(cells: Sheet, column: int, cell: str) -> str:
+    """What to do with a column, or a cell, that holds something else than numbers."""
+    if hint := numerals.hint(cell):
+        return hint
+    if any(times.is_date(text) for text in words(cells, column)):
+        return "; times are expected in the first column, and in that one alone"
+    return f"; {_others(cells)}" if words(cells, column) and numeric(cells) else ""
+
+
+def words(cells: Sheet, column: int) -> list[str]:
+    """The cells that are neither numbers nor missing, where they are most of the column; else none."""
+    given = [text for text in cells.column(column) if not numerals.missing(text)]
+    found = [text for text in given if not numerals.decimals(text) and not numerals.hint(text)]
+    return found if 2 * len(found) > len(given) else []

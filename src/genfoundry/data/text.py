@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genfoundry import config
+from genfoundry import config, encoding
 from genfoundry.data.base import SPLITS, Prepared, assign, files, only
 from genfoundry.types import Batch, Spec, UserError
 
@@ -69,11 +69,12 @@ def read(folder: Path) -> list[tuple[str, str]]:
 
 
 def normal(path: Path, content: bytes) -> str:
-    """UTF-8 with one kind of line end, no blanks at line ends, at most one empty line in a row."""
-    try:
-        lines = [line.rstrip() for line in content.decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; convert the file") from None
+    """The text with one kind of line end, no blanks at line ends, at most one empty line in a row.
+
+    Raises:
+        UserError: neither UTF-8 nor UTF-16, a NUL, or nothing but blanks.
+    """
+    lines = [line.rstrip() for line in encoding.decode(path, content).splitlines()]
     kept = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
     text = "\n".join(kept).strip("\n")
     if not text.strip():

@@ -11,7 +11,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ Array = NDArray[Any]
 VOLUMES = (".nii", ".nii.gz")
 PLANES = ("axial", "coronal", "sagittal")
 AXES = (2, 1, 0)  # of a volume with axes left to right, posterior to anterior, inferior to superior
-DAMAGE = (OSError, EOFError, ValueError, zlib.error)
+DAMAGE = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
 DARK = 25  # a tenth of white
 WHITE = 99.9  # percentile of the values that are shown white and above: a few voxels may be far brighter
 
@@ -41,7 +41,8 @@ def parts(folder: Path, slices: Slices) -> Iterator[Part]:
     paths = files(folder, *VOLUMES)
     names = classes(folder)
     for path in paths:
-        volume, sides = read(path)
+        volume, sides = read(path, slices.missing)
+        bright = False
         whole = hashlib.sha256(volume.tobytes()).digest()
         for plane, axis in enumerate(AXES):
             label = names.index(path.parent.name) if path.parent != folder else plane
@@ -49,12 +50,15 @@ def parts(folder: Path, slices: Slices) -> Iterator[Part]:
             for block, number in blocks(volume.shape[axis], slices, PLANES[plane] == "sagittal").items():
                 x = [square(along[i], np.delete(sides, axis)) for i in number]
                 lit = {image.tobytes(): image for image in x if (image > DARK).mean() >= slices.lit}
+                bright = bright or bool(lit)
                 if lit:
                     what = f"{PLANES[plane]} {block}".encode() if slices.by == "block" else whole
                     source = f"{path.relative_to(folder).as_posix()} {PLANES[plane]} {number[0]} to {number[-1]}"
                     group = hashlib.sha256(what).digest()
                     once = np.stack(list(lit.values()))[:, None]  # a symmetric template has each sagittal slice twice
                     yield Part(once, np.full(len(lit), label), False, source, group)
+        if not bright:
+            raise UserError(f"{path}: no slice has a share of {slices.lit} above a tenth of white; lower slices: lit")
 
 
 def classes(folder: Path) -> tuple[str, ...]:
@@ -64,26 +68,62 @@ def classes(folder: Path) -> tuple[str, ...]:
     return named or (PLANES if paths else ())
 
 
-def read(path: Path) -> tuple[Array, Array]:
-    """(X, Y, Z) uint8, from left to right, posterior to anterior, inferior to superior; and the voxels' sides (3,)."""
+def read(path: Path, missing: Literal["error", "background"] = "error") -> tuple[Array, Array]:
+    """(X, Y, Z) uint8, from left to right, posterior to anterior, inferior to superior; and the voxels' sides (3,).
+
+    Args:
+        path: .nii or .nii.gz; axes of one voxel beyond the third are none.
+        missing: what a voxel without a value (NaN) is: a fault, or as dark as the darkest.
+
+    Raises:
+        UserError: damaged, not one volume of real numbers, or every voxel has the same value.
+    """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
     try:
         image: Any = nibabel.load(path)
-        if len(image.shape) != 3:
-            raise UserError(f"{path}: {len(image.shape)} axes, {image.shape}; one volume of three is right")
+        _one_volume(path, image.shape, image.get_data_dtype())
         turned: Any = nibabel.as_closest_canonical(image)
-        values = np.asarray(turned.dataobj, np.float32)
+        values = np.asarray(turned.dataobj, np.float32).reshape(turned.shape[:3])
     except (ImageFileError, HeaderDataError, *DAMAGE) as error:
         raise UserError(f"{path}: not readable as a NIfTI volume: {' '.join(str(error).split())}") from None
-    if not np.isfinite(values).all():
-        raise UserError(f"{path}: a value is missing or infinite; finite numbers are right")
-    low = float(values.min())
-    span = float(np.percentile(values, WHITE)) - low or float(values.max()) - low
-    grey = ((values - low) / (span or 1.0) * 255).round().clip(0, 255).astype(np.uint8)
+    values = _present(path, values, missing)
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise UserError(f"{path}: every voxel is {low:g}; a volume with an image is right")
+    span = float(np.percentile(values, WHITE)) - low or high - low
+    grey = ((values - low) / span * 255).round().clip(0, 255).astype(np.uint8)
     return grey, np.asarray(turned.header.get_zooms()[:3], np.float64)
+
+
+def _one_volume(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    """Refuse colours, vectors, complex values and series of volumes."""
+    if kind.names is not None:
+        raise UserError(f"{path}: {''.join(kind.names)} voxels (colours); one grey value a voxel is right, convert it")
+    if kind.kind == "c":
+        raise UserError(f"{path}: complex voxels; one real value a voxel is right, such as the magnitude")
+    if len(shape) < 3 or any(length > 1 for length in shape[3:]):
+        several = f": {shape[3]} volumes; save one of them, or their mean, as a volume" if len(shape) == 4 else ""
+        raise UserError(f"{path}: {len(shape)} axes, {shape}; one volume of three is right{several}")
+
+
+def _present(path: Path, values: Array, missing: str) -> Array:
+    """Values without NaN."""
+    empty = np.isnan(values)
+    if np.isinf(values).any() or empty.all():
+        raise UserError(
+            f"{path}: {'no voxel has a value' if empty.all() else 'a voxel is infinite'}; numbers are right"
+        )
+    if not empty.any():
+        return values
+    if missing == "error":
+        raise UserError(
+            f"{path}: {empty.mean():.0%} of the voxels have no value (NaN); slices: {{missing: background}} in the "
+            "data set's entry makes them as dark as the darkest"
+        )
+    return np.where(empty, values[~empty].min(), values)
 
 
 def blocks(length: int, slices: Slices, paired: bool) -> dict[int, list[int]]:

@@ -8,18 +8,21 @@ from pathlib import Path
 
 from genfoundry.data import arrays, pictures
 from genfoundry.data.base import files
-from genfoundry.look import images, series, text
+from genfoundry.data.volumes import VOLUMES
+from genfoundry.look import images, series, text, volumes
 from genfoundry.look.seen import Seen
 from genfoundry.types import UserError
 
 READ = {
     "images": (*pictures.SUFFIXES, ".npz", "-ubyte", "-ubyte.gz"),
+    "volumes": VOLUMES,
     "text": (".txt",),
     "series": (".csv", ".csv.gz"),
     "pairs": (".tsv",),
 }
 FINDERS: dict[str, Callable[[Path, list[Path]], Seen]] = {
     "images": images.look,
+    "volumes": volumes.look,
     "text": text.text,
     "series": series.look,
     "pairs": text.pairs,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
-from genfoundry.data import pairs as pairs_of
 from genfoundry.data import text as text_of
+from genfoundry.data import tsv
 from genfoundry.look.seen import Seen, shares
 from genfoundry.types import UserError
 
@@ -25,7 +26,7 @@ def text(folder: Path, paths: list[Path]) -> Seen:
     unit = next((name for name in ("document", "paragraph") if enough[name]), "line")
     alphabet = _alphabet(Counter(c for document in documents for c in document), folder, text_of.UNKNOWN)
     window = 128 if total >= 200_000 else 64 if total >= 20_000 else 32
-    said = [f"{len(documents)} documents, {total} characters, {len(alphabet)} different ones",
+    said = [f"{len(documents)} documents, {total} characters, {len(alphabet)} different ones", *_unusual(alphabet),
             f"unit: {unit}: {units[unit]} of them are spread over the splits; window: {window} characters"]  # fmt: skip
     more = {} if unit == "document" else {"unit": unit}
     return Seen({"split": shares(units[unit]), **more, "window": window, "alphabet": alphabet}, said)
@@ -46,12 +47,43 @@ def pairs(folder: Path, paths: list[Path]) -> Seen:
     Raises:
         UserError: a line is no pair, or more different characters than a code has values.
     """
-    found = [pair for path in paths for _, pair in pairs_of.parse(path)]
+    header = any(_named(path) for path in paths)
+    read = [tsv.read(path, header) for path in paths]
+    found = [pair for file in read for _, pair in file.pairs]
     if not found:
         raise UserError(f"{folder}: no pairs in {paths[0].name}")
     source, target = (max(len(pair[side]) for pair in found) for side in (0, 1))
     alphabet = _alphabet(Counter(c for pair in found for c in "".join(pair)), folder, text_of.UNKNOWN - 1)
     room = {"window": -(-(target + 1) // 16) * 16, "context": -(-source // 16) * 16}
     said = [f"{len(found)} pairs, sources up to {source} and targets up to {target} characters, "
-            f"{len(alphabet)} different ones", f"window: {room['window']}, context: {room['context']}"]  # fmt: skip
-    return Seen({"split": shares(len({source for source, _ in found})), **room, "alphabet": alphabet}, said)
+            f"{len(alphabet)} different ones", *_unusual(alphabet),
+            *dict.fromkeys(note for file in read for note in file.notes),
+            *(f"header: true: {a!r} and {b!r} name the columns and are left out" for a, b in _headers(read)),
+            f"window: {room['window']}, context: {room['context']}"]  # fmt: skip
+    more = {"header": True} if header else {}
+    return Seen({"split": shares(len({source for source, _ in found})), **more, **room, "alphabet": alphabet}, said)
+
+
+def _named(path: Path) -> bool:
+    """Whether the first line of a file of pairs may name the columns."""
+    first = tsv.read(path, False).pairs[:1]
+    return bool(first) and tsv.names_columns(first[0][1])
+
+
+def _headers(files: list[tsv.Tsv]) -> list[tsv.Pair]:
+    return list(dict.fromkeys(file.header for file in files if file.header is not None))
+
+
+def _unusual(alphabet: str) -> list[str]:
+    """What a person does not see in a text, but a model learns."""
+    hidden = [
+        f"U+{ord(c):04X}" for c in alphabet if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in "\n\t"
+    ]
+    marks = [f"U+{ord(c):04X}" for c in alphabet if unicodedata.combining(c)]
+    said = [f"invisible characters are part of the text: {', '.join(hidden)}; replace them if they are not meant"]
+    said = said if hidden else []
+    if marks:
+        said.append(
+            f"letters and their marks are apart ({', '.join(marks[:5])}); normalise the text (NFC) if that is not meant"
+        )
+    return said

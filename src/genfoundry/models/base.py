@@ -75,6 +75,13 @@ class Learner(nn.Module):
         for module, mode in self._turns[names]:
             module.training = mode
 
+    def check_rows(self, rows: int) -> None:
+        """Refuse so few rows of a series that this model cannot be fitted to them.
+
+        Raises:
+            UserError: names the setting to lower.
+        """
+
     def begin(self, phase: str, data: Split) -> None:
         """Before the phase's first step, with the whole training split at hand: closed-form fits, initialisations."""
 

@@ -80,14 +80,18 @@ class BayesAr(GenerativeModel):
         deviation = torch.cat([lag.new_ones(1), self.config.tightness / lag**self.config.decay])
         return bayes.Prior(1 / deviation.square(), SHAPE, RATE)
 
+    def check_rows(self, rows: int) -> None:
+        order = self.config.order
+        if rows <= order:
+            raise UserError(f"hyper.order: {rows} values cannot fit an autoregression of order {order}; lower it")
+
     def begin(self, phase: str, data: Split) -> None:
         whole, order = data.whole.double(), self.config.order
         if bool(whole.isnan().any()):
             raise UserError(
                 "bayes_ar: the series has missing values; missing: forward in the data set's entry is right"
             )
-        if len(whole) <= order:
-            raise UserError(f"hyper.order: {len(whole)} values cannot fit an autoregression of order {order}; lower it")
+        self.check_rows(len(whole))
         y, centre, scale = standard(whole, "c")
         for d, column in enumerate(y.T):
             w, target = self.rows(column[None])[0], column[order:]
@@ -150,7 +154,7 @@ class BayesAr(GenerativeModel):
             noise = torch.randn(n, self.spec.shape[0], dtype=torch.float64, device=self.device)
             path = _run(past[..., d], beta, draw.temperature * variance.sqrt()[:, None] * noise)
             columns.append(path * self.scale[d] + self.centre[d])
-        return torch.stack(columns, 2).float()
+        return torch.stack(columns, 2).to(torch.float32 if cond is None else cond.dtype)
 
     @torch.no_grad()
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
@@ -158,16 +162,18 @@ class BayesAr(GenerativeModel):
         past, columns = self.past(cond, len(cond)), []
         generator = torch.Generator(self.device).manual_seed(counted("bayes_ar", "forecast"))
         for d in range(past.shape[2]):
-            beta, variance = bayes.drawn(self.posterior(d), DRAWS, generator)
+            sign = -1.0 if self.centre[d] < 0 else 1.0  # draws of a column and of its mirror image are mirrored too
+            beta, variance = bayes.drawn(bayes.mirrored(self.posterior(d), sign), DRAWS, generator)
             still = beta.new_zeros(1, horizon)
-            mean = _run(past[None, ..., d], beta[:, None], still)  # (S, B, T)
+            mean = _run(sign * past[None, ..., d], beta[:, None], still)  # (S, B, T)
             shock = torch.cat([torch.zeros_like(beta[:, :1]), beta[:, 1:]], 1)
             ones = still.clone()
             ones[:, :1] = 1.0
             psi = _run(torch.zeros_like(beta[:, 1:]), shock, ones)  # (S, T)
             deviation = (variance[:, None] * psi.square().cumsum(1)).sqrt()[:, None]
-            bands = [bayes.mixture_quantile(level, mean, deviation) for level in quantiles]
-            columns.append(torch.stack(bands, 1) * self.scale[d] + self.centre[d])
+            levels = quantiles if sign > 0 else tuple(1 - level for level in quantiles)
+            bands = [bayes.mixture_quantile(level, mean, deviation) for level in levels]
+            columns.append(sign * torch.stack(bands, 1) * self.scale[d] + self.centre[d])
         return torch.stack(columns, 3)
 
 

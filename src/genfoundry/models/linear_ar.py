@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn import autoregression, gaps, kalman
-from genfoundry.nn.autoregression import continued, covariances, log_density, predicted, root
+from genfoundry.nn.autoregression import continued, covariances, enough, log_density, predicted, root
 from genfoundry.nn.order import Criterion, selected
 from genfoundry.nn.regression import terms, width
 from genfoundry.types import Batch, Draw, Spec, UserError
@@ -96,6 +96,18 @@ class LinearAr(GenerativeModel):
     def players(self) -> dict[str, list[nn.Parameter]]:
         return {"model": []}
 
+    def check_rows(self, rows: int) -> None:
+        columns = self.spec.shape[-1] if self.config.joint else 1
+        try:
+            enough(rows, self.config.lags, width(self.config.trend, self.config.season), columns)
+        except ValueError as error:
+            raise self.too_few(error) from None
+
+    def too_few(self, error: ValueError) -> UserError:
+        """What to lower."""
+        key = "order" if isinstance(self.config.order, int) else "most"
+        return UserError(f"hyper.{key}: {error}; lower it, or add data")
+
     def begin(self, phase: str, data: Split) -> None:
         c, whole = self.config, data.whole.double().cpu()  # where least squares of deficient rank are to be had
         how = (c.trend, c.season, c.joint)
@@ -108,9 +120,7 @@ class LinearAr(GenerativeModel):
                 else autoregression.least_squares(whole, order, *how)
             )
         except ValueError as error:
-            raise UserError(
-                f"hyper.{'order' if isinstance(c.order, int) else 'most'}: {error}; lower it, or add data"
-            ) from None
+            raise self.too_few(error) from None
         self.gamma.copy_(fit.gamma)
         self.phi.zero_()[: len(fit.phi)] = fit.phi
         self.sigma.copy_(fit.sigma)
@@ -158,7 +168,8 @@ class LinearAr(GenerativeModel):
             spread = vector * value.clamp_min(0).sqrt()[:, None]
             drawn = torch.einsum("bij,bj->bi", spread, torch.randn_like(mean))
             past = (mean + draw.temperature * drawn).view(n, -1, columns).flip(1)
-        return continued(past, self.offset(after, steps), self.phi, draw.temperature * noise).float()
+        path = continued(past, self.offset(after, steps), self.phi, draw.temperature * noise)
+        return path.to(torch.float32 if cond is None else cond.dtype)
 
     @torch.no_grad()
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:

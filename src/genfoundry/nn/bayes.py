@@ -92,6 +92,13 @@ def lower_bound(w: Tensor, y: Tensor, prior: Prior, q: Posterior) -> Tensor:
     return found
 
 
+def mirrored(q: Posterior, sign: float) -> Posterior:
+    """q of the regression of `sign` y on `sign` times its lags: only the first coefficient, the constant, turns."""
+    turn = torch.ones_like(q.mean)
+    turn[0] = sign
+    return q._replace(mean=turn * q.mean, covariance=turn[:, None] * q.covariance * turn)
+
+
 def drawn(q: Posterior, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Coefficients (n, K) and noise variances (n,) from q."""
     noise = torch.randn(n, len(q.mean), dtype=q.mean.dtype, device=q.mean.device, generator=generator)

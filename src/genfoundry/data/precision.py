@@ -1,0 +1,34 @@
+"""Whether floating-point numbers can tell a series' values apart: a small movement on a large offset they cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genfoundry.data.table import Table
+from genfoundry.types import UserError
+
+Floats = NDArray[np.float64]
+ROUNDING = 1e-4  # of the naive error: what rounding may add to an error measured in it
+
+
+def fits_float32(values: Floats, scale: Floats) -> bool:
+    """Whether (L, D) values rounded to float32 are off by no more than `ROUNDING` of each column's `scale` (D,)."""
+    with np.errstate(over="ignore"):
+        off = np.abs(values.astype(np.float32) - values)
+    return bool((np.nan_to_num(off, nan=0.0, posinf=np.inf).max(0, initial=0.0) <= ROUNDING * scale).all())
+
+
+def check(values: Floats, scale: Floats, table: Table) -> None:
+    """Refuse values that even float64 cannot tell apart.
+
+    Raises:
+        UserError: names the column and what to subtract from it.
+    """
+    for name, column, unit in zip(table.names, values.T, scale, strict=True):
+        largest = float(np.nanmax(np.abs(column), initial=0.0))
+        if np.spacing(largest) > ROUNDING * unit:
+            raise UserError(
+                f"{table.path}: column {name}: values around {largest:.6g} that change by {unit:.3g} from row to row "
+                f"cannot be told apart in float64; subtract a constant, such as {float(np.nanmin(column)):.6g}"
+            )

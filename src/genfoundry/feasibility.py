@@ -1,0 +1,116 @@
+"""Whether the data allow an experiment's settings: its model is built, also at the bounds of its search.
+
+What is not known before the data are prepared (the size of images, the number of rows) is checked where they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genfoundry import config, places
+from genfoundry.checkpoint import read_json
+from genfoundry.types import Spec, UserError
+
+if TYPE_CHECKING:
+    from genfoundry.experiment import Experiment
+
+MOST = 64  # combinations of bounds that are tried; of more only each bound by itself
+Resolve = Callable[[Mapping[str, Any]], "Experiment"]
+
+
+def faults(one: Experiment, resolve: Resolve, spec: Spec, rows: int | None = None) -> Iterator[str]:
+    """A line for each setting that the data do not allow: the entry's own, a bound of its search, bounds together.
+
+    Args:
+        one: the experiment, before tuning.
+        resolve: the same with some of its dotted keys set.
+        spec: of the data.
+        rows: of train, where that is known.
+    """
+    where, space = f"params.yaml: experiments.{one.name}", one.entry.search
+    if why := _refusal(one, spec, rows):
+        yield f"{where}: {why}"
+        return
+    searched = [key for key in space if key.startswith("hyper.")]  # no other key changes the model
+    single = [{key: bound} for key in searched for bound in space[key].bounds()]
+    refused = []
+    for setting in single:
+        if why := _refusal(resolve(setting), spec, rows):
+            refused.append(setting)
+            ((key, bound),) = setting.items()
+            yield f"{where}.search.{key}: {bound!r}: {why}"
+    combined = list(itertools.islice(itertools.product(*(space[key].bounds() for key in searched)), MOST + 1))
+    if len(searched) < 2 or len(combined) > MOST or refused:
+        return
+    for bounds in combined:
+        setting = dict(zip(searched, bounds, strict=True))
+        if why := _refusal(resolve(setting), spec, rows):
+            shown = ", ".join(f"{key}: {bound!r}" for key, bound in setting.items())
+            yield f"{where}.search: {shown} together: {why}"
+            return
+
+
+def _refusal(one: Experiment, spec: Spec, rows: int | None) -> str:
+    """Why the data do not allow it; "" if they do."""
+    import torch
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = one.kind(spec, one.hyper)
+        if rows is not None:
+            model.check_rows(rows)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def spec_of(one: Experiment) -> Spec | None:
+    """What one sample of an experiment's data will be; None where only the prepared data could tell."""
+    dataset = one.dataset
+    if dataset.modality in ("text", "lines"):
+        return Spec((dataset.window,), len(dataset.alphabet))
+    if dataset.modality == "pairs":
+        levels = len(dataset.alphabet) + 1
+        return Spec((dataset.window,), levels, cond_shape=(dataset.context,), cond_levels=levels)
+    prepared = _prepared(one.entry.dataset, dataset)
+    if dataset.modality == "series":
+        columns = len(dataset.columns) or (prepared.shape[-1] if prepared else 1)
+        past = (dataset.context, columns + dataset.numbered) if dataset.context else None
+        return Spec((dataset.window, columns), None, cond_shape=past)
+    if prepared is None or dataset.modality != "images":
+        return prepared
+    return replace(prepared, levels=one.task.levels or prepared.levels)
+
+
+def _prepared(name: str, dataset: config.Dataset) -> Spec | None:
+    """Of the prepared data, if they are there and of the declared kind and size."""
+    path = places.prepared(name) / "spec.json"
+    try:
+        meta = read_json(path) if path.exists() else {}
+        spec = Spec.from_json(meta["spec"])
+    except (UserError, KeyError, TypeError):
+        return None
+    sized = dataset.size is None or spec.shape[-2:] == tuple(dataset.size)
+    return spec if meta.get("modality") == dataset.modality and sized else None
+
+
+def rows_of(one: Experiment) -> int | None:
+    """Rows of train of a prepared series; None where that is not known."""
+    path = places.prepared(one.entry.dataset) / "train.safetensors"
+    if one.dataset.modality != "series" or _prepared(one.entry.dataset, one.dataset) is None or not path.exists():
+        return None
+    return _length(path)
+
+
+def _length(path: Path) -> int | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return int(file.get_slice("x").get_shape()[0])
+    except (SafetensorError, OSError):
+        return None
