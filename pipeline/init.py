@@ -1,9 +1,13 @@
-"""`make init DATA=path [NAME=name]`: entries for one's own data in params.yaml, an inbox, what was chosen and why."""
+"""`make init DATA=path [NAME=name] [CLASSES=... LABEL=... SIZE=...]`: entries for one's own data in params.yaml, an
+inbox, what was chosen and why."""
 
 import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from genfoundry import checkpoint, experiment, insert, places, propose, shell
 from genfoundry.config import Params
@@ -12,13 +16,17 @@ from genfoundry.types import UserError
 HERE = Path()
 
 
-def run(data: str, name: str = "") -> None:
+def run(data: str, name: str = "", *keys: str) -> None:
+    """`keys` are keys of the data set's entry as key=value, which settle what files alone do not show."""
     if not data:
         raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
+    if "=" in name:
+        name, keys = "", (name, *keys)
+    given = dict(map(key_and_value, keys))
     path = Path(data).expanduser()
     params = experiment.settings()
     name = free(name or re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-"), params)
-    proposal = propose.propose(path, name, params)
+    proposal = propose.propose(path, name, params, given)
     text = insert.inserted(experiment.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check(text)
     inbox(name)
@@ -29,6 +37,18 @@ def run(data: str, name: str = "") -> None:
     print(f"params.yaml now has {'; '.join(wrote)}. Files put into {places.inbox(name)}/ join it later.")
     then = "make plan, then make repro" if proposal.sections["experiments"] else f"dvc repro validate@{name}"
     print(f"next: {then}; to keep it: git add params.yaml data/inbox")
+
+
+def key_and_value(text: str) -> tuple[str, Any]:
+    """A key of the entry and its value, of key=value.
+
+    Raises:
+        UserError: it is something else; the key itself is checked with the entry.
+    """
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise UserError(f"{text!r}: key=value is right, such as classes=top (make init ... CLASSES=top)")
+    return key, yaml.safe_load(value)
 
 
 def free(name: str, params: Params) -> str:

@@ -139,7 +139,7 @@ def test_a_list_beside_pictures_and_a_table_of_grey_values(tmp_path: Path) -> No
     own_data.photographs(tmp_path / "shapes", 60, low=32, high=60)
     (tmp_path / "shapes/labels.csv").write_text("file,label\n0.jpg,disc\n")
     entry, found = proposed(tmp_path / "shapes")
-    assert entry["modality"] == "images" and "left out: 1 files of another kind, e.g. labels.csv" in found.said
+    assert entry["modality"] == "images" and "left out: 1 .csv file, e.g. labels.csv" in found.said
     rows = np.random.default_rng(0).integers(0, 17, (80, 65))
     rows[:, -1] = np.arange(80) % 4
     np.savetxt(tmp_path / "grey.csv", rows, fmt="%d", delimiter=",")
