@@ -22,6 +22,7 @@ SPLIT_WORDS = {
 }
 NEUTRAL = {"images", "image", "imgs", "img", "pictures", "photos", "data", "dataset", "set"}  # as in train_images
 PART_OF_SPLIT = re.compile(r"(train|val|valid|test)(ing|idation)?[ _-]?([a-z]|\d{1,3})")  # as in trainA, test_1
+DATE = re.compile(r"(19|20)\d\d([-_.]?(0\d|1[0-2])([-_.]?[0-3]\d)?)?")
 SHOWN = 4
 
 
@@ -124,13 +125,20 @@ def _rule(inners: list[Folders], wrapper: Folders, root: Path) -> ClassRule:
     tops, parents = ({pair[side] for pair in pairs} for side in (0, 1))
     if len(tops) == len(parents) == len(pairs) or len(tops) == 1:
         return "parent"
-    if len(parents) == 1:
+    if len(parents) == 1 or (_dates(parents) and not _dates(tops)):
         return "top"
+    if _dates(tops) and not _dates(parents):
+        return "parent"
     raise UserError(
         f"{root.joinpath(*wrapper)}: classes are ambiguous: {_some(tops)} by `classes: top` (the topmost folder), or "
         f"{_some(parents)} by `classes: parent` (the folder that a file is in); declare one of them, or "
         "`classes: none`, in the data set's entry (make init ... CLASSES=top)"
     )
+
+
+def _dates(names: Collection[str]) -> bool:
+    """Whether folders are years, months or days, such as 2020 or 2020-05: these are no classes where others are."""
+    return all(DATE.fullmatch(name) for name in names)
 
 
 def _refuse_domains(distinct: set[Folders], root: Path) -> None:

@@ -75,6 +75,9 @@ def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen
         said.append(f"size: {entry['size']}: the shorter side is resized to it, the centre cut out")
     entry["colour"] = "rgb" if "rgb" in colours and not _colourless(paths) else "grey"
     said.append(f"colour: {entry['colour']}; add `flip: true` if an image and its mirror image are as likely")
+    kinds = Counter(path.suffix.lower() for path in paths)
+    if len(kinds) > 1:
+        said.append("kinds of files: " + ", ".join(f"{count} {suffix}" for suffix, count in kinds.most_common()))
     if moving:
         said.append(f"{len(moving)} animations, e.g. {moving[0].name}: of each the first frame is taken")
     if layout.rule != "parent":
