@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from proposals import PARAMS, ROOT, proposed
 
-from genfoundry import config, experiment, insert, models, propose
+from genfoundry import experiment, models
 from genfoundry.models.base import GenerativeModel
 from genfoundry.types import UserError
 from pipeline import init
-
-ROOT = Path(__file__).parent.parent
-PARAMS = config.read(ROOT / "params.yaml")
-
-
-def proposed(path: Path, **more: Any) -> tuple[dict[str, Any], propose.Proposal]:
-    """The data set's entry, and the proposal; with it the project's params.yaml is as right as before."""
-    found = propose.propose(path, "mine", PARAMS)
-    init.check(insert.inserted((ROOT / "params.yaml").read_text(), found.sections))
-    return found.sections["datasets"]["mine"], found
 
 
 def test_photographs(tmp_path: Path) -> None:
@@ -169,9 +159,15 @@ def empty(path: Path) -> Path:
     return path / "empty"
 
 
+def all_equal(path: Path) -> Path:
+    np.savez(path / "equal.npz", images=np.full((80, 8, 8), 7, np.uint8), labels=np.arange(80) % 2)
+    return path / "equal.npz"
+
+
 REFUSED = {
+    "all images equal": (all_equal, "equal.npz: split .* is empty"),
     "nothing there": (lambda path: path / "none", "none: no such file or folder"),
-    "nothing in it": (empty, "empty: no file of a kind that is read; .png"),
+    "nothing in it": (empty, r"empty: no file of a kind that is read; \.png"),
     "another kind": (written("a.pdf", b"%PDF"), "no file of a kind that is read"),
     "too few": (few, "few: "),
     "too deep": (deep, "deep.png: .*16 or more bits"),
@@ -188,15 +184,6 @@ REFUSED = {
     "a short series": (written("a.csv", b"t,a\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(9))), "a.csv: "),
     "no pairs": (written("a.tsv", b"one\ntwo\n"), "a.tsv:1: 0 tabs"),
 }
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the project's params.yaml, and nothing that `dvc add` could work on."""
-    (tmp_path / "site").mkdir()
-    shutil.copy(ROOT / "params.yaml", tmp_path / "site")
-    monkeypatch.chdir(tmp_path / "site")
-    return tmp_path / "site"
 
 
 @pytest.mark.parametrize("case", REFUSED)

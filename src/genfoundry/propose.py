@@ -54,6 +54,8 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
         UserError: the path has nothing usable, or too little for four splits.
     """
     require_utf8(Path("/"), str(path))
+    if given:
+        config.check(config.Dataset, {"modality": "images", "raw": "", **given}, f"datasets.{name}", "init")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; DATA=path is a file or a folder of data")
     with tempfile.TemporaryDirectory(prefix="genfoundry-init-") as scratch:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 PNG = b"\x89PNG\r\n\x1a\n"
 GREY = (0, 4)  # PNG's colour types: grey, grey with alpha
 PROFILES = (b"Raw profile type", b"XML:com.adobe.xmp")  # texts that may hold a camera's orientation
-BITS_PER_SAMPLE = 258  # TIFF
+BITS_PER_SAMPLE, COMPRESSION, ORIENTATION = 258, 259, 274  # tags of a TIFF
+LARGE = 1 << 26  # pixels
 DEEP = "it has 16 or more bits a value ({}); convert it to 8 bits, 0 to 255"
 KINDS = {b"\x00\x00\x00": "an HEIC, AVIF or MP4 file", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive; unpack it",
          b"version https://git-lfs": "a Git LFS pointer; `git lfs pull` fetches the picture"}  # fmt: skip
@@ -24,7 +25,7 @@ KINDS = {b"\x00\x00\x00": "an HEIC, AVIF or MP4 file", b"%PDF": "a PDF", b"PK\x0
 def png_header(path: Path) -> tuple[tuple[int, int], str, bool] | None:
     """(H, W), "grey" or "rgb" and False of a plain PNG, 20 times as fast as Pillow, which decodes it for its EXIF.
 
-    None for another file, an animation, and a PNG whose EXIF may turn it.
+    None for another file, an animation, a PNG whose EXIF may turn it, and one of a size that Pillow may refuse.
 
     Raises:
         UserError: the file has 16 bits a value.
@@ -37,7 +38,8 @@ def png_header(path: Path) -> tuple[tuple[int, int], str, bool] | None:
             width, height, bits, colour = struct.unpack(">IIBB", head[16:26])
             if bits == 16:
                 raise UserError(f"{path}: not readable as an image: {DEEP.format('16-bit PNG')}")
-            if any(name in (b"eXIf", b"acTL") or text.startswith(PROFILES) for name, text in _chunks(file)):
+            special = any(name in (b"eXIf", b"acTL") or text.startswith(PROFILES) for name, text in _chunks(file))
+            if special or not 0 < width * height < LARGE:
                 return None
     except OSError as error:
         raise UserError(f"{path}: not readable as an image: {error.strerror}") from None
@@ -69,6 +71,8 @@ def require_8_bits(file: Picture) -> None:
             raise ValueError(DEEP.format("deep TIFF"))
         if own.n_frames > 1:
             raise ValueError(f"it has {own.n_frames} pages; one is right: save each as a file of its own")
+        if own.tag_v2.get(ORIENTATION, 1) >= 5 and own.tag_v2.get(COMPRESSION, 1) == 1:
+            raise ValueError("a turned TIFF without compression, of which Pillow 13 mixes up the rows; save it upright")
 
 
 def describe(path: Path) -> str:

@@ -50,7 +50,8 @@ def is_grey(path: Path) -> bool:
         like = all(PIXEL_NAME.fullmatch(name) or (labels and name.isdigit()) for name in names)
         return like and len(pixels) >= LEAST_SIDE**2 and bool(labels or _side(len(pixels)))
     whole = all(cell.strip().removesuffix(".0").isdigit() for row in (first, *second) for cell in row)
-    return len(first) > WIDE or (whole and _side(len(first) - 1) >= LEAST_SIDE)
+    side = max(_side(len(first) - 1), _side(len(first)) if len(first) >= WIDE else 0)
+    return len(first) > WIDE or (whole and side >= LEAST_SIDE)
 
 
 def read(path: Path, label: LabelColumn | None = None) -> tuple[Part, LabelColumn | None]:
@@ -145,11 +146,11 @@ def _values(path: Path, text: bytes, body: int, width: int) -> Array:
         raise UserError(f"{path}: rows of {values.shape[1]} values below a first one of {width}; as many are right")
     if not len(values):
         raise UserError(f"{path}: no rows; the square of a side and one label in each are right")
-    if not np.isfinite(values).all() or (values != np.floor(values)).any():
-        row = int((~np.isfinite(values) | (values != np.floor(values))).any(1).argmax())
-        high = float(np.nanmax(values))
-        hint = "multiply by 255 and round" if high <= 1 else "round them"
-        raise UserError(f"{path}:{row + 1 + body}: a value that is not whole; 0 to 255 are right: {hint}")
+    broken = ~np.isfinite(values) | (values != np.floor(values))
+    if broken.any():
+        hint = "multiply by 255 and round" if np.abs(values[broken]).max() <= 1 else "round them"
+        line = int(broken.any(1).argmax()) + 1 + body
+        raise UserError(f"{path}:{line}: a value that is not whole; 0 to 255 are right: {hint}")
     return values
 
 

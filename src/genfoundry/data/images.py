@@ -101,7 +101,7 @@ def _split(
     table = describe(x, label, where, np.array(digests), np.array(sources))
     counts = tuple(np.bincount(label[(where == "train") & (label >= 0)], minlength=classes).tolist())
     spec = Spec(tuple(x.shape[1:]), dataset.levels, classes, counts if classes else ())
-    held = _by_split(x, label.astype(np.int16), where)
+    held = split_in_place(x, label.astype(np.int16), where)
     return Prepared(held, spec, names, {s: int((where == s).sum()) for s in SPLITS}, table)
 
 
@@ -113,7 +113,7 @@ def _joined(arrays: Sequence[Array]) -> Array:
     return np.concatenate(arrays)
 
 
-def _by_split(x: Array, label: Array, where: Array) -> dict[str, dict[str, Array]]:
+def split_in_place(x: Array, label: Array, where: Array) -> dict[str, dict[str, Array]]:
     """The images of each split, in order: `x` itself is put in the order of the splits, so that none is held twice."""
     order = np.concatenate([np.flatnonzero(where == s) for s in SPLITS])
     _reorder(x, order)

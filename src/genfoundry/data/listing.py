@@ -41,16 +41,23 @@ def _walk(root: Path, below: str, parents: tuple[object, ...], files: list[str],
             continue
         name = f"{below}{entry.name}"
         require_utf8(root, name)
-        if entry.is_dir():
-            here = _identity(entry.stat())
-            if here in parents:
-                dangling.append(name)
-            else:
-                _walk(root, f"{name}/", (*parents, here), files, dangling)
-        elif entry.is_file():
+        kind, here = _kind(entry)
+        if kind == "folder" and here not in parents:
+            _walk(root, f"{name}/", (*parents, here), files, dangling)
+        elif kind == "file":
             files.append(name)
         elif entry.is_symlink():
             dangling.append(name)
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[str, object]:
+    """What an entry, or the target of a link, is: folder (and which one), file, or something else."""
+    try:
+        if entry.is_dir():
+            return "folder", _identity(entry.stat())
+        return "file" if entry.is_file() else "", None
+    except OSError:  # a link to itself
+        return "", None
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -72,7 +72,7 @@ def header(path: Path) -> tuple[tuple[int, int], str, bool]:
     """
     if (png := depth.png_header(path)) is not None:
         return png
-    with _opened(path) as file:  # a TIFF's size is that of the turned picture already
+    with _opened(path) as file:  # whose size, of a TIFF, is that of the turned picture already
         turned = file.format != "TIFF" and file.getexif().get(ORIENTATION, 1) in range(5, 9)
         size = (file.width, file.height) if turned else (file.height, file.width)
         moving = file.format != "MPO" and bool(getattr(file, "is_animated", False))
@@ -140,8 +140,9 @@ def _upright(file: Picture) -> Picture:
     from PIL import ImageOps
 
     grey = file.mode in GREY
-    file.load()  # a PNG's EXIF may stand behind its pixels
-    image = ImageOps.exif_transpose(file) if file.getexif().get(ORIENTATION, 1) in range(2, 9) else file
+    file.load()  # a PNG's EXIF may stand behind its pixels; a TIFF is turned by this
+    turned = file.format != "TIFF" and file.getexif().get(ORIENTATION, 1) in range(2, 9)
+    image = ImageOps.exif_transpose(file) if turned else file
     if image.has_transparency_data:
         image = _on_white(image)
     return _in_mode(image, "L" if grey else "RGB")
