@@ -184,3 +184,9 @@ def test_a_file_name_in_latin_1_is_one_line(tmp_path: Path, site: Path) -> None:
     os.rename(folder, os.fsencode(tmp_path) + b"/f\xfcr")
     with pytest.raises(UserError, match=r"f\\xfcr' is not UTF-8; rename it"):
         init.run(os.fsdecode(os.fsencode(tmp_path) + b"/f\xfcr"), "mine")
+
+
+def test_arrays_that_are_not_read_are_said(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (80, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", images=x, labels=np.arange(80) % 2, masks=x, ids=np.arange(80))
+    assert "left out: arrays of a.npz that are no images or labels: ids, masks" in held(tmp_path / "a.npz")[1]

@@ -57,7 +57,7 @@ def _require_sides(part: Part) -> None:
     if min(height, width) < LEAST_SIDE:
         raise UserError(
             f"{part.source}: images of {height} x {width} pixels; {LEAST_SIDE} or more a side are right: "
-            "`size: 8` in the data set's entry enlarges them"
+            "`size: 8` in the data set's entry enlarges them (make init ... SIZE=8)"
         )
 
 

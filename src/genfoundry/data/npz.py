@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +46,10 @@ def read(path: Path) -> Iterator[Part]:
 
 def unused(path: Path) -> list[str]:
     """The arrays of a file that are neither images nor their labels."""
-    arrays = _load(path)
-    images = [name for name in arrays if _stem(name) is not None]
-    return sorted(arrays.keys() - set(images) - {_labels_of(name, arrays) for name in images})
+    with np.load(path) as file:  # the names alone
+        names = set(file.files)
+    images = {name for name in names if _stem(name) is not None}
+    return sorted(names - images - {_labels_of(name, names) for name in images})
 
 
 def _load(path: Path) -> dict[str, Array]:
@@ -76,7 +77,7 @@ def _stem(name: str) -> str | None:
     return next((match[1] for pattern, _ in PARTNERS if (match := pattern.fullmatch(name))), None)
 
 
-def _labels_of(name: str, arrays: Mapping[str, Array]) -> str | None:
+def _labels_of(name: str, arrays: Collection[str]) -> str | None:
     for pattern, partners in PARTNERS:
         if match := pattern.fullmatch(name):
             for partner in partners:

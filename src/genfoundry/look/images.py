@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genfoundry.data import image_files, pictures
+from genfoundry.data import image_files, npz, pictures
 from genfoundry.data.arrays import Part
 from genfoundry.data.decoding import Faults
 from genfoundry.data.images import LEAST_SIDE
@@ -39,6 +39,9 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
     seen = _arrays(found.parts)
     column = {"label": found.label} if found.label else {}
     notes = [f"label: {found.label}: the column of the label"] if found.label else []
+    for path in of_kind(paths, ".npz"):
+        if names := npz.unused(path):
+            notes.append(f"left out: arrays of {path.name} that are no images or labels: {', '.join(names)}")
     return Seen({**seen.entry, **column}, [*seen.said, *notes, *classes.of_arrays(found.parts)])
 
 
