@@ -75,16 +75,26 @@ def test_an_ambiguous_folder_is_refused_until_the_key_is_given(tmp_path: Path) -
 
 def test_every_kind_that_is_left_out_is_counted(tmp_path: Path) -> None:
     folder = pngs(tmp_path / "mix", *(f"{'ab'[i % 2]}/{i}{('.png', '.webp')[i % 3 > 0]}" for i in range(60)))
-    for name in ("a/x.heic", "a/y.HEIC", "b/z.svg", "notes.pdf", "all.npy"):
+    (folder / "plum").mkdir()
+    for name in ("a/x.heic", "plum/y.HEIC", "b/z.svg", "notes.pdf", "all.npy"):
         (folder / name).touch()
     (folder / "a/gone.png").symlink_to(tmp_path / "nowhere.png")
     _, found = proposed(folder)
     assert "kinds of files: 40 .webp, 20 .png" in found.said
     assert "left out: 2 .heic files, e.g. a/x.heic (convert them to PNG or JPEG)" in found.said
+    assert "folders without a file that is read: 1, e.g. plum" in found.said
     assert "left out: 1 .svg file, e.g. b/z.svg (convert them to PNG or JPEG)" in found.said
     assert "left out: 1 .pdf file, e.g. notes.pdf" in found.said
     assert any(line.startswith("left out: 1 .npy file, e.g. all.npy (np.savez") for line in found.said)
     assert "left out: 1 symbolic link without a target, e.g. a/gone.png" in found.said
+
+
+def test_captions_beside_pictures_make_no_text(tmp_path: Path) -> None:
+    folder = pngs(tmp_path / "captions", *(f"{i}.png" for i in range(60)))
+    for name in (*(f"{i}" for i in range(60)), "classes", "more"):
+        (folder / f"{name}.txt").write_text("a cat\n")
+    entry, found = proposed(folder)
+    assert entry["modality"] == "images" and "left out: 62 .txt files, e.g. 0.txt" in found.said
 
 
 def test_only_kinds_that_are_not_read(tmp_path: Path) -> None:

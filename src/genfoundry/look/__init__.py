@@ -48,6 +48,8 @@ def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
         rest = "".join(f"; {line}" for line in _left_out(folder, listing, []))
         raise UserError(f"{folder}: no file of a kind that is read; {suffixes} are{rest}")
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
+    if "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
+        kind = "images"
     if kind == "series" and grey_table.is_grey(by_kind[kind][0]):
         kind = "images"
     if kind == "images":
@@ -57,6 +59,12 @@ def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
         used = by_kind[kind]
         seen = FINDERS[kind](folder, used)
     return Seen({"modality": kind, **seen.entry}, [*seen.said, *_left_out(folder, listing, used)])
+
+
+def _beside(pictures: list[Path], others: list[Path]) -> bool:
+    """Whether most of the others are notes about pictures: captions, boxes, a file beside each by its name."""
+    names = {path.with_suffix("").name for path in pictures}
+    return 2 * sum(path.with_suffix("").name in names for path in others) > len(others)
 
 
 def _image_files(paths: list[Path]) -> list[Path]:
@@ -78,6 +86,10 @@ def _left_out(folder: Path, listing: Listing, used: list[Path]) -> Iterator[str]
         hint = f" ({HINTS[suffix]})" if suffix in HINTS else ""
         files = "file" if len(paths) == 1 else "files"
         yield f"left out: {len(paths)} {suffix} {files}, e.g. {paths[0].relative_to(folder).as_posix()}{hint}"
+    parents = {parent for path in taken for parent in path.parents}
+    lost = sorted({path.parent.relative_to(folder).as_posix() for path in listing.files if path.parent not in parents})
+    if used and lost:
+        yield f"folders without a file that is read: {len(lost)}, e.g. {lost[0]}"
     if links := listing.dangling:
         what = "1 symbolic link" if len(links) == 1 else f"{len(links)} symbolic links"
         yield f"left out: {what} without a target, e.g. {links[0].relative_to(folder).as_posix()}"
