@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
         rest = "".join(f"; {line}" for line in _left_out(folder, listing, []))
         raise UserError(f"{folder}: no file of a kind that is read; {suffixes} are{rest}")
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
-    if "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
+    if kind != "images" and "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
         kind = "images"
     if kind == "series" and grey_table.is_grey(by_kind[kind][0]):
         kind = "images"
@@ -78,16 +79,17 @@ def _image_files(paths: list[Path]) -> list[Path]:
 
 def _left_out(folder: Path, listing: Listing, used: list[Path]) -> Iterator[str]:
     """A line a kind of file that is not read, and one for links that lead nowhere."""
-    taken, kinds = set(used), dict[str, list[Path]]()
-    for path in listing.files:
-        if path not in taken:
+    taken, kinds = set(map(str, used)), dict[str, list[Path]]()
+    for path in listing.files if len(taken) < len(listing.files) else ():
+        if str(path) not in taken:
             kinds.setdefault(_suffix(path.name), []).append(path)
     for suffix, paths in sorted(kinds.items(), key=lambda item: -len(item[1])):
         hint = f" ({HINTS[suffix]})" if suffix in HINTS else ""
         files = "file" if len(paths) == 1 else "files"
         yield f"left out: {len(paths)} {suffix} {files}, e.g. {paths[0].relative_to(folder).as_posix()}{hint}"
-    parents = {parent for path in taken for parent in path.parents}
-    lost = sorted({path.parent.relative_to(folder).as_posix() for path in listing.files if path.parent not in parents})
+    read = {parent for at in {os.path.dirname(name) for name in taken} for parent in (Path(at), *Path(at).parents)}
+    lost = sorted({path.parent.relative_to(folder).as_posix() for paths in kinds.values() for path in paths
+                   if path.parent not in read})  # fmt: skip
     if used and lost:
         yield f"folders without a file that is read: {len(lost)}, e.g. {lost[0]}"
     if links := listing.dangling:
