@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def read(folder: Path, form: Form = PLAIN, layout: Layout | None = None, *, apar
     paths = scan(folder).files
     shown = of_kind(paths, *SUFFIXES)
     parts, label = _arrays(paths, form, tables=not shown, later=layout is not None)
-    for part in volumes.parts(folder, form.slices):
-        part.names = volumes.classes(folder)
-        parts.append(part)
+    if of_kind(paths, *volumes.VOLUMES):
+        names_of_volumes = volumes.classes(folder)
+        parts += [replace(part, names=names_of_volumes) for part in volumes.parts(folder, form.slices)]
     for part in parts:
         part.x = pictures.formed(part.x, form, part.source)
     names = [path.relative_to(folder).as_posix() for path in shown]
