@@ -27,8 +27,8 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name]
-	@$(RUN) -m pipeline init "$(DATA)" $(if $(NAME),"$(NAME)")
+init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name CLASSES=parent|top|none LABEL=first|last SIZE=n]
+	@$(RUN) -m pipeline init "$(DATA)" "$(NAME)" $(if $(CLASSES),classes="$(CLASSES)") $(if $(LABEL),label="$(LABEL)") $(if $(SIZE),size="$(SIZE)")
 
 repro: setup ## data to registered champions (JOBS=n at once; ARITHMETIC=portable, BUDGET=... go into params.yaml)
 	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS))

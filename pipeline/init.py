@@ -1,25 +1,31 @@
-"""`make init DATA=path [NAME=name]`: entries for one's own data in params.yaml, an inbox, what was chosen and why."""
+"""`make init DATA=path [NAME=name] [CLASSES=... LABEL=... SIZE=...]`: entries for one's own data in params.yaml, an
+inbox, what was chosen and why."""
 
 import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from genfoundry import checkpoint, experiment, insert, places, propose, reserved, shell
-from genfoundry.config import Params, read_as
+from genfoundry.config import Params, read_as, yaml_file
 from genfoundry.types import UserError
 
 HERE = Path()
 
 
-def run(data: str, name: str = "") -> None:
+def run(data: str, name: str = "", *keys: str) -> None:
+    """`keys` are keys of the data set's entry as key=value, which settle what files alone do not show."""
     if not data:
         raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
+    if "=" in name:
+        name, keys = "", (name, *keys)
+    given = dict(map(key_and_value, keys))
     path = Path(data).expanduser()
     reserved.check_source_path(path, HERE, "DATA")
     params = experiment.settings()
     name = free(name or name_of(path), params)
-    proposal = propose.propose(path, name, params)
+    proposal = propose.propose(path, name, params, given)
     text = insert.inserted(experiment.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check(text)
     inbox(name)
@@ -36,6 +42,18 @@ def name_of(path: Path) -> str:
     """A name made of the path's own: one that YAML reads as more than a string, such as 2020, gets a word before it."""
     name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
     return f"data-{name}" if read_as(name) else name
+
+
+def key_and_value(text: str) -> tuple[str, Any]:
+    """A key of the entry and its value, of key=value.
+
+    Raises:
+        UserError: it is something else; the key itself is checked with the entry.
+    """
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise UserError(f"{text!r}: key=value is right, such as classes=top (make init ... CLASSES=top)")
+    return key, yaml_file.parse(value, key)
 
 
 def free(name: str, params: Params) -> str:

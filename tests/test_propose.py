@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,14 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from proposals import PARAMS, ROOT, proposed
 
-from genfoundry import config, experiment, insert, models, propose
+from genfoundry import experiment, models
 from genfoundry.models.base import GenerativeModel
 from genfoundry.types import UserError
 from pipeline import init
 
-ROOT = Path(__file__).parent.parent
 DAYS = pd.date_range("2020-01-01", periods=300)
-PARAMS = config.read(ROOT / "params.yaml")
-
-
-def proposed(path: Path, **more: Any) -> tuple[dict[str, Any], propose.Proposal]:
-    """The data set's entry, and the proposal; with it the project's params.yaml is as right as before."""
-    found = propose.propose(path, "mine", PARAMS)
-    init.check(insert.inserted((ROOT / "params.yaml").read_text(), found.sections))
-    return found.sections["datasets"]["mine"], found
 
 
 def test_photographs(tmp_path: Path) -> None:
@@ -196,7 +187,7 @@ def test_a_list_beside_pictures_and_a_table_of_grey_values(tmp_path: Path) -> No
     own_data.photographs(tmp_path / "shapes", 60, low=32, high=60)
     (tmp_path / "shapes/labels.csv").write_text("file,label\n0.jpg,disc\n")
     entry, found = proposed(tmp_path / "shapes")
-    assert entry["modality"] == "images" and "left out: 1 files of another kind, e.g. labels.csv" in found.said
+    assert entry["modality"] == "images" and "left out: 1 .csv file, e.g. labels.csv" in found.said
     rows = np.random.default_rng(0).integers(0, 17, (80, 65))
     rows[:, -1] = np.arange(80) % 4
     np.savetxt(tmp_path / "grey.csv", rows, fmt="%d", delimiter=",")
@@ -226,9 +217,15 @@ def empty(path: Path) -> Path:
     return path / "empty"
 
 
+def all_equal(path: Path) -> Path:
+    np.savez(path / "equal.npz", images=np.full((80, 8, 8), 7, np.uint8), labels=np.arange(80) % 2)
+    return path / "equal.npz"
+
+
 REFUSED = {
+    "all images equal": (all_equal, "equal.npz: split .* is empty"),
     "nothing there": (lambda path: path / "none", "none: no such file or folder"),
-    "nothing in it": (empty, "empty: no file of a kind that is read; .png"),
+    "nothing in it": (empty, r"empty: no file of a kind that is read; \.png"),
     "another kind": (written("a.pdf", b"%PDF"), "no file of a kind that is read"),
     "too few": (few, "few: "),
     "too deep": (deep, "deep.png: .*16 or more bits"),
@@ -245,15 +242,6 @@ REFUSED = {
     "a short series": (written("a.csv", b"t,a\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(9))), "a.csv: "),
     "no pairs": (written("a.tsv", b"one\ntwo\n"), "a.tsv:1: 0 tabs"),
 }
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the project's params.yaml, and nothing that `dvc add` could work on."""
-    (tmp_path / "site").mkdir()
-    shutil.copy(ROOT / "params.yaml", tmp_path / "site")
-    monkeypatch.chdir(tmp_path / "site")
-    return tmp_path / "site"
 
 
 @pytest.mark.parametrize("case", REFUSED)

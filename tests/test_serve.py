@@ -201,6 +201,24 @@ def test_own_files_are_read_as_the_data_set_is(run: Any, tmp_path: Path) -> None
     assert scores[0] == scores[1]
 
 
+def test_a_folder_and_a_short_table_are_scored_whatever_their_labels(run: Any, tmp_path: Path) -> None:
+    """Folders that name classes in two ways, and rows too few to show the column of their label.
+
+    The row's images are the folder's: the label is the last value, as in data sets that say nothing of it.
+    """
+    x = np.random.default_rng(0).integers(0, 17, (4, 8, 8)).astype(np.uint8)
+    for image, name in zip(x, ("a/x", "a/y", "b/x", "b/y"), strict=True):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / "pictures" / name / "0.tif")
+    np.savetxt(tmp_path / "rows.csv", np.column_stack([x.reshape(4, -1), [3] * 4]), fmt="%d", delimiter=",")
+    scores = []
+    for name in ("pictures", "rows.csv"):
+        out = tmp_path / f"{name}-scores.csv"
+        assert run("score", "--task", "digits", "--file", tmp_path / name, "--out", out)[0] == 0
+        scores.append([row["nats"] for row in csv.DictReader(out.open())])
+    assert scores[0] == scores[1] and len(scores[0]) == 4
+
+
 def test_gaps_are_filled_as_the_data_set_does(run: Any, root: Path, tmp_path: Path) -> None:
     model = checkpoint.load(root / "models/experiments/ar")
     crown(root, "gappy", model, modality="series", declared={"missing": "forward", "step": 1.0})  # type: ignore[arg-type]

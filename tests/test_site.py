@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import showcase
 
-from genfoundry import report, site, yardstick
+from genfoundry import checkpoint, places, report, site, yardstick
 from genfoundry.site import board, chart, paper, sections
 
 
@@ -62,6 +62,15 @@ def test_a_self_supervised_judge_is_called_one(root: Path, tmp_path: Path) -> No
     site.render(tmp_path)
     text = page(tmp_path, f"datasets/{showcase.DATA}")
     assert "self-supervised" in text and "supervised classifier" not in text
+
+
+def test_a_judge_of_a_test_split_without_labels(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    card = {"digest": "f" * 64, "model": "judge", "accuracy": {"test": None, "val": 0.5}}
+    checkpoint.write_json(tmp_path / places.judge(showcase.DATA) / "model.json", card)
+    site.render(tmp_path)
+    text = page(tmp_path, f"datasets/{showcase.DATA}")
+    assert "accuracy on val 50.0%" in text and "accuracy on test" not in text
 
 
 def test_a_model_says_what_it_costs_and_what_rebuilds_it(root: Path) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from genfoundry.config import Expect, check
-from genfoundry.rules import SPLITS, derive
+from genfoundry.rules import SPLITS, derive, rules, unmet
 from genfoundry.types import UserError
 from genfoundry.validate import validate
 
@@ -219,3 +219,20 @@ def test_same_bytes_in_another_process(site: Site, tmp_path: Path) -> None:
     assert not re.search(
         r"\d{4}-\d\d-\d\d|[0-9a-f]{8}-[0-9a-f]{4}|" + re.escape(str(tmp_path)), site.verdict.read_text()
     )
+
+
+@pytest.mark.parametrize("number", range(len(BAD)))
+def test_init_finds_the_failures_that_great_expectations_finds(site: Site, number: int) -> None:
+    modality, change, *_ = BAD[number]
+    frame, expect = changed(TABLES[modality](), **change), check(Expect, EXPECT[modality], "expect")
+    site.refused(frame, EXPECT[modality])
+    found = json.loads((site.docs / "failed.json").read_text())["expectations"]
+    table = derive(frame, expect)
+    failing = [rule.says for rule in unmet(table, rules(expect, table.columns))]
+    assert failing == [entry["says"] for entry in found if not entry["success"]]
+
+
+def test_init_finds_no_failure_in_good_data() -> None:
+    for modality, make in TABLES.items():
+        expect = check(Expect, EXPECT[modality], "expect")
+        assert unmet(derive(make(), expect), rules(expect)) == []

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from genfoundry.config import Dataset, Expect
-from genfoundry.rules import derive
+from genfoundry.rules import Rule, derive, rules, unmet
+from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,33 @@ def expectations(frame: pd.DataFrame, dataset: Dataset, classes: int) -> dict[st
     return found | {"images": _images, "text": _text, "series": _series, "pairs": _pairs}[dataset.modality](
         frame, rows, dataset, classes
     )
+
+
+def met(expect: dict[str, Any], frame: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
+    """The keys of `expect` that the description table `frame` meets, and a line for each that it does not.
+
+    What `init` writes must pass its own validation, whatever the data.
+
+    Raises:
+        UserError: the table breaks a rule that no key declares, such as finite values.
+    """
+    kept, lines = dict(expect), []
+    while failing := _failing(kept, frame):
+        rule = failing[0]
+        key = next((k for k in kept if rule in _rules({k: kept[k]}, frame) and rule not in _rules({}, frame)), None)
+        if key is None:
+            raise UserError(f"{rule.says}: column {rule.column}: expected {rule.expected}; these data are not so")
+        lines.append(f"expect.{key}: {kept.pop(key)} is left out: {rule.says}: these data are not so")
+    return kept, lines
+
+
+def _rules(expect: dict[str, Any], frame: pd.DataFrame) -> list[Rule]:
+    return rules(Expect.model_validate(expect), frame.columns)
+
+
+def _failing(expect: dict[str, Any], frame: pd.DataFrame) -> list[Rule]:
+    rows = derive(frame, Expect.model_validate(expect))
+    return unmet(rows, _rules(expect, rows))
 
 
 def _images(frame: pd.DataFrame, rows: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:

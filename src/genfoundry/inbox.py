@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import checkpoint, graph, ledger, lockfile, places, shell, weights
+from genfoundry.data.listing import scan
 from genfoundry.types import UserError
 
 Tracked = dict[str, str]  # path within the inbox -> md5
@@ -24,9 +25,13 @@ def withdrawn_path(name: str) -> Path:
 
 
 def list_files(root: Path, name: str) -> list[str]:
-    """The files in an inbox as it stands, by their path within it."""
+    """The files in an inbox as it stands, by their path within it; hidden ones are left out, as by its readers.
+
+    Raises:
+        UserError: a name is not UTF-8, which DVC could not take.
+    """
     folder = root / places.inbox(name)
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [path.relative_to(folder).as_posix() for path in scan(folder).files]
 
 
 def read_tracked(root: Path, name: str) -> dict[str, Any]:
@@ -73,14 +78,15 @@ def find_missing(root: Path, name: str) -> dict[str, str | None]:
     than there were, "N of M" stands for them, without md5.
     """
     folder, files, withdrawn = root / places.inbox(name), set(list_files(root, name)), read_withdrawn(root, name)
+    number = sum(path.is_file() for path in folder.rglob("*"))  # DVC counts hidden ones, too
     missing: dict[str, str | None] = {}
     for record in (read_tracked(root, name), _read_prepared(root, name)):
         count = record.get("nfiles") or 0
         manifest = read_manifest(root, record["md5"]) if count else {}
-        if manifest is None and len(files) + len(withdrawn) < count:
-            missing[f"{count - len(files)} of {count} files"] = None
-        gone = {file: md5 for file, md5 in (manifest or {}).items() if file not in files and md5 not in withdrawn}
-        missing.update(gone)
+        if manifest is None and number + len(withdrawn) < count:
+            missing[f"{count - number} of {count} files"] = None
+        kept = {file: md5 for file, md5 in (manifest or {}).items() if md5 not in withdrawn}
+        missing.update({file: md5 for file, md5 in kept.items() if not (folder / file).is_file()})
     contents = {weights.hash_md5(folder / file) for file in files} if missing else set()
     return {file: md5 for file, md5 in missing.items() if md5 not in contents}
 

@@ -17,6 +17,8 @@ from genfoundry.config import Patch
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
+    from genfoundry.data.arrays import Part
+    from genfoundry.data.pictures import Form
     from genfoundry.served import Served
 
 
@@ -140,20 +142,36 @@ def _videos(file: Path, served: Served) -> tuple[NDArray[Any], NDArray[Any] | No
     return x[:, given:], x[:, :given] if given else None
 
 
+def _parts(file: Path, form: Form) -> list[Part]:
+    """What a file or folder holds; the label's column of a CSV is the last where the file does not show it."""
+    from genfoundry.data import images
+    from genfoundry.data.grey_table import AmbiguousLabel
+
+    if file.is_dir():
+        return images.read(file, form).parts
+    with tempfile.TemporaryDirectory() as alone:  # a data set's reader reads folders
+        (Path(alone) / file.name).symlink_to(file.resolve())
+        try:
+            return images.read(Path(alone), form).parts
+        except AmbiguousLabel:
+            return images.read(Path(alone), replace(form, label="last")).parts
+        except UserError as error:
+            raise UserError(str(error).replace(f"{alone}/{file.name}", str(file))) from None
+
+
 def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
     """Images of a file (or of a folder of pictures), at the levels that the model knows."""
     import torch
 
     from genfoundry.data import images
-    from genfoundry.data.pictures import Form
+    from genfoundry.data.pictures import SUFFIXES, Form
 
     size, patch = (served.declared.get(key) for key in ("size", "patch"))
-    form = Form(tuple(size) if size else None, served.declared.get("colour"), Patch(**patch) if patch else None)
-    with tempfile.TemporaryDirectory() as alone:  # a data set's reader reads folders
-        (Path(alone) / file.name).symlink_to(file.resolve())
-        parts = images.read(file if file.is_dir() else Path(alone), form)[0]
+    colour, label = served.declared.get("colour"), served.declared.get("label")
+    form = Form(tuple(size) if size else None, colour, Patch(**patch) if patch else None, classes="none", label=label)
+    parts = _parts(file, form)
     if not parts:
-        raise UserError(f"{file}: no images; .npz, IDX (*-images-idx3-ubyte), .png and .jpg are read")
+        raise UserError(f"{file}: no images; .npz, IDX (*-images-idx3-ubyte), {', '.join(SUFFIXES)} are read")
     for part in parts:
         if part.x.shape[1:] != served.spec.shape:
             raise UserError(f"{file}: images of {part.x.shape[1:]} (C, H, W); this model knows {served.spec.shape}")

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, metrics, models
 from genfoundry.data import base
-from genfoundry.expectations import expectations
+from genfoundry.data.listing import require_utf8
+from genfoundry.expectations import expectations, met
 from genfoundry.look import look
 from genfoundry.look.seen import Seen
 from genfoundry.types import Spec, UserError
@@ -44,12 +45,17 @@ class Proposal:
     said: list[str] = field(default_factory=list)
 
 
-def propose(path: Path, name: str, params: config.Params) -> Proposal:
+def propose(path: Path, name: str, params: config.Params, given: Mapping[str, Any] = {}) -> Proposal:
     """Look at the files, prepare them once in a scratch folder, and size everything by what came out.
+
+    `given` are keys of the entry that the user chose, such as `classes: top`.
 
     Raises:
         UserError: the path has nothing usable, or too little for four splits.
     """
+    require_utf8(Path("/"), str(path))
+    if given:
+        config.check(config.Dataset, {"modality": "images", "raw": "", **given}, f"datasets.{name}", "init")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; DATA=path is a file or a folder of data")
     with tempfile.TemporaryDirectory(prefix="genfoundry-init-") as scratch:
@@ -58,15 +64,15 @@ def propose(path: Path, name: str, params: config.Params) -> Proposal:
             raw = Path(scratch, "raw")
             raw.mkdir()
             (raw / path.name).symlink_to(path.resolve())
-        seen = _told(raw, path)
-        entry = {**seen.entry, "raw": {"path": str(path)}}
+        seen = _told(raw, path, given)
+        entry = {**seen.entry, **given, "raw": {"path": str(path)}}
         dataset = config.check(config.Dataset, entry, f"datasets.{name}", "init")
         data = _prepared(raw, Path(scratch), dataset, params.seed, path)
         import pandas as pd
 
         frame = pd.read_parquet(data.folder / "describe.parquet")
-        entry["expect"] = expectations(frame, dataset, data.spec.classes)
-        said = [*seen.said, _counted(data)]
+        entry["expect"], unfit = met(expectations(frame, dataset, data.spec.classes), frame)
+        said = [*seen.said, _counted(data), *unfit]
         if entry["modality"] == "images" and not data.spec.classes:
             said.append("no labels: the judge of samples learns by how much images are turned")
         entry |= _judge(data, entry, params)
@@ -77,10 +83,10 @@ def propose(path: Path, name: str, params: config.Params) -> Proposal:
     return Proposal({"datasets": {name: _ordered(entry)}, "tasks": tasks, "experiments": experiments}, said)
 
 
-def _told(raw: Path, path: Path) -> Seen:
+def _told(raw: Path, path: Path, given: Mapping[str, Any]) -> Seen:
     """`look`, its messages about the path as the user gave it."""
     try:
-        return look(raw)
+        return look(raw, given)
     except UserError as error:
         raise UserError(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
 

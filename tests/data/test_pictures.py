@@ -65,7 +65,7 @@ def test_a_cameras_orientation_is_obeyed(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned: show it a quarter to the right
     path = save(tmp_path / "a.png", x, exif=exif)
     assert (picture(path)[0] == np.rot90(x, -1)).all()
-    assert pictures.kind(path)[0] == (3, 2)
+    assert pictures.header(path)[0] == (3, 2)
 
 
 def test_what_is_transparent_stands_on_white(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_what_is_transparent_stands_on_white(tmp_path: Path) -> None:
 
 def test_more_than_8_bits_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "deep.png", np.full((4, 4), 4095, np.uint16))
-    for read in (picture, pictures.kind):
+    for read in (picture, pictures.header):
         with pytest.raises(UserError, match=r"deep.png: .*16 or more bits.*convert it to 8 bits") as refused:
             read(path)
         assert "\n" not in str(refused.value)
@@ -199,7 +199,7 @@ def test_arrays_take_size_and_colour_too(tmp_path: Path, prepare: Prepare) -> No
     held = torch.cat([data.split(s).whole for s in ("train", "val", "gate", "test")])
     assert (held == torch.tensor(first)).flatten(1).all(1).sum() == 1  # as if it had been a file
     np.savez(tmp_path / "raw/a.npz", images=np.zeros((80, 10, 12, 2), np.uint8))
-    with pytest.raises(UserError, match=r"a.npz: images of 2 channels"):
+    with pytest.raises(UserError, match=r"a.npz: images is uint8 \(80, 10, 12, 2\): images of 2 channels; 1 \(grey\)"):
         prepare(images(size=8))
 
 

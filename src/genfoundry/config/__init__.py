@@ -3,6 +3,7 @@
 from genfoundry.config.base import Frozen, alternatives, check
 from genfoundry.config.dataset import (
     Align,
+    ClassRule,
     Dataset,
     Duplicates,
     Expect,
@@ -10,6 +11,7 @@ from genfoundry.config.dataset import (
     Files,
     Folder,
     Judge,
+    LabelColumn,
     Moving,
     Patch,
     Shares,
@@ -24,6 +26,7 @@ __all__ = [
     "Align",
     "Bound",
     "Budget",
+    "ClassRule",
     "Count",
     "Data",
     "Dataset",
@@ -35,6 +38,7 @@ __all__ = [
     "Folder",
     "Frozen",
     "Judge",
+    "LabelColumn",
     "Moving",
     "Params",
     "Patch",

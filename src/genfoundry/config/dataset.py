@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from genfoundry.config.base import Frozen
 
+ClassRule = Literal["parent", "top", "none"]  # the folder that names a picture's class
+LabelColumn = Literal["first", "last"]  # of a CSV of grey values
+
 
 class File(Frozen):
     """A raw file: one checksum and the places it can be had from, tried in order."""
@@ -141,15 +144,17 @@ class Dataset(Frozen):
     """One entry under `datasets:`.
 
     Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `slices` is how volumes are cut, `flip`
-    mirrors at random in training, `levels` is how many grey values the files have. Text, and lines (of text, one a
-    sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `columns` are those that are taken (default:
-    all), `missing` says what becomes of a cell without a value (`keep`: it stays missing, NaN), `step` the time between
-    rows (in days or seconds where times are dates), `season` the rows after which it repeats itself (0: looked for),
-    `numbered` gives models the number of each row of the past as a column more. Pairs: `alphabet`; `header` says
-    whether the first line of a TSV names the columns; `align` for two editions of texts instead of TSV. Video: `moving`
-    says how it is made of the raw images, `size` is a frame's.
-    `window` is the length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what
-    stands before it (of a pair: of its source).
+    mirrors at random in training, `levels` is how many grey values the files have; a picture's class is the folder that
+    it is in (`classes: parent`), the topmost one below the root or a split folder (`top`), or there is none (`none`;
+    not set: as the folders themselves tell); a row's label in a CSV of grey values is its `label: first` or `last`.
+    Text, and lines (of text, one a sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `columns`
+    are those that are taken (default: all), `missing` says what becomes of a cell without a value (`keep`: it stays
+    missing, NaN), `step` the time between rows (in days or seconds where times are dates), `season` the rows after
+    which it repeats itself (0: looked for), `numbered` gives models the number of each row of the past as a column
+    more. Pairs: `alphabet`; `header` says whether the first line of a TSV names the columns; `align` for two editions
+    of texts instead of TSV. Video: `moving` says how it is made of the raw images, `size` is a frame's. `window` is the
+    length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what stands before it
+    (of a pair: of its source).
     """
 
     modality: Literal["images", "text", "lines", "series", "pairs", "video"]
@@ -159,6 +164,8 @@ class Dataset(Frozen):
     colour: Literal["grey", "rgb"] | None = None
     patch: Patch | None = None
     slices: Slices = Slices()
+    classes: ClassRule | None = None
+    label: LabelColumn | None = None
     moving: Moving | None = None
     flip: bool = False
     levels: int = Field(256, ge=2, le=256)

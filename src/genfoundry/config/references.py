@@ -30,9 +30,9 @@ def read(path: Path) -> Params:
     return params
 
 
-IMAGES = ("colour", "patch", "slices", "flip", "levels", "judge")
+IMAGES = ("colour", "patch", "slices", "classes", "flip", "levels", "judge")
 ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
-ONLY |= {"size": ("images", "video"), "moving": ("video",)}
+ONLY |= {"size": ("images", "video"), "label": ("images", "video"), "moving": ("video",)}
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
 ONLY |= {"window": ("text", "lines", "series", "pairs", "video"), "context": ("series", "pairs", "video")}
 ONLY |= {"align": ("pairs",), "header": ("pairs",)}

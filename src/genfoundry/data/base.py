@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry import checkpoint, config
+from genfoundry.data.listing import files as files
+from genfoundry.data.listing import only as only
 from genfoundry.types import Batch, Spec, UserError, counted
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ DECLARED = (
     "size",
     "colour",
     "patch",
+    "label",
     "flip",
     "columns",
     "missing",
@@ -44,7 +47,7 @@ class Prepared:
     names: tuple[str, ...]
     counts: dict[str, int]
     describe: pd.DataFrame
-    declared: dict[str, Any] = field(default_factory=dict)  # what a served model has to know beyond the entry
+    declared: Mapping[str, Any] = field(default_factory=dict)  # what the files decided that later ones are read by, too
 
 
 class Split(Protocol):
@@ -144,7 +147,7 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
     Raises:
         UserError: a file is damaged or does not fit the declaration, or a split would be empty.
     """
-    from safetensors.numpy import save
+    from safetensors.numpy import save_file
 
     made = modality(dataset.modality).prepare(raw, inbox, dataset, seed)
     for name in SPLITS:
@@ -156,7 +159,7 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
         total = hashlib.sha256()
         for name in SPLITS:
             arrays = {key: np.ascontiguousarray(value) for key, value in made.splits[name].items()}
-            checkpoint.write_bytes(folder / f"{name}.safetensors", save(arrays))
+            save_file(arrays, folder / f"{name}.safetensors")  # which copies nothing
             total.update(bytes.fromhex(checkpoint.sha256(folder / f"{name}.safetensors")))
         made.describe.to_parquet(folder / "describe.parquet", index=False)
         meta = {
@@ -167,7 +170,8 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
             "counts": made.counts,
             "digest": total.hexdigest(),
         }
-        if declared := dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True) | made.declared:
+        given = dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True)
+        if declared := {**made.declared, **given}:
             meta["declared"] = declared
         checkpoint.write_json(folder / "spec.json", meta)
 
@@ -189,25 +193,6 @@ def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -
             return name
         place -= share
     return "train"
-
-
-def files(folder: Path, *suffixes: str) -> list[Path]:
-    """Files below a folder with one of the suffixes, in one order everywhere; hidden ones are left out."""
-    found = (p for p in folder.rglob("*") if p.name.lower().endswith(suffixes) and p.is_file())
-    shown = (p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-    return sorted(shown, key=lambda p: p.as_posix())
-
-
-def only(inbox: Path, *suffixes: str) -> None:
-    """Refuse an inbox with files of another kind: what is ignored without a word is taken for used.
-
-    Raises:
-        UserError: names the first such file and the kinds that are right.
-    """
-    for path in sorted(inbox.rglob("*")):
-        odd = path.is_file() and not path.name.startswith(".") and not path.name.lower().endswith(suffixes)
-        if odd and path.stem.upper() != "README":
-            raise UserError(f"{path}: not a kind of file that this data set takes; {', '.join(suffixes)} are right")
 
 
 class Dataset:

@@ -36,12 +36,12 @@ def pools(parts: list[Part], dataset: config.Dataset, moving: config.Moving, see
     Raises:
         UserError: the images cannot be brought to the declared size.
     """
-    published = any(part.test for part in parts)
+    published = any(bool(part.tests.any()) for part in parts)
     found: dict[str, dict[bytes, Bytes]] = {name: {} for name in SPLITS}
-    for part in sorted(parts, key=lambda part: not part.test):
-        for item in silhouettes(part, moving):
+    for part, test in [(part, test) for test in (True, False) for part in parts]:
+        for item in silhouettes(part, moving)[part.tests == test]:
             digest = hashlib.sha256(item.tobytes()).digest()
-            split = "test" if part.test else assign(seed, digest, dataset, published)
+            split = "test" if test else assign(seed, digest, dataset, published)
             if LIT * int(item.sum()) >= item.size and not (published and digest in found["test"]):
                 found[split][digest] = item
     empty = np.zeros((0, moving.item, moving.item), np.uint8)

@@ -1,23 +1,26 @@
-"""PNG and JPEG files of any size and kind -> (C, H, W) uint8, and arrays of images brought to the same form.
+"""Picture files of any size and kind -> (C, H, W) uint8, and arrays of images brought to the same form.
 
 A declared `size` resizes the shorter side (Lanczos, which averages when it shrinks) and cuts out the centre; a declared
-`colour` converts. What is transparent stands on white; a camera's orientation is obeyed.
+`colour` converts. What is transparent stands on white; a camera's orientation is obeyed; of an animation the first
+frame is taken.
 """
 
 from __future__ import annotations
 
-import os
 import struct
+import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.config import Patch, Slices
+from genfoundry.config import ClassRule, LabelColumn, Patch, Slices
+from genfoundry.data import depth
 from genfoundry.data.progress import told
 from genfoundry.types import UserError
 
@@ -25,64 +28,81 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 Array = NDArray[Any]
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 MODES = {"grey": "L", "rgb": "RGB"}
 WHOLE = Slices()
+GREY = ("1", "L", "LA", "La")  # Pillow's modes of one channel
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, struct.error)  # Pillow's of bad files
+ORIENTATION = 0x0112  # EXIF
 
 
 @dataclass(frozen=True)
 class Form:
-    """What images are brought to: (H, W), "grey" or "rgb", patches, slices of volumes; None leaves them as they are."""
+    """How images are read and what they are brought to; None leaves them as they are, or as the files themselves tell.
+
+    `size` is (H, W), `colour` "grey" or "rgb", `classes` the folder that names the class, `label` a CSV's column of it.
+    """
 
     size: tuple[int, int] | None = None
     colour: str | None = None
     patch: Patch | None = None
     slices: Slices = WHOLE
+    classes: ClassRule | None = None
+    label: LabelColumn | None = None
 
 
 PLAIN = Form()
 
 
-def read(paths: list[Path], form: Form) -> Iterator[Array]:
-    """(C, H, W) of each file, in order.
-
-    Raises:
-        UserError: a file is damaged, or not of 8 bits.
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resizing run outside Python's lock
-        yield from told(pool.map(lambda path: picture(path, form), paths), len(paths), "reading images")
-
-
 def picture(path: Path, form: Form = PLAIN) -> Array:
-    """A PNG or JPEG as (C, H, W) uint8; without a declared colour one channel where the file is grey, else three.
+    """A file as (C, H, W) uint8; without a declared colour one channel where the file is grey, else three.
 
     Raises:
         UserError: the file is damaged, or not of 8 bits.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            return _values(_formed(_upright(file), form))
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not readable as an image: {error}") from None
+    with _opened(path) as file:
+        return _values(_formed(_upright(file), form))
 
 
-def kind(path: Path) -> tuple[tuple[int, int], str, str]:
-    """(H, W) as a viewer shows it, "grey" or "rgb", and the mode in the file; only its header is read.
+def header(path: Path) -> tuple[tuple[int, int], str, bool]:
+    """(H, W) as a viewer shows it, "grey" or "rgb", and whether it is an animation; only the file's header is read.
 
     Raises:
         UserError: no image, or not one of 8 bits.
     """
-    from PIL import Image
+    if (png := depth.png_header(path)) is not None:
+        return png
+    with _opened(path) as file:  # whose size, of a TIFF, is that of the turned picture already
+        turned = file.format != "TIFF" and file.getexif().get(ORIENTATION, 1) in range(5, 9)
+        size = (file.width, file.height) if turned else (file.height, file.width)
+        moving = file.format != "MPO" and bool(getattr(file, "is_animated", False))
+        return size, "grey" if file.mode in GREY else "rgb", moving
 
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Picture]:
+    """The open file, refused where it is deeper than 8 bits or has pages; every fault is one line."""
+    Image = _pillow()
     try:
         with Image.open(path) as file:
-            turned = file.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 swap width and height
-            size = (file.width, file.height) if turned else (file.height, file.width)
-            return size, "grey" if _grey(file) else "rgb", file.mode
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not readable as an image: {error}") from None
+            depth.require_8_bits(file)
+            yield file
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise UserError(f"{path}: not readable as an image: over {most:,} pixels; shrink or cut it") from None
+    except Image.UnidentifiedImageError:
+        raise UserError(f"{path}: not readable as an image: {depth.describe(path)}") from None
+    except DAMAGE as error:
+        raise UserError(f"{path}: not readable as an image: {' '.join(str(error).split())}") from None
+
+
+@cache
+def _pillow() -> Any:
+    """PIL.Image, silent about pictures that are large and yet read."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    return Image
 
 
 def formed(x: Array, form: Form, source: str) -> Array:
@@ -105,31 +125,39 @@ def formed(x: Array, form: Form, source: str) -> Array:
     return np.stack([_values(_formed(image, form)) for image in told(images, len(x), f"resizing {source}")])
 
 
-def _grey(image: Picture) -> bool:
-    """Whether the image is of one channel. Deeper than 8 bits is refused: which range matters is the user's to say."""
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"it has 16 or more bits a value (mode {image.mode}); convert it to 8 bits, 0 to 255")
-    return image.mode in ("1", "L", "LA", "La")
+def put_on_white(x: Array) -> Array:
+    """(3, H, W) of an image (4, H, W) with alpha."""
+    return _values(_on_white(_pillow().fromarray(np.ascontiguousarray(np.moveaxis(x, 0, -1)))).convert("RGB"))
+
+
+def _on_white(image: Picture) -> Picture:
+    white: Picture = _pillow().new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white
 
 
 def _upright(file: Picture) -> Picture:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    grey = _grey(file)
-    image = ImageOps.exif_transpose(file)
+    grey = file.mode in GREY
+    file.load()  # a PNG's EXIF may stand behind its pixels; a TIFF is turned by this
+    turned = file.format != "TIFF" and file.getexif().get(ORIENTATION, 1) in range(2, 9)
+    image = ImageOps.exif_transpose(file) if turned else file
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
-    return image.convert("L" if grey else "RGB")
+        image = _on_white(image)
+    return _in_mode(image, "L" if grey else "RGB")
+
+
+def _in_mode(image: Picture, mode: str) -> Picture:
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _formed(image: Picture, form: Form) -> Picture:
     from PIL import Image, ImageOps
 
     if form.colour:
-        image = image.convert(MODES[form.colour])
-    if form.size:
+        image = _in_mode(image, MODES[form.colour])
+    if form.size and image.size != form.size[::-1]:
         image = ImageOps.fit(image, form.size[::-1], Image.Resampling.LANCZOS)
     return image
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = NDArray[Any]
+AT_A_TIME = 1 << 22  # values
 
 
 def describe(x: Array, label: Array, split: Array, digest: Array, source: Array) -> pd.DataFrame:
@@ -22,19 +23,20 @@ def describe(x: Array, label: Array, split: Array, digest: Array, source: Array)
     import pandas as pd
 
     flat = x.reshape(len(x), -1)
-    distinct = np.zeros(len(flat), np.int64)
-    for at in range(0, len(flat), 4096):  # sort a row, count its steps
-        part = np.sort(flat[at : at + 4096], axis=1)
-        distinct[at : at + 4096] = 1 + (part[:, 1:] != part[:, :-1]).sum(1)
+    columns = {name: np.zeros(len(flat)) for name in ("min", "max", "mean", "spread", "distinct")}
+    step = max(1, AT_A_TIME // flat.shape[1])  # rows: what is computed on the way takes several times their bytes
+    for at in range(0, len(flat), step):
+        for name, values in _statistics(flat[at : at + step]).items():
+            columns[name][at : at + step] = values
     rows = {
         "split": split.astype(object),
         "label": label.astype(np.int64),
-        "min": flat.min(1).astype(float),
-        "max": flat.max(1).astype(float),
-        "mean": flat.mean(1),
-        "spread": flat.std(1, dtype=np.float32).astype(float),
+        "min": columns["min"],
+        "max": columns["max"],
+        "mean": columns["mean"],
+        "spread": columns["spread"],
         "length": np.full(len(flat), flat.shape[1]),
-        "distinct": distinct,
+        "distinct": columns["distinct"].astype(np.int64),
         "unknown": np.zeros(len(flat), np.int64),
         "time": np.full(len(flat), np.nan),
         "finite": np.ones(len(flat), bool),
@@ -42,6 +44,18 @@ def describe(x: Array, label: Array, split: Array, digest: Array, source: Array)
         "source": source.astype(object),
     }
     return pd.DataFrame(rows)
+
+
+def _statistics(flat: Array) -> dict[str, Array]:
+    """Of each row of (N, D) uint8."""
+    ordered = np.sort(flat, axis=1)  # sort a row, count its steps
+    return {
+        "min": ordered[:, 0],
+        "max": ordered[:, -1],
+        "mean": flat.mean(1),
+        "spread": flat.std(1, dtype=np.float32),
+        "distinct": 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1),
+    }
 
 
 class ImageSplit:

@@ -18,6 +18,7 @@ from genfoundry import checkpoint
 from genfoundry.config import Folder, alternatives
 from genfoundry.data.archive import members
 from genfoundry.data.fetch import local
+from genfoundry.data.listing import printable
 from genfoundry.data.transport import Transport, Unreachable
 from genfoundry.types import UserError
 
@@ -222,7 +223,7 @@ def _place(file: File, path: Path, folder: Path) -> None:
 
 
 def _copy(path: Path, out: Path, expected: str | None, recoverable: Callable[[Path], bool]) -> str:
-    if not local.list_files(path).files:
+    if not local.list_files(path):
         if expected and out.is_dir() and local.digest(out) == expected:
             return expected
         fault = "has no files" if path.exists() else "is not there; give a file or folder, from the repository's root"
@@ -249,7 +250,7 @@ def _refuse_loss(old: Path, new: Path, recoverable: Callable[[Path], bool]) -> N
     if lost:
         raise UserError(
             f"{old}: {len(lost)} files in it would be lost, which neither the data set's source nor DVC has "
-            f"(e.g. {local.printable(lost[0])}); move them elsewhere, then run it again"
+            f"(e.g. {printable(lost[0])}); move them elsewhere, then run it again"
         )
 
 

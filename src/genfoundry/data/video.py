@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,10 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     """Every image in its split, then each split's videos of its own images; a row a video, its source the items."""
     assert dataset.moving is not None and dataset.size is not None
     only(inbox, ".npz", "-ubyte", "-ubyte.gz", *SUFFIXES)
-    form = Form(None, "grey", None, dataset.slices)
-    parts = images.read(raw, form)[0] + images.read(inbox, form)[0]
-    held = pools(parts, dataset, dataset.moving, seed)
+    form = Form(None, "grey", None, dataset.slices, "none", dataset.label)
+    old = images.read(raw, form, apart=True)
+    new = images.read(inbox, replace(form, label=form.label or old.label), old.layout, apart=True)
+    held = pools(old.parts + new.parts, dataset, dataset.moving, seed)
     steps, counts = dataset.context + dataset.window, dataset.moving.videos.model_dump()
     made = {}
     for name in SPLITS:

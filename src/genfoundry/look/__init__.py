@@ -2,54 +2,104 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from genfoundry.data import arrays, pictures
-from genfoundry.data.base import files
+from genfoundry.data import grey_table
+from genfoundry.data.image_files import KINDS, TABLES
+from genfoundry.data.listing import Listing, of_kind, scan
+from genfoundry.data.pictures import SUFFIXES
 from genfoundry.data.volumes import VOLUMES
 from genfoundry.look import images, series, text, volumes
 from genfoundry.look.seen import Seen
 from genfoundry.types import UserError
 
 READ = {
-    "images": (*pictures.SUFFIXES, ".npz", "-ubyte", "-ubyte.gz"),
+    "images": tuple(suffix for suffix in KINDS if suffix not in VOLUMES),
     "volumes": VOLUMES,
     "text": (".txt",),
     "series": (".csv", ".csv.gz"),
     "pairs": (".tsv",),
 }
 FINDERS: dict[str, Callable[[Path, list[Path]], Seen]] = {
-    "images": images.look,
     "volumes": volumes.look,
     "text": text.text,
     "series": series.look,
     "pairs": text.pairs,
 }
+PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+HINTS = {
+    **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".ico", ".cr2", ".nef", ".dng", ".raw"),
+                    "convert them to PNG or JPEG"),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), "save the frames that matter as PNG or JPEG"),
+    **dict.fromkeys(PACKED, "unpack them"),
+    ".npy": "np.savez('x.npz', images=np.load('x.npy')) makes an .npz of one",
+}  # fmt: skip
 
 
-def look(folder: Path) -> Seen:
-    """Decide the modality by the kind that most files are of, and what reads them.
+def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
+    """Decide the modality by the kind that most files are of, and what reads them; `given` are keys of the entry.
 
     Raises:
-        UserError: nothing that is read, or files that cannot be.
+        UserError: nothing that is read, files that cannot be, or what they mean is ambiguous.
     """
-    found = {kind: paths for kind, suffixes in READ.items() if (paths := files(folder, *suffixes))}
-    if not found:
-        known = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
-        raise UserError(f"{folder}: no file of a kind that is read; {known} are")
-    kind = max(found, key=lambda k: len(found[k]))
-    if kind == "series" and _is_grey(found[kind][0]):
-        kind, found = "images", {"images": found[kind]}
-    seen = FINDERS[kind](folder, found[kind])
-    others = [path for other, paths in found.items() if other != kind for path in paths]
-    ignored = [f"left out: {len(others)} files of another kind, e.g. {others[0].name}"] if others else []
-    return Seen({"modality": kind, **seen.entry}, seen.said + ignored)
+    listing = scan(folder)
+    by_kind = {kind: paths for kind, suffixes in READ.items() if (paths := of_kind(listing.files, *suffixes))}
+    if not by_kind:
+        suffixes = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
+        rest = "".join(f"; {line}" for line in _left_out(folder, listing, []))
+        raise UserError(f"{folder}: no file of a kind that is read; {suffixes} are{rest}")
+    kind = max(by_kind, key=lambda k: len(by_kind[k]))
+    if kind != "images" and "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
+        kind = "images"
+    if kind == "series" and grey_table.is_grey(by_kind[kind][0]):
+        kind = "images"
+    if kind == "images":
+        used = _image_files(listing.files)
+        seen = images.look(folder, used, given)
+    else:
+        used = by_kind[kind]
+        seen = FINDERS[kind](folder, used)
+    return Seen({"modality": kind, **seen.entry}, [*seen.said, *_left_out(folder, listing, used)])
 
 
-def _is_grey(path: Path) -> bool:
-    """Whether a CSV holds square images, a row each, the label last: no header, and enough columns."""
-    first = (arrays.content(path).split(b"\n", 1)[0]).decode("utf-8", "replace").split(",")
-    side = math.isqrt(max(len(first) - 1, 0))
-    return side >= 4 and side * side == len(first) - 1 and all(c.strip().replace(".", "").isdigit() for c in first)
+def _beside(pictures: list[Path], others: list[Path]) -> bool:
+    """Whether most of the others are notes about pictures: captions, boxes, a file beside each by its name."""
+    names = {path.with_suffix("").name for path in pictures}
+    return 2 * sum(path.with_suffix("").name in names for path in others) > len(others)
+
+
+def _image_files(paths: list[Path]) -> list[Path]:
+    """The files that `prepare` reads images from: tables only where no pictures are."""
+    read = of_kind(paths, *KINDS)
+    if of_kind(paths, *SUFFIXES):
+        return read
+    tables = of_kind(paths, *TABLES)
+    return read + [path for path in tables if not read or grey_table.is_grey(path)]
+
+
+def _left_out(folder: Path, listing: Listing, used: list[Path]) -> Iterator[str]:
+    """A line a kind of file that is not read, and one for links that lead nowhere."""
+    taken, kinds = set(map(str, used)), dict[str, list[Path]]()
+    for path in listing.files if len(taken) < len(listing.files) else ():
+        if str(path) not in taken:
+            kinds.setdefault(_suffix(path.name), []).append(path)
+    for suffix, paths in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        hint = f" ({HINTS[suffix]})" if suffix in HINTS else ""
+        files = "file" if len(paths) == 1 else "files"
+        yield f"left out: {len(paths)} {suffix} {files}, e.g. {paths[0].relative_to(folder).as_posix()}{hint}"
+    read = {parent for at in {os.path.dirname(name) for name in taken} for parent in (Path(at), *Path(at).parents)}
+    lost = sorted({path.parent.relative_to(folder).as_posix() for paths in kinds.values() for path in paths
+                   if path.parent not in read})  # fmt: skip
+    if used and lost:
+        yield f"folders without a file that is read: {len(lost)}, e.g. {lost[0]}"
+    if links := listing.dangling:
+        what = "1 symbolic link" if len(links) == 1 else f"{len(links)} symbolic links"
+        yield f"left out: {what} without a target, e.g. {links[0].relative_to(folder).as_posix()}"
+
+
+def _suffix(name: str) -> str:
+    ends = Path(name.lower()).suffixes
+    return "".join(ends[-2:] if ends[-1:] == [".gz"] else ends[-1:]) or "nameless"

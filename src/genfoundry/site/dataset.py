@@ -137,5 +137,5 @@ def _judge(facts: Facts, name: str) -> Json | None:
         "digest": (stated or whole)["digest"],
         "model": whole.get("model"),
         "features": (whole.get("config") or {}).get("features"),
-        "accuracy": sorted(accuracy.items()),
+        "accuracy": sorted(pair for pair in accuracy.items() if pair[1] is not None),  # None: a split without labels
     }

@@ -39,8 +39,8 @@ def check_source(root: Path, name: str, dataset: Dataset, recorded: str | None) 
         return Status(name, PINNED, "pinned", _check_pinned(root, name, dataset))
     path, record, reason = root / Path(dataset.raw.path).expanduser(), local.Record(root, name), ""
     try:
-        listing = local.list_files(path)
-        digest = local.combine(record.digests(listing)) if listing.files else ""
+        files = local.list_files(path)
+        digest = local.combine(record.digests(files)) if files else ""
         reason = "" if digest else f"{dataset.raw.path} is {'empty' if path.exists() else 'not there'}"
     except UserError as error:
         if recorded is None:

@@ -1,71 +1,42 @@
 """A file or folder of the user's own as a source: which files it has, their digest, a copy of them.
 
-Links to files and folders are followed. Links whose target is missing, and what is no regular file (a pipe, a socket),
-are left out and counted. Only contents are copied, not modes: a copy of a read-only folder can be removed.
+Links to files and folders are followed, hidden files are left out. Links whose target is missing, and what is no
+regular file (a pipe, a socket), are left out and counted. Only contents are copied, not modes: a copy of a read-only
+folder can be removed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from genfoundry import checkpoint
+from genfoundry.data.listing import printable, require_utf8, scan
 from genfoundry.data.progress import told
 from genfoundry.types import UserError
 
 STATE = Path(".state/sources")
 CHUNK = 1 << 20
+UNREAD = "a link whose target is missing or holds the link, or no regular file"
 Stamp = tuple[int, int]  # bytes, modification time in ns
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Regular files by their path within the source, and what was left out (path and reason)."""
-
-    files: dict[str, Path]
-    skipped: list[str] = field(default_factory=list)
-
-
-def list_files(source: Path) -> Listing:
-    """Every regular file of a source, sorted by path; a single file is listed under its own name.
+def list_files(source: Path) -> dict[str, Path]:
+    """Every file of a source by its path within it; a single file is listed under its own name.
 
     Raises:
-        UserError: a folder of the source cannot be read.
+        UserError: a folder cannot be read, or a name is not UTF-8.
     """
-    if not source.is_dir():
-        return Listing({source.name: source} if source.is_file() else {})
-    skipped: list[str] = []
-    files = dict(sorted(_walk(source, "", (), skipped)))
-    return Listing(files, sorted(skipped))
-
-
-def _walk(folder: Path, within: str, above: tuple[str, ...], skipped: list[str]) -> Iterator[tuple[str, Path]]:
-    """(path within the source, path); a link to a folder that holds it is left out, since it would never end."""
-    real = os.path.realpath(folder)
-    if real in above:
-        skipped.append(f"{within or folder} (a link to a folder that holds it)")
-        return
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
-    for entry in entries:
-        name = f"{within}/{entry.name}" if within else entry.name
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), name, (*above, real), skipped)
-        elif entry.is_file():
-            yield name, Path(entry.path)
-        else:
-            reason = "a link whose target is missing" if entry.is_symlink() else "no regular file"
-            skipped.append(f"{name} ({reason})")
+    if source.is_dir():
+        return {path.relative_to(source).as_posix(): path for path in scan(source).files}
+    require_utf8(source.parent, source.name)
+    return {source.name: source} if source.is_file() else {}
 
 
 def copy(source: Path, target: Path) -> str:
@@ -75,12 +46,11 @@ def copy(source: Path, target: Path) -> str:
         UserError: a file cannot be read.
         OSError: `target` cannot be written.
     """
-    listing = list_files(source)
-    if listing.skipped:
-        more = f" and {len(listing.skipped) - 1} more" if len(listing.skipped) > 1 else ""
-        print(f"{source}: left out: {printable(listing.skipped[0])}{more}", file=sys.stderr)
-    digests = {}
-    for name, path in told(listing.files.items(), len(listing.files), f"copying {printable(source)}"):
+    if unread := scan(source).dangling:
+        more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
+        print(f"{source}: left out: {unread[0].relative_to(source)}{more}: {UNREAD}", file=sys.stderr)
+    files, digests = list_files(source), {}
+    for name, path in told(files.items(), len(files), f"copying {printable(source)}"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         _copy_file(path, target / name)
         digests[name] = sha256(target / name)
@@ -110,20 +80,15 @@ def sha256(path: Path) -> str:
 
 def digest(source: Path) -> str:
     """The digest of a source's files as they are now."""
-    return combine({name: sha256(path) for name, path in list_files(source).files.items()})
+    return combine({name: sha256(path) for name, path in list_files(source).items()})
 
 
 def combine(digests: Mapping[str, str]) -> str:
     """One digest of files' names and contents."""
     total = hashlib.sha256()
-    for name in sorted(digests, key=os.fsencode):
-        total.update(os.fsencode(name) + b"\0" + bytes.fromhex(digests[name]))
+    for name in sorted(digests):
+        total.update(f"{name}\0".encode() + bytes.fromhex(digests[name]))
     return total.hexdigest()
-
-
-def printable(name: str | Path) -> str:
-    """A file name for a message: bytes that are no UTF-8 are shown escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class Record:
@@ -152,7 +117,7 @@ class Record:
         self._content["taken"] = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "digest": digest}
         self._write()
 
-    def digests(self, listing: Listing) -> dict[str, str]:
+    def digests(self, files: Mapping[str, Path]) -> dict[str, str]:
         """sha256 of every file; files whose size and time are as recorded are not read.
 
         Raises:
@@ -160,15 +125,14 @@ class Record:
         """
         before: dict[str, list[Any]] = self._content.get("files", {})
         after: dict[str, list[Any]] = {}
-        for name, path in told(listing.files.items(), len(listing.files), "reading the source"):
-            key, stamp = printable(name), list(_stamp(path))
-            same = before.get(key)
-            after[key] = same if same and same[:2] == stamp else [*stamp, sha256(path)]
+        for name, path in told(files.items(), len(files), "reading the source"):
+            same, stamp = before.get(name), list(_stamp(path))
+            after[name] = same if same and same[:2] == stamp else [*stamp, sha256(path)]
         if after != before:
             self.changes = _count_changes(before, after)
             self._content["files"] = after
             self._write()
-        return {name: after[printable(name)][2] for name in listing.files}
+        return {name: entry[2] for name, entry in after.items()}
 
     def _write(self) -> None:
         checkpoint.write_json(self.path, self._content)

@@ -1,0 +1,144 @@
+"""The images that the files of a folder hold, of every kind that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from genfoundry import config
+from genfoundry.config import LabelColumn
+from genfoundry.data import arrays, decoding, grey_table, npz, pictures, volumes
+from genfoundry.data.arrays import Array, Part
+from genfoundry.data.layout import Layout, derive
+from genfoundry.data.listing import of_kind, scan
+from genfoundry.data.patches import cut
+from genfoundry.data.pictures import PLAIN, SUFFIXES, Form
+from genfoundry.types import UserError
+
+IDX, TABLES = ("-ubyte", "-ubyte.gz"), (".csv", ".csv.gz")
+KINDS = (*SUFFIXES, ".npz", *IDX, *volumes.VOLUMES)  # and tables, where no pictures are: else they are lists
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a folder holds: its parts, how its folders name classes, and where its tables have the label."""
+
+    parts: list[Part]
+    layout: Layout
+    label: LabelColumn | None = None
+
+
+def read(folder: Path, form: Form = PLAIN, layout: Layout | None = None, *, apart: bool = False) -> Images:
+    """Every image below a folder; of an inbox, `layout` is that of the data set. `apart`: a part a picture file.
+
+    Raises:
+        UserError: a file is damaged or not what its name says, or what a folder or a column means is ambiguous.
+    """
+    paths = scan(folder).files
+    shown = of_kind(paths, *SUFFIXES)
+    parts, label = _arrays(paths, form, tables=not shown, later=layout is not None)
+    if of_kind(paths, *volumes.VOLUMES):
+        names_of_volumes = volumes.classes(folder)
+        parts += [replace(part, names=names_of_volumes) for part in volumes.parts(folder, form.slices)]
+    for part in parts:
+        part.x = pictures.formed(part.x, form, part.source)
+    names = [path.relative_to(folder).as_posix() for path in shown]
+    own = layout or derive({tuple(name.split("/")[:-1]) for name in names}, folder, form.classes)
+    how = shown, names, form, own, layout is not None
+    if form.patch:
+        parts = list(_patches(chain(parts, _apart(*how)), form.patch))
+    elif apart:
+        parts += _apart(*how)
+    elif shown:
+        parts.append(_pictures(*how))
+    return Images(parts, own, label)
+
+
+def _arrays(paths: list[Path], form: Form, tables: bool, later: bool) -> tuple[list[Part], LabelColumn | None]:
+    """The images of IDX, .npz and, with `tables`, CSV files: one beside pictures, or of words beside arrays, is a list.
+
+    `later`: they came by the inbox, where nothing is left out.
+    """
+    parts = list(arrays.idx_parts(of_kind(paths, *IDX)))
+    for path in of_kind(paths, ".npz"):
+        parts += npz.read(path)
+    rows, label = [], form.label
+    for path in of_kind(paths, *TABLES) if tables else ():
+        if parts and not later and not grey_table.is_grey(path):
+            continue
+        part, column = grey_table.read(path, form.label)
+        label = label or column
+        rows.append(part)
+    tests = [arrays.is_test(part.source.partition(".")[0]) for part in rows]
+    for part, test in zip(rows, tests, strict=True):
+        part.test = test and not all(tests)  # mnist_test.csv beside mnist_train.csv
+    return [part for part in parts + rows if len(part.x)], label
+
+
+def _pictures(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> Part:
+    """All picture files as one part, decoded into one array.
+
+    Raises:
+        UserError: they differ in size or colour, and the form does not say to what they are brought.
+    """
+    label, test, classes = place(names, layout, later)
+    shapes: dict[tuple[int, ...], str] = {}
+    x: Array | None = None
+    for i, image in enumerate(decoding.read(paths, form)):
+        if x is None:
+            x = np.empty((len(paths), *image.shape), np.uint8)
+        if image.shape == x.shape[1:]:
+            x[i] = image
+        shapes.setdefault(image.shape, names[i])
+    require_one_shape(shapes)
+    assert x is not None
+    return Part(x, label, test, names[0], files=names, names=classes)
+
+
+def place(names: list[str], layout: Layout, later: bool = False) -> tuple[Array, Array, tuple[str, ...]]:
+    """Labels (N,), whether of a published test split (N,), and the classes, of pictures by their paths' names.
+
+    `later`: they came by the inbox.
+    """
+    folders = [tuple(name.split("/")[:-1]) for name in names]
+    places = {f: (layout.place_later(f), False) if later else layout.place(f) for f in set(folders)}
+    classes = tuple(sorted({name for name, _ in places.values() if name is not None})) if later else layout.names
+    number = {name: i for i, name in enumerate(classes)}
+    label = [number[name] if (name := places[f][0]) is not None else -1 for f in folders]
+    return np.array(label, np.int64), np.array([places[f][1] for f in folders], bool), classes
+
+
+def _patches(parts: Iterable[Part], patch: config.Patch) -> Iterator[Part]:
+    """A part a region of each image."""
+    for part in parts:
+        for image, label, test, source in zip(part.x, part.label, part.tests, part.sources, strict=True):
+            for region, x in cut(image, patch, source):
+                yield Part(x, np.full(len(x), label), bool(test), source, region, names=part.names)
+
+
+def _apart(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> Iterator[Part]:
+    """A part a picture, one at a time: their sizes may differ."""
+    label, test, classes = place(names, layout, later)
+    for i, image in enumerate(decoding.read(paths, form)):
+        yield Part(image[None], label[i : i + 1], bool(test[i]), names[i], names=classes)
+
+
+def require_one_shape(shapes: Mapping[tuple[int, ...], str]) -> None:
+    """Refuse a mixture of shapes (C, H, W), each with a file that has it, and say all that has to be declared for it.
+
+    Raises:
+        UserError: there are two or more.
+    """
+    if len(shapes) < 2:
+        return
+    (first, one), (other, another) = list(shapes.items())[:2]
+    colours, sizes = ({shape[:1] for shape in shapes}, {shape[1:] for shape in shapes})
+    needed = ["colour: grey or colour: rgb"] * (len(colours) > 1) + ["size: 64 (or [height, width])"] * (len(sizes) > 1)
+    raise UserError(
+        f"{another}: images of {other} (C,H,W), but {one} has {first}; declare {' and '.join(needed)} in the data "
+        "set's entry"
+    )

@@ -1,0 +1,149 @@
+"""Images in .npz: `images` and `labels`, MedMNIST's `train_images`, ..., Keras' `x_train`, `y_train`, ..."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from genfoundry.data.arrays import Array, Part, is_test, require_equal
+from genfoundry.data.pictures import put_on_white
+from genfoundry.types import UserError
+
+# An array of images -> those that may hold its labels. (\1 is what stands before or after: train_, _train, ...)
+PARTNERS = (
+    (re.compile(r"(?i)(.*)images"), ("{0}labels", "{0}label")),
+    (re.compile(r"(?i)images?()"), ("labels", "label", "y", "targets", "target")),
+    (re.compile(r"(?i)x(|_.*)"), ("y{0}", "Y{0}", "labels{0}")),
+)
+CHANNELS = (1, 3, 4)
+SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or, channel first, (N, 3, H, W) of uint8"
+
+
+def read(path: Path) -> Iterator[Part]:
+    """A part an array of images; what is named a test's is kept as the published test split.
+
+    Raises:
+        UserError: not readable, or an array is of another kind; says which, what it is and what is right.
+    """
+    arrays = _load(path)
+    pairs = {name: _labels_of(name, arrays) for name in sorted(arrays) if _stem(name) is not None}
+    if not pairs:
+        has = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in sorted(arrays.items())) or "none"
+        raise UserError(f"{path}: no array 'images' (or x_train, ...); it has {has}")
+    for name, partner in pairs.items():
+        x = _images(arrays[name], f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}")
+        label, names = np.full(len(x), -1), tuple[str, ...]()
+        if partner is not None:
+            label, names = _labels(arrays[partner], len(x), f"{path}: {partner}")
+        require_equal(path, x, label)
+        yield Part(x, label, is_test(name), path.name, names=names)
+
+
+def unused(path: Path) -> list[str]:
+    """The arrays of a file that are neither images nor their labels."""
+    with np.load(path) as file:  # the names alone
+        names = set(file.files)
+    images = {name for name in names if _stem(name) is not None}
+    return sorted(names - images - {_labels_of(name, names) for name in images})
+
+
+def _load(path: Path) -> dict[str, Array]:
+    name = ""
+    try:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise UserError(f"{path}: one array without a name; np.savez(path, images=array) makes an .npz of it")
+        arrays = {}
+        with file:
+            for name in file.files:
+                arrays[name] = file[name]
+        return arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error) and name:
+            raise UserError(
+                f"{path}: {name} is an array of Python objects (images of several sizes?); {SHAPES} is right"
+            ) from None
+        why = "it holds something else than plain arrays" if isinstance(error, ValueError) else error
+        raise UserError(f"{path}: not readable as .npz: {why}") from None
+
+
+def _stem(name: str) -> str | None:
+    """What stands before or after the word for images; None for an array of something else."""
+    return next((match[1] for pattern, _ in PARTNERS if (match := pattern.fullmatch(name))), None)
+
+
+def _labels_of(name: str, arrays: Collection[str]) -> str | None:
+    for pattern, partners in PARTNERS:
+        if match := pattern.fullmatch(name):
+            for partner in partners:
+                if partner.format(match[1]) in arrays:
+                    return partner.format(match[1])
+    return None
+
+
+def _images(x: Array, where: str) -> Array:
+    """(N, C, H, W) uint8, C 1 or 3."""
+    if x.ndim not in (3, 4):
+        raise UserError(f"{where}; {SHAPES} is right")
+    if x.dtype.kind == "f":
+        raise UserError(f"{where}{_float_hint(x)}")
+    if x.dtype.kind not in "biu":
+        raise UserError(f"{where}; {SHAPES} is right")
+    if x.size and (x.min() < 0 or x.max() > 255):
+        raise UserError(f"{where}, values {x.min()} to {x.max()}; 0 to 255 is right: convert it to 8 bits")
+    x = x.astype(np.uint8, copy=False)
+    if x.ndim == 3:
+        return x[:, None]
+    x = np.moveaxis(x, _channel_axis(x.shape, where), 1)
+    if x.shape[1] == 4:
+        x = np.stack([put_on_white(image) for image in x]) if len(x) else x[:, :3]
+    return x
+
+
+def _float_hint(x: Array) -> str:
+    low, high = (float(np.nanmin(x)), float(np.nanmax(x))) if x.size else (0.0, 0.0)
+    scaled = "x" if high > 1 else "255 * x" if low >= 0 else "127.5 * (x + 1)"
+    return f", values {low:g} to {high:g}; whole numbers 0 to 255 are right: ({scaled}).round().astype('uint8')"
+
+
+def _channel_axis(shape: tuple[int, ...], where: str) -> int:
+    """3 or 1: the axis of channels, by its length; where both would do, the one that leaves square images."""
+    _, first, middle, last = shape
+    may = [axis for axis, n in ((3, last), (1, first)) if n in CHANNELS]
+    if len(may) == 2:
+        square = {3: first == middle, 1: middle == last}
+        may = [axis for axis in may if square[axis]]
+        if len(may) != 1:
+            raise UserError(f"{where}: channels first or last? Both would do; save grey images as (N, H, W), or as PNG")
+    if not may and first == middle == last:
+        raise UserError(f"{where}: volumes? {SHAPES} is right; save their slices")
+    if not may:
+        raise UserError(f"{where}: images of {min(first, last)} channels; 1 (grey), 3 (rgb) or 4 (with alpha) are read")
+    return may[0]
+
+
+def _labels(label: Array, count: int, where: str) -> tuple[Array, tuple[str, ...]]:
+    """(N,) int64, and the names of the classes where they are words."""
+    if label.ndim == 2 and label.shape[1] > 1 and len(label) == count and _one_hot(label):
+        return label.argmax(1).astype(np.int64), ()
+    if label.ndim != 1 and label.shape != (count, 1):
+        raise UserError(f"{where} has shape {label.shape}; a class an image, (N,) or (N, 1), is right")
+    label = label.reshape(-1)
+    if label.dtype.kind in "US":
+        words = np.char.decode(label, "utf-8") if label.dtype.kind == "S" else label
+        names, numbers = np.unique(words, return_inverse=True)
+        return numbers.astype(np.int64), tuple(names.tolist())
+    if label.dtype.kind == "f" and np.isfinite(label).all() and (label == np.floor(label)).all():
+        label = label.astype(np.int64)
+    if label.dtype.kind not in "biu":
+        raise UserError(f"{where} is {label.dtype}; whole numbers, or words, are right")
+    return label.astype(np.int64), ()
+
+
+def _one_hot(label: Array) -> bool:
+    return label.dtype.kind in "biuf" and bool(np.isin(label, (0, 1)).all() and (label.sum(1) == 1).all())

@@ -1,0 +1,19 @@
+"""What `make init` proposes for data, held to what the project's params.yaml is held to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genfoundry import config, insert, propose
+from pipeline import init
+
+ROOT = Path(__file__).parent.parent
+PARAMS = config.read(ROOT / "params.yaml")
+
+
+def proposed(path: Path, **given: Any) -> tuple[dict[str, Any], propose.Proposal]:
+    """The data set's entry, and the proposal; with it the project's params.yaml is as right as before."""
+    found = propose.propose(path, "mine", PARAMS, given)
+    init.check(insert.inserted((ROOT / "params.yaml").read_text(), found.sections))
+    return found.sections["datasets"]["mine"], found
