@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genfoundry.experiment import Experiment
     from genfoundry.models.base import Learner
 
-LARGE = 4096  # a setting from which weights may be more than memory holds
+LARGE = 50_000  # a setting from which weights may be more than memory holds
 MOST = 64  # combinations of bounds that are tried; of more only each bound by itself
 Resolve = Callable[[Mapping[str, Any]], "Experiment"]
 
