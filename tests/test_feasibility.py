@@ -84,3 +84,17 @@ def test_the_rows_of_prepared_data_count(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_projects_own_experiments_can_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert not list(experiment.faults(experiment.settings(ROOT / "params.yaml")))
+
+
+def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said without their memory being asked for: a plan would end in a traceback, or take it all."""
+    monkeypatch.setattr(feasibility, "memory", lambda: 10**9)
+    text = {"modality": "text", "raw": {"path": "x"}, "alphabet": "\nab", "window": 8}
+    own = yaml.safe_load((ROOT / "params.yaml").read_text())
+    search = {"hyper.width": {"choices": [16, 300_000]}}
+    entry = {"dataset": "mine", "task": "mine-density", "model": "char_rnn", "search": search}
+    own["datasets"], own["experiments"] = {"mine": text}, {"linear-mine": entry}
+    own["tasks"] = {"mine-density": {"dataset": "mine", "objective": "nats_per_char"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
+    (said,) = faults(experiment.settings(tmp_path / "params.yaml"))
+    assert said.endswith("search.hyper.width: 300000: weights of 360 GB; this machine has 1 GB")

@@ -170,6 +170,18 @@ def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) ->
         assert any(words in line for line in found.said), words
 
 
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [("", r"b.tsv:1: no names of columns, but a.tsv has some"), ("de\ten\n", r"b.tsv:1: 'de' stands before 'en', but")],
+)
+def test_files_of_pairs_whose_names_differ(second: str, says: str, tmp_path: Path) -> None:
+    own_data.translations(tmp_path / "a.tsv")
+    (tmp_path / "b.tsv").write_text(second + (tmp_path / "a.tsv").read_text())
+    (tmp_path / "a.tsv").write_text("en\tde\n" + (tmp_path / "a.tsv").read_text())
+    with pytest.raises(UserError, match=says):
+        proposed(tmp_path)
+
+
 @pytest.mark.parametrize(("number", "by"), [(4, "block"), (24, "volume")])
 def test_volumes(number: int, by: str, tmp_path: Path) -> None:
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, 24)] * 3, indexing="ij")
@@ -240,6 +252,12 @@ REFUSED = {
     "unsorted": (written("a.csv", b"t,a\n2,1\n1,2\n3,4\n"), "a.csv:3: column t: time 1 after a later one; .*sort"),
     "words": (written("a.csv", b"t,a\n1,1\n2,x\n3,4\n"), "a.csv:3: column a: 'x' is not a number"),
     "a short series": (written("a.csv", b"t,a\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(9))), "a.csv: "),
+    "one huge line": (written("a.txt", b"abc def " * 9000), "a.txt: 1 lines of text in all; .*: break the text into"),
+    "packed text": (written("a.txt", b"\x1f\x8b\x08rest"), "a.txt: compressed by gzip"),
+    "a series with tabs": (
+        written("a.tsv", b"date\tvalue\n" + b"".join(b"2019-01-%02d\t%d.5\n" % (i, i) for i in range(1, 32))),
+        "a.tsv: dates and numbers, a series; .csv files are read as series",
+    ),
     "no pairs": (written("a.tsv", b"one\ntwo\n"), "a.tsv:1: 0 tabs"),
 }
 

@@ -41,6 +41,8 @@ def test_what_init_writes_is_read_as_it_was(value: str) -> None:
         ("1e4", 1e4),
         ("-2E+3", -2000.0),
         (".5e1", 5.0),
+        ("-.5", -0.5),
+        ("+.5", 0.5),
         ("'1e-05'", "1e-05"),
         ("2020-01-01", "2020-01-01"),
     ],
@@ -64,6 +66,10 @@ SLIPS = {
     "a dot": ("datasets: {a.b: {}}", "a name is made of letters, digits, - and _"),
     "octal or not": ("a:\n  window: 010\n", ":2: a.window: 010 is read as octal by YAML 1.1 and as decimal by 1.2"),
     "base 60": ("a: 1:30\n", ":1: a: 1:30 is read as a number to the base 60; put it in quotes"),
+    "a decimal comma": ("a: {b: 0,5}\n", ":1: a.5: a comma ends a value; a decimal point is right"),
+    "too large": ("a: 1e400\n", ":1: a: 1e400; a finite number is right"),
+    "an odd name": ("tasks: {~: {}}\n", ":1: tasks.~: YAML reads this name as nothing; rename it, such as data-mine"),
+    "base 60 as a name": ("tasks:\n  1:30: {}\n", ":2: tasks.1:30: .* such as data-1-30"),
     "infinite": ("a: .inf\n", ":1: a: .inf; a finite number is right"),
     "a tab": ("a:\n\tb: 1\n", ":2: not YAML: .* a tab; indent with spaces"),
     "indentation": ("a: 1\n b: 2\n", ":2: not YAML: .* in 'b: 2'; check the indentation"),
@@ -131,3 +137,28 @@ def test_steps_of_another_type() -> None:
         config.check(config.Entry, entry, "experiments.x")
     first, second = str(refused.value).splitlines()
     assert "experiments.x.steps.smoke.fit: 'x'" in first and "experiments.x.steps.quick: 1.5" in second
+
+
+VALUES = {
+    "negative steps": ("steps: {smoke: 120}", "steps: {smoke: -1}", "steps.smoke: -1: Input should be greater than or"),
+    "a float": ("threads: 1\n", "threads: 1e1\n", "threads: 10.0: Input should be a valid integer; write 10$"),
+    "not quoted": ("threads: 1\n", "threads: inf\n", "threads: 'inf': Input should be a valid integer$"),
+    "too many threads": ("threads: 1\n", "threads: 99999999999999999999\n", "less than or equal to 1024"),
+    "one bound": ("values: [0, 400]", "values: [0]", "sunspots.expect.values: 1 values; expected a list of 2"),
+    "bounds swapped": (
+        "values: [0, 400]",
+        "values: [400, 0]",
+        r"values: the first of \[400.0, 0.0\] is above the second",
+    ),
+    "shares": ("test: 0.2}", "test: 0.9}", "sunspots.split: .*: shares of 1.2 in all leave nothing to train on"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_a_value_that_cannot_be_is_one_line(case: str, tmp_path: Path) -> None:
+    old, new, says = VALUES[case]
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "tests/smoke/params.yaml").read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=says) as refused:
+        experiment.settings(path)
+    assert "\n" not in str(refused.value)

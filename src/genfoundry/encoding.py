@@ -15,6 +15,15 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+KINDS = {
+    b"\x1f\x8b": "compressed by gzip (unpack it: gunzip < OLD > NEW)",
+    b"PK\x03\x04": "a zip file or a workbook (unpack it, or save the sheet as CSV)",
+    b"\xd0\xcf\x11\xe0": "an old workbook or document (save the sheet as CSV)",
+    b"%PDF": "a PDF (save its text)",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+}
+CONTROLS = set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")  # bytes that stand in no text of one byte a character
 SAMPLE = 512  # bytes that tell whether every second one is zero
 LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -25,12 +34,19 @@ def decode(path: Path, content: bytes) -> str:
     Raises:
         UserError: the bytes are not UTF-8, UTF-16 or UTF-32, or hold a NUL; says where and how to convert.
     """
+    for start, kind in KINDS.items():
+        if content.startswith(start):
+            raise UserError(f"{path}: {kind}, by its first bytes, but text is right here")
     name = encoding(content)
     try:
         text = content.decode(name)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         shown = name.upper().removesuffix("-SIG").removesuffix("-LE").removesuffix("-BE")
+        if set(content[:SAMPLE]) & CONTROLS:
+            raise UserError(
+                f"{path}: byte {error.start} is not {shown}, and others are no text; is it binary?"
+            ) from None
         raise UserError(
             f"{path}: byte {error.start} is not {shown} (line {line}); convert the file, such as by "
             "`iconv -f LATIN1 -t UTF-8` if it is Latin-1"

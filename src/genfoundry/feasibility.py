@@ -5,7 +5,9 @@ What is not known before the data are prepared (the size of images, the number o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,9 @@ from genfoundry.types import Spec, UserError
 
 if TYPE_CHECKING:
     from genfoundry.experiment import Experiment
+    from genfoundry.models.base import Learner
 
+LARGE = 50_000  # a setting from which weights may be more than memory holds
 MOST = 64  # combinations of bounds that are tried; of more only each bound by itself
 Resolve = Callable[[Mapping[str, Any]], "Experiment"]
 
@@ -56,16 +60,36 @@ def faults(one: Experiment, resolve: Resolve, spec: Spec, rows: int | None = Non
 
 def _refusal(one: Experiment, spec: Spec, rows: int | None) -> str:
     """Why the data do not allow it; "" if they do."""
-    import torch
-
     try:
-        with torch.random.fork_rng(devices=[]):
-            model = one.kind(spec, one.hyper)
+        model = _built(one, spec)
         if rows is not None:
             model.check_rows(rows)
     except UserError as error:
         return str(error)
-    return ""
+    needed = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    return f"weights of {needed / 1e9:.0f} GB; this machine has {memory() / 1e9:.0f} GB" if needed > memory() else ""
+
+
+def _built(one: Experiment, spec: Spec) -> Learner:
+    """The model; a large one without memory for its weights, unless it computes with some of them at once."""
+    import torch
+
+    sizes = [value for value in one.hyper.model_dump().values() if isinstance(value, int)]
+    with torch.random.fork_rng(devices=[]):
+        if max(sizes, default=0) >= LARGE:  # the meta device takes seconds to import
+            with contextlib.suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+                return one.kind(spec, one.hyper)
+        try:
+            return one.kind(spec, one.hyper)
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            raise UserError("its weights need more memory than there is") from None
+
+
+def memory() -> int:
+    """Bytes of this machine's main memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def spec_of(one: Experiment) -> Spec | None:

@@ -12,6 +12,7 @@ from raw_folders import series
 
 from genfoundry.data import table
 from genfoundry.data.base import Dataset
+from genfoundry.look import look
 from genfoundry.types import UserError
 
 DAYS = [date(2023, 1, 1) + timedelta(i) for i in range(60)]
@@ -193,6 +194,19 @@ REFUSED = {
     ),
     "a column without a name": ("t,a,\n1,1,2\n", r":1: column 3 has no name"),
     "two values for a time": ("t,a\n1,1\n1,2\n2,3\n", r":3: column t: time 1 stands in more than one row"),
+    "no line of names": ("Jan-2019,1.5\nFeb-2019,2.5\n", r":1: Jan-2019, 1.5: a row, but no line names the columns"),
+    "two notes above": ("Station,Zurich\nUnit,C\nt,a\n1,1\n", r":2: .*'Unit' is not a time; .*line of names is first"),
+    "a note above": ("; note\nt,a\n2020-01-01,1\n", r":2: .*delete it \(or line 1, if that is a note\)"),
+    "no time": ("a,b\n5,1\n3,2\n9,3\n1,4\n", r":3: column a: 3 after a larger number.*; is a a time\?"),
+    "hours to 24": (
+        "date,hour,v\n2019-01-01,23,1\n2019-01-01,24,2\n",
+        r":3: column hour: '24' is no time of day; HH:MM, or a whole hour from 0 to 23, is right",
+    ),
+    "flags alone": ("t,a\n1,True\n2,False\n", r":2: column a: 'True' is not a number; write 1 and 0"),
+    "a sign": ("t,a\n1,3\n2,*\n3,4\n", r":3: column a: '\*' is not a number; leave the cell empty"),
+    "gzip": (b"\x1f\x8b\x08\x00rest", r"x\.csv: compressed by gzip"),
+    "a workbook": (b"PK\x03\x04rest", r"x\.csv: a zip file or a workbook"),
+    "binary": (b"a\x00\xff\xfe\x01", r"x\.csv: byte 2 is not UTF-8, .*is it binary\?"),
     "unsorted": ("t,a\n2,1\n1,2\n3,3\n", r":3: column t: time 1 after a later one; times must grow: sort the rows"),
 }  # fmt: skip
 
@@ -219,7 +233,74 @@ def test_times_in_several_columns(tmp_path: Path) -> None:
     assert table.read(written(tmp_path, daily)).names == ("hour", "value")
 
 
-@pytest.mark.parametrize("word", ["", "NA", "n/a", "-", "NULL", "#N/A", "..", ".", ":"])
+HOURS = [datetime(2019, 1, 12) + timedelta(hours=i) for i in range(50)]
+TIMED = {  # the same 50 hours: what stands before the value, and the names of it
+    "AM and PM": ("date,time", "{t:%Y-%m-%d},{t:%I:%M %p}"),
+    "American": ("date,time", "{t:%m/%d/%Y},{t:%I:%M:%S %p}"),
+    "without colons": ("date,time", "{t:%Y-%m-%d},{t:%H%M}"),
+    "with points": ("Datum,Zeit", "{t:%d.%m.%Y},{t:%H.%M.%S}"),
+    "hr": ("dteday,hr", "{t:%Y-%m-%d},{t.hour}"),
+    "parts": ("year,month,day,hour", "{t.year},{t.month},{t.day},{t.hour}"),
+    "numbered parts": ("No,year,month,day,hour", "{i},{t.year},{t.month},{t.day},{t.hour}"),
+    "numbered": ("id,time", "{i},{t:%Y-%m-%d %H:%M}"),
+    "two counts": ("Unnamed: 0.1,Unnamed: 0,date", "{i},{i},{t:%Y-%m-%d %H:%M}"),
+    "midnight as a date": ("date", "{short}"),
+    "hours alone": ("date", "{t:%Y-%m-%d %H}"),
+}
+
+
+@pytest.mark.parametrize("form", TIMED)
+def test_hours_in_many_forms(form: str, tmp_path: Path) -> None:
+    head, cell = TIMED[form]
+    rows = [
+        cell.format(t=t, i=i + 1, short=f"{t:%Y-%m-%d %H:%M}" if t.hour else f"{t:%Y-%m-%d}") + f",{i}.5"
+        for i, t in enumerate(HOURS)
+    ]
+    read = table.read(written(tmp_path, "\n".join([f"{head},v", *rows]) + "\n"))
+    assert read.names == ("v",)
+    np.testing.assert_array_equal(read.rows[:, 0], 1547251200.0 + 3600 * np.arange(50))
+    np.testing.assert_array_equal(read.rows[:, 1], np.arange(50) + 0.5)
+
+
+PARTS = {
+    "day first": ("day,month,year", "{d.day},{d.month},{d.year}"),
+    "short names": ("yr,mo,dy", "{d.year},{d.month},{d.day}"),
+    "the date last": ("", ""),
+    "a year and its day": ("date", "{d:%Y%j}"),
+}
+
+
+@pytest.mark.parametrize("form", PARTS)
+def test_days_in_many_forms(form: str, tmp_path: Path) -> None:
+    days = [date(2022, 11, 20) + timedelta(i) for i in range(60)]
+    head, cell = PARTS[form]
+    rows = [f"{cell.format(d=d)},{v}" if cell else f"{v},{d}" for d, v in zip(days, VALUES, strict=True)]
+    read = table.read(written(tmp_path, "\n".join([f"{head},v" if cell else "v,date", *rows]) + "\n"))
+    assert read.names == ("v",)
+    np.testing.assert_array_equal(read.rows[:, 0], (days[0] - date(1970, 1, 1)).days + np.arange(60))
+    np.testing.assert_array_equal(read.rows[:, 1], VALUES)
+
+
+@pytest.mark.parametrize(
+    ("head", "cell"), [("date", "{y}{w:02}"), ("date", "{y}W{w:02}"), ("date", "{y}-W{w:02}"), ("year,week", "{y},{w}")]
+)
+def test_weeks(head: str, cell: str, tmp_path: Path) -> None:
+    mondays = [date(2019, 1, 7) + timedelta(7 * i) for i in range(110)]
+    rows = [f"{cell.format(y=d.isocalendar()[0], w=d.isocalendar()[1])},{i}" for i, d in enumerate(mondays)]
+    read = table.read(written(tmp_path, "\n".join([f"{head},v", *rows]) + "\n"))
+    np.testing.assert_array_equal(read.rows[:, 0], (mondays[0] - date(1970, 1, 1)).days + 7 * np.arange(110))
+
+
+@pytest.mark.parametrize("cell", ["{y},{m}", "{y},{n}", "{y},M{m:02}"])
+def test_a_year_and_a_month(cell: str, tmp_path: Path) -> None:
+    names = [f"{date(2000, m, 1):%b}" for m in range(1, 13)]
+    rows = [f"{cell.format(y=2000 + i // 12, m=i % 12 + 1, n=names[i % 12])},{i}" for i in range(30)]
+    read = table.read(written(tmp_path, "\n".join(["year,month,v", *rows]) + "\n"))
+    assert (read.clock, read.names) == ("months", ("v",))
+    np.testing.assert_array_equal(read.rows[:, 0], 360 + np.arange(30))
+
+
+@pytest.mark.parametrize("word", ["", "NA", "n/a", "-", "NULL", "#N/A", "..", ".", ":", "n.a.", "\\N", "1.#QNAN"])
 def test_words_for_a_missing_value(word: str, tmp_path: Path) -> None:
     found = table.read(written(tmp_path, f"t,a\n1,{word}\n2,-3\n"))
     assert np.isnan(found.rows[0, 1]) and found.rows[1, 1] == -3
@@ -246,3 +327,21 @@ def test_a_folder_of_tables_and_a_column_to_leave_out(tmp_path: Path, prepare: C
     with pytest.raises(UserError, match=r"site is 7 all through train; columns: \[value\] .* leaves it out"):
         prepare(series())
     assert prepare(series(columns=("value",))).meta["names"] == ["value"]
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"), [("-999", "-999"), ("-99.9", "-99.9"), ("9999", "9999"), ("1e20", r"1e\+20")]
+)
+def test_a_code_for_a_missing_value_is_not_learnt(code: str, shown: str, tmp_path: Path) -> None:
+    cells = [code if i in (7, 30) else f"{10 + i % 9}" for i in range(60)]
+    path = written(tmp_path, "\n".join(["t,a", *(f"{i},{cell}" for i, cell in enumerate(cells))]) + "\n")
+    with pytest.raises(UserError, match=rf":9: column a: {shown} \(2 in all\), but all others are 10 to 18; leave"):
+        look(tmp_path)
+    written(tmp_path, path.read_text().replace(f",{code}\n", ",99\n"))
+    assert look(tmp_path).entry["modality"] == "series"  # 99 may be a value
+
+
+def test_ids_are_no_values(tmp_path: Path) -> None:
+    rows = [f"{d},{v:.2f},{1001 + i},{(7 * i) % 60}" for i, (d, v) in enumerate(zip(DAYS, VALUES, strict=True))]
+    written(tmp_path, "\n".join(["date,value,id,order_id", *rows]) + "\n")
+    assert look(tmp_path).entry["columns"] == ["value"]

@@ -96,6 +96,13 @@ def test_volumes_stay_whole_and_folders_are_classes(tmp_path: Path, prepare: Pre
     assert ((rows["label"] == 0) == rows["source"].str.startswith("sick")).all()
 
 
+def test_folders_of_patients_are_no_classes(tmp_path: Path) -> None:
+    for i in range(9):
+        write(tmp_path / f"sub-{i}/T1w.nii.gz", body(i))
+    assert volumes.classes(tmp_path) == volumes.PLANES
+    assert {label for part in volumes.parts(tmp_path, Slices(by="volume")) for label in part.label} == {0, 1, 2}
+
+
 def test_dark_slices_are_left_out(tmp_path: Path) -> None:
     values = body()
     values[:, :, :4] = 0
@@ -122,6 +129,21 @@ def test_bad_files(tmp_path: Path) -> None:
     write(tmp_path / "a.nii.gz", np.full(SHAPE, np.nan, np.float32))
     with pytest.raises(UserError, match="no voxel has a value"):
         list(volumes.parts(tmp_path, Slices()))
+
+
+def test_a_wrong_suffix_and_a_wrong_header(tmp_path: Path) -> None:
+    packed = write(tmp_path / "a.nii.gz", body()).read_bytes()
+    plain = write(tmp_path / "b.nii", body()).read_bytes()
+    for name, content, says in (
+        ("c.nii", packed, r"\.nii\.gz may be"),
+        ("d.nii.gz", plain, r"not compressed .*\.nii may"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}: not readable as a NIfTI volume: .*{says}"):
+            volumes.read(tmp_path / name)
+    nibabel.save(nibabel.Nifti1Image(body(), np.diag([1e-6, 1, 1, 1])), tmp_path / "e.nii")
+    with pytest.raises(UserError, match=r"e\.nii: voxels of 1e-06 x 1 x 1 mm by its header; is it damaged\?"):
+        volumes.read(tmp_path / "e.nii")
 
 
 def test_a_fourth_axis_of_one_voxel_is_none(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -135,10 +136,17 @@ def _line(kind: Any, fault: str, key: Location, got: object, message: str, where
     place = ".".join(filter(None, (where, *map(str, key))))
     if fault == "extra_forbidden":
         return place, f"unknown key; {alternatives(str(key[-1]), _fields(kind))}"
+    if fault == "missing" and isinstance(key[-1], int):
+        return ".".join(filter(None, (where, *map(str, key[:-1])))), f"{key[-1]} values; expected {_length(kind)}"
     if fault == "missing":
         return place, f"missing; required are {', '.join(sorted(_fields(kind, required=True)))}"
     said = EXPECTED.get(message, message.removeprefix("Value error, "))
     return f"{place}: {_shown(got)}", said + _hint(got, message)
+
+
+def _length(kind: Any) -> str:
+    """How many values a tuple has."""
+    return f"a list of {len(get_args(kind))}"
 
 
 def _meant_key(fault: str, key: Location, kind: Any) -> str:
@@ -156,6 +164,8 @@ def _hint(got: object, message: str) -> str:
     """What may have been meant instead of a value of another type."""
     if isinstance(got, str) and "valid string" not in message and _is_number(got):
         return "; a string, since it is quoted: write it without quotes"
+    if isinstance(got, float) and "valid integer" in message and got.is_integer():
+        return f"; write {got:.0f}"
     if "valid string" in message and isinstance(got, bool | int | float):
         return "; YAML reads it so: put it in quotes"
     if got is None and "object" in message:
@@ -167,10 +177,9 @@ def _hint(got: object, message: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return text.isascii() and math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _fields(kind: Any, required: bool = False) -> list[str]:

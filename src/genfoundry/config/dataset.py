@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -56,6 +56,14 @@ class Expect(Frozen):
     absent: int | None = None
     finite: bool = True
 
+    @model_validator(mode="after")
+    def _ascending(self) -> Expect:
+        ranges = {"values": self.values, "length": self.length} | {f"rows.{k}": v for k, v in self.rows.items()}
+        for key, pair in ranges.items():
+            if pair is not None and pair[0] > pair[1]:
+                raise ValueError(f"{key}: the first of {list(pair)} is above the second; the lowest comes first")
+        return self
+
 
 class Shares(Frozen):
     """Shares of the items that go to `val`, `gate` and, where the source publishes no test split, `test`."""
@@ -64,12 +72,19 @@ class Shares(Frozen):
     gate: float = Field(0.05, gt=0, lt=1)
     test: float = Field(0.1, gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def _leave_train(self) -> Shares:
+        taken = self.val + self.gate + (self.test if "test" in self.model_fields_set else 0)
+        if taken >= 1:
+            raise ValueError(f"shares of {taken:.3g} in all leave nothing to train on; less than 1 is right")
+        return self
+
 
 class Judge(Frozen):
     """The classifier whose features the sample metrics use: a model, its settings, its steps a budget."""
 
     model: str
-    steps: dict[str, int]
+    steps: dict[str, Annotated[int, Field(ge=0)]]
     hyper: dict[str, Any] = {}
     train: dict[str, Any] = {}
 

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from genfoundry.config.base import Frozen
 from genfoundry.config.dataset import Dataset
 
-Steps = int | dict[str, int]
+Number = Annotated[int, Field(ge=0)]
+Steps = Number | dict[str, Number]
 Count = Annotated[int, Field(ge=1)]
 Scalar = bool | int | float | str
 
@@ -130,7 +131,7 @@ class Params(Frozen):
     """The whole of params.yaml."""
 
     seed: int = Field(ge=0)
-    threads: int = Field(ge=1)
+    threads: int = Field(ge=1, le=1024)
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     precision: Literal["float32", "bf16"] = "float32"
     arithmetic: Literal["native", "portable"] = "native"

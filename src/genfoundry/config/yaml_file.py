@@ -7,6 +7,7 @@ are keys that stand twice and names that are no plain strings.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from genfoundry import encoding
 from genfoundry.types import UserError
 
 BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser: the same values, several times as fast
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+|[-+]\.[0-9]+")
 DATE = "tag:yaml.org,2002:timestamp"
 STRING, INTEGER, DECIMAL, MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "merge"))
 KINDS = {INTEGER: "a number", DECIMAL: "a number", DATE: "a date", "tag:yaml.org,2002:bool": "true or false"}
@@ -116,7 +117,8 @@ def _faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, ...] =
         line, name = key.start_mark.line + 1, str(key.value) if isinstance(key, yaml.ScalarNode) else "a collection"
         dotted = f"{path}.{name}" if path else name
         if wrong := _key_fault(key, name, path):
-            yield f"{line}: {dotted}: {wrong}"
+            comma = node.flow_style and name.isdecimal() and isinstance(value, yaml.ScalarNode) and not value.value
+            yield f"{line}: {dotted}: {wrong if not comma else 'a comma ends a value; a decimal point is right'}"
         if name in first:
             yield f"{line}: {dotted} stands twice, in lines {first[name]} and {line}; rename or delete one of them"
         first.setdefault(name, line)
@@ -129,7 +131,8 @@ def _key_fault(key: yaml.Node, name: str, path: str) -> str:
     kind = "" if key.tag in (STRING, MERGE) else KINDS.get(key.tag, key.tag)
     kind = kind or (read_as(name) if path in NAMED or not key.style else "")
     if kind and key.tag != MERGE:
-        return f"YAML reads this name as {kind}; rename it, such as data-{name}"
+        safe = re.sub(r"[^\w-]+", "-", name).strip("-") or "mine"
+        return f"YAML reads this name as {kind}; rename it, such as data-{safe}"
     if path in NAMED and not re.fullmatch(r"\w[\w-]*", name) and key.tag != MERGE:
         return "a name is made of letters, digits, - and _, and begins with no -"
     return ""
@@ -152,7 +155,7 @@ def _number_fault(node: yaml.ScalarNode) -> str:
         return f"{text} is read as a number to the base 60; put it in quotes"
     if node.tag == INTEGER and re.fullmatch(r"[-+]?0[0-9_]+", text):
         return f"{text} is read as octal by YAML 1.1 and as decimal by 1.2; write it without the leading zero"
-    if node.tag == DECIMAL and re.search(r"inf|nan", text, re.IGNORECASE):
+    if node.tag == DECIMAL and (re.search(r"inf|nan", text, re.IGNORECASE) or math.isinf(float(text.replace("_", "")))):
         return f"{text}; a finite number is right"
     return ""
 

@@ -28,7 +28,8 @@ ABSENT = {
     "..",
     ":",
 }
-ABSENT |= {"missing", "<na>"}
+ABSENT |= {"missing", "<na>", "#na", "-nan", "nat", "n.a.", "n.d.", "\\n", "(null)", "no data", "not available"}
+ABSENT |= {"1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
 SPACES = "'\u2019\u00a0\u202f\u2009 "  # between groups of thousands
 GROUPED = re.compile(rf"\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d{SPACES}])", re.ASCII)
 NUMBER = re.compile(r"([-+]?)([\d.,]*\d[\d.,]*)([eE][-+]?\d+)?", re.ASCII)

@@ -6,12 +6,13 @@ import itertools
 
 import numpy as np
 
-from genfoundry.data.sheet import Sheet
-from genfoundry.data.times import Column
+from genfoundry.data.sheet import TIMES, Sheet
+from genfoundry.data.times import NUMBER, Column
 from genfoundry.types import UserError
 
 PAIRED = 6  # columns of few values that are tried in pairs
 SHOWN = 3  # names of series in a message
+MANY = 0.1  # share of steps back beyond which numbers are no times
 HOURS = 2 * 3600  # seconds by which clocks are set back at most
 
 
@@ -59,6 +60,11 @@ def _fault(sheet: Sheet, time: Column, take: np.ndarray) -> str:
         )
     if (time.values[take] == time.values[at]).sum() > 1:
         return f"{where}: time {cell} stands in more than one row; times must grow, one row a time"
+    if time.form is NUMBER and sheet.head[0].lower() not in TIMES and (steps < 0).sum() > MANY * len(steps):
+        return (
+            f"{where}: {cell} after a larger number, and so on; is {sheet.head[0]} a time? the first column holds the "
+            "times: put them there, or a number a row (0, 1, 2, ...) if there are none"
+        )
     return f"{where}: time {cell} after a later one; times must grow: sort the rows"
 
 

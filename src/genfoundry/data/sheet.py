@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from genfoundry.data import numerals
+from genfoundry.data import numerals, times
 from genfoundry.data.arrays import content
 from genfoundry.encoding import LINE_END, decode, encoding
 from genfoundry.types import UserError
@@ -17,6 +18,7 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SAMPLE = 30  # lines that the delimiter is read from
 TIMES = ("time", "date", "datetime", "timestamp", "year", "month", "day", "period", "t")
 COUNTERS = ("id", "index", "no", "nr", "row", "number", "#")
+UNNAMED = re.compile(r"(Unnamed: 0(\.\d+)?)?", re.IGNORECASE)
 Record = tuple[int, list[str]]
 
 
@@ -122,7 +124,7 @@ def _checked(path: Path, records: list[Record], delimiter: str) -> Sheet:
     if len(head) < 2:
         raise UserError(
             f"{path}:{line}: one column, {names}; the time and one or more others, commas, semicolons or tabs between, "
-            "are right"
+            "are right; lines above the one that names the columns are to be deleted"
         )
     if _nameless(head):
         raise UserError(
@@ -133,7 +135,10 @@ def _checked(path: Path, records: list[Record], delimiter: str) -> Sheet:
     if len(set(head)) < len(head):
         raise UserError(f"{path}:{line}: columns {', '.join(head)}; every column needs a name of its own")
     if len(body) > 1 and not _digit(body[0][1]) and _digit(body[1][1]):
-        raise UserError(f"{path}:{body[0][0]}: {', '.join(body[0][1])}: a second line of names or units; delete it")
+        raise UserError(
+            f"{path}:{body[0][0]}: {', '.join(body[0][1])}: a second line of names or units; delete it"
+            f" (or line {line}, if that is a note)"
+        )
     rows = []
     for number, row in body:
         while len(row) > len(head) and not row[-1].strip():
@@ -160,20 +165,31 @@ def _digit(row: list[str]) -> bool:
 def _nameless(row: list[str]) -> bool:
     """Whether a line that should name columns is a row: all its cells but the first are numbers, that one has one."""
     numbers = [numerals.decimals(cell) or numerals.missing(cell) for cell in row[1:]]
-    return bool(numbers) and all(numbers) and any(map(numerals.decimals, row[1:])) and row[0][:1].isdigit()
+    return (
+        bool(numbers)
+        and all(numbers)
+        and any(map(numerals.decimals, row[1:]))
+        and (row[0][:1].isdigit() or times.is_date(row[0]))
+    )
 
 
 def _without_count(sheet: Sheet) -> Sheet:
     """Without pandas' unnamed index, where it counts rows and the second column holds the times."""
-    if sheet.head[0].lower() not in ("", "unnamed: 0") or len(sheet.head) < 3 or not counts(sheet.column(0)):
+    if not UNNAMED.fullmatch(sheet.head[0]) or len(sheet.head) < 3 or not counts(sheet.column(0)):
         return sheet
-    second = sheet.column(1)
-    if sheet.head[1].lower() not in TIMES and all(numerals.decimals(cell) for cell in second):
+    again = UNNAMED.fullmatch(sheet.head[1]) and counts(sheet.column(1))
+    if not again and sheet.head[1].lower() not in TIMES and all(map(numerals.decimals, sheet.column(1))):
         return sheet
-    notes = [*sheet.notes, "the unnamed first column counts rows and is left out"]
-    return Sheet(sheet.path, sheet.head[1:], sheet.lines, [row[1:] for row in sheet.rows], sheet.delimiter, notes)
+    return _without_count(without_first(sheet, "the unnamed first column counts rows and is left out"))
+
+
+def without_first(sheet: Sheet, note: str) -> Sheet:
+    """The same without its first column, and with a note."""
+    rows = [row[1:] for row in sheet.rows]
+    return replace(sheet, head=sheet.head[1:], rows=rows, notes=[*sheet.notes, note])
 
 
 def counts(cells: list[str]) -> bool:
-    """Whether cells are 0, 1, 2, ... or 1, 2, 3, ..."""
-    return any(all(cell.strip() == str(i) for i, cell in enumerate(cells, start)) for start in (0, 1))
+    """Whether cells are whole numbers that follow each other, from 0, 1 or any other on."""
+    first = cells[0].strip() if cells else ""
+    return first.isdecimal() and all(cell.strip() == str(i) for i, cell in enumerate(cells, int(first)))

@@ -177,7 +177,10 @@ def _remedy(cells: Sheet, column: int, cell: str) -> str:
         return hint
     if any(times.is_date(text) for text in words(cells, column)):
         return "; times are expected in the first column, and in that one alone"
-    return f"; {_others(cells)}" if words(cells, column) and numeric(cells) else ""
+    if words(cells, column):
+        flags = {text.strip().lower() for text in words(cells, column)} <= {"true", "false", "yes", "no"}
+        return f"; {_others(cells)}" if numeric(cells) else "; write 1 and 0 instead of words" if flags else ""
+    return "" if any(c.isdigit() for c in cell) else "; leave the cell empty where there is no value"
 
 
 def words(cells: Sheet, column: int) -> list[str]:

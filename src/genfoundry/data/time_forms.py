@@ -71,7 +71,7 @@ def _iso(cell: str) -> datetime | None:
     if cell.isdigit():
         return None
     try:
-        return datetime.fromisoformat(f"{cell}-01" if len(cell) == 7 else cell)
+        return datetime.fromisoformat(f"{cell}-01" if re.fullmatch(r"\d{4}-\d\d", cell, re.ASCII) else cell)
     except ValueError:
         return None
 
@@ -83,6 +83,13 @@ def _week(cell: str) -> datetime | None:
         return datetime.fromisocalendar(int(match[1]), int(match[2]), 1) if match else None
     except ValueError:
         return None
+
+
+def _week_digits(cell: str) -> datetime | None:
+    """The Monday of 202422."""
+    if not re.fullmatch(r"\d{6}", cell, re.ASCII) or int(cell[:4]) not in YEARS:
+        return None
+    return _week(f"{cell[:4]}-W{cell[4:]}")
 
 
 def _digits(form: str, length: int) -> Callable[[str], datetime | None]:
@@ -98,12 +105,15 @@ def _digits(form: str, length: int) -> Callable[[str], datetime | None]:
 
 
 NUMBER = Form("a number", numerals.plain)
+# Digits that fit numbers as well: dates where they pass from one year to the next.
+YEARLY = (Form("YYYYWW", _week_digits), Form("YYYYDDD", _digits("%Y%j", 7)))
 DIGITS = (
     Form("YYYYMM", _digits("%Y%m", 6), months=True),
     Form("YYYYMMDD", _digits("%Y%m%d", 8)),
     Form("YYYYMMDDhh", _digits("%Y%m%d%H", 10)),
     Form("YYYYMMDDhhmm", _digits("%Y%m%d%H%M", 12)),
     Form("YYYYMMDDhhmmss", _digits("%Y%m%d%H%M%S", 14)),
+    *YEARLY,
     _pattern("YYYY.MM", r"(?P<y>1[89]\d\d|20\d\d|21\d\d)\.(?P<m>0[1-9]|1[0-2])", months=True),
     _pattern("MM.YYYY", r"(?P<m>0?[1-9]|1[0-2])\.(?P<y>1[89]\d\d|20\d\d|21\d\d)", months=True),
 )
@@ -116,10 +126,10 @@ FORMS = (
     Form("YYYY-Www", _week),
     _pattern("YYYY-M-D", rf"{Y}-{M}-{D}"),
     _pattern("YYYY/MM/DD", rf"{Y}(?P<s>[/.]){M}(?P=s){D}"),
-    _pattern("DD.MM.YYYY", rf"{D}\.{M}\.{Y}"),
+    _pattern("DD.MM.YYYY", rf"{D}\. ?{M}\. ?{Y}"),
     DAY_FIRST,
     MONTH_FIRST,
-    _pattern("DD-Mon-YYYY", rf"{D}[- ]?{NAME}[- ]?{Y}"),
+    _pattern("DD-Mon-YYYY", rf"{D}[- ./]*{NAME}[- ./]*{Y}"),
     _pattern("Mon DD, YYYY", rf"{NAME} {D},? {Y}"),
     _pattern("YYYYMmm", rf"{Y}[-/ :]?M{M}", months=True),
     _pattern("YYYYQq", rf"{Y}[-/ :]?Q{Q}", months=True),
@@ -128,7 +138,7 @@ FORMS = (
     _pattern("Mon-YYYY", rf"{NAME}[-/ ,]*{Y}", months=True),
     _pattern("YYYY Mon", rf"{Y}[-/ ]*{NAME}", months=True),
     _pattern("MM/YYYY", rf"{M}[/.-]{Y}", months=True),
-    _pattern("YYYY/MM", rf"{Y}/{M}", months=True),
+    _pattern("YYYY/MM", rf"{Y}[/-]{M}", months=True),
 )
 SHORT = re.compile(
     rf"\d{{1,2}}[./-]\d{{1,2}}[./-]\d\d\b.*|(\d{{1,2}}[- ]?)?({'|'.join(MONTHS)})[a-z]*[- ]?\d\d", re.I | re.A

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Literal
 
 import numpy as np
 
 from genfoundry.data import numerals
-from genfoundry.data.time_forms import DAY_FIRST, DIGITS, FORMS, ISO, MONTH_FIRST, MONTHS, NUMBER, SHORT, Form
+from genfoundry.data.time_forms import DAY_FIRST, DIGITS, FORMS, ISO, MONTH_FIRST, MONTHS, NUMBER, SHORT, YEARLY, Form
 from genfoundry.types import UserError
 
 Clock = Literal["number", "days", "seconds", "months"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MIDNIGHT = time()
 MOST = 0.9  # share of valid dates among digits that makes the others mistakes
 LEAST = 24  # rows on which that can be seen
 
@@ -55,13 +56,13 @@ def column(
     if form is None or any(form.read(cell) is None for cell in cells) or (form is NUMBER) != (clock == "number"):
         form = NUMBER if clock == "number" else _form(cells, where, clock)
     read = [form.read(cell) for cell in cells]
-    for row, time in enumerate(read):
-        if time is None:
+    for row, moment in enumerate(read):
+        if moment is None:
             raise UserError(f"{where(row)}: {cells[row]!r} is not a time; {form.name} is right{_remedy(cells[row])}")
     if form is NUMBER:
         return Column(form, "number", np.array(read, np.float64))
-    moments = [time for time in read if isinstance(time, datetime)]
-    clock = clock or _clock(form, cells[0])
+    moments = [moment for moment in read if isinstance(moment, datetime)]
+    clock = clock or _clock(form, cells[0], moments)
     return Column(form, clock, _count(moments, clock, cells, where))
 
 
@@ -72,7 +73,11 @@ def _form(cells: Sequence[str], where: Callable[[int], str], clock: Clock | None
     able = [form for form in ((NUMBER,) if clock is None else ()) + FORMS if form.read(cells[0]) is not None]
     if not able:
         right = "a number, or a date such as 2024-05-31," if clock is None else "a date such as 2024-05-31"
-        raise UserError(f"{where(0)}: {cells[0]!r} is not a time; {right} is right{_remedy(cells[0])}")
+        several = len(cells) > 1 and not any(
+            c.isdigit() for c in cells[0] + cells[1]
+        )  # of one, which to delete is clear
+        names = ", so that the line of names is first, right above the rows" if several else ""
+        raise UserError(f"{where(0)}: {cells[0]!r} is not a time; {right} is right{_remedy(cells[0])}{names}")
     for row, cell in enumerate(cells):
         left = [form for form in able if form.read(cell) is not None]
         if not left:
@@ -89,8 +94,10 @@ def _of_digits(cells: Sequence[str], where: Callable[[int], str]) -> Form | None
         if all(form.read(cell) is None for cell in cells[:3]):
             continue
         wrong = [row for row, cell in enumerate(cells) if form.read(cell) is None]
-        if not wrong:
+        if not wrong and (form not in YEARLY or len({cell[:4] for cell in cells}) > 1):
             return form
+        if form in YEARLY:
+            continue
         if len(cells) >= LEAST and len(wrong) < (1 - MOST) * len(cells):
             raise UserError(f"{where(wrong[0])}: {cells[wrong[0]]!r} is not a time; {form.name} is right, as elsewhere")
     return None
@@ -100,7 +107,7 @@ def _day_or_month(cells: Sequence[str], where: Callable[[int], str]) -> Form:
     """Which of two numbers is the day: times only grow, or only fall, in one of the two readings."""
     ordered = []
     for form in (DAY_FIRST, MONTH_FIRST):
-        times = [time.timestamp() for time in map(form.read, cells) if isinstance(time, datetime)]
+        times = [moment.timestamp() for moment in map(form.read, cells) if isinstance(moment, datetime)]
         steps = np.diff(times)
         if (steps > 0).all() or (steps < 0).all():
             ordered.append(form)
@@ -117,10 +124,13 @@ def _remedy(cell: str) -> str:
     return "" if any(c.isdigit() for c in cell) else "; delete the line if it is a note, a unit or a total"
 
 
-def _clock(form: Form, cell: str) -> Clock:
+def _clock(form: Form, first: str, moments: list[datetime]) -> Clock:
+    """What to count: seconds also where most times are of a day, and midnight alone is written as a plain date."""
     if form.months:
         return "months"
-    return "seconds" if ":" in cell or re.search(r"\dT\d", cell) or "hh" in form.name else "days"
+    timed = sum(moment.time() != MIDNIGHT for moment in moments)
+    shown = ":" in first or re.search(r"\dT\d", first) or "hh" in form.name
+    return "seconds" if shown or 2 * timed > len(moments) else "days"
 
 
 def _count(moments: list[datetime], clock: Clock, cells: Sequence[str], where: Callable[[int], str]) -> np.ndarray:

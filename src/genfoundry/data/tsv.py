@@ -13,12 +13,12 @@ Pair = tuple[str, str]
 LANGUAGES = (
     "ar|bg|bn|ca|cs|cy|da|de|el|en|es|et|eu|fa|fi|fr|ga|gl|gu|he|hi|hr|hu|hy|id|is|it|ja|ka|ko|la|lt|lv|mk|mr|ms|mt|nl|"
     "no|pl|pt|ro|ru|sk|sl|sq|sr|sv|sw|ta|te|th|tr|uk|ur|vi|zh|english|german|french|spanish|italian|dutch|russian|"
-    "chinese|japanese|portuguese|deutsch|englisch|francais"
+    "chinese|japanese|portuguese|deutsch|englisch|francais|latin|greek|arabic|hebrew|turkish|polish|korean|hindi|swedish"
 )
 WORDS = (
     "source|target|src|tgt|trg|input|output|question|answer|query|response|prompt|completion|original|translation|"
     "translated|reference|hypothesis|text|sentence|label|article|summary|complex|simple|simplified|noisy|clean|"
-    "incorrect|correct|informal|formal"
+    "incorrect|correct|informal|formal|premise|quelle|ziel"
 )
 NAME = re.compile(rf"(?:{WORDS})(?:[ _-]?\d|[ _-]\w+)?|(?:{LANGUAGES})(?:[-_]\w+)?", re.IGNORECASE)
 
@@ -59,6 +59,8 @@ def read(path: Path, header: bool | None = None, expected: Pair | None = None) -
         )
     if not header or first is None:
         return Tsv(rows, None, notes)
+    if expected is not None and first == expected[::-1] != expected:
+        raise UserError(f"{path}:{rows[0][0]}: {first[0]!r} stands before {first[1]!r}, but after it in another file")
     if expected is not None and first != expected and not names_columns(first):
         raise UserError(
             f"{path}:{rows[0][0]}: expected the names {expected[0]!r} and {expected[1]!r}, got {first[0]!r}"

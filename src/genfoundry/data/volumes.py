@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,8 @@ VOLUMES = (".nii", ".nii.gz")
 PLANES = ("axial", "coronal", "sagittal")
 AXES = (2, 1, 0)  # of a volume with axes left to right, posterior to anterior, inferior to superior
 DAMAGE = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
+MANY, FEW = 8, 2  # folders with so few volumes each are patients, not classes
+THIN = 100  # times the shortest side of a voxel that the longest may be
 DARK = 25  # a tenth of white
 WHITE = 99.9  # percentile of the values that are shown white and above: a few voxels may be far brighter
 
@@ -45,7 +48,7 @@ def parts(folder: Path, slices: Slices) -> Iterator[Part]:
         bright = False
         whole = hashlib.sha256(volume.tobytes()).digest()
         for plane, axis in enumerate(AXES):
-            label = names.index(path.parent.name) if path.parent != folder else plane
+            label = names.index(path.parent.name) if path.parent.name in names and path.parent != folder else plane
             along = np.moveaxis(volume, axis, 0)
             for block, number in blocks(volume.shape[axis], slices, PLANES[plane] == "sagittal").items():
                 x = [square(along[i], np.delete(sides, axis)) for i in number]
@@ -64,8 +67,15 @@ def parts(folder: Path, slices: Slices) -> Iterator[Part]:
 def classes(folder: Path) -> tuple[str, ...]:
     """The names of the folders that volumes lie in, else of the planes; () without volumes."""
     paths = files(folder, *VOLUMES)
-    named = tuple(sorted({path.parent.name for path in paths if path.parent != folder}))
-    return named or (PLANES if paths else ())
+    folders = Counter(path.parent for path in paths if path.parent != folder)
+    if is_by_patient(folders):
+        return PLANES
+    return tuple(sorted({path.name for path in folders})) or (PLANES if paths else ())
+
+
+def is_by_patient(folders: Counter[Path]) -> bool:
+    """Whether folders, with their numbers of volumes, are patients and no classes: many, with one or two in each."""
+    return len(folders) >= MANY and max(folders.values()) <= FEW
 
 
 def read(path: Path, missing: Literal["error", "background"] = "error") -> tuple[Array, Array]:
@@ -88,14 +98,30 @@ def read(path: Path, missing: Literal["error", "background"] = "error") -> tuple
         turned: Any = nibabel.as_closest_canonical(image)
         values = np.asarray(turned.dataobj, np.float32).reshape(turned.shape[:3])
     except (ImageFileError, HeaderDataError, *DAMAGE) as error:
-        raise UserError(f"{path}: not readable as a NIfTI volume: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: not readable as a NIfTI volume: {_said(path, error)}") from None
+    sides = np.asarray(turned.header.get_zooms()[:3], np.float64)
+    if sides.max() > THIN * sides.min():
+        raise UserError(
+            f"{path}: voxels of {' x '.join(f'{side:g}' for side in sides)} mm by its header; is it damaged?"
+        )
     values = _present(path, values, missing)
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise UserError(f"{path}: every voxel is {low:g}; a volume with an image is right")
     span = float(np.percentile(values, WHITE)) - low or high - low
     grey = ((values - low) / span * 255).round().clip(0, 255).astype(np.uint8)
-    return grey, np.asarray(turned.header.get_zooms()[:3], np.float64)
+    return grey, sides
+
+
+def _said(path: Path, error: Exception) -> str:
+    """What is wrong with a file; a wrong suffix is told by the first bytes."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    if packed != path.name.lower().endswith(".gz") and path.stat().st_size:
+        return (
+            f"it is {'' if packed else 'not '}compressed by gzip; {'.nii.gz' if packed else '.nii'} may be its suffix"
+        )
+    return " ".join(str(error).split())
 
 
 def _one_volume(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from genfoundry.data import layouts, series, sheet, table
 from genfoundry.data.sheet import Sheet
 from genfoundry.data.table import Table
+from genfoundry.look import codes
 from genfoundry.look.seen import Seen
 from genfoundry.types import UserError
 
@@ -26,6 +28,7 @@ def look(folder: Path, paths: list[Path]) -> Seen:
     cells, clock = layouts.joined(sheet.read(series.the_file(folder)))
     columns, left = _columns(cells)
     read = table.parse(cells, clock, columns)
+    codes.check(read)
     months = None if read.clock != "days" else _months(cells, columns, read)
     names = ", ".join(read.names)
     said = [f"a series of {len(read.rows)} rows and {len(read.names)} columns of values: {names}", *read.notes]
@@ -79,9 +82,16 @@ def _columns(cells: Sheet) -> tuple[tuple[str, ...], list[str]]:
             left.append(f"{name} (words, such as {table.words(cells, number)[0].strip()})")
         elif name not in able and table.is_count(cells.column(number), name):
             left.append(f"{name} (numbers the rows)")
+        elif len(distinct) == len(cells.rows) and _is_id(name, distinct):
+            left.append(f"{name} (an id, another in each row)")
         else:
             taken.append(name)
     return (tuple(taken) if taken and left else ()), left
+
+
+def _is_id(name: str, cells: list[str]) -> bool:
+    """Whether a column, by its name and its cells, tells rows apart and measures nothing."""
+    return bool(re.fullmatch(r"(.*[ _-])?id", name, re.IGNORECASE)) and all(cell.isdecimal() for cell in cells)
 
 
 def _months(cells: Sheet, columns: tuple[str, ...], days: Table) -> Table | None:

@@ -6,10 +6,12 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
+from genfoundry.data import numerals, times, tsv
 from genfoundry.data import text as text_of
-from genfoundry.data import tsv
 from genfoundry.look.seen import Seen, shares
 from genfoundry.types import UserError
+
+LEAST = 8  # lines: a split with nothing in it is then unlikely
 
 
 def text(folder: Path, paths: list[Path]) -> Seen:
@@ -22,6 +24,11 @@ def text(folder: Path, paths: list[Path]) -> Seen:
     lengths = [len(document) for document in documents]
     total = sum(lengths)
     units = {unit: sum(len(text_of.cut(d, unit)) for d in documents) for unit in ("document", "paragraph", "line")}
+    if units["line"] < LEAST:
+        raise UserError(
+            f"{folder}: {units['line']} lines of text in all; a document, paragraph or line goes to one of four "
+            "splits as a whole: break the text into lines"
+        )
     enough = {"document": units["document"] >= 20 and max(lengths) < 0.3 * total, "paragraph": units["paragraph"] >= 60}
     unit = next((name for name in ("document", "paragraph") if enough[name]), "line")
     alphabet = _alphabet(Counter(c for document in documents for c in document), folder, text_of.UNKNOWN)
@@ -47,8 +54,14 @@ def pairs(folder: Path, paths: list[Path]) -> Seen:
     Raises:
         UserError: a line is no pair, or more different characters than a code has values.
     """
-    header = any(_named(path) for path in paths)
-    read = [tsv.read(path, header) for path in paths]
+    named = [path for path in paths if _named(path)]
+    if bare := [path for path in paths if named and path not in named]:
+        raise UserError(
+            f"{bare[0]}:1: no names of columns, but {named[0].name} has some; give all such a line, or none"
+        )
+    header, first = bool(named), tsv.read(paths[0], bool(named)).header
+    read = [tsv.read(path, header, first) for path in paths]
+    _no_series(paths[0], read[0])
     found = [pair for file in read for _, pair in file.pairs]
     if not found:
         raise UserError(f"{folder}: no pairs in {paths[0].name}")
@@ -62,6 +75,13 @@ def pairs(folder: Path, paths: list[Path]) -> Seen:
             f"window: {room['window']}, context: {room['context']}"]  # fmt: skip
     more = {"header": True} if header else {}
     return Seen({"split": shares(len({source for source, _ in found})), **more, **room, "alphabet": alphabet}, said)
+
+
+def _no_series(path: Path, file: tsv.Tsv) -> None:
+    """Refuse dates and numbers below whatever names them: a series with tabs is no text to be translated."""
+    rows = [pair for _, pair in file.pairs[1:]]
+    if rows and all(times.is_date(source) and numerals.decimals(target) for source, target in rows):
+        raise UserError(f"{path}: dates and numbers, a series; .csv files are read as series: rename it")
 
 
 def _named(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from genfoundry.types import UserError
 
 WHOLE = 20  # volumes or more: each goes to a split as a whole
 LARGEST = 64  # height and width: what a model of this project learns on two cores in minutes
+SHOWN = 5  # names of classes
 BLOCKS = 8  # along the shortest axis
 
 
@@ -30,8 +32,13 @@ def look(folder: Path, paths: list[Path]) -> Seen:
             raise
         slices["missing"] = "background"
         grey, _ = volumes.read(paths[0], "background")
+    folders = Counter(path.parent for path in paths if path.parent != folder)
     shortest = min(grey.shape)
     said = [f"{len(paths)} NIfTI volumes, the first of {grey.shape} voxels: slices in three planes"]
+    if volumes.is_by_patient(folders):
+        said.append(f"{len(folders)} folders of one or two volumes are taken as patients: they name no classes")
+    elif len(folders) > 1:
+        said.append(f"classes: {', '.join(volumes.classes(folder)[:SHOWN])}{', ...' if len(folders) > SHOWN else ''}")
     if len(paths) >= WHOLE:
         slices = {"by": "volume", **slices}
         said.append("slices: by: volume: a volume goes to a split as a whole")
