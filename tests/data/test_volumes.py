@@ -163,3 +163,33 @@ def test_what_is_no_grey_volume_is_one_line(case: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"a\.nii\.gz: .*{says}") as refused:
         list(volumes.parts(tmp_path, Slices()))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("declared", "names"), [(None, None), ("top", ["sick", "well"]), ("parent", ["p0", "p1"]), ("none", [])]
+)
+def test_classes_of_volumes_are_as_declared(
+    declared: str | None, names: list[str] | None, tmp_path: Path, prepare: Prepare
+) -> None:
+    for i in range(8):
+        write(tmp_path / f"raw/{'sick' if i % 2 else 'well'}/p{i // 2 % 2}/{i}.nii.gz", body(i))
+    by = {"by": "block", "block": 3, "gap": 1}
+    own = images(
+        raw={"path": "mine"}, size=8, slices=by, classes=declared, split={"val": 0.2, "gate": 0.2, "test": 0.2}
+    )
+    if names is None:
+        with pytest.raises(UserError, match="classes are ambiguous: sick, well by `classes: top`"):
+            prepare(own)
+        return
+    data = prepare(own)
+    rows = pd.read_parquet(data.folder / "describe.parquet")
+    assert data.meta["names"] == names and rows["label"].nunique() == max(1, len(names))
+
+
+def test_a_published_test_split_of_volumes_is_kept(tmp_path: Path, prepare: Prepare) -> None:
+    for i in range(8):
+        write(tmp_path / f"raw/{'train' if i < 6 else 'test'}/{'sick' if i % 2 else 'well'}/{i}.nii.gz", body(i))
+    data = prepare(images(size=8, slices={"by": "block", "block": 3, "gap": 1}))
+    rows = pd.read_parquet(data.folder / "describe.parquet")
+    assert ((rows["split"] == "test") == rows["source"].str.startswith("test/")).all()
+    assert data.meta["names"] == ["sick", "well"]

@@ -32,20 +32,24 @@ DARK = 25  # a tenth of white
 WHITE = 99.9  # percentile of the values that are shown white and above: a few voxels may be far brighter
 
 
-def parts(folder: Path, slices: Slices) -> Iterator[Part]:
-    """A part a plane and block, its label the plane; folders name classes instead where volumes lie in some.
+def parts(folder: Path, slices: Slices, label: Array | None = None, test: Array | None = None) -> Iterator[Part]:
+    """A part a plane and block, its label the plane.
+
+    Args:
+        folder: where the volumes are.
+        slices: how they are cut.
+        label: (N,) the class of each volume, in the order of their paths, instead of the plane.
+        test: (N,) whether each is of a published test split.
 
     Raises:
         UserError: a file is damaged, or is not one volume of three axes.
     """
-    paths = files(folder, *VOLUMES)
-    names = classes(folder)
-    for path in paths:
+    for position, path in enumerate(files(folder, *VOLUMES)):
         volume, sides = read(path, slices.missing)
         bright = False
         whole = hashlib.sha256(volume.tobytes()).digest()
         for plane, axis in enumerate(AXES):
-            label = names.index(path.parent.name) if path.parent != folder else plane
+            own = plane if label is None else int(label[position])
             along = np.moveaxis(volume, axis, 0)
             for block, number in blocks(volume.shape[axis], slices, PLANES[plane] == "sagittal").items():
                 x = [square(along[i], np.delete(sides, axis)) for i in number]
@@ -56,16 +60,9 @@ def parts(folder: Path, slices: Slices) -> Iterator[Part]:
                     source = f"{path.relative_to(folder).as_posix()} {PLANES[plane]} {number[0]} to {number[-1]}"
                     group = hashlib.sha256(what).digest()
                     once = np.stack(list(lit.values()))[:, None]  # a symmetric template has each sagittal slice twice
-                    yield Part(once, np.full(len(lit), label), False, source, group)
+                    yield Part(once, np.full(len(lit), own), test is not None and bool(test[position]), source, group)
         if not bright:
             raise UserError(f"{path}: no slice has a share of {slices.lit} above a tenth of white; lower slices: lit")
-
-
-def classes(folder: Path) -> tuple[str, ...]:
-    """The names of the folders that volumes lie in, else of the planes; () without volumes."""
-    paths = files(folder, *VOLUMES)
-    named = tuple(sorted({path.parent.name for path in paths if path.parent != folder}))
-    return named or (PLANES if paths else ())
 
 
 def read(path: Path, missing: Literal["error", "background"] = "error") -> tuple[Array, Array]:

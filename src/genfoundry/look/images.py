@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from genfoundry.data import image_files, npz, pictures
+from genfoundry.data import decoding, image_files, npz, pictures
 from genfoundry.data.arrays import Part
 from genfoundry.data.decoding import Faults
 from genfoundry.data.images import LEAST_SIDE
 from genfoundry.data.layout import derive
 from genfoundry.data.listing import of_kind
-from genfoundry.data.pictures import SUFFIXES, Form
+from genfoundry.data.pictures import PLAIN, SUFFIXES, Form
 from genfoundry.data.progress import told
 from genfoundry.look import classes
 from genfoundry.look.seen import Seen, shares
@@ -42,6 +42,8 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
     for path in of_kind(paths, ".npz"):
         if names := npz.unused(path):
             notes.append(f"left out: arrays of {path.name} that are no images or labels: {', '.join(names)}")
+    if folders := sorted({path.parent.name for path in paths if path.parent != folder}):
+        notes.append(f"folders of such files name no classes, labels do: {', '.join(folders[:4])}")
     return Seen({**seen.entry, **column}, [*seen.said, *notes, *classes.of_arrays(found.parts)])
 
 
@@ -59,7 +61,8 @@ def _arrays(parts: list[Part]) -> Seen:
         entry["levels"] = max(top + 1, 2)
     if len({shape[0] for shape in shapes}) > 1:
         entry["colour"] = "rgb"
-    if any(bool(part.tests.any()) for part in parts):
+    tests = [bool(test) for part in parts for test in part.tests]
+    if any(tests) and not all(tests):
         said.append(classes.TEST_KEPT)
     return Seen(entry, said)
 
@@ -111,6 +114,6 @@ def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str],
 
 
 def _colourless(paths: list[Path], most: int = 64) -> bool:
-    """Whether some of the files, evenly chosen, are grey although they have three channels."""
-    some = paths[:: max(1, len(paths) // most)]
-    return all(bool(np.all(x == x[:1])) for x in map(pictures.picture, some))
+    """Whether all files are grey although they have three channels; where a few of them are not, no more are read."""
+    few = paths[:: max(1, len(paths) // most)]
+    return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in decoding.read(files, PLAIN))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genfoundry.data import volumes
+from genfoundry.data import image_files, volumes
+from genfoundry.data.layout import derive
+from genfoundry.look import classes
 from genfoundry.look.seen import Seen, shares
 from genfoundry.types import UserError
 
@@ -16,12 +19,14 @@ LARGEST = 64  # height and width: what a model of this project learns on two cor
 BLOCKS = 8  # along the shortest axis
 
 
-def look(folder: Path, paths: list[Path]) -> Seen:
-    """Slices of one size in three planes; few volumes are split by blocks of slices.
+def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
+    """Slices of one size in three planes; few volumes are split by blocks of slices; folders name their classes.
 
     Raises:
-        UserError: the first file is damaged, or no volume.
+        UserError: the first file is damaged, or no volume, or what names the classes is ambiguous.
     """
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    layout = derive({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
     slices: dict[str, Any] = {}
     try:
         grey, _ = volumes.read(paths[0])
@@ -46,4 +51,9 @@ def look(folder: Path, paths: list[Path]) -> Seen:
     size = max(8, min(LARGEST, int(np.sort(grey.shape)[1]) // 8 * 8))
     said.append(f"size: {size}: a slice is made square and resized to it")
     number = sum(grey.shape) * len(paths)
-    return Seen({"modality": "images", "split": shares(min(number, 1999)), "size": size, "slices": slices}, said)
+    entry = {"modality": "images", "split": shares(min(number, 1999)), "size": size, "slices": slices}
+    if layout.rule != "parent":
+        entry["classes"] = layout.rule
+    if image_files.by_plane(layout):
+        return Seen(entry, [*said, f"classes: {', '.join(volumes.PLANES)}: the plane that a slice is cut in"])
+    return Seen(entry, [*said, *classes.of_pictures(names, layout, "volumes")])
