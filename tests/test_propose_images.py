@@ -269,3 +269,12 @@ def test_folders_of_arrays_are_said_to_name_no_classes(tmp_path: Path) -> None:
 def test_too_few_pictures_are_refused_with_what_is_least(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"one: too few data for four splits; 2 items in each are the least$"):
         proposed(pngs(tmp_path / "one", "a.png"))
+
+
+def test_a_size_that_is_given_is_the_one_that_is_said(tmp_path: Path) -> None:
+    entry, said = held(pngs(tmp_path / "large", *(f"{i}.png" for i in range(40)), side=80), size=16)
+    assert entry["size"] == 16 and "size: 16: the shorter side is resized to it, the centre cut out" in said
+    images = np.random.default_rng(0).integers(0, 10, (60, 12, 12), np.uint8)
+    np.savez(tmp_path / "ten.npz", images=images)  # resized, they have more than ten levels
+    entry, _ = held(tmp_path / "ten.npz", size=8)
+    assert entry["size"] == 8 and "levels" not in entry

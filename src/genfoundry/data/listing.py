@@ -9,6 +9,7 @@ from pathlib import Path
 from genfoundry.types import UserError
 
 SYSTEM = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
+SYSTEM |= {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
     found = image_files.read(folder, Form(label=given.get("label")))
     if not found.parts:
         raise UserError(f"{folder}: no images in {paths[0].name}")
-    seen = _arrays(found.parts)
+    seen = _arrays(found.parts, given)
     column = {"label": found.label} if found.label else {}
     notes = [f"label: {found.label}: the column of the label"] if found.label else []
     for path in of_kind(paths, ".npz"):
@@ -47,14 +47,16 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
     return Seen({**seen.entry, **column}, [*seen.said, *notes, *classes.of_arrays(found.parts)])
 
 
-def _arrays(parts: list[Part]) -> Seen:
+def _arrays(parts: list[Part], given: Mapping[str, Any]) -> Seen:
     shapes = Counter(part.x.shape[1:] for part in parts)
     top = max(int(part.x.max()) for part in parts)
     number = sum(len(part.x) for part in parts)
     said = [f"{number} images of {' or '.join(str(s) for s in shapes)} (C, H, W), values 0 to {top}"]
     entry: dict[str, Any] = {"split": shares(number)}
     sides = [side for shape in shapes for side in shape[1:]]
-    if len({shape[1:] for shape in shapes}) > 1 or max(sides) > LARGEST:
+    if "size" in given:  # resized, they may have more levels than the files
+        said.append(f"size: {given['size']}, as given")
+    elif len({shape[1:] for shape in shapes}) > 1 or max(sides) > LARGEST:
         entry["size"] = max(LEAST_SIDE, min(LARGEST, min(sides)))
         said.append(f"size: {entry['size']}, as they differ or are larger than what trains in minutes")
     elif top < 64:
@@ -76,8 +78,8 @@ def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen
     said = [f"{len(paths)} images, {min(sides)} to {max(sides)} pixels at the shorter side, "
             + " and ".join(f"{count} {colour}" for colour, count in sorted(colours.items()))]  # fmt: skip
     entry: dict[str, Any] = {"split": shares(len(paths))}
-    if len(sizes) > 1 or max(max(size) for size in sizes) > LARGEST:
-        entry["size"] = max(8, min(LARGEST, int(median(sides)) // 8 * 8))
+    if "size" in given or len(sizes) > 1 or max(max(size) for size in sizes) > LARGEST:
+        entry["size"] = given.get("size") or max(8, min(LARGEST, int(median(sides)) // 8 * 8))
         said.append(f"size: {entry['size']}: the shorter side is resized to it, the centre cut out")
     entry["colour"] = "rgb" if "rgb" in colours and not _colourless(paths) else "grey"
     said.append(f"colour: {entry['colour']}; add `flip: true` if an image and its mirror image are as likely")

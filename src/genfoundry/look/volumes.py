@@ -48,7 +48,7 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
         )
     if "missing" in slices:
         said.append("slices: missing: background: voxels without a value (NaN) are as dark as the darkest")
-    size = max(8, min(LARGEST, int(np.sort(grey.shape)[1]) // 8 * 8))
+    size = given.get("size") or max(8, min(LARGEST, int(np.sort(grey.shape)[1]) // 8 * 8))
     said.append(f"size: {size}: a slice is made square and resized to it")
     number = sum(grey.shape) * len(paths)
     entry = {"modality": "images", "split": shares(min(number, 1999)), "size": size, "slices": slices}
