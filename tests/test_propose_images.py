@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import yaml
@@ -200,3 +201,80 @@ def test_arrays_that_are_not_read_are_said(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (80, 8, 8), np.uint8)
     np.savez(tmp_path / "a.npz", images=x, labels=np.arange(80) % 2, masks=x, ids=np.arange(80))
     assert "left out: arrays of a.npz that are no images or labels: ids, masks" in held(tmp_path / "a.npz")[1]
+
+
+def volumes(folder: Path, *names: str, missing: int = -1) -> Path:
+    """NIfTI volumes of noise; the one of number `missing` has voxels without a value."""
+    for i, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(i).random((20, 22, 18)).astype(np.float32)
+        values[0] = np.nan if i == missing else values[0]
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
+    return folder
+
+
+def test_classes_of_volumes_are_printed_and_the_key_is_obeyed(tmp_path: Path) -> None:
+    folder = volumes(tmp_path / "mri", *(f"{'sick' if i % 2 else 'well'}/p{i // 2}/a.nii.gz" for i in range(4)))
+    with pytest.raises(UserError, match=r"mri: classes are ambiguous: sick, well by .*CLASSES=top"):
+        proposed(folder)
+    entry, said = held(folder, classes="top")
+    assert entry["classes"] == "top" and "  sick: 2, e.g. sick/p0/a.nii.gz, sick/p1/a.nii.gz" in said
+    assert "labels" not in held(folder, classes="none")[0]["expect"]
+    _, said = held(volumes(tmp_path / "flat", "a.nii.gz", "b.nii.gz"))
+    assert "classes: axial, coronal, sagittal: the plane that a slice is cut in" in said
+
+
+def test_missing_voxels_of_any_volume_are_seen(tmp_path: Path) -> None:
+    entry, said = held(volumes(tmp_path / "mri", "a.nii.gz", "b.nii.gz", missing=1))
+    assert entry["slices"]["missing"] == "background"
+    assert any("b.nii.gz: 5% of the voxels have no value (NaN)" in line for line in said)
+
+
+def test_two_kinds_of_images_in_a_folder_are_refused(tmp_path: Path) -> None:
+    folder = volumes(pngs(tmp_path / "mix", *(f"{i}.png" for i in range(30))), "a.nii.gz")
+    with pytest.raises(UserError, match=r"mix: 30 pictures \(e.g. 0.png\) and 1 NIfTI volumes \(e.g. a.nii.gz\)"):
+        proposed(folder)
+    (folder / "a.nii.gz").unlink()
+    np.savez(folder / "x.npz", images=np.zeros((9, 8, 8), np.uint8))
+    with pytest.raises(UserError, match=r"30 pictures .* and 1 .npz or IDX files \(e.g. x.npz\); one kind"):
+        proposed(folder)
+
+
+def test_a_few_coloured_pictures_among_grey_ones_keep_their_colour(tmp_path: Path) -> None:
+    folder = pngs(tmp_path / "few", *(f"{i:03}.png" for i in range(200)))
+    for i, path in enumerate(sorted(folder.iterdir())):
+        image = Image.open(path).convert("RGB")
+        if i == 100:
+            image.putpixel((0, 0), (255, 0, 0))
+        image.save(path)
+    assert proposed(folder)[0]["colour"] == "rgb"
+    (folder / "100.png").unlink()
+    assert proposed(folder)[0]["colour"] == "grey"
+
+
+def test_classes_that_differ_in_capitals_alone_are_named(tmp_path: Path) -> None:
+    _, said = held(pngs(tmp_path / "pets", *(f"{('Cat', 'cat', 'dog')[i % 3]}/{i}.png" for i in range(60))))
+    assert "  Cat and cat are 2 classes; give their folders or labels one name if they are one" in said
+
+
+def test_folders_of_arrays_are_said_to_name_no_classes(tmp_path: Path) -> None:
+    for i, name in enumerate(("cat", "dog")):
+        (tmp_path / "sets" / name).mkdir(parents=True)
+        images = np.random.default_rng(i).integers(0, 256, (40, 8, 8), np.uint8)
+        np.savez(tmp_path / "sets" / name / "x.npz", images=images)
+    assert "folders of such files name no classes, labels do: cat, dog" in held(tmp_path / "sets")[1]
+
+
+def test_too_few_pictures_are_refused_with_what_is_least(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"one: too few data for four splits; 2 items in each are the least$"):
+        proposed(pngs(tmp_path / "one", "a.png"))
+
+
+def test_a_size_that_is_given_is_the_one_that_is_said(tmp_path: Path) -> None:
+    entry, said = held(pngs(tmp_path / "large", *(f"{i}.png" for i in range(40)), side=80), size=16)
+    assert entry["size"] == 16 and "size: 16: the shorter side is resized to it, the centre cut out" in said
+    images = np.random.default_rng(0).integers(0, 10, (60, 12, 12), np.uint8)
+    np.savez(tmp_path / "ten.npz", images=images)  # resized, they have more than ten levels
+    entry, _ = held(tmp_path / "ten.npz", size=8)
+    assert entry["size"] == 8 and "levels" not in entry

@@ -67,7 +67,15 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
         seen = _told(raw, path, given)
         entry = {**seen.entry, **given, "raw": {"path": str(path)}}
         dataset = config.check(config.Dataset, entry, f"datasets.{name}", "init")
-        data = _prepared(raw, Path(scratch), dataset, params.seed, path)
+        try:
+            data = _prepared(raw, Path(scratch), dataset, params.seed, path)
+        except UserError as error:
+            if "missing: background" not in str(error) or "slices" not in seen.entry:
+                raise
+            entry["slices"] = {**entry["slices"], "missing": "background"}
+            seen.said.append(f"slices: missing: background: {str(error).partition('; slices:')[0]}")
+            dataset = config.check(config.Dataset, entry, f"datasets.{name}", "init")
+            data = _prepared(raw, Path(scratch), dataset, params.seed, path)
         import pandas as pd
 
         frame = pd.read_parquet(data.folder / "describe.parquet")
@@ -94,6 +102,8 @@ def _told(raw: Path, path: Path, given: Mapping[str, Any]) -> Seen:
 def _prepared(raw: Path, scratch: Path, dataset: config.Dataset, seed: int, path: Path) -> base.Dataset:
     try:
         base.prepare(raw, scratch / "inbox", scratch / "prepared", dataset, seed)
+    except base.EmptySplit:
+        raise UserError(f"{path}: too few data for four splits; {LEAST} items in each are the least") from None
     except UserError as error:
         raise UserError(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
     data = base.Dataset(scratch / "prepared")

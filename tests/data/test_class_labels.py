@@ -53,3 +53,8 @@ def test_words_are_shared_by_all_files() -> None:
     assert numbered(old, [part(0, -1, names=("dog",))]) == ([[0, 1], [1], [1, -1]], ("cat", "dog"))
     with pytest.raises(UserError, match="inbox: class 'cow' is new; known are cat, dog"):
         numbered([part(0, 1, names=("cat", "dog"))], [part(0, names=("cow",))])
+
+
+def test_a_class_of_the_inbox_is_known_however_its_accents_are_encoded() -> None:
+    old = part(0, 1, names=("\u00c4pfel", "Birnen"))
+    assert numbered([old], [part(0, names=("A\u0308pfel",))])[0][1] == [1]

@@ -118,7 +118,9 @@ def test_what_is_no_picture_says_what_it_is(tmp_path: Path) -> None:
         b"": "an empty file",
         b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer; `git lfs pull`",
         jpeg[:at] + b"\x0c" + jpeg[at + 1 :]: "a JPEG of 12 bits a value; convert it to 8 bits",
-        b"hello": "no kind of picture that is known",
+        b"hello": "text, not a picture: 'hello'; fetch it again",
+        png(np.zeros((2, 2, 1)), 8)[:30]: "a PNG that is damaged, cut off or of an unusual form",
+        b"\x01\x02\x03": "no kind of picture that is known",
     }
     for content, says in files.items():
         (tmp_path / "b.jpg").write_bytes(content)

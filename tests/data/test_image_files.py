@@ -157,7 +157,7 @@ def test_pictures_are_decoded_a_few_ahead(tmp_path: Path, monkeypatch: pytest.Mo
     real = decoding.picture
     monkeypatch.setattr(decoding, "picture", lambda path, form: decoded.append(path) or real(path, form))
     monkeypatch.setattr(decoding, "CHUNK", 1)
-    monkeypatch.setattr(decoding.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(decoding.cgroup, "cpus", lambda: 2)
     reading = decoding.read(sorted(tmp_path.iterdir()), Form())
     next(reading)
     assert len(decoded) < 16
@@ -172,3 +172,37 @@ def test_splits_are_views_of_one_array() -> None:
     for split, arrays in held.items():
         assert (arrays["x"] == expected[split]).all() and np.shares_memory(arrays["x"], x)
         assert arrays["label"].tolist() == np.flatnonzero(where == split).tolist()
+
+
+def test_a_file_or_folder_named_test_is_the_test_split_of_arrays(tmp_path: Path, prepare: Prepare) -> None:
+    (tmp_path / "raw/test").mkdir(parents=True)
+    np.savez(tmp_path / "raw/train.npz", images=grey(90), labels=np.arange(90) % 2)
+    for test in ("raw/test.npz", "raw/test/1.npz"):
+        np.savez(tmp_path / test, images=grey(12, 5), labels=np.arange(12) % 2)
+        assert prepare(own()).meta["counts"]["test"] == 12
+        (tmp_path / test).unlink()
+    (tmp_path / "raw/train.npz").rename(tmp_path / "raw/x_test.npz")
+    assert prepare(own()).meta["counts"]["train"] > 0  # a test split alone is divided as any data are
+
+
+@pytest.mark.parametrize("names", ["{0}-{1}/{0}-{1}", "T{0}-{1}", "{0}-{1}.gz"])
+def test_idx_labels_are_found_in_folders_of_their_own_and_unpacked(names: str, tmp_path: Path) -> None:
+    for what, x in (("images-idx3-ubyte", grey(9)), ("labels-idx1-ubyte", np.arange(9, dtype=np.uint8))):
+        path = tmp_path / names.format("train", what if "T" not in names else what.capitalize())
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(gzip.decompress(idx_bytes(x)))  # a browser unpacks a .gz and keeps its name
+    (part,) = image_files.read(tmp_path, Form()).parts
+    assert part.label.tolist() == list(range(9)) and (part.x[:, 0] == grey(9)).all()
+
+
+def test_lists_beside_tables_of_grey_values_are_left_out(tmp_path: Path) -> None:
+    head = ",".join(f"pixel{i}" for i in range(64))
+    rows = "".join(",".join(map(str, x.ravel())) + "\n" for x in grey(6, size=8))
+    (tmp_path / "train.csv").write_text(f"label,{head}\n" + "".join(f"1,{row}\n" for row in rows.splitlines()))
+    (tmp_path / "test.csv").write_text(f"{head}\n{rows}")
+    (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n2,0\n")
+    parts = image_files.read(tmp_path, Form()).parts
+    assert [(part.source, part.test, int(part.label[0])) for part in parts] == [
+        ("test.csv", True, -1),
+        ("train.csv", False, 1),
+    ]

@@ -119,3 +119,38 @@ def test_words_for_splits() -> None:
         "test",
     ]
     assert [split_word(word) for word in ("trainer", "contest", "trainA", "images", "2017", "train car")] == [None] * 6
+
+
+UNLIKE = {
+    "domains by name": (("train_horse", "train_zebra", "test_horse", "test_zebra"), "are splits or classes"),
+    "classes with a split's ending": (("cat_train", "cat_test", "dog_train", "dog_test"), "are splits or classes"),
+    "a folder beside splits": (("train/cat", "test/cat", "extra"), "test, train are splits, but extra is none"),
+    "a split of another name": (("train", "validation", "holdout"), "are splits, but holdout is none"),
+    "masks": (("images", "masks"), "masks look like masks of what is in images"),
+    "masks of each split": (("train/images", "train/masks", "test/images"), "masks look like masks"),
+    "labels of volumes": (("imagesTr", "imagesTs", "labelsTr"), "labelsTr look like masks of what is in imagesTr"),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_folders_that_are_no_classes_are_refused_until_declared(case: str) -> None:
+    paths, says = UNLIKE[case]
+    with pytest.raises(UserError, match=f"{says}.*CLASSES=") as refused:
+        derive(folders(*paths), ROOT)
+    assert "\n" not in str(refused.value)
+    for rule in ("parent", "none"):
+        assert derive(folders(*paths), ROOT, rule).rule == rule
+
+
+def test_words_of_one_split_are_classes() -> None:
+    assert derive(folders("train", "car"), ROOT).names == ("car", "train")
+    assert derive(folders("train_steam", "train_freight"), ROOT).names == ("train_freight", "train_steam")
+
+
+def test_subjects_of_a_study_are_no_classes() -> None:
+    assert derive(folders("sub-01/anat", "sub-02/anat"), ROOT).rule == "none"
+
+
+def test_an_inbox_may_have_splits_below_the_classes_as_the_data_set_has() -> None:
+    layout = derive(folders("cat/train", "cat/test", "dog/train"), ROOT)
+    assert [layout.place_later(f) for f in folders("cat/train", "dog", "train/cat")] == ["cat", "dog", "cat"]

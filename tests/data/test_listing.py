@@ -58,3 +58,10 @@ def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path, name: bytes) -> Non
 def test_names_in_other_scripts_are_read(tmp_path: Path) -> None:
     write(tmp_path / "猫/ö.png")
     assert [p.name for p in files(tmp_path, ".png")] == ["ö.png"]
+
+
+def test_files_and_folders_of_a_systems_own_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "cat/1.png", tmp_path / "cat/@eaDir/1.png/SYNO.png", tmp_path / "__MACOSX/cat/2.png")
+    write(tmp_path / "cat/Thumbs.db", tmp_path / "desktop.ini")
+    only(tmp_path, ".png")
+    assert scan(tmp_path).files == [tmp_path / "cat/1.png"]

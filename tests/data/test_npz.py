@@ -107,3 +107,33 @@ def test_one_array_without_a_name(tmp_path: Path) -> None:
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")
     with pytest.raises(UserError, match=r"one array without a name; np.savez"):
         list(npz.read(tmp_path / "a.npz"))
+
+
+def test_images_last_are_refused_and_both_remedies_work(tmp_path: Path) -> None:
+    x = grey(40, size=12)
+    with pytest.raises(UserError, match=r"images is uint8 \(12, 12, 40\): images last, or 12 images of 12 x 40\?"):
+        read(tmp_path, images=np.moveaxis(x, 0, -1))
+    assert (read(tmp_path, images=np.moveaxis(np.moveaxis(x, 0, -1), -1, 0))[0].x[:, 0] == x).all()
+    wide = colour(12, 12, 40)
+    assert (read(tmp_path, images=wide[..., None])[0].x[:, 0] == wide).all()
+    assert (read(tmp_path, images=wide, labels=np.arange(12))[0].x[:, 0] == wide).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (colour(40, 144), r": x.reshape\(-1, 12, 12\)$"),
+        (colour(40, 3072), r": x.reshape\(-1, 3, 32, 32\)\?$"),
+        (colour(12, 12), r": x\[None\] is one image of these$"),
+        (np.full((3, 4, 4), np.nan), r"with values that are no numbers \(NaN\) or infinite"),
+        (np.linspace(-3, 4, 48).reshape(3, 4, 4), r"255 \* \(x - x.min\(\)\) / \(x.max\(\) - x.min\(\)\)"),
+    ],
+)
+def test_the_remedy_fits_the_array(images: np.ndarray, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says):
+        read(tmp_path, images=images)
+
+
+def test_labels_that_are_python_objects_say_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"labels is an array of Python objects; words or whole numbers are right"):
+        read(tmp_path, images=grey(2), labels=np.array(["cat", "dog"], object))

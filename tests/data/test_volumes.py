@@ -15,6 +15,7 @@ from raw_folders import images
 from genfoundry.config import Slices
 from genfoundry.data import volumes
 from genfoundry.data.base import SPLITS, Dataset
+from genfoundry.look.volumes import look
 from genfoundry.types import UserError
 
 Prepare = Callable[..., Dataset]
@@ -96,11 +97,17 @@ def test_volumes_stay_whole_and_folders_are_classes(tmp_path: Path, prepare: Pre
     assert ((rows["label"] == 0) == rows["source"].str.startswith("sick")).all()
 
 
-def test_folders_of_patients_are_no_classes(tmp_path: Path) -> None:
+def test_folders_that_may_be_patients_want_a_word(tmp_path: Path) -> None:
     for i in range(9):
         write(tmp_path / f"sub-{i}/T1w.nii.gz", body(i))
-    assert volumes.classes(tmp_path) == volumes.PLANES
-    assert {label for part in volumes.parts(tmp_path, Slices(by="volume")) for label in part.label} == {0, 1, 2}
+    paths = sorted(tmp_path.rglob("*.nii.gz"))
+    with pytest.raises(
+        UserError, match=r"9 folders of one or two volumes each may be patients or classes; .*CLASSES=none"
+    ):
+        look(tmp_path, paths, {})
+    alone = look(tmp_path, paths, {"classes": "none"})
+    assert alone.entry["classes"] == "none" and any("no class" in line for line in alone.said), alone.said
+    assert any("classes: 9" in line for line in look(tmp_path, paths, {"classes": "parent"}).said)
 
 
 def test_dark_slices_are_left_out(tmp_path: Path) -> None:
@@ -185,3 +192,33 @@ def test_what_is_no_grey_volume_is_one_line(case: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"a\.nii\.gz: .*{says}") as refused:
         list(volumes.parts(tmp_path, Slices()))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("declared", "names"), [(None, None), ("top", ["sick", "well"]), ("parent", ["p0", "p1"]), ("none", [])]
+)
+def test_classes_of_volumes_are_as_declared(
+    declared: str | None, names: list[str] | None, tmp_path: Path, prepare: Prepare
+) -> None:
+    for i in range(8):
+        write(tmp_path / f"raw/{'sick' if i % 2 else 'well'}/p{i // 2 % 2}/{i}.nii.gz", body(i))
+    by = {"by": "block", "block": 3, "gap": 1}
+    own = images(
+        raw={"path": "mine"}, size=8, slices=by, classes=declared, split={"val": 0.2, "gate": 0.2, "test": 0.2}
+    )
+    if names is None:
+        with pytest.raises(UserError, match="classes are ambiguous: sick, well by `classes: top`"):
+            prepare(own)
+        return
+    data = prepare(own)
+    rows = pd.read_parquet(data.folder / "describe.parquet")
+    assert data.meta["names"] == names and rows["label"].nunique() == max(1, len(names))
+
+
+def test_a_published_test_split_of_volumes_is_kept(tmp_path: Path, prepare: Prepare) -> None:
+    for i in range(8):
+        write(tmp_path / f"raw/{'train' if i < 6 else 'test'}/{'sick' if i % 2 else 'well'}/{i}.nii.gz", body(i))
+    data = prepare(images(size=8, slices={"by": "block", "block": 3, "gap": 1}))
+    rows = pd.read_parquet(data.folder / "describe.parquet")
+    assert ((rows["split"] == "test") == rows["source"].str.startswith("test/")).all()
+    assert data.meta["names"] == ["sick", "well"]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from genfoundry.types import UserError
 
 Array = NDArray[Any]
+GZIP = b"\x1f\x8b"
 IMAGES, LABELS = 2051, 2049  # IDX magic numbers: unsigned bytes in three dimensions, in one
 IDX_IMAGES = re.compile(r"(.*)images([-.])idx3-ubyte(\.gz)?", re.IGNORECASE)
 
@@ -50,15 +51,27 @@ class Part:
 
 
 def content(path: Path) -> bytes:
-    """A file's bytes, unpacked where it is gzip.
+    """A file's bytes, unpacked where they are gzip's, whatever its name: browsers unpack what they fetch.
 
     Raises:
         UserError: truncated or damaged.
     """
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+        packed = path.read_bytes()
+        return gzip.decompress(packed) if packed.startswith(GZIP) else packed
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: truncated or damaged ({error}); fetch it again") from None
+
+
+def beginning(path: Path, size: int = 1 << 22) -> bytes:
+    """The first bytes of a file, unpacked; of a damaged one, `content` says what is wrong."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP
+        with gzip.open(path) if packed else path.open("rb") as file:
+            return bytes(file.read(size))
+    except (OSError, EOFError, zlib.error):
+        return content(path)
 
 
 def is_test(name: str) -> bool:
@@ -85,7 +98,7 @@ def idx(path: Path, magic: int) -> Array:
 
 
 def idx_parts(paths: list[Path]) -> Iterator[Part]:
-    """The images of IDX files, with the labels of the file beside each, packed or not.
+    """The images of IDX files, with the labels of the file of each: packed or not, beside it or in a folder of its own.
 
     Raises:
         UserError: a file is damaged, or has another number of labels than of images.
@@ -94,8 +107,9 @@ def idx_parts(paths: list[Path]) -> Iterator[Part]:
         if (match := IDX_IMAGES.fullmatch(path.name)) is None:
             continue
         x = idx(path, IMAGES)[:, None]
-        plain = f"{match[1]}labels{match[2]}idx1-ubyte"
-        partner = next((p for end in ("", ".gz") if (p := path.with_name(plain + end)).exists()), None)
+        plain = f"{match[1]}labels{match[2]}idx1-ubyte".lower()
+        partners = [p for p in paths if p.name.lower().removesuffix(".gz") == plain]
+        partner = next((p for p in partners if p.parent == path.parent), partners[0] if len(partners) == 1 else None)
         label = idx(partner, LABELS).astype(np.int64) if partner else np.full(len(x), -1)
         require_equal(path, x, label)
         yield Part(x, label, is_test(match[1]), path.name)

@@ -38,6 +38,10 @@ DECLARED = (
 )  # what files that come later are read by, too
 
 
+class EmptySplit(UserError):
+    """A split has no item."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What a modality makes of raw files and inbox: arrays a split, the spec, a description row a sample."""
@@ -152,7 +156,7 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
     made = modality(dataset.modality).prepare(raw, inbox, dataset, seed)
     for name in SPLITS:
         if not made.counts.get(name):
-            raise UserError(
+            raise EmptySplit(
                 f"{raw}: split {name} is empty ({made.counts}); add data, or give it a larger share under split"
             )
     with checkpoint.fresh(out) as folder:

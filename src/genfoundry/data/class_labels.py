@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,7 @@ def rename(part: Part, names: tuple[str, ...], where: object) -> None:
     Raises:
         UserError: a class is none of the data set's.
     """
+    part.names = tuple(_as_known(name, names) for name in part.names)
     if unknown := sorted(set(part.names) - set(names)):
         right = f"known are {', '.join(names)}" if names else "this data set's images lie in no class's folder"
         raise UserError(f"{where}: class {unknown[0]!r} is new; {right}")
@@ -74,6 +76,14 @@ def rename(part: Part, names: tuple[str, ...], where: object) -> None:
         table = np.array([names.index(name) for name in part.names])
         part.label = np.where(part.label >= 0, table[part.label], -1)
         part.names = names
+
+
+def _as_known(name: str, names: tuple[str, ...]) -> str:
+    """The class of that name as the data set encodes its accents: macOS takes them apart, others do not."""
+    if name in names or name.isascii():
+        return name
+    same = [known for known in names if unicodedata.normalize("NFC", known) == unicodedata.normalize("NFC", name)]
+    return same[0] if len(same) == 1 else name
 
 
 def unify(

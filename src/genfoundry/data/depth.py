@@ -18,6 +18,8 @@ PROFILES = (b"Raw profile type", b"XML:com.adobe.xmp")  # texts that may hold a 
 BITS_PER_SAMPLE, COMPRESSION, ORIENTATION = 258, 259, 274  # tags of a TIFF
 LARGE = 1 << 26  # pixels
 DEEP = "it has 16 or more bits a value ({}); convert it to 8 bits, 0 to 255"
+BEGINNINGS = {PNG: "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF", b"RIFF": "WebP", b"BM": "BMP", b"II*\0": "TIFF",
+              b"MM\0*": "TIFF"}  # fmt: skip
 KINDS = {b"\x00\x00\x00": "an HEIC, AVIF or MP4 file", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive; unpack it",
          b"version https://git-lfs": "a Git LFS pointer; `git lfs pull` fetches the picture"}  # fmt: skip
 
@@ -85,7 +87,13 @@ def describe(path: Path) -> str:
         return "a page of HTML or XML, not a picture; fetch it again"
     if (bits := _jpeg_bits(head)) not in (None, 8):
         return f"a JPEG of {bits} bits a value; convert it to 8 bits, 0 to 255"
-    return next((what for start, what in KINDS.items() if head.startswith(start)), "no kind of picture that is known")
+    if what := next((what for start, what in KINDS.items() if head.startswith(start)), ""):
+        return what
+    if kind := next((kind for start, kind in BEGINNINGS.items() if head.startswith(start)), ""):
+        return f"a {kind} that is damaged, cut off or of an unusual form; fetch it again, or save it as 8-bit PNG"
+    if all(byte in b"\t\n\r" or byte >= 32 for byte in head[:512]):
+        return f"text, not a picture: {head[:40].decode(errors='replace').splitlines()[0]!r}; fetch it again"
+    return "no kind of picture that is known"
 
 
 def _jpeg_bits(head: bytes) -> int | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from genfoundry.config import LabelColumn
-from genfoundry.data.arrays import Array, Part, content
+from genfoundry.data.arrays import Array, Part, beginning, content
 from genfoundry.types import UserError
 
 LABEL_NAMES = {"label", "labels", "class", "target", "y", "digit", "category"}
@@ -43,7 +43,7 @@ class Columns:
 
 def is_grey(path: Path) -> bool:
     """Whether a CSV holds images, by its first two lines: enough columns, their names or whole numbers in them."""
-    first, *second = _first_rows(content(path))
+    first, *second = _first_rows(beginning(path))
     if not all(_number(cell) is not None for cell in first):
         labels, pixels = _named(first)
         names = [first[i].strip().lower() for i in pixels]
@@ -137,23 +137,32 @@ def _values(path: Path, text: bytes, body: int, width: int) -> Array:
         line.decode("utf-8-sig", "replace") for line in io.BytesIO(text)
     )  # as text, all would take 4 times their bytes
     delimiter = _delimiter([text[: 1 << 16].decode("utf-8-sig", "replace").partition("\n")[0]])
+    if not any(line.strip() for line in islice(io.BytesIO(text), body, None)):
+        raise UserError(f"{path}: no rows; the square of a side and one label in each are right")
     try:
         values = np.loadtxt(
             lines, np.float32, delimiter=delimiter, skiprows=body, ndmin=2, quotechar='"', comments=None
         )
     except ValueError as error:
-        reason = str(error).partition("; use")[0]
-        raise UserError(f"{path}: {reason}; rows of whole numbers, as many in each, are right") from None
+        raise UserError(_where_unread(path, text, body, str(error))) from None
     if values.shape[1:] != (width,) and len(values):
         raise UserError(f"{path}: rows of {values.shape[1]} values below a first one of {width}; as many are right")
-    if not len(values):
-        raise UserError(f"{path}: no rows; the square of a side and one label in each are right")
     broken = ~np.isfinite(values) | (values != np.floor(values))
     if broken.any():
         hint = "multiply by 255 and round" if np.abs(values[broken]).max() <= 1 else "round them"
         line = int(broken.any(1).argmax()) + 1 + body
         raise UserError(f"{path}:{line}: a value that is not whole; 0 to 255 are right: {hint}")
     return values
+
+
+def _where_unread(path: Path, text: bytes, body: int, error: str) -> str:
+    """What NumPy says of a row, with the line of the file: it counts rows, of values from 0 and of widths from 1."""
+    reason = re.sub(r" (at|in) row \d+|\.$", "", error.partition("; use")[0]).replace("''", "an empty cell")
+    lines = [number for number, line in enumerate(io.BytesIO(text), start=1) if line.strip()]
+    row = re.search(r"row (\d+)", error)
+    at = body + int(row[1]) - ("columns changed" in error) if row else 0
+    place = f":{lines[at]}" if row and at < len(lines) else ""
+    return f"{path}{place}: {reason}; rows of whole numbers, as many in each, are right"
 
 
 def _colour(width: int) -> str:

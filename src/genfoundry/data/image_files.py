@@ -13,14 +13,16 @@ from genfoundry import config
 from genfoundry.config import LabelColumn
 from genfoundry.data import arrays, decoding, grey_table, npz, pictures, volumes
 from genfoundry.data.arrays import Array, Part
-from genfoundry.data.layout import Layout, derive
+from genfoundry.data.layout import Layout, derive, split_word
 from genfoundry.data.listing import of_kind, scan
 from genfoundry.data.patches import cut
 from genfoundry.data.pictures import PLAIN, SUFFIXES, Form
+from genfoundry.data.volumes import VOLUMES
 from genfoundry.types import UserError
 
 IDX, TABLES = ("-ubyte", "-ubyte.gz"), (".csv", ".csv.gz")
-KINDS = (*SUFFIXES, ".npz", *IDX, *volumes.VOLUMES)  # and tables, where no pictures are: else they are lists
+ARRAYS = (".npz", *IDX)
+KINDS = (*SUFFIXES, *ARRAYS, *VOLUMES)  # and tables, where no pictures are: else they are lists
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,12 @@ def read(folder: Path, form: Form = PLAIN, layout: Layout | None = None, *, apar
     paths = scan(folder).files
     shown = of_kind(paths, *SUFFIXES)
     parts, label = _arrays(paths, form, tables=not shown, later=layout is not None)
-    if of_kind(paths, *volumes.VOLUMES):
-        names_of_volumes = volumes.classes(folder)
-        parts += [replace(part, names=names_of_volumes) for part in volumes.parts(folder, form.slices)]
+    names, bodies = ([p.relative_to(folder).as_posix() for p in own] for own in (shown, of_kind(paths, *VOLUMES)))
+    own = layout or derive({tuple(name.split("/")[:-1]) for name in names + bodies}, folder, form.classes)
+    if bodies:
+        parts += _slices(folder, bodies, form, own, layout is not None)
     for part in parts:
         part.x = pictures.formed(part.x, form, part.source)
-    names = [path.relative_to(folder).as_posix() for path in shown]
-    own = layout or derive({tuple(name.split("/")[:-1]) for name in names}, folder, form.classes)
     how = shown, names, form, own, layout is not None
     if form.patch:
         parts = list(_patches(chain(parts, _apart(*how)), form.patch))
@@ -64,19 +65,35 @@ def _arrays(paths: list[Path], form: Form, tables: bool, later: bool) -> tuple[l
     `later`: they came by the inbox, where nothing is left out.
     """
     parts = list(arrays.idx_parts(of_kind(paths, *IDX)))
-    for path in of_kind(paths, ".npz"):
-        parts += npz.read(path)
-    rows, label = [], form.label
-    for path in of_kind(paths, *TABLES) if tables else ():
-        if parts and not later and not grey_table.is_grey(path):
-            continue
+    own = [(path, part) for path in of_kind(paths, ".npz") for part in npz.read(path)]
+    label = form.label
+    listed = of_kind(paths, *TABLES) if tables else []
+    for path in listed if later else _images_in(listed, arrays=bool(parts or own)):
         part, column = grey_table.read(path, form.label)
         label = label or column
-        rows.append(part)
-    tests = [arrays.is_test(part.source.partition(".")[0]) for part in rows]
-    for part, test in zip(rows, tests, strict=True):
-        part.test = test and not all(tests)  # mnist_test.csv beside mnist_train.csv
-    return [part for part in parts + rows if len(part.x)], label
+        own.append((path, part))
+    tests = [_is_of_test(path) for path, _ in own]
+    for (_, part), test in zip(own, tests, strict=True):
+        part.test = part.test or (test and not all(tests))  # mnist_test.csv beside mnist_train.csv
+    return [part for part in (*parts, *(part for _, part in own)) if len(part.x)], label
+
+
+def _is_of_test(path: Path) -> bool:
+    return arrays.is_test(path.name.partition(".")[0]) or split_word(path.parent.name) == "test"
+
+
+def used(paths: list[Path]) -> list[Path]:
+    """The files that images are read from: tables only where no pictures are, and only those of grey values."""
+    own = of_kind(paths, *KINDS)
+    return own if of_kind(paths, *SUFFIXES) else own + _images_in(of_kind(paths, *TABLES), bool(own))
+
+
+def _images_in(tables: list[Path], arrays: bool) -> list[Path]:
+    """Tables of grey values; all, each to be refused for what it is, where neither they nor `arrays` hold images."""
+    if len(tables) == 1 and not arrays:
+        return tables
+    grey = [path for path in tables if grey_table.is_grey(path)]
+    return grey if grey or arrays else tables
 
 
 def _pictures(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> Part:
@@ -97,6 +114,19 @@ def _pictures(paths: list[Path], names: list[str], form: Form, layout: Layout, l
     require_one_shape(shapes)
     assert x is not None
     return Part(x, label, test, names[0], files=names, names=classes)
+
+
+def _slices(folder: Path, names: list[str], form: Form, layout: Layout, later: bool) -> Iterator[Part]:
+    """The slices of volumes: a folder names their class as it does a picture's; where none does, the plane is it."""
+    label, test, classes = place(names, layout, later)
+    if by_plane(layout) and not classes:
+        return (replace(part, names=volumes.PLANES) for part in volumes.parts(folder, form.slices))
+    return (replace(part, names=classes) for part in volumes.parts(folder, form.slices, label, test))
+
+
+def by_plane(layout: Layout) -> bool:
+    """Whether slices of volumes are told apart by their planes: no folder names a class, and nobody asked for none."""
+    return not layout.names and layout.rule != "none"
 
 
 def place(names: list[str], layout: Layout, later: bool = False) -> tuple[Array, Array, tuple[str, ...]]:

@@ -77,7 +77,8 @@ def _require_fit(part: Part, classes: int, levels: int) -> None:
 def _split(
     parts: list[Part], old: int, dataset: config.Dataset, seed: int, classes: int, names: tuple[str, ...]
 ) -> Prepared:
-    published = any(bool(part.tests.any()) for part in parts[:old])
+    tests = [bool(test) for part in parts[:old] for test in part.tests]
+    published = any(tests) and not all(tests)
     seen: set[bytes] = set()
     keep, splits, digests, sources = [], [], [], []
     start = 0
@@ -91,8 +92,14 @@ def _split(
             sources.append(source)
             digests.append(digest[:8].hex())
             what = part.group or digest
-            splits.append("test" if test and number < old else assign(seed, what, dataset, published))
+            splits.append("test" if published and test and number < old else assign(seed, what, dataset, published))
         start += len(part.x)
+    if len(digests) > len(seen) < len(SPLITS):
+        first = parts[0].source
+        raise UserError(
+            f"{first}: {len(digests)} images, of which {len(seen)} differ; equal ones go to one split, so four splits "
+            "need more that differ"
+        )
     x, label = _joined([p.x for p in parts]), np.concatenate([p.label for p in parts])
     if len(keep) < len(x):
         x, label = x[keep], label[keep]

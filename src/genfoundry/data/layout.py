@@ -22,6 +22,10 @@ SPLIT_WORDS = {
 }
 NEUTRAL = {"images", "image", "imgs", "img", "pictures", "photos", "data", "dataset", "set"}  # as in train_images
 PART_OF_SPLIT = re.compile(r"(train|val|valid|test)(ing|idation)?[ _-]?([a-z]|\d{1,3})")  # as in trainA, test_1
+SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")  # as in BIDS
+SIDES = r"([ _-]?(tr|ts|train|val|test))?"  # as in imagesTr, labelsTr
+ORIGINALS = re.compile(r"(images?|imgs?|pictures?|photos?|inputs?|originals?)" + SIDES)
+MASKS = re.compile(r"(masks?|labels?|annotations?|segmentations?|ground[ _-]?truths?|gt)" + SIDES)
 DATE = re.compile(r"(19|20)\d\d([-_.]?(0\d|1[0-2])([-_.]?[0-3]\d)?)?")
 SHOWN = 4
 
@@ -48,8 +52,9 @@ class Layout:
 
     def place_later(self, folders: Folders) -> str | None:
         """The class of a picture that came by the inbox, which may lie in a split folder or not."""
-        if folders and folders[0] not in self.names and split_word(folders[0]):
-            folders = folders[1:]
+        for position in (0, self.split_at or 0):
+            if len(folders) > position and folders[position] not in self.names and split_word(folders[position]):
+                return self._class(folders[:position] + folders[position + 1 :])
         return self._class(folders)
 
     def _class(self, inner: Folders) -> str | None:
@@ -81,6 +86,9 @@ def derive(folders: Collection[Folders], root: Path, declared: ClassRule | None 
     ]
     if declared is None and split_at is None:
         _refuse_domains(distinct, root)
+        _refuse_other_than_splits(distinct, root)
+    if declared is None:
+        _refuse_masks({inner[-1] for _, inner in divided.values() if inner}, root)
     wrapper = _wrapper(trained)
     rule = declared or _rule([inner[len(wrapper) :] for inner in trained], wrapper, root)
     layout = Layout(rule, split_at, wrapper, published="test" in splits and len(splits) > 1)
@@ -125,6 +133,8 @@ def _rule(inners: list[Folders], wrapper: Folders, root: Path) -> ClassRule:
     tops, parents = ({pair[side] for pair in pairs} for side in (0, 1))
     if len(tops) == len(parents) == len(pairs) or len(tops) == 1:
         return "parent"
+    if len(parents) == 1 and all(SUBJECT.fullmatch(top) for top in tops):
+        return "none"
     if len(parents) == 1 or (_dates(parents) and not _dates(tops)):
         return "top"
     if _dates(tops) and not _dates(parents):
@@ -142,16 +152,49 @@ def _dates(names: Collection[str]) -> bool:
 
 
 def _refuse_domains(distinct: set[Folders], root: Path) -> None:
+    """Refuse domains that are divided by their names alone: trainA and testA, train_horse and test_horse, cat_test."""
     first = {f[0] for f in distinct if f}
-    if (
-        first
-        and any(PART_OF_SPLIT.fullmatch(n.lower()) for n in first)
-        and all(split_word(n) or PART_OF_SPLIT.fullmatch(n.lower()) for n in first)
-    ):
+    letters = {name for name in first if PART_OF_SPLIT.fullmatch(name.lower())}
+    halves = [half for name in first if (half := _half_split(name))]
+    divided = len(halves) == len(first) and len({rest for _, rest in halves}) < len(halves)
+    if (letters and all(split_word(name) or name in letters for name in first)) or divided:
         raise UserError(
             f"{root}: the folders {_some(first)} are splits or classes; declare `classes: parent` (each is a class) or "
             "`classes: none` in the data set's entry (make init ... CLASSES=none), or move the files to train/A, "
             "train/B, test/A, test/B, which keeps the test split"
+        )
+
+
+def _half_split(name: str) -> tuple[str, str] | None:
+    """The split that a name begins or ends with, and the rest of it; None where it does not, or is a split's alone."""
+    tokens = [token for token in re.split(r"[\W_]+", name.lower()) if token]
+    for at in (0, -1) if len(tokens) > 1 else ():
+        if split := SPLIT_WORDS.get(tokens[at]):
+            return split, " ".join(tokens[1:] if at == 0 else tokens[:-1])
+    return None
+
+
+def _refuse_other_than_splits(distinct: set[Folders], root: Path) -> None:
+    """Refuse train and test beside a folder that is neither: as a class of its own it would be taken for one."""
+    first = {f[0] for f in distinct if f}
+    splits = {name for name in first if split_word(name)}
+    if len(words := {split_word(name) for name in splits}) > 1 and "train" in words:
+        raise UserError(
+            f"{root}: the folders {_some(splits)} are splits, but {_some(first - splits)} is none; rename it to one of "
+            "train, val, test, or move it out; or declare `classes: parent` or `classes: none` in the data set's "
+            "entry, which keeps no test split (make init ... CLASSES=parent)"
+        )
+
+
+def _refuse_masks(parents: Collection[str], root: Path) -> None:
+    """Refuse pictures beside their masks: they are no two classes."""
+    originals = {name for name in parents if ORIGINALS.fullmatch(name.lower())}
+    masks = {name for name in parents if MASKS.fullmatch(name.lower())}
+    if originals and masks and originals | masks == set(parents):
+        raise UserError(
+            f"{root}: {_some(masks)} look like masks of what is in {_some(originals)}; move them out, or give the "
+            "folder of the pictures alone as DATA; or declare `classes: parent` in the data set's entry, which makes "
+            "classes of them (make init ... CLASSES=parent)"
         )
 
 

@@ -1,4 +1,4 @@
-"""The files of a folder in one order everywhere: links are followed, what is hidden is left out."""
+"""The files of a folder in one order everywhere: links are followed, what is hidden or a system's own is left out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genfoundry.types import UserError
+
+SYSTEM = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
+SYSTEM |= {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ def _walk(root: Path, below: str, parents: tuple[object, ...], files: list[str],
     except OSError as error:
         raise UserError(f"{printable(root / below)}: {error.strerror}; a folder that can be read is needed") from None
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
+            continue  # thumbnails and such, of a system's own
         name = f"{below}{entry.name}"
         require_utf8(root, name)
         kind, here = _kind(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 import zlib
@@ -41,6 +42,8 @@ def read(path: Path) -> Iterator[Part]:
         if partner is not None:
             label, names = _labels(arrays[partner], len(x), f"{path}: {partner}")
         require_equal(path, x, label)
+        if arrays[name].ndim == 3:
+            _require_images_first(x, label, f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}")
         yield Part(x, label, is_test(name), path.name, names=names)
 
 
@@ -65,6 +68,11 @@ def _load(path: Path) -> dict[str, Array]:
         return arrays
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error) and name:
+            if _stem(name) is None:
+                raise UserError(
+                    f"{path}: {name} is an array of Python objects; words or whole numbers are right: "
+                    f"np.asarray({name}.tolist())"
+                ) from None
             raise UserError(
                 f"{path}: {name} is an array of Python objects (images of several sizes?); {SHAPES} is right"
             ) from None
@@ -89,7 +97,7 @@ def _labels_of(name: str, arrays: Collection[str]) -> str | None:
 def _images(x: Array, where: str) -> Array:
     """(N, C, H, W) uint8, C 1 or 3."""
     if x.ndim not in (3, 4):
-        raise UserError(f"{where}; {SHAPES} is right")
+        raise UserError(f"{where}; {SHAPES} is right{_shape_hint(x)}")
     if x.dtype.kind == "f":
         raise UserError(f"{where}{_float_hint(x)}")
     if x.dtype.kind not in "biu":
@@ -106,9 +114,35 @@ def _images(x: Array, where: str) -> Array:
 
 
 def _float_hint(x: Array) -> str:
-    low, high = (float(np.nanmin(x)), float(np.nanmax(x))) if x.size else (0.0, 0.0)
-    scaled = "x" if high > 1 else "255 * x" if low >= 0 else "127.5 * (x + 1)"
+    if not np.isfinite(x).all():
+        return ", with values that are no numbers (NaN) or infinite; whole numbers 0 to 255 are right"
+    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+    scaled = "255 * x" if low >= 0 and high <= 1 else "127.5 * (x + 1)" if low >= -1 and high <= 1 else "x"
+    if scaled == "x" and (low < 0 or high > 255):
+        scaled = "255 * (x - x.min()) / (x.max() - x.min())"
     return f", values {low:g} to {high:g}; whole numbers 0 to 255 are right: ({scaled}).round().astype('uint8')"
+
+
+def _shape_hint(x: Array) -> str:
+    """What makes images of one image, or of rows of values."""
+    for channels in (1, 3) if x.ndim == 2 and x.shape[0] != x.shape[1] >= 16 else ():
+        if channels * (side := math.isqrt(x.shape[1] // channels)) ** 2 == x.shape[1]:
+            return f": x.reshape(-1, {side}, {side})" if channels == 1 else f": x.reshape(-1, 3, {side}, {side})?"
+    return ": x[None] is one image of these" if x.ndim == 2 else ""
+
+
+def _require_images_first(x: Array, label: Array, where: str) -> None:
+    """Refuse (H, H, N), as MATLAB writes images; labels, one an image, tell that N comes first.
+
+    Raises:
+        UserError: says what turns it, and what to save where images do come first.
+    """
+    first, middle, last = x.shape[0], *x.shape[2:]
+    if x.shape[1] == 1 and first == middle != last and (label < 0).all():
+        raise UserError(
+            f"{where}: images last, or {first} images of {middle} x {last}? np.moveaxis(x, -1, 0) puts images first; "
+            "save x[..., None] if they are first"
+        )
 
 
 def _channel_axis(shape: tuple[int, ...], where: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,26 +28,29 @@ VOLUMES = (".nii", ".nii.gz")
 PLANES = ("axial", "coronal", "sagittal")
 AXES = (2, 1, 0)  # of a volume with axes left to right, posterior to anterior, inferior to superior
 DAMAGE = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
-MANY, FEW = 8, 2  # folders with so few volumes each are patients, not classes
 THIN = 100  # times the shortest side of a voxel that the longest may be
 DARK = 25  # a tenth of white
 WHITE = 99.9  # percentile of the values that are shown white and above: a few voxels may be far brighter
 
 
-def parts(folder: Path, slices: Slices) -> Iterator[Part]:
-    """A part a plane and block, its label the plane; folders name classes instead where volumes lie in some.
+def parts(folder: Path, slices: Slices, label: Array | None = None, test: Array | None = None) -> Iterator[Part]:
+    """A part a plane and block, its label the plane.
+
+    Args:
+        folder: where the volumes are.
+        slices: how they are cut.
+        label: (N,) the class of each volume, in the order of their paths, instead of the plane.
+        test: (N,) whether each is of a published test split.
 
     Raises:
         UserError: a file is damaged, or is not one volume of three axes.
     """
-    paths = files(folder, *VOLUMES)
-    names = classes(folder)
-    for path in paths:
+    for position, path in enumerate(files(folder, *VOLUMES)):
         volume, sides = read(path, slices.missing)
         bright = False
         whole = hashlib.sha256(volume.tobytes()).digest()
         for plane, axis in enumerate(AXES):
-            label = names.index(path.parent.name) if path.parent.name in names and path.parent != folder else plane
+            own = plane if label is None else int(label[position])
             along = np.moveaxis(volume, axis, 0)
             for block, number in blocks(volume.shape[axis], slices, PLANES[plane] == "sagittal").items():
                 x = [square(along[i], np.delete(sides, axis)) for i in number]
@@ -59,23 +61,9 @@ def parts(folder: Path, slices: Slices) -> Iterator[Part]:
                     source = f"{path.relative_to(folder).as_posix()} {PLANES[plane]} {number[0]} to {number[-1]}"
                     group = hashlib.sha256(what).digest()
                     once = np.stack(list(lit.values()))[:, None]  # a symmetric template has each sagittal slice twice
-                    yield Part(once, np.full(len(lit), label), False, source, group)
+                    yield Part(once, np.full(len(lit), own), test is not None and bool(test[position]), source, group)
         if not bright:
             raise UserError(f"{path}: no slice has a share of {slices.lit} above a tenth of white; lower slices: lit")
-
-
-def classes(folder: Path) -> tuple[str, ...]:
-    """The names of the folders that volumes lie in, else of the planes; () without volumes."""
-    paths = files(folder, *VOLUMES)
-    folders = Counter(path.parent for path in paths if path.parent != folder)
-    if is_by_patient(folders):
-        return PLANES
-    return tuple(sorted({path.name for path in folders})) or (PLANES if paths else ())
-
-
-def is_by_patient(folders: Counter[Path]) -> bool:
-    """Whether folders, with their numbers of volumes, are patients and no classes: many, with one or two in each."""
-    return len(folders) >= MANY and max(folders.values()) <= FEW
 
 
 def read(path: Path, missing: Literal["error", "background"] = "error") -> tuple[Array, Array]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genfoundry.data import grey_table
-from genfoundry.data.image_files import KINDS, TABLES
+from genfoundry.data import grey_table, image_files
+from genfoundry.data.image_files import ARRAYS, KINDS
 from genfoundry.data.listing import Listing, of_kind, scan
 from genfoundry.data.pictures import SUFFIXES
 from genfoundry.data.volumes import VOLUMES
@@ -24,7 +24,6 @@ READ = {
     "pairs": (".tsv",),
 }
 FINDERS: dict[str, Callable[[Path, list[Path]], Seen]] = {
-    "volumes": volumes.look,
     "text": text.text,
     "series": series.look,
     "pairs": text.pairs,
@@ -54,11 +53,16 @@ def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
     if kind != "images" and "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
         kind = "images"
-    if kind == "series" and grey_table.is_grey(by_kind[kind][0]):
+    if kind == "series" and any(map(grey_table.is_grey, by_kind[kind])):
         kind = "images"
+    if kind in ("images", "volumes"):
+        _require_one_kind(folder, listing.files)
     if kind == "images":
-        used = _image_files(listing.files)
+        used = image_files.used(listing.files)
         seen = images.look(folder, used, given)
+    elif kind == "volumes":
+        used = by_kind[kind]
+        seen = volumes.look(folder, used, given)
     else:
         used = by_kind[kind]
         seen = FINDERS[kind](folder, used)
@@ -71,13 +75,15 @@ def _beside(pictures: list[Path], others: list[Path]) -> bool:
     return 2 * sum(path.with_suffix("").name in names for path in others) > len(others)
 
 
-def _image_files(paths: list[Path]) -> list[Path]:
-    """The files that `prepare` reads images from: tables only where no pictures are."""
-    read = of_kind(paths, *KINDS)
-    if of_kind(paths, *SUFFIXES):
-        return read
-    tables = of_kind(paths, *TABLES)
-    return read + [path for path in tables if not read or grey_table.is_grey(path)]
+def _require_one_kind(folder: Path, paths: list[Path]) -> None:
+    """Refuse pictures, files of arrays and volumes in one folder: all would be read, as one data set."""
+    kinds = {"pictures": SUFFIXES, ".npz or IDX files": ARRAYS, "NIfTI volumes": VOLUMES}
+    present = {kind: own for kind, suffixes in kinds.items() if (own := of_kind(paths, *suffixes))}
+    if len(present) > 1:
+        several = " and ".join(
+            f"{len(own)} {kind} (e.g. {own[0].relative_to(folder).as_posix()})" for kind, own in present.items()
+        )
+        raise UserError(f"{folder}: {several}; one kind makes a data set: move the others out of this folder")
 
 
 def _left_out(folder: Path, listing: Listing, used: list[Path]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,16 +15,18 @@ SHOWN = 20  # classes that get a line
 TEST_KEPT = "the published test split is kept; the rest is spread over train, val and gate"
 
 
-def of_pictures(names: list[str], layout: Layout) -> Iterator[str]:
-    """How many pictures each class has, with two of its files' names, and how many have none."""
+def of_pictures(names: list[str], layout: Layout, what: str = "pictures") -> Iterator[str]:
+    """How many pictures (or volumes) each class has, with two of its files' names, and how many have none."""
     label, test, classes = image_files.place(names, layout)
     if test.any():
-        yield f"{TEST_KEPT} ({int(test.sum())} images, e.g. {names[int(test.argmax())]})"
+        items = "images" if what == "pictures" else what
+        yield f"{TEST_KEPT} ({int(test.sum())} {items}, e.g. {names[int(test.argmax())]})"
     if len(classes) > 1:
         yield f"classes: {len(classes)} (classes: {layout.rule})"
         yield from _lines(label, classes, names)
+        yield from _alike(classes)
     if len(classes) == 1:
-        yield f"no classes: all pictures lie in {classes[0]}"
+        yield f"no classes: all {what} lie in {classes[0]}"
     lost = np.flatnonzero(label < 0)
     if len(lost) and len(classes) > 1:
         yield f"  without a class: {len(lost)}, e.g. {_examples(lost, names)}"
@@ -47,6 +50,7 @@ def of_arrays(parts: Sequence[Part]) -> Iterator[str]:
     count = int(label.max()) + 1
     yield f"classes: {count}"
     yield from _lines(label, names or tuple(map(str, range(count))), [])
+    yield from _alike(names)
     if unlabelled := int((label < 0).sum()):
         yield f"  without a label: {unlabelled}"
 
@@ -57,6 +61,16 @@ def _lines(label: Array, classes: tuple[str, ...], names: list[str]) -> Iterator
         yield f"  {name}: {len(own)}" + (f", e.g. {_examples(own, names)}" if names and len(own) else "")
     if len(classes) > SHOWN:
         yield f"  ... and {len(classes) - SHOWN} more, to {classes[-1]}"
+
+
+def _alike(classes: tuple[str, ...]) -> Iterator[str]:
+    """A line about classes whose names look the same but for capitals, or for how accents are encoded."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
+    for own in alike.values():
+        if len(own) > 1:
+            yield f"  {' and '.join(own)} are {len(own)} classes; give their folders or labels one name if they are one"
 
 
 def _examples(at: Array, names: list[str]) -> str:
