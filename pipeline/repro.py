@@ -37,6 +37,7 @@ def run(*argv: str) -> None:
     began = time.perf_counter()
     with turns.taken(HERE):
         shell.check_repository(HERE)
+        shell.check_versioned(HERE)
         if experiment.main():
             raise UserError("params.yaml: see above; nothing was run")
         for name in experiment.settings().datasets:

@@ -38,8 +38,7 @@ def check_repository(root: Path) -> None:
     Raises:
         UserError: the reason, and what mends it.
     """
-    environment = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)
+    done = _ask_whose(root)
     if done.returncode and "dubious ownership" in done.stderr:
         raise UserError(
             f"git refuses {root.resolve()}, since another user owns it; run: "
@@ -47,14 +46,34 @@ def check_repository(root: Path) -> None:
         )
 
 
+def check_versioned(root: Path) -> None:
+    """Refuse a folder that is no git repository, as an unpacked archive: DVC does, without saying what helps.
+
+    Raises:
+        UserError: it is none, and DVC was not told to do without.
+    """
+    outside = "not a git repository" in _ask_whose(root).stderr
+    if outside and ask("dvc", "config", "core.no_scm", root=root, check=False).lower() != "true":
+        raise UserError(
+            f"{root.resolve()} is no git repository, which DVC needs: clone the project, or make it one: "
+            "git init && git add -A && git commit -m begin"
+        )
+
+
+def _ask_whose(root: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)
+
+
 def commit(root: Path, message: str, *paths: str) -> bool:
-    """Commit `paths` as they are now; False when nothing in them changed."""
+    """Commit `paths` as they are now, and nothing else that may be staged; False when nothing in them changed."""
     there = [path for path in paths if (root / path).exists()]
     ask("git", "add", "--", *there, root=root)
-    if not ask("git", "diff", "--cached", "--name-only", root=root):
-        return False
-    ask("git", *identity(root), "commit", "-q", "-m", message, root=root)
-    return True
+    changed = ask("git", "diff", "--cached", "--name-only", "--no-renames", "-z", "--", *there, root=root)
+    names = [f":(literal){name}" for name in changed.split("\0") if name]
+    if names:
+        ask("git", *identity(root), "commit", "-q", "-m", message, "--", *names, root=root)
+    return bool(names)
 
 
 def identity(root: Path) -> tuple[str, ...]:
