@@ -17,6 +17,7 @@ def run(data: str, name: str = "") -> None:
         raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
     path = Path(data).expanduser()
     reserved.check_source_path(path, HERE, "DATA")
+    shell.check_versioned(HERE)
     params = experiment.settings()
     name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params)
@@ -48,8 +49,13 @@ def free(name: str, params: Params) -> str:
         raise UserError(f"NAME={name!r}: small letters, digits, - and _ are right")
     if kind := read_as(name):
         raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; another is right, such as NAME=data-{name}")
-    if name in params.datasets or places.inbox(name).with_suffix(".dvc").exists():
+    if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
+    if (tracked := places.inbox(name).with_suffix(".dvc")).exists():
+        raise UserError(
+            f"{tracked}: an inbox of this name is there already; choose another name with NAME=..., or remove it: "
+            f"dvc remove {tracked}"
+        )
     return name
 
 
