@@ -74,7 +74,7 @@ def inbox(name: str) -> None:
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        shell.ask("dvc", "add", "-q", folder, root=HERE)
+        shell.ask("dvc", "add", folder, root=HERE)
     except UserError:
         if made:
             shutil.rmtree(folder)

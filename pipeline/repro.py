@@ -140,7 +140,7 @@ def look(env: dict[str, str]) -> int:
         return status
     for source in sources.check_all(HERE, experiment.settings()):
         if source.state == "away" and not places.raw(source.name).exists():
-            shell.ask("dvc", "pull", "-q", "--allow-missing", f"fetch@{source.name}", root=HERE, check=False)
+            shell.ask("dvc", "pull", "--allow-missing", f"fetch@{source.name}", root=HERE, check=False)
     return 0
 
 

@@ -50,7 +50,7 @@ def retrain(to: git_sync.Destination | None) -> None:
     lock = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
     for name in params.datasets:
         look(name)
-    shell.ask("dvc", "repro", "-q", "code", root=HERE)  # what is due is read from its out
+    shell.ask("dvc", "repro", "code", root=HERE)  # what is due is read from its out
     if shell.show("dvc", "repro", "-q", "sources", root=HERE):
         raise UserError("the sources could not be looked at, see above; nothing was run")
     os.environ[sources.SAID] = "1"
@@ -93,7 +93,7 @@ def check_remotes(to: git_sync.Destination) -> None:
     tracked = next(iter(sorted(Path("data/inbox").glob("*.dvc"))), None)
     if tracked is not None:  # an inbox, mostly an empty one, is the least that can be pushed
         try:
-            shell.ask("dvc", "push", "-q", tracked, root=HERE)
+            shell.ask("dvc", "push", tracked, root=HERE)
         except UserError as error:
             raise UserError(f"nothing was run: the data could not be pushed to DVC's remote: {error}") from None
 
@@ -109,7 +109,7 @@ def look(name: str) -> None:
         print(f"retrain: {message}")
     inbox.check_names(HERE, name)
     if not tracked or tracked.get("nfiles") or any(folder.iterdir()):
-        shell.ask("dvc", "add", "-q", folder, root=HERE)
+        shell.ask("dvc", "add", folder, root=HERE)
 
 
 def stale(root: Path) -> list[str]:
@@ -142,7 +142,7 @@ def bring_partial(root: Path, stages: Mapping[str, graph.Stage]) -> list[str]:
     recorded = graph.read(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
     absent = [out for out, name in wanted.items() if name in recorded and not (root / out).exists()]
     if absent:
-        shell.ask("dvc", "pull", "-q", "--allow-missing", *absent, root=root, check=False)
+        shell.ask("dvc", "pull", "--allow-missing", *absent, root=root, check=False)
     return list(dict.fromkeys(wanted[out] for out in absent if not (root / out).exists()))
 
 
@@ -209,7 +209,7 @@ def finish(before: int, message: str, to: git_sync.Destination | None, *paths: s
 def publish(to: git_sync.Destination, *, data: bool) -> None:
     """Push the data, then the commits that name them."""
     if data:
-        shell.ask("dvc", "push", "-q", root=HERE)
+        shell.ask("dvc", "push", root=HERE)
     git_sync.push(HERE, to)
 
 

@@ -88,3 +88,11 @@ def test_a_commit_takes_its_own_paths_alone(behind: Path) -> None:
 def test_a_folder_without_git_is_refused_with_what_helps(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is no git repository, which DVC needs: clone the project, or .*git init"):
         shell.check_versioned(tmp_path)
+
+
+def test_the_line_that_tells_why_is_shown() -> None:
+    dvc = "Collecting\nERROR: unexpected error - [Errno 13] Permission denied: '/r'\n\nHaving any troubles? Hit us up\n"
+    assert shell.find_reason(dvc) == "ERROR: unexpected error - [Errno 13] Permission denied: '/r'"
+    assert shell.find_reason("error: local changes\n\tREADME.md\nAborting\n") == "error: local changes"
+    assert shell.find_reason("one\ntwo\n") == "two"
+    assert shell.find_reason("") == "no reason given"

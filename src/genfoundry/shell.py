@@ -11,19 +11,26 @@ from pathlib import Path
 from genfoundry.types import UserError
 
 IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
+FAREWELLS = ("Having any troubles?", "hint:", "Aborting")  # last lines of DVC's and git's that tell nothing
 
 
 def ask(*command: str | Path, root: Path, check: bool = True) -> str:
     """What a command prints.
 
     Raises:
-        UserError: it failed; the last line it wrote to standard error tells why.
+        UserError: it failed; the line of its own that tells why.
     """
     done = subprocess.run([str(part) for part in command], cwd=root, capture_output=True, text=True, errors="replace")
     if check and done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-        raise UserError(f"{' '.join(map(str, command))}: {said}")
+        raise UserError(f"{' '.join(map(str, command))}: {find_reason(done.stderr.strip() or done.stdout)}")
     return done.stdout.strip()
+
+
+def find_reason(text: str) -> str:
+    """The line of a failed command's that tells why: its last error, else the last line that is no farewell."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(FAREWELLS)]
+    errors = [line for line in lines if line.lower().startswith(("error:", "fatal:"))]
+    return (errors or lines or ["no reason given"])[-1]
 
 
 def show(*command: str | Path, root: Path, env: dict[str, str] | None = None) -> int:
