@@ -23,6 +23,7 @@ def run(data: str, name: str = "", *keys: str) -> None:
     given = dict(map(key_and_value, keys))
     path = Path(data).expanduser()
     reserved.check_source_path(path, HERE, "DATA")
+    shell.check_versioned(HERE)
     params = experiment.settings()
     name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params, given)
@@ -66,8 +67,13 @@ def free(name: str, params: Params) -> str:
         raise UserError(f"NAME={name!r}: small letters, digits, - and _ are right")
     if kind := read_as(name):
         raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; another is right, such as NAME=data-{name}")
-    if name in params.datasets or places.inbox(name).with_suffix(".dvc").exists():
+    if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
+    if (tracked := places.inbox(name).with_suffix(".dvc")).exists():
+        raise UserError(
+            f"{tracked}: an inbox of this name is there already; choose another name with NAME=..., or remove it: "
+            f"dvc remove {tracked}"
+        )
     return name
 
 
@@ -86,7 +92,7 @@ def inbox(name: str) -> None:
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        shell.ask("dvc", "add", "-q", folder, root=HERE)
+        shell.ask("dvc", "add", folder, root=HERE)
     except UserError:
         if made:
             shutil.rmtree(folder)

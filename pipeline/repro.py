@@ -37,6 +37,7 @@ def run(*argv: str) -> None:
     began = time.perf_counter()
     with turns.taken(HERE):
         shell.check_repository(HERE)
+        shell.check_versioned(HERE)
         if experiment.main():
             raise UserError("params.yaml: see above; nothing was run")
         for name in experiment.settings().datasets:
@@ -139,7 +140,7 @@ def look(env: dict[str, str]) -> int:
         return status
     for source in sources.check_all(HERE, experiment.settings()):
         if source.state == "away" and not places.raw(source.name).exists():
-            shell.ask("dvc", "pull", "-q", "--allow-missing", f"fetch@{source.name}", root=HERE, check=False)
+            shell.ask("dvc", "pull", "--allow-missing", f"fetch@{source.name}", root=HERE, check=False)
     return 0
 
 

@@ -12,14 +12,17 @@ from typing import Any
 
 import yaml
 
-from genfoundry import checkpoint, experiment, git_sync, graph, inbox, ledger, places, shell, turns
+from genfoundry import checkpoint, experiment, git_sync, graph, inbox, ledger, places, shell, turns, uncommitted
 from genfoundry.data.fetch import check
 from genfoundry.data.sources import DOWNLOADS
 from genfoundry.types import UserError
 from pipeline import repro, sources
 
 HERE = Path()
+JUDGING = ("genfoundry prepare:", "genfoundry validate:")  # how the lines begin that say what is wrong with data
+LOCK = Path("dvc.lock")
 SUMMARY = Path("reports/retrain.md")
+EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline")  # what a person edits and stages are made from
 KEPT = ("dvc.lock", "ledger.jsonl", "data/inbox", "reports/evaluation", "reports/training", "reports/ranking",
         "reports/validation", "reports/leaderboard.json", "reports/leaderboard.md", "reports/retrain.md")  # fmt: skip
 
@@ -27,6 +30,7 @@ KEPT = ("dvc.lock", "ledger.jsonl", "data/inbox", "reports/evaluation", "reports
 def run(*argv: str) -> None:
     branch = argv[argv.index("--branch") + 1] if len(argv) > 1 and argv[0] == "--branch" else ""
     with turns.taken(HERE):
+        shell.check_versioned(HERE)
         to = git_sync.find_destination(HERE, branch)
         if to and follow(to):  # other code than this process has read: begin again with it
             sys.exit(shell.show(sys.executable, "-m", "pipeline", "retrain", *argv, root=HERE))
@@ -43,9 +47,10 @@ def follow(to: git_sync.Destination) -> bool:
 
 def retrain(to: git_sync.Destination | None) -> None:
     params = experiment.settings()
+    lock = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
     for name in params.datasets:
         look(name)
-    shell.ask("dvc", "repro", "-q", "code", root=HERE)  # what is due is read from its out
+    shell.ask("dvc", "repro", "code", root=HERE)  # what is due is read from its out
     if shell.show("dvc", "repro", "-q", "sources", root=HERE):
         raise UserError("the sources could not be looked at, see above; nothing was run")
     os.environ[sources.SAID] = "1"
@@ -59,6 +64,8 @@ def retrain(to: git_sync.Destination | None) -> None:
         train(list(params.datasets), to)
     else:
         print("retrain: nothing is new; the champions stay as they are")
+        if lock:  # a digest of code may be written anew in it: an edit that would be in the way of the next update
+            checkpoint.write_bytes(LOCK, lock.encode())
         if to and git_sync.count_ahead(HERE, to):  # an earlier run was not pushed
             publish(to, data=True)
     if away:
@@ -66,6 +73,7 @@ def retrain(to: git_sync.Destination | None) -> None:
 
 
 def train(datasets: list[str], to: git_sync.Destination | None) -> None:
+    uncommitted.check_committed(HERE, *EDITED)
     if to:
         check_remotes(to)
         shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
@@ -85,7 +93,7 @@ def check_remotes(to: git_sync.Destination) -> None:
     tracked = next(iter(sorted(Path("data/inbox").glob("*.dvc"))), None)
     if tracked is not None:  # an inbox, mostly an empty one, is the least that can be pushed
         try:
-            shell.ask("dvc", "push", "-q", tracked, root=HERE)
+            shell.ask("dvc", "push", tracked, root=HERE)
         except UserError as error:
             raise UserError(f"nothing was run: the data could not be pushed to DVC's remote: {error}") from None
 
@@ -101,7 +109,7 @@ def look(name: str) -> None:
         print(f"retrain: {message}")
     inbox.check_names(HERE, name)
     if not tracked or tracked.get("nfiles") or any(folder.iterdir()):
-        shell.ask("dvc", "add", "-q", folder, root=HERE)
+        shell.ask("dvc", "add", folder, root=HERE)
 
 
 def stale(root: Path) -> list[str]:
@@ -134,7 +142,7 @@ def bring_partial(root: Path, stages: Mapping[str, graph.Stage]) -> list[str]:
     recorded = graph.read(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
     absent = [out for out, name in wanted.items() if name in recorded and not (root / out).exists()]
     if absent:
-        shell.ask("dvc", "pull", "-q", "--allow-missing", *absent, root=root, check=False)
+        shell.ask("dvc", "pull", "--allow-missing", *absent, root=root, check=False)
     return list(dict.fromkeys(wanted[out] for out in absent if not (root / out).exists()))
 
 
@@ -142,7 +150,7 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
     """Validate every data set before anything is trained; one that fails leaves everything as it was.
 
     Raises:
-        UserError: the data are refused; the reason is in the ledger, the champions stay.
+        UserError: the data are refused; the reason is in the ledger, the champions stay. Or they could not be had.
     """
     for name in datasets:
         error = Path(tempfile.mkstemp(suffix=".txt")[1])
@@ -154,6 +162,8 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
         if not status:
             continue
         reason = "; ".join(line.partition(": ")[2] for line in said) or "dvc repro failed, see its output"
+        if not any(line.startswith(JUDGING) for line in said):  # no fault of the data: a source, a disk, the code
+            raise UserError(f"{name}: the data could not be had, and nothing was decided: {reason}")
         tracked = f"{places.inbox(name)}.dvc"
         data = yaml.safe_load(Path(tracked).read_text())["outs"][0]["md5"]
         shell.ask("git", "checkout", "-q", "--", *(p for p in ("dvc.lock", tracked) if in_git(p)), root=HERE)
@@ -169,14 +179,10 @@ def refuse(task: str, data: str, reason: str) -> None:
     last = ledger.last(ledger.read(places.LEDGER), task)
     if last and last["decision"] == "refused" and last["data"] == data:
         return
-    line: dict[str, Any] = {
-        "task": task,
-        "decision": "refused",
-        "reason": reason,
-        "data": data,
-        "who": ledger.who(HERE),
-    }
-    line |= {"time": datetime.now(UTC).isoformat(timespec="seconds"), "commit": ledger.commit(HERE)[0]}
+    line: dict[str, Any] = {"task": task, "decision": "refused", "reason": reason, "data": data}
+    line["who"] = ledger.who(HERE)
+    line["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+    line["commit"], line["clean"] = ledger.commit(HERE)
     line |= dict.fromkeys(("experiment", "model", "digest", "ranking")) | {"weights": {}, "figures": {}}
     ledger.append(places.LEDGER, line)
 
@@ -203,7 +209,7 @@ def finish(before: int, message: str, to: git_sync.Destination | None, *paths: s
 def publish(to: git_sync.Destination, *, data: bool) -> None:
     """Push the data, then the commits that name them."""
     if data:
-        shell.ask("dvc", "push", "-q", root=HERE)
+        shell.ask("dvc", "push", root=HERE)
     git_sync.push(HERE, to)
 
 

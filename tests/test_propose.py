@@ -321,3 +321,11 @@ def test_the_plan_takes_it(
     assert "params.yaml now has datasets: my-weather; tasks: my-weather-forecast" in said and "next: make plan" in said
     assert experiment.main() == 0
     assert "my-weather-forecast" in capsys.readouterr().out
+
+
+def test_a_readme_beside_the_data_is_no_data(tmp_path: Path) -> None:
+    own_data.weather(tmp_path / "weather.csv")
+    (tmp_path / "README.txt").write_text("These are days.\n" * 1000)
+    entry, found = proposed(tmp_path)
+    assert entry["modality"] == "series"
+    assert any("left out: 1 .txt file, e.g. README.txt" in line for line in found.said)

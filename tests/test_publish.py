@@ -157,6 +157,15 @@ def test_a_challenger_has_its_alias_until_it_is_over(root: Path, tmp_path: Path)
     assert client.get_registered_model(TASK).aliases.keys() == {"champion"}
 
 
+def test_refused_data_are_no_version(root: Path, tmp_path: Path) -> None:
+    emptied(root, tmp_path)
+    line = {"task": TASK, "decision": "refused", "reason": "too bright", "data": "e" * 64, "who": "x", "time": "now"}
+    line |= dict.fromkeys(("experiment", "model", "digest", "ranking", "commit")) | {"weights": {}, "figures": {}}
+    ledger.append(tmp_path / "ledger.jsonl", line)
+    assert publish(tmp_path)
+    assert census(tmp_path)["versions"] == census(root)["versions"]
+
+
 def test_a_model_that_is_nowhere_is_a_version_that_says_so(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

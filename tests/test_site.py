@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import showcase
 
-from genfoundry import checkpoint, places, report, site, yardstick
+from genfoundry import checkpoint, ledger, places, report, site, yardstick
 from genfoundry.site import board, chart, paper, sections
 
 
@@ -52,6 +52,17 @@ def test_a_data_set_says_what_its_figures_rest_on(root: Path) -> None:
     assert "All 1 expectations hold" in text
     assert "gan-shapes , the champion of gan-shapes-task" in text
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2  # the reasons of both decisions
+
+
+def test_refused_data_have_a_row_without_a_model(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    line = {"task": f"{showcase.GAN}-task", "decision": "refused", "reason": "too bright", "data": "e" * 64, "who": "x"}
+    line |= {"time": "2026-02-02T03:04:05+00:00", "commit": "c" * 40, "weights": {}, "figures": {}}
+    line |= dict.fromkeys(("experiment", "model", "digest", "ranking"))  # and no "clean", as ledgers have it
+    ledger.append(tmp_path / "ledger.jsonl", line)
+    site.render(tmp_path)
+    for name in ("index", f"datasets/{showcase.DATA}"):
+        assert "refused too bright cccccccccccc" in page(tmp_path, name)
 
 
 def test_a_self_supervised_judge_is_called_one(root: Path, tmp_path: Path) -> None:

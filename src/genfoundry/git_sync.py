@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry import shell, uncommitted
 from genfoundry.types import UserError
 
 SUBJECTS = ("Retrain on new data", "Refuse new data of ")  # how the commits of a retraining begin
@@ -71,6 +71,7 @@ def update(root: Path, to: Destination) -> None:
     ahead, behind = _count(root, to)
     if not behind:
         return
+    uncommitted.put_aside(root, to.upstream)
     if not ahead:
         shell.ask("git", "merge", "-q", "--ff-only", to.upstream, root=root)
         return
@@ -172,10 +173,12 @@ def _push(root: Path, to: Destination, *options: str) -> subprocess.CompletedPro
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    """The line of git's that says why: the remote's own word, where it gave one."""
+    """The line of git's that says why, with a hook's own words where it gave some."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("hint:")]
     telling = [line for line in lines if line.startswith(("!", "fatal:", "remote: error", "error:"))]
-    return " ".join((telling or lines or ["no reason given"])[0].split())
+    words = [line for line in lines if line.startswith("remote:") and line != "remote:"]
+    spoken = words[:1] if telling and telling[0].startswith("!") else []
+    return " ".join("; ".join([(telling or lines or ["no reason given"])[0], *spoken]).split())
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

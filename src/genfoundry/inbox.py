@@ -57,7 +57,7 @@ def restore(root: Path, name: str) -> str:
     missing = find_missing(root, name)
     if any(md5 is None or not weights.cached(root, md5).is_file() for md5 in missing.values()):
         tracked = places.inbox(name).with_suffix(".dvc")
-        shell.ask("dvc", "fetch", "-q", tracked, root=root)
+        shell.ask("dvc", "fetch", tracked, root=root)
         missing = find_missing(root, name)
         if lost := [file for file, md5 in missing.items() if not md5 or not weights.cached(root, md5).is_file()]:
             raise UserError(f"{tracked}: neither DVC's cache nor its remote has {lost[0]}")
@@ -174,7 +174,7 @@ def withdraw(root: Path, name: str, files: Iterable[str]) -> list[str]:
     checkpoint.write_bytes(path, (before + text).encode())
     for file in chosen:
         (folder / file).unlink()
-    shell.ask("dvc", "add", "-q", places.inbox(name), root=root)
+    shell.ask("dvc", "add", places.inbox(name), root=root)
     return chosen
 
 

@@ -50,7 +50,7 @@ def update(root: Path) -> None:
         UserError: the ledger or an out is damaged.
     """
     root = root.resolve()
-    lines = ledger.read(root / "ledger.jsonl")
+    lines = [line for line in ledger.read(root / "ledger.jsonl") if line["digest"]]  # refused data have no model
     there = outs.trained(root)
     if not lines and not there:
         return

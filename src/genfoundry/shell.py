@@ -11,19 +11,26 @@ from pathlib import Path
 from genfoundry.types import UserError
 
 IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
+FAREWELLS = ("Having any troubles?", "hint:", "Aborting")  # last lines of DVC's and git's that tell nothing
 
 
 def ask(*command: str | Path, root: Path, check: bool = True) -> str:
     """What a command prints.
 
     Raises:
-        UserError: it failed; the last line it wrote to standard error tells why.
+        UserError: it failed; the line of its own that tells why.
     """
     done = subprocess.run([str(part) for part in command], cwd=root, capture_output=True, text=True, errors="replace")
     if check and done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-        raise UserError(f"{' '.join(map(str, command))}: {said}")
+        raise UserError(f"{' '.join(map(str, command))}: {find_reason(done.stderr.strip() or done.stdout)}")
     return done.stdout.strip()
+
+
+def find_reason(text: str) -> str:
+    """The line of a failed command's that tells why: its last error, else the last line that is no farewell."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(FAREWELLS)]
+    errors = [line for line in lines if line.lower().startswith(("error:", "fatal:"))]
+    return (errors or lines or ["no reason given"])[-1]
 
 
 def show(*command: str | Path, root: Path, env: dict[str, str] | None = None) -> int:
@@ -38,8 +45,7 @@ def check_repository(root: Path) -> None:
     Raises:
         UserError: the reason, and what mends it.
     """
-    environment = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)
+    done = _ask_whose(root)
     if done.returncode and "dubious ownership" in done.stderr:
         raise UserError(
             f"git refuses {root.resolve()}, since another user owns it; run: "
@@ -47,14 +53,34 @@ def check_repository(root: Path) -> None:
         )
 
 
+def check_versioned(root: Path) -> None:
+    """Refuse a folder that is no git repository, as an unpacked archive: DVC does, without saying what helps.
+
+    Raises:
+        UserError: it is none, and DVC was not told to do without.
+    """
+    outside = "not a git repository" in _ask_whose(root).stderr
+    if outside and ask("dvc", "config", "core.no_scm", root=root, check=False).lower() != "true":
+        raise UserError(
+            f"{root.resolve()} is no git repository, which DVC needs: clone the project, or make it one: "
+            "git init && git add -A && git commit -m begin"
+        )
+
+
+def _ask_whose(root: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)
+
+
 def commit(root: Path, message: str, *paths: str) -> bool:
-    """Commit `paths` as they are now; False when nothing in them changed."""
+    """Commit `paths` as they are now, and nothing else that may be staged; False when nothing in them changed."""
     there = [path for path in paths if (root / path).exists()]
     ask("git", "add", "--", *there, root=root)
-    if not ask("git", "diff", "--cached", "--name-only", root=root):
-        return False
-    ask("git", *identity(root), "commit", "-q", "-m", message, root=root)
-    return True
+    changed = ask("git", "diff", "--cached", "--name-only", "--no-renames", "-z", "--", *there, root=root)
+    names = [f":(literal){name}" for name in changed.split("\0") if name]
+    if names:
+        ask("git", *identity(root), "commit", "-q", "-m", message, "--", *names, root=root)
+    return bool(names)
 
 
 def identity(root: Path) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ FINDERS: dict[str, Callable[[Path, list[Path]], Seen]] = {
     "series": series.look,
     "pairs": text.pairs,
 }
+NOTES = ("README", "LICENSE", "LICENCE", "NOTICE", "COPYING", "CHANGELOG", "CITATION")  # no data, beside others
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 HINTS = {
     **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".ico", ".cr2", ".nef", ".dng", ".raw"),
@@ -50,6 +51,8 @@ def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
         suffixes = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
         rest = "".join(f"; {line}" for line in _left_out(folder, listing, []))
         raise UserError(f"{folder}: no file of a kind that is read; {suffixes} are{rest}")
+    data = {kind: paths for kind, paths in by_kind.items() if not all(path.stem.upper() in NOTES for path in paths)}
+    by_kind = data or by_kind
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
     if kind != "images" and "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
         kind = "images"
