@@ -86,6 +86,7 @@ def test_a_commit_takes_its_own_paths_alone(behind: Path) -> None:
 
 
 def test_a_folder_without_git_is_refused_with_what_helps(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
     with pytest.raises(UserError, match=r"is no git repository, which DVC needs: clone the project, or .*git init"):
         shell.check_versioned(tmp_path)
 

@@ -59,7 +59,7 @@ def check_versioned(root: Path) -> None:
     Raises:
         UserError: it is none, and DVC was not told to do without.
     """
-    outside = "not a git repository" in _ask_whose(root).stderr
+    outside = (root / ".dvc").is_dir() and "not a git repository" in _ask_whose(root).stderr
     if outside and ask("dvc", "config", "core.no_scm", root=root, check=False).lower() != "true":
         raise UserError(
             f"{root.resolve()} is no git repository, which DVC needs: clone the project, or make it one: "
