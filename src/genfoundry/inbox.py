@@ -53,6 +53,7 @@ def restore(root: Path, name: str) -> str:
     if any(md5 is None or not weights.cached(root, md5).is_file() for md5 in missing.values()):
         tracked = places.inbox(name).with_suffix(".dvc")
         shell.ask("dvc", "fetch", tracked, root=root)
+        _fetch_committed(root, name)
         missing = find_missing(root, name)
         if lost := [file for file, md5 in missing.items() if not md5 or not weights.cached(root, md5).is_file()]:
             raise UserError(f"{tracked}: neither DVC's cache nor its remote has {lost[0]}")
@@ -64,6 +65,18 @@ def restore(root: Path, name: str) -> str:
         f"{places.inbox(name)}: brought back {len(missing)} files that DVC tracks and that were missing here "
         f"(e.g. {next(iter(missing))}); `make withdraw DATASET={name} FILES=...` takes files out for good"
     )
+
+
+def _fetch_committed(root: Path, name: str) -> None:
+    """Fetch what the commit's .dvc file names, where `dvc repro` wrote the inbox as it stands into it: an empty one."""
+    tracked, prepared = places.inbox(name).with_suffix(".dvc"), _read_prepared(root, name)
+    text = shell.ask("git", "show", f"HEAD:{tracked}", root=root, check=False)
+    committed = dict(graph.parse(text, tracked)["outs"][0]) if text else {}
+    if not committed.get("nfiles") or committed.get("md5") != prepared.get("md5"):
+        return
+    if committed != read_tracked(root, name):
+        checkpoint.write_bytes(root / tracked, f"{text}\n".encode())
+        shell.ask("dvc", "fetch", tracked, root=root)
 
 
 def find_missing(root: Path, name: str) -> dict[str, str | None]:
