@@ -1,7 +1,7 @@
 """A digest of each source of the user's own: what `fetch` depends on, so that an edited file is noticed.
 
-It runs every time, and refuses an inbox that lost files or holds withdrawn ones. A file is read only where its size or time changed. A line says which copy is used where a source
-changed or is away, once a run.
+It runs every time, and refuses an inbox that lost files or holds withdrawn ones. A file is read only where its size or
+time changed. A line says which copy is used where a source changed or is away, once a run.
 """
 
 import os

@@ -123,6 +123,22 @@ def test_a_withdrawn_file_stays_away(spelling: str, root: Path, monkeypatch: pyt
         inbox.check_complete(root, "mine")
 
 
+def test_a_clone_made_after_a_withdrawal_misses_the_files_that_stayed(root: Path) -> None:
+    inbox.withdraw(root, "mine", ["a.csv"])
+    shutil.rmtree(root / ".dvc/cache")
+    (folder(root) / "b.csv").unlink()
+    with pytest.raises(UserError, match="missing: 1 of 1 files"):
+        inbox.check_complete(root, "mine")
+
+
+def test_a_name_with_spaces_may_come_as_words(root: Path) -> None:
+    (folder(root) / "of the 3rd.csv").write_text("c")
+    shell.ask("dvc", "add", "data/inbox/mine", root=root)
+    (folder(root) / "of the 3rd.csv").unlink()  # as in a new clone
+    assert inbox.withdraw(root, "mine", ["of", "the", "3rd.csv"]) == ["of the 3rd.csv"]
+    assert inbox.list_files(root, "mine") == ["a.csv", "b.csv"]
+
+
 def test_a_file_that_was_deleted_first_can_be_withdrawn(root: Path) -> None:
     (folder(root) / "a.csv").unlink()
     shell.ask("dvc", "add", "-q", "data/inbox/mine", root=root)
