@@ -108,6 +108,7 @@ def look(name: str) -> None:
     if message := inbox.restore(HERE, name):
         print(f"retrain: {message}")
     inbox.check_names(HERE, name)
+    inbox.check_complete(HERE, name)
     if not tracked or tracked.get("nfiles") or any(folder.iterdir()):
         shell.ask("dvc", "add", folder, root=HERE)
 

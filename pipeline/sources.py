@@ -1,14 +1,14 @@
 """A digest of each source of the user's own: what `fetch` depends on, so that an edited file is noticed.
 
-It runs every time. A file is read only where its size or time changed. A line says which copy is used where a source
-changed or is away, once a run.
+It runs every time, and refuses an inbox that lost files or holds withdrawn ones. A file is read only where its size or
+time changed. A line says which copy is used where a source changed or is away, once a run.
 """
 
 import os
 import sys
 from pathlib import Path
 
-from genfoundry import checkpoint, config, experiment, graph, places
+from genfoundry import checkpoint, config, experiment, graph, inbox, places
 from genfoundry.data.fetch import check
 
 HERE = Path()
@@ -16,7 +16,10 @@ SAID = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has said i
 
 
 def run() -> None:
-    statuses = check_all(HERE, experiment.settings())
+    params = experiment.settings()
+    for name in params.datasets:  # here too: DVC may take what `prepare` makes of these files from its run cache
+        inbox.check_complete(HERE, name)
+    statuses = check_all(HERE, params)
     for status in statuses:
         if status.message and SAID not in os.environ:
             print(f"genfoundry sources: {status.message}", file=sys.stderr)

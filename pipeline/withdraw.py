@@ -15,8 +15,6 @@ def run(dataset: str = "", *files: str) -> None:
             f"expected make withdraw DATASET=name FILES='file ...', got DATASET={dataset!r} FILES={' '.join(files)!r}; "
             f"data sets: {', '.join(params.datasets)}"
         )
-    if (places.inbox(dataset) / (spaced := " ".join(files))).is_file():  # make hands words over, not names
-        files = (spaced,)
     removed = inbox.withdraw(HERE, dataset, files)
     print(f"withdrawn from {places.inbox(dataset)}: {', '.join(removed)}")
     experiments = [name for name, entry in params.experiments.items() if entry.dataset == dataset]

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pipelet
 import pytest
@@ -13,6 +14,7 @@ import yaml
 
 from genfoundry import inbox, shell
 from genfoundry.types import UserError
+from pipeline import sources
 
 
 @pytest.fixture
@@ -52,6 +54,31 @@ def test_files_that_no_cache_has_are_an_error(root: Path) -> None:
     shutil.rmtree(folder(root))
     with pytest.raises(UserError, match=r"mine.dvc: neither DVC's cache nor its remote has|dvc fetch"):
         inbox.restore(root, "mine")
+
+
+def test_a_clone_whose_empty_inbox_dvc_has_added(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    remote = tmp_path_factory.mktemp("remote")
+    shell.ask("dvc", "remote", "add", "-d", "store", remote, root=root)
+    shell.ask("dvc", "push", root=root)
+    for words in (("init", "-q"), ("add", "data/inbox/mine.dvc"), (*shell.IDENTITY, "commit", "-qm", "begin")):
+        shell.ask("git", *words, root=root)
+    shutil.rmtree(root / ".dvc/cache")
+    shutil.rmtree(folder(root))
+    folder(root).mkdir()
+    shell.ask("dvc", "add", "data/inbox/mine", root=root)  # as `dvc repro` does before any stage runs
+    assert "brought back 2 files" in inbox.restore(root, "mine")
+    assert inbox.list_files(root, "mine") == ["a.csv", "b.csv"]
+
+
+def test_withdrawn_content_is_refused_by_a_stage_that_always_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    params = SimpleNamespace(datasets={"mine": SimpleNamespace(raw="sunspots")})
+    monkeypatch.setattr(sources.experiment, "settings", lambda: params)
+    sources.run()
+    inbox.withdraw(root, "mine", ["a.csv"])
+    (folder(root) / "again.csv").write_text("a")
+    with pytest.raises(UserError, match=r"again.csv: was withdrawn on 20"):
+        sources.run()
 
 
 def test_a_file_that_vanished_is_missed(root: Path) -> None:
@@ -94,6 +121,22 @@ def test_a_withdrawn_file_stays_away(spelling: str, root: Path, monkeypatch: pyt
     (folder(root) / "again.csv").write_text("a")
     with pytest.raises(UserError, match=r"again.csv: was withdrawn on 20"):
         inbox.check_complete(root, "mine")
+
+
+def test_a_clone_made_after_a_withdrawal_misses_the_files_that_stayed(root: Path) -> None:
+    inbox.withdraw(root, "mine", ["a.csv"])
+    shutil.rmtree(root / ".dvc/cache")
+    (folder(root) / "b.csv").unlink()
+    with pytest.raises(UserError, match="missing: 1 of 1 files"):
+        inbox.check_complete(root, "mine")
+
+
+def test_a_name_with_spaces_may_come_as_words(root: Path) -> None:
+    (folder(root) / "of the 3rd.csv").write_text("c")
+    shell.ask("dvc", "add", "data/inbox/mine", root=root)
+    (folder(root) / "of the 3rd.csv").unlink()  # as in a new clone
+    assert inbox.withdraw(root, "mine", ["of", "the", "3rd.csv"]) == ["of the 3rd.csv"]
+    assert inbox.list_files(root, "mine") == ["a.csv", "b.csv"]
 
 
 def test_a_file_that_was_deleted_first_can_be_withdrawn(root: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def restore(root: Path, name: str) -> str:
     if any(md5 is None or not weights.cached(root, md5).is_file() for md5 in missing.values()):
         tracked = places.inbox(name).with_suffix(".dvc")
         shell.ask("dvc", "fetch", tracked, root=root)
+        _fetch_committed(root, name)
         missing = find_missing(root, name)
         if lost := [file for file, md5 in missing.items() if not md5 or not weights.cached(root, md5).is_file()]:
             raise UserError(f"{tracked}: neither DVC's cache nor its remote has {lost[0]}")
@@ -71,8 +72,16 @@ def restore(root: Path, name: str) -> str:
     )
 
 
+def _fetch_committed(root: Path, name: str) -> None:
+    """Fetch what the commit's .dvc file names, where `dvc repro` wrote the inbox as it stands into it: an empty one."""
+    tracked, committed = places.inbox(name).with_suffix(".dvc"), _read_committed(root, name)
+    if committed.get("nfiles") and committed != read_tracked(root, name):
+        shell.ask("git", "checkout", "-q", "HEAD", "--", tracked, root=root)
+        shell.ask("dvc", "fetch", tracked, root=root)
+
+
 def find_missing(root: Path, name: str) -> dict[str, str | None]:
-    """Files that the inbox had, by its .dvc file or when its data set was last prepared, and lacks now, with their md5.
+    """Files that the inbox had (by its .dvc file, the committed one, the last preparation) and lacks now, with md5.
 
     A file that was renamed or withdrawn is not missing. Where DVC's cache lacks the list of files, and there are fewer
     than there were, "N of M" stands for them, without md5.
@@ -80,10 +89,12 @@ def find_missing(root: Path, name: str) -> dict[str, str | None]:
     folder, files, withdrawn = root / places.inbox(name), set(list_files(root, name)), read_withdrawn(root, name)
     number = sum(path.is_file() for path in folder.rglob("*"))  # DVC counts hidden ones, too
     missing: dict[str, str | None] = {}
-    for record in (read_tracked(root, name), _read_prepared(root, name)):
+    prepared = _read_prepared(root, name)
+    for record in (read_tracked(root, name), _read_committed(root, name), prepared):
         count = record.get("nfiles") or 0
         manifest = read_manifest(root, record["md5"]) if count else {}
-        if manifest is None and number + len(withdrawn) < count:
+        since = len(withdrawn) if record is prepared else 0  # withdrawing takes a file out of the .dvc file at once
+        if manifest is None and number + since < count:
             missing[f"{count - number} of {count} files"] = None
         kept = {file: md5 for file, md5 in (manifest or {}).items() if md5 not in withdrawn}
         missing.update({file: md5 for file, md5 in kept.items() if not (folder / file).is_file()})
@@ -130,6 +141,13 @@ def check_complete(root: Path, name: str) -> None:
         )
 
 
+def _read_committed(root: Path, name: str) -> dict[str, Any]:
+    """What the checked-out commit says of the folder: `dvc repro` writes an inbox as it stands into the .dvc file."""
+    tracked = places.inbox(name).with_suffix(".dvc")
+    text = shell.ask("git", "show", f"HEAD:./{tracked}", root=root, check=False)
+    return dict(graph.parse(text, tracked)["outs"][0]) if text else {}
+
+
 def _read_prepared(root: Path, name: str) -> dict[str, Any]:
     """What dvc.lock has of the inbox that the data set was last prepared from."""
     path = root / "dvc.lock"
@@ -152,7 +170,7 @@ def read_withdrawn(root: Path, name: str) -> dict[str, dict[str, str]]:
         ) from None
 
 
-def withdraw(root: Path, name: str, files: Iterable[str]) -> list[str]:
+def withdraw(root: Path, name: str, files: Sequence[str]) -> list[str]:
     """Remove files from an inbox for good: from the folder, from what DVC tracks, and against their coming back.
 
     Returns their paths within the inbox.
@@ -163,6 +181,8 @@ def withdraw(root: Path, name: str, files: Iterable[str]) -> list[str]:
     restore(root, name)
     folder, there = root / places.inbox(name), list_files(root, name)
     chosen = [_within(root, name, file) for file in files]
+    if (spaced := _within(root, name, " ".join(files))) in there:  # make hands over words: one name with spaces
+        chosen = [spaced]
     if unknown := [file for file in chosen if file not in there]:
         shown = ", ".join(there[:8]) + (" ..." if len(there) > 8 else "")
         raise UserError(f"{places.inbox(name)}: no file {unknown[0]!r}; it has {shown or 'none'}")
