@@ -76,7 +76,7 @@ def _fetch_committed(root: Path, name: str) -> None:
 
 
 def find_missing(root: Path, name: str) -> dict[str, str | None]:
-    """Files that the inbox had and lacks now, with their md5: by its .dvc file, the committed one, the last preparation.
+    """Files that the inbox had (by its .dvc file, the committed one, the last preparation) and lacks now; their md5s.
 
     A file that was renamed or withdrawn is not missing. Where DVC's cache lacks the list of files, and there are fewer
     than there were, "N of M" stands for them, without md5.
