@@ -17,7 +17,6 @@ def run(data: str, name: str = "") -> None:
         raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
     path = Path(data).expanduser()
     reserved.check_source_path(path, HERE, "DATA")
-    shell.check_versioned(HERE)
     params = experiment.settings()
     name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params)
