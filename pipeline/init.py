@@ -23,7 +23,6 @@ def run(data: str, name: str = "", *keys: str) -> None:
     given = dict(map(key_and_value, keys))
     path = Path(data).expanduser()
     reserved.check_source_path(path, HERE, "DATA")
-    shell.check_versioned(HERE)
     params = experiment.settings()
     name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params, given)
