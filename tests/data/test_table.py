@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -204,11 +205,16 @@ REFUSED = {
     ),
     "flags alone": ("t,a\n1,True\n2,False\n", r":2: column a: 'True' is not a number; write 1 and 0"),
     "a sign": ("t,a\n1,3\n2,*\n3,4\n", r":3: column a: '\*' is not a number; leave the cell empty"),
-    "gzip": (b"\x1f\x8b\x08\x00rest", r"x\.csv: compressed by gzip"),
+    "a damaged gzip": (b"\x1f\x8b\x08\x00rest", r"x\.csv: truncated or damaged"),
     "a workbook": (b"PK\x03\x04rest", r"x\.csv: a zip file or a workbook"),
     "binary": (b"a\x00\xff\xfe\x01", r"x\.csv: byte 2 is not UTF-8, .*is it binary\?"),
     "unsorted": ("t,a\n2,1\n1,2\n3,3\n", r":3: column t: time 1 after a later one; times must grow: sort the rows"),
 }  # fmt: skip
+
+
+def test_a_table_that_is_packed_whatever_its_name(tmp_path: Path) -> None:
+    packed = gzip.compress(b"t,a\n1,3\n2,4\n")
+    assert table.read(written(tmp_path, packed)).rows.tolist() == [[1, 3], [2, 4]]
 
 
 @pytest.mark.parametrize("case", REFUSED)
