@@ -137,6 +137,9 @@ def main(argv: list[str]) -> int:
         for line in str(error).splitlines():
             print(f"genfoundry {name}: {line}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output (`| head`) has seen enough; what is left of it goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if error.errno not in STATUS:
             raise

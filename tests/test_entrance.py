@@ -183,3 +183,8 @@ def test_a_stage_that_failed_notes_no_time(root: Path) -> None:
     done = staged(root, "def run(): raise UserError('x')", GENFOUNDRY_TIMES=str(root / "times.jsonl"))
     refused(done, USER, "genfoundry act: x")
     assert not (root / "times.jsonl").exists()
+
+
+def test_output_that_nobody_reads_to_its_end(root: Path) -> None:
+    done = staged(root, "def run() -> None: raise BrokenPipeError(errno.EPIPE, 'Broken pipe')")
+    assert (done.returncode, done.stderr) == (141, "")
