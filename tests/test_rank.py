@@ -48,7 +48,8 @@ def test_the_best_is_first_and_equals_go_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("gap", "spread", "supported", "note"),
-    [(0.5, 0.1, True, None), (0.3, 0.1, False, "a leads b by 0.3 on val, within what training seeds change (0.393, 95%)"),
+    [(0.5, 0.1, True, None),
+     (0.3, 0.1, False, "a leads b by 0.3 on val, within what training seeds change (0.393, 95%)"),
      (0.5, None, None, "trained with one seed: b; ")],
 )  # fmt: skip
 def test_an_order_that_seeds_do_not_support_says_so(
