@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from spread_entries import BEST, FILE, ROOT, SPLIT, Entry, code, fault, read, resolve, settings, table
+from spread_entries import BEST, BUDGET, FILE, ROOT, SPLIT, Entry, code, fault, read, resolve, settings, table
 
 from genfoundry import checkpoint, device, evaluate, experiment, ledger, metrics, places
 from genfoundry.data import labels
@@ -140,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="trainings of an experiment")
-    parser.add_argument("--budget", default="quick")
+    parser.add_argument("--budget", default=BUDGET)
     parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
     parser.add_argument("--code", action="store_true", help="measure anew also what has other code now")
     parser.add_argument("--margins", action="store_true", help="only print what margins are asked for")

@@ -16,6 +16,7 @@ from genfoundry.types import UserError
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "bench/spread.json"
 SPLIT = "val"  # where choices are made
+BUDGET = "quick"  # that the margins under `tasks:` are for
 BEST = 2  # candidates of a task whose seeds bound its margin
 Entry = dict[str, Any]
 
@@ -66,6 +67,8 @@ def fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
         return "not measured"
     if entry["split"] != SPLIT or not entry["settings"]:
         return f"measured on {entry['split']}, with settings that were not recorded"
+    if entry["budget"] != BUDGET:
+        return f"measured at budget {entry['budget']}, not {BUDGET}"
     try:
         today = settings(resolve(name, entry, root))
     except UserError as error:

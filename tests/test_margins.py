@@ -45,6 +45,7 @@ def test_an_entry_is_out_of_date_when_what_it_measures_changes(tmp_path: Path) -
     now = entry(name, 3.5, 3.6, 3.7)
     assert spread.fault(name, now) is None
     assert "measured on test" in str(spread.fault(name, {**now, "split": "test"}))
+    assert spread.fault(name, {**now, "budget": "smoke"}) == "measured at budget smoke, not quick"
     assert "not recorded" in str(spread.fault(name, {**now, "settings": None}))
 
     def changed(old: str, new: str) -> str | None:
