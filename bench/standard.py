@@ -101,20 +101,9 @@ def main() -> None:
         checkpoint.save(asked.model, model, {})
     began = time.perf_counter()
     figures = measured(model, data, one, asked.samples, asked.split)
-    how = {
-        "experiment": one.name,
-        "draw": asked.draw,
-        "share": asked.share,
-        "set": asked.set,
-        "split": asked.split,
-        "device": target.type,
-    }
-    how |= {
-        "split": asked.split,
-        "precision": asked.precision,
-        "train_seconds": seconds,
-        "seconds": time.perf_counter() - began,
-    }
+    how = {"experiment": one.name, "draw": asked.draw, "share": asked.share, "set": asked.set, "device": target.type}
+    how |= {"split": asked.split, "precision": asked.precision, "train_seconds": seconds}
+    how |= {"seconds": time.perf_counter() - began}
     line = json.dumps(how | figures, sort_keys=True)
     print(line)
     if asked.out:

@@ -224,7 +224,7 @@ def of_baselines(
     with checkpoint.fresh(out) as folder:
         for row in baselines.rows(known, dataset.modality):
             cards[row.name] = {"role": row.role, "likelihood": row.likelihood, "figures": {}}
-            for name in SPLITS if row.role != "compressor" else SPLITS[-1:]:
+            for name in SPLITS:
                 split = known.held[name]
                 found = row.answers(split)
                 scored = score(found, split, judging, real.get(name))

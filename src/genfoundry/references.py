@@ -57,6 +57,16 @@ def lost_to(rows: Mapping[str, Any], objective: str, direction: str, value: floa
     return sorted(found, key=lambda loss: (-loss["by"], loss["name"]))
 
 
+def lost_on_gate(rows: Mapping[str, Any], objective: str, figures: Mapping[str, Mapping[str, float]]) -> list[Loss]:
+    """`lost_to` on gate of a model with these figures a split; [] where it has none of the objective there."""
+    from genfoundry.metrics import OBJECTIVES
+
+    value = figures.get("gate", {}).get(objective)
+    if value is None:
+        return []
+    return lost_to(rows, objective, OBJECTIVES[objective].direction, value, "gate")
+
+
 def names(losses: Iterable[Loss]) -> list[str]:
     """Their names, in order of the alphabet."""
     return sorted(loss["name"] for loss in losses)
