@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import fabricated
+import numpy as np
 import pytest
 from fabricated import OBJECTIVE, TASK
 
@@ -115,6 +116,25 @@ def test_a_model_that_any_reference_beats_is_refused_and_its_line_says_by_what(
     assert line["figures"]["split"] == "gate"
     assert ledger.champion(lines(tmp_path), TASK) is None
     assert promote.promote(TASK, OBJECTIVE, tmp_path) == "unchanged"
+
+
+def test_a_line_says_how_surely_the_closest_reference_is_beaten(made: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    nll = load_file(tmp_path / "reports/scores" / fabricated.DATA / "weak/scores.safetensors")["gate/nll"]
+    noise = np.random.default_rng(0).normal(0, 0.5, len(nll))
+    noise += 0.05 - noise.mean()
+    value = float((nll + noise).mean() / fabricated.WINDOW)
+    fabricated.references(tmp_path, near=("reference", value), far=("baseline", value + 9))
+    save_file({"near/gate/nll": nll + noise}, tmp_path / "reports/baselines" / TASK / "scores.safetensors")
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "champion"
+    (line,) = lines(tmp_path)
+    lead = line["figures"]["over_reference"]
+    assert (lead["name"], lead["difference"]) == ("near", pytest.approx(noise.mean() / fabricated.WINDOW))
+    assert lead["interval"][0] < 0 < lead["interval"][1]
+    assert "near the closest, by " in line["reason"] and "(95% " in line["reason"]
 
 
 @pytest.mark.parametrize("role", ["floor", "copy"])

@@ -99,6 +99,14 @@ def test_one_candidate_with_one_seed_says_that_luck_is_not_bounded(tmp_path: Pat
     assert found["note"] == "trained with one seed: a; this run does not bound a seed's luck"
 
 
+def test_what_is_fitted_in_closed_form_owes_nothing_to_a_seed(tmp_path: Path) -> None:
+    card(tmp_path, "a", 1.0, steps=0)
+    card(tmp_path, "b", 1.5, seeds={"n": 3, "val_spread": {"bits_per_dim": 0.1}}, steps=100)
+    found = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert (found["note"], found["supported"], found["seed_margin"]) == (None, True, 0.0)
+    assert found["margin"] == TASK.margin
+
+
 def test_every_role_but_floor_and_copy_is_a_bar(tmp_path: Path) -> None:
     roles = {"pixels": "baseline", "mean": "ceiling", "png": "compressor", "ngram": "reference"}
     roles |= {"real": "floor", "train": "copy"}

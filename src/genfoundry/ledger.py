@@ -7,8 +7,9 @@ code was that of the commit), "incumbent" (digest of the champion at the time, o
 
 "figures", all on the split that "split" names (`gate`): "candidate", "incumbent" (the objective's value of each),
 "difference", "interval" (95%, of the paired improvement), "reference" ({"name", "value"}, the hardest to beat),
-"loses_to" ([{"name", "role", "value", "by"}], the references that the candidate does not beat), "margin" (that the
-interval was held against), "ranking_margin", "seed_margin" (what the ranking and the candidate's training seeds, on
+"over_reference" ({"name", "difference", "interval"}: by how much the candidate beats it, where that is known item by
+item), "loses_to" ([{"name", "role", "value", "by"}], the references that it does not beat), "margin" (that the interval
+was held against), "ranking_margin", "seed_margin" (what the ranking and the candidate's training seeds, on
 `val`, asked for). Lines before there were these say "baseline" for "reference", and no more of them.
 
 A "champion" line makes its model the champion; a later "refused" line about the same model says what beats it since.

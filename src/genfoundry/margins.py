@@ -61,5 +61,5 @@ def apart(first: float, second: float, seeds: tuple[int, int]) -> float:
     total = first**2 + second**2
     if not total:
         return 0.0
-    freedom = total**2 / sum(s**4 / (n - 1) for s, n in zip((first, second), seeds, strict=True))
+    freedom = total**2 / sum(s**4 / (n - 1) for s, n in zip((first, second), seeds, strict=True) if s)
     return float(stdtrit(freedom, 0.975)) * math.sqrt(total)

@@ -128,11 +128,30 @@ def _decide(
         stays = "it stays the champion, but " if serves else ""
         lost = references.describe(figures["loses_to"])
         return "refused", f"{stays}{task.objective} {value:.5g} on gate loses to {lost}", figures
+    figures["over_reference"] = gap = _lead(task, root, ranking["task"], (card, ours), figures["reference"])
+    close = f", {gap['name']} the closest, by {gap['difference']:.3g}" if gap else ""
+    close += f" (95% {gap['interval'][0]:.3g} to {gap['interval'][1]:.3g})" if gap else ""
     if champion is None:
-        return "champion", "the first of its task that beats every reference on gate", figures
+        return "champion", f"the first of its task that beats every reference on gate{close}", figures
     if serves:
-        return "champion", f"{task.objective} {value:.5g} beats every reference on gate again", figures
+        return "champion", f"{task.objective} {value:.5g} beats every reference on gate again{close}", figures
     return _compare(task, root, (card, ours), champion, figures, rows)
+
+
+def _lead(
+    task: Task, root: Path, task_name: str, candidate: tuple[dict[str, Any], Scores], row: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """By how much a candidate beats the reference that is hardest to beat; None where that has no scores by item."""
+    from genfoundry import incumbent, metrics
+
+    (card, ours), name = candidate, row["name"] if row else ""
+    theirs = incumbent.reference(root, task_name, name) if row else {}
+    unit = metrics.objective(task.objective)
+    if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
+        return None  # a compressor of the whole file, say
+    seed = counted(card["digest"], name)
+    gain, low, high = metrics.improvement(ours, theirs, unit, card["dims"], repeats=REPEATS, seed=seed)
+    return {"name": name, "difference": gain, "interval": [low, high]}
 
 
 def _compare(

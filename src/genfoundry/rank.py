@@ -64,12 +64,13 @@ def _candidates(task: Task, scores: Path) -> Iterator[dict[str, Any]]:
         same = (card["levels"], card["binarise"], card.get("labels")) == (task.levels, task.binarise, task.labels)
         if same and value is not None and math.isfinite(value):
             seeds = card.get("seeds", {})
+            fitted = 0.0 if card.get("steps") == 0 else None  # in closed form: every seed gives the same
             yield {
                 **{key: card[key] for key in ("experiment", "model", "digest", "likelihood", "data")},
                 "value": value,
                 "stderr": figures.get(f"{task.objective}_stderr"),
                 "seeds": seeds.get("n", 1),
-                "spread": seeds.get("val_spread", {}).get(task.objective),
+                "spread": seeds.get("val_spread", {}).get(task.objective, fitted),
             }
 
 
