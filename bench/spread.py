@@ -33,6 +33,7 @@ from genfoundry.data import labels
 from genfoundry.data.base import Dataset
 from genfoundry.models.base import Learner
 from genfoundry.train import fit
+from genfoundry.types import UserError
 
 SEEDS = 5
 
@@ -50,6 +51,10 @@ def measure(name: str, budget: str, seeds: int) -> Entry:
     overlay = places.tuning(name) / "overlay.json"
     entry: Entry = {"budget": budget, "overlay": checkpoint.read_json(overlay) if overlay.exists() else {}}
     one = resolve(name, entry)
+    if not (places.prepared(one.entry.dataset) / "spec.json").exists():
+        raise UserError(
+            f"{places.prepared(one.entry.dataset)}: not there; `dvc repro judge@{one.entry.dataset}` makes it"
+        )
     target, data = device.arm(one.params), Dataset(places.prepared(one.entry.dataset))
     trained = sum(one.train.steps.values()) > 0
     keys = [one.key, *((one.params.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
@@ -157,4 +162,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"spread: {error}")
