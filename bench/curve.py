@@ -1,10 +1,12 @@
-"""Nats (or bits/dim) on test against minutes of training, a curve an experiment: which model is best at which time.
+"""Nats (or bits/dim) on val against minutes of training, a curve an experiment: which model is best at which time.
 
     PYTHONPATH=src python bench/curve.py EXPERIMENT ... [--seconds 60] [--points 3] [--precision bf16] [--out curve.png]
+        [--split val]
 
 Each point is a training of its own, to the end of its schedule, of 1/3, 1/9, ... of the seconds before the last: a
 model in the middle of a long schedule would look worse than it need. Steps follow from a measured pace, hyperparameters
-from the entry, items from test (2,000). A machine's own figures: run all curves of a picture in one go.
+from the entry, items from val (2,000; `--split test` for a final picture). A machine's own figures: run all curves of a
+picture in one go.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import time
 from pathlib import Path
 
+import held_out
 import torch
 
 from genfoundry import device, evaluate, experiment, metrics, places
@@ -24,7 +27,7 @@ from genfoundry.data.base import Dataset, Split
 from genfoundry.models.base import GenerativeModel
 from genfoundry.train import fit
 
-ITEMS, PACE = 2000, 12  # items of test; steps by which the pace is measured, after half as many
+ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, after half as many
 
 
 def fitted(one: experiment.Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
@@ -39,17 +42,17 @@ def fitted(one: experiment.Experiment, split: Split, train: Train, steps: int) -
 
 
 @torch.inference_mode()
-def measured(model: GenerativeModel, test: Split, objective: str) -> float:
-    """The objective on the chosen items of test."""
-    parts = [model.measure(batch.to(model.device))["nll"] for batch in batches(test, chosen(test, ITEMS), size=200)]
+def measured(model: GenerativeModel, held: Split, objective: str) -> float:
+    """The objective on the chosen items of a held-out split."""
+    parts = [model.measure(batch.to(model.device))["nll"] for batch in batches(held, chosen(held, ITEMS), size=200)]
     found: Answers = {"nll": torch.cat(parts).double()}
-    return metrics.OBJECTIVES[objective].value(evaluate.score(found, test), test.spec.dims)
+    return metrics.OBJECTIVES[objective].value(evaluate.score(found, held), held.spec.dims)
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
     one = experiment.load(name)
     target, data = device.arm(one.params), Dataset(places.prepared(one.entry.dataset))
-    split, test = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "test"))
+    split, held = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", asked.split))
     train = one.train.model_copy(update={"precision": asked.precision})
     fitted(one, split, train, PACE // 2)
     pace = PACE / fitted(one, split, train, PACE)[1]
@@ -57,15 +60,19 @@ def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
     for place in reversed(range(asked.points)):
         steps = max(1, round(asked.seconds / 3**place * pace))
         model, took = fitted(one, split, train, steps)
-        value = measured(model, test, one.task.objective)
+        value = measured(model, held, one.task.objective)
         points.append({"steps": steps, "seconds": round(took, 1), one.task.objective: round(value, 4)})
-        print(json.dumps({"experiment": name, "precision": asked.precision, **points[-1]}), flush=True)
+        print(
+            json.dumps({"experiment": name, "split": asked.split, "precision": asked.precision, **points[-1]}),
+            flush=True,
+        )
     return points
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="+")
+    held_out.add_option(parser)
     parser.add_argument("--seconds", type=float, default=60.0, help="of training at the last point")
     parser.add_argument("--points", type=int, default=3)
     parser.add_argument("--precision", default="float32")
@@ -80,7 +87,7 @@ def main() -> None:
         for name, points in curves.items():
             unit = list(points[0])[-1]
             axes.plot([p["seconds"] / 60 for p in points], [p[unit] for p in points], marker="o", label=name)
-        axes.set(xlabel="minutes of training", ylabel=f"{unit} on test", xscale="log")
+        axes.set(xlabel="minutes of training", ylabel=f"{unit} on {asked.split}", xscale="log")
         axes.legend()
         figure.savefig(asked.out)
 

@@ -1,11 +1,12 @@
-"""One experiment at the budget `standard` without tuning: trained, and measured on test.
+"""One experiment at the budget `standard` without tuning: trained, and measured on val.
 
     PYTHONPATH=src python bench/standard.py EXPERIMENT [--draw I] [--share S] [--set hyper.consistency=0.0 ...]
+        [--split val]
 
 Draw 0 is the model of the pipeline, 1, 2, ... its repetitions with other seeds and other labels. `--share` of the steps
 trains less. Prints one JSON object: seconds, and every figure of `metrics`, the importance-weighted bound and its
 standard error, restorations by classical methods, the Frechet distance where the data set's judge is there. Run arms
-that are compared beside each other, on one machine.
+that are compared beside each other, on one machine, on val: `--split test` is for the final table of what was chosen.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import held_out
 import torch
 
 from genfoundry import checkpoint, device, evaluate, experiment, metrics, places, restoration
@@ -33,6 +35,7 @@ from genfoundry.train import fit
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment")
+    held_out.add_option(parser)
     parser.add_argument("--draw", type=int, default=0)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
@@ -59,27 +62,27 @@ def trained(one: experiment.Experiment, split: Split, asked: argparse.Namespace)
 
 
 @torch.no_grad()
-def measured(model: Learner, data: Dataset, one: experiment.Experiment, samples: int) -> dict[str, Any]:
-    """Figures on test."""
+def measured(model: Learner, data: Dataset, one: experiment.Experiment, samples: int, name: str) -> dict[str, Any]:
+    """Figures on the split called `name`."""
     where = next(model.parameters()).device
-    test = data.split("test", one.task.levels, one.task.binarise, where)
+    held = data.split(name, one.task.levels, one.task.binarise, where)
     folder, seed = places.judge(one.entry.dataset), one.params.seed
     judge = evaluate.judge(folder, str(where)) if (folder / "model.json").exists() else None
     needs = set(metrics.OBJECTIVES) | {need for o in metrics.OBJECTIVES.values() for need in o.needs}
     if judge is None or not samples:
         needs -= {"features", "real"}
-    found = evaluate.answers(model, test, samples=samples, seed=seed, needs=needs)
-    out: dict[str, Any] = metrics.figures(evaluate.score(found, test, judge), test.spec.dims, data.modality)
+    found = evaluate.answers(model, held, samples=samples, seed=seed, needs=needs)
+    out: dict[str, Any] = metrics.figures(evaluate.score(found, held, judge), held.spec.dims, data.modality)
     if "nll" in found:
         out["nats_worst"] = float(found["nll"].max())  # a mean hides it
-    bench = Bench(data, test, test, judge, found, Bound(k=500, items=2000))
+    bench = Bench(data, held, held, judge, found, Bound(k=500, items=2000))
     if len(gap := bounds.tightened(model, bench, seed).get("bound_gap", ())):
-        tight = found["nll"][chosen(test, len(gap))].numpy() - gap
+        tight = found["nll"][chosen(held, len(gap))].numpy() - gap
         out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
         out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
     for damage in metrics.DAMAGES:
         if f"restored_{damage}" in found:
-            posed = restoration.posed(test, damage)
+            posed = restoration.posed(held, damage)
             train = data.split("train", one.task.levels, one.task.binarise)
             for name, method in restoration.classical(train, damage).items():
                 scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
@@ -97,9 +100,10 @@ def main() -> None:
     if asked.model:
         checkpoint.save(asked.model, model, {})
     began = time.perf_counter()
-    figures = measured(model, data, one, asked.samples)
+    figures = measured(model, data, one, asked.samples, asked.split)
     how = {"experiment": one.name, "draw": asked.draw, "share": asked.share, "set": asked.set, "device": target.type}
-    how |= {"precision": asked.precision, "train_seconds": seconds, "seconds": time.perf_counter() - began}
+    how |= {"split": asked.split, "precision": asked.precision, "train_seconds": seconds}
+    how |= {"seconds": time.perf_counter() - began}
     line = json.dumps(how | figures, sort_keys=True)
     print(line)
     if asked.out:

@@ -93,11 +93,17 @@ def trials(root: Path, name: str) -> None:
     checkpoint.write_json(folder / "summary.json", {"objective": "nats", "default": 2.0, "best": 1.8, "gain": 0.2})
 
 
-def trivial(root: Path, value: float) -> None:
-    """A trivial model with this figure on every split."""
-    figures = {split: {"nats": value} for split in ("val", "gate", "test")}
-    rows = {"persistence": {"role": "baseline", "figures": figures}}
-    checkpoint.write_json(root / "reports/baselines" / TASK / "card.json", {"rows": rows})
+def references(root: Path, **values: tuple[str, float | None]) -> None:
+    """The task's table: each name's role, and its figure on every split, if it has one."""
+    rows = {
+        name: {
+            **{"role": role, "likelihood": "exact"},
+            "figures": dict.fromkeys(("val", "gate", "test"), {} if value is None else {"nats": value}),
+        }
+        for name, (role, value) in values.items()
+    }
+    about = {"task": TASK, "dataset": DATA, "levels": None, "binarise": None, "data": "d" * 64, "judge": None}
+    checkpoint.write_json(root / "reports/baselines" / TASK / "card.json", {**about, "rows": rows})
 
 
 def register(root: Path, task: config.Task = OBJECTIVE) -> dict[str, Any]:

@@ -72,12 +72,13 @@ def experiment(root: Path, name: str, figures: dict[str, Any], dataset: str = DA
 
 
 def trivial(root: Path) -> None:
-    """A floor, a ceiling and a compressor."""
+    """A floor, a ceiling and a compressor, which the VAE loses to."""
     test = {"real-against-real": {"frechet": 0.9}, "pixel-means": {"frechet": 612.0}, "xz": {"bits_per_dim": 3.4}}
     roles = {"real-against-real": "floor", "pixel-means": "ceiling", "xz": "compressor"}
-    rows = {n: {"role": roles[n], "likelihood": "none", "figures": {"test": f}} for n, f in test.items()}
-    about = {"task": f"{GAN}-task", "dataset": DATA, "levels": 17, "binarise": None, "data": "e" * 64, "judge": JUDGE}
-    write_json(root / "reports/baselines" / f"{GAN}-task" / "card.json", {**about, "rows": rows})
+    rows = {n: {"role": roles[n], "likelihood": "none", "figures": {"test": f, "gate": f}} for n, f in test.items()}
+    about = {"dataset": DATA, "levels": 17, "binarise": None, "data": "e" * 64, "judge": JUDGE, "rows": rows}
+    for name in (f"{GAN}-task", f"{VAE}-task"):
+        write_json(root / "reports/baselines" / name / "card.json", {"task": name, **about})
 
 
 def ranked(root: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import fabricated
+import numpy as np
 import pytest
 from fabricated import OBJECTIVE, TASK
 
@@ -96,14 +97,110 @@ def test_below_the_margin_it_is_a_challenger_and_lowering_the_margin_reopens_it(
     assert promote.promote(TASK, OBJECTIVE, root) == "champion"
 
 
-def test_a_model_below_the_trivial_one_is_refused(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", ["baseline", "ceiling", "compressor", "reference"])
+def test_a_model_that_any_reference_beats_is_refused_and_its_line_says_by_what(
+    made: Path, tmp_path: Path, role: str
+) -> None:
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    fabricated.trivial(tmp_path, 0.01)
+    fabricated.references(tmp_path, near=(role, 0.02), hard=(role, 0.01), easy=("baseline", 99.0))
     fabricated.register(tmp_path)
     assert promote.promote(TASK, OBJECTIVE, tmp_path) == "refused"
-    assert "not better than persistence" in lines(tmp_path)[-1]["reason"]
+    (line,) = lines(tmp_path)
+    value = line["figures"]["candidate"]["nats"]
+    assert line["figures"]["loses_to"] == [
+        {"name": "hard", "role": role, "value": 0.01, "by": pytest.approx(value - 0.01)},
+        {"name": "near", "role": role, "value": 0.02, "by": pytest.approx(value - 0.02)},
+    ]
+    assert "on gate loses to hard (0.01, by " in line["reason"] and "easy" not in line["reason"]
+    assert line["figures"]["reference"] == {"name": "hard", "value": 0.01}
+    assert line["figures"]["split"] == "gate"
     assert ledger.champion(lines(tmp_path), TASK) is None
     assert promote.promote(TASK, OBJECTIVE, tmp_path) == "unchanged"
+
+
+def test_a_line_says_how_surely_the_closest_reference_is_beaten(made: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    nll = load_file(tmp_path / "reports/scores" / fabricated.DATA / "weak/scores.safetensors")["gate/nll"]
+    noise = np.random.default_rng(0).normal(0, 0.5, len(nll))
+    noise += 0.05 - noise.mean()
+    value = float((nll + noise).mean() / fabricated.WINDOW)
+    fabricated.references(tmp_path, near=("reference", value), far=("baseline", value + 9))
+    save_file({"near/gate/nll": nll + noise}, tmp_path / "reports/baselines" / TASK / "scores.safetensors")
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "champion"
+    (line,) = lines(tmp_path)
+    lead = line["figures"]["over_reference"]
+    assert (lead["name"], lead["difference"]) == ("near", pytest.approx(noise.mean() / fabricated.WINDOW))
+    assert lead["interval"][0] < 0 < lead["interval"][1]
+    assert "near the closest, by " in line["reason"] and "(95% " in line["reason"]
+
+
+@pytest.mark.parametrize("role", ["floor", "copy"])
+def test_real_items_and_a_copy_of_the_training_set_need_not_be_beaten(made: Path, tmp_path: Path, role: str) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    fabricated.references(tmp_path, real=(role, 0.01), nothing=("reference", None))
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "champion"
+    assert lines(tmp_path)[-1]["figures"]["loses_to"] == []
+
+
+def test_a_new_reference_that_beats_the_champion_is_said_once_and_it_goes_on_serving(root: Path) -> None:
+    fabricated.references(root, ngram=("reference", 0.01))
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "refused"
+    assert "it stays the champion, but nats" in lines(root)[-1]["reason"]
+    assert ledger.champion(lines(root), TASK) == lines(root)[0]
+    assert [loss["name"] for loss in ledger.loses_to(lines(root), lines(root)[0]["digest"])] == ["ngram"]
+    assert promote.promote(TASK, OBJECTIVE, root) == "unchanged"
+    fabricated.references(root, ngram=("reference", 0.02))  # by less: nothing to say anew
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "unchanged"
+    fabricated.references(root, ngram=("reference", 99.0))
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert ledger.loses_to(lines(root), lines(root)[0]["digest"]) == []
+
+
+def test_a_champion_that_a_reference_beats_gives_way_to_a_model_that_none_does(root: Path) -> None:
+    """Without a sure gain above the margin, since the bar is what a champion must clear."""
+    was = lines(root)[0]["figures"]["candidate"]["nats"]
+    fabricated.train(root, "strong", 2)
+    strict = OBJECTIVE.model_copy(update={"margin": 5.0})
+    fabricated.references(root, between=("reference", was - 1e-4))
+    fabricated.register(root, strict)
+    assert promote.promote(TASK, strict, root) == "champion"
+    line = lines(root)[-1]
+    assert line["figures"]["difference"] < line["figures"]["margin"]
+    assert "loses there to between" in line["reason"] and "this one to no reference" in line["reason"]
+
+
+def test_a_line_of_the_old_format_is_read_and_decided_anew_once(root: Path) -> None:
+    path = root / "ledger.jsonl"
+    line = json.loads(path.read_text())
+    (fresh := line["figures"]).update(baseline=None)
+    for key in ("reference", "loses_to", "ranking_margin", "seed_margin", "split"):
+        fresh.pop(key)
+    path.write_text(json.dumps({**line, "decision": "refused", "ranking": "old"}) + "\n")
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    path.write_text(json.dumps({**line, "ranking": "old"}) + "\n")
+    assert promote.promote(TASK, OBJECTIVE, root) == "unchanged"
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+
+
+def test_a_champion_s_own_seeds_bound_what_takes_over_from_it(root: Path) -> None:
+    path = root / "ledger.jsonl"
+    line = json.loads(path.read_text())
+    line["figures"]["seed_margin"] = 5.0
+    path.write_text(json.dumps(line) + "\n")
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "challenger"
+    assert lines(root)[-1]["figures"]["margin"] == 5.0
+    assert promote.promote(TASK, OBJECTIVE, root) == "unchanged"
 
 
 def test_a_champion_in_the_cache_is_measured_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

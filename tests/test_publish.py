@@ -157,6 +157,36 @@ def test_a_challenger_has_its_alias_until_it_is_over(root: Path, tmp_path: Path)
     assert client.get_registered_model(TASK).aliases.keys() == {"champion"}
 
 
+def test_the_registry_says_what_a_task_without_a_champion_still_loses_to(root: Path, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("mlflow.db*", "mlartifacts", "ledger.jsonl")
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=ignored)
+    fabricated.database(tmp_path)
+    fabricated.references(tmp_path, ngram=("reference", 0.01))
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "refused"
+    assert publish(tmp_path)
+    client = store.connect(tmp_path)
+    model = client.get_registered_model(TASK)
+    assert "champion" not in model.aliases
+    assert "No champion yet: the best candidate is strong; nats" in model.description
+    assert "on gate loses to ngram (0.01, by " in model.description
+    (version,) = client.search_model_versions(f"name = '{TASK}'")
+    assert version.tags["loses_to"].startswith("ngram (0.01, by ") and version.tags["decision"] == "refused"
+    fabricated.references(tmp_path, ngram=("reference", 99.0))
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "champion"
+    assert publish(tmp_path)
+    model = client.get_registered_model(TASK)
+    assert set(model.aliases) == {"champion"} and "The champion is strong" in model.description
+    assert client.get_model_version_by_alias(TASK, "champion").tags["loses_to"] == "none"
+    fabricated.references(tmp_path, ngram=("reference", 0.01))
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "refused"
+    assert publish(tmp_path)
+    model = client.get_registered_model(TASK)
+    assert set(model.aliases) == {"champion"} and "beats it on gate since: ngram (0.01" in model.description
+
+
 def test_refused_data_are_no_version(root: Path, tmp_path: Path) -> None:
     emptied(root, tmp_path)
     line = {"task": TASK, "decision": "refused", "reason": "too bright", "data": "e" * 64, "who": "x", "time": "now"}

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from genfoundry import margins, references
 from genfoundry.checkpoint import write_json
 from genfoundry.config import Task
-from genfoundry.rank import best_trivial, rank
+from genfoundry.rank import rank
 from genfoundry.types import UserError
 
 TASK = Task(dataset="d", levels=16, objective="bits_per_dim", margin=0.01)
@@ -35,9 +36,10 @@ def test_the_best_is_first_and_equals_go_by_name(tmp_path: Path) -> None:
     assert [c["experiment"] for c in found["candidates"]] == ["c", "a", "b"]
     assert found["candidates"][0] == {
         "experiment": "c", "model": "m", "digest": "digest-c", "likelihood": "exact", "value": 1.0, "stderr": 0.1,
-        "spread": None,
+        "spread": None, "seeds": 1,
     }  # fmt: skip
-    assert (found["data"], found["split"], found["margin"], found["baseline"]) == ("D", "val", 0.01, None)
+    assert (found["data"], found["split"], found["margin"], found["references"]) == ("D", "val", 0.01, {})
+    assert found["note"] == "trained with one seed: c, a; this run does not bound a seed's luck"
     few = rank("few", TASK.model_copy(update={"labels": 100}), tmp_path, tmp_path / "none")
     assert [c["experiment"] for c in few["candidates"]] == ["few-labels"]
     upward = TASK.model_copy(update={"direction": "maximize"})
@@ -46,8 +48,9 @@ def test_the_best_is_first_and_equals_go_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("gap", "spread", "supported", "note"),
-    [(0.5, 0.1, True, None), (0.2, 0.1, False, "a leads b by 0.2, within two standard deviations"),
-     (0.5, None, None, "trained with one seed: b")],
+    [(0.5, 0.1, True, None),
+     (0.3, 0.1, False, "a leads b by 0.3 on val, within what training seeds change (0.393, 95%)"),
+     (0.5, None, None, "trained with one seed: b; ")],
 )  # fmt: skip
 def test_an_order_that_seeds_do_not_support_says_so(
     tmp_path: Path, gap: float, spread: float | None, supported: bool | None, note: str | None
@@ -60,7 +63,7 @@ def test_an_order_that_seeds_do_not_support_says_so(
     found = rank("t", TASK, tmp_path, tmp_path / "none")
     assert found["supported"] is supported
     assert (found["note"] or "").startswith(note or "")
-    assert found["margin"] == 0.2  # two standard deviations of the best, more than the declared 0.01
+    assert found["margin"] == found["seed_margin"] == pytest.approx(0.1 * margins.factor(3))  # not the declared 0.01
 
 
 def test_a_permuted_leaderboard_has_the_same_champion(tmp_path: Path) -> None:
@@ -89,18 +92,41 @@ def test_candidates_of_different_data_are_not_compared(tmp_path: Path) -> None:
         rank("t", TASK, tmp_path, tmp_path)
 
 
-def test_the_best_trivial_model_is_a_baseline_or_the_ceiling(tmp_path: Path) -> None:
-    rows = {
-        name: {"role": role, "figures": {"val": {"bits_per_dim": value}}}
-        for name, role, value in [("pixels", "baseline", 3.0), ("mean", "ceiling", 4.0), ("png", "compressor", 1.0)]
-    }
+def test_one_candidate_with_one_seed_says_that_luck_is_not_bounded(tmp_path: Path) -> None:
+    card(tmp_path, "a", 1.0)
+    found = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert (found["seed_margin"], found["supported"]) == (None, None)
+    assert found["note"] == "trained with one seed: a; this run does not bound a seed's luck"
+
+
+def test_what_is_fitted_in_closed_form_owes_nothing_to_a_seed(tmp_path: Path) -> None:
+    card(tmp_path, "a", 1.0, steps=0)
+    card(tmp_path, "b", 1.5, seeds={"n": 3, "val_spread": {"bits_per_dim": 0.1}}, steps=100)
+    found = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert (found["note"], found["supported"], found["seed_margin"]) == (None, True, 0.0)
+    assert found["margin"] == TASK.margin
+
+
+def test_every_role_but_floor_and_copy_is_a_bar(tmp_path: Path) -> None:
+    roles = {"pixels": "baseline", "mean": "ceiling", "png": "compressor", "ngram": "reference"}
+    roles |= {"real": "floor", "train": "copy"}
+    values = {"pixels": 3.0, "mean": 4.0, "png": 2.5, "ngram": 2.75, "real": 0.0, "train": 0.0}
+    rows = {n: {"role": role, "figures": {"val": {"bits_per_dim": values[n]}}} for n, role in roles.items()}
     rows["other"] = {"role": "baseline", "figures": {"val": {"frechet": 0.0}}}
     write_json(tmp_path / "card.json", {"rows": rows})
-    assert best_trivial(tmp_path, TASK, "val") == {"name": "pixels", "value": 3.0}
-    assert best_trivial(tmp_path, TASK, "gate") is None
+    card(tmp_path / "scores", "a", 2.7)
+    found = rank("t", TASK, tmp_path / "scores", tmp_path)
+    assert found["references"] == {"pixels": 3.0, "mean": 4.0, "png": 2.5, "ngram": 2.75}
+    assert references.best(rows, TASK, "val") == {"name": "png", "value": 2.5}
+    assert references.best(rows, TASK, "gate") is None
+    lost = references.lost_to(rows, "bits_per_dim", "minimize", 2.75, "val")
+    assert [(x["name"], x["role"], x["by"]) for x in lost] == [("png", "compressor", 0.25), ("ngram", "reference", 0.0)]
+    assert references.describe(lost) == "png (2.5, by 0.25), ngram (2.75, by 0)"
+    assert references.names(references.lost_to(rows, "bits_per_dim", "maximize", 2.8, "val")) == ["mean", "pixels"]
 
 
 def test_ranking_needs_no_torch() -> None:
-    code = "import sys, genfoundry.rank, genfoundry.promote, genfoundry.metrics; print('torch' in sys.modules)"
+    code = "import sys, genfoundry.rank, genfoundry.promote, genfoundry.metrics; genfoundry.margins.factor(3); "
+    code += "print({'torch', 'mlflow'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"

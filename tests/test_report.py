@@ -77,6 +77,24 @@ def test_markdown(tmp_path: Path) -> None:
     assert "judge ffffffffffff (trained on classes, accuracy 91.2%)" in text
 
 
+def test_what_the_best_on_val_loses_to_on_gate_is_said(tmp_path: Path) -> None:
+    folder(tmp_path)
+    path = tmp_path / "scores/fashion/vae-fashion/card.json"
+    about = read_json(path)
+    write_json(path, {**about, "figures": {**about["figures"], "gate": {"bits_per_dim": 3.6}}})
+    path = tmp_path / "baselines/fashion-density/card.json"
+    about = read_json(path)
+    about["rows"]["xz"]["figures"]["gate"] = {"bits_per_dim": 3.5}
+    write_json(path, about)
+    ranking = {"task": "fashion-density", "objective": "bits_per_dim", "candidates": [{"experiment": "vae-fashion"}]}
+    write_json(tmp_path / "ranking/fashion-density.json", ranking)
+    write(tmp_path)
+    (bar,) = read_json(tmp_path / "leaderboard.json")["tables"][0]["bars"]
+    assert (bar["task"], [loss["name"] for loss in bar["loses_to"]]) == ("fashion-density", ["xz"])
+    said = "vae-fashion, the best on val, cannot be its champion: on gate it loses to xz (3.5, by 0.1)."
+    assert said in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+
+
 def test_a_collapsed_posterior_is_said(tmp_path: Path) -> None:
     assert figures_of._notes({"rate": 0.296, "nll": 50.0}) == ["collapsed: rate 0.3 nats"]
     assert figures_of._notes({"rate": 1.0}) == figures_of._notes({"nll": 50.0}) == []

@@ -40,7 +40,35 @@ def test_a_page_a_data_set_and_a_page_a_model(root: Path) -> None:
 def test_the_index_names_the_champion_and_what_is_open(root: Path) -> None:
     text = page(root, "index")
     assert "gan-shapes-task gan-shapes Frechet 8.5" in text
-    assert "vae-shapes-task no champion yet" in text
+    assert "vae-shapes-task no champion yet: vae-shapes loses on gate to xz (3.4, by 0.21)" in text
+
+
+def test_every_page_says_what_the_best_candidate_loses_to_and_what_split_decided(root: Path) -> None:
+    lost = "loses on gate to xz (3.4, by 0.21)"
+    text = page(root, f"datasets/{showcase.DATA}")
+    assert f"no champion of vae-shapes-task: the best on val, vae-shapes , {lost}" in text
+    assert "ranked on val and become champions on gate; the figures are of test, which decides nothing" in text
+    assert "whether one becomes the champion is decided on gate, and nothing on test" in text
+    text = page(root, f"models/{showcase.VAE}")
+    assert "for vae-shapes-task; it cannot be the champion: on gate it loses to xz (3.4, by 0.21)" in text
+    board = (root / "reports/leaderboard.md").read_text(encoding="utf-8")
+    assert "vae-shapes-task: vae-shapes, the best on val, cannot be its champion: on gate it loses to xz" in board
+    assert "loses to" not in page(root, f"models/{showcase.GAN}")  # the floor is no bar
+
+
+def test_a_champion_that_a_new_reference_beats_is_said_to_serve_and_to_lose(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "reports/baselines" / f"{showcase.GAN}-task" / "card.json"
+    card = checkpoint.read_json(path)
+    card["rows"]["pixel-means"]["figures"]["gate"]["frechet"] = 8.0
+    checkpoint.write_json(path, card)
+    for gone in (False, True):
+        if gone:  # another model is in the workspace: the ledger has the champion's figure on the same data
+            scores = tmp_path / "reports/scores" / showcase.DATA / showcase.GAN / "card.json"
+            checkpoint.write_json(scores, {**checkpoint.read_json(scores), "digest": "0" * 64})
+        site.render(tmp_path)
+        for name in ("index", f"datasets/{showcase.DATA}"):
+            assert "on gate it loses to pixel-means (8, by 0.5)" in page(tmp_path, name)
 
 
 def test_a_data_set_says_what_its_figures_rest_on(root: Path) -> None:

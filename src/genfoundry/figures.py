@@ -83,6 +83,8 @@ def of_experiment(
     about |= {**how, **_about(dataset, judging), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": _absent(per_split["test"], dataset.modality, learner, judging), "beside": _beside(beside)}
     about |= {"notes": _notes(per_split["test"])}
+    steps = card.get("train", {}).get("steps")
+    about |= {"steps": None if steps is None else sum(steps.values())}
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device)}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
@@ -224,7 +226,7 @@ def of_baselines(
     with checkpoint.fresh(out) as folder:
         for row in baselines.rows(known, dataset.modality):
             cards[row.name] = {"role": row.role, "likelihood": row.likelihood, "figures": {}}
-            for name in SPLITS if row.role != "compressor" else SPLITS[-1:]:
+            for name in SPLITS:
                 split = known.held[name]
                 found = row.answers(split)
                 scored = score(found, split, judging, real.get(name))

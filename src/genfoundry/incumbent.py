@@ -46,6 +46,17 @@ def scored(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[s
     return card, {name.removeprefix("gate/"): v for name, v in tensors.items() if name.startswith("gate/")}
 
 
+def reference(root: Path, task_name: str, row: str) -> Scores:
+    """Per-item scores on `gate` of a row of a task's table; {} where they are not there."""
+    from safetensors import safe_open
+
+    path, start = root / "reports" / "baselines" / task_name / "scores.safetensors", f"{row}/gate/"
+    if not path.exists():
+        return {}
+    with safe_open(path, "numpy") as file:
+        return {key.removeprefix(start): file.get_tensor(key) for key in file.keys() if key.startswith(start)}  # noqa: SIM118
+
+
 def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours: Scores) -> Scores | None:
     """The champion's per-item scores on today's gate; None when it answers another question.
 

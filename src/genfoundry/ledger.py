@@ -2,9 +2,18 @@
 
 A line: {"time", "who", "task", "decision": "champion" | "challenger" | "refused", "reason", "experiment", "model",
 "digest" (of the model), "data" (digest of the data), "ranking" (sha256 of the ranking), "commit", "clean" (whether the
-code was that of the commit), "incumbent" (digest of the champion at the time, or null), "figures": {"candidate",
-"incumbent", "difference", "interval", "margin", "baseline"}, "weights": {"path", "files": {name: {"md5", "sha256",
-"size"}}}}. It imports neither torch nor numpy: the no-op of `promote` is a read of this file.
+code was that of the commit), "incumbent" (digest of the champion at the time, or null), "figures" (below), "weights":
+{"path", "files": {name: {"md5", "sha256", "size"}}}}.
+
+"figures", all on the split that "split" names (`gate`): "candidate", "incumbent" (the objective's value of each),
+"difference", "interval" (95%, of the paired improvement), "reference" ({"name", "value"}, the hardest to beat),
+"over_reference" ({"name", "difference", "interval"}: by how much the candidate beats it, where that is known item by
+item), "loses_to" ([{"name", "role", "value", "by"}], the references that it does not beat), "margin" (that the interval
+was held against), "ranking_margin", "seed_margin" (what the ranking and the candidate's training seeds, on
+`val`, asked for). Lines before there were these say "baseline" for "reference", and no more of them.
+
+A "champion" line makes its model the champion; a later "refused" line about the same model says what beats it since.
+It imports neither torch nor numpy: the no-op of `promote` is a read of this file.
 """
 
 from __future__ import annotations
@@ -80,6 +89,12 @@ def of(lines: Iterable[Line], task: str) -> list[Line]:
 def last(lines: Iterable[Line], task: str) -> Line | None:
     """The latest decision about a task."""
     return next(reversed(of(lines, task)), None)
+
+
+def loses_to(lines: Iterable[Line], digest: str) -> list[dict[str, Any]]:
+    """The references that a model lost to by the latest decision about it; [] where it lost to none, or none says."""
+    about = [line for line in lines if line["digest"] == digest]
+    return list((about[-1].get("figures") or {}).get("loses_to") or ()) if about else []
 
 
 def champion(lines: Iterable[Line], task: str) -> Line | None:

@@ -1,10 +1,16 @@
 """Promotion: whether the best of a task's ranking becomes its champion. Decisions are lines of the ledger.
 
-The rule, on `gate`, in the unit of the task's objective:
-1. A candidate that is not better than the best trivial model (role baseline or ceiling) is refused: "refused".
+Candidates are ranked on `val`; promotion is decided on `gate`, in the unit of the task's objective, and nothing on
+`test`. The rule:
+1. A candidate that loses to any reference of the task's table (`references`) is refused: "refused". The line names
+   every one that it loses to. Without a champion the task then has none.
 2. Without a champion, the candidate is it: "champion".
-3. Else both are scored on today's `gate`, and the candidate is "champion" only if the lower end of the 95% interval of
-   a paired bootstrap of its improvement is above the ranking's margin; otherwise it is "challenger".
+3. Else both are scored on today's `gate`. A champion that loses to a reference there gives way to the candidate, which
+   loses to none. Otherwise the candidate is "champion" only if the lower end of the 95% interval of its paired
+   improvement is above the margin: the ranking's, or what the champion's own training seeds asked for when it became
+   one, where that is more (`margins`). Else it is "challenger".
+A champion that a new reference beats, and that no candidate replaces, goes on serving; the line "refused" about it says
+what it loses to.
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
 workspace holds that very model, measured on today's data, its scores are taken from there.
 A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
@@ -58,7 +64,7 @@ def promote(task_name: str, task: Task, root: Path) -> str:
     lines = ledger.read(root / "ledger.jsonl")
     champion = ledger.champion(lines, task_name)
     candidate = ranking["candidates"][0]
-    if _decided(task, root, ledger.last(lines, task_name), champion, ranking):
+    if _decided(task, root, ledger.of(lines, task_name), champion, ranking):
         return "unchanged"
     from genfoundry.weights import Unreachable
 
@@ -78,42 +84,74 @@ def _ranking(root: Path, task_name: str) -> Path:
 
 
 def _decided(
-    task: Task, root: Path, last: ledger.Line | None, champion: ledger.Line | None, ranking: Mapping[str, Any]
+    task: Task, root: Path, lines: list[ledger.Line], champion: ledger.Line | None, ranking: Mapping[str, Any]
 ) -> bool:
     """The ranking changed, but nothing that a decision rests on (another candidate joined it at the bottom, say)."""
-    from genfoundry.rank import best_trivial
+    from genfoundry import references
 
-    digest = ranking["candidates"][0]["digest"]
-    if champion and champion["digest"] == digest:
-        return True
-    if last is None or (last["digest"], last["data"]) != (digest, ranking["data"]):
+    best = ranking["candidates"][0]
+    about = next((line for line in reversed(lines) if line["digest"] == best["digest"]), None)
+    if about is None:
         return False
-    trivial = best_trivial(_baselines(root, ranking), task, "gate")
-    return (last["figures"]["margin"], last["figures"]["baseline"]) == (ranking["margin"], trivial)
+    card = json.loads((_scores(root, task, best) / "card.json").read_text(encoding="utf-8"))
+    if card["digest"] != best["digest"]:
+        return False  # `_decide` says what is wrong
+    value = card["figures"]["gate"].get(task.objective, math.nan)
+    rows = references.read(_baselines(root, ranking))
+    lost = references.names(references.lost_to(rows, task.objective, task.direction, value, "gate"))
+    same = lost == references.names((about.get("figures") or {}).get("loses_to", ()))
+    if champion and champion["digest"] == best["digest"]:
+        return same
+    last, bar = lines[-1], (ranking["margin"], references.best(rows, task, "gate"))
+    before = (last["figures"].get("ranking_margin"), last["figures"].get("reference"))  # not in lines of old
+    return same and (last["digest"], last["data"]) == (best["digest"], ranking["data"]) and before == bar
 
 
 def _decide(
     task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Line | None
 ) -> tuple[str, str, dict[str, Any]]:
     """Decision, reason, figures."""
-    from genfoundry import incumbent, metrics, rank
+    from genfoundry import incumbent, metrics, references
 
-    best = ranking["candidates"][0]
+    best, rows = ranking["candidates"][0], references.read(_baselines(root, ranking))
     card, ours = incumbent.scored(root, task, best["experiment"], best["digest"])
-    unit = metrics.objective(task.objective)
-    value, trivial = unit.value(ours, card["dims"]), rank.best_trivial(_baselines(root, ranking), task, "gate")
-    figures: dict[str, Any] = {"incumbent": None, "difference": None, "interval": None}
-    figures |= {"margin": ranking["margin"], "baseline": trivial, "candidate": None}
+    value = metrics.objective(task.objective).value(ours, card["dims"])
+    figures: dict[str, Any] = {"split": "gate", "incumbent": None, "difference": None, "interval": None}
+    figures |= {"margin": ranking["margin"], "ranking_margin": ranking["margin"], "seed_margin": ranking["seed_margin"]}
+    figures |= {"reference": references.best(rows, task, "gate"), "loses_to": [], "candidate": None}
     if not math.isfinite(value):
         return "refused", f"{task.objective} on gate is {value}", figures
     figures["candidate"] = {task.objective: value}
-    sign = 1.0 if unit.direction == "minimize" else -1.0
-    if trivial and sign * (trivial["value"] - value) <= 0:
-        than = f"{trivial['name']} ({trivial['value']:.5g})"
-        return "refused", f"{task.objective} {value:.5g} on gate is not better than {than}", figures
+    figures["loses_to"] = references.lost_to(rows, task.objective, task.direction, value, "gate")
+    serves = champion is not None and champion["digest"] == best["digest"]
+    if figures["loses_to"]:
+        stays = "it stays the champion, but " if serves else ""
+        lost = references.describe(figures["loses_to"])
+        return "refused", f"{stays}{task.objective} {value:.5g} on gate loses to {lost}", figures
+    figures["over_reference"] = gap = _lead(task, root, ranking["task"], (card, ours), figures["reference"])
+    close = f", {gap['name']} the closest, by {gap['difference']:.3g}" if gap else ""
+    close += f" (95% {gap['interval'][0]:.3g} to {gap['interval'][1]:.3g})" if gap else ""
     if champion is None:
-        return "champion", "the first of its task that beats the trivial models", figures
-    return _compare(task, root, (card, ours), champion, figures)
+        return "champion", f"the first of its task that beats every reference on gate{close}", figures
+    if serves:
+        return "champion", f"{task.objective} {value:.5g} beats every reference on gate again{close}", figures
+    return _compare(task, root, (card, ours), champion, figures, rows)
+
+
+def _lead(
+    task: Task, root: Path, task_name: str, candidate: tuple[dict[str, Any], Scores], row: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """By how much a candidate beats the reference that is hardest to beat; None where that has no scores by item."""
+    from genfoundry import incumbent, metrics
+
+    (card, ours), name = candidate, row["name"] if row else ""
+    theirs = incumbent.reference(root, task_name, name) if row else {}
+    unit = metrics.objective(task.objective)
+    if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
+        return None  # a compressor of the whole file, say
+    seed = counted(card["digest"], name)
+    gain, low, high = metrics.improvement(ours, theirs, unit, card["dims"], repeats=REPEATS, seed=seed)
+    return {"name": name, "difference": gain, "interval": [low, high]}
 
 
 def _compare(
@@ -122,8 +160,9 @@ def _compare(
     candidate: tuple[dict[str, Any], Scores],
     champion: ledger.Line,
     figures: dict[str, Any],
+    rows: Mapping[str, Any],
 ) -> tuple[str, str, dict[str, Any]]:
-    from genfoundry import incumbent, metrics, weights
+    from genfoundry import incumbent, metrics, references, weights
 
     (card, ours), was = candidate, f"the champion {champion['digest'][:12]}"
     try:
@@ -135,13 +174,21 @@ def _compare(
     if theirs is None:
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
     unit, dims, seed = metrics.objective(task.objective), card["dims"], counted(card["digest"], champion["digest"])
+    value = unit.value(theirs, dims)
+    lost = references.lost_to(rows, task.objective, task.direction, value, "gate")
+    figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
     gain, low, high = metrics.improvement(ours, theirs, unit, dims, repeats=REPEATS, seed=seed)
-    figures |= {"incumbent": {task.objective: unit.value(theirs, dims)}, "difference": gain, "interval": [low, high]}
+    figures |= {"incumbent": {task.objective: value}, "difference": gain, "interval": [low, high]}
     how = f"{task.objective} on gate improves by {gain:.5g} (95% {low:.5g} to {high:.5g})"
-    margin = figures["margin"]
+    if lost:
+        return "champion", f"{how}; {was} loses there to {references.describe(lost)}, this one to no reference", figures
     if low > margin:
-        return "champion", f"{how}, above the margin {margin:g}", figures
-    return "challenger", f"{how}, not surely above the margin {margin:g}", figures
+        return "champion", f"{how}, above the margin {margin:.4g}", figures
+    return "challenger", f"{how}, not surely above the margin {margin:.4g}", figures
+
+
+def _scores(root: Path, task: Task, candidate: Mapping[str, Any]) -> Path:
+    return root / "reports" / "scores" / task.dataset / str(candidate["experiment"])
 
 
 def _baselines(root: Path, ranking: Mapping[str, Any]) -> Path:

@@ -2,7 +2,8 @@
 
 A version of the registered model `<task>` is a model that the ledger decided about, in the ledger's order; its tags
 are those of the latest decision. The alias `champion` is the ledger's champion, `challenger` the latest challenger
-since; a refused model is a version without alias.
+since; a refused model is a version without alias. Descriptions and the tag `loses_to` say which references of its
+table a model does not beat, and so why a task has no champion.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import ledger, outs, runs, weights
+from genfoundry import ledger, outs, references, runs, weights
 from genfoundry.store import connect, connect_registry, experiment_id, locked, uri
 from genfoundry.store_errors import StoreError, failure
 from genfoundry.types import UserError
@@ -78,8 +79,11 @@ def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: 
 
 
 def _versions(client: MlflowClient, root: Path, task: str, lines: list[ledger.Line], known: runs.Runs) -> None:
-    if not client.search_registered_models(f"name = '{task}'"):
-        client.create_registered_model(task, {"genfoundry.task": task}, f"Generative models of the task {task}")
+    there, standing = client.search_registered_models(f"name = '{task}'"), describe(task, lines)
+    if not there:
+        client.create_registered_model(task, {"genfoundry.task": task}, standing)
+    elif there[0].description != standing:
+        client.update_registered_model(task, standing)
     versions = {v.tags.get("model_digest"): v for v in client.search_model_versions(f"name = '{task}'")}
     alias = {"champion": ledger.champion(lines, task), "challenger": ledger.challenger(lines, task)}
     served = {line["digest"] for line in alias.values() if line}
@@ -107,7 +111,19 @@ def _versions(client: MlflowClient, root: Path, task: str, lines: list[ledger.Li
             client.delete_registered_model_alias(task, name)
 
 
+def describe(task: str, lines: list[ledger.Line]) -> str:
+    """The registered model's description: which version is the champion, or why there is none."""
+    champion, about = ledger.champion(lines, task), f"Generative models of the task {task}."
+    if champion is None:
+        return f"{about} No champion yet: the best candidate is {lines[-1]['experiment']}; {lines[-1]['reason']}."
+    lost = ledger.loses_to(lines, champion["digest"])
+    but = f"; a reference beats it on gate since: {references.describe(lost)}" if lost else ""
+    return f"{about} The champion is {champion['experiment']}, decided on gate{but}."
+
+
 def _tags(line: ledger.Line) -> dict[str, str]:
+    figures = line.get("figures") or {}
+    lost = references.describe(figures["loses_to"]) or "none" if "loses_to" in figures else "not known"  # a line of old
     return {
         "git_commit": str(line.get("commit")),
         "data_digest": line["data"],
@@ -117,6 +133,7 @@ def _tags(line: ledger.Line) -> dict[str, str]:
         "reason": line["reason"],
         "decided": f"{line['time']} by {line['who']}",
         "figures": json.dumps(line.get("figures"), sort_keys=True),
+        "loses_to": lost,
     }
 
 

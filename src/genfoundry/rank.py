@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from genfoundry import margins, references
 from genfoundry.checkpoint import read_json
 from genfoundry.config import Task
 from genfoundry.types import UserError
 
-BEATEN = ("baseline", "ceiling")  # the roles of the trivial models that a champion must beat
-
 
 def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str, Any]:
-    """The candidates of a task, best first, and the best trivial model: the content of reports/ranking/<task>.json.
+    """The candidates of a task, best first, and what a champion must beat: the content of reports/ranking/<task>.json.
 
     A candidate is any experiment under `scores` (reports/scores/<dataset>) whose data have the task's levels,
     binarisation and number of labels and whose figures on `val` include the objective. Equal figures rank by name.
-    The margin is part of the ranking so that changing it reopens the decision; it is at least two standard
-    deviations over the best one's training seeds, where these are known: less would promote a lucky seed.
+    Margin and references are part of the ranking so that a change of either reopens the decision. The margin is the
+    task's, or what the best one's training seeds ask for (`margins.bound`, "seed_margin") where that is more and where
+    it was trained with two seeds or more.
 
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data.
@@ -39,17 +39,20 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
             f"{scores}: measured on {len(data)} versions of {task.dataset}; run `dvc repro` for all of them"
         )
     supported, note = _support(found)
+    first, rows = found[0], references.read(baselines)
+    seeded = None if first["spread"] is None else margins.bound(first["spread"], first["seeds"])
     return {
         "task": task_name,
         "objective": task.objective,
         "direction": task.direction,
-        "margin": max(task.margin, 2 * (found[0]["spread"] or 0.0)),
+        "margin": max(task.margin, seeded or 0.0),
+        "seed_margin": seeded,
         "supported": supported,
         "note": note,
         "split": "val",
         "data": data.pop(),
         "candidates": found,
-        "baseline": best_trivial(baselines, task, "val"),
+        "references": references.to_beat(rows, task.objective, "val"),
     }
 
 
@@ -60,40 +63,30 @@ def _candidates(task: Task, scores: Path) -> Iterator[dict[str, Any]]:
         value = figures.get(task.objective)
         same = (card["levels"], card["binarise"], card.get("labels")) == (task.levels, task.binarise, task.labels)
         if same and value is not None and math.isfinite(value):
+            seeds = card.get("seeds", {})
+            fitted = 0.0 if card.get("steps") == 0 else None  # in closed form: every seed gives the same
             yield {
                 **{key: card[key] for key in ("experiment", "model", "digest", "likelihood", "data")},
                 "value": value,
                 "stderr": figures.get(f"{task.objective}_stderr"),
-                "spread": card.get("seeds", {}).get("val_spread", {}).get(task.objective),
+                "seeds": seeds.get("n", 1),
+                "spread": seeds.get("val_spread", {}).get(task.objective, fitted),
             }
 
 
 def _support(found: list[dict[str, Any]]) -> tuple[bool | None, str | None]:
     """Whether the first is ahead of the second by more than training seeds differ; why not, or why it is not known."""
-    if len(found) < 2:
+    first, second = found[0], found[1] if len(found) > 1 else None
+    once = [one["experiment"] for one in found[:2] if one["spread"] is None]
+    if once:
+        return None, f"trained with one seed: {', '.join(once)}; this run does not bound a seed's luck"
+    if second is None:
         return None, None
-    (first, second), gap = found[:2], abs(found[0]["value"] - found[1]["value"])
-    unknown = [one["experiment"] for one in (first, second) if one["spread"] is None]
-    if unknown:
-        return None, f"trained with one seed: {', '.join(unknown)}; how much a seed changes is not known"
-    apart = 2 * math.hypot(first["spread"], second["spread"])
-    if gap > apart:
+    gap = abs(first["value"] - second["value"])
+    luck = margins.apart(first["spread"], second["spread"], (first["seeds"], second["seeds"]))
+    if gap > luck:
         return True, None
     return False, (
-        f"{first['experiment']} leads {second['experiment']} by {gap:.3g}, within two standard deviations over "
-        f"training seeds ({apart:.3g})"
+        f"{first['experiment']} leads {second['experiment']} by {gap:.3g} on val, within what training seeds change "
+        f"({luck:.3g}, 95%)"
     )
-
-
-def best_trivial(baselines: Path, task: Task, split: str) -> dict[str, Any] | None:
-    """{"name", "value"} of the best trivial model on a split; None where no trivial model has the objective."""
-    card = baselines / "card.json"
-    rows = read_json(card)["rows"] if card.exists() else {}
-    values = {
-        name: row["figures"].get(split, {}).get(task.objective) for name, row in rows.items() if row["role"] in BEATEN
-    }
-    finite = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
-    if not finite:
-        return None
-    name = (min if task.direction == "minimize" else max)(sorted(finite), key=lambda n: finite[n])
-    return {"name": name, "value": finite[name]}

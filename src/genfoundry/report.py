@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genfoundry import references
 from genfoundry.checkpoint import read_json, write_bytes, write_json
 from genfoundry.metrics import OBJECTIVES
 from genfoundry.yardstick import FIGURES, Figure
@@ -28,10 +29,11 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
 
     Returns:
         {"tables": [{"dataset", "levels", "binarise", "labels", "data", "judge", "n", "frechet_n", "columns", "rows",
-        "notes"}]};
+        "notes", "bars"}]};
         tables and rows in a fixed order (the rows by the first column that has figures, best first), "best_of" of a row
         the tasks whose ranking on val it leads, "absent" why it lacks a figure, "seeds" the spread over training
-        seeds; "notes" of a table say of which task the order is not supported by them, or not known to be.
+        seeds; "notes" of a table say of which task the order is not supported by them, or not known to be; "bars" of
+        which task the best candidate loses to references on gate ("loses_to"), so that it cannot be the champion.
     """
     rankings = [read_json(path) for path in sorted(ranking.glob("*.json"))]
     tables: dict[Key, dict[str, Any]] = {}
@@ -39,6 +41,7 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
         name, table = card["experiment"], _table(tables, card)
         led = [content for content in rankings if [c["experiment"] for c in content["candidates"][:1]] == [name]]
         table["notes"] += [{k: c.get(k) for k in ("task", "supported", "note")} for c in led if c.get("note")]
+        table["bars"] += [bar for content in led if (bar := _bar(content, card, baselines))["loses_to"]]
         table["rows"][name] = {
             **{key: card[key] for key in ("model", "digest", "likelihood")},
             **{"kind": "experiment", "name": name, "best_of": [content["task"] for content in led]},
@@ -59,10 +62,17 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
     return {"tables": [_ordered(tables[key]) for key in sorted(tables)]}
 
 
+def _bar(ranking: Mapping[str, Any], card: Mapping[str, Any], baselines: Path) -> dict[str, Any]:
+    """What the best candidate of a task does not beat."""
+    rows, objective = references.read(baselines / str(ranking["task"])), str(ranking.get("objective"))
+    lost = references.lost_on_gate(rows, objective, card["figures"])
+    return {"task": ranking["task"], "experiment": card["experiment"], "loses_to": lost}
+
+
 def _table(tables: dict[Key, dict[str, Any]], card: Mapping[str, Any]) -> dict[str, Any]:
     about = {key: card.get(key) for key in ("dataset", "levels", "binarise", "labels", "data", "judge")}
     key = (str(about["dataset"]), str(about["levels"]), str(about["binarise"]), about["labels"] or 0)
-    return tables.setdefault(key, {**about, "rows": {}, "notes": []})
+    return tables.setdefault(key, {**about, "rows": {}, "notes": [], "bars": []})
 
 
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
@@ -107,8 +117,9 @@ def points(figure: Figure) -> str:
 
 def markdown(board: Mapping[str, Any]) -> str:
     """The leaderboard as Markdown."""
-    return "# Leaderboard\n\nFigures on `test`, ± half of a 95% interval.\n" + "".join(
-        "\n" + "\n".join(_section(table)) + "\n" for table in board["tables"]
+    return (
+        "# Leaderboard\n\nFigures on `test`, ± half of a 95% interval; ranked on `val`, champions decided on `gate`.\n"
+        + "".join("\n" + "\n".join(_section(table)) + "\n" for table in board["tables"])
     )
 
 
@@ -133,6 +144,11 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
         notes.append(f"of samples: n = {table['frechet_n']:,}, judge {table['judge']['digest'][:12]} ({about})")
     yield "\n" + "; ".join(notes) + "."
     yield from (f"\n{note['task']}: {note['note']}." for note in table["notes"])
+    for bar in table["bars"]:
+        yield (
+            f"\n{bar['task']}: {bar['experiment']}, the best on val, cannot be its champion: on gate it loses to "
+            f"{references.describe(bar['loses_to'])}."
+        )
 
 
 def _cell(row: Row, column: str) -> str:

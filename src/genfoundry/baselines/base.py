@@ -1,7 +1,7 @@
 """What every trivial model is: it gives answers in the form that `evaluate.answers` does, and is scored alike.
 
-Roles: a champion must beat every "baseline" and "ceiling"; the "floor" (real items against real ones) cannot be beaten;
-a "compressor" or "reference" is shown only.
+Roles: a champion must beat every row (`references`) but the "floor" (real items against real ones), which cannot be
+beaten, and the "copy" of the training set.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Row:
     """One trivial model: fitted on train already, it answers for any split."""
 
     name: str
-    role: Literal["floor", "ceiling", "baseline", "compressor", "reference"]
+    role: Literal["floor", "copy", "ceiling", "baseline", "compressor", "reference"]
     likelihood: Literal["exact", "bound", "none"]
     answers: Callable[[Split], Answers]
 

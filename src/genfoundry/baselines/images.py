@@ -77,7 +77,7 @@ def _densities(known: Known) -> list[Row]:
         n = min(known.sizes[split.name], len(train))
         return {"samples": torch.cat([b.x for b in batches(train, chosen(train, n))])}
 
-    found = [*anchors(known), Row("training-copy", "reference", "none", again)]
+    found = [*anchors(known), Row("training-copy", "copy", "none", again)]
     if len(train) > 2:
         found.append(_gaussian(known))
     if levels is None:

@@ -49,7 +49,7 @@ def rows(known: Known) -> list[Row]:
         index = chosen(split, known.sizes[split.name])
         return {"samples": torch.cat([b.x for b in batches(split, index)]).roll(1, 0)}
 
-    found = [*anchors(known), Row("real-against-real", "reference", "none", real)]
+    found = [*anchors(known), Row("real-against-real", "floor", "none", real)]
     if levels is None:
         return found
     if levels ** len(ABOVE) <= MOST:

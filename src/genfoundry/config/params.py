@@ -16,7 +16,11 @@ Scalar = bool | int | float | str
 
 
 class Task(Frozen):
-    """A data set with its levels, binarisation and number of labels, and what models of it are ranked by."""
+    """A data set with its levels, binarisation and number of labels, and what models of it are ranked by.
+
+    `margin`: by how much a model must surely be better than the champion on gate to take over, in the objective's unit;
+    training seeds may ask for more (`margins`).
+    """
 
     dataset: str
     objective: str

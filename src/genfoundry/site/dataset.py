@@ -43,6 +43,8 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "digest": prepared.get("digest") or next((m.card["data"] for m in facts.of(name)), None),
         "models": facts.of(name),
         "champions": list(facts.champions(name)),
+        "beaten": {task: facts.champion_lost(task) for task in facts.tasks(name)},
+        "waiting": list(facts.waiting(name)),
         "tables": tables,
         "gallery": list(_gallery(facts, name)),
         "planes": rates.planes(facts, name),

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from genfoundry import costs, ledger, places
+from genfoundry import costs, ledger, places, references
 from genfoundry.checkpoint import read_json
 
 Json = dict[str, Any]
@@ -119,6 +119,33 @@ class Facts:
         for task in self.tasks(dataset):
             if found := self.champion(task):
                 yield task, *found
+
+    def lost(self, task: str, model: Model) -> str:
+        """The references of a task that a model does not beat on gate, in words; "" where there is none."""
+        rows, objective = self.trivial.get(task, {}).get("rows", {}), self.rankings.get(task, {}).get("objective")
+        return references.describe(references.lost_on_gate(rows, objective, model.card["figures"])) if objective else ""
+
+    def champion_lost(self, task: str) -> str:
+        """`lost` of a task's champion; by the ledger's figure where its model is no longer the one in the workspace."""
+        line, model = self.champion(task) or ({}, None)
+        if model:
+            return self.lost(task, model)
+        about = next((x for x in reversed(self.lines) if x["digest"] == line.get("digest")), None) if line else None
+        if about is None:
+            return ""
+        card, figures = self.trivial.get(task, {}), about.get("figures") or {}
+        objective, value = str(self.rankings.get(task, {}).get("objective")), figures.get("candidate") or {}
+        if objective in value and card.get("data") == about["data"]:
+            return references.describe(references.lost_on_gate(card["rows"], objective, {"gate": value}))
+        return references.describe(figures.get("loses_to") or ())
+
+    def waiting(self, dataset: str) -> Iterator[tuple[str, str | None, str]]:
+        """Task, best candidate and what it loses to ("": nothing, or not known), of every task without a champion."""
+        for task in self.tasks(dataset):
+            if self.champion(task) is None:
+                best = (self.rankings.get(task, {}).get("candidates") or [{}])[0].get("experiment")
+                model = self.models.get(str(best))
+                yield task, model.name if model else None, self.lost(task, model) if model else ""
 
     def ranked(self, dataset: str) -> Iterator[tuple[str, Model]]:
         """Task and model, best first, task by task."""

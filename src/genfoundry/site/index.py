@@ -18,21 +18,28 @@ LINES = 12  # of a text
 
 @dataclass(frozen=True)
 class Champion:
-    """A task's champion and its figure; `model` None where it is no longer the model in the workspace."""
+    """A task's champion and its figure; `model` None where it is no longer the model in the workspace.
+
+    `lost`: the references that beat it on gate since it became the champion.
+    """
 
     task: str
     experiment: str
     model: str | None
     figure: str
+    lost: str
 
 
 @dataclass(frozen=True)
 class Card:
-    """A data set in short. `success` None: its validation left no verdict here."""
+    """A data set in short. `open`: tasks without a champion, as `Facts.waiting` has them.
+
+    `success` None: its validation left no verdict here.
+    """
 
     name: str
     champions: list[Champion]
-    open: list[str]
+    open: list[tuple[str, str | None, str]]
     models: int
     success: bool | None
     modality: str
@@ -51,14 +58,20 @@ def view(facts: Facts) -> dict[str, Any]:
 
 def _card(facts: Facts, name: str) -> Card:
     champions = [
-        Champion(task, str(line["experiment"]), model.name if model else None, _figure(facts, task, line))
+        Champion(
+            task,
+            str(line["experiment"]),
+            model.name if model else None,
+            _figure(facts, task, line),
+            facts.champion_lost(task),
+        )
         for task, line, model in facts.champions(name)
     ]
-    verdict, decided = facts.verdict(name), {c.task for c in champions}
+    verdict = facts.verdict(name)
     return Card(
         name,
         champions,
-        [task for task in facts.tasks(name) if task not in decided],
+        list(facts.waiting(name)),
         len(facts.of(name)),
         verdict.get("success"),
         str(facts.prepared(name).get("modality", "")),

@@ -1,0 +1,168 @@
+"""What the seed of a training changes: an experiment's objectives on val, trained with several seeds.
+
+    PYTHONPATH=src python bench/spread.py [EXPERIMENT ...] [--seeds 5] [--budget quick] [--jobs 2] [--code] [--margins]
+
+Without names: the two best candidates of each task, as reports/ranking has them, else every experiment. Writes
+bench/spread.json, from which the margins under `tasks:` follow (tests/test_margins.py): entry by entry, so that a run
+that was stopped goes on, and an entry that is up to date is skipped. The settings are those of the tuning where there
+was one; the pipeline's own model is the first training where models/experiments holds it, so trained, on these data.
+What is fitted in closed form is trained once.
+
+An entry is out of date when what params.yaml makes of it, under the tuning's result that it names, is no longer what
+was trained ("settings"); with `--code` also when the syntax trees of the model's code are others ("code").
+`--margins` measures nothing: it prints what margin each task asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from spread_entries import BEST, BUDGET, FILE, ROOT, SPLIT, Entry, code, fault, read, resolve, settings, table
+
+from genfoundry import checkpoint, device, evaluate, experiment, ledger, metrics, places
+from genfoundry.data import labels
+from genfoundry.data.base import Dataset
+from genfoundry.models.base import Learner
+from genfoundry.train import fit
+from genfoundry.types import UserError
+
+SEEDS = 5
+
+
+def wanted() -> list[str]:
+    """The best candidates of every ranking; every experiment where there is no ranking."""
+    names = experiment.settings(ROOT / "params.yaml").experiments
+    rankings = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "reports/ranking").glob("*.json"))]
+    best = {c["experiment"] for ranking in rankings for c in ranking["candidates"][:BEST]}
+    return [name for name in names if name in best or not best]
+
+
+def measure(name: str, budget: str, seeds: int) -> Entry:
+    """Train and measure; run in a process of its own, since a device and its threads are set once."""
+    overlay = places.tuning(name) / "overlay.json"
+    entry: Entry = {"budget": budget, "overlay": checkpoint.read_json(overlay) if overlay.exists() else {}}
+    one = resolve(name, entry)
+    if not (places.prepared(one.entry.dataset) / "spec.json").exists():
+        raise UserError(
+            f"{places.prepared(one.entry.dataset)}: not there; `dvc repro judge@{one.entry.dataset}` makes it"
+        )
+    target, data = device.arm(one.params), Dataset(places.prepared(one.entry.dataset))
+    trained = sum(one.train.steps.values()) > 0
+    keys = [one.key, *((one.params.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
+    rows = [_figures(_trained(one, data, number, key, target), one, data) for number, key in enumerate(keys)]
+    values = {o: [row[o] for row in rows] for o in sorted(set.intersection(*map(set, rows)))}
+    commit, clean = ledger.commit(ROOT)
+    entry |= {"values": values, "split": SPLIT, "settings": settings(one), "code": code(one.entry.model)}
+    return entry | {"commit": commit, "clean": clean, "data": data.meta["digest"], "device": target.type}
+
+
+def _trained(one: experiment.Experiment, data: Dataset, number: int, key: tuple[object, ...], target: Any) -> Learner:
+    """The model of one seed: the pipeline's own where it is there, trained by these settings on these data."""
+    card = places.model(one.name) / "model.json"
+    if number == 0 and card.exists():
+        about = checkpoint.read_json(card)
+        same = about["train"] == one.train.model_dump(mode="json")
+        same = same and about["data"] == one.entry.data.model_dump(mode="json")
+        same = same and about["config"] == json.loads(one.hyper.model_dump_json())
+        if same and about["digests"]["data"] == data.meta["digest"]:
+            return checkpoint.load(card.parent, str(target))
+    split = data.split("train", one.task.levels, one.task.binarise, target)
+    model = one.build(split.spec, key).to(target)
+    loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
+    for _ in fit(model, loader, one.train, key=key):
+        pass
+    print(f"{one.name}: seed {number} is trained", file=sys.stderr)
+    return model.eval()
+
+
+def _figures(model: Learner, one: experiment.Experiment, data: Dataset) -> dict[str, float]:
+    """Every objective that the model can compute, on val."""
+    val = data.split(SPLIT, one.task.levels, one.task.binarise)
+    folder = places.judge(one.entry.dataset)
+    judge = evaluate.judge(folder) if (folder / "model.json").exists() else None
+    answers = evaluate.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.params.seed)
+    found = metrics.figures(evaluate.score(answers, val, judge), val.spec.dims, data.modality)
+    return {name: value for name, value in found.items() if name in metrics.OBJECTIVES}
+
+
+def work(name: str, asking: argparse.Namespace) -> Entry:
+    """`measure` in a process of its own.
+
+    Raises:
+        CalledProcessError: it failed; what it said is on standard error.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "entry.json"
+        command = [sys.executable, __file__, name, "--budget", asking.budget, "--seeds", str(asking.seeds)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        subprocess.run([*command, "--entry", out], check=True, cwd=ROOT, env=environment)
+        return dict(json.loads(out.read_text(encoding="utf-8")))
+
+
+def run(names: Iterable[str], asking: argparse.Namespace) -> int:
+    """Measure what is out of date; the exit status."""
+    found, failed = read(), []
+
+    def due(name: str) -> bool:
+        entry = found.get(name)
+        if fault(name, entry) or entry is None:
+            return True
+        few = 1 < len(next(iter(entry["values"].values()))) < asking.seeds
+        return few or bool(asking.code and code(resolve(name, entry).entry.model) != entry["code"])
+
+    jobs = [name for name in names if due(name)]
+    with ThreadPoolExecutor(asking.jobs) as pool:
+        futures = {pool.submit(work, name, asking): name for name in jobs}
+        for future in as_completed(futures):
+            name = futures[future]
+            try:
+                entry = future.result()
+            except subprocess.CalledProcessError:
+                failed.append(name)
+                continue
+            _write({**read(), name: entry})
+            print(f"{name}: {', '.join(f'{o} {len(v)}' for o, v in entry['values'].items())}", flush=True)
+    print("\n".join(table(experiment.settings(), read())))
+    if failed:
+        print(f"spread: failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _write(found: dict[str, Entry]) -> None:
+    checkpoint.write_json(FILE, dict(sorted(found.items())))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="*")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="trainings of an experiment")
+    parser.add_argument("--budget", default=BUDGET)
+    parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
+    parser.add_argument("--code", action="store_true", help="measure anew also what has other code now")
+    parser.add_argument("--margins", action="store_true", help="only print what margins are asked for")
+    parser.add_argument("--entry", type=Path, help=argparse.SUPPRESS)  # of the one experiment: measured in this process
+    asking = parser.parse_args()
+    os.chdir(ROOT)
+    if asking.entry:
+        checkpoint.write_json(asking.entry, measure(asking.experiments[0], asking.budget, asking.seeds))
+        return 0
+    if asking.margins:
+        print("\n".join(table(experiment.settings(), read())))
+        return 0
+    return run(asking.experiments or wanted(), asking)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"spread: {error}")

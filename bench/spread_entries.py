@@ -1,0 +1,112 @@
+"""The entries of bench/spread.json: which are up to date, and what margins they ask for."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from genfoundry import experiment, imports, margins
+from genfoundry.config import Params, Task
+from genfoundry.types import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "bench/spread.json"
+SPLIT = "val"  # where choices are made
+BUDGET = "quick"  # that the margins under `tasks:` are for
+BEST = 2  # candidates of a task whose seeds bound its margin
+Entry = dict[str, Any]
+
+
+def read(path: Path = FILE) -> dict[str, Entry]:
+    """Experiment -> entry.
+
+    An entry: {"values": {objective: [a figure a seed]}, "split" that they are of, "budget", "overlay" (of the tuning),
+    "settings", "code" (digests), "commit" and whether src was as "clean" there, "data" (digest), "device"}.
+    """
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def resolve(name: str, entry: Entry, root: Path = ROOT) -> experiment.Experiment:
+    """The experiment as params.yaml has it today, at the entry's budget and under its overlay."""
+    params = experiment.settings(root / "params.yaml").model_copy(update={"budget": entry["budget"]})
+    return experiment.resolve(params, name, entry["overlay"])
+
+
+def settings(one: experiment.Experiment) -> str:
+    """Digest of all that decides what is trained and on what it is measured: the margin does not."""
+    task, dataset = (part.model_dump(mode="json") for part in (one.task, one.dataset))
+    for key in ("margin", "direction"):
+        task.pop(key)
+    for key in ("expect", "judge"):
+        dataset.pop(key, None)
+    what = {"task": task, "dataset": dataset, "data": one.entry.data.model_dump(mode="json"), "model": one.entry.model}
+    what |= {"hyper": one.hyper.model_dump(mode="json"), "train": one.train.model_dump(mode="json")}
+    what |= {"seed": one.params.seed, "samples": one.budget.samples}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def code(model: str, root: Path = ROOT) -> str:
+    """Digest of the syntax trees of the model's import closure: comments and docstrings change nothing."""
+    total = hashlib.sha256()
+    for path in sorted(imports.files(root, f"models.{model}", {})):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                node.value = ast.Constant("")  # a docstring
+        total.update(f"{path.relative_to(root)}\0{ast.dump(tree)}\0".encode())
+    return total.hexdigest()
+
+
+def fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
+    """Why an entry does not say what today's experiment varies by; None where it does."""
+    if entry is None:
+        return "not measured"
+    if entry["split"] != SPLIT or not entry["settings"]:
+        return f"measured on {entry['split']}, with settings that were not recorded"
+    if entry["budget"] != BUDGET:
+        return f"measured at budget {entry['budget']}, not {BUDGET}"
+    try:
+        today = settings(resolve(name, entry, root))
+    except UserError as error:
+        return f"params.yaml no longer allows what was measured: {error}"
+    return None if today == entry["settings"] else "params.yaml has other settings now"
+
+
+def asked(entry: Entry, objective: str) -> float:
+    """The margin that an entry's seeds ask for; 0 where one training is the same as any."""
+    values = entry["values"][objective]
+    return margins.bound(stdev(values), len(values)) if len(values) > 1 else 0.0
+
+
+def measured(task: Task, params: Params, found: dict[str, Entry], root: Path = ROOT) -> list[str]:
+    """The experiments with up-to-date entries that compete for a task, best on val first."""
+
+    def competes(name: str, entry: Entry) -> bool:
+        if name not in params.experiments or fault(name, entry, root) or task.objective not in entry["values"]:
+            return False
+        data = params.experiments[name].data
+        other = params.tasks[params.experiments[name].task]
+        same = (other.dataset, other.levels, other.binarise) == (task.dataset, task.levels, task.binarise)
+        return bool(same and data.labels == task.labels)
+
+    sign = 1 if task.direction == "minimize" else -1
+    return sorted(
+        (name for name, entry in found.items() if competes(name, entry)),
+        key=lambda name: (sign * mean(found[name]["values"][task.objective]), name),
+    )
+
+
+def table(params: Params, found: dict[str, Entry]) -> list[str]:
+    """A line a task: its margin, and what its best candidates' seeds ask for."""
+    lines = []
+    for name, task in params.tasks.items():
+        best = measured(task, params, found)[:BEST]
+        need = {b: asked(found[b], task.objective) for b in best}
+        why = ", ".join(f"{b} {value:.3g}" for b, value in need.items()) or "nothing measured"
+        verdict = "ok" if need and task.margin >= max(need.values()) else "TOO SMALL" if need else ""
+        lines.append(f"{name}: margin {task.margin:g}; asked for: {why} {verdict}".rstrip())
+    return lines
