@@ -6,7 +6,7 @@ from genfoundry import device, experiment, figures, places
 def run(name: str) -> None:
     params = experiment.settings()
     device.arm(params)
-    task = params.tasks[name]
+    task, budget = params.tasks[name], params.budgets[params.budget]
     figures.of_baselines(
         name,
         places.prepared(task.dataset),
@@ -16,6 +16,7 @@ def run(name: str) -> None:
         binarise=task.binarise,
         labels=task.labels,
         objective=task.objective,
-        samples=params.budgets[params.budget].samples,
+        samples=budget.samples,
+        test_items=budget.test_items,
         seed=params.seed,
     )

@@ -2,7 +2,7 @@
 
 import time
 
-from genfoundry import checkpoint, costs, device, experiment, figures, places
+from genfoundry import checkpoint, costs, device, experiment, figures, places, shared
 
 HERE = places.Path()
 
@@ -20,7 +20,9 @@ def run(name: str) -> None:
         samples=one.budget.samples,
         seed=one.params.seed,
         device=str(target),
+        test_items=one.budget.test_items,
         bound=one.budget.bound,
+        shared=shared.here(HERE, one.params),
     )
     took, model = time.perf_counter() - began, checkpoint.load(places.model(name), target)
     costs.note(HERE, model.card["digest"], evaluate_seconds=took, **costs.samples_per_second(model))

@@ -4,7 +4,7 @@ import shutil
 
 import torch
 
-from genfoundry import checkpoint, device, experiment, graph, places, session
+from genfoundry import checkpoint, controls, device, experiment, graph, places, session
 from genfoundry.data.base import Dataset, Loader
 from genfoundry.evaluate import accuracy
 from genfoundry.types import counted
@@ -38,4 +38,5 @@ def run(name: str) -> None:
         "device": target.type,
     }
     checkpoint.save(places.judge(name), model, card | {"accuracy": right, "digests": {"data": data.meta["digest"]}})
+    controls.save(model, places.judge(name), split)
     shutil.rmtree(state, ignore_errors=True)

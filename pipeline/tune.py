@@ -8,7 +8,7 @@ from typing import Any
 
 from genfoundry import checkpoint, device, evaluate, experiment, feasibility, graph, metrics, places, session, tune
 from genfoundry.data import labels
-from genfoundry.data.base import Dataset, Part
+from genfoundry.data.base import Dataset
 from genfoundry.types import UserError, counted
 
 HERE = places.Path()
@@ -20,7 +20,7 @@ def run(name: str) -> None:
     target = device.arm(one.params)
     data = Dataset(places.prepared(one.entry.dataset))
     splits = [data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val")]
-    val = Part(splits[1], min(one.budget.trial_items or len(splits[1]), len(splits[1])))
+    val = labels.of_trial(splits[1], one.budget.trial_items, one.task.labels)
     judge = evaluate.judge(places.judge(one.entry.dataset))
     trials = one.budget.trials if one.entry.search else 0
     rows = (~splits[0].whole.isnan()).all(1).sum().item() if data.modality == "series" else None

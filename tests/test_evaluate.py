@@ -222,6 +222,7 @@ def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch
     judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
     monkeypatch.setattr(figures, "Dataset", Folder)
     monkeypatch.setattr(figures, "judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(figures.controls, "load", lambda folder, device="cpu": judge)
     monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
     for folder in (tmp_path / "one", tmp_path / "two"):
         outs: dict[str, Any] = {"scores": folder / "s", "figures": folder / "e.json", "pictures": folder / "p"}
@@ -277,6 +278,7 @@ def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monk
     judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
     monkeypatch.setattr(figures, "Dataset", Folder)
     monkeypatch.setattr(figures, "judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(figures.controls, "load", lambda folder, device="cpu": judge)
     monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
     reports = tmp_path / "reports"
     outs: dict[str, Any] = {"scores": reports / "scores/bits/half", "figures": reports / "evaluation/half.json"}
@@ -290,3 +292,31 @@ def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monk
     report.write(reports / "scores", reports / "baselines", reports / "ranking", reports)
     assert Path("reports/models/half.html") in site.render(tmp_path)
     assert costs.samples_per_second(model) == {}
+
+
+def test_figures_of_some_of_test_are_of_the_same_items_for_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, judge = Coin(BITS, Hyper()), Mean(Spec((1, 4, 4), 2, 2), Hyper())
+    model.card = {"experiment": "coin-bits", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
+    judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
+    monkeypatch.setattr(figures, "Dataset", Folder)
+    monkeypatch.setattr(figures, "judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
+    outs: dict[str, Any] = {"scores": tmp_path / "s", "figures": tmp_path / "e.json", "pictures": tmp_path / "p"}
+    figures.of_experiment(tmp_path, tmp_path, tmp_path, **outs, samples=40, seed=0, test_items=120)
+    out = tmp_path / "b"
+    figures.of_baselines("t", tmp_path, tmp_path, out=out, levels=2, binarise=None, samples=40, seed=0, test_items=120)
+    own, rows = read_json(tmp_path / "s/card.json")["figures"], read_json(out / "card.json")["rows"]
+    assert [own[name]["n"] for name in ("val", "gate", "test")] == [450, 450, 120]
+    assert {row["figures"]["test"]["n"] for row in rows.values()} == {120}
+
+
+def test_items_at_the_data_s_own_levels_are_those_of_the_split() -> None:
+    from genfoundry.data.base import Part
+    from genfoundry.examine import Bench
+
+    part = Part(bits(), 70)
+    bench = Bench(Folder(Path()), bits(name="train"), part, None)  # type: ignore[arg-type]
+    assert len(bench.plain) == 70
+    assert torch.equal(bench.plain.batch(torch.arange(70)).x, part.batch(torch.arange(70)).x)

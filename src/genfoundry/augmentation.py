@@ -25,34 +25,18 @@ from genfoundry.types import counted
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
-FEW = 1000  # real labels that samples are added to
-EPOCHS, BATCH = 10, 64
+EPOCHS, BATCH = 5, 32
+TRAININGS = 3  # classifiers, each with its own initial weights and order of items
 Hits = NDArray[np.float64]
 
 
-def worth(judge: Learner, samples: Tensor, labels: Tensor, train: Split, test: Split) -> dict[str, Hits]:
-    """(N,) what classifiers of the judge's kind get right on the N labelled items of `test`.
-
-    `class_hits`: trained on the samples; `class_hits_real`: on as many real items; `plain`: on 1,000 real items;
-    `augmented`: on these and the samples. All four see the same number of batches. `train` and `test` are at the
-    judge's own levels, and so are `samples` (n, C, H, W) with `labels` (n,).
-    """
-    real = [train.batch(part) for part in torch.split(_labelled(train), 500)]
-    x = torch.cat([b.x for b in real]).cpu()
-    y = torch.cat([b.label for b in real if b.label is not None]).cpu()
-    n, few = min(len(samples), len(x)), min(FEW, len(x))
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(counted("augmentation", train.name)))
-    arms = {
-        "class_hits": (samples[:n], labels[:n]),
-        "class_hits_real": (x[order[:n]], y[order[:n]]),
-        "plain": (x[order[:few]], y[order[:few]]),
-        "augmented": (torch.cat([x[order[:few]], samples]), torch.cat([y[order[:few]], labels])),
-    }
-    steps = math.ceil(EPOCHS * max(len(samples), few) / BATCH)
-    if n == few:  # as many samples as real labels: one and the same arm
-        del arms["plain"]
-    found = {name: hits(judge, *pair, steps, name, test) for name, pair in arms.items()}
-    return {"plain": found["class_hits_real"], **found}
+def real(train: Split, n: int) -> tuple[Tensor, Tensor]:
+    """(n, C, H, W) labelled items of `train` and their labels (n,), or all if there are fewer: what samples replace."""
+    parts = list(batches(train, _labelled(train)))
+    x = torch.cat([b.x for b in parts]).cpu()
+    y = torch.cat([b.label for b in parts if b.label is not None]).cpu()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(counted("augmentation", train.name)))[:n]
+    return x[order], y[order]
 
 
 def _labelled(split: Split) -> Tensor:
@@ -60,24 +44,35 @@ def _labelled(split: Split) -> Tensor:
     return torch.cat(found).nonzero()[:, 0].cpu() if found else torch.zeros(0, dtype=torch.long)
 
 
-def hits(judge: Learner, x: Tensor, label: Tensor, steps: int, name: str, test: Split) -> Hits:
-    """(N,) 1.0 where a new network of the judge's kind, trained on (x, label), is right about a test item."""
+def hits(judge: Learner, x: Tensor, label: Tensor, test: Split, name: str) -> Hits:
+    """(N, TRAININGS) 1.0 where a classifier of the judge's kind, trained on (x, label), is right about a test item.
+
+    N are the labelled items of `test`; it and x (n, C, H, W) are at the judge's own levels.
+    """
+    found = [_trained(judge, x, label, f"{name} {number}") for number in range(TRAININGS)]
+    return np.stack([_right(model, test) for model in found], 1)
+
+
+def _trained(judge: Learner, x: Tensor, label: Tensor, name: str) -> Learner:
     spec = replace(judge.spec, class_counts=tuple(torch.bincount(label, minlength=judge.spec.classes).tolist()))
-    torch.manual_seed(counted("classifier", "init"))
+    torch.manual_seed(counted("classifier", name, "init"))
     model = type(judge)(spec, judge.config).to(judge.device)
-    assert isinstance(model, Classifies)
     tensors = {"x": x.to(judge.device), "label": label.to(judge.device)}
-    split = ImageSplit(name, tensors, spec, spec.levels, None)
-    batch = min(BATCH, len(x))
-    train = check(Train, {**model.defaults, "batch": batch, "steps": {model.phases[0]: steps}}, "classifier")
+    split, batch = ImageSplit(name, tensors, spec, spec.levels, None), min(BATCH, len(x))
+    steps = {model.phases[0]: math.ceil(EPOCHS * len(x) / batch)}
+    train = check(Train, {**model.defaults, "batch": batch, "steps": steps}, "classifier")
     for _ in fit(model, Loader(split, batch, ("classifier", name)), train, key=("classifier", name)):
         pass
-    model.eval()
-    right = []
-    with torch.inference_mode():
-        for part in batches(test):
-            if part.label is not None:
-                known = (part.label >= 0).cpu()
-                answer = model.classify(part.to(judge.device)).argmax(1).cpu()
-                right.append((answer == part.label.cpu())[known].double())
-    return np.asarray(torch.cat(right).numpy()) if right else np.zeros(0)
+    return model.eval()
+
+
+@torch.inference_mode()
+def _right(model: Learner, test: Split) -> Hits:
+    """(N,) of the labelled items of `test`."""
+    assert isinstance(model, Classifies)
+    right = [torch.zeros(0, dtype=torch.float64)]
+    for part in batches(test):
+        if part.label is not None:
+            answer = model.classify(part.to(model.device)).argmax(1).cpu()
+            right.append((answer == part.label.cpu())[part.label.cpu() >= 0].double())
+    return np.asarray(torch.cat(right).numpy())

@@ -186,12 +186,6 @@ def spread(x: Tensor, levels: int | None, over: int) -> Tensor:
     return x.long() if levels == over else x.long() * (over - 1) // (levels - 1)
 
 
-def control(judge: Learner) -> Learner:
-    """The judge's network with random weights: what its features see without any training."""
-    torch.manual_seed(counted("control"))
-    return type(judge)(judge.spec, judge.config).to(judge.device).eval()
-
-
 @torch.inference_mode()
 def accuracy(judge: Learner, split: Split) -> float | None:
     """How often the judge is right about a split at its own levels (labelled items, or turns); None without any."""

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
 from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, horizons, translation, video
 from genfoundry.baselines.base import batches
 from genfoundry.config import Bound
-from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
+from genfoundry.data.base import Part
+from genfoundry.evaluate import SIZE, Judges, Scores, features, items, spread
 from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
+from genfoundry.shared import Shared
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Dataset, Split
+
+Array = NDArray[np.generic]
 
 
 @dataclass
@@ -41,7 +47,8 @@ class Bench:
     without: tuple[int, ...] = ()  # classes that were left out of training
     pictures: dict[str, Tensor] = field(default_factory=dict)  # name -> images, filled on the way
     drawings: dict[str, Callable[[Path], None]] = field(default_factory=dict)  # name -> what draws it
-    _near: Tensor = field(default_factory=lambda: torch.zeros(0))
+    control: Learner | None = None  # the judge's network with random weights
+    shared: Shared = field(default_factory=Shared)  # what no model decides
 
     @cached_property
     def known(self) -> Tensor:
@@ -50,15 +57,44 @@ class Bench:
         return torch.cat([memory.small(b.x, levels) for b in batches(self.train)])
 
     @cached_property
-    def control(self) -> Learner | None:
-        return control(self.judge) if self.judge is not None else None
+    def plain(self) -> Split:
+        """The items of `split` at the data's own levels, which are the judge's."""
+        whole = self.dataset.split(self.split.name)
+        return whole if len(whole) == len(self.split) else Part(whole, len(self.split))
 
-    def near_real(self, n: int) -> Tensor:
+    def near_real(self, n: int) -> Array:
         """(n,) distances of the real items to the nearest training item."""
-        if len(self._near) != n:
+
+        def compute() -> Scores:
             queries = memory.small(items(self.split, n), self.split.spec.levels)
-            self._near = memory.nearest(queries.to(self.known.device), self.known).first
-        return self._near
+            return {"near": memory.nearest(queries.to(self.known.device), self.known).first.cpu().double().numpy()}
+
+        return np.asarray(self.shared.get(f"near {self.split.name} {n}", compute)["near"])
+
+    def classical(self, damage: str, posed: restoration.Posed) -> dict[str, Scores]:
+        """Classical method -> scores of what it makes of test items so damaged: the same for every model."""
+
+        def compute(method: restoration.Method) -> Scores:
+            return dict(posed.scores(damage, method(posed.x, posed.known, posed.levels)))
+
+        return {
+            name: dict(self.shared.get(f"{name} {damage} {self.split.name}", partial(compute, method)))
+            for name, method in restoration.classical(self.train, damage).items()
+        }
+
+
+def real_features(
+    shared: Shared, split: Split, found: Mapping[str, Tensor], judge: Learner | None, by: str = "judge"
+) -> NDArray[np.float32] | None:
+    """(n, F) features of the n real items that drawn images are compared with; None where nothing is compared.
+
+    `by` tells the networks apart that have features.
+    """
+    if not isinstance(judge, Judges) or "samples" not in found or len(split.spec.shape) != 3:
+        return None
+    n = len(found["samples"])
+    compute = lambda: {"real": features(judge, items(split, n), split.spec.levels)}  # noqa: E731
+    return np.asarray(shared.get(f"real {split.name} {n} {by}", compute)["real"], np.float32)
 
 
 def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
@@ -75,11 +111,11 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
     out: Scores = {}
     if isinstance(bench.control, Judges):
         out["features_control"] = features(bench.control, drawn, levels)
-        out["real_control"] = features(bench.control, items(bench.split, len(drawn)), levels)
+        out["real_control"] = real_features(bench.shared, bench.split, found, bench.control, "control")
     if len(bench.train) > 1:
         near = memory.nearest(memory.small(drawn, levels).to(bench.known.device), bench.known)
         out["near"], out["copies"] = near.first.cpu().double().numpy(), near.copies.cpu().double().numpy()
-        out["near_real"] = bench.near_real(len(drawn)).cpu().double().numpy()
+        out["near_real"] = bench.near_real(len(drawn))
         closest = near.first.argsort()[:32].cpu()
         twins = bench.train.batch(near.index.cpu()[closest]).x.cpu()
         bench.pictures["closest"] = torch.stack([drawn[closest].to(twins.dtype), twins], 1).flatten(0, 1)
@@ -107,9 +143,8 @@ def abilities(model: Learner, bench: Bench, seed: int, n: int) -> tuple[Scores, 
         posed = restoration.posed(bench.split, damage)
         own |= posed.scores(damage, answer)
         bench.pictures[f"restored_{damage}"] = posed.sheet(answer)
-        for name, method in restoration.classical(bench.train, damage).items():
-            other = method(posed.x, posed.known, posed.levels)
-            beside.setdefault(name, {}).update(posed.scores(damage, other))
+        for name, scores in bench.classical(damage, posed).items():
+            beside.setdefault(name, {}).update(scores)
     return own, beside
 
 
@@ -117,13 +152,17 @@ def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Sco
     judge, over = bench.judge, bench.judge.spec.levels if bench.judge else None
     assert judge is not None and over is not None
     torch.manual_seed(counted(seed, "labels"))
-    weights = torch.tensor(bench.train.spec.class_counts or (1,) * judge.spec.classes).float()
+    counts = bench.train.spec.class_counts
+    n, weights = min(n, sum(counts) or n), torch.tensor(counts or (1,) * judge.spec.classes).float()
     labels = torch.multinomial(weights, n, replacement=True)
     drawn = [model.sample(len(part), label=part.to(model.device)).cpu() for part in torch.split(labels, SIZE)]
     x = spread(torch.cat(drawn), model.spec.levels, over)
-    plain = [bench.dataset.split(name) for name in ("train", bench.split.name)]
+    test = bench.plain
+    compute = lambda: {"hits": augmentation.hits(  # noqa: E731
+        judge, *augmentation.real(bench.dataset.split("train"), n), test, "real")}  # fmt: skip
     with torch.enable_grad():
-        return dict(augmentation.worth(judge, x, labels, plain[0], plain[1]))
+        own = augmentation.hits(judge, x, labels, test, "samples")
+        return {"class_hits": own, "class_hits_real": bench.shared.get(f"class hits {test.name} {n}", compute)["hits"]}
 
 
 def _restored(model: Learner, bench: Bench) -> Iterator[tuple[str, Tensor]]:

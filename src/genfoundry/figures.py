@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import checkpoint, metrics, panels, yardstick
+from genfoundry import anchors, checkpoint, controls, metrics, panels, yardstick
 from genfoundry.baselines import base as baselines
 from genfoundry.config import Bound
-from genfoundry.data.base import Dataset
+from genfoundry.data.base import Dataset, Part
 from genfoundry.evaluate import Scores, answers, items, judge, score
-from genfoundry.examine import Bench, abilities, reasons
+from genfoundry.examine import Bench, abilities, real_features, reasons
 from genfoundry.examine import samples as samples_of
 from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.remarks import remarks
+from genfoundry.shared import Shared
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -47,6 +49,8 @@ def of_experiment(
     seed: int,
     device: str = "cpu",
     bound: Bound = BOUND,
+    test_items: int | None = None,
+    shared: Shared | None = None,
 ) -> None:
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
@@ -59,21 +63,25 @@ def of_experiment(
         seed: of all noise.
         device: what model and judge run on.
         bound: draws and items of the importance-weighted bound.
+        test_items: of how many images of test the figures are; None: of all.
+        shared: what other evaluations by the same code computed of the same data, to read and add to.
     """
     learner, dataset, judging = checkpoint.load(model, device), Dataset(data), judge(judge_folder, device)
     card: dict[str, Any] = learner.card
     how = {key: card.get("data", {}).get(key) for key in ("levels", "binarise")}
-    known = _known(dataset, samples, seed, how)
+    known = _known(dataset, samples, seed, how, test_items)
+    shared = (shared or Shared()).of(dataset.meta["digest"], judging and judging.card["digest"], how, seed, device)
     per_split: dict[str, dict[str, float]] = {}
     kept: Scores = {}
     for name in SPLITS:
         split = known.held[name]
         found = answers(learner, split, samples=known.sizes[name], seed=seed)
-        scored = score(found, split, judging)
+        scored = score(found, split, judging, real_features(shared, split, found, judging))
         if name != "test":
             per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
     bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"], _without(card))
+    bench = replace(bench, control=controls.load(judge_folder, device), shared=shared)
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
     per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
@@ -85,13 +93,11 @@ def of_experiment(
     about |= {"notes": _notes(per_split["test"])}
     steps = card.get("train", {}).get("steps")
     about |= {"steps": None if steps is None else sum(steps.values())}
-    about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device)}
+    about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device, shared)}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
-    near = {row: score(row.answers(split), split, judging, scored.get("real")) for row in
-            baselines.anchors(known, dataset.modality)}  # fmt: skip
     flat = {k: v for k, v in per_split["test"].items() if not k.endswith(("_low", "_high"))}  # intervals: in the card
-    flat |= _anchored(near, per_split["test"], split.spec.dims)
+    flat |= anchors.of(known, dataset.modality, judging, shared, per_split["test"])
     checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
         panels.draw_model(folder, learner, split, dataset.meta, seed)
@@ -112,12 +118,14 @@ def _without(card: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(card.get("data", {}).get("without") or ())
 
 
-def _known(dataset: Dataset, samples: int, seed: int, how: Any) -> baselines.Known:
+def _known(dataset: Dataset, samples: int, seed: int, how: Any, test_items: int | None) -> baselines.Known:
     """Train and the held-out splits; every row of a table compares as many samples with as many real items.
 
     No more than there are other held-out items, which real items are compared with.
     """
     held = {name: dataset.split(name, **how) for name in SPLITS}
+    if test_items is not None and dataset.modality == "images" and test_items < len(held["test"]):
+        held["test"] = Part(held["test"], test_items)
     total = sum(map(len, held.values()))
     sizes = {name: min(samples, len(split), total - len(split)) for name, split in held.items()}
     alphabet = str(dataset.meta.get("alphabet") or "")
@@ -126,7 +134,7 @@ def _known(dataset: Dataset, samples: int, seed: int, how: Any) -> baselines.Kno
 
 def _seeds(
     model: Path, known: baselines.Known, judging: Learner | None, modality: str,
-    per_split: Mapping[str, Mapping[str, float]], seed: int, device: str,
+    per_split: Mapping[str, Mapping[str, float]], seed: int, device: str, shared: Shared,
 ) -> dict[str, Any]:  # fmt: skip
     """What other training seeds give: `values` and `spread` (standard deviation) on test, `val_spread` on val."""
     folders = sorted((model / "seeds").glob("*"), key=lambda p: int(p.name))
@@ -135,7 +143,8 @@ def _seeds(
         learner = checkpoint.load(folder, device)
         for name, rows in found.items():
             split = known.held[name]
-            scored = score(answers(learner, split, samples=known.sizes[name], seed=seed), split, judging)
+            answered = answers(learner, split, samples=known.sizes[name], seed=seed)
+            scored = score(answered, split, judging, real_features(shared, split, answered, judging))
             rows.append(_figures(scored, split, modality))
     out: dict[str, Any] = {"n": 1 + len(folders)}
     values = {name: {o: [row[o] for row in rows] for o in metrics.OBJECTIVES if all(o in row for row in rows)}
@@ -192,16 +201,6 @@ def _counts(scores: Scores, split: Split) -> dict[str, int]:
     return found | ({"restore_n": max(restored)} if restored else {})
 
 
-def _anchored(anchors: Mapping[baselines.Row, Scores], own: Mapping[str, float], dims: int) -> dict[str, float]:
-    """`frechet_floor`, `mae_persistence`, ...: the anchors' figures, for the objectives that the model has too."""
-    return {
-        f"{name}_{row.role if row.role in ('floor', 'ceiling') else row.name}": unit.value(scores, dims)
-        for row, scores in anchors.items()
-        for name, unit in metrics.OBJECTIVES.items()
-        if name in own and all(need in scores for need in unit.needs)
-    }
-
-
 def of_baselines(
     task: str,
     data: Path,
@@ -214,12 +213,13 @@ def of_baselines(
     objective: str = "",
     samples: int,
     seed: int,
+    test_items: int | None = None,
 ) -> None:
     """The trivial models of a task: card.json (`rows`), scores.safetensors ("<row>/<split>/<score>") and pictures."""
     dataset, judging = Dataset(data), judge(judge_folder)
     how: Any = {"levels": levels, "binarise": binarise}
-    known = replace(_known(dataset, samples, seed, how), objective=objective)
-    bench = Bench(dataset, known.train, known.held["test"], judging)
+    known = replace(_known(dataset, samples, seed, how, test_items), objective=objective)
+    bench = Bench(dataset, known.train, known.held["test"], judging, control=controls.load(judge_folder))
     cards: dict[str, Any] = {}
     kept: Scores = {}
     real: dict[str, NDArray[np.generic]] = {}
@@ -239,4 +239,5 @@ def of_baselines(
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
         about = {"task": task, "dataset": data.name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}
+        about |= {"remarks": list(remarks(known.held, labels))}
         write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)

@@ -111,7 +111,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("chrf", "maximize", ("chrf",), ("pairs",), "of 100"),
         Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
         *(Objective(name, "maximize", (name,), ("images",), "dB") for name in RESTORED),
-        Objective("frechet", "minimize", ("features", "real"), ("images",), "squared judge features"),
+        Objective("frechet", "minimize", ("features", "real"), ("images",), "squared deviations of judge features"),
     )
 }
 

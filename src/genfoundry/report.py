@@ -29,10 +29,11 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
 
     Returns:
         {"tables": [{"dataset", "levels", "binarise", "labels", "data", "judge", "n", "frechet_n", "columns", "rows",
-        "notes", "bars"}]};
+        "notes", "remarks", "bars"}]};
         tables and rows in a fixed order (the rows by the first column that has figures, best first), "best_of" of a row
         the tasks whose ranking on val it leads, "absent" why it lacks a figure, "seeds" the spread over training
-        seeds; "notes" of a table say of which task the order is not supported by them, or not known to be; "bars" of
+        seeds; "notes" of a table say of which task the order is not supported by them, or not known to be; its
+        "remarks" what the items are short of that all figures rest on; "bars" of
         which task the best candidate loses to references on gate ("loses_to"), so that it cannot be the champion.
     """
     rankings = [read_json(path) for path in sorted(ranking.glob("*.json"))]
@@ -51,9 +52,11 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
         }
     for card in [read_json(p) for p in sorted(baselines.glob("*/card.json"))]:
         rows = {name: row for name, row in card["rows"].items() if "test" in row["figures"]}
+        table = _table(tables, card)
+        table["remarks"] = list(dict.fromkeys([*table["remarks"], *card.get("remarks", [])]))
         for name, row in rows.items():
             # Tasks on the same data share trivial models: one row, with the figures that either asked for.
-            there = _table(tables, card)["rows"]
+            there = table["rows"]
             there[name] = {
                 **{"kind": row["role"], "name": name, "model": None, "digest": None, "best_of": [], "seeds": None},
                 **{"likelihood": row["likelihood"], "absent": row.get("absent", {})},
@@ -72,7 +75,7 @@ def _bar(ranking: Mapping[str, Any], card: Mapping[str, Any], baselines: Path) -
 def _table(tables: dict[Key, dict[str, Any]], card: Mapping[str, Any]) -> dict[str, Any]:
     about = {key: card.get(key) for key in ("dataset", "levels", "binarise", "labels", "data", "judge")}
     key = (str(about["dataset"]), str(about["levels"]), str(about["binarise"]), about["labels"] or 0)
-    return tables.setdefault(key, {**about, "rows": {}, "notes": [], "bars": []})
+    return tables.setdefault(key, {**about, "rows": {}, "notes": [], "remarks": [], "bars": []})
 
 
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
         hits, kind = table["judge"]["accuracy"], table["judge"].get("kind", "classes")
         about = f"trained on {kind}" + (f", accuracy {hits:.1%}" if hits is not None else "")
         notes.append(f"of samples: n = {table['frechet_n']:,}, judge {table['judge']['digest'][:12]} ({about})")
-    yield "\n" + "; ".join(notes) + "."
+    yield "\n" + "; ".join(notes + table.get("remarks", [])) + "."
     yield from (f"\n{note['task']}: {note['note']}." for note in table["notes"])
     for bar in table["bars"]:
         yield (

@@ -2,8 +2,8 @@
 
 Scores (numpy, a value an item) are those of `metrics`, and on `test` also: "features_control" and "real_control" (n, F)
 in a network with random weights; "near" and "near_real" (n,), distances of samples and of real items to the nearest
-training item, and "copies" (n,); "class_hits", "class_hits_real", "augmented" and "plain" (N,), what classifiers got
-right; "restore_<damage>_psnr" and the like (n,); and those of `abilities.figures`.
+training item, and "copies" (n,); "class_hits" and "class_hits_real" (N, S), what each of S classifiers got right;
+"restore_<damage>_psnr" and the like (n,); and those of `abilities.figures`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from genfoundry import trainings
 from genfoundry.abilities import figures as abilities
 from genfoundry.distances import Array, kernel, kernel_draws, manifolds, neighbour
 from genfoundry.gauge import TITLES, Figure, Found, counts, mean, rng
@@ -52,9 +53,13 @@ RESTORED = {
     "complete": "lower half given the upper",
 }
 OTHERS = (
-    Figure("class_accuracy", "CAS", "maximize", "share", "accuracy on real items of a classifier of samples", "labels"),
     Figure(
-        "augmentation_gain", "gain", "maximize", "share", "accuracy that samples add to 1,000 real labels", "labels"
+        "class_accuracy",
+        "CAS",
+        "maximize",
+        "share",
+        "accuracy on real items of classifiers trained on samples, mean of 3 trainings",
+        "labels",
     ),
     Figure("continued_psnr", "continued PSNR", "maximize", "dB", "frames drawn after the given", "samples", ("video",)),
     Figure("covered", "in 90%", "ideal", "share", "values inside the 90% interval", "forecast", ("series",), 0.9),
@@ -62,7 +67,6 @@ OTHERS = (
 
 USED = {need for o in OBJECTIVES.values() for need in o.needs}  # scores whose mean is no figure of its own
 USED |= {f"features{CONTROL}", f"real{CONTROL}", "near", "near_real", "class_hits", "class_hits_real"}
-USED |= {"augmented", "plain"}
 
 
 def _all() -> Iterator[Figure]:
@@ -111,10 +115,9 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
     if "near" in scores:
         found["nearest"] = _ratio(scores["near"], scores["near_real"])
     if "class_hits" in scores:
-        found["class_accuracy"], found["class_accuracy_real"] = (
-            mean(name, scores[name]) for name in ("class_hits", "class_hits_real")
-        )
-        found["augmentation_gain"] = mean("augmented", np.subtract(scores["augmented"], scores["plain"]))
+        for name, hits in (("class_accuracy", "class_hits"), ("class_accuracy_real", "class_hits_real")):
+            group = scores.get(f"{hits}_group")
+            found[name] = trainings.mean(np.asarray(scores[hits], np.float64), group)
     found |= abilities.of(scores, dims, modality)
     found |= {name: mean(name, scores[name]) for name in scores if name not in USED and not abilities.used(name)}
     spread = {f"{n}_stderr": float(d.std(ddof=1)) for n, (_, d) in found.items() if n in OBJECTIVES and d is not None}

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from genfoundry import evaluate
+from genfoundry.data.pixels import ImageSplit
+from genfoundry.distances import frechet, kernel
 from genfoundry.models.judge import Judge
 from genfoundry.types import Batch, Clock, Spec
 
@@ -24,7 +28,6 @@ def test_features() -> None:
     model = Judge(Spec((1, 8, 8), 17, classes=3), Judge.Config()).eval()
     features = model.features(torch.randint(17, (6, 1, 8, 8)))
     assert features.shape == (6, 64)
-    assert features.min() >= 0
 
 
 def test_without_labels_it_tells_turns() -> None:
@@ -52,3 +55,71 @@ def test_it_learns_to_tell_turns() -> None:
     list(fit(model, Loader(spec), settings(model, 60), key=("turns",)))
     asked = model.eval().asked(Loader(spec).batch("other", 0))
     assert (model.classify(asked).argmax(1) == asked.label).float().mean() > 0.9  # a ramp shows which way is up
+
+
+def waves(n: int, seed: int) -> ImageSplit:
+    """Grey images (8 x 8, 17 levels) of three classes: waves of three lengths, with a phase and noise."""
+    draw = torch.Generator().manual_seed(seed)
+    label, phase = torch.arange(n).sort().values * 3 // n, 6.28 * torch.rand((n, 1, 1, 1), generator=draw)
+    wave = torch.sin(torch.arange(8).float() * (label[:, None, None, None] + 1) * 0.7 + phase).expand(n, 1, 8, 8)
+    x = (8 + 5 * wave + 2 * torch.rand((n, 1, 8, 8), generator=draw)).clamp(0, 16).to(torch.uint8)
+    return ImageSplit("train", {"x": x, "label": label}, Spec((1, 8, 8), 17, classes=3), None, None)
+
+
+def of(model: Judge, split: ImageSplit) -> np.ndarray:
+    return evaluate.features(model, split.batch(torch.arange(len(split))).x, 17).astype(np.float64)
+
+
+@pytest.fixture
+def train() -> ImageSplit:
+    return waves(600, 0)
+
+
+@pytest.fixture
+def judge(train: ImageSplit) -> Judge:
+    torch.manual_seed(0)
+    model = Judge(train.spec, Judge.Config())
+    model.end("fit", train)
+    return model
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_features_have_mean_0_and_deviation_1_over_train(judge: Judge, train: ImageSplit, trained: bool) -> None:
+    found = of(judge if trained else judge.control(train), train)
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(found.std(0), 1, atol=1e-4)
+
+
+def test_a_frechet_distance_has_the_same_unit_however_large_the_last_weights_are(
+    judge: Judge, train: ImageSplit
+) -> None:
+    def distance() -> float:
+        return frechet(of(judge, waves(300, 1)), of(judge, waves(300, 2))[::-1] * 0.9)
+
+    before = distance()
+    with torch.no_grad():
+        judge.neck.weight *= 50
+        judge.neck.bias += 3
+    judge.end("fit", train)
+    assert distance() == pytest.approx(before, rel=1e-3)
+
+
+def test_the_control_tells_noise_from_images(judge: Judge, train: ImageSplit) -> None:
+    control = judge.control(train)
+    one, other = of(control, waves(300, 1)), of(control, waves(300, 2))
+    noise = evaluate.features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
+    assert frechet(one, other) < 0.1 * frechet(noise, other)
+    assert abs(kernel(one, other)) < 0.1 * kernel(noise, other)
+
+
+def test_a_control_is_the_same_every_time(judge: Judge, train: ImageSplit) -> None:
+    first = judge.control(train).state_dict()
+    torch.rand(3)
+    assert all(torch.equal(v, first[k]) for k, v in judge.control(train).state_dict().items())
+
+
+def test_a_feature_that_does_not_vary_is_centred_alone(judge: Judge, train: ImageSplit) -> None:
+    with torch.no_grad():
+        judge.neck.weight[0] = 0
+    judge.end("fit", train)
+    assert (of(judge, train)[:, 0] == 0).all()

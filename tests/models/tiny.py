@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -50,13 +49,29 @@ def settings(model: Learner, steps: int, **more: Any) -> Train:
     return check(Train, {**model.defaults, "batch": 8, "steps": total, **more}, "defaults")
 
 
+class Whole:
+    """What `begin` and `end` see of the training split."""
+
+    name, positions = "train", 64
+
+    def __init__(self, spec: Spec, whole: Tensor) -> None:
+        self.spec, self.whole = spec, whole
+
+    def __len__(self) -> int:
+        return self.positions
+
+    def crop(self, position: Tensor) -> Batch:
+        return Batch(self.whole[position])
+
+    batch = crop
+
+
 class Loader:
     """Batches of 8 with a structure worth learning; `fixed`: one batch for ever."""
 
     def __init__(self, spec: Spec, *, fixed: bool = False) -> None:
         self.spec, self.fixed = spec, fixed
-        crop = lambda position: Batch(self.split.whole[position])  # noqa: E731
-        self.split: Any = SimpleNamespace(spec=spec, name="train", whole=self.whole(), positions=64, crop=crop)
+        self.split: Any = Whole(spec, self.whole())
 
     def whole(self) -> Tensor:
         """The raw training tensor, as a split has it."""

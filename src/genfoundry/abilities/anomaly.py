@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from genfoundry.data.base import Split
     from genfoundry.examine import Bench
 
-ITEMS = 500  # of test, and of each of the others
+ITEMS = 250  # of test, and of each of the others
 
 
 def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
@@ -43,13 +43,13 @@ def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
     for name, part in (("test", index), ("classes", unseen)):
         if len(part):
             nll = bench.found["nll"][part].double().numpy()
-            out |= _scores(name, nll, torch.cat([b.x for b in batches(bench.split, part)]), levels)
+            out |= _scores(bench, name, nll, torch.cat([b.x for b in batches(bench.split, part)]))
     for name, other in others(bench, index):
         parts = []
         for i, batch in enumerate(batches(other, size=SIZE)):
             torch.manual_seed(counted(seed, other.name, "measure", i))
             parts.append(model.measure(batch.to(model.device))["nll"].cpu().double())
-        out |= _scores(name, torch.cat(parts).numpy(), torch.cat([b.x for b in batches(other)]), levels)
+        out |= _scores(bench, name, torch.cat(parts).numpy(), torch.cat([b.x for b in batches(other)]))
     return {} if any(np.isnan(values).any() for values in out.values()) else out  # infinity has its rank
 
 
@@ -63,14 +63,20 @@ def _seen(bench: Bench) -> tuple[Tensor, Tensor]:
     return order[~out][:ITEMS], order[out][:ITEMS]
 
 
-def _scores(name: str, nll: np.ndarray, x: Tensor, levels: int) -> Scores:
-    bits = np.min([compress.each(x.cpu().numpy(), kind, levels) for kind in compress.FORMATS], axis=0)
+def _scores(bench: Bench, name: str, nll: np.ndarray, x: Tensor) -> Scores:
+    """`x` is the same for every model that was trained on the same classes, and so is its length."""
+
+    def compute() -> Scores:
+        levels = bench.split.spec.levels or 256
+        return {"bits": np.min([compress.each(x.cpu().numpy(), kind, levels) for kind in compress.FORMATS], axis=0)}
+
+    bits = np.asarray(bench.shared.get(f"bits {bench.split.name} {name} {bench.without}", compute)["bits"], np.float64)
     return {f"surprise_{name}": nll, f"surprise_{name}{CORRECTED}": nll - bits * math.log(2)}
 
 
 def others(bench: Bench, index: Tensor) -> Iterator[tuple[str, Split]]:
     """What is no item of the data set, in its shape and at its levels; noise is counted."""
-    plain = bench.dataset.split(bench.split.name)  # at the data's own levels
+    plain = bench.plain
     spec = plain.spec
     items = torch.cat([b.x for b in batches(plain, index)]).cpu()
     for name, x in _made(items, spec.levels or 256):

@@ -15,7 +15,7 @@ from genfoundry.types import counted
 if TYPE_CHECKING:
     from genfoundry.examine import Bench
 
-RECONSTRUCTED = 500  # items of test
+RECONSTRUCTED = 250  # items of test
 
 
 def tightened(model: Learner, bench: Bench, seed: int) -> Scores:

@@ -37,9 +37,7 @@ def completed(model: Learner, bench: Bench, seed: int) -> tuple[Scores, dict[str
         parts = zip(torch.split(clean, AT_ONCE), torch.split(known, AT_ONCE), strict=True)
         own["complete_nats"] = torch.cat([missing(model, *part) for part in parts]).cpu().double().numpy()
     bench.pictures["completed"] = torch.stack([posed.x, made.float(), posed.clean.float()], 1).flatten(0, 1)
-    methods = restoration.classical(bench.train, "complete")
-    beside = {name: method(posed.x, posed.known, posed.levels) for name, method in methods.items()}
-    return own, {name: dict(posed.scores("complete", answer)) for name, answer in beside.items()}
+    return own, bench.classical("complete", posed)
 
 
 def missing(model: Learner, x: Tensor, known: Tensor) -> Tensor:

@@ -58,18 +58,21 @@ def edited(model: Learner, coded: tuple[Coded, Coded], bench: Bench, seed: int) 
         hits = _said(cast("Learner", judge), made, levels) == asked
         return {"edit_flips": hits.double().numpy(), "edit_moved": moved.numpy(), "edit_away": away.numpy()}
 
+    def values(strength: float) -> Tensor:
+        return x + strength * (means[asked] - means[label])
+
+    def plain(way: str, call: Call, strength: float = 1.0) -> Scores:  # no model decides it
+        return dict(bench.shared.get(f"edits {way} {strength:g}", partial(scored, call, strength)))
+
     shift = (codes[asked] - codes[label]).float()
-    ways: dict[str, Call] = {
-        "codes": lambda strength: _edit(model, bench, test, strength * shift, seed),
-        "class means of the values": lambda strength: x + strength * (means[asked] - means[label]),
-    }
-    found = {name: {s: scored(call, s) for s in STRENGTHS} for name, call in ways.items()}
-    near = scored(lambda _: _nearest(x, asked, train), 1.0)
-    bench.drawings["edits"] = partial(_curves, found=found)
-    sheet = [x[:SHOWN].double(), *(ways["codes"](s)[:SHOWN].double() for s in STRENGTHS)]
+    made = {s: _edit(model, bench, test, s * shift, seed) for s in STRENGTHS}
+    own = {s: scored(made.__getitem__, s) for s in STRENGTHS}
+    others = {s: plain("by means", values, s) for s in STRENGTHS}
+    bench.drawings["edits"] = partial(_curves, found={"codes": own, "class means of the values": others})
+    sheet = [x[:SHOWN].double(), *(one[:SHOWN].double() for one in made.values())]
     bench.pictures["edited"] = torch.stack(sheet, 1).flatten(0, 1).float()
-    beside = {"class means of the values": found["class means of the values"][1.0], "nearest item of the class": near}
-    return found["codes"][1.0], beside
+    near = plain("to the nearest", lambda _: _nearest(x, asked, train))
+    return own[1.0], {"class means of the values": others[1.0], "nearest item of the class": near}
 
 
 def _edit(model: Learner, bench: Bench, test: Coded, shift: Tensor, seed: int) -> Tensor:

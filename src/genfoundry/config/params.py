@@ -102,12 +102,15 @@ class Bound(Frozen):
 class Budget(Frozen):
     """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds.
 
-    `trial_items`: how many items of val a trial is measured on (all, unless set).
+    `trial_items`: how many items of val a trial is measured on (all, unless set; of a task with labels no more than
+    these). `test_items`: of how many images of test the figures are (all, unless set); what is chosen or promoted by is
+    of all of val and gate.
     """
 
     trials: int = Field(ge=0)
     trial_share: float = Field(gt=0, le=1)
     trial_items: int | None = Field(None, ge=2)
+    test_items: int | None = Field(None, ge=2)
     samples: int = Field(ge=2)
     seeds: int = Field(1, ge=1)
     bound: Bound = Bound()

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from genfoundry import config
-from genfoundry.data.base import Loader, Split
+from genfoundry.data.base import Loader, Part, Split
 from genfoundry.data.pixels import ImageSplit
 from genfoundry.data.streams import Streams
 from genfoundry.types import UserError, counted
@@ -40,9 +40,26 @@ def without(split: Split, classes: tuple[int, ...], dataset: str) -> ImageSplit:
     kept = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
     if not kept.any():
         raise UserError(f"{where} has no items of other classes; leave out fewer")
+    return _kept(split, kept)
+
+
+def _kept(split: ImageSplit, kept: Tensor) -> ImageSplit:
+    """The items of a split that are marked."""
     left = copy.copy(split)
     left.whole, left.label, left._fixed = split.whole[kept], split.label[kept], None
     return left
+
+
+def of_trial(val: Split, items: int | None, labels: int | None) -> Part:
+    """The items of `val` that a trial of a tuning is measured on: at most `items`, the same for every trial.
+
+    Of a task with `labels` these are labelled and no more than that many: settings that are chosen by thousands of
+    labels are not what could be chosen where there are a hundred (Oliver et al. 2018, arXiv:1804.09170, section 4.6).
+    """
+    if labels is not None and isinstance(val, ImageSplit) and (val.label >= 0).any():
+        val = _kept(val, val.label >= 0)
+        items = min(items or labels, labels)
+    return Part(val, min(items or len(val), len(val)))
 
 
 def few(split: Split, count: int, dataset: str, draw: int) -> ImageSplit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,23 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import Hyper, Learner
 from genfoundry.nn.conv import halved, scaled, stage
-from genfoundry.types import Batch, Clock, Spec
+from genfoundry.types import Batch, Clock, Spec, counted
+
+if TYPE_CHECKING:
+    from genfoundry.data.base import Split
+
+AT_ONCE = 500  # items of train whose features are computed together
+MOST = 10_000  # items of train that features are standardised by
+CONSTANT = 1e-12  # variance over train below which a feature says nothing and is only centred
 
 
 class Judge(Learner):
-    """x (B, C, H, W) -> 64 features -> logits of classes or turns. An unlabelled image's label is -1."""
+    """x (B, C, H, W) -> 64 numbers -> logits of classes or turns. An unlabelled image's label is -1.
+
+    The features are these numbers, each standardised to mean 0 and standard deviation 1 over train: a distance in them
+    has one unit for every data set, and none that depends on how large the network's last weights grew. They are taken
+    before the rectifier, after which a feature that train hardly ever excites would have no scale to divide by.
+    """
 
     class Config(Hyper):
         """`width`: channels at half the resolution, doubled below.
@@ -54,6 +66,10 @@ class Judge(Learner):
         )
         self.neck = nn.Linear(2 * w * height * width, config.features)
         self.classes = nn.Linear(config.features, spec.classes if self.labelled else len(self.turns))
+        self.register_buffer("centre", torch.zeros(config.features))  # of each feature over train
+        self.register_buffer("spread", torch.ones(config.features))
+        self.centre: Tensor
+        self.spread: Tensor
 
     @property
     def kind(self) -> str:
@@ -87,15 +103,63 @@ class Judge(Learner):
         turned = torch.cat([torch.rot90(batch.x, k, (2, 3)) for k in self.turns])
         return Batch(turned, label=torch.arange(len(self.turns), device=turned.device).repeat_interleave(len(batch)))
 
+    def end(self, phase: str, data: Split) -> None:
+        self.standardise(data)
+
+    @torch.no_grad()
+    def standardise(self, data: Split) -> None:
+        """Set the mean and the standard deviation of each feature, over (at most `MOST` items of) a split."""
+        self.eval()
+        total, squares = (torch.zeros(len(self.centre), dtype=torch.float64, device=self.device) for _ in range(2))
+        index = _some(data)
+        for part in torch.split(index, AT_ONCE):
+            values = self._numbers(data.batch(part).x.to(self.device)).double()
+            total, squares = total + values.sum(0), squares + values.square().sum(0)
+        mean = total / len(index)
+        variance = squares / len(index) - mean.square()
+        self.centre.copy_(mean)
+        self.spread.copy_(torch.where(variance > CONSTANT, variance, 1.0).sqrt())
+
+    def control(self, data: Split) -> Judge:
+        """The same network with random weights, which shows what its features see without any training.
+
+        He et al. 2015 (arXiv:1502.01852) draw such weights that a signal keeps its size through rectifiers; batch
+        normalisation gets its statistics in one pass over `data` (train), by which the features are standardised too.
+        """
+        torch.manual_seed(counted("control"))
+        made = type(self)(self.spec, self.config).to(self.device)
+        for module in made.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            elif isinstance(module, nn.BatchNorm2d):
+                module.momentum = None  # the plain mean over batches
+        index = _some(data)
+        with torch.no_grad():
+            for part in torch.tensor_split(index, -(-len(index) // AT_ONCE)):
+                made.train()._numbers(data.batch(part).x.to(self.device))
+        made.standardise(data)
+        return made
+
+    def _numbers(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) in the range of `Batch.x` -> (B, 64) float32, not yet standardised."""
+        out: Tensor = self.neck(self.body(scaled(x, self.spec)).flatten(1)).float()
+        return out
+
     def features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) in the range of `Batch.x` -> (B, 64) float32, none negative."""
-        return F.relu(self.neck(self.body(scaled(x, self.spec)).flatten(1))).float()
+        """(B, C, H, W) in the range of `Batch.x` -> (B, 64) float32, of mean 0 and standard deviation 1 over train."""
+        return (self._numbers(x) - self.centre) / self.spread
 
     def classify(self, batch: Batch) -> Tensor:
         """(B, classes) logits."""
-        return self.classes(self.features(batch.x))  # type: ignore[no-any-return]
+        return self.classes(F.relu(self._numbers(batch.x)))  # type: ignore[no-any-return]
 
     def embed(self, batch: Batch) -> Tensor:
         """(B, 64) float32: the features."""
         with torch.no_grad():
             return self.features(batch.x)
+
+
+def _some(data: Split) -> Tensor:
+    """(at most MOST,) items, in no order: they may lie by class, and each batch is to look like the whole."""
+    draw = torch.Generator().manual_seed(counted("standardise", len(data)))
+    return torch.randperm(len(data), generator=draw)[:MOST]

@@ -79,7 +79,7 @@ def _stated(content: Mapping[str, Any]) -> list[str]:
     found = [f"{content['n']:,} items of test"] if content["n"] else []
     if content["frechet_n"]:
         found.append(f"figures of samples at n = {content['frechet_n']:,} generated against as many real ones")
-    return [*found, f"data {str(content['data'])[:12]}"]
+    return [*found, f"data {str(content['data'])[:12]}", *content.get("remarks", [])]
 
 
 def _column(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
