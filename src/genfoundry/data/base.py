@@ -65,6 +65,10 @@ class Split(Protocol):
     def positions(self) -> int:
         """Number of training positions."""
 
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64 on the CPU: the independent unit (play, region, patient) of each evaluation item."""
+
     def __len__(self) -> int:
         """Number of evaluation items."""
 
@@ -91,6 +95,13 @@ class Seasonal(Protocol):
     scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
 
 
+def groups_in(tensors: Mapping[str, Tensor], items: int) -> Tensor:
+    """(N,) int64 on the CPU: the stored "group" of each item; each item is its own where none is stored."""
+    import torch
+
+    return tensors["group"].long().cpu() if "group" in tensors else torch.arange(items)
+
+
 class Part:
     """`n` items of a split, the same every time, side by side where they are a stream; all else is the split's own."""
 
@@ -112,6 +123,11 @@ class Part:
     def positions(self) -> int:
         """The split's own."""
         return self.split.positions
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,): those of its items."""
+        return self.split.groups[self.index]
 
     def batch(self, index: Tensor) -> Batch:
         """These of its items."""

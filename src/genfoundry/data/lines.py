@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.base import SPLITS, Prepared
+from genfoundry.data.base import SPLITS, Prepared, groups_in
 from genfoundry.data.text import encode, table, units
 from genfoundry.types import Batch, Spec, UserError
 
@@ -82,7 +82,7 @@ class Split:
     ) -> None:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; lines have their alphabet")
-        self.name, self.whole, self.spec = name, tensors["x"], spec
+        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -91,6 +91,11 @@ class Split:
     def positions(self) -> int:
         """Lines."""
         return len(self.whole)
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the unit of text that each line is of."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """These lines."""

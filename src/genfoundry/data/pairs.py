@@ -18,7 +18,7 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data import editions, tsv
-from genfoundry.data.base import SPLITS, Prepared, assign, files, only
+from genfoundry.data.base import SPLITS, Prepared, assign, files, groups_in, only
 from genfoundry.data.text import UNKNOWN, encode
 from genfoundry.data.tsv import Pair
 from genfoundry.types import Batch, Spec, UserError
@@ -186,6 +186,11 @@ class Split:
     def positions(self) -> int:
         """Pairs."""
         return len(self.whole)
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the work, or the source, that each pair is of."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """These pairs."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config, encoding
-from genfoundry.data.base import SPLITS, Prepared, assign, files, only
+from genfoundry.data.base import SPLITS, Prepared, assign, files, groups_in, only
 from genfoundry.types import Batch, Spec, UserError
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ class Split:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; text has its alphabet")
         self.name, self.whole, self.start, self.spec = name, tensors["x"], tensors["start"], spec
+        self._held = tensors
         self.window = spec.shape[0]
 
     def __len__(self) -> int:
@@ -156,6 +157,11 @@ class Split:
     def positions(self) -> int:
         """Offsets at which a whole window starts."""
         return len(self.whole) - self.window + 1
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the unit of text that each window begins in."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """Windows side by side."""

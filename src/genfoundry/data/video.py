@@ -11,7 +11,7 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data import images
-from genfoundry.data.base import SPLITS, Prepared, only
+from genfoundry.data.base import SPLITS, Prepared, groups_in, only
 from genfoundry.data.moving import pools, videos
 from genfoundry.data.pictures import SUFFIXES, Form
 from genfoundry.data.pixels import describe
@@ -61,7 +61,7 @@ class Split:
     ) -> None:
         if levels not in (None, spec.levels) or binarise is not None:
             raise UserError(f"data: levels and binarise are for images; these videos have {spec.levels} levels")
-        self.name, self.whole, self.spec = name, tensors["x"], spec
+        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -70,6 +70,11 @@ class Split:
     def positions(self) -> int:
         """Videos."""
         return len(self.whole)
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the items that each video is made of."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """These videos."""
