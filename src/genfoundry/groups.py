@@ -29,14 +29,15 @@ def grouped(scores: Scores, split: Split, index: Tensor | None = None) -> dict[s
         index: (n,) which items, in order; all of them where it is None.
 
     Returns:
-        The same scores alone where each of these items is a group of its own.
+        The same scores alone where each item of the split is a group of its own.
 
     Raises:
         ValueError: a score has another number of rows than there are items.
     """
-    of = (split.groups if index is None else split.groups[index.cpu()]).numpy()
+    every = split.groups.numpy()
+    of = every if index is None else every[index.cpu().numpy()]
     found: dict[str, NDArray[np.generic]] = dict(scores)
-    if len(np.unique(of)) == len(of):
+    if len(np.unique(every)) == len(every) and len(np.unique(of)) == len(of):  # an index may name an item twice
         return found
     for name, values in scores.items():
         if len(values) == len(of):
