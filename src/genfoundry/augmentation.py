@@ -18,24 +18,26 @@ from genfoundry.baselines.base import batches
 from genfoundry.config import Train, check
 from genfoundry.data.base import Loader
 from genfoundry.data.pixels import ImageSplit
+from genfoundry.groups import grouped
 from genfoundry.models.base import Classifies, Learner
 from genfoundry.train import fit
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
+    from genfoundry.metrics import Scores
 
 FEW = 1000  # real labels that samples are added to
 EPOCHS, BATCH = 10, 64
 Hits = NDArray[np.float64]
 
 
-def worth(judge: Learner, samples: Tensor, labels: Tensor, train: Split, test: Split) -> dict[str, Hits]:
+def worth(judge: Learner, samples: Tensor, labels: Tensor, train: Split, test: Split) -> Scores:
     """(N,) what classifiers of the judge's kind get right on the N labelled items of `test`.
 
     `class_hits`: trained on the samples; `class_hits_real`: on as many real items; `plain`: on 1,000 real items;
     `augmented`: on these and the samples. All four see the same number of batches. `train` and `test` are at the
-    judge's own levels, and so are `samples` (n, C, H, W) with `labels` (n,).
+    judge's own levels, and so are `samples` (n, C, H, W) with `labels` (n,). The items' groups stand beside.
     """
     real = [train.batch(part) for part in torch.split(_labelled(train), 500)]
     x = torch.cat([b.x for b in real]).cpu()
@@ -52,7 +54,7 @@ def worth(judge: Learner, samples: Tensor, labels: Tensor, train: Split, test: S
     if n == few:  # as many samples as real labels: one and the same arm
         del arms["plain"]
     found = {name: hits(judge, *pair, steps, name, test) for name, pair in arms.items()}
-    return {"plain": found["class_hits_real"], **found}
+    return grouped({"plain": found["class_hits_real"], **found}, test, _labelled(test))
 
 
 def _labelled(split: Split) -> Tensor:

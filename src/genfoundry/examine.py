@@ -17,9 +17,10 @@ from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
 from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, horizons, translation, video
-from genfoundry.baselines.base import batches
+from genfoundry.baselines.base import batches, chosen
 from genfoundry.config import Bound
 from genfoundry.evaluate import SIZE, Judges, Scores, control, features, items, spread
+from genfoundry.groups import grouped
 from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
 from genfoundry.types import counted
 
@@ -72,14 +73,16 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
     if "samples" not in found or len(bench.split.spec.shape) != 3:
         return {}
     drawn, levels = found["samples"], bench.split.spec.levels
+    index = chosen(bench.split, len(drawn))
     out: Scores = {}
     if isinstance(bench.control, Judges):
         out["features_control"] = features(bench.control, drawn, levels)
-        out["real_control"] = features(bench.control, items(bench.split, len(drawn)), levels)
+        real = {"real_control": features(bench.control, items(bench.split, len(drawn)), levels)}
+        out |= grouped(real, bench.split, index)
     if len(bench.train) > 1:
         near = memory.nearest(memory.small(drawn, levels).to(bench.known.device), bench.known)
         out["near"], out["copies"] = near.first.cpu().double().numpy(), near.copies.cpu().double().numpy()
-        out["near_real"] = bench.near_real(len(drawn)).cpu().double().numpy()
+        out |= grouped({"near_real": bench.near_real(len(drawn)).cpu().double().numpy()}, bench.split, index)
         closest = near.first.argsort()[:32].cpu()
         twins = bench.train.batch(near.index.cpu()[closest]).x.cpu()
         bench.pictures["closest"] = torch.stack([drawn[closest].to(twins.dtype), twins], 1).flatten(0, 1)
