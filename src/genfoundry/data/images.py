@@ -113,7 +113,7 @@ class Row(NamedTuple):
 
 
 def _rows(parts: list[Part], old: int, dataset: config.Dataset, seed: int) -> Iterator[Row]:
-    """The images that are kept: of a held-out split's, those alone that share no pixels; of the inbox's, what is new."""
+    """The images that are kept: of a held-out split's, those alone that share no pixels; of the inbox's, new ones."""
     tests = [part.tests for part in parts[:old]]
     published = any(test.any() for test in tests) and not all(test.all() for test in tests)
     counted_off = {p.group for p, test in zip(parts, tests, strict=False) if p.group and not (published and test.all())}
