@@ -96,7 +96,10 @@ class Judge(Frozen):
 
 
 class Patch(Frozen):
-    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split."""
+    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split.
+
+    A held-out split takes those patches alone that do not overlap.
+    """
 
     size: int = Field(ge=4)
     stride: int = Field(ge=1)
