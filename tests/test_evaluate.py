@@ -23,6 +23,7 @@ class Items:
     def __init__(self, x: Tensor, spec: Spec, cond: Tensor | None = None, name: str = "test") -> None:
         self.x, self.spec, self.cond, self.name = x, spec, cond, name
         self.whole = x
+        self.groups = torch.arange(len(x))
 
     def __len__(self) -> int:
         return len(self.x)

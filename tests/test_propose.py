@@ -156,6 +156,14 @@ def test_pairs_are_to_be_translated(tmp_path: Path) -> None:
     assert len(found.sections["experiments"]) >= 2
 
 
+def test_few_groups_are_allowed_and_said(tmp_path: Path) -> None:
+    rows = "".join(f"{'abcd'[i % 4]} word\tword {i:03}\n" for i in range(400))
+    (tmp_path / "pairs.tsv").write_text(rows)
+    entry, found = proposed(tmp_path / "pairs.tsv")
+    assert entry["split"]["few_groups"] is True
+    assert [line for line in found.said if line.startswith("split: few_groups: true: ")]
+
+
 def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) -> None:
     rows = "".join(f'"olde ""{i}"""\told\u200b e\u0301 {i}\n' for i in range(80))
     (tmp_path / "pairs.tsv").write_text(f"source\ttarget\n{rows}")

@@ -32,14 +32,14 @@ Hits = NDArray[np.float64]
 
 def real(train: Split, n: int) -> tuple[Tensor, Tensor]:
     """(n, C, H, W) labelled items of `train` and their labels (n,), or all if there are fewer: what samples replace."""
-    parts = list(batches(train, _labelled(train)))
+    parts = list(batches(train, labelled_items(train)))
     x = torch.cat([b.x for b in parts]).cpu()
     y = torch.cat([b.label for b in parts if b.label is not None]).cpu()
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(counted("augmentation", train.name)))[:n]
     return x[order], y[order]
 
 
-def _labelled(split: Split) -> Tensor:
+def labelled_items(split: Split) -> Tensor:
     found = [b.label >= 0 for b in batches(split) if b.label is not None]
     return torch.cat(found).nonzero()[:, 0].cpu() if found else torch.zeros(0, dtype=torch.long)
 

@@ -22,6 +22,7 @@ from genfoundry import checkpoint, restoration
 from genfoundry.abilities import carried, translation
 from genfoundry.baselines.base import Answers, batches, chosen
 from genfoundry.data.base import Seasonal
+from genfoundry.groups import grouped
 from genfoundry.metrics import DAMAGES, OBJECTIVES, QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores, Translates
 from genfoundry.types import Batch, Spec, UserError, counted
@@ -116,11 +117,13 @@ def score(
     the labelled items (M,); "chrf" and "exact_lines" of translations (n,);
     "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n samples and "real" of n items of the split (n, F)
     where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
+    Beside each "<name>" of items that are no groups of their own, "<name>_group" (`groups.grouped`).
     """
     apart = ("samples", "forecast", "classes", "translated", *(f"restored_{damage}" for damage in DAMAGES))
-    out: Scores = {k: v.double().numpy() for k, v in found.items() if k not in apart}
+    each: Scores = {k: v.double().numpy() for k, v in found.items() if k not in apart}
     if "nll" in found and len(split.spec.shape) == 4:  # (T, C, H, W)
-        out["frame"] = found["nll"].double().numpy() / split.spec.shape[0]
+        each["frame"] = found["nll"].double().numpy() / split.spec.shape[0]
+    out: Scores = grouped(each, split)
     for damage in DAMAGES:
         if f"restored_{damage}" in found:
             out |= restoration.posed(split, damage).scores(damage, found[f"restored_{damage}"])
@@ -131,12 +134,14 @@ def score(
     if "classes" in found:
         label = torch.cat([b.label for b in batches(split) if b.label is not None]).cpu()
         if (label >= 0).any():
-            out["hits"] = (found["classes"] == label)[label >= 0].double().numpy()
+            hits = (found["classes"] == label)[label >= 0].double().numpy()
+            out |= grouped({"hits": hits}, split, (label >= 0).nonzero().flatten())
     if "samples" in found and isinstance(judge, Judges):
         out["features"] = features(judge, found["samples"], split.spec.levels)
-        if real is None or len(real) != len(found["samples"]):
-            real = features(judge, items(split, len(found["samples"])), split.spec.levels)
-        out["real"] = real
+        index = chosen(split, len(found["samples"]))
+        if real is None or len(real) != len(index):
+            real = features(judge, items(split, len(index)), split.spec.levels)
+        out |= grouped({"real": real}, split, index)
     return out
 
 
@@ -152,9 +157,13 @@ def _forecast(bands: NDArray[np.float64], split: Split) -> Scores:
     if isinstance(split, Seasonal):
         out["mase"] = (error / split.scale.cpu().double().numpy() * weight).sum((1, 2))
     pairs = [(a[w], b[w]) for a, b, w in zip(middle, truth, whole, strict=True) if w.any()]
-    out["dtw"] = np.array([warped(a, b) for a, b in pairs])
     out["covered"] = (((low <= truth) & (truth <= high))[some] * weight).sum((1, 2))
-    return out
+    warps = {"dtw": np.array([warped(a, b) for a, b in pairs])}
+    return grouped(out, split, _where(some)) | grouped(warps, split, _where(whole.any(1)))
+
+
+def _where(chosen: NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(np.flatnonzero(chosen))
 
 
 def items(split: Split, n: int) -> Tensor:

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from genfoundry import augmentation, memory, metrics, restoration
 from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, horizons, translation, video
-from genfoundry.baselines.base import batches
+from genfoundry.baselines.base import batches, chosen
 from genfoundry.config import Bound
 from genfoundry.data.base import Part
 from genfoundry.evaluate import SIZE, Judges, Scores, features, items, spread
+from genfoundry.groups import grouped
 from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
 from genfoundry.shared import Shared
 from genfoundry.types import counted
@@ -108,14 +109,16 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
     if "samples" not in found or len(bench.split.spec.shape) != 3:
         return {}
     drawn, levels = found["samples"], bench.split.spec.levels
+    index = chosen(bench.split, len(drawn))
     out: Scores = {}
     if isinstance(bench.control, Judges):
         out["features_control"] = features(bench.control, drawn, levels)
-        out["real_control"] = real_features(bench.shared, bench.split, found, bench.control, "control")
+        real = real_features(bench.shared, bench.split, found, bench.control, "control")
+        out |= grouped({"real_control": real}, bench.split, index)
     if len(bench.train) > 1:
         near = memory.nearest(memory.small(drawn, levels).to(bench.known.device), bench.known)
         out["near"], out["copies"] = near.first.cpu().double().numpy(), near.copies.cpu().double().numpy()
-        out["near_real"] = bench.near_real(len(drawn))
+        out |= grouped({"near_real": bench.near_real(len(drawn))}, bench.split, index)
         closest = near.first.argsort()[:32].cpu()
         twins = bench.train.batch(near.index.cpu()[closest]).x.cpu()
         bench.pictures["closest"] = torch.stack([drawn[closest].to(twins.dtype), twins], 1).flatten(0, 1)
@@ -162,7 +165,9 @@ def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Sco
         judge, *augmentation.real(bench.dataset.split("train"), n), test, "real")}  # fmt: skip
     with torch.enable_grad():
         own = augmentation.hits(judge, x, labels, test, "samples")
-        return {"class_hits": own, "class_hits_real": bench.shared.get(f"class hits {test.name} {n}", compute)["hits"]}
+        real = bench.shared.get(f"class hits {test.name} {n}", compute)["hits"]
+    index = augmentation.labelled_items(test)
+    return grouped({"class_hits": own, "class_hits_real": real}, test, index)
 
 
 def _restored(model: Learner, bench: Bench) -> Iterator[tuple[str, Tensor]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, NDArray[np.generic]]
 RESAMPLES = 100  # of a bootstrap interval
+GROUP = "_group"  # "<name>_group" (n,) int64 beside a score "<name>" (n,): the independent unit of each of its items
 QUANTILES = (0.05, 0.5, 0.95)  # of a forecast: the 90% interval and the point forecast
 
 
@@ -71,6 +72,12 @@ class Objective:
         ours, real = (Moments(f) for f in _features(scores))
         draws = np.array([ours.draw(rng).distance(real.draw(rng)) for _ in range(RESAMPLES)])
         return centred(ours.distance(real), draws)
+
+
+def groups_of(scores: Scores, name: str) -> NDArray[np.int64]:
+    """(n,) the independent unit of each item of a score; each is its own where none is given."""
+    given = scores.get(name + GROUP)
+    return np.arange(len(scores[name])) if given is None else np.asarray(given, np.int64)
 
 
 def means(items: Array, rng: np.random.Generator, repeats: int = RESAMPLES) -> Array:
@@ -160,7 +167,8 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
             if (error := o.stderr(scores, dims)) is not None:
                 out[f"{o.name}_stderr"] = error
     needed = {need for o in OBJECTIVES.values() for need in o.needs}
-    out |= {name: float(np.mean(np.asarray(v, np.float64))) for name, v in sorted(scores.items()) if name not in needed}
+    out |= {name: float(np.mean(np.asarray(v, np.float64))) for name, v in sorted(scores.items())
+            if name not in needed and not name.endswith(GROUP)}  # fmt: skip
     return {name: value for name, value in out.items() if math.isfinite(value)}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, metrics, models
 from genfoundry.data import base
+from genfoundry.data.grouping import FewGroups
 from genfoundry.data.listing import require_utf8
 from genfoundry.expectations import expectations, met
 from genfoundry.look import look
@@ -67,15 +68,13 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
         seen = _told(raw, path, given)
         entry = {**seen.entry, **given, "raw": {"path": str(path)}}
         dataset = config.check(config.Dataset, entry, f"datasets.{name}", "init")
-        try:
-            data = _prepared(raw, Path(scratch), dataset, params.seed, path)
-        except UserError as error:
-            if "missing: background" not in str(error) or "slices" not in seen.entry:
-                raise
-            entry["slices"] = {**entry["slices"], "missing": "background"}
-            seen.said.append(f"slices: missing: background: {str(error).partition('; slices:')[0]}")
-            dataset = config.check(config.Dataset, entry, f"datasets.{name}", "init")
-            data = _prepared(raw, Path(scratch), dataset, params.seed, path)
+        while True:
+            try:
+                data = _prepared(raw, Path(scratch), dataset, params.seed, path)
+                break
+            except UserError as error:
+                seen.said.append(_helped(entry, error))
+                dataset = config.check(config.Dataset, entry, f"datasets.{name}", "init")
         import pandas as pd
 
         frame = pd.read_parquet(data.folder / "describe.parquet")
@@ -89,6 +88,18 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
     used = {one["task"] for one in experiments.values()}
     tasks = {task: one for task, one in tasks.items() if task in used}
     return Proposal({"datasets": {name: _ordered(entry)}, "tasks": tasks, "experiments": experiments}, said)
+
+
+def _helped(entry: dict[str, Any], error: UserError) -> str:
+    """Put what a refusal asks for into the entry, and say why; raise the error where no key helps."""
+    slices, split = entry.get("slices", {}), entry.get("split", {})
+    if "missing: background" in str(error) and slices and "missing" not in slices:
+        entry["slices"] = {**slices, "missing": "background"}
+        return f"slices: missing: background: {str(error).partition('; slices:')[0]}"
+    if isinstance(error, FewGroups) and "few_groups" not in split:
+        entry["split"] = {**split, "few_groups": True}
+        return f"split: few_groups: true: figures of a split of one group have no interval: {error}"
+    raise error
 
 
 def _told(raw: Path, path: Path, given: Mapping[str, Any]) -> Seen:
@@ -105,7 +116,7 @@ def _prepared(raw: Path, scratch: Path, dataset: config.Dataset, seed: int, path
     except base.EmptySplit:
         raise UserError(f"{path}: too few data for four splits; {LEAST} items in each are the least") from None
     except UserError as error:
-        raise UserError(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
+        raise type(error)(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
     data = base.Dataset(scratch / "prepared")
     if min(data.meta["counts"].values()) < LEAST:
         raise UserError(f"{path}: too few data for four splits: {_counted(data)}; {LEAST} items in each are the least")

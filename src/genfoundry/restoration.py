@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry.baselines.base import batches, chosen
+from genfoundry.groups import grouped
 from genfoundry.metrics import DAMAGES
 from genfoundry.nn.corruption import LEVELS
 from genfoundry.types import counted
@@ -31,15 +32,18 @@ Images = NDArray[np.float64]
 class Posed:
     """Items of a split (n, C, H, W), the same damaged, and where values are known if the damage says so."""
 
+    split: Split
+    index: Tensor  # (n,) which items
     clean: Tensor
     x: Tensor
     known: Tensor | None
     levels: int
 
-    def scores(self, damage: str, restored: Tensor) -> dict[str, NDArray[np.float64]]:
-        """`restore_<damage>_psnr` and `_ssim` (n,), `complete_psnr` and `_ssim`."""
+    def scores(self, damage: str, restored: Tensor) -> dict[str, NDArray[np.generic]]:
+        """`restore_<damage>_psnr` and `_ssim` (n,), `complete_psnr` and `_ssim`, and the groups of the items."""
         name = damage if damage == "complete" else f"restore_{damage}"
-        return {f"{name}_{unit}": v for unit, v in quality(restored, self.clean, self.levels).items()}
+        found = quality(restored, self.clean, self.levels)
+        return grouped({f"{name}_{unit}": v for unit, v in found.items()}, self.split, self.index)
 
     def sheet(self, restored: Tensor) -> Tensor:
         """Threes: original, damaged, restored."""
@@ -49,8 +53,9 @@ class Posed:
 def posed(split: Split, damage: str) -> Posed:
     """What everyone restores of a split: the same items, damaged alike."""
     levels = split.spec.levels or 256
-    clean = torch.cat([b.x for b in batches(split, chosen(split, min(ITEMS, len(split))))]).cpu()
-    return Posed(clean, *damaged(clean, damage, levels, split.name), levels)
+    index = chosen(split, min(ITEMS, len(split)))
+    clean = torch.cat([b.x for b in batches(split, index)]).cpu()
+    return Posed(split, index, clean, *damaged(clean, damage, levels, split.name), levels)
 
 
 def damaged(x: Tensor, damage: str, levels: int, of: str = "") -> tuple[Tensor, Tensor | None]:

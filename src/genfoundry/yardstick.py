@@ -18,7 +18,7 @@ from genfoundry import trainings
 from genfoundry.abilities import figures as abilities
 from genfoundry.distances import Array, kernel, kernel_draws, manifolds, neighbour
 from genfoundry.gauge import TITLES, Figure, Found, counts, mean, rng
-from genfoundry.metrics import OBJECTIVES, RESAMPLES, Scores, centred, interval
+from genfoundry.metrics import GROUP, OBJECTIVES, RESAMPLES, Scores, centred, interval
 
 __all__ = ["CONTROL", "FIGURES", "Figure", "figures"]
 
@@ -119,7 +119,8 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
             group = scores.get(f"{hits}_group")
             found[name] = trainings.mean(np.asarray(scores[hits], np.float64), group)
     found |= abilities.of(scores, dims, modality)
-    found |= {name: mean(name, scores[name]) for name in scores if name not in USED and not abilities.used(name)}
+    found |= {name: mean(name, scores[name]) for name in scores
+              if name not in USED and not name.endswith(GROUP) and not abilities.used(name)}  # fmt: skip
     spread = {f"{n}_stderr": float(d.std(ddof=1)) for n, (_, d) in found.items() if n in OBJECTIVES and d is not None}
     flat = dict(_flat(found))
     return flat | {name: value for name, value in spread.items() if name.removesuffix("_stderr") in flat}

@@ -56,7 +56,7 @@ class Rows:
     name, spec = "test", Spec((D,), None)
 
     def __init__(self, x: Tensor) -> None:
-        self.x = x
+        self.x, self.groups = x, torch.arange(len(x))
 
     def __len__(self) -> int:
         return len(self.x)

@@ -168,7 +168,7 @@ def test_splits_are_views_of_one_array() -> None:
     x = grey(100)[:, None]
     where = np.array(["train", "val", "gate", "test", "train"])[np.random.default_rng(0).integers(0, 5, 100)]
     expected = {split: x[where == split].copy() for split in ("train", "val", "gate", "test")}
-    held = prepared_images.split_in_place(x, np.arange(100), where)
+    held = prepared_images.split_in_place(x, {"label": np.arange(100)}, where)
     for split, arrays in held.items():
         assert (arrays["x"] == expected[split]).all() and np.shares_memory(arrays["x"], x)
         assert arrays["label"].tolist() == np.flatnonzero(where == split).tolist()

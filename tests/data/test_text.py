@@ -111,14 +111,19 @@ def test_one_long_text_is_cut(tmp_path: Path, prepare: Prepare, unit: str) -> No
         prepare(text())
     data = prepare(text(unit=unit))
     alphabet, found = data.meta["alphabet"], []
-    for name in ("train", "val", "gate", "test"):
+    whole = "".join(alphabet[i] for i in data.split("train").whole.tolist())
+    pieces = whole.removesuffix(between).split(between)
+    found += [parts.index(piece) for piece in pieces]
+    assert found == sorted(found)  # in the order of the text
+    for name in ("val", "gate", "test"):
         split = data.split(name)
-        whole = "".join(alphabet[i] for i in split.whole.tolist())
-        assert len(split.start) > 5
-        pieces = whole.removesuffix(between).split(between)
-        assert [parts.index(p) for p in pieces] == sorted(parts.index(p) for p in pieces)  # in the order of the text
-        found += pieces
-    assert sorted(found) == sorted(parts)
+        for group in (groups := split.groups.unique().tolist()):
+            kept = split.batch((split.groups == group).nonzero()[:, 0]).x.flatten().tolist()
+            unit = parts[group] + "\n" * (2 if name and between == "\n\n" else 1)
+            assert "".join(alphabet[i] for i in kept) == unit[: len(unit) // 8 * 8]  # whole windows of it alone
+        assert len(groups) >= 9
+        found += groups
+    assert sorted(found) == list(range(90))
 
 
 def test_items_are_asked_for_from_the_cpu_wherever_the_text_is() -> None:

@@ -21,6 +21,7 @@ from genfoundry.abilities.figures import CORRECTED
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.data.base import modality
 from genfoundry.evaluate import SIZE, Scores
+from genfoundry.groups import grouped
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.types import counted
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from genfoundry.examine import Bench
 
 ITEMS = 250  # of test, and of each of the others
+OF_ITEMS = ("shuffled", "constant")  # made of test items, one of each
 
 
 def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
@@ -43,13 +45,15 @@ def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
     for name, part in (("test", index), ("classes", unseen)):
         if len(part):
             nll = bench.found["nll"][part].double().numpy()
-            out |= _scores(bench, name, nll, torch.cat([b.x for b in batches(bench.split, part)]))
+            found = _scores(bench, name, nll, torch.cat([b.x for b in batches(bench.split, part)]))
+            out |= grouped(found, bench.split, part)
     for name, other in others(bench, index):
         parts = []
         for i, batch in enumerate(batches(other, size=SIZE)):
             torch.manual_seed(counted(seed, other.name, "measure", i))
             parts.append(model.measure(batch.to(model.device))["nll"].cpu().double())
-        out |= _scores(bench, name, torch.cat(parts).numpy(), torch.cat([b.x for b in batches(other)]))
+        nll = torch.cat(parts).numpy()
+        out |= grouped(_scores(bench, name, nll, torch.cat([b.x for b in batches(other)])), other)
     return {} if any(np.isnan(values).any() for values in out.values()) else out  # infinity has its rank
 
 
@@ -80,8 +84,8 @@ def others(bench: Bench, index: Tensor) -> Iterator[tuple[str, Split]]:
     spec = plain.spec
     items = torch.cat([b.x for b in batches(plain, index)]).cpu()
     for name, x in _made(items, spec.levels or 256):
-        label = torch.full((len(x),), -1)
-        tensors = {"x": x.to(torch.uint8), "label": label}
+        group = plain.groups[index] if name in OF_ITEMS else torch.arange(len(x))
+        tensors = {"x": x.to(torch.uint8), "label": torch.full((len(x),), -1), "group": group}
         kind = modality(bench.dataset.modality)
         yield name, kind.Split(f"{bench.split.name}-{name}", tensors, spec, bench.split.spec.levels, bench.binarise)
 

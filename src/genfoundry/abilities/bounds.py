@@ -9,6 +9,7 @@ import torch
 from genfoundry import restoration
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.evaluate import SIZE, Scores
+from genfoundry.groups import grouped
 from genfoundry.models.base import Learner, Reconstructs, Tightens
 from genfoundry.types import counted
 
@@ -26,7 +27,8 @@ def tightened(model: Learner, bench: Bench, seed: int) -> Scores:
     for i, batch in enumerate(batches(bench.split, index, SIZE)):
         torch.manual_seed(counted(seed, bench.split.name, "bound", i))
         parts.append(model.bound(batch.to(model.device), bench.bound.k).cpu().double())
-    return {"bound_gap": (bench.found["nll"][index].double() - torch.cat(parts)).numpy()}
+    gap = (bench.found["nll"][index].double() - torch.cat(parts)).numpy()
+    return grouped({"bound_gap": gap}, bench.split, index)
 
 
 def reconstructed(model: Learner, bench: Bench, seed: int) -> Scores:
@@ -39,4 +41,4 @@ def reconstructed(model: Learner, bench: Bench, seed: int) -> Scores:
         clean.append(batch.x.cpu())
         made.append(model.reconstruct(batch.to(model.device)).cpu())
     found = restoration.quality(torch.cat(made), torch.cat(clean), bench.split.spec.levels or 256)
-    return {f"reconstruct_{name}": values for name, values in found.items()}
+    return grouped({f"reconstruct_{name}": values for name, values in found.items()}, bench.split, index)

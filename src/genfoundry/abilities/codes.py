@@ -14,6 +14,7 @@ from torch import Tensor
 from genfoundry import picture
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.evaluate import SIZE, Scores
+from genfoundry.groups import grouped
 from genfoundry.models.base import Decodes, Embeds, Learner, Quantises
 from genfoundry.types import counted
 
@@ -62,26 +63,30 @@ def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scor
     """Scores of the codes, and of raw values that a linear classifier reads instead; the map is a picture."""
     train, test = coded
     priced = "rate" in bench.found and isinstance(model, Decodes)  # a discrete code is in use or not, and does not vary
-    own: Scores = {"codes": test.z.double().numpy()} if priced else {}
+    own: Scores = grouped({"codes": test.z.double().numpy()} if priced else {}, bench.split, test.index)
     bench.drawings["codes"] = partial(_map, z=test.z.double().numpy(), label=test.label)
     if train.label is None or test.label is None or (train.label == train.label[0]).all():
         return own, {}
-    own["probe_accuracy"] = probe(train.z, train.label, test.z, test.label)
+    hits = probe(train.z, train.label, test.z, test.label)
+    own |= grouped({"probe_accuracy": hits}, bench.split, test.index)
     known, truth = train.label, test.label
     compute = lambda: {"probe_accuracy": probe(train.x.flatten(1), known, test.x.flatten(1), truth)}  # noqa: E731
-    return own, {"the raw values": dict(bench.shared.get("probe of the raw values", compute))}
+    raw = grouped(bench.shared.get("probe of the raw values", compute), bench.split, test.index)
+    return own, {"the raw values": raw}
 
 
 def chosen_by(model: Learner, bench: Bench) -> Scores:
     """`use_<level>` (n, K): how often a test item chooses each discrete code."""
     if not isinstance(model, Quantises):
         return {}
-    parts = batches(bench.split, chosen(bench.split, min(TEST, len(bench.split))), SIZE)
+    index = chosen(bench.split, min(TEST, len(bench.split)))
+    parts = batches(bench.split, index, SIZE)
     grids = [{level: x.cpu() for level, x in model.codes(batch.to(model.device)).items()} for batch in parts]
     whole = {level: torch.cat([one[level] for one in grids]) for level in grids[0]}
     use = {level: torch.zeros(len(x), int(x.max()) + 1, dtype=torch.float64) for level, x in whole.items()}
-    return {f"use_{k}": use[k].scatter_add_(1, x, torch.ones_like(x, dtype=torch.float64)).numpy()
-            for k, x in whole.items()}  # fmt: skip
+    counts = {f"use_{k}": use[k].scatter_add_(1, x, torch.ones_like(x, dtype=torch.float64)).numpy()
+              for k, x in whole.items()}  # fmt: skip
+    return grouped(counts, bench.split, index)
 
 
 def probe(z: Tensor, label: Tensor, other: Tensor, truth: Tensor) -> Floats:

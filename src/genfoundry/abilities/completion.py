@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genfoundry import restoration
 from genfoundry.evaluate import Scores
+from genfoundry.groups import grouped
 from genfoundry.models.base import Autoregressive, Completes, Learner
 from genfoundry.nn.ancestral import joint
 from genfoundry.types import Batch, counted
@@ -35,7 +36,8 @@ def completed(model: Learner, bench: Bench, seed: int) -> tuple[Scores, dict[str
     own: Scores = dict(posed.scores("complete", made))
     if isinstance(model, Autoregressive):
         parts = zip(torch.split(clean, AT_ONCE), torch.split(known, AT_ONCE), strict=True)
-        own["complete_nats"] = torch.cat([missing(model, *part) for part in parts]).cpu().double().numpy()
+        nats = torch.cat([missing(model, *part) for part in parts]).cpu().double().numpy()
+        own |= grouped({"complete_nats": nats}, posed.split, posed.index)
     bench.pictures["completed"] = torch.stack([posed.x, made.float(), posed.clean.float()], 1).flatten(0, 1)
     return own, bench.classical("complete", posed)
 

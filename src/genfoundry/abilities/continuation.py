@@ -11,6 +11,7 @@ from genfoundry.baselines.base import batches, chosen
 from genfoundry.data.base import Contiguous
 from genfoundry.data.text import decode
 from genfoundry.evaluate import SIZE, Scores
+from genfoundry.groups import grouped
 from genfoundry.models.base import Autoregressive, GenerativeModel, Learner
 from genfoundry.nn.ancestral import nats
 from genfoundry.types import counted
@@ -40,4 +41,4 @@ def continued(model: Learner, bench: Bench, seed: int) -> Scores:
     texts = [(title, [decode(row, alphabet) for row in x.cpu().numpy()]) for title, x in rows]
     blocks = ["\n".join(f"[{title}]\n{each[i]}" for title, each in texts) for i in range(len(shown))]
     bench.drawings["continued"] = lambda path: picture.texts(path.with_suffix(".txt"), blocks)
-    return {"continue_nats_per_char": torch.cat(parts).numpy()}
+    return grouped({"continue_nats_per_char": torch.cat(parts).numpy()}, split, index)

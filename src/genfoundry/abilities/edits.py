@@ -20,6 +20,7 @@ from genfoundry import picture
 from genfoundry.abilities.codes import Coded
 from genfoundry.abilities.figures import kept
 from genfoundry.evaluate import SIZE, Scores, spread
+from genfoundry.groups import grouped
 from genfoundry.models.base import Classifies, Decodes, Edits, Embeds, Learner
 from genfoundry.types import Batch, counted
 
@@ -56,7 +57,8 @@ def edited(model: Learner, coded: tuple[Coded, Coded], bench: Bench, seed: int) 
         made = call(strength).double().clamp(0, levels - 1)
         moved = (made - x).square().flatten(1).mean(1)
         hits = _said(cast("Learner", judge), made, levels) == asked
-        return {"edit_flips": hits.double().numpy(), "edit_moved": moved.numpy(), "edit_away": away.numpy()}
+        found = {"edit_flips": hits.double().numpy(), "edit_moved": moved.numpy(), "edit_away": away.numpy()}
+        return grouped(found, bench.split, test.index[:ITEMS])
 
     def values(strength: float) -> Tensor:
         return x + strength * (means[asked] - means[label])

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genfoundry.abilities.figures import ASKED, ORDERS, chrf
 from genfoundry.baselines.base import chosen
+from genfoundry.groups import grouped
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
@@ -28,21 +29,24 @@ Floats = NDArray[np.float64]
 
 def asked(split: Split) -> Batch:
     """The items whose sources are translated, the same for everyone."""
-    device = split.whole.device
-    return split.batch(chosen(split, min(ASKED, len(split))).to(device))
+    return split.batch(_index(split).to(split.whole.device))
 
 
-def scores(translated: Tensor, split: Split) -> dict[str, Floats]:
+def _index(split: Split) -> Tensor:
+    return chosen(split, min(ASKED, len(split)))
+
+
+def scores(translated: Tensor, split: Split) -> dict[str, NDArray[np.generic]]:
     """`chrf` (n,), of 100, and `exact_lines` (n,), 1 or 0, of translations (n, T) of what was `asked`."""
     made, true = texts(translated, split)
     exact = np.array([a == b for a, b in zip(made, true, strict=True)], np.float64)
-    return {"chrf": chrf(grams(made, true)), "exact_lines": exact}
+    return grouped({"chrf": chrf(grams(made, true)), "exact_lines": exact}, split, _index(split))
 
 
-def counted(translated: Tensor, split: Split) -> dict[str, Floats]:
+def counted(translated: Tensor, split: Split) -> dict[str, NDArray[np.generic]]:
     """`chrf_counts` (n, 3 ORDERS) and `bleu_counts` (n, 10): what figures of the whole are summed from."""
     made, true = texts(translated, split)
-    return {"chrf_counts": grams(made, true), "bleu_counts": words(made, true)}
+    return grouped({"chrf_counts": grams(made, true), "bleu_counts": words(made, true)}, split, _index(split))
 
 
 def texts(translated: Tensor, split: Split) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from genfoundry import picture
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.evaluate import SIZE, Scores, items
+from genfoundry.groups import grouped
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.types import counted
 
@@ -45,4 +46,5 @@ def compared(drawn: Tensor, split: Split) -> Scores:
     top = 255 if split.spec.levels is None else split.spec.levels - 1
     gap = (drawn.cpu().double() - items(split, len(drawn)).cpu().double()).div(top).square().flatten(1).mean(1).numpy()
     with np.errstate(divide="ignore"):
-        return {"continued_psnr": (-10 * np.log10(gap)).clip(max=BEST)}
+        psnr = (-10 * np.log10(gap)).clip(max=BEST)
+    return grouped({"continued_psnr": psnr}, split, chosen(split, len(drawn)))

@@ -66,11 +66,17 @@ class Expect(Frozen):
 
 
 class Shares(Frozen):
-    """Shares of the items that go to `val`, `gate` and, where the source publishes no test split, `test`."""
+    """Shares of the items that go to `val`, `gate` and, where the source publishes no test split, `test`.
+
+    Where items are no units of their own (windows of a play, patches of a region, slices of a volume), shares of the
+    units, of which each gets 5 or more where there are 20. `few_groups` allows a split of one, whose figures have no
+    interval.
+    """
 
     val: float = Field(0.05, gt=0, lt=1)
     gate: float = Field(0.05, gt=0, lt=1)
     test: float = Field(0.1, gt=0, lt=1)
+    few_groups: bool = False
 
     @model_validator(mode="after")
     def _leave_train(self) -> Shares:
@@ -90,7 +96,10 @@ class Judge(Frozen):
 
 
 class Patch(Frozen):
-    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split."""
+    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split.
+
+    A held-out split takes those patches alone that do not overlap.
+    """
 
     size: int = Field(ge=4)
     stride: int = Field(ge=1)

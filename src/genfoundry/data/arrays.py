@@ -28,7 +28,8 @@ class Part:
 
     `test` is one bool or (N,) of them; `files` has the file of each image where each has its own, else all are of
     `source`; `names` are the classes that the labels number, where the file itself has them as words. Images of one
-    `group` go to one split together: it is what is hashed then, instead of each image.
+    `group` go to one split together: it is what is hashed then, instead of each image. `disjoint` (N,) says which of
+    them share no pixels with each other, where some do: a held-out split takes no others.
     """
 
     x: Array
@@ -38,6 +39,7 @@ class Part:
     group: bytes | None = None
     files: list[str] | None = None
     names: tuple[str, ...] = ()
+    disjoint: Array | None = None
 
     @property
     def sources(self) -> list[str]:

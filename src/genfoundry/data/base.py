@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 SPLITS = ("train", "val", "gate", "test")
+HELD = SPLITS[1:]
 DECLARED = (
     "size",
     "colour",
@@ -65,6 +66,10 @@ class Split(Protocol):
     def positions(self) -> int:
         """Number of training positions."""
 
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64 on the CPU: the independent unit (play, region, patient) of each evaluation item."""
+
     def __len__(self) -> int:
         """Number of evaluation items."""
 
@@ -91,6 +96,13 @@ class Seasonal(Protocol):
     scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
 
 
+def groups_in(tensors: Mapping[str, Tensor], items: int) -> Tensor:
+    """(N,) int64 on the CPU: the stored "group" of each item; each item is its own where none is stored."""
+    import torch
+
+    return tensors["group"].long().cpu() if "group" in tensors else torch.arange(items)
+
+
 class Part:
     """`n` items of a split, the same every time, side by side where they are a stream; all else is the split's own."""
 
@@ -112,6 +124,11 @@ class Part:
     def positions(self) -> int:
         """The split's own."""
         return self.split.positions
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,): those of its items."""
+        return self.split.groups[self.index]
 
     def batch(self, index: Tensor) -> Batch:
         """These of its items."""
@@ -149,9 +166,11 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
     """Raw files and inbox -> `out`: a safetensors file a split, spec.json, describe.parquet; all or nothing.
 
     Raises:
-        UserError: a file is damaged or does not fit the declaration, or a split would be empty.
+        UserError: a file is damaged or does not fit the declaration, or a split would be empty or of one group.
     """
     from safetensors.numpy import save_file
+
+    from genfoundry.data.grouping import count_groups, require_groups
 
     made = modality(dataset.modality).prepare(raw, inbox, dataset, seed)
     for name in SPLITS:
@@ -159,6 +178,8 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
             raise EmptySplit(
                 f"{raw}: split {name} is empty ({made.counts}); add data, or give it a larger share under split"
             )
+    groups = count_groups(made.splits)
+    require_groups(raw, groups, dataset)
     with checkpoint.fresh(out) as folder:
         total = hashlib.sha256()
         for name in SPLITS:
@@ -174,6 +195,7 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
             "counts": made.counts,
             "digest": total.hexdigest(),
         }
+        meta |= {"groups": groups} if groups else {}
         given = dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True)
         if declared := {**made.declared, **given}:
             meta["declared"] = declared
@@ -181,22 +203,30 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
 
 
 def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -> str:
-    """The split of an item: a hash of (seed, content), so that it never moves when other data arrive.
+    """The split of an item that is its own group: a hash of (seed, content), which never moves when other data arrive.
 
     The content is what a model sees, after all that `prepare` does to it: equal samples never lie in two splits,
     whatever files they came from. (Another `size` or `colour` hence makes another data set, split anew.) Where the
     source publishes a test split, `published`, no other item joins it; a published validation split is not kept, but
     spread over train, val and gate.
     """
-    place = counted(seed, digest.hex()) / 2**63
-    shares = {"val": dataset.split.val, "gate": dataset.split.gate}
-    if not published:
-        shares["test"] = dataset.split.test
-    for name, share in shares.items():
+    place = hash_place(seed, digest)
+    for name, share in shares(dataset, published).items():
         if place < share:
             return name
         place -= share
     return "train"
+
+
+def hash_place(seed: int, digest: bytes) -> float:
+    """Where in 0..1 a content hash falls, evenly."""
+    return counted(seed, digest.hex()) / 2**63
+
+
+def shares(dataset: config.Dataset, published: bool) -> dict[str, float]:
+    """The shares of what is split, in the order in which the splits lie in 0..1; the rest is train."""
+    found = {"val": dataset.split.val, "gate": dataset.split.gate}
+    return found if published else {**found, "test": dataset.split.test}
 
 
 class Dataset:

@@ -146,8 +146,8 @@ def _patches(parts: Iterable[Part], patch: config.Patch) -> Iterator[Part]:
     """A part a region of each image."""
     for part in parts:
         for image, label, test, source in zip(part.x, part.label, part.tests, part.sources, strict=True):
-            for region, x in cut(image, patch, source):
-                yield Part(x, np.full(len(x), label), bool(test), source, region, names=part.names)
+            for region, x, disjoint in cut(image, patch, source):
+                yield Part(x, np.full(len(x), label), bool(test), source, region, names=part.names, disjoint=disjoint)
 
 
 def _apart(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> Iterator[Part]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from genfoundry import config
 from genfoundry.data import class_labels, image_files
 from genfoundry.data.arrays import Array, Part
 from genfoundry.data.base import SPLITS, Prepared, assign, files, only
+from genfoundry.data.grouping import assign_groups, numbered
 from genfoundry.data.image_files import KINDS, TABLES, read
 from genfoundry.data.pictures import SUFFIXES, Form
 from genfoundry.data.pixels import ImageSplit as Split
@@ -77,39 +79,61 @@ def _require_fit(part: Part, classes: int, levels: int) -> None:
 def _split(
     parts: list[Part], old: int, dataset: config.Dataset, seed: int, classes: int, names: tuple[str, ...]
 ) -> Prepared:
-    tests = [bool(test) for part in parts[:old] for test in part.tests]
-    published = any(tests) and not all(tests)
+    grouped = any(part.group for part in parts)
+    kept = list(_rows(parts, old, dataset, seed))
+    differ = len({row.digest for row in kept})
+    if len(kept) > differ < len(SPLITS):
+        raise UserError(
+            f"{parts[0].source}: {len(kept)} images, of which {differ} differ; equal ones go to one split, so four "
+            "splits need more that differ"
+        )
+    x, label = _joined([p.x for p in parts]), np.concatenate([p.label for p in parts])
+    if len(kept) < len(x):
+        at = [row.at for row in kept]
+        x, label = x[at], label[at]
+    parts.clear()
+    where = np.array([row.split for row in kept])
+    digest = np.array([row.digest[:8].hex() for row in kept])
+    table = describe(x, label, where, digest, np.array([row.source for row in kept]))
+    counts = tuple(np.bincount(label[(where == "train") & (label >= 0)], minlength=classes).tolist())
+    spec = Spec(tuple(x.shape[1:]), dataset.levels, classes, counts if classes else ())
+    beside = {"label": label.astype(np.int16)} | ({"group": numbered([row.group for row in kept])} if grouped else {})
+    held = split_in_place(x, beside, where)
+    return Prepared(held, spec, names, {s: int((where == s).sum()) for s in SPLITS}, table)
+
+
+class Row(NamedTuple):
+    """An image that is kept: its place among those of all parts, its split, what goes to a split as a whole with it."""
+
+    at: int
+    split: str
+    group: bytes
+    digest: bytes
+    source: str
+
+
+def _rows(parts: list[Part], old: int, dataset: config.Dataset, seed: int) -> Iterator[Row]:
+    """The images that are kept: of a held-out split's, those alone that share no pixels; of the inbox's, new ones."""
+    tests = [part.tests for part in parts[:old]]
+    published = any(test.any() for test in tests) and not all(test.all() for test in tests)
+    counted_off = {p.group for p, test in zip(parts, tests, strict=False) if p.group and not (published and test.all())}
+    later = [part.group for part in parts if part.group]
+    of_group = assign_groups(seed, counted_off, later, dataset, published) if counted_off else {}
     seen: set[bytes] = set()
-    keep, splits, digests, sources = [], [], [], []
     start = 0
     for number, part in enumerate(parts):
+        disjoint = np.ones(len(part.x), bool) if part.disjoint is None else part.disjoint
         for i, (image, test, source) in enumerate(zip(part.x, part.tests, part.sources, strict=True)):
             digest = hashlib.sha256(image.tobytes()).digest()
             if number >= old and digest in seen:
                 continue  # an inbox may bring again what is there; it does not count twice
-            seen.add(digest)
-            keep.append(start + i)
-            sources.append(source)
-            digests.append(digest[:8].hex())
-            what = part.group or digest
-            splits.append("test" if published and test and number < old else assign(seed, what, dataset, published))
+            group = part.group or digest
+            split = of_group.get(group) or assign(seed, group, dataset, published)
+            split = "test" if published and test and number < old else split
+            if split == "train" or disjoint[i]:
+                seen.add(digest)
+                yield Row(start + i, split, group, digest, source)
         start += len(part.x)
-    if len(digests) > len(seen) < len(SPLITS):
-        first = parts[0].source
-        raise UserError(
-            f"{first}: {len(digests)} images, of which {len(seen)} differ; equal ones go to one split, so four splits "
-            "need more that differ"
-        )
-    x, label = _joined([p.x for p in parts]), np.concatenate([p.label for p in parts])
-    if len(keep) < len(x):
-        x, label = x[keep], label[keep]
-    parts.clear()
-    where = np.array(splits)
-    table = describe(x, label, where, np.array(digests), np.array(sources))
-    counts = tuple(np.bincount(label[(where == "train") & (label >= 0)], minlength=classes).tolist())
-    spec = Spec(tuple(x.shape[1:]), dataset.levels, classes, counts if classes else ())
-    held = split_in_place(x, label.astype(np.int16), where)
-    return Prepared(held, spec, names, {s: int((where == s).sum()) for s in SPLITS}, table)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
@@ -120,13 +144,19 @@ def _joined(arrays: Sequence[Array]) -> Array:
     return np.concatenate(arrays)
 
 
-def split_in_place(x: Array, label: Array, where: Array) -> dict[str, dict[str, Array]]:
-    """The images of each split, in order: `x` itself is put in the order of the splits, so that none is held twice."""
+def split_in_place(x: Array, beside: dict[str, Array], where: Array) -> dict[str, dict[str, Array]]:
+    """The images of each split, in order, and what each has `beside` it.
+
+    `x` itself is put in the order of the splits, so that no image is held twice.
+    """
     order = np.concatenate([np.flatnonzero(where == s) for s in SPLITS])
     _reorder(x, order)
-    label = label[order]
+    columns = {"x": x} | {name: values[order] for name, values in beside.items()}
     ends = np.cumsum([0, *((where == s).sum() for s in SPLITS)])
-    return {s: {"x": x[a:b], "label": label[a:b]} for s, a, b in zip(SPLITS, ends, ends[1:], strict=False)}
+    return {
+        s: {name: values[a:b] for name, values in columns.items()}
+        for s, a, b in zip(SPLITS, ends, ends[1:], strict=False)
+    }
 
 
 def _reorder(x: Array, order: Array) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.base import SPLITS, Prepared
+from genfoundry.data.base import SPLITS, Prepared, groups_in
+from genfoundry.data.grouping import numbered
 from genfoundry.data.text import encode, table, units
 from genfoundry.types import Batch, Spec, UserError
 
@@ -25,7 +26,7 @@ END = 0
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """The lines of every unit, in the unit's split; a row a line."""
+    """The lines of every unit, in the unit's split, with the number of the unit; a row a line."""
     found, where = units(raw, inbox, dataset, seed)
     kept = [(where[text], name, line) for name, text in found for line in stripped(text)]
     fits = np.array([good(line, dataset.window) for _, _, line in kept])
@@ -40,7 +41,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     counts = {name: int((split == name).sum()) for name in SPLITS}
     spec = Spec((dataset.window,), len(dataset.alphabet))
     described = table(rows, dataset.alphabet).assign(dropped=dropped)
-    return Prepared({name: {"x": x[split == name]} for name in SPLITS}, spec, (), counts, described)
+    group = numbered([text for _, text in found for _ in stripped(text)])[fits]
+    arrays = {name: {"x": x[split == name], "group": group[split == name]} for name in SPLITS}
+    return Prepared(arrays, spec, (), counts, described)
 
 
 def stripped(text: str) -> Iterator[str]:
@@ -82,7 +85,7 @@ class Split:
     ) -> None:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; lines have their alphabet")
-        self.name, self.whole, self.spec = name, tensors["x"], spec
+        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -91,6 +94,11 @@ class Split:
     def positions(self) -> int:
         """Lines."""
         return len(self.whole)
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the unit of text that each line is of."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """These lines."""

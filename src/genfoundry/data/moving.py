@@ -83,15 +83,36 @@ def frames(items: Bytes, places: Ints, size: tuple[int, int]) -> Bytes:
     return video
 
 
+def casts(pool: Pool, count: int, items: int, key: tuple[object, ...]) -> Ints:
+    """(count, items): which of the pool each video shows, so that no two share one, as far as there are enough.
+
+    Then the same casts come again, whole: videos of one cast are a group.
+    """
+    n = len(pool.x)
+    order = np.random.default_rng(counted(*key, "casts")).permutation(n)
+    distinct = order[np.arange(max(n // items, 1) * items) % n].reshape(-1, items)
+    found: Ints = distinct[np.arange(count) % len(distinct)]
+    return found
+
+
 def videos(
-    pool: Pool, count: int, steps: int, size: tuple[int, int], moving: config.Moving, key: tuple[object, ...]
+    pool: Pool,
+    count: int,
+    steps: int,
+    size: tuple[int, int],
+    moving: config.Moving,
+    key: tuple[object, ...],
+    cast: Ints | None = None,
 ) -> tuple[Bytes, list[str]]:
-    """(count, steps, 1, H, W), and what is in each; video i is a function of (key, i) and the pool alone."""
+    """(count, steps, 1, H, W), and what is in each; video i is a function of (key, i), pool and cast alone.
+
+    `cast` (count, items) says which items a video shows; drawn, each on its own, where it is None.
+    """
     reach = np.array(size) - moving.item
     made, held = np.zeros((count, steps, 1, *size), np.uint8), []
     for i in range(count):
         rng = np.random.default_rng(counted(*key, i))
-        which = rng.integers(len(pool.x), size=moving.items)
+        which = rng.integers(len(pool.x), size=moving.items) if cast is None else cast[i]
         start = rng.integers(0, reach + 1, (moving.items, 2))
         velocity = rng.integers(1, moving.speed + 1, (moving.items, 2)) * rng.choice((-1, 1), (moving.items, 2))
         made[i] = frames(pool.x[which], bounced(start, velocity, steps, reach), size)

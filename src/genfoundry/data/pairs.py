@@ -18,7 +18,8 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data import editions, tsv
-from genfoundry.data.base import SPLITS, Prepared, assign, files, only
+from genfoundry.data.base import SPLITS, Arrays, Prepared, assign, files, groups_in, only
+from genfoundry.data.grouping import assign_groups, numbered
 from genfoundry.data.text import UNKNOWN, encode
 from genfoundry.data.tsv import Pair
 from genfoundry.types import Batch, Spec, UserError
@@ -41,7 +42,7 @@ class Row:
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
     """Lines -> codes a split, by a hash of the source: a source that was trained on is never tested.
 
-    Of editions, a work goes to a split as a whole, by a hash of its pairs.
+    Of editions, a work goes to a split as a whole, by a hash of its pairs. Pairs of one source, or work, are a group.
     """
     kinds = (dataset.align.source, dataset.align.target) if dataset.align else (".tsv",)
     rows = read(raw, dataset)
@@ -55,13 +56,12 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     names = (
         None if dataset.align else next((tsv.read(path, dataset.header).header for path in files(raw, ".tsv")), None)
     )
+    count = len(rows)
     rows += new(rows, read(inbox, dataset, names), whole=dataset.align is not None)
-    split_of = {unit: assign(seed, hashlib.sha256(unit.encode()).digest(), dataset, False)
-                for unit in dict.fromkeys(row.unit for row in rows)}  # fmt: skip
-    where = np.array([split_of[row.unit] for row in rows])
+    where, group = _splits(rows, count, dataset, seed)
     cond, before = codes([row.pair[0] for row in rows], dataset.alphabet, dataset.context)
     x, length = codes([row.pair[1] for row in rows], dataset.alphabet, dataset.window)
-    columns = {"x": x, "length": length, "cond": cond, "cond_length": before}
+    columns = {"x": x, "length": length, "cond": cond, "cond_length": before} | group
     alphabet = np.array([ord(character) for character in dataset.alphabet], np.int32)
     splits = {split: {key: value[where == split] for key, value in columns.items()} | {"alphabet": alphabet}
               for split in SPLITS}  # fmt: skip
@@ -72,6 +72,16 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     if dataset.align:
         described["dropped"] = [row.dropped for row in rows]
     return Prepared(splits, spec, (), counts, described)
+
+
+def _splits(rows: list[Row], count: int, dataset: config.Dataset, seed: int) -> tuple[np.ndarray, Arrays]:
+    """The split of each pair (N,); and "group" (N,), its unit's number, where units of the raw folder have several."""
+    digests = [hashlib.sha256(row.unit.encode()).digest() for row in rows]
+    raw = set(digests[:count])  # the first `count` rows are the raw folder's
+    if len(raw) == count:
+        return np.array([assign(seed, digest, dataset, False) for digest in digests]), {}
+    split_of = assign_groups(seed, raw, digests, dataset, False)
+    return np.array([split_of[digest] for digest in digests]), {"group": numbered(digests)}
 
 
 def _many(raw: Path, rows: list[Row], dataset: config.Dataset) -> None:
@@ -186,6 +196,11 @@ class Split:
     def positions(self) -> int:
         """Pairs."""
         return len(self.whole)
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the work, or the source, that each pair is of."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """These pairs."""

@@ -17,8 +17,10 @@ from genfoundry.types import UserError
 Array = NDArray[Any]
 
 
-def cut(x: Array, patch: Patch, source: str) -> Iterator[tuple[bytes, Array]]:
+def cut(x: Array, patch: Patch, source: str) -> Iterator[tuple[bytes, Array, Array]]:
     """The regions of a picture (C, H, W): the hash of a region's pixels, and its patches (N, C, size, size).
+
+    Also which of them (N,), bool, share no pixel with each other: all that a held-out split takes.
 
     The regions are the cells of an even grid, each of `patch.region` pixels or more a side; a picture that is smaller
     than a region is one. Pixels at the right and lower edges that the stride does not reach are left out.
@@ -36,7 +38,12 @@ def cut(x: Array, patch: Patch, source: str) -> Iterator[tuple[bytes, Array]]:
                 :, :: patch.stride, :: patch.stride
             ]
             patches = np.moveaxis(windows, 0, 2).reshape(-1, len(x), patch.size, patch.size)
-            yield hashlib.sha256(np.ascontiguousarray(region).tobytes()).digest(), patches
+            down, across = (np.arange(n) % -(-patch.size // patch.stride) == 0 for n in windows.shape[1:3])
+            yield _digest(region), patches, np.outer(down, across).ravel()
+
+
+def _digest(region: Array) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(region).tobytes()).digest()
 
 
 def _bounds(side: int, region: int) -> list[tuple[int, int]]:

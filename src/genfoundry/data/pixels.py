@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genfoundry.data.base import groups_in
 from genfoundry.types import Batch, Spec, UserError, counted
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class ImageSplit:
         if levels > native:
             raise UserError(f"levels: {levels}: the data have {native}; {native} or fewer are right")
         self.name, self.whole, self.label = name, tensors["x"], tensors["label"].long()
+        self._held = tensors
         self.spec = replace(spec, levels=levels)
         self.flip = flip
         self.native, self.binarise = native, (binarise or "threshold") if levels == 2 else None
@@ -87,6 +90,17 @@ class ImageSplit:
     def positions(self) -> int:
         """Images."""
         return len(self.whole)
+
+    @cached_property
+    def groups(self) -> Tensor:
+        """(N,) int64: what goes to a split as a whole with each image; else equal images are of one group."""
+        import torch
+
+        if "group" in self._held:
+            return groups_in(self._held, len(self))
+        rows = self.whole.reshape(len(self), -1).cpu().numpy()
+        first: dict[bytes, int] = {}
+        return torch.tensor([first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)], dtype=torch.int64)
 
     def batch(self, index: Tensor) -> Batch:
         """These images; dynamic binarisation is one counted draw, so that a figure does not hang on their order."""

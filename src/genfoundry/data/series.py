@@ -10,7 +10,7 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data import precision, seasons
-from genfoundry.data.base import SPLITS, Prepared, files, only
+from genfoundry.data.base import SPLITS, Prepared, files, groups_in, only
 from genfoundry.data.gaps import Filled, complete, filled, gridded
 from genfoundry.data.table import Table, read
 from genfoundry.types import Batch, Spec, UserError
@@ -179,6 +179,11 @@ class Split:
     def positions(self) -> int:
         """Offsets at which a whole window starts."""
         return max(0, len(self.values) - self.first - self.window + 1)
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: each window is its own."""
+        return groups_in({}, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """Windows side by side."""

@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genfoundry import config, encoding
-from genfoundry.data.base import SPLITS, Prepared, assign, files, only
+from genfoundry.data.base import HELD, SPLITS, Arrays, Prepared, files, groups_in, only
+from genfoundry.data.grouping import assign_groups
 from genfoundry.types import Batch, Spec, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+Unit = tuple[int, np.ndarray]  # the number of what goes to a split as a whole, and its codes (L,)
 UNKNOWN = 255  # the code of a character outside the alphabet: validation refuses it before any training
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """Documents, cut into the declared units -> one stream of codes a split; a row a line that is not empty."""
+    """Documents, cut into the declared units -> one stream of codes a split; a row a line that is not empty.
+
+    A held-out split has whole windows alone (`fitted`), and each has the unit that it is of.
+    """
     found, where = units(raw, inbox, dataset, seed)
-    splits, counts = {}, {}
+    number = {text: i for i, text in enumerate(where)}
+    splits = {}
     for split in SPLITS:
-        documents = [encode(text, dataset.alphabet) for _, text in found if where[text] == split]
-        starts = np.cumsum([0, *(len(d) for d in documents)])
-        stream = np.concatenate(documents) if documents else np.zeros(0, np.uint8)
-        splits[split] = {"x": stream, "start": starts[:-1].astype(np.int64)}
-        counts[split] = len(stream) // dataset.window
+        parts = [(number[text], encode(text, dataset.alphabet)) for _, text in found if where[text] == split]
+        splits[split] = stream(list(fitted(parts, dataset.window)) if split in HELD else parts, dataset.window)
+    counts = {split: len(arrays["group"]) for split, arrays in splits.items()}
     spec = Spec((dataset.window,), len(dataset.alphabet))
     return Prepared(splits, spec, (), counts, describe(found, where, dataset.alphabet))
+
+
+def fitted(parts: list[Unit], window: int) -> Iterator[Unit]:
+    """The units less what fills no whole window, of a long one or of several in a row that are shorter than a window.
+
+    Windows side by side then lie inside a unit, or touch short ones alone.
+    """
+    for long, run in groupby(parts, lambda unit: len(unit[1]) >= window):
+        for together in ([unit] for unit in run) if long else [list(run)]:
+            room = sum(len(codes) for _, codes in together) // window * window
+            for number, codes in together:
+                yield number, codes[:room]
+                room = max(room - len(codes), 0)
+
+
+def stream(parts: list[Unit], window: int) -> Arrays:
+    """The units one after another: "x" (L,) uint8, and "group" (N,), the one that each of the windows begins in."""
+    kept = [(number, codes) for number, codes in parts if len(codes)]
+    x = np.concatenate([codes for _, codes in kept] or [np.zeros(0, np.uint8)])
+    ends = np.cumsum([len(codes) for _, codes in kept])
+    at = np.searchsorted(ends, np.arange(len(x) // window) * window, side="right")
+    return {"x": x, "group": np.array([number for number, _ in kept], np.int64)[at]}
 
 
 def units(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> tuple[list[tuple[str, str]], dict[str, str]]:
@@ -55,7 +82,9 @@ def units(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> tuple[l
         raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN} different ones are right")
     found = [(name, unit) for name, text in old + new for unit in cut(text, dataset.unit)]
     content = {text: hashlib.sha256(text.encode()).digest() for _, text in found}
-    return found, {text: assign(seed, digest, dataset, False) for text, digest in content.items()}
+    raw_units = {content[unit] for _, text in old for unit in cut(text, dataset.unit)}
+    split_of = assign_groups(seed, raw_units, content.values(), dataset, False)
+    return found, {text: split_of[digest] for text, digest in content.items()}
 
 
 def read(folder: Path) -> list[tuple[str, str]]:
@@ -146,7 +175,7 @@ class Split:
     ) -> None:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; text has its alphabet")
-        self.name, self.whole, self.start, self.spec = name, tensors["x"], tensors["start"], spec
+        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
         self.window = spec.shape[0]
 
     def __len__(self) -> int:
@@ -156,6 +185,11 @@ class Split:
     def positions(self) -> int:
         """Offsets at which a whole window starts."""
         return len(self.whole) - self.window + 1
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the unit of text that each window begins in."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """Windows side by side."""

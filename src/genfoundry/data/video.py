@@ -11,8 +11,9 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data import images
-from genfoundry.data.base import SPLITS, Prepared, only
-from genfoundry.data.moving import pools, videos
+from genfoundry.data.base import HELD, SPLITS, Arrays, Prepared, groups_in, only
+from genfoundry.data.grouping import numbered
+from genfoundry.data.moving import casts, pools, videos
 from genfoundry.data.pictures import SUFFIXES, Form
 from genfoundry.data.pixels import describe
 from genfoundry.types import Batch, Spec, UserError
@@ -24,7 +25,10 @@ LEVELS = 2
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """Every image in its split, then each split's videos of its own images; a row a video, its source the items."""
+    """Every image in its split, then each split's videos of its own images; a row a video, its source the items.
+
+    No two held-out videos show one item, as far as there are enough: they would be no independent items.
+    """
     assert dataset.moving is not None and dataset.size is not None
     only(inbox, ".npz", "-ubyte", "-ubyte.gz", *SUFFIXES)
     form = Form(None, "grey", None, dataset.slices, "none", dataset.label)
@@ -32,11 +36,14 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     new = images.read(inbox, replace(form, label=form.label or old.label), old.layout, apart=True)
     held = pools(old.parts + new.parts, dataset, dataset.moving, seed)
     steps, counts = dataset.context + dataset.window, dataset.moving.videos.model_dump()
-    made = {}
+    made, splits = {}, {}
     for name in SPLITS:
         if not len(held[name].x):
             raise UserError(f"{raw}: no image for split {name}; add images, or give it a larger share under split")
-        made[name] = videos(held[name], counts[name], steps, dataset.size, dataset.moving, (seed, "moving", name))
+        key = (seed, "moving", name)
+        cast = casts(held[name], counts[name], dataset.moving.items, key) if name in HELD else None
+        made[name] = videos(held[name], counts[name], steps, dataset.size, dataset.moving, key, cast)
+        splits[name] = {"x": made[name][0]} | _groups(cast)
     x = np.concatenate([made[name][0] for name in SPLITS])
     source = [words for name in SPLITS for words in made[name][1]]
     where = np.repeat(SPLITS, [counts[name] for name in SPLITS])
@@ -44,7 +51,13 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     table = describe(x, np.full(len(x), -1), where, np.array(digest), np.array(source))
     frame = (1, *dataset.size)
     spec = Spec((dataset.window, *frame), LEVELS, cond_shape=(dataset.context, *frame), cond_levels=LEVELS)
-    return Prepared({name: {"x": made[name][0]} for name in SPLITS}, spec, (), counts, table)
+    return Prepared(splits, spec, (), counts, table)
+
+
+def _groups(cast: np.ndarray | None) -> Arrays:
+    """The group of each video where some have one cast."""
+    names = [] if cast is None else [row.tobytes() for row in cast]
+    return {"group": numbered(names)} if len(set(names)) < len(names) else {}
 
 
 class Split:
@@ -61,7 +74,7 @@ class Split:
     ) -> None:
         if levels not in (None, spec.levels) or binarise is not None:
             raise UserError(f"data: levels and binarise are for images; these videos have {spec.levels} levels")
-        self.name, self.whole, self.spec = name, tensors["x"], spec
+        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -70,6 +83,11 @@ class Split:
     def positions(self) -> int:
         """Videos."""
         return len(self.whole)
+
+    @property
+    def groups(self) -> Tensor:
+        """(N,) int64: the items that each video is made of."""
+        return groups_in(self._held, len(self))
 
     def batch(self, index: Tensor) -> Batch:
         """These videos."""

@@ -11,6 +11,7 @@ from genfoundry.data import text as text_of
 from genfoundry.look.seen import Seen, shares
 from genfoundry.types import UserError
 
+DOCUMENTS = 40  # or more go to splits as wholes: five to each held-out one leave train most of them
 LEAST = 8  # lines: a split with nothing in it is then unlikely
 
 
@@ -29,7 +30,10 @@ def text(folder: Path, paths: list[Path]) -> Seen:
             f"{folder}: {units['line']} lines of text in all; a document, paragraph or line goes to one of four "
             "splits as a whole: break the text into lines"
         )
-    enough = {"document": units["document"] >= 20 and max(lengths) < 0.3 * total, "paragraph": units["paragraph"] >= 60}
+    enough = {
+        "document": units["document"] >= DOCUMENTS and max(lengths) < 0.3 * total,
+        "paragraph": units["paragraph"] >= 60,
+    }
     unit = next((name for name in ("document", "paragraph") if enough[name]), "line")
     alphabet = _alphabet(Counter(c for document in documents for c in document), folder, text_of.UNKNOWN)
     window = 128 if total >= 200_000 else 64 if total >= 20_000 else 32

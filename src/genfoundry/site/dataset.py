@@ -73,6 +73,8 @@ def _about(prepared: Json) -> Iterator[tuple[str, str]]:
     if spec.get("classes"):
         yield "classes", f"{spec['classes']:,}"
     yield "items", ", ".join(f"{k} {prepared['counts'][k]:,}" for k in ("train", "val", "gate", "test"))
+    if groups := prepared.get("groups"):
+        yield "independent groups", ", ".join(f"{k} {n:,}" for k, n in groups.items())
 
 
 def _panels(facts: Facts, model: Model) -> Any:
