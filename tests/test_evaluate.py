@@ -240,7 +240,7 @@ def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch
     rows = read_json(tmp_path / "one/b/card.json")["rows"]
     assert rows["independent-pixels"]["figures"]["gate"]["bits_per_dim"] == pytest.approx(1, abs=0.01)
     assert rows["pixel-means"]["figures"]["test"]["frechet"] == flat["frechet_ceiling"]
-    assert set(rows["png"]["figures"]) == {"test"}
+    assert set(rows["png"]["figures"]) == {"val", "gate", "test"}
     names = sorted(str(p.relative_to(tmp_path / "one")) for p in (tmp_path / "one").rglob("*") if p.is_file())
     assert {
         "p/samples.png",
