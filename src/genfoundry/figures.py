@@ -218,14 +218,20 @@ def of_baselines(
     """The trivial models of a task: card.json (`rows`), scores.safetensors ("<row>/<split>/<score>") and pictures."""
     dataset, judging = Dataset(data), judge(judge_folder)
     how: Any = {"levels": levels, "binarise": binarise}
-    known = replace(_known(dataset, samples, seed, how, test_items), objective=objective)
+    known = _known(dataset, samples, seed, how, test_items)
+    known = replace(known, objective=objective, dataset=data.name, labels=labels)
     bench = Bench(dataset, known.train, known.held["test"], judging, control=controls.load(judge_folder))
     cards: dict[str, Any] = {}
     kept: Scores = {}
     real: dict[str, NDArray[np.generic]] = {}
     with checkpoint.fresh(out) as folder:
         for row in baselines.rows(known, dataset.modality):
-            cards[row.name] = {"role": row.role, "likelihood": row.likelihood, "figures": {}}
+            cards[row.name] = {
+                "role": row.role,
+                "likelihood": row.likelihood,
+                "absent": dict(row.absent),
+                "figures": {},
+            }
             for name in SPLITS:
                 split = known.held[name]
                 found = row.answers(split)

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry.baselines.base import batches, chosen
+from genfoundry.damage import SIGMA
+from genfoundry.damage import damaged as damaged
 from genfoundry.groups import grouped
+from genfoundry.learnt_restoration import Learnt
 from genfoundry.metrics import DAMAGES
-from genfoundry.nn.corruption import LEVELS
-from genfoundry.types import counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
 ITEMS = 100  # images of a split that are restored
-SIGMA, SALT, MISSING = (LEVELS[damage] for damage in ("gaussian", "salt_pepper", "mask"))
 Images = NDArray[np.float64]
 
 
@@ -58,26 +58,6 @@ def posed(split: Split, damage: str) -> Posed:
     return Posed(split, index, clean, *damaged(clean, damage, levels, split.name), levels)
 
 
-def damaged(x: Tensor, damage: str, levels: int, of: str = "") -> tuple[Tensor, Tensor | None]:
-    """Damaged images (float32), and where values are known (bool, like x) if the damage says so; noise counted by `of`.
-
-    `gaussian` noise is not clipped; a missing value is 0; `complete` misses the lower half.
-    """
-    draw = torch.Generator().manual_seed(counted("damage", damage, of))
-    values, top = x.cpu().float(), levels - 1
-    if damage == "gaussian":
-        return values + SIGMA * top * torch.randn(values.shape, generator=draw), None
-    if damage == "salt_pepper":
-        hit = torch.rand(values.shape, generator=draw)
-        return torch.where(hit < SALT / 2, 0.0, torch.where(hit < SALT, float(top), values)), None
-    known = torch.ones_like(values, dtype=torch.bool)
-    if damage == "mask":
-        known = (torch.rand((len(x), 1, *x.shape[2:]), generator=draw) >= MISSING).expand_as(values)
-    else:
-        known[..., x.shape[-2] // 2 :, :] = False
-    return values * known, known
-
-
 def quality(restored: Tensor, clean: Tensor, levels: int) -> dict[str, NDArray[np.float64]]:
     """`psnr` (n,) in dB and `ssim` (n,) of images against the clean ones; values are clipped to the range first."""
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -98,10 +78,12 @@ Method = Callable[[Tensor, Tensor | None, int], Tensor]  # damaged, known, level
 
 def classical(train: Split, damage: str) -> dict[str, Method]:
     """The methods for a damage, which a model is compared with."""
-    return {name: method for name, (damages, method) in _classical(train).items() if damage in damages}
+    return {name: method for name, (damages, method) in _classical(train, damage).items() if damage in damages}
 
 
-def _classical(train: Split) -> Mapping[str, tuple[tuple[str, ...], Any]]:
+def _classical(train: Split, damage: str) -> Mapping[str, tuple[tuple[str, ...], Any]]:
+    learnt = Learnt(train, damage)
+
     def filled(x: Tensor, known: Tensor, levels: int) -> Tensor:
         mean = torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0).float().cpu() / len(train)
         return torch.where(known, x, mean)
@@ -116,9 +98,12 @@ def _classical(train: Split) -> Mapping[str, tuple[tuple[str, ...], Any]]:
         "identity": (DAMAGES, lambda x, known, levels: x),
         "median filter": (("gaussian", "salt_pepper"), _median),
         "non-local means": (("gaussian",), _means),
+        "wiener filter": (("gaussian", "salt_pepper"), learnt.linear),
         "biharmonic": (("mask",), _biharmonic),
         "mean image": (("mask", "complete"), filled),
+        "gaussian conditional mean": (("mask", "complete"), learnt.linear),
         "nearest item": (("complete",), completed),
+        "k nearest items": ((*DAMAGES, "complete"), learnt.nearest),
     }
 
 

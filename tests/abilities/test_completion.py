@@ -95,7 +95,7 @@ def test_what_a_completion_leaves_behind() -> None:
     bench = toys.bench()
     own, beside = examine.abilities(Zeros(toys.SPEC, Hyper()), bench, 0, 20)
     assert set(own) == {"complete_psnr", "complete_ssim"}
-    assert set(beside) == {"mean image", "nearest item"}
+    assert set(beside) == {"mean image", "gaussian conditional mean", "nearest item", "k nearest items"}
     given, made, truth = bench.pictures["completed"].unflatten(0, (-1, 3)).unbind(1)
     assert torch.equal(given, made)
     assert not given[:, :, 4:].any()

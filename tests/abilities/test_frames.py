@@ -15,7 +15,7 @@ from torch import Tensor
 from genfoundry import examine, metrics, models, picture, yardstick
 from genfoundry.abilities import video
 from genfoundry.baselines import base as baselines
-from genfoundry.baselines.video import ABOVE, LAST, Counted
+from genfoundry.baselines.contexts import ABOVE, LAST, Counted
 from genfoundry.data.video import Split
 from genfoundry.evaluate import answers, score
 from genfoundry.types import Spec
@@ -68,7 +68,7 @@ def test_trivial_models_and_real_videos_of_others() -> None:
     found = {row.name: row for row in baselines.rows(known(train, test=test), "video")}
     roles = {name: row.role for name, row in found.items()}
     assert {n for n, role in roles.items() if role == "baseline"} == {
-        "copy-last-frame", "without-the-past", "independent-pixels",
+        "copy-last-frame", "without-the-past", "last-frame-and-above", "independent-pixels",
     }  # fmt: skip
     real = found["real-against-real"].answers(test)["samples"]
     assert sorted(x.tolist() for x in real) == sorted(x.tolist() for x in test.whole[:, 3:].long())

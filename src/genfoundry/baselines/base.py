@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,22 +18,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genfoundry.metrics import OBJECTIVES
 from genfoundry.types import Batch, counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
 Answers = dict[str, Tensor]
+Role = Literal["floor", "copy", "ceiling", "baseline", "compressor", "reference"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One trivial model: fitted on train already, it answers for any split."""
+    """One trivial model: fitted on train already, it answers for any split.
+
+    `absent` says of a figure that it lacks, by the figure's name, why it does.
+    """
 
     name: str
-    role: Literal["floor", "copy", "ceiling", "baseline", "compressor", "reference"]
+    role: Role
     likelihood: Literal["exact", "bound", "none"]
     answers: Callable[[Split], Answers]
+    absent: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def batches(split: Split, index: Tensor | None = None, size: int = 500) -> Iterator[Batch]:
@@ -52,7 +58,8 @@ def chosen(split: Split, n: int) -> Tensor:
 class Known:
     """What trivial models are fitted on: train, the held-out splits by name, samples a split, seed, text's alphabet.
 
-    `objective` is the task's: what it does not ask for need not be computed.
+    `objective` and `labels` are the task's: what it does not ask for need not be computed, and classifiers learn from
+    as many labels of `dataset` as its models do.
     """
 
     train: Split
@@ -61,6 +68,8 @@ class Known:
     seed: int = 0
     alphabet: str = ""
     objective: str = ""
+    dataset: str = ""
+    labels: int | None = None
 
 
 def rows(known: Known, modality: str) -> list[Row]:
@@ -86,5 +95,16 @@ def values(split: Split) -> NDArray[Any]:
     return np.concatenate([b.x.reshape(len(b), -1).cpu().to(kind or b.x.dtype).numpy() for b in batches(split)])
 
 
+def groups(split: Split) -> Tensor:
+    """(N,) the independent unit that each item is of; items are their own units where the split tells none."""
+    found: Tensor = getattr(split, "groups", torch.arange(len(split)))
+    return found.cpu()
+
+
 def nats(bits: NDArray[np.float64]) -> Answers:
     return {"nll": torch.from_numpy(bits * math.log(2))}
+
+
+def no_likelihood(why: str) -> dict[str, str]:
+    """`Row.absent` of a row without a likelihood of an item: the reason for every figure of one."""
+    return {o.name: why for o in OBJECTIVES.values() if set(o.needs) <= {"nll", "frame"}}

@@ -1,4 +1,7 @@
-"""Trivial models of images: real ones, their mean, Gaussians, independent pixels, and image compressors."""
+"""Trivial models of images: real ones, their mean, Gaussians, independent pixels, and image compressors.
+
+What an item's class is told from is in `classes`, what damage is undone by in `genfoundry.restoration`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from genfoundry import compress, restoration
-from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, nats, values
+from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, groups, nats, no_likelihood, values
+from genfoundry.baselines.classes import classifiers
+from genfoundry.baselines.contexts import MOST, WIDE, Counted
+from genfoundry.gaussian import LinearAR
 from genfoundry.metrics import RESTORED
 from genfoundry.types import counted
 
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 COMPONENTS, FITTED = 64, 10_000  # of the Gaussian: principal components, training items
+LINEAR = 1024  # values of an item, at most, that each is forecast from all before it
 
 
 def anchors(known: Known) -> list[Row]:
@@ -43,7 +50,7 @@ def anchors(known: Known) -> list[Row]:
 def rows(known: Known) -> list[Row]:
     """What the task's objective can be compared with."""
     if known.objective == "accuracy":
-        return [_majority(known.train)]
+        return classifiers(known)
     if known.objective in RESTORED:
         return restorers(known.train, RESTORED[known.objective])
     return _densities(known)
@@ -62,15 +69,8 @@ def restorers(train: Split, damage: str) -> list[Row]:
     return [row(name, method) for name, method in restoration.classical(train, damage).items()]
 
 
-def _majority(train: Split) -> Row:
-    """Every item is of the class that most labelled training items are of."""
-    label = torch.cat([b.label for b in batches(train) if b.label is not None]).cpu()
-    most = label[label >= 0].bincount().argmax()
-    return Row("majority-class", "baseline", "none", lambda split: {"classes": most.expand(len(split))})
-
-
 def _densities(known: Known) -> list[Row]:
-    """The anchors, a copy of the training set, a Gaussian, pixels on their own, compressors."""
+    """The anchors, a copy of the training set, Gaussians, pixels on their own and by those about them, compressors."""
     train, levels = known.train, known.train.spec.levels
 
     def again(split: Split) -> Answers:
@@ -90,9 +90,30 @@ def _densities(known: Known) -> list[Row]:
         return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
 
     found.append(Row("independent-pixels", "baseline", "exact", guess))
+    if 2 < levels <= 256 and train.spec.dims <= LINEAR and len(train) > 10:
+        found.append(_linear(train, independent))
+    if levels ** len(WIDE) <= MOST:
+        found.append(Row("counted-context", "baseline", "exact", Counted(train, WIDE).answers))
     if levels <= 256 and train.spec.shape[0] in (1, 3):
         found += [_compressor(name) for name in compress.FORMATS]
-    return [*found, Row("xz", "compressor", "bound", lambda s: nats(compress.whole(values(s), s.spec.levels or 256)))]
+    return [*found, _xz(known)]
+
+
+def _linear(train: Split, independent: Pixels) -> Row:
+    index = chosen(train, min(FITTED, len(train)))
+    items = torch.cat([b.x.cpu() for b in batches(train, index)]).flatten(1)
+    linear = LinearAR.fit(items.numpy(), independent.probability)
+    return Row(
+        "linear-gaussian", "baseline", "exact", lambda split: {"nll": torch.from_numpy(linear.nll(values(split)))}
+    )
+
+
+def _xz(known: Known) -> Row:
+    """xz of all items in one file: a bound on the mean over independent items, and on nothing where they are not."""
+    if any(len(set(groups(split).tolist())) * 2 <= len(split) for split in known.held.values()):
+        why = "no likelihood of an item: it codes items of one region, volume or source by each other"
+        return Row("xz", "compressor", "none", lambda split: {}, no_likelihood(why))
+    return Row("xz", "compressor", "bound", lambda s: nats(compress.whole(values(s), s.spec.levels or 256)))
 
 
 def _gaussian(known: Known) -> Row:

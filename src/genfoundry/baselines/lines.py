@@ -24,7 +24,7 @@ def anchors(known: Known) -> list[Row]:
 
 
 def rows(known: Known) -> list[Row]:
-    """A unigram, a 5-gram and xz. A line is given the end before it, and scored up to its own."""
+    """A unigram, a 5-gram, a 6-gram and xz. A line is given the end before it, and scored up to its own."""
     train, seed, alphabet = known.train, known.seed, known.alphabet
 
     def counts(name: str, role: Literal["baseline", "reference"], order: int) -> Row:
@@ -44,7 +44,7 @@ def rows(known: Known) -> list[Row]:
         text = "".join(alphabet[i] for i in stream(split).tolist())
         return nats(compress.squeezed(text.encode(), len(split)))
 
-    found = [counts("unigram", "baseline", 1), counts("5-gram", "reference", 5)]
+    found = [counts("unigram", "baseline", 1), counts("5-gram", "reference", 5), counts("6-gram", "reference", 6)]
     return [*found, Row("xz", "compressor", "bound", squeezed)]
 
 
