@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.baselines.base import batches, chosen, groups
+from genfoundry.baselines.base import batches, chosen
 from genfoundry.damage import SALT, SIGMA, damaged
 from genfoundry.gaussian import ROUNDING, Gaussian
 from genfoundry.neighbours import CHOICES, Neighbours
@@ -69,7 +69,7 @@ class Learnt:
         asked = min(ASKED, len(items), max(TRIED // (CHOICES[-1] * items[0].numel()), 1))
         clean = items[:asked].float()
         x, known = damaged(clean, self.damage, self.train.spec.levels or 256, self.train.name)
-        group = groups(self.train)[index]
+        group = self.train.groups[index]
         left_out = group[:asked, None] == group
         given = None if known is None else known.flatten(1)
         found = Neighbours(items.flatten(1).float())

@@ -95,12 +95,6 @@ def values(split: Split) -> NDArray[Any]:
     return np.concatenate([b.x.reshape(len(b), -1).cpu().to(kind or b.x.dtype).numpy() for b in batches(split)])
 
 
-def groups(split: Split) -> Tensor:
-    """(N,) the independent unit that each item is of; items are their own units where the split tells none."""
-    found: Tensor = getattr(split, "groups", torch.arange(len(split)))
-    return found.cpu()
-
-
 def nats(bits: NDArray[np.float64]) -> Answers:
     return {"nll": torch.from_numpy(bits * math.log(2))}
 

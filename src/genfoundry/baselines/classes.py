@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.baselines.base import Known, Row, batches, groups, values
+from genfoundry.baselines.base import Known, Row, batches, values
 from genfoundry.data.labels import few
 from genfoundry.types import counted
 
@@ -43,7 +43,7 @@ def classifiers(known: Known) -> list[Row]:
     items = torch.cat([b.x.cpu() for b in batches(train, at)]).flatten(1).double().numpy()
     centre, scale = items.mean(0), items.std() or 1.0
     x, y = (items - centre) / scale, label[at].numpy()
-    folds = list(_folds(y, groups(train)[at].numpy(), counted(known.seed, "folds") % 2**32))
+    folds = list(_folds(y, train.groups[at].numpy(), counted(known.seed, "folds") % 2**32))
 
     def row(name: str, classify: Classifier) -> Row:
         def answer(split: Split) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from genfoundry import compress, restoration
-from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, groups, nats, no_likelihood, values
+from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, nats, no_likelihood, values
 from genfoundry.baselines.classes import classifiers
 from genfoundry.baselines.contexts import MOST, WIDE, Counted
 from genfoundry.gaussian import LinearAR
@@ -110,7 +110,7 @@ def _linear(train: Split, independent: Pixels) -> Row:
 
 def _xz(known: Known) -> Row:
     """xz of all items in one file: a bound on the mean over independent items, and on nothing where they are not."""
-    if any(len(set(groups(split).tolist())) * 2 <= len(split) for split in known.held.values()):
+    if any(len(set(split.groups.tolist())) * 2 <= len(split) for split in known.held.values()):
         why = "no likelihood of an item: it codes items of one region, volume or source by each other"
         return Row("xz", "compressor", "none", lambda split: {}, no_likelihood(why))
     return Row("xz", "compressor", "bound", lambda s: nats(compress.whole(values(s), s.spec.levels or 256)))
