@@ -33,6 +33,10 @@ class Items:
         return (len(self.whole) - self._past) // self.spec.shape[0]
 
     @property
+    def groups(self) -> torch.Tensor:
+        return torch.arange(len(self))
+
+    @property
     def _past(self) -> int:
         return self.spec.cond_shape[0] if self.spec.cond_shape else 0
 
