@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from genfoundry import yardstick
 from genfoundry.data.base import Part, groups_in
 from genfoundry.data.pixels import ImageSplit
 from genfoundry.groups import grouped
-from genfoundry.metrics import GROUP, groups_of
+from genfoundry.metrics import GROUP, figures, groups_of
 from genfoundry.types import Spec
 
 SPEC = Spec((1, 4, 4), 256)
@@ -57,3 +58,9 @@ def test_part_keeps_the_groups_of_its_items() -> None:
     part = Part(split, 4)
     assert part.groups.tolist() == split.groups[part.index].tolist()
     assert groups_in({}, 3).tolist() == [0, 1, 2]
+
+
+def test_groups_are_no_figure_of_their_own() -> None:
+    scores = grouped({"nll": np.arange(8.0), "told": np.ones(8)}, images(group=[0] * 4 + [1] * 4))
+    for found in (figures(scores, 16, "images"), yardstick.figures(scores, 16, "images")):
+        assert "told" in found and not [name for name in found if GROUP in name]

@@ -12,8 +12,8 @@ import torch
 from raw_folders import images, pairs, text, write_idx
 
 from genfoundry.data import moving
-from genfoundry.data.base import HELD, SPLITS, Dataset, hash_place
-from genfoundry.data.grouping import assign_groups, numbered, quotas, require_groups
+from genfoundry.data.base import HELD, SPLITS, Dataset
+from genfoundry.data.grouping import assign_groups, hash_place, numbered, quotas, require_groups
 from genfoundry.types import UserError
 
 Prepare = Callable[..., Dataset]

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry import checkpoint, config
+from genfoundry.data.grouping import HELD as HELD
+from genfoundry.data.grouping import SPLITS as SPLITS
+from genfoundry.data.grouping import count_groups, require_groups
 from genfoundry.data.listing import files as files
 from genfoundry.data.listing import only as only
 from genfoundry.types import Batch, Spec, UserError, counted
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Arrays = dict[str, NDArray[Any]]
-SPLITS = ("train", "val", "gate", "test")
-HELD = SPLITS[1:]
 DECLARED = (
     "size",
     "colour",
@@ -170,8 +171,6 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
     """
     from safetensors.numpy import save_file
 
-    from genfoundry.data.grouping import count_groups, require_groups
-
     made = modality(dataset.modality).prepare(raw, inbox, dataset, seed)
     for name in SPLITS:
         if not made.counts.get(name):
@@ -200,33 +199,6 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
         if declared := {**made.declared, **given}:
             meta["declared"] = declared
         checkpoint.write_json(folder / "spec.json", meta)
-
-
-def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -> str:
-    """The split of an item that is its own group: a hash of (seed, content), which never moves when other data arrive.
-
-    The content is what a model sees, after all that `prepare` does to it: equal samples never lie in two splits,
-    whatever files they came from. (Another `size` or `colour` hence makes another data set, split anew.) Where the
-    source publishes a test split, `published`, no other item joins it; a published validation split is not kept, but
-    spread over train, val and gate.
-    """
-    place = hash_place(seed, digest)
-    for name, share in shares(dataset, published).items():
-        if place < share:
-            return name
-        place -= share
-    return "train"
-
-
-def hash_place(seed: int, digest: bytes) -> float:
-    """Where in 0..1 a content hash falls, evenly."""
-    return counted(seed, digest.hex()) / 2**63
-
-
-def shares(dataset: config.Dataset, published: bool) -> dict[str, float]:
-    """The shares of what is split, in the order in which the splits lie in 0..1; the rest is train."""
-    found = {"val": dataset.split.val, "gate": dataset.split.gate}
-    return found if published else {**found, "test": dataset.split.test}
 
 
 class Dataset:

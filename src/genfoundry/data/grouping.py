@@ -1,8 +1,8 @@
-"""Groups that go to a split as a whole (plays, regions, patients): which split each goes to, and how many are enough.
+"""Which split an item goes to, by a hash; and groups that go to one as a whole: plays, regions, patients.
 
-A hash alone leaves some split with one group or none where there are few of them, and a figure over one group has no
-interval. So the raw folder's own groups, in the order of their hashes, are counted off into the splits: the borders
-between are numbers that do not move when data arrive, and a later group goes where its hash falls.
+Of few groups, a hash alone leaves some split one or none, and a figure over one group has no interval. So the raw
+folder's own groups, in the order of their hashes, are counted off into the splits: the borders between are numbers that
+do not move when data arrive, and a later group goes where its hash falls.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry import config
-from genfoundry.data.base import HELD, hash_place, shares
-from genfoundry.types import UserError
+from genfoundry.types import UserError, counted
 
+SPLITS = ("train", "val", "gate", "test")
+HELD = SPLITS[1:]
 ENOUGH = 5  # groups: four degrees of freedom for the variance between them
 SMALLER = {
     "text": "a smaller unit",
@@ -29,6 +30,33 @@ SMALLER = {
 
 class FewGroups(UserError):
     """A held-out split has one group."""
+
+
+def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -> str:
+    """The split of an item that is its own group: a hash of (seed, content), which never moves when other data arrive.
+
+    The content is what a model sees, after all that `prepare` does to it: equal samples never lie in two splits,
+    whatever files they came from. (Another `size` or `colour` hence makes another data set, split anew.) Where the
+    source publishes a test split, `published`, no other item joins it; a published validation split is not kept, but
+    spread over train, val and gate.
+    """
+    place = hash_place(seed, digest)
+    for name, share in shares(dataset, published).items():
+        if place < share:
+            return name
+        place -= share
+    return "train"
+
+
+def hash_place(seed: int, digest: bytes) -> float:
+    """Where in 0..1 a content hash falls, evenly."""
+    return counted(seed, digest.hex()) / 2**63
+
+
+def shares(dataset: config.Dataset, published: bool) -> dict[str, float]:
+    """The shares of what is split, in the order in which the splits lie in 0..1; the rest is train."""
+    found = {"val": dataset.split.val, "gate": dataset.split.gate}
+    return found if published else {**found, "test": dataset.split.test}
 
 
 def assign_groups(

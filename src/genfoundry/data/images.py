@@ -13,8 +13,8 @@ import numpy as np
 from genfoundry import config
 from genfoundry.data import class_labels, image_files
 from genfoundry.data.arrays import Array, Part
-from genfoundry.data.base import SPLITS, Prepared, assign, files, only
-from genfoundry.data.grouping import assign_groups, numbered
+from genfoundry.data.base import SPLITS, Prepared, files, only
+from genfoundry.data.grouping import assign, assign_groups, numbered
 from genfoundry.data.image_files import KINDS, TABLES, read
 from genfoundry.data.pictures import SUFFIXES, Form
 from genfoundry.data.pixels import ImageSplit as Split

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from genfoundry import config
 from genfoundry.data.arrays import Part
-from genfoundry.data.base import SPLITS, assign
+from genfoundry.data.base import SPLITS
+from genfoundry.data.grouping import assign
 from genfoundry.types import UserError, counted
 
 LIT = 8  # of an item's pixels, one in so many at least is white: else there is nothing to see

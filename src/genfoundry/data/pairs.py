@@ -18,8 +18,8 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data import editions, tsv
-from genfoundry.data.base import SPLITS, Arrays, Prepared, assign, files, groups_in, only
-from genfoundry.data.grouping import assign_groups, numbered
+from genfoundry.data.base import SPLITS, Arrays, Prepared, files, groups_in, only
+from genfoundry.data.grouping import assign, assign_groups, numbered
 from genfoundry.data.text import UNKNOWN, encode
 from genfoundry.data.tsv import Pair
 from genfoundry.types import Batch, Spec, UserError
