@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BOUND = Bound()
 COLLAPSED = 1.0  # nats a sample: codes that carry less are not in use
 SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
+BESIDE = ("_low", "_high", "_n", "_groups")  # what a figure is stated with: in the card alone,
+STATED = ("frechet_n", "iw_n")  # but for these
 
 
 def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDArray[np.generic]]) -> None:
@@ -76,7 +78,7 @@ def of_experiment(
     bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"], _without(card))
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
-    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
+    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
     per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
     about |= {"labels": card.get("data", {}).get("labels"), "without": list(_without(card))}
@@ -88,7 +90,7 @@ def of_experiment(
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
     near = {row: score(row.answers(split), split, judging, scored.get("real")) for row in
             baselines.anchors(known, dataset.modality)}  # fmt: skip
-    flat = {k: v for k, v in per_split["test"].items() if not k.endswith(("_low", "_high"))}  # intervals: in the card
+    flat = {k: v for k, v in per_split["test"].items() if not k.endswith(BESIDE) or k in STATED}
     flat |= _anchored(near, per_split["test"], split.spec.dims)
     checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
@@ -180,14 +182,7 @@ def _about(dataset: Dataset, judging: Learner | None) -> dict[str, Any]:
 
 
 def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
-    return metrics.figures(scores, split.spec.dims, modality) | _counts(scores, split)
-
-
-def _counts(scores: Scores, split: Split) -> dict[str, int]:
-    restored = [len(scores[name]) for name in metrics.RESTORED if name in scores]
-    found = {"n": len(split)} | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
-    found |= {"translate_n": len(scores["chrf"])} if "chrf" in scores else {}
-    return found | ({"restore_n": max(restored)} if restored else {})
+    return metrics.figures(scores, split.spec.dims, modality) | {"n": len(split)}
 
 
 def _anchored(anchors: Mapping[baselines.Row, Scores], own: Mapping[str, float], dims: int) -> dict[str, float]:
@@ -233,7 +228,7 @@ def of_baselines(
                     cards[row.name]["figures"][name] = _figures(scored, split, dataset.modality)
                 kept |= {f"{row.name}/{name}/{key}": value for key, value in scored.items()}
             everything = {**scored, **samples_of(found, bench)}
-            shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
+            shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
         about = {"task": task, "dataset": data.name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}

@@ -3,8 +3,9 @@
 A line: {"time", "who", "task", "decision": "champion" | "challenger" | "refused", "reason", "experiment", "model",
 "digest" (of the model), "data" (digest of the data), "ranking" (sha256 of the ranking), "commit", "clean" (whether the
 code was that of the commit), "incumbent" (digest of the champion at the time, or null), "figures": {"candidate",
-"incumbent", "difference", "interval", "margin", "baseline"}, "weights": {"path", "files": {name: {"md5", "sha256",
-"size"}}}}. It imports neither torch nor numpy: the no-op of `promote` is a read of this file.
+"incumbent", "difference", "interval" (null where all items are of one group), "items" and "groups" (on gate, what the
+interval is over), "margin", "baseline"}, "weights": {"path", "files": {name: {"md5", "sha256", "size"}}}}. It imports
+neither torch nor numpy: the no-op of `promote` is a read of this file.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The rule, on `gate`, in the unit of the task's objective:
 1. A candidate that is not better than the best trivial model (role baseline or ceiling) is refused: "refused".
 2. Without a champion, the candidate is it: "champion".
 3. Else both are scored on today's `gate`, and the candidate is "champion" only if the lower end of the 95% interval of
-   a paired bootstrap of its improvement is above the ranking's margin; otherwise it is "challenger".
+   its paired improvement, over independent groups of items, is above the ranking's margin; otherwise "challenger".
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
 workspace holds that very model, measured on today's data, its scores are taken from there.
 A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
@@ -24,13 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import ledger
-from genfoundry.types import UserError, counted
+from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
     from genfoundry.metrics import Scores
-
-REPEATS = 1000  # resamples of the paired bootstrap
 
 
 def settled(task_name: str, root: Path) -> bool:
@@ -134,12 +132,17 @@ def _compare(
         return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
-    unit, dims, seed = metrics.objective(task.objective), card["dims"], counted(card["digest"], champion["digest"])
-    gain, low, high = metrics.improvement(ours, theirs, unit, dims, repeats=REPEATS, seed=seed)
-    figures |= {"incumbent": {task.objective: unit.value(theirs, dims)}, "difference": gain, "interval": [low, high]}
-    how = f"{task.objective} on gate improves by {gain:.5g} (95% {low:.5g} to {high:.5g})"
+    unit, dims = metrics.objective(task.objective), card["dims"]
+    gain = metrics.improvement(ours, theirs, unit, dims)
+    figures |= {"incumbent": {task.objective: unit.value(theirs, dims)}, "difference": gain.value}
+    figures |= {"items": gain.n, "groups": gain.groups}
+    if not gain.known:
+        return "challenger", f"how sure {task.objective} on gate is cannot be told from {gain.groups} group", figures
+    figures["interval"] = [gain.low, gain.high]
+    over = f"{gain.n:,} items" + (f" in {gain.groups:,} independent groups" if gain.groups < gain.n else "")
+    how = f"{task.objective} on gate improves by {gain.value:.5g} (95% {gain.low:.5g} to {gain.high:.5g}, {over})"
     margin = figures["margin"]
-    if low > margin:
+    if gain.low > margin:
         return "champion", f"{how}, above the margin {margin:g}", figures
     return "challenger", f"{how}, not surely above the margin {margin:g}", figures
 
