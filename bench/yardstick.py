@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from genfoundry import distances, memory, yardstick
+from genfoundry import distances, memory, neighbourhoods, yardstick
 
 
 def seconds(call: Callable[[], object], runs: int = 3) -> float:
@@ -33,8 +33,8 @@ def main(n: int = 10_000) -> None:
     rows: dict[str, Callable[[], object]] = {
         "Frechet distance": lambda: distances.frechet(fake, real),
         "kernel distance": lambda: distances.kernel(fake, real),
-        "precision, recall, density, coverage": lambda: distances.manifolds(fake, real),
-        "nearest-neighbour test": lambda: distances.neighbour(fake, real),
+        "precision, recall, density, coverage": lambda: neighbourhoods.manifolds(fake, real),
+        "nearest-neighbour test": lambda: neighbourhoods.neighbour(fake, real),
         "nearest of 60,000 training items": lambda: memory.nearest(queries, train),
     }
     print(f"n = {n:,}, 64 features, {torch.get_num_threads()} threads")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import costs, evaluate, figures, metrics, report, site
+from genfoundry import costs, distances, evaluate, figures, metrics, report, site
 from genfoundry.checkpoint import read_json, write_json
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
 from genfoundry.types import Batch, Draw, Spec, UserError
@@ -137,7 +137,7 @@ def test_features_of_samples_and_of_as_many_real_items() -> None:
     scores = evaluate.score(found, bits(), judge)
     assert scores["features"].shape == scores["real"].shape == (100, 2)
     assert set(scores["features"][:, 1]) == {0.0, 255.0}  # two levels, spread over the judge's 256
-    point = metrics.frechet(np.zeros((100, 2)), scores["real"])
+    point = distances.frechet(np.zeros((100, 2)), scores["real"])
     assert metrics.figures(scores, 16, "images")["frechet"] < point / 10
     assert "features" not in evaluate.score(found, bits(), None)
 
@@ -267,12 +267,6 @@ class Half(Learner):
         return batch.x.flatten(1).float()
 
 
-def test_a_figure_says_of_how_many_restorations_it_is() -> None:
-    scores = {"restore_mask_psnr": np.ones(7), "restore_mask_ssim": np.ones(7)}
-    assert figures._counts(scores, bits(9)) == {"n": 9, "restore_n": 7}  # type: ignore[arg-type]
-    assert figures._counts({"nll": np.ones(9)}, bits(9)) == {"n": 9}  # type: ignore[arg-type]
-
-
 def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, judge = Half(BITS, Hyper()), Mean(Spec((1, 4, 4), 2, 2), Hyper())
     model.card = {"experiment": "half", "model": "half", "task": "t", "dataset": "bits", "digest": "a" * 64, "data": {}}
@@ -289,7 +283,7 @@ def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monk
     assert card["absent"]["frechet"] == "draws no samples"
     assert card["absent"]["auroc_constant"] == "no likelihood"
     assert {"probe_accuracy"} == card["beside"]["the raw values"].keys() - {
-        "probe_accuracy_low", "probe_accuracy_high"}  # fmt: skip
+        f"probe_accuracy_{stated}" for stated in ("low", "high", "n", "groups")}  # fmt: skip
     report.write(reports / "scores", reports / "baselines", reports / "ranking", reports)
     assert Path("reports/models/half.html") in site.render(tmp_path)
     assert costs.samples_per_second(model) == {}

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import fabricated
@@ -82,8 +83,34 @@ def test_a_surely_better_model_takes_over(root: Path) -> None:
     assert promote.promote(TASK, OBJECTIVE, root) == "champion"
     figures = lines(root)[-1]["figures"]
     assert figures["interval"][0] > OBJECTIVE.margin
+    assert figures["items"] == figures["groups"] > 1
     assert figures["difference"] == pytest.approx(figures["incumbent"]["nats"] - figures["candidate"]["nats"])
     assert lines(root)[-1]["incumbent"] == lines(root)[0]["digest"]
+
+
+def grouped(root: Path, ids: Callable[[int], np.ndarray]) -> None:
+    """The items of every experiment's scores come in groups."""
+    from safetensors.numpy import load_file, save_file
+
+    for path in (root / "reports/scores").glob("*/*/scores.safetensors"):
+        scores = load_file(path)
+        save_file({**scores, "gate/nll_group": ids(len(scores["gate/nll"]))}, path)
+
+
+def test_what_items_in_few_groups_tell_is_less_and_one_group_tells_nothing(root: Path) -> None:
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    grouped(root, lambda n: np.zeros(n, np.int64))
+    assert promote.promote(TASK, OBJECTIVE, root) == "challenger"
+    line = lines(root)[-1]
+    assert (line["figures"]["groups"], line["figures"]["interval"]) == (1, None)
+    assert "cannot be told from 1 group" in line["reason"]
+    fabricated.register(root, OBJECTIVE.model_copy(update={"margin": 2 * OBJECTIVE.margin + 0.1}))
+    grouped(root, lambda n: np.arange(n) * 2 // n)
+    promote.promote(TASK, OBJECTIVE, root)
+    figures = lines(root)[-1]["figures"]
+    assert (figures["items"] > figures["groups"]) and figures["groups"] == 2
+    assert "items in 2 independent groups" in lines(root)[-1]["reason"]
 
 
 def test_below_the_margin_it_is_a_challenger_and_lowering_the_margin_reopens_it(root: Path) -> None:

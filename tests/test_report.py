@@ -54,6 +54,20 @@ def test_rows_best_first_a_table_a_data_set(tmp_path: Path) -> None:
     assert sunspots["columns"] == ["mae"]
 
 
+def test_a_column_says_how_many_items_it_is_of_and_in_how_many_groups(tmp_path: Path) -> None:
+    few = {"restore_mask_psnr": 19.0, "restore_mask_psnr_n": 100, "restore_mask_psnr_groups": 100}
+    grouped = {"bits_per_dim": 3.5, "bits_per_dim_n": 9000, "bits_per_dim_groups": 8}
+    card(tmp_path, "vae-photos", "photos", **few, **grouped, accuracy=0.9, n=9000)
+    write(tmp_path)
+    (table,) = read_json(tmp_path / "leaderboard.json")["tables"]
+    assert table["over"] == {
+        "bits_per_dim": "9,000 items in 8 independent groups", "restore_mask_psnr": "100 items"}  # fmt: skip
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "restore mask PSNR (dB, higher is better, 100 items)" in text
+    assert "bits/dim (bits, lower is better, 9,000 items in 8 independent groups)" in text
+    assert report.counted_items(1, 1) == "1 item" and report.counted_items(5, 1) == "5 items in 1 independent group"
+
+
 def test_a_trivial_model_of_two_tasks_has_the_figures_of_both(tmp_path: Path) -> None:
     folder(tmp_path)
     for damage, psnr in (("gaussian", 9.0), ("mask", 11.0)):

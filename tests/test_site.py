@@ -161,7 +161,7 @@ def test_labels_of_dots_do_not_lie_on_each_other() -> None:
 
 def test_a_control_stands_beside_its_figure(root: Path) -> None:
     text = page(root, f"models/{showcase.GAN}")
-    assert re.search(r"Frechet lower is better 8\.50 7\.90 to 9\.10 30 ", text)
+    assert re.search(r"Frechet lower is better 8\.50 7\.90 to 9\.10 500 items 30 ", text)
     assert "8.50, 9.00, 7.90; sd 0.55" in text
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from genfoundry import trainings
-from genfoundry.metrics import interval
 
 
 def simulated(rng: np.random.Generator, items: int, deviation: float, groups: int | None) -> np.ndarray:
@@ -24,11 +23,9 @@ def test_a_95_percent_interval_holds_what_a_new_training_on_new_items_would_give
     rng, held = np.random.default_rng(0), 0
     group = None if groups is None else np.repeat(np.arange(groups), 50)
     for _ in range(600):
-        value, draws = trainings.mean(simulated(rng, 600, deviation, groups), group)
-        assert draws is not None
-        low, high = interval(draws)
-        assert low <= value <= high
-        held += low <= 0.7 <= high
+        found = trainings.mean(simulated(rng, 600, deviation, groups), group)
+        assert found.low <= found.value <= found.high
+        held += found.low <= 0.7 <= found.high
     assert held / 600 >= 0.935  # two parts are added that overlap: it may hold a little more
 
 
@@ -42,7 +39,8 @@ def test_an_interval_over_items_alone_would_not_hold() -> None:
 
 def test_one_training_or_one_group_has_no_interval() -> None:
     hits = np.random.default_rng(0).integers(0, 2, (40, 3)).astype(np.float64)
-    assert trainings.mean(hits[:, :1])[1] is None
-    assert trainings.mean(hits, np.zeros(40, np.int64))[1] is None
-    assert trainings.mean(hits)[0] == hits.mean()
-    assert (trainings.mean(np.ones((5, 3)))[1] == 1).all()  # type: ignore[union-attr]
+    assert not trainings.mean(hits[:, :1]).known
+    assert not trainings.mean(hits, np.zeros(40, np.int64)).known
+    found = trainings.mean(hits)
+    assert (found.value, found.n, found.groups) == (hits.mean(), 40, 40)
+    assert trainings.mean(np.ones((5, 3))).low == trainings.mean(np.ones((5, 3))).high == 1

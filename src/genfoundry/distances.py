@@ -1,155 +1,165 @@
-"""How far two samples are from each other: pure numpy on features (n, F) of generated and of real items.
-
-Everything is float64. Frechet and kernel distances compare whole samples; precision, recall, density, coverage and the
-nearest-neighbour test give a value an item, whose mean is the figure.
-"""
+"""Frechet and kernel distances of two samples, with intervals: pure numpy on features (n, F), all in float64."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from genfoundry.bootstrap import Array, Estimate, Ids
+from genfoundry.distance_intervals import difference_of_distances, squared_distance
 from genfoundry.types import UserError
 
-Array = NDArray[np.float64]
-NEAREST = 5  # neighbours whose reach is the manifold about an item (Naeem et al. 2020, section 4)
+TINY = 1e-12  # of the largest eigenvalue: one that is none
 ROWS = 1024  # of a matrix of distances that are in memory at once
 
 
-class Moments:
-    """Mean and covariance of features (n, F), and of resamples of them: all that a Frechet distance looks at."""
+@dataclass(frozen=True)
+class Distance:
+    """A squared distance of a generated and a real sample, and what each item moves it by.
 
-    def __init__(self, features: Array, weights: Array | None = None) -> None:
-        if features.ndim != 2 or len(features) < 2:
-            raise UserError(f"features: shape {features.shape}; a covariance needs (n >= 2, features)")
-        self.features = features
-        w = np.ones(len(features)) if weights is None else weights
-        self.mean: Array = w @ features / len(features)
-        centred = (features - self.mean) * np.sqrt(w)[:, None]
-        self.covariance: Array = centred.T @ centred / (len(features) - 1)
+    `value` is the figure, `squared` that of the samples with the bias in it, `bias` what it is on average where the
+    distributions agree; `of_fake` (n,) and `of_real` (m,) are the influence of the items (Hampel 1974), less a
+    constant.
+    """
 
-    def draw(self, rng: np.random.Generator) -> Moments:
-        """Moments of as many items drawn with replacement."""
-        n = len(self.features)
-        return Moments(self.features, np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))
+    value: float
+    squared: float
+    bias: float
+    of_fake: Array
+    of_real: Array
+    ids: Ids | None
 
-    def distance(self, other: Moments) -> float:
-        """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), by eigenvalues of symmetric matrices; NaN if a feature is."""
-        if not (np.isfinite(self.covariance).all() and np.isfinite(other.covariance).all()):
-            return math.nan
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-        cross = np.sqrt(np.linalg.eigvalsh(root @ other.covariance @ root).clip(0)).sum()
-        gap = self.mean - other.mean
-        traces = np.trace(self.covariance) + np.trace(other.covariance)
-        return max(float(gap @ gap + traces - 2 * cross), 0.0)
+    def estimate(self) -> Estimate:
+        """The figure and its interval."""
+        return squared_distance(self.value, self.squared, self.bias, (self.of_fake, None), (self.of_real, self.ids))
+
+    def less(self, other: Distance) -> Estimate:
+        """This figure less another one's, against the same real items."""
+        squared, bias = (self.squared + other.squared) / 2, (self.bias + other.bias) / 2
+        parts = (self.of_fake, None), (-other.of_fake, None), (self.of_real - other.of_real, self.ids)
+        return difference_of_distances(self.value - other.value, squared, bias, *parts)
 
 
-def frechet(a: Array, b: Array) -> float:
+def frechet(fake: Array, real: Array) -> float:
     """Squared Frechet distance of Gaussians fitted to two samples of features, (n, F) each (Heusel 2017, eq. 6).
 
-    It is biased upward by about 1/n, so compare figures of the same n only.
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), by eigenvalues of symmetric matrices; NaN if a feature is. It is biased
+    upward by about 1/n, so compare figures of the same n only.
+
+    Raises:
+        UserError: a sample is no matrix of two items at least.
     """
-    return Moments(np.asarray(a, np.float64)).distance(Moments(np.asarray(b, np.float64)))
+    return frechet_distance(fake, real).value
 
 
-def kernel(a: Array, b: Array) -> float:
+def frechet_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distance:
+    """The squared Frechet distance with the influence of every item; `ids` (m,) are groups of the real ones.
+
+    The gradient by S1 is I - T with T = S1^(-1/2) (S1^(1/2) S2 S1^(1/2))^(1/2) S1^(-1/2), the optimal transport from
+    one Gaussian to the other (Olkin and Pukelsheim 1982), that by S2 is I - T^(-1).
+    """
+    fake, real = (_checked(x) for x in (fake, real))
+    if not (np.isfinite(fake).all() and np.isfinite(real).all()):
+        return Distance(math.nan, math.nan, math.nan, np.zeros(len(fake)), np.zeros(len(real)), ids)
+    gap, x, y = fake.mean(0) - real.mean(0), fake - fake.mean(0), real - real.mean(0)
+    one, two = x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1)
+    root, inverse = _roots(one)
+    cross, uncross = _roots(root @ two @ root)
+    there, back = inverse @ cross @ inverse, root @ uncross @ root
+    value = max(float(gap @ gap + np.trace(one) + np.trace(two) - 2 * np.trace(cross)), 0.0)
+    of_fake = 2 * x @ gap + (x * (x - x @ there)).sum(1)
+    of_real = -2 * y @ gap + (y * (y - y @ back)).sum(1)
+    return Distance(value, value, _frechet_bias(x, y, (one + two) / 2, ids), of_fake, of_real, ids)
+
+
+def _checked(features: Array) -> Array:
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or len(features) < 2:
+        raise UserError(f"features: shape {features.shape}; a covariance needs (n >= 2, features)")
+    return features
+
+
+def _roots(matrix: Array) -> tuple[Array, Array]:
+    """The root of a symmetric matrix, and the pseudo-inverse of that."""
+    values, vectors = np.linalg.eigh(matrix)
+    root = np.sqrt(values.clip(0))
+    inverse = np.where(values > TINY * values[-1], 1 / np.where(root > 0, root, 1.0), 0.0)
+    return vectors * root @ vectors.T, vectors * inverse @ vectors.T
+
+
+def _frechet_bias(x: Array, y: Array, covariance: Array, ids: Ids | None) -> float:
+    """What the distance of two such samples would be on average if their distributions agreed.
+
+    To second order it is |d|^2 + sum of D_ij^2 / (2 (l_i + l_j)) of the differences d of means and D of covariances,
+    in the eigenbasis of the common covariance, whose eigenvalues are l: the expectation follows from their variances.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    values = values.clip(max(TINY * values[-1], 1e-300))
+    scale = 1 / (2 * (values[:, None] + values))
+    return sum(_noise(part @ vectors, scale, groups) for part, groups in ((x, None), (y, ids)))
+
+
+def _noise(x: Array, scale: Array, ids: Ids | None) -> float:
+    """The variance of the mean of x (n, F), summed, and of the mean of its products, summed with `scale` (F, F)."""
+    if ids is None:
+        each, common = x * x, x.T @ x / len(x)
+        return float((each.mean(0).sum() + (scale * (each.T @ each / len(x) - common**2)).sum()) / len(x))
+    total, whole = 0.0, x.T @ x / len(x)
+    for name in np.unique(ids):
+        part = x[ids == name]
+        share = len(part) / len(x)
+        apart = part.T @ part / len(part) - whole
+        total += share**2 / max(1 - share, share) * float((part.mean(0) ** 2).sum() + (scale * apart**2).sum())
+    return total
+
+
+def kernel(fake: Array, real: Array) -> float:
     """Unbiased squared maximum mean discrepancy with the kernel (x.y / F + 1)^3 (Binkowski et al. 2018).
 
     arXiv:1801.01401, eq. 4. It may be below 0.
     """
-    return float(kernel_draws(a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
+    return kernel_distance(fake, real).value
 
 
-def kernel_draws(a: Array, b: Array, of_a: Array, of_b: Array) -> Array:
-    """(R,) kernel distances of R resamples: `of_a` (R, n) and `of_b` (R, m) say how often each item was drawn.
+def kernel_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distance:
+    """The kernel distance with the influence of every item; `ids` (m,) are groups of the real ones.
 
-    A pair of the same item is left out however often it was drawn, and the rest is scaled to what it would be on
-    average over resamples: the mean over resamples is the unbiased estimate, where counting such pairs would lift it.
+    Pairs of one group are left out: they are alike as an item is like itself, and would lift the distance as that does.
     """
-    n, m = len(a), len(b)
-    once = len(of_a) == 1 and bool((of_a == 1).all() and (of_b == 1).all())
-    within = [1 / (k * (k - 1)) * (1.0 if once else k / (k - 1)) for k in (n, m)]
-    return (
-        within[0] * _products(a, a, of_a, of_a, apart=True)
-        + within[1] * _products(b, b, of_b, of_b, apart=True)
-        - 2 / (n * m) * _products(a, b, of_a, of_b, apart=False)
-    )
+    own, apart, near = _within(fake, None)
+    other, beside, close = _within(real, ids)
+    across, back = _row_means(fake, real)
+    value = apart + beside - 2 * float(across.mean())
+    bias = own - apart + other - beside
+    return Distance(value, value + bias, bias, 2 * (near - across), 2 * (close - back), ids)
 
 
-def _products(a: Array, b: Array, of_a: Array, of_b: Array, *, apart: bool) -> Array:
-    """(R,) sums over pairs of w_i v_j k(a_i, b_j); `apart` leaves out i = j."""
-    total = np.zeros(len(of_a))
+def _within(x: Array, ids: Ids | None) -> tuple[float, float, Array]:
+    """Means of the kernel over all pairs and over those of two groups, and the latter of each item (n,)."""
+    names = np.arange(len(x)) if ids is None or (ids == ids[0]).all() else np.unique(ids, return_inverse=True)[1]
+    alike = np.bincount(names)[names]
+    total, same = np.empty(len(x)), np.empty(len(x))
+    for at in range(0, len(x), ROWS):
+        rows = slice(at, at + ROWS)
+        k = _kernel(x[rows], x)
+        total[rows] = k.sum(1)
+        same[rows] = np.where(names[rows, None] == names, k, 0.0).sum(1)
+    others = total - same
+    return float(total.mean() / len(x)), float(others.sum() / (len(x) - alike).sum()), others / (len(x) - alike)
+
+
+def _row_means(a: Array, b: Array) -> tuple[Array, Array]:
+    """Means of the kernel of each item of `a` with those of `b`, and of each of `b` with those of `a`."""
+    of_a, of_b = np.empty(len(a)), np.zeros(len(b))
     for at in range(0, len(a), ROWS):
-        k = (a[at : at + ROWS] @ b.T / a.shape[1] + 1) ** 3
-        if apart:
-            rows = np.arange(len(k))
-            k[rows, at + rows] = 0.0
-        total += np.einsum("ri,ir->r", of_a[:, at : at + ROWS], k @ of_b.T)
-    return total
+        k = _kernel(a[at : at + ROWS], b)
+        of_a[at : at + ROWS] = k.mean(1)
+        of_b += k.sum(0)
+    return of_a, of_b / len(a)
 
 
-def squared(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
-    """Rows of `a`, and their squared distances (rows, m) to every item of `b`."""
-    centre = b.mean(0)  # |a|^2 + |b|^2 - 2 a.b loses what a common offset takes
-    a, b = a - centre, b - centre
-    lengths = (b * b).sum(1)
-    nothing = 1e-12 * lengths.max(initial=0)  # what rounding leaves of two equal items' distance
-    for at in range(0, len(a), ROWS):
-        part = a[at : at + ROWS]
-        d = (part * part).sum(1)[:, None] + lengths - 2 * part @ b.T
-        yield slice(at, at + len(part)), np.where(d > nothing, d, 0.0)
-
-
-def reach(x: Array, k: int = NEAREST) -> Array:
-    """(n,) squared distance of each item to its k-th nearest other item."""
-    found = np.empty(len(x))
-    for rows, d in squared(x, x):
-        d[np.arange(len(d)), np.arange(rows.start, rows.stop)] = -1.0  # itself comes first
-        found[rows] = np.partition(d, k, axis=1)[:, k]
-    return found
-
-
-def manifolds(fake: Array, real: Array, k: int = NEAREST) -> dict[str, Array]:
-    """Precision and density (n generated,), recall and coverage (n real,) of each item; their means are the figures.
-
-    Precision: a generated item lies within the reach of some real one; recall: the other way round (Kynkaanniemi 2019,
-    arXiv:1904.06991). Density: in how many real reaches it lies, over k; coverage: a real item has a generated one
-    within its reach (Naeem et al. 2020, arXiv:2002.09797, eq. 5 and 6). `k` is lowered where there are too few items.
-    """
-    k = min(k, len(fake) - 1, len(real) - 1)
-    of_fake, of_real = reach(fake, k), reach(real, k)
-    inside = np.zeros(len(fake))
-    recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
-    for rows, d in squared(fake, real):
-        within = d < of_real
-        inside[rows] = within.sum(1)
-        covered |= within.any(0)
-        recalled |= (d < of_fake[rows, None]).any(0)
-    return {
-        "precision": (inside > 0).astype(np.float64),
-        "recall": recalled.astype(np.float64),
-        "density": inside / k,
-        "coverage": covered.astype(np.float64),
-    }
-
-
-def neighbour(fake: Array, real: Array) -> Array:
-    """(n + m,) whether each item's nearest other item is of its own kind: 0.5 on average where the samples are alike.
-
-    The leave-one-out nearest-neighbour two-sample test (Lopez-Paz and Oquab 2017, arXiv:1610.06545; Xu et al. 2018,
-    arXiv:1806.07755). Where the nearest of both kinds are equally near, half.
-    """
-    both = np.concatenate([fake, real])
-    n = len(fake)
-    own = np.empty(len(both))
-    for rows, d in squared(both, both):
-        at = np.arange(rows.start, rows.stop)
-        d[np.arange(len(d)), at] = math.inf
-        to_fake, to_real = d[:, :n].min(1), d[:, n:].min(1)
-        mine, other = np.where(at < n, (to_fake, to_real), (to_real, to_fake))
-        own[rows] = (mine < other) + 0.5 * (mine == other)
-    return own
+def _kernel(a: Array, b: Array) -> Array:
+    base = a @ b.T / a.shape[1] + 1
+    return np.asarray(base * base * base)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BOUND = Bound()
 COLLAPSED = 1.0  # nats a sample: codes that carry less are not in use
 SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
+BESIDE = ("_low", "_high", "_n", "_groups")  # what a figure is stated with: in the card alone,
+STATED = ("frechet_n", "iw_n")  # but for these
 
 
 def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDArray[np.generic]]) -> None:
@@ -84,7 +86,7 @@ def of_experiment(
     bench = replace(bench, control=controls.load(judge_folder, device), shared=shared)
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
-    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(everything, split)
+    per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
     per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
     about |= {"labels": card.get("data", {}).get("labels"), "without": list(_without(card))}
@@ -96,7 +98,7 @@ def of_experiment(
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device, shared)}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
-    flat = {k: v for k, v in per_split["test"].items() if not k.endswith(("_low", "_high"))}  # intervals: in the card
+    flat = {k: v for k, v in per_split["test"].items() if not k.endswith(BESIDE) or k in STATED}
     flat |= anchors.of(known, dataset.modality, judging, shared, per_split["test"])
     checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
     with checkpoint.fresh(pictures) as folder:
@@ -191,14 +193,7 @@ def _about(dataset: Dataset, judging: Learner | None) -> dict[str, Any]:
 
 
 def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
-    return metrics.figures(scores, split.spec.dims, modality) | _counts(scores, split)
-
-
-def _counts(scores: Scores, split: Split) -> dict[str, int]:
-    restored = [len(scores[name]) for name in metrics.RESTORED if name in scores]
-    found = {"n": len(split)} | ({"frechet_n": len(scores["features"])} if "features" in scores else {})
-    found |= {"translate_n": len(scores["chrf"])} if "chrf" in scores else {}
-    return found | ({"restore_n": max(restored)} if restored else {})
+    return metrics.figures(scores, split.spec.dims, modality) | {"n": len(split)}
 
 
 def of_baselines(
@@ -241,7 +236,7 @@ def of_baselines(
                     cards[row.name]["figures"][name] = _figures(scored, split, dataset.modality)
                 kept |= {f"{row.name}/{name}/{key}": value for key, value in scored.items()}
             everything = {**scored, **samples_of(found, bench)}
-            shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | _counts(scored, split)
+            shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
         about = {"task": task, "dataset": data.name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}

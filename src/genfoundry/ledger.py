@@ -6,7 +6,8 @@ code was that of the commit), "incumbent" (digest of the champion at the time, o
 {"path", "files": {name: {"md5", "sha256", "size"}}}}.
 
 "figures", all on the split that "split" names (`gate`): "candidate", "incumbent" (the objective's value of each),
-"difference", "interval" (95%, of the paired improvement), "reference" ({"name", "value"}, the hardest to beat),
+"difference", "interval" (95%, of the paired improvement; null where all items are of one group), "items" and "groups"
+(what that interval is over), "reference" ({"name", "value"}, the hardest to beat),
 "over_reference" ({"name", "difference", "interval"}: by how much the candidate beats it, where that is known item by
 item), "loses_to" ([{"name", "role", "value", "by"}], the references that it does not beat), "margin" (that the interval
 was held against), "ranking_margin", "seed_margin" (what the ranking and the candidate's training seeds, on

@@ -1,29 +1,30 @@
-"""Objectives, the Frechet distance, and who is better: pure numpy on per-item scores and features.
+"""Objectives, their intervals, and who is better: pure numpy on per-item scores and features.
 
 Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
 unit, "mase" (N,) in errors of the value a season ago in train, "hits" (M,) of labelled items, 1 where it is told,
 "restore_<damage>_psnr" (n,) in dB of restored items, "frame" (N,) nats a frame of a video, "chrf" (n,) of translations,
-of 100, "features" and "real" (n, F) of generated and real items in the judge's feature space.
+of 100, "features" and "real" (n, F) of generated and real items in the judge's feature space. Beside a score stand the
+ids of its items' groups, "<name>_group" (n,), where items are not independent: an interval is over groups.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.distances import Array, Moments, frechet
-from genfoundry.types import UserError, counted
+from genfoundry.bootstrap import Array, Estimate, Ids, mean, sum_of_means
+from genfoundry.distances import Distance, frechet_distance
+from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Hyper, Learner
 
 Scores = Mapping[str, NDArray[np.generic]]
-RESAMPLES = 100  # of a bootstrap interval
 GROUP = "_group"  # "<name>_group" (n,) int64 beside a score "<name>" (n,): the independent unit of each of its items
 QUANTILES = (0.05, 0.5, 0.95)  # of a forecast: the 90% interval and the point forecast
 
@@ -55,49 +56,32 @@ class Objective:
             hint = " (no item has a label)" if missing == ["hits"] else ""
             raise UserError(f"{self.name}: cannot be computed, since {', '.join(missing)} was not measured{hint}")
         items = self.per_item(scores, dims)
-        return float(items.mean()) if items is not None else frechet(*_features(scores))
+        return float(items.mean()) if items is not None else _distance(scores).value
 
-    def stderr(self, scores: Scores, dims: int) -> float | None:
-        """Its standard error over items (a distance: over resampled items); None for fewer than two items."""
+    def estimate(self, scores: Scores, dims: int) -> Estimate:
+        """The figure with its standard error and interval over independent groups.
+
+        Raises:
+            UserError: what it is computed from was not measured.
+        """
+        if any(need not in scores for need in self.needs):
+            self.value(scores, dims)  # says what is missing
         items = self.per_item(scores, dims)
-        if items is None:
-            return float(np.std(self.resampled(scores, dims), ddof=1))
-        return float(items.std(ddof=1) / math.sqrt(len(items))) if len(items) > 1 else None
-
-    def resampled(self, scores: Scores, dims: int) -> Array:
-        """(RESAMPLES,) figures of items drawn with replacement: what its interval is read from."""
-        items, rng = self.per_item(scores, dims), np.random.default_rng(counted("resampled", self.name))
-        if items is not None:
-            return means(items, rng)
-        ours, real = (Moments(f) for f in _features(scores))
-        draws = np.array([ours.draw(rng).distance(real.draw(rng)) for _ in range(RESAMPLES)])
-        return centred(ours.distance(real), draws)
+        return _distance(scores).estimate() if items is None else mean(items, ids_of(scores, self.needs[0]))
 
 
-def groups_of(scores: Scores, name: str) -> NDArray[np.int64]:
-    """(n,) the independent unit of each item of a score; each is its own where none is given."""
-    given = scores.get(name + GROUP)
-    return np.arange(len(scores[name])) if given is None else np.asarray(given, np.int64)
+def ids_of(scores: Scores, name: str) -> Ids | None:
+    """(n,) groups of a score's items; None where every item is its own."""
+    found = scores.get(f"{name}{GROUP}")
+    if found is not None and len(found) != len(scores[name]):
+        raise UserError(f"{name}{GROUP}: expected {len(scores[name])} ids, one an item, got {len(found)}")
+    return None if found is None else np.asarray(found, np.int64)
 
 
-def means(items: Array, rng: np.random.Generator, repeats: int = RESAMPLES) -> Array:
-    """(repeats,) means of `items` (N,) drawn with replacement."""
-    return np.array([items[rng.integers(0, len(items), len(items))].mean() for _ in range(repeats)])
-
-
-def centred(value: float, draws: Array) -> Array:
-    """The draws of a distance, moved to be centred where the figure is.
-
-    A resample holds fewer distinct items, which lifts a distance: that shift must not pass for spread.
-    """
-    moved: Array = draws - draws.mean() + value
-    return moved
-
-
-def interval(draws: Array) -> tuple[float, float]:
-    """95% interval: percentiles of the bootstrap's draws."""
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return float(low), float(high)
+def groups_of(scores: Scores, name: str) -> Ids:
+    """(n,) groups of a score's items; 0 to n - 1 where every item is its own."""
+    found = ids_of(scores, name)
+    return np.arange(len(scores[name])) if found is None else found
 
 
 DAMAGES = ("gaussian", "salt_pepper", "mask")  # what `restoration` does to images
@@ -156,59 +140,73 @@ def objectives(model: type[Learner], modality: str, config: Hyper | None = None)
 
 
 def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
-    """Every objective that the scores allow, with `<name>_stderr` beside it, and the mean of every other score.
+    """Every objective that the scores allow, and the mean of every other score.
 
-    A figure that is not finite is left out: a model that diverged has none.
+    Beside each, `<name>_n` items in `<name>_groups` independent groups, and beside an objective its standard error over
+    these, `<name>_stderr`. A figure that is not finite is left out: a model that diverged has none.
     """
-    out: dict[str, float] = {}
+    found = {o.name: o.estimate(scores, dims) for o in measured(scores, modality)}
+    needed = {need for o in OBJECTIVES.values() for need in o.needs}
+    others = [name for name in sorted(scores) if name not in needed and not name.endswith(GROUP)]
+    found |= {name: mean(scores[name], ids_of(scores, name)) for name in others}
+    return dict(flat(found))
+
+
+def measured(scores: Scores, modality: str) -> Iterator[Objective]:
+    """The objectives that the scores allow."""
     for o in OBJECTIVES.values():
         if modality in o.modalities and all(need in scores for need in o.needs):
-            out[o.name] = o.value(scores, dims)
-            if (error := o.stderr(scores, dims)) is not None:
-                out[f"{o.name}_stderr"] = error
-    needed = {need for o in OBJECTIVES.values() for need in o.needs}
-    out |= {name: float(np.mean(np.asarray(v, np.float64))) for name, v in sorted(scores.items())
-            if name not in needed and not name.endswith(GROUP)}  # fmt: skip
-    return {name: value for name, value in out.items() if math.isfinite(value)}
+            yield o
 
 
-def improvement(
-    candidate: Scores, incumbent: Scores, objective: Objective | str, dims: int, *, repeats: int = 200, seed: int = 0
-) -> tuple[float, float, float]:
-    """By how much the candidate is better (positive: better), and the 95% bootstrap interval of that: (d, low, high).
+def flat(found: Mapping[str, Estimate], *, intervals: bool = False) -> Iterator[tuple[str, float]]:
+    """The finite figures, each with its n, its groups, and where it is known its standard error and interval."""
+    for name, one in found.items():
+        if math.isfinite(one.value):
+            yield from ((name, one.value), (f"{name}_n", one.n), (f"{name}_groups", one.groups))
+            if name in OBJECTIVES and math.isfinite(one.stderr):
+                yield f"{name}_stderr", one.stderr
+            if intervals and one.known:
+                yield from ((f"{name}_low", one.low), (f"{name}_high", one.high))
 
-    Per-item scores are resampled in pairs. For the Frechet distance real items are resampled for both alike, generated
-    ones for each model on its own. The interval is the percentile one, moved to be centred where the difference is: a
-    resample holds fewer distinct items, which lifts both distances and must not pass for a difference.
+
+def improvement(candidate: Scores, incumbent: Scores, objective: Objective | str, dims: int) -> Estimate:
+    """By how much the candidate is better (positive: better), with its 95% interval over independent groups.
+
+    Per-item scores are compared in pairs. For the Frechet distance both are held against the same real items, and each
+    model has its own generated ones. The interval is unknown where all items are of one group.
 
     Raises:
         UserError: the two were not measured on the same items.
     """
     o = OBJECTIVES[objective] if isinstance(objective, str) else objective
-    rng = np.random.default_rng(counted("improvement", seed))
-    sign = 1.0 if o.direction == "minimize" else -1.0
     ours, theirs = o.per_item(candidate, dims), o.per_item(incumbent, dims)
     if ours is None or theirs is None:
-        difference, draws = _distances(candidate, incumbent, repeats, rng)
-    else:
-        if len(ours) != len(theirs):
-            raise UserError(f"{o.name}: the candidate has {len(ours)} scores, the incumbent {len(theirs)}: not a pair")
-        gaps = theirs - ours
-        difference = float(gaps.mean())
-        draws = means(gaps, rng, repeats)
-    return sign * difference, *interval(centred(sign * difference, sign * draws))
+        return _frechet_gain(candidate, incumbent)
+    if len(ours) != len(theirs):
+        raise UserError(f"{o.name}: the candidate has {len(ours)} scores, the incumbent {len(theirs)}: not a pair")
+    gaps = (theirs - ours) * (1.0 if o.direction == "minimize" else -1.0)
+    return sum_of_means(float(gaps.mean()), (gaps, _common(candidate, incumbent, o.needs[0])))
 
 
-def _distances(ours: Scores, theirs: Scores, repeats: int, rng: np.random.Generator) -> tuple[float, Array]:
-    (a, real), (b, other) = _features(ours), _features(theirs)
+def _common(candidate: Scores, incumbent: Scores, name: str) -> Ids | None:
+    """The groups of the items that both were measured on; old code may have scored one of the two without."""
+    ours, theirs = ids_of(candidate, name), ids_of(incumbent, name)
+    if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+        raise UserError(f"{name}{GROUP}: the candidate's items are of other groups than the incumbent's: not a pair")
+    return theirs if ours is None else ours
+
+
+def _frechet_gain(candidate: Scores, incumbent: Scores) -> Estimate:
+    (a, real), (b, other) = _features(candidate), _features(incumbent)
     if real.shape != other.shape or a.shape != b.shape or not np.allclose(real, other, atol=1e-3):
         raise UserError(f"frechet: features {a.shape} and {b.shape} are not against the same {real.shape} real ones")
-    drawn = []
-    mine, yours, truth = Moments(a), Moments(b), Moments(real)
-    for _ in range(repeats):
-        seen = truth.draw(rng)
-        drawn.append(seen.distance(yours.draw(rng)) - seen.distance(mine.draw(rng)))
-    return truth.distance(yours) - truth.distance(mine), np.array(drawn)
+    ids = _common(candidate, incumbent, "real")
+    return frechet_distance(b, real, ids).less(frechet_distance(a, real, ids))
+
+
+def _distance(scores: Scores) -> Distance:
+    return frechet_distance(*_features(scores), ids_of(scores, "real"))
 
 
 def _features(scores: Scores) -> tuple[Array, Array]:

@@ -7,8 +7,8 @@ Candidates are ranked on `val`; promotion is decided on `gate`, in the unit of t
 2. Without a champion, the candidate is it: "champion".
 3. Else both are scored on today's `gate`. A champion that loses to a reference there gives way to the candidate, which
    loses to none. Otherwise the candidate is "champion" only if the lower end of the 95% interval of its paired
-   improvement is above the margin: the ranking's, or what the champion's own training seeds asked for when it became
-   one, where that is more (`margins`). Else it is "challenger".
+   improvement, over independent groups of items, is above the margin: the ranking's, or what the champion's own
+   training seeds asked for when it became one, where that is more (`margins`). Else it is "challenger".
 A champion that a new reference beats, and that no candidate replaces, goes on serving; the line "refused" about it says
 what it loses to.
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
@@ -30,13 +30,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import ledger
-from genfoundry.types import UserError, counted
+from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
     from genfoundry.metrics import Scores
-
-REPEATS = 1000  # resamples of the paired bootstrap
 
 
 def settled(task_name: str, root: Path) -> bool:
@@ -149,9 +147,8 @@ def _lead(
     unit = metrics.objective(task.objective)
     if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
         return None  # a compressor of the whole file, say
-    seed = counted(card["digest"], name)
-    gain, low, high = metrics.improvement(ours, theirs, unit, card["dims"], repeats=REPEATS, seed=seed)
-    return {"name": name, "difference": gain, "interval": [low, high]}
+    gain = metrics.improvement(ours, theirs, unit, card["dims"])
+    return {"name": name, "difference": gain.value, "interval": [gain.low, gain.high] if gain.known else None}
 
 
 def _compare(
@@ -173,16 +170,22 @@ def _compare(
         return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
-    unit, dims, seed = metrics.objective(task.objective), card["dims"], counted(card["digest"], champion["digest"])
+    unit, dims = metrics.objective(task.objective), card["dims"]
     value = unit.value(theirs, dims)
     lost = references.lost_to(rows, task.objective, task.direction, value, "gate")
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
-    gain, low, high = metrics.improvement(ours, theirs, unit, dims, repeats=REPEATS, seed=seed)
-    figures |= {"incumbent": {task.objective: value}, "difference": gain, "interval": [low, high]}
-    how = f"{task.objective} on gate improves by {gain:.5g} (95% {low:.5g} to {high:.5g})"
+    gain = metrics.improvement(ours, theirs, unit, dims)
+    figures |= {"incumbent": {task.objective: value}, "difference": gain.value}
+    figures |= {"items": gain.n, "groups": gain.groups, "interval": [gain.low, gain.high] if gain.known else None}
+    how = f"{task.objective} on gate improves by {gain.value:.5g}"
+    if gain.known:
+        over = f"{gain.n:,} items" + (f" in {gain.groups:,} independent groups" if gain.groups < gain.n else "")
+        how += f" (95% {gain.low:.5g} to {gain.high:.5g}, {over})"
     if lost:
         return "champion", f"{how}; {was} loses there to {references.describe(lost)}, this one to no reference", figures
-    if low > margin:
+    if not gain.known:
+        return "challenger", f"{how}, and how sure that is cannot be told from {gain.groups} group", figures
+    if gain.low > margin:
         return "champion", f"{how}, above the margin {margin:.4g}", figures
     return "challenger", f"{how}, not surely above the margin {margin:.4g}", figures
 

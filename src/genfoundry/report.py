@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,12 @@ Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what 
 TABLED = ("likelihood", "samples", "labels", "classify", "forecast", "translate")
 COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs in TABLED or f.name in OBJECTIVES)
 NORMAL = 1.96  # standard errors on either side of 95%
+INTERVALS = (  # what they say
+    "A 95% interval says where the figure would be on other data of the kind: it is over independent groups of items "
+    "(a play, a region, a block; else the item itself), at this one training. For precision, recall, density, coverage "
+    "and 1-NN it is at fixed neighbourhoods; for a distance of samples that is about as large as its noise it may hold "
+    "90% only."
+)
 
 
 def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
@@ -28,8 +34,9 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
         ranking: reports/ranking, with <task>.json.
 
     Returns:
-        {"tables": [{"dataset", "levels", "binarise", "labels", "data", "judge", "n", "frechet_n", "columns", "rows",
-        "notes", "remarks", "bars"}]};
+        {"tables": [{"dataset", "levels", "binarise", "labels", "data", "judge", "n", "frechet_n", "columns", "over",
+        "rows", "notes", "remarks", "bars"}]}; "over" says of each column how many items it is of, in how
+        many independent groups;
         tables and rows in a fixed order (the rows by the first column that has figures, best first), "best_of" of a row
         the tasks whose ranking on val it leads, "absent" why it lacks a figure, "seeds" the spread over training
         seeds; "notes" of a table say of which task the order is not supported by them, or not known to be; its
@@ -91,7 +98,24 @@ def _ordered(table: dict[str, Any]) -> dict[str, Any]:
         return len(columns), 0.0
 
     counts = {k: max((r["figures"].get(k, 0) for r in rows), default=0) for k in ("n", "frechet_n")}
-    return {**table, **counts, "columns": columns, "rows": sorted(rows, key=place)}
+    said = {c: words for c in columns if (words := over(rows, c))}
+    return {**table, **counts, "columns": columns, "over": said, "rows": sorted(rows, key=place)}
+
+
+def over(rows: Iterable[Row], column: str) -> str:
+    """How many items a column's figures are of, in how many independent groups, in words; "" where no row says it."""
+    found = {
+        (int(row["figures"][f"{column}_n"]), int(row["figures"].get(f"{column}_groups", 0)))
+        for row in rows
+        if f"{column}_n" in row["figures"]
+    }
+    return " or ".join(counted_items(*one) for one in sorted(found, reverse=True))
+
+
+def counted_items(n: int, groups: int = 0) -> str:
+    """ "100 items", "100 items in 8 independent groups": the number that an interval rests on."""
+    items = f"{n:,} item" + "s" * (n != 1)
+    return items + (f" in {groups:,} independent group" + "s" * (groups != 1)) * (0 < groups < n)
 
 
 def loss(figure: Figure, value: float) -> float:
@@ -121,8 +145,8 @@ def points(figure: Figure) -> str:
 def markdown(board: Mapping[str, Any]) -> str:
     """The leaderboard as Markdown."""
     return (
-        "# Leaderboard\n\nFigures on `test`, ± half of a 95% interval; ranked on `val`, champions decided on `gate`.\n"
-        + "".join("\n" + "\n".join(_section(table)) + "\n" for table in board["tables"])
+        "# Leaderboard\n\nFigures on `test`, ± half of a 95% interval; ranked on `val`, champions decided on `gate`. "
+        f"{INTERVALS}\n" + "".join("\n" + "\n".join(_section(table)) + "\n" for table in board["tables"])
     )
 
 
@@ -132,7 +156,8 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
     labels = f", {table['labels']:,} labels" if table["labels"] else ""
     yield f"## {table['dataset']}{levels}{binarise}{labels}\n"
     shown = [FIGURES[c] for c in table["columns"]]
-    units = [f"{f.title} ({', '.join(filter(None, (f.unit, points(f))))})" for f in shown]
+    said = table["over"]
+    units = [f"{f.title} ({', '.join(filter(None, (f.unit, points(f), said.get(f.name))))})" for f in shown]
     yield "| model | kind | likelihood | " + " | ".join(units) + " | best on val for |"
     yield "|---|---|---|" + "---:|" * len(units) + "---|"
     for row in table["rows"]:

@@ -3,22 +3,25 @@
 Scores (numpy, a value an item) are those of `metrics`, and on `test` also: "features_control" and "real_control" (n, F)
 in a network with random weights; "near" and "near_real" (n,), distances of samples and of real items to the nearest
 training item, and "copies" (n,); "class_hits" and "class_hits_real" (N, S), what each of S classifiers got right;
-"restore_<damage>_psnr" and the like (n,); and those of `abilities.figures`.
+"restore_<damage>_psnr" and the like (n,); and those of `abilities.figures`. Groups stand beside them, as there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from genfoundry import trainings
 from genfoundry.abilities import figures as abilities
-from genfoundry.distances import Array, kernel, kernel_draws, manifolds, neighbour
-from genfoundry.gauge import TITLES, Figure, Found, counts, mean, rng
-from genfoundry.metrics import GROUP, OBJECTIVES, RESAMPLES, Scores, centred, interval
+from genfoundry.bootstrap import Array, Estimate, Ids, mean, medians, of_draws, shares_of, sum_of_means
+from genfoundry.distances import frechet_distance, kernel_distance
+from genfoundry.gauge import TITLES, Figure
+from genfoundry.metrics import GROUP, OBJECTIVES, Scores, flat, ids_of, measured
+from genfoundry.neighbourhoods import manifolds, neighbour
 
 __all__ = ["CONTROL", "FIGURES", "Figure", "figures"]
 
@@ -93,65 +96,57 @@ FIGURES: Mapping[str, Figure] = {f.name: f for f in _all()}
 
 
 def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
-    """Every figure that the scores allow, with its 95% bootstrap interval, `<name>_low` and `<name>_high`, beside it.
+    """Every figure that the scores allow, with its 95% interval, `<name>_low` and `<name>_high`, beside it.
 
-    An objective has its standard error too, `<name>_stderr`.
-    An interval of precision, recall, density, coverage or 1-NN is over items at fixed neighbourhoods. A figure that is
-    not finite is left out.
+    So are `<name>_n`, its items, and `<name>_groups`, the independent groups that these come in and that the interval
+    is over; an objective has its standard error too, `<name>_stderr`. An interval of precision, recall, density,
+    coverage or 1-NN is over items at fixed neighbourhoods. A figure that is not finite is left out.
     """
-    found: dict[str, Found] = {}
-    for o in OBJECTIVES.values():
-        if modality in o.modalities and all(need in scores for need in o.needs):
-            alone = len(scores[o.needs[0]]) < 2
-            found[o.name] = (o.value(scores, dims), None if alone else o.resampled(scores, dims))
+    found = {o.name: o.estimate(scores, dims) for o in measured(scores, modality)}
     for suffix in ("", CONTROL):
         if f"features{suffix}" in scores:
-            fake, real = (np.asarray(scores[f"{which}{suffix}"], np.float64) for which in ("features", "real"))
-            found |= {f"{name}{suffix}": pair for name, pair in _of_samples(fake, real).items()}
+            found |= {f"{name}{suffix}": one for name, one in _of_samples(*_samples(scores, suffix)).items()}
     if f"features{CONTROL}" in scores:
-        control = {"features": scores[f"features{CONTROL}"], "real": scores[f"real{CONTROL}"]}
-        frechet = OBJECTIVES["frechet"]
-        found[f"frechet{CONTROL}"] = (frechet.value(control, dims), frechet.resampled(control, dims))
+        found[f"frechet{CONTROL}"] = frechet_distance(*_samples(scores, CONTROL)).estimate()
     if "near" in scores:
-        found["nearest"] = _ratio(scores["near"], scores["near_real"])
+        found["nearest"] = _nearest(scores)
     if "class_hits" in scores:
         for name, hits in (("class_accuracy", "class_hits"), ("class_accuracy_real", "class_hits_real")):
-            group = scores.get(f"{hits}_group")
-            found[name] = trainings.mean(np.asarray(scores[hits], np.float64), group)
+            found[name] = trainings.mean(np.asarray(scores[hits], np.float64), ids_of(scores, hits))
     found |= abilities.of(scores, dims, modality)
-    found |= {name: mean(name, scores[name]) for name in scores
-              if name not in USED and not name.endswith(GROUP) and not abilities.used(name)}  # fmt: skip
-    spread = {f"{n}_stderr": float(d.std(ddof=1)) for n, (_, d) in found.items() if n in OBJECTIVES and d is not None}
-    flat = dict(_flat(found))
-    return flat | {name: value for name, value in spread.items() if name.removesuffix("_stderr") in flat}
+    others = [name for name in scores if name not in USED and not abilities.used(name) and not name.endswith(GROUP)]
+    found |= {name: mean(scores[name], ids_of(scores, name)) for name in others}
+    return dict(flat(dict(sorted(found.items())), intervals=True))
 
 
-def _flat(found: Mapping[str, Found]) -> Iterator[tuple[str, float]]:
-    for name, (value, draws) in sorted(found.items()):
-        if math.isfinite(value):
-            yield name, value
-            if draws is not None and np.isfinite(draws).all():
-                low, high = interval(draws)
-                yield from ((f"{name}_low", low), (f"{name}_high", high))
+def _samples(scores: Scores, suffix: str) -> tuple[Array, Array, Ids | None]:
+    """Generated and real features, and the groups of the real items, which are the same in any features."""
+    fake, real = (np.asarray(scores[f"{which}{suffix}"], np.float64) for which in ("features", "real"))
+    ids = ids_of(scores, f"real{suffix}")
+    return fake, real, ids if ids is not None or "real" not in scores else ids_of(scores, "real")
 
 
-def _of_samples(fake: Array, real: Array) -> dict[str, Found]:
+def _of_samples(fake: Array, real: Array, ids: Ids | None) -> dict[str, Estimate]:
     """Figures of two samples of features, (n, F) each; none for fewer than three items or for features not finite."""
     if min(len(fake), len(real)) < 3 or not (np.isfinite(fake).all() and np.isfinite(real).all()):
         return {}
-    items = {**manifolds(fake, real), "neighbour": neighbour(fake, real)}
-    drawn = [counts(f"kernel {which}", len(x)) for which, x in (("fake", fake), ("real", real))]
-    found: dict[str, Found] = {name: mean(name, x) for name, x in items.items()}
-    distance = kernel(fake, real)
-    return {"kernel": (distance, centred(distance, kernel_draws(fake, real, *drawn))), **found}
+    of_real = ("recall", "coverage")
+    found = {name: mean(x, ids if name in of_real else None) for name, x in manifolds(fake, real).items()}
+    alike, n = neighbour(fake, real), len(fake)
+    share = n / len(alike)  # the mean over all is a sum of two means
+    kinds = (alike[:n] * share, None), (alike[n:] * (1 - share), ids)
+    found["neighbour"] = replace(sum_of_means(float(alike.mean()), *kinds).within(0, 1), n=len(alike))
+    return {"kernel": kernel_distance(fake, real, ids).estimate(), **found}
 
 
-def _ratio(near: object, real: object) -> Found:
+def _nearest(scores: Scores) -> Estimate:
     """Median over median; the draws resample both."""
-    ours, theirs = np.asarray(near, np.float64), np.asarray(real, np.float64)
-    below = float(np.median(theirs))
+    (ours, of_ours), (theirs, of_theirs) = (
+        (np.asarray(scores[name], np.float64), ids_of(scores, name)) for name in ("near", "near_real")
+    )
+    below, n = float(np.median(theirs)), min(len(ours), len(theirs))
     if not below:
-        return math.nan, None
-    draws = rng("nearest")
-    draw: Callable[[Array], Array] = lambda x: np.median(x[draws.integers(0, len(x), (RESAMPLES, len(x)))], axis=1)  # noqa: E731
-    return float(np.median(ours)) / below, draw(ours) / np.maximum(draw(theirs), 1e-12)
+        return Estimate(math.nan, n, n)
+    drawn = medians("near", ours, of_ours) / np.maximum(medians("near_real", theirs, of_theirs), 1e-12)
+    shares = min((shares_of(of_ours, len(ours)), shares_of(of_theirs, len(theirs))), key=len)
+    return of_draws(float(np.median(ours)) / below, drawn, n, shares)

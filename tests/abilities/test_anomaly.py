@@ -11,8 +11,9 @@ import toys
 from torch import Tensor
 
 from genfoundry import examine, yardstick
-from genfoundry.abilities import anomaly, figures
+from genfoundry.abilities import anomaly
 from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.roc import auroc
 from genfoundry.types import Batch, Spec
 
 SPEC = Spec((1, 32, 32), 17)
@@ -60,13 +61,12 @@ def test_the_area_is_sklearn_s() -> None:
     rng = np.random.default_rng(0)
     ours, theirs = rng.integers(0, 20, 300).astype(float), rng.integers(5, 25, 200).astype(float)  # with many ties
     theirs[:3] = np.inf
-    value, draws = figures.auroc(ours, theirs)
+    found = auroc((ours, None), (theirs, None))
     truth = np.r_[np.zeros(300), np.ones(200)]
-    assert value == pytest.approx(roc_auc_score(truth, np.minimum(np.r_[ours, theirs], 1e9)))
-    assert draws is not None
-    assert np.mean(draws) == pytest.approx(value, abs=0.01)
-    assert 0.005 < np.std(draws) < 0.04
-    assert figures.auroc(ours, ours + 100)[0] == 1
+    assert found.value == pytest.approx(roc_auc_score(truth, np.minimum(np.r_[ours, theirs], 1e9)))
+    draws = [auroc((rng.choice(ours, 300), None), (rng.choice(theirs, 200), None)).value for _ in range(400)]
+    assert found.stderr == pytest.approx(np.std(draws), rel=0.1)
+    assert auroc((ours, None), (ours + 100, None)).value == 1
 
 
 def test_others_have_the_shape_and_levels_of_the_items() -> None:

@@ -99,6 +99,7 @@ def test_the_curves_are_drawn(tmp_path: Path) -> None:
 
 
 def test_identity_by_hand() -> None:
-    value, draws = figures.kept(np.array([1.0, 3.0]), np.array([4.0, 4.0]))
-    assert value == 0.5
-    assert draws is not None and set(draws) == {0.25, 0.5, 0.75}
+    scores = {"edit_moved": np.array([1.0, 3.0]), "edit_away": np.array([4.0, 4.0])}
+    found = figures.of(scores, 64, "images")["edit_identity"]
+    assert (found.value, found.n, found.groups) == (0.5, 2, 2)
+    assert found.low < 0.25 < 0.75 < found.high  # what the two say apart

@@ -116,9 +116,7 @@ def _curves(path: Path, found: dict[str, dict[float, Scores]]) -> None:
     curves = {}
     for name, rows in found.items():
         flips = [float(np.mean(np.asarray(row["edit_flips"], np.float64))) for row in rows.values()]
-        curves[name] = (
-            flips,
-            [kept(*(np.asarray(row[f"edit_{k}"], np.float64) for k in ("moved", "away")))[0] for row in rows.values()],
-        )
+        sums = np.array([[float(np.sum(row[f"edit_{which}"])) for which in ("moved", "away")] for row in rows.values()])
+        curves[name] = (flips, kept(sums).tolist())
     title = f"strengths {', '.join(f'{s:g}' for s in STRENGTHS)} of the difference"
     picture.lines(path, curves, x="edits that flip", y="identity kept", title=title)

@@ -6,19 +6,21 @@ edited item and of the asked class's mean image to the original; "reconstruct_ps
 "complete_nats", of the values that are missing given those that are not; "continue_nats_per_char" of text;
 "use_<level>" (N, K), how often an item chooses each discrete code; "chrf_counts" and "bleu_counts" (n, K) of
 translations; "rolling_mae" and "rolling_mase" (O, T) of forecasts from O origins at T horizons;
-"surprise_test" and "surprise_<others>" of test items and of what is none, each also "..._corrected".
+"surprise_test" and "surprise_<others>" of test items and of what is none, each also "..._corrected". Groups of their
+items stand beside them, as in `metrics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from genfoundry.distances import Array
-from genfoundry.gauge import TITLES, Figure, Found, counts, mean, rng
-from genfoundry.metrics import OBJECTIVES, RESAMPLES, Scores
+from genfoundry.bootstrap import Array, Estimate, Ids, of_sums, sum_of_means
+from genfoundry.gauge import TITLES, Figure
+from genfoundry.metrics import OBJECTIVES, Scores, ids_of
+from genfoundry.roc import auroc
 
 ACTIVE = 0.01  # variance over items of a code's posterior mean, above which it carries something (Burda et al. 2016)
 CORRECTED = "_corrected"
@@ -90,56 +92,60 @@ def used(name: str) -> bool:
     return name in USED or name.startswith(("surprise_", "use_"))
 
 
-def of(scores: Scores, dims: int, modality: str) -> dict[str, Found]:
+def of(scores: Scores, dims: int, modality: str) -> dict[str, Estimate]:
     """The figures that are no means of a score."""
-    found: dict[str, Found] = {}
+    found: dict[str, Estimate] = {}
     if "bound_gap" in scores and "nll" in scores:
-        found |= {f"{name}_iw": pair for name, pair in _tightened(scores, dims, modality)}
+        found |= {f"{name}_iw": one for name, one in _tightened(scores, dims, modality)}
+    for score, (name, statistic) in SUMMED.items():
+        if score in scores:
+            found[name] = of_sums(name, statistic, np.asarray(scores[score], np.float64), ids_of(scores, score))
     if "codes" in scores:
-        found["active_units"] = active(np.asarray(scores["codes"], np.float64))
-    for level, name in PERPLEXITY.items():
-        if f"use_{level}" in scores:
-            found[name] = perplexity(np.asarray(scores[f"use_{level}"], np.float64))
-    for name, corpus in (("chrf_corpus", chrf), ("bleu", bleu)):
-        if (each := f"{name.removesuffix('_corpus')}_counts") in scores:
-            values = np.asarray(scores[each], np.float64)
-            found[name] = float(corpus(values.sum(0))), corpus(counts(name, len(values)) @ values)
+        found["active_units"] = active(*_scored(scores, "codes"))
     for name in ("mae", "mase"):
         if f"rolling_{name}" in scores:
-            found |= _rolling(name, np.asarray(scores[f"rolling_{name}"], np.float64))
+            found |= _rolling(name, *_scored(scores, f"rolling_{name}"))
     if "edit_moved" in scores:
-        found["edit_identity"] = kept(*(np.asarray(scores[f"edit_{k}"], np.float64) for k in ("moved", "away")))
-    for suffix in ("", CORRECTED):
-        for name in OTHERS:
-            if f"surprise_{name}{suffix}" in scores:
-                ours, theirs = (np.asarray(scores[f"surprise_{k}{suffix}"], np.float64) for k in ("test", name))
-                found[f"auroc_{name}{suffix}"] = auroc(ours, theirs)
+        (moved, ids), (away, _) = (_scored(scores, f"edit_{which}") for which in ("moved", "away"))
+        found["edit_identity"] = of_sums("edit_identity", kept, np.stack([moved, away], 1), ids)
+    for name in (f"{other}{suffix}" for suffix in ("", CORRECTED) for other in OTHERS):
+        if f"surprise_{name}" in scores:
+            test = f"surprise_test{CORRECTED if name.endswith(CORRECTED) else ''}"
+            found[f"auroc_{name}"] = auroc(_scored(scores, test), _scored(scores, f"surprise_{name}"))
     return found
 
 
-def _tightened(scores: Scores, dims: int, modality: str) -> Iterator[tuple[str, Found]]:
+def _scored(scores: Scores, name: str) -> tuple[Array, Ids | None]:
+    """A score and the groups of its items."""
+    return np.asarray(scores[name], np.float64), ids_of(scores, name)
+
+
+def _tightened(scores: Scores, dims: int, modality: str) -> Iterator[tuple[str, Estimate]]:
     """The reported bound over all items, less the gap over some: the gap varies less than the bound does."""
-    (nll, draws), (gap, gaps) = mean("bound", scores["nll"]), mean("bound gap", scores["bound_gap"])
-    assert draws is not None and gaps is not None
+    (nll, ids), (gap, of_gap) = _scored(scores, "nll"), _scored(scores, "bound_gap")
     for name, o in _BOUNDS.items():
         if modality in o.modalities:
             factor = o.factor(dims)
-            yield name, (factor * (nll - gap), factor * (draws - gaps))
+            value = factor * float(nll.mean() - gap.mean())
+            yield f"{name}", sum_of_means(value, (factor * nll, ids), (-factor * gap, of_gap))
 
 
-def _rolling(name: str, errors: Array) -> Iterator[tuple[str, Found]]:
-    """`rolling_<name>` of (O, T) errors, and `<name>_h1` ... of each horizon; the draws resample origins in blocks.
+def _rolling(name: str, errors: Array, ids: Ids | None) -> Iterator[tuple[str, Estimate]]:
+    """`rolling_<name>` of (O, T) errors, and `<name>_h1` ... of each horizon.
 
-    Windows that overlap share values: origins are drawn in runs as long as a window (Kuensch 1989).
+    Windows that overlap share values: where no groups are given, they are runs of origins, each as long as two windows
+    (shorter, where there would not be five).
     """
     origins, steps = errors.shape
-    blocks = -(-origins // steps)
-    start = rng(f"rolling {name}").integers(0, max(origins - steps, 0) + 1, (RESAMPLES, blocks))
-    drawn = (start[..., None] + np.arange(steps)).reshape(RESAMPLES, -1)[:, :origins] % origins
-    each, draws = by_horizon(errors), np.stack([by_horizon(errors[index]) for index in drawn])
-    yield f"rolling_{name}", (float(np.nanmean(each)), np.nanmean(draws, 1))
-    for h in range(steps):
-        yield f"{name}_h{h + 1}", (float(each[h]), draws[:, h])
+    seen, each = ~np.isnan(errors), by_horizon(errors)
+    if ids is None:
+        ids = np.arange(origins) * max(min(5, origins), origins // (2 * steps)) // origins
+    there = seen.any(0)
+    off = np.where(seen, errors - each, 0.0) * (origins / np.maximum(seen.sum(0), 1))  # influence, (O, T)
+    if there.any():
+        yield f"rolling_{name}", sum_of_means(float(each[there].mean()), (off[:, there].mean(1), ids))
+    for h in np.flatnonzero(there):
+        yield f"{name}_h{h + 1}", sum_of_means(float(each[h]), (off[:, h], ids))
 
 
 def by_horizon(errors: Array) -> Array:
@@ -149,26 +155,26 @@ def by_horizon(errors: Array) -> Array:
     return mean
 
 
-def active(codes: Array) -> Found:
-    """How many columns of (N, K) codes vary by more than `ACTIVE`; the draws resample items."""
+def active(codes: Array, ids: Ids | None = None) -> Estimate:
+    """How many columns of (N, K) codes vary by more than `ACTIVE`."""
+
+    def units(sums: Array) -> Array:
+        n, first, second = sums[:, :1], *np.split(sums[:, 1:], 2, axis=1)
+        spread = second / n - np.square(first / n)
+        return np.asarray((spread > ACTIVE).sum(1), np.float64)
+
     centred = codes - codes.mean(0)
-    weights = counts("active", len(codes)) / len(codes)
-    spread = weights @ np.square(centred) - np.square(weights @ centred)
-    return float((centred.var(0) > ACTIVE).sum()), (spread > ACTIVE).sum(1).astype(np.float64)
+    return of_sums("active_units", units, np.hstack([np.ones((len(codes), 1)), centred, np.square(centred)]), ids)
 
 
-def perplexity(use: Array) -> Found:
-    """How many codes, all equally often, would be as hard to guess as those of (N, K) counts; the draws resample items.
+def perplexity(use: Array) -> Array:
+    """(..., K) counts -> (...): how many codes, all equally often, would be as hard to guess.
 
     1 of a collapsed codebook, K of one in even use (van den Oord et al. 2017, arXiv:1711.00937).
     """
-
-    def of_counts(total: Array) -> Array:
-        share = total / total.sum(-1, keepdims=True)
-        entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(-1)
-        return np.asarray(np.exp(entropy))
-
-    return float(of_counts(use.sum(0))), of_counts(counts("perplexity", len(use)) @ use)
+    share = use / use.sum(-1, keepdims=True)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(-1)
+    return np.asarray(np.exp(entropy))
 
 
 def chrf(counts: Array) -> Array:
@@ -195,22 +201,13 @@ def bleu(counts: Array) -> Array:
     return np.apply_along_axis(one, -1, counts)
 
 
-def kept(moved: Array, away: Array) -> Found:
-    """1 - mean of `moved` / mean of `away`, both (N,) of the same items, which are resampled together."""
-    weights = counts("identity", len(moved))
-    return 1 - float(moved.mean() / away.mean()), 1 - (weights @ moved) / (weights @ away)
+def kept(sums: Array) -> Array:
+    """(..., 2) sums of `edit_moved` and `edit_away` -> (...): 1 - the former over the latter."""
+    return np.asarray(1 - sums[..., 0] / sums[..., 1])
 
 
-def auroc(ours: Array, theirs: Array) -> Found:
-    """How often a value of `theirs` is above one of `ours`, ties by half: the area under the ROC curve."""
-    value, places = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
-    at, other = places[: len(ours)], places[len(ours) :]
-
-    def area(a: Array, b: Array) -> float:
-        """Of items drawn a and b times."""
-        mine = np.bincount(at, a, len(value))
-        yours = np.bincount(other, b, len(value))
-        return float((yours * (np.cumsum(mine) - mine / 2)).sum() / (a.sum() * b.sum()))
-
-    drawn = zip(counts("auroc ours", len(ours)), counts("auroc theirs", len(theirs)), strict=True)
-    return area(np.ones(len(ours)), np.ones(len(theirs))), np.array([area(a, b) for a, b in drawn])
+SUMMED: dict[str, tuple[str, Callable[[Array], Array]]] = {  # a score -> the figure of its sum over items
+    "chrf_counts": ("chrf_corpus", chrf),
+    "bleu_counts": ("bleu", bleu),
+    **{f"use_{level}": (name, perplexity) for level, name in PERPLEXITY.items()},
+}

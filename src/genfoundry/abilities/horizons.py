@@ -12,8 +12,8 @@ from torch import Tensor
 
 from genfoundry import picture
 from genfoundry.abilities.figures import by_horizon
+from genfoundry.bootstrap import Array
 from genfoundry.data.base import Seasonal
-from genfoundry.distances import Array
 from genfoundry.evaluate import SIZE, Scores
 from genfoundry.models.base import Forecasts, Learner
 from genfoundry.types import Batch

@@ -52,6 +52,7 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[Mapping[str, Any]]
     stated: Sequence[str]
+    over: Mapping[str, str]  # a figure's name -> how many items it is of, in how many independent groups
 
 
 def table(content: Mapping[str, Any]) -> Table:
@@ -71,7 +72,7 @@ def table(content: Mapping[str, Any]) -> Table:
     how += [f"binarised ({content['binarise']})"] if content["binarise"] else []
     how += [f"{content['labels']:,} labels"] if content.get("labels") else []
     figures = [FIGURES[name] for name in content["columns"]]
-    return Table(", ".join(how), figures, made, content.get("notes", ()), list(_stated(content)))
+    return Table(", ".join(how), figures, made, content.get("notes", ()), _stated(content), content.get("over", {}))
 
 
 def _stated(content: Mapping[str, Any]) -> list[str]:

@@ -58,6 +58,7 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "scripts": ("sort.js", "game.js"),
         "side": SIDE,
         "points": report.points,
+        "intervals": report.INTERVALS,
     }
 
 

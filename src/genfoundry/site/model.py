@@ -31,7 +31,9 @@ UNMEASURED = "not measured on this machine"
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure on test, its interval, the same by a network with random weights, on val and gate, and seed by seed."""
+    """A figure on test, its interval and what that is over, the same by a network with random weights, on val and gate,
+    and seed by seed.
+    """
 
     figure: Figure
     value: float | None
@@ -43,6 +45,7 @@ class Measured:
     spread: float | None
     absent: str
     beside: list[tuple[str, float]]
+    over: str
 
     @property
     def decimals(self) -> int:
@@ -80,6 +83,7 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "settings": sorted(Trained(facts.root, name).params().items()) if model.whole else [],
         "scripts": ("sort.js",),
         "points": report.points,
+        "intervals": report.INTERVALS,
     }
 
 
@@ -123,6 +127,7 @@ def figures(model: Model, beside: Json) -> Iterator[Measured]:
                 seeds.get("spread", {}).get(name),
                 absent.get(name, ""),
                 [(how, f[name]) for how, f in sorted(others.items()) if name in f],
+                report.over([{"figures": test}], name),
             )
 
 

@@ -69,8 +69,8 @@ def _notes(key: str, rows: Sequence[Measured], test: Mapping[str, float]) -> Ite
             f"IW: the importance-weighted bound of k = {test['iw_k']:g} draws (Burda et al. 2016), the gap measured on "
             f"{test['iw_n']:g} items of test."
         )
-    if key == "restoration" and "restore_n" in test:
-        yield f"Restorations are of {test['restore_n']:g} items of test, damaged alike for every method."
+    if key == "restoration" and any(row.figure.needs == "restore" for row in rows):
+        yield "The items that are restored are damaged alike for every method."
     if key == "edits":
         yield (
             "The difference of two classes' mean codes is added to an item's code, at strength 1. Moved values and the "
