@@ -117,8 +117,7 @@ def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Sco
     judge, over = bench.judge, bench.judge.spec.levels if bench.judge else None
     assert judge is not None and over is not None
     torch.manual_seed(counted(seed, "labels"))
-    weights = torch.tensor(bench.train.spec.class_counts or (1,) * judge.spec.classes).float()
-    labels = torch.multinomial(weights, n, replacement=True)
+    labels = torch.multinomial(torch.tensor(model.spec.class_shares), n, replacement=True)
     drawn = [model.sample(len(part), label=part.to(model.device)).cpu() for part in torch.split(labels, SIZE)]
     x = spread(torch.cat(drawn), model.spec.levels, over)
     plain = [bench.dataset.split(name) for name in ("train", bench.split.name)]
