@@ -142,6 +142,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
         "discrete": "no discrete codes at this level",
         "units": "no codes whose mean costs nats" if isinstance(model, Embeds) else "gives no codes",
         "predict": "no likelihood of a part" if isinstance(model, Completes) else "does not complete",
+        **({} if getattr(model, "ordered", True) else dict.fromkeys(("complete", "predict"), "a mixture over orders")),
         "continue": "no likelihood of a part",
         "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
         "forecast": "does not forecast",

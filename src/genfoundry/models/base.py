@@ -122,6 +122,11 @@ class GenerativeModel(Learner):
         """Whether `sample` follows `label`: what class-conditional figures ask for."""
         return False
 
+    @property
+    def ordered(self) -> bool:
+        """Whether p(x) is a product in one order: of a mixture over orders no part has a likelihood or a completion."""
+        return True
+
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         yield {"model": self.measure(batch)["nll"].mean()}
 
