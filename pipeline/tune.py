@@ -28,7 +28,8 @@ def run(name: str) -> None:
     if trials and (faults := list(feasibility.faults(one, resolve, splits[0].spec, rows))):
         raise UserError("\n".join(faults))  # before the first trial, not after the last that works
     limit = session.Limit(name, one.params.max_minutes.get(name))
-    study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials)
+    counts = [sum(t.steps.values()) for t in (session.shorter(one.train, one.budget.trial_share), one.train)]
+    study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials, *counts)
 
     def value(model: Any) -> float:
         seed = counted(*one.key, "tune") % 2**31
