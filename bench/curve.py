@@ -32,9 +32,9 @@ ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, a
 
 def fitted(one: experiment.Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
     """A model trained for `steps`, and the seconds that it took."""
-    model = one.build(split.spec).to(split.whole.device)
-    assert isinstance(model, GenerativeModel)
     loader = labels.loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
+    model = one.build(loader.split.spec).to(split.whole.device)
+    assert isinstance(model, GenerativeModel)
     began = time.perf_counter()
     for _ in fit(model, loader, train.model_copy(update={"steps": {model.phases[0]: steps}}), key=one.key):
         pass

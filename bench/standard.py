@@ -50,10 +50,10 @@ def arguments() -> argparse.Namespace:
 def trained(one: experiment.Experiment, split: Split, asked: argparse.Namespace) -> tuple[Learner, float]:
     """The model, and the seconds that its training took."""
     key = one.key if not asked.draw else (one.params.seed, f"{one.name}, seed {asked.draw}")
-    model = one.build(split.spec, key).to(split.whole.device)
     steps = {phase: round(count * asked.share) for phase, count in one.train.steps.items()}
     train = one.train.model_copy(update={"steps": steps, "precision": asked.precision})
     loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
+    model = one.build(loader.split.spec, key).to(split.whole.device)
     began = time.perf_counter()
     for event in fit(model, loader, train, key=key):
         clock, took = event.clock, time.perf_counter() - began

@@ -63,9 +63,9 @@ def trained(
     if (folder / "done/model.json").exists():  # an earlier process got this far
         return str(checkpoint.read_json(folder / "done/model.json")["digest"])
     key = one.keys[number]
-    model = one.build(split.spec, key).to(target)
-    began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
     loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
+    model = one.build(loader.split.spec, key).to(target)
+    began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
     events = session.session(model, loader, one.train, key=key, folder=folder, watch=watch, limit=limit)
     took, steps = time.perf_counter() - began, sum(one.train.steps.values())
     checkpoint.write_bytes(folder / "curves.csv", session.curves(events).encode())

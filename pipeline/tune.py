@@ -28,7 +28,8 @@ def run(name: str) -> None:
     if trials and (faults := list(feasibility.faults(one, resolve, splits[0].spec, rows))):
         raise UserError("\n".join(faults))  # before the first trial, not after the last that works
     limit = session.Limit(name, one.params.max_minutes.get(name))
-    study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials)
+    counts = [sum(t.steps.values()) for t in (session.shorter(one.train, one.budget.trial_share), one.train)]
+    study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials, *counts)
 
     def value(model: Any) -> float:
         seed = counted(*one.key, "tune") % 2**31
@@ -38,12 +39,12 @@ def run(name: str) -> None:
 
     def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
         trial = resolve(overlay)
-        try:
-            model = trial.build(splits[0].spec).to(target)
-        except UserError as error:  # between bounds that can be built: this trial fails, the study goes on
-            raise tune.Infeasible(str(error)) from None
         train = session.shorter(trial.train, one.budget.trial_share)
         loader = labels.loader(splits[0], one.entry.data, train.batch, (*one.key, "tune"), one.entry.dataset, 0)
+        try:
+            model = trial.build(loader.split.spec).to(target)
+        except UserError as error:  # between bounds that can be built: this trial fails, the study goes on
+            raise tune.Infeasible(str(error)) from None
         total, reported = train.steps.get(model.phases[-1], 0), 0
         for event in tune.trained(model, loader, train, (*one.key, "tune")):
             due = math.floor(REPORTS * event.clock.share)

@@ -119,5 +119,5 @@ def trials(root: Path, name: str) -> None:
     lines.append({"number": 2, "state": "FAIL", "value": None, "params": {"lr": 1.0}})
     (folder / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write_json(folder / "overlay.json", {"lr": 0.02})
-    summary = {"objective": "bits_per_dim", "default": 3.9, "best": 3.8, "gain": 0.1}
+    summary = {"objective": "bits_per_dim", "default": 3.9, "best": 3.8, "gain": 0.1, "steps": 96, "whole": 1200}
     write_json(folder / "summary.json", summary)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
+import yaml
+
+from genfoundry import config, device, experiment
 
 FAULTS = """
 import resource, torch
@@ -31,3 +36,22 @@ def test_memory_of_tensors_is_kept_for_the_next_ones() -> None:
     before, after = map(int, run.stdout.split())
     assert before > 10_000, "this system keeps it by itself: nothing is proved here"
     assert after < 1000, "pages that tensors had left came anew from the system"
+
+
+@pytest.mark.parametrize(("precision", "rounded"), [("float32", False), ("bf16", False), ("tf32", True)])
+def test_a_gpu_rounds_products_only_where_that_was_asked_for(precision: str, rounded: bool) -> None:
+    """torch's flags, of a CPU too: its own default rounds convolutions to TF32's 10 bits."""
+    params = experiment.settings().model_copy(update={"precision": precision, "device": "cpu"})
+    flags = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False  # torch's own
+        device.arm(params)
+        assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (rounded, rounded)
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = flags
+        torch.use_deterministic_algorithms(False)
+
+
+def test_precision_is_one_of_three() -> None:
+    raw = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    assert config.check(config.Params, raw | {"precision": "tf32"}, "", "params.yaml").precision == "tf32"

@@ -244,3 +244,10 @@ def test_a_chart_leaves_out_what_is_not_finite() -> None:
 
 def test_a_page_can_say_of_every_ability_that_it_is_not_there() -> None:
     assert {figure.needs for figure in yardstick.FIGURES.values()} <= sections.ABOUT.keys() | set(report.TABLED)
+
+
+def test_a_tuning_says_after_how_many_steps_its_trials_were_compared(root: Path) -> None:
+    """A gain in trials is none of the whole training, and no page says that it is."""
+    found = [page(root, f"models/{name}") for name in (showcase.GAN, showcase.VAE, showcase.LINEAR)]
+    assert any("both after 96 of 1,200 steps; the whole training was not run" in text for text in found)
+    assert not any("Tuning improved" in text for text in found)

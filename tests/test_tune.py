@@ -93,6 +93,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_a_study_compared_is_said(tmp_path: Path, plain: None) -> None:
+    """A gain is of trials of so many steps, and of no training that was not run."""
+    log, out = tmp_path / "trials.jsonl", tmp_path / "out"
+    short = study(steps=96, whole=1200)
+    tune.write(short, tune.search(short, bowl, log), log, out, "loss")
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["steps"], summary["whole"]) == (96, 1200)
+    assert summary["gain"] >= 0
+
+
 def test_a_killed_study_ends_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     """Killed among the random trials, then among TPE's; also: outs and pictures of two processes are equal."""
     log, out = tmp_path / "trials.jsonl", tmp_path / "out"

@@ -67,6 +67,8 @@ def arm(params: Params) -> torch.device:
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms alone imports all of torch's compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     torch.backends.cudnn.benchmark = False
+    # TF32 rounds products to 10 bits of mantissa; torch's own default lets convolutions have it, but not matrices.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = params.precision == "tf32"
     _keep_memory()
     if params.arithmetic == "native":
         return find(params.device)

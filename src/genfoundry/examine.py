@@ -155,9 +155,8 @@ def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Sco
     judge, over = bench.judge, bench.judge.spec.levels if bench.judge else None
     assert judge is not None and over is not None
     torch.manual_seed(counted(seed, "labels"))
-    counts = bench.train.spec.class_counts
-    n, weights = min(n, sum(counts) or n), torch.tensor(counts or (1,) * judge.spec.classes).float()
-    labels = torch.multinomial(weights, n, replacement=True)
+    n = min(n, sum(bench.train.spec.class_counts) or n)
+    labels = torch.multinomial(torch.tensor(model.spec.class_shares), n, replacement=True)
     drawn = [model.sample(len(part), label=part.to(model.device)).cpu() for part in torch.split(labels, SIZE)]
     x = spread(torch.cat(drawn), model.spec.levels, over)
     test = bench.plain
@@ -187,6 +186,7 @@ def reasons(model: Learner, judge: Learner | None) -> dict[str, str]:
         "discrete": "no discrete codes at this level",
         "units": "no codes whose mean costs nats" if isinstance(model, Embeds) else "gives no codes",
         "predict": "no likelihood of a part" if isinstance(model, Completes) else "does not complete",
+        **({} if getattr(model, "ordered", True) else dict.fromkeys(("complete", "predict"), "a mixture over orders")),
         "continue": "no likelihood of a part",
         "tighten": "not finite" if isinstance(model, Tightens) else "no bound that more draws tighten",
         "forecast": "does not forecast",

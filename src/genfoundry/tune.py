@@ -37,13 +37,18 @@ class Infeasible(Exception):
 
 @dataclass(frozen=True)
 class Study:
-    """What is searched: `defaults` (dotted key -> value) are trial 0, so that the best is never worse than they are."""
+    """What is searched: `defaults` (dotted key -> value) are trial 0, so that no worse trial than theirs is chosen.
+
+    `steps` of `whole` steps a trial trains: what is best after so many need not be after all of them.
+    """
 
     key: tuple[object, ...]
     direction: str
     space: Mapping[str, Search]
     defaults: Mapping[str, Any]
     trials: int
+    steps: int = 0
+    whole: int = 0
 
     @property
     def prunes(self) -> bool:
@@ -152,13 +157,14 @@ def trained(model: Learner, loader: Loader, train: Train, key: tuple[object, ...
 
 
 def write(study: Study, memory: optuna.Study, log: Path, folder: Path, objective: str) -> None:
-    """The study's outs: overlay.json, trials.jsonl, summary.json (the gain over the default) and pictures."""
+    """The study's outs: overlay.json, trials.jsonl, summary.json (what trials gained over the default), pictures."""
     lines = log.read_text(encoding="utf-8").splitlines()
     done = [json.loads(line) for line in lines]
     chosen = best(study, done)
     default = done[0]["value"] if done else None
     gain = None if default is None or chosen["value"] is None else abs(chosen["value"] - default)
     summary = {"objective": objective, "default": default, "best": chosen["value"], "gain": gain, "trials": len(done)}
+    summary |= {"steps": study.steps, "whole": study.whole}
     checkpoint.write_json(folder / "overlay.json", chosen["params"] if done else {})
     checkpoint.write_json(folder / "summary.json", summary)
     checkpoint.write_bytes(folder / "trials.jsonl", "".join(f"{line}\n" for line in lines).encode())

@@ -32,8 +32,8 @@ class Spec:
     """What one sample is: image (C,H,W), text (T,), series (T,D), video (T,C,H,W).
 
     `levels` an int: `Batch.x` is integer in 0..levels-1; None: `Batch.x` is float32, or float64 where that alone tells
-    a series' values apart. `cond_shape` is the shape of
-    `Batch.cond` (a source sentence, the values before a window), `class_counts` the labels' counts in train.
+    a series' values apart. `cond_shape` is the shape of `Batch.cond` (a source sentence, the values before a window),
+    `class_counts` the counts of the labels that training sees.
     """
 
     shape: tuple[int, ...]
@@ -47,6 +47,12 @@ class Spec:
     def dims(self) -> int:
         """Number of values in one sample: what bits/dim divides by."""
         return math.prod(self.shape)
+
+    @property
+    def class_shares(self) -> tuple[float, ...]:
+        """p(class): the shares of the labels that training sees, 0 of a class left out; alike where it sees none."""
+        counts = self.class_counts if sum(self.class_counts) else (1,) * self.classes
+        return tuple(count / sum(counts) for count in counts)
 
     def to_json(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

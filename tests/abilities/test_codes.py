@@ -11,7 +11,7 @@ import toys
 from PIL import Image
 from torch import Tensor
 
-from genfoundry import yardstick
+from genfoundry import models, yardstick
 from genfoundry.abilities import codes, figures
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Batch
@@ -83,13 +83,36 @@ def test_active_units_are_those_that_vary() -> None:
     assert yardstick.figures({"codes": z}, 64, "images")["active_units"] == 3
 
 
-def test_codes_are_counted_only_where_they_cost_something() -> None:
-    model = Copies(toys.SPEC, Hyper())
-    for found in ({}, {"rate": torch.ones(300)}):
-        bench = toys.bench(found=found)
+class Inferring(Copies):
+    """Of the 64 values that it embeds, three have a posterior."""
+
+    def posterior_means(self, batch: Batch) -> Tensor:
+        return self.embed(batch)[:, :3]
+
+
+def test_only_codes_with_a_posterior_are_counted() -> None:
+    for kind, count in ((Copies, None), (Inferring, 3)):
+        bench, model = toys.bench(), kind(toys.SPEC, Hyper())
         coded = codes.read(model, bench)
         assert coded is not None
-        assert ("codes" in codes.held(model, coded, bench)[0]) == bool(found)
+        own = codes.held(model, coded, bench)[0]
+        assert own["codes"].shape == (300, count) if count else "codes" not in own
+
+
+@pytest.mark.parametrize("net", ["mlp", "conv"])
+def test_classes_are_no_units_of_a_model_that_embeds_them(net: str) -> None:
+    kind = models.find("ss_vae")
+    torch.manual_seed(0)
+    model = kind(toys.SPEC, kind.Config.model_validate({"latent": 5, "net": net})).eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(4)  # every style and every class varies
+    bench = toys.bench(found={"rate": torch.ones(300)})
+    coded = codes.read(model, bench)
+    assert coded is not None
+    scores = codes.held(model, coded, bench)[0]
+    assert coded[1].z.shape[1] == 5 + 3, "the probe reads both"
+    assert yardstick.figures({"codes": scores["codes"]}, 64, "images")["active_units"] <= 5
 
 
 def test_a_strip_s_ends_are_the_reconstructions_of_two_items() -> None:

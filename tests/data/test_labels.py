@@ -58,6 +58,18 @@ def test_hidden_labels_are_nowhere(split: Split) -> None:
     assert (split.label >= 0).all()  # type: ignore[attr-defined]
 
 
+def test_a_model_is_told_no_count_of_labels_that_training_does_not_see(split: Split) -> None:
+    """p(class) is the visible labels': of 12 hidden ones 4 a class, of a class left out none."""
+    before = split.spec.class_counts
+    assert mixed(split).split.spec.class_counts == (4, 4, 4) != before
+    assert mixed(split).split.spec.class_shares == (1 / 3, 1 / 3, 1 / 3)
+    left = labels.loader(split, Data(without=(1,)), 8, ("k",), "fashion", 0).split
+    assert left.spec.class_counts == (before[0], 0, before[2])
+    assert left.spec.class_shares[1] == 0.0
+    assert split.spec.class_counts == before
+    assert labels.loader(split, Data(), 8, ("k",), "fashion", 0).split.spec.class_counts == before
+
+
 @pytest.mark.parametrize(("share", "first"), [(0.5, 4), (0.25, 2), (0.01, 1), (1.0, 8)])
 def test_the_mixture_is_exact(split: Split, share: float, first: int) -> None:
     loader = mixed(split, labelled=share)

@@ -37,3 +37,23 @@ def test_the_critics_loss_sees_no_gradient_of_the_generator() -> None:
     next(model.losses(batch, Clock("fit", 0, 1)))["critic"].backward()
     assert all(p.grad is None for p in model.generator.parameters())
     assert all(p.grad is not None for p in model.critic.parameters())
+
+
+def test_the_critic_sees_what_the_generator_makes_in_training_and_moves_nothing_of_it() -> None:
+    """Fakes are normalised by their own batch, as in the generator's own step; its statistics move there alone."""
+    model, batch = build(256), Batch(torch.randint(256, (32, 1, 8, 8)))
+    with torch.no_grad():  # what is far from a new model's mean 0 and variance 1
+        model.generator[0].weight.mul_(20)
+    seen: list[torch.Tensor] = []
+    model.critic.register_forward_pre_hook(lambda _, x: seen.append(x[0].detach()))
+    before = {name: buffer.clone() for name, buffer in model.generator.named_buffers()}
+    game = model.losses(batch, Clock("fit", 0, 1))
+    torch.manual_seed(5)
+    next(game)
+    assert not any(m.training for m in model.generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.generator.named_buffers())
+    torch.manual_seed(5)
+    model.turn("generator")
+    assert torch.equal(seen[0][32:], model.generator(model.prior(32)).detach())
+    next(game)
+    assert not all(torch.equal(buffer, before[name]) for name, buffer in model.generator.named_buffers())

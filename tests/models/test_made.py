@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from genfoundry import checkpoint
+from genfoundry import checkpoint, examine
+from genfoundry.abilities import completion
+from genfoundry.config import Train
+from genfoundry.data.base import Loader
+from genfoundry.data.pixels import ImageSplit
 from genfoundry.models.made import Made
-from genfoundry.nn.autoregression import triangular_least_squares
+from genfoundry.nn.autoregression import shrinkage, triangular_least_squares
+from genfoundry.train import fit
 from genfoundry.types import Batch, Clock, Spec, UserError
 
 SPEC = Spec((1, 3, 3), 2)
@@ -103,6 +110,44 @@ def test_samples_of_an_ensemble_follow_its_mass() -> None:
     assert (alone - mass).abs().max() > 12 / math.sqrt(n), "so that one ordering alone would not pass"
 
 
+@torch.no_grad()
+def test_a_mixture_over_orders_gives_no_conditional_of_one_of_them() -> None:
+    """Enumerated: what the first order says of the lower half given the upper is not what the mixture says."""
+    spec, x = Spec((1, 3, 3), 2), EVERY[300:301]
+    model, alone = build(spec, orderings=3), build(spec)
+    known = (torch.arange(3) < 1).view(1, 1, 3, 1).expand_as(x)
+    same = (EVERY[:, :, :1] == x[:, :, :1]).flatten(1).all(1)
+
+    def enumerated(nats: Callable[[Tensor], Tensor]) -> float:
+        return float(nats(x)[0] + nats(EVERY[same]).neg().logsumexp(0))
+
+    def mixture(x: Tensor) -> Tensor:
+        return model.measure(Batch(x))["nll"]
+
+    assert completion.missing(alone, x, known).item() == pytest.approx(
+        enumerated(lambda x: alone.measure(Batch(x))["nll"])
+    )
+    assert abs(enumerated(mixture) - enumerated(lambda x: model.nll(x.flatten(1), 0))) > 0.1
+    assert alone.ordered and not model.ordered
+    asked: list[Callable[[], object]] = [
+        model.order, lambda: model.predict(Batch(x)), lambda: model.nats(Batch(x)), lambda: model.complete(x, known),
+        lambda: completion.missing(model, x, known),
+    ]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(UserError, match=r"^made: hyper.orderings: 3 is a mixture, .*; 1 has them$"):
+            ask()
+
+
+def test_a_mixture_over_orders_is_examined_without_completions() -> None:
+    torch.manual_seed(0)
+    spec = Spec((1, 4, 4), 2)
+    model = Made(spec, Made.Config(orderings=2)).eval()
+    x = torch.randint(2, (8, 1, 4, 4))
+    split: Any = SimpleNamespace(spec=spec, name="test", batch=lambda index: Batch(x[index]), whole=x)
+    assert completion.completed(model, SimpleNamespace(split=split, train=split), 0) == ({}, {})  # type: ignore[arg-type]
+    assert {examine.reasons(model, None)[need] for need in ("complete", "predict")} == {"a mixture over orders"}
+
+
 def test_it_starts_at_the_best_linear_predictor() -> None:
     """Each regression on all columns before it, against `lstsq`; from there the model is better than its start at 0."""
     draw = torch.Generator().manual_seed(0)
@@ -124,6 +169,53 @@ def test_it_starts_at_the_best_linear_predictor() -> None:
     after = model.measure(Batch(levels))["nll"].mean()
     gauss = (deviation * 15).log().sum() + 6 * 0.5 * math.log(2 * math.pi * math.e)
     assert gauss - 0.5 < after.item() < gauss + 1.0 < before.item()
+
+
+@pytest.mark.parametrize("items", [100, 300, 1000])
+def test_few_images_are_modelled_better_than_pixels_on_their_own(items: int) -> None:
+    """As `make init` writes it, for 30 epochs: of as many values as items a closed form knows all and predicts none."""
+    spec = Spec((1, 8, 8), 256)
+    x = clouds(items + 400, 8)
+    train, test = x[:items], Batch(x[items:])
+    counts = torch.ones(64, 256).scatter_add_(1, train.flatten(1).T, torch.ones(64, items))
+    alone = -(counts / counts.sum(1, keepdim=True)).log().gather(1, test.x.flatten(1).T).sum(0).mean().item()
+    sized = Made.sized(spec, items)
+    torch.manual_seed(0)
+    model = Made(spec, Made.Config(**sized["hyper"]))
+    data = ImageSplit("train", {"x": train.to(torch.uint8), "label": torch.zeros(items)}, spec, None, None)
+    batch = 16 if items < 300 else 64
+    lr = sized.get("train", {}).get("lr", Made.defaults["lr"])
+    how = Train(batch=batch, lr=lr, steps={"fit": 30 * math.ceil(items / batch)})
+    found = []
+    for event in fit(model, Loader(data, batch, ("k",)), how, key=("k",)):
+        if event.clock.step in (1, 6, event.clock.total):
+            with torch.no_grad():
+                found.append(model.measure(test)["nll"].mean().item())
+    assert found[-1] < alone - 10
+    assert max(found) < 1.3 * alone, "its start"
+
+
+def clouds(n: int, side: int) -> Tensor:
+    """(n, 1, side, side) smooth images of levels 0..255."""
+    draw = torch.Generator().manual_seed(0)
+    x = F.interpolate(torch.randn(n, 1, 4, 4, generator=draw), (side, side), mode="bicubic")
+    return (128 + 50 * x + 4 * torch.randn(n, 1, side, side, generator=draw)).round().clamp(0, 255).long()
+
+
+def test_shrinkage_is_little_of_many_rows_and_much_of_few() -> None:
+    """Of columns that depend on each other it vanishes with the rows; deviations are those of unseen rows."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(20_000, 60, generator=draw, dtype=torch.float64).cumsum(1)
+    assert shrinkage(x, ridge=0.0) < 0.001
+    few, others = x[:50], x[1000:]
+    for share, least, most in ((shrinkage(few, ridge=1e-3), 0.5, 2.0), (0.0, 5.0, 1e9)):
+        const, weight, deviation = triangular_least_squares(few, ridge=1e-3, shrinkage=share)
+        error = (others - const - others @ weight.T) / deviation
+        assert least < error.square().mean(0)[-10:].sqrt().mean() < most
+    assert shrinkage(torch.randn(30, 60, generator=draw, dtype=torch.float64), ridge=0.0) > 0.8
+    _, weight, deviation = triangular_least_squares(few, ridge=0.0, shrinkage=1.0)
+    assert not weight.any()
+    assert torch.allclose(deviation, few.std(0, correction=0))
 
 
 def test_what_it_cannot_model_is_said() -> None:

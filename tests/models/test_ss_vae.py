@@ -58,6 +58,46 @@ def test_the_unlabelled_bound_is_the_enumeration_over_classes(net: str) -> None:
 
 
 @torch.no_grad()
+def test_a_class_left_out_has_no_mass_and_no_samples() -> None:
+    """Its embeddings are never trained: the bound is the one over the other classes, whatever they hold."""
+    spec = replace(SPEC, class_counts=(3, 0, 5))
+    model, batch = build(spec), items(6, spec)
+    bounds = []
+    for shift in (0.0, 50.0):
+        model.named.weight[1] += shift
+        model.recogniser.classes.bias[1] += shift
+        torch.manual_seed(3)
+        bounds.append(model.measure(batch))
+    assert all(torch.equal(bounds[0][name], bounds[1][name]) for name in bounds[0])
+    torch.manual_seed(3)
+    rate, distortion = model.each(batch.x, scaled(batch.x, spec))
+    kept = torch.tensor([0, 2])
+    named = (rate + distortion)[:, kept] - (torch.tensor([3.0, 5.0]) / 8).log()
+    expected = mixed(named, model.recogniser(scaled(batch.x, spec))[:, kept])
+    assert torch.allclose(bounds[0]["nll"], expected, rtol=1e-6)
+    assert not model.prior(400)[:, model.config.latent + 1].any()
+    assert not model.embed(batch)[:, model.config.latent + 1].any()
+    assert not (model.classify(batch).argmax(1) == 1).any()
+
+
+def test_a_class_left_out_is_trained_around() -> None:
+    model = build(replace(SPEC, class_counts=(3, 0, 5)))
+    batch = replace(items(6), label=torch.tensor([0, 2, -1, -1, 0, -1]))
+    next(model.losses(batch, Clock("fit", 0, 4)))["model"].backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert not model.recogniser.classes.weight.grad[1].any()  # type: ignore[index]
+
+
+@torch.no_grad()
+def test_posterior_means_are_the_styles_averaged_over_classes() -> None:
+    model, batch = build(), items(5)
+    x, n = scaled(batch.x, SPEC), SPEC.classes
+    chance = model.recogniser(x).softmax(1)
+    means = torch.stack([model.style(model.encoder(x), torch.full((5, 1), y)).mean for y in range(n)], 1)
+    assert torch.allclose(model.posterior_means(batch), (chance[..., None] * means).sum(1), atol=1e-6)
+
+
+@torch.no_grad()
 def test_both_bounds_stay_above_the_exact_likelihood() -> None:
     """On two binary pixels p(x, y) follows from many draws of z; p(x) sums to 1 over the four images."""
     spec = Spec((1, 1, 2), 2, classes=3, class_counts=(1, 2, 5))

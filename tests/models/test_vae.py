@@ -254,3 +254,13 @@ def test_an_edit_moves_the_global_code_and_keeps_the_local_ones(detail: int) -> 
         state = model.decoder.begun(own[0].z + shift) + model.detail_in(own[1].q.mean)
         torch.testing.assert_close(edited, model.head.mean(model.decoder.finished(state)))
     assert not torch.allclose(edited, model.decode(model.embed(batch) + shift))
+
+
+@torch.no_grad()
+def test_an_item_unlike_all_others_is_encoded_as_far_out_as_they_are() -> None:
+    """The MLP's features are normalised: pixels that outweigh what it was trained on move no code without bound."""
+    torch.manual_seed(0)
+    model = Vae(SPEC, Vae.Config(net="mlp", detail=0)).eval()
+    x = torch.randn(64, 1, 4, 4)
+    near, far = (model.posterior(model.encoder(size * x)) for size in (1.0, 1000.0))
+    assert far.abs().max() < 2 * near.abs().max()

@@ -62,6 +62,25 @@ def test_far_tail_is_finite_and_exact() -> None:
     assert out.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize(
+    "head", [Bernoulli(2), Categorical(2, 4), LogisticMixture(1, 256, 3), LogisticMixture(3, 17, 2), Gaussian(2)]
+)
+@pytest.mark.parametrize("size", [20.0, 86.0, 100.0, 1e4])
+def test_whatever_a_network_says_its_nats_and_gradients_are_finite(head: Head, size: float) -> None:
+    """A step of a non-finite gradient is left out, and one output value would stop the training for good."""
+    torch.manual_seed(0)
+    signs = torch.randint(2, (64, head.parameters, 1, 1)) * 2.0 - 1.0
+    out = (size * signs).requires_grad_()
+    x = torch.randint(head.levels or 3, (64, head.channels, 1, 1))
+    nll = head.nll(out, x)
+    nll.sum().backward()
+    assert nll.isfinite().all()
+    assert out.grad is not None
+    assert out.grad.isfinite().all()
+    assert head.mean(out.detach()).isfinite().all()
+    assert head.sample(out.detach()).isfinite().all()
+
+
 @pytest.mark.parametrize("head", [Bernoulli(2), Categorical(2, 4), LogisticMixture(1, 9, 3), LogisticMixture(2, 5, 2)])
 def test_samples_follow_the_mass(head: Head) -> None:
     assert head.levels is not None

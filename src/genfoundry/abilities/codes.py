@@ -1,4 +1,4 @@
-"""What a model's codes hold: how many of them are in use, classes that a line tells apart, what lies between two."""
+"""What a model's codes hold: how many of them are active, classes that a line tells apart, what lies between two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genfoundry import picture
 from genfoundry.baselines.base import batches, chosen
 from genfoundry.evaluate import SIZE, Scores
 from genfoundry.groups import grouped
-from genfoundry.models.base import Decodes, Embeds, Learner, Quantises
+from genfoundry.models.base import Decodes, Embeds, Infers, Learner, Quantises
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def read(model: Learner, bench: Bench) -> tuple[Coded, Coded] | None:
 def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scores, dict[str, Scores]]:
     """Scores of the codes, and of raw values that a linear classifier reads instead; the map is a picture."""
     train, test = coded
-    priced = "rate" in bench.found and isinstance(model, Decodes)  # a discrete code is in use or not, and does not vary
-    own: Scores = grouped({"codes": test.z.double().numpy()} if priced else {}, bench.split, test.index)
+    own: Scores = {}
+    if isinstance(model, Infers):
+        own = grouped({"codes": means(model, bench, test.index)}, bench.split, test.index)
     bench.drawings["codes"] = partial(_map, z=test.z.double().numpy(), label=test.label)
     if train.label is None or test.label is None or (train.label == train.label[0]).all():
         return own, {}
@@ -73,6 +74,14 @@ def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scor
     compute = lambda: {"probe_accuracy": probe(train.x.flatten(1), known, test.x.flatten(1), truth)}  # noqa: E731
     raw = grouped(bench.shared.get("probe of the raw values", compute), bench.split, test.index)
     return own, {"the raw values": raw}
+
+
+@torch.no_grad()
+def means(model: Infers, bench: Bench, index: Tensor) -> Floats:
+    """(n, K) posterior means of these test items' codes: whether one varies says whether it is active."""
+    device = cast("Learner", model).device
+    parts = [model.posterior_means(part.to(device)).cpu().double() for part in batches(bench.split, index, SIZE)]
+    return cast("Floats", torch.cat(parts).numpy())
 
 
 def chosen_by(model: Learner, bench: Bench) -> Scores:

@@ -26,7 +26,7 @@ def completed(model: Learner, bench: Bench, seed: int) -> tuple[Scores, dict[str
 
     One completion an item is drawn. A picture: what is given, what the model makes of it, what was there.
     """
-    if not isinstance(model, Completes) or len(bench.split.spec.shape) != 3:
+    if not isinstance(model, Completes) or not getattr(model, "ordered", True) or len(bench.split.spec.shape) != 3:
         return {}, {}
     posed = restoration.posed(bench.split, "complete")
     assert posed.known is not None

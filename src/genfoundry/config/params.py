@@ -89,7 +89,7 @@ class Train(Frozen):
     clip: float | None = Field(1.0, gt=0)
     ema: float = Field(0.0, ge=0, lt=1)
     steps: dict[str, int] = {}
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
 
 
 class Bound(Frozen):
@@ -140,7 +140,7 @@ class Params(Frozen):
     seed: int = Field(ge=0)
     threads: int = Field(ge=1, le=1024)
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     arithmetic: Literal["native", "portable"] = "native"
     budget: str
     budgets: dict[str, Budget]

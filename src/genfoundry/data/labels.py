@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genfoundry import config
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def loader(split: Split, data: config.Data, batch: int, key: tuple[object, ...], dataset: str, draw: int) -> Loader:
-    """The loader of training number `draw` of an experiment (0: the model and its trials; 1, 2, ...: other seeds)."""
+    """The loader of training number `draw` of an experiment (0: the model and its trials; 1, 2, ...: other seeds).
+
+    The spec of its split, which the model is built by, counts no label that training does not see.
+    """
     if data.without:
         split = without(split, data.without, dataset)
     if data.streams is not None:
@@ -47,7 +51,7 @@ def _kept(split: ImageSplit, kept: Tensor) -> ImageSplit:
     """The items of a split that are marked."""
     left = copy.copy(split)
     left.whole, left.label, left._fixed = split.whole[kept], split.label[kept], None
-    return left
+    return _counted(left)
 
 
 def of_trial(val: Split, items: int | None, labels: int | None) -> Part:
@@ -87,7 +91,14 @@ def few(split: Split, count: int, dataset: str, draw: int) -> ImageSplit:
         known[own[torch.randperm(len(own), generator=generator)[:wanted]]] = True
     hidden = copy.copy(split)  # shares the images
     hidden.label = torch.where(known.to(split.label.device), split.label, -1)
-    return hidden
+    return _counted(hidden)
+
+
+def _counted(split: ImageSplit) -> ImageSplit:
+    """The split with its own labels' counts in its spec."""
+    counts = split.label[split.label >= 0].bincount(minlength=split.spec.classes)
+    split.spec = replace(split.spec, class_counts=tuple(counts.tolist()))
+    return split
 
 
 class Mixed(Loader):

@@ -122,6 +122,11 @@ class GenerativeModel(Learner):
         """Whether `sample` follows `label`: what class-conditional figures ask for."""
         return False
 
+    @property
+    def ordered(self) -> bool:
+        """Whether p(x) is a product in one order: of a mixture over orders no part has a likelihood or a completion."""
+        return True
+
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         yield {"model": self.measure(batch)["nll"].mean()}
 
@@ -149,7 +154,7 @@ class Autoregressive(Protocol):
     `sample` draws each value with `nn.draw.pick` from its log-probabilities, in that order, and nothing else: so a
     naive sampler, one `predict` a value, draws the same under the same seed. tests/models/test_autoregressive.py holds
     whatever has these two methods. A conditional model's `measure` sums over the labels, each weighted by its share in
-    `spec.class_counts`.
+    `spec.class_shares`.
     """
 
     def order(self) -> Tensor:
@@ -208,6 +213,14 @@ class Embeds(Protocol):
 
     def embed(self, batch: Batch) -> Tensor:
         """(B, latent) float32."""
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """x -> its posterior q(z | x) over continuous codes, whose divergence from their prior is part of the bound."""
+
+    def posterior_means(self, batch: Batch) -> Tensor:
+        """(B, latent) float32: E_q(z | x) [z]. What `embed` gives besides, such as classes, is not among them."""
 
 
 @runtime_checkable

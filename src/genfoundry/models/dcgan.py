@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
@@ -57,13 +58,22 @@ class Dcgan(GenerativeModel):
         return {"critic": list(self.critic.parameters()), "generator": list(self.generator.parameters())}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        fake = self.drawn(len(batch))
         self.turn("critic")
-        with torch.no_grad():
-            fake = self.generator(self.prior(len(batch)))
         real, fake = self.critic(torch.cat([self.dequantised(batch.x), fake.float()])).float().chunk(2)
         yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}
         self.turn("generator")
         yield {"generator": -self.critic(self.generator(self.prior(len(batch)))).float().mean()}
+
+    @torch.no_grad()
+    def drawn(self, n: int) -> Tensor:
+        """(n, C, H, W) in [-1, 1], normalised by their own statistics, as the generator's own step sees them.
+
+        The running statistics stay as they are: what moves is a copy of the buffers.
+        """
+        self.turn("generator")
+        held = {name: buffer.clone() for name, buffer in self.generator.named_buffers()}
+        return functional_call(self.generator, held, (self.prior(n),))  # type: ignore[no-any-return]
 
     def prior(self, n: int) -> Tensor:
         """(n, latent), standard normal."""

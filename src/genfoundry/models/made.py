@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, raster
-from genfoundry.nn.autoregression import triangular_least_squares
+from genfoundry.nn.autoregression import shrinkage, triangular_least_squares
 from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec, UserError, counted
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST = 4096  # values of an image for which `make init` writes an entry
 FITTED = 20_000  # training items that the direct connections start from
+ENOUGH = 4  # items a value from which it pays to start at their correlations
+RIDGE = 1e-3  # of the variances of values in -1..1
 
 
 class Made(GenerativeModel):
@@ -60,6 +62,9 @@ class Made(GenerativeModel):
         if spec.dims > MOST:
             raise UserError(f"{spec.dims:,} values an image: its weights grow with their square; {MOST:,} are the most")
         hyper = {"hidden": 500 if items >= 2000 else 200, "mixtures": 5}
+        if items < ENOUGH * spec.dims:  # of few items all is learnt by heart, the sooner the larger the steps
+            search = {"train.lr.model": {"low": 1e-4, "high": 8e-4, "log": True}}
+            return {"hyper": hyper, "train": {"lr": {"model": 4e-4}}, "search": search}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-4, "high": 4e-3, "log": True}}}
 
     def __init__(self, spec: Spec, config: Config) -> None:
@@ -82,17 +87,38 @@ class Made(GenerativeModel):
         self._kept: tuple[Any, list[Tensor]] = (None, [])
 
     @property
+    def ordered(self) -> bool:
+        return self.config.orderings == 1
+
+    def only(self) -> Tensor:
+        """(dims,): the order, if there is one alone.
+
+        Raises:
+            UserError: p(x) is a mixture over orders. What a part of x costs is then a sum over all that the rest could
+                be, in every order that does not draw the part first.
+        """
+        if not self.ordered:
+            count = self.config.orderings
+            raise UserError(f"made: hyper.orderings: {count} is a mixture, which has no conditionals; 1 has them")
+        return self.orderings[0]
+
+    @property
     def centres(self) -> slice:
         """The head's parameters that direct connections move."""
         return slice(0, 1) if self.spec.levels == 2 else slice(self.config.mixtures, 2 * self.config.mixtures)
 
     def begin(self, phase: str, data: Split) -> None:
-        """Start at the best linear predictor, if there is one ordering alone; its errors give the scales."""
+        """Start at the best linear predictor, if there is one ordering alone; its errors give the scales.
+
+        Of few items at values on their own: whatever else these say is learnt, and learnt by heart, soon enough.
+        """
         if self.spec.levels == 2 or self.config.orderings > 1 or not self.config.direct:
             return
         some = torch.randperm(data.positions)[:FITTED].to(self.device)  # items may lie class by class
         x = self.scaled(data.crop(some).x.flatten(1))[:, self.orderings[0]]
-        fitted = triangular_least_squares(x.cpu(), ridge=1e-3)  # in float64, which not every device has
+        x = x.cpu()  # float64, which not every device has
+        share = 1.0 if data.positions < ENOUGH * self.spec.dims else shrinkage(x, ridge=RIDGE)
+        fitted = triangular_least_squares(x, ridge=RIDGE, shrinkage=share)
         const, weight, sigma = (part.float().to(self.device) for part in fitted)
         spread = torch.linspace(-1, 1, self.config.mixtures, device=self.device)[:, None]
         place = self.orderings[0].argsort()
@@ -153,15 +179,16 @@ class Made(GenerativeModel):
         yield {"model": nll.mean() / self.spec.dims}
 
     def order(self) -> Tensor:
-        """The first ordering's, which `predict`, `nats` and `complete` are of: the mixture has no order of its own."""
-        return self.orderings[0]
+        return self.only()
 
     def predict(self, batch: Batch) -> Tensor:
+        self.only()
         x = batch.x.flatten(1)
         return self.head.log_probabilities(self.parameters_of(x, 0), x.unsqueeze(1)).view(*batch.x.shape, -1)
 
     def nats(self, batch: Batch) -> Tensor:
-        """(B, C, H, W): -log p of each value given those before it in the first ordering."""
+        """(B, C, H, W): -log p of each value given those before it."""
+        self.only()
         x = batch.x.flatten(1)
         return self.head.nats(self.parameters_of(x, 0), x.unsqueeze(1)).view(batch.x.shape)
 

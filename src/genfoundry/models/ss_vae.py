@@ -26,6 +26,7 @@ from genfoundry.nn.recognise import Blend, Recogniser, consistency, supervised, 
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 STYLES = 8  # rows of the analogies
+IMPOSSIBLE = -1e4  # a logit whose softmax is 0, and 0 times which is 0
 
 
 class SsVae(GenerativeModel):
@@ -76,8 +77,7 @@ class SsVae(GenerativeModel):
         self.named = nn.Embedding(classes, config.hidden)
         self.posterior = nn.Linear(config.hidden, 2 * config.latent)
         self.decoder = codec.decoder(spec, config.latent + classes, self.head.parameters)
-        counts = torch.tensor(spec.class_counts or (1,) * classes).clamp_min(1).float()
-        self.register_buffer("frequency", counts / counts.sum(), persistent=False)
+        self.register_buffer("frequency", torch.tensor(spec.class_shares), persistent=False)
         self.frequency: Tensor
 
     @property
@@ -89,9 +89,10 @@ class SsVae(GenerativeModel):
         assert label is not None
         hidden = label < 0
         blend, moved = Blend.draw(hidden), varied(x, shift=c.shift, mirror=c.mirror, erase=c.erase)
-        logits = self.recogniser.both(x, blend(moved))
+        plain, changed = self.recogniser.both(x, blend(moved))
+        logits = self.possible(plain), self.possible(changed)
         rate, distortion = self.each(batch.x, x)
-        named = anneal(clock, c.warm) * rate + distortion - self.frequency.log()
+        named = anneal(clock, c.warm) * rate + distortion + self.surprise()
         labelled = named.gather(1, label.clamp_min(0)[:, None]).squeeze(1)  # all shapes are fixed: no device waits
         bound = torch.where(hidden, mixed(named, logits[0]), labelled).mean() / self.spec.dims
         yield {
@@ -104,10 +105,22 @@ class SsVae(GenerativeModel):
         """The unlabelled bound, whatever the labels: `nll` = `distortion` + `rate`, the rate of z and y."""
         x = scaled(batch.x, self.spec)
         rate, distortion = self.each(batch.x, x)
-        logits = self.recogniser(x)
+        logits = self.recognise(x)
         expected = (logits.softmax(1) * distortion).sum(1)
-        nll = mixed(rate + distortion - self.frequency.log(), logits)
+        nll = mixed(rate + distortion + self.surprise(), logits)
         return {"nll": nll, "rate": nll - expected, "distortion": expected}
+
+    def recognise(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), scaled -> (B, classes) logits of q(y | x)."""
+        return self.possible(self.recogniser(x))
+
+    def possible(self, logits: Tensor) -> Tensor:
+        """Logits with those of classes of which training sees no item so low that their probability is 0."""
+        return logits.masked_fill(self.frequency == 0, IMPOSSIBLE)
+
+    def surprise(self) -> Tensor:
+        """(classes,) nats: -log p(y), of a class with p(y) = 0, which q(y | x) never chooses, any finite number."""
+        return -self.frequency.clamp_min(torch.finfo(torch.float32).tiny).log()
 
     def each(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """(B, classes) nats given every class: KL(q(z | x, y) || p(z)), and -log p(x | y, z) at a drawn z."""
@@ -142,8 +155,16 @@ class SsVae(GenerativeModel):
     def embed(self, batch: Batch) -> Tensor:
         """(B, latent + classes): means of the styles given the likeliest class, and the classes' probabilities."""
         x = scaled(batch.x, self.spec)
-        chance = self.recogniser(x).softmax(1)
+        chance = self.recognise(x).softmax(1)
         return torch.cat([self.style(self.encoder(x), chance.argmax(1, keepdim=True)).mean, chance], 1)
+
+    @torch.no_grad()
+    def posterior_means(self, batch: Batch) -> Tensor:
+        """(B, latent): means of the styles, each class's weighted by its probability."""
+        x = scaled(batch.x, self.spec)
+        chance = self.recognise(x).softmax(1)  # (B, classes)
+        every = torch.arange(self.spec.classes, device=x.device).expand(len(x), -1)
+        return (chance.unsqueeze(2) * self.style(self.encoder(x), every).mean.view(*every.shape, -1)).sum(1)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
@@ -159,7 +180,7 @@ class SsVae(GenerativeModel):
 
     def classify(self, batch: Batch) -> Tensor:
         """(B, classes) logits of q(y | x)."""
-        return self.recogniser(scaled(batch.x, self.spec))  # type: ignore[no-any-return]
+        return self.recognise(scaled(batch.x, self.spec))
 
     def panels(self, batch: Batch) -> dict[str, Tensor]:
         return {

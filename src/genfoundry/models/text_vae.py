@@ -162,6 +162,8 @@ class TextVae(GenerativeModel):
         """(B, latent): means of the codes."""
         return self.encode(batch.x).mean
 
+    posterior_means = embed
+
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """(B, latent) -> (B, T): at every step the likeliest character."""

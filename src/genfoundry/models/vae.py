@@ -168,6 +168,8 @@ class Vae(GenerativeModel):
         """(B, latent): means of the global codes."""
         return Normal.of(self.posterior(self.clean(batch.x).flatten(1))).mean
 
+    posterior_means = embed
+
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """(B, latent) -> (B, C, H, W) float32 expected values, local codes at their prior's mean."""

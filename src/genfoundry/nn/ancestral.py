@@ -93,9 +93,8 @@ def joint(model: Any, batch: Batch, *where: Tensor) -> list[Tensor]:
 
 
 def shares(spec: Spec) -> list[tuple[float, int]]:
-    """(log p(class), class) of every class: its share of the training items' labels, or alike where none are known."""
-    counts = spec.class_counts if sum(spec.class_counts) else (1,) * spec.classes
-    return [(math.log(count / sum(counts)) if count else -math.inf, label) for label, count in enumerate(counts)]
+    """(log p(class), class) of every class."""
+    return [(math.log(share) if share else -math.inf, label) for label, share in enumerate(spec.class_shares)]
 
 
 def nats(model: Any, batch: Batch) -> Tensor:

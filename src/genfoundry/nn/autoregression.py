@@ -115,18 +115,34 @@ def log_density(error: Tensor, lower: Tensor) -> Tensor:
     return torch.sub(-0.5 * whitened.square().sum(-1), constant)
 
 
-def triangular_least_squares(x: Tensor, *, ridge: float) -> tuple[Tensor, Tensor, Tensor]:
+def triangular_least_squares(x: Tensor, *, ridge: float, shrinkage: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Each column of x (N, D) predicted from the columns before it: const (D,), weight (D, D), deviation (D,), float64.
 
     Column i is const_i + sum_{j < i} weight_ij x_j + deviation_i e_i. All D regressions at once: with C the Cholesky
     factor of the covariance, to whose diagonal `ridge` is added, weight = I - diag(C) C^-1 and deviation = diag(C).
+    `shrinkage` takes that share from the correlations: with fewer rows than columns nearly everything can be
+    explained, and nothing predicted.
     """
     x = x.double()
     mean = x.mean(0)
     covariance = (x - mean).T @ (x - mean) / len(x)
-    covariance.diagonal().add_(ridge)
+    variance = covariance.diagonal() + ridge
+    covariance.mul_(1 - shrinkage).diagonal().copy_(variance)
     factor = torch.linalg.cholesky(covariance)
     identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
     weight = -(factor.diagonal()[:, None] * inverse).tril(-1)
     return mean - weight @ mean, weight, factor.diagonal()
+
+
+def shrinkage(x: Tensor, *, ridge: float) -> float:
+    """How much of the correlations of (N, D) rows to give up, 0 to 1, of which `ridge` is added to each variance.
+
+    Ledoit and Wolf's intensity ("A well-conditioned estimator for large-dimensional covariance matrices", 2004) of the
+    standardised columns.
+    """
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    centred = x.double() - x.double().mean(0)
+    standard = centred / (centred.square().mean(0) + ridge).sqrt()
+    return float(ledoit_wolf_shrinkage(standard.numpy(), assume_centered=True))

@@ -55,10 +55,11 @@ class ConvDecoder(nn.Module):
 
 
 class MlpEncoder(nn.Sequential):
-    """(B, channels, H, W) -> (B, hidden)."""
+    """(B, channels, H, W) -> (B, hidden), normalised (Ba et al. 2016, arXiv:1607.06450): as large for any item."""
 
     def __init__(self, channels: int, full: tuple[int, int], *, hidden: int) -> None:
-        super().__init__(nn.Flatten(), nn.Linear(channels * full[0] * full[1], hidden), nn.SiLU())
+        first = nn.Linear(channels * full[0] * full[1], hidden)
+        super().__init__(nn.Flatten(), first, nn.LayerNorm(hidden), nn.SiLU())
         self.features = hidden
 
 

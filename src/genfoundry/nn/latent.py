@@ -10,7 +10,8 @@ from torch import Tensor
 
 from genfoundry.types import Clock
 
-NARROW, WIDE = -7.0, 1.0  # log standard deviations; a prior has 0, and one item at 5 costs e^10 nats
+NARROW, WIDE = -7.0, 0.0  # log standard deviations: what is wider than its prior draws what was never decoded
+FAR = 8.0  # a mean's bound, in deviations of the prior: of its draws one in 10^15 is out there
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,13 @@ class Normal:
 
     @classmethod
     def of(cls, out: Tensor) -> Normal:
-        """(B, 2K, ...) network output -> (B, K, ...), in float32."""
+        """(B, 2K, ...) network output -> (B, K, ...), in float32.
+
+        Means stay within `FAR` and deviations within 1, whatever the network makes of an item that is unlike all that
+        it was trained on: a code is at most FAR^2 / 2 - NARROW = 39 nats away from a standard prior.
+        """
         mean, scale = out.float().chunk(2, dim=1)
-        return cls(mean, scale.clamp(NARROW, WIDE))
+        return cls(FAR * torch.tanh(mean / FAR), scale.clamp(NARROW, WIDE))
 
     @classmethod
     def standard(cls, like: Tensor) -> Normal:

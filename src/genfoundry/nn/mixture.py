@@ -14,6 +14,7 @@ from genfoundry.nn.draw import pick
 from genfoundry.nn.head import Head, wide
 from genfoundry.types import Draw
 
+NARROW, WIDE = -7.0, 7.0  # log scales; the levels' range is 2, and at 7 all but 0.05% of the mass lies beyond it
 NEAR = 20  # scales from its mean, a logistic's mass beyond is 2e-9
 
 
@@ -46,7 +47,7 @@ class LogisticMixture(Head):
         out, c = out.view(len(out), -1, self.mixtures, *out.shape[2:]), self.channels
         weight, *each, coefficients = torch.split(out, [1] * (1 + 2 * c) + [c * (c - 1) // 2], 1)
         each = [part.squeeze(1) for part in each]
-        return weight.squeeze(1).log_softmax(1), each[:c], [s.clamp_min(-7.0) for s in each[c:]], coefficients
+        return weight.squeeze(1).log_softmax(1), each[:c], [s.clamp(NARROW, WIDE) for s in each[c:]], coefficients
 
     def scaled(self, x: Tensor, like: Tensor) -> Tensor:
         """Levels -> -1..1, in the type of `like`."""

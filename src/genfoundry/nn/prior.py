@@ -32,8 +32,8 @@ class CodePrior(nn.Module):
         labels = self.classes + 1 if self.classes else 0
         self.stack = GatedStack(width, width, layers, context=context, classes=labels)
         self.logits = nn.Sequential(nn.SiLU(), nn.Conv2d(width, width, 1), nn.SiLU(), nn.Conv2d(width, codes, 1))
-        counts = (spec.class_counts if spec else ()) or (1,) * self.classes
-        self.register_buffer("seen", torch.tensor([*counts, 0] if labels else [], dtype=torch.float32))
+        shares = spec.class_shares if spec else ()
+        self.register_buffer("seen", torch.tensor([*shares, 0.0] if labels else [], dtype=torch.float32))
 
     def known(self, label: Tensor | None, n: int) -> Tensor | None:
         """(n,) int64 for the embeddings: without a label the last; None for a prior without classes."""

@@ -33,7 +33,7 @@ def view(facts: Facts, model: Model) -> Json | None:
         whole=True,
     )  # fmt: skip
     return {
-        **{key: summary.get(key) for key in ("default", "best", "gain")},
+        **{key: summary.get(key) for key in ("default", "best", "gain", "steps", "whole")},
         **{"title": figure.title if figure else objective, "trials": trials, "overlay": sorted(overlay.items())},
         "keys": sorted({key for t in trials for key in t["params"]}),
         "chosen": next((t["number"] for t in complete if t["value"] == summary.get("best")), None),
