@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from genfoundry import compress, restoration
-from genfoundry.baselines import base
+from genfoundry.baselines import base, smoothing
 from genfoundry.baselines import images as pictures
-from genfoundry.data import seasons
+from genfoundry.data import seasons, series
+from genfoundry.data.base import Split
 from genfoundry.evaluate import score
 from genfoundry.ngram import NGram
 from genfoundry.types import Batch, Spec
@@ -21,7 +22,7 @@ from genfoundry.types import Batch, Spec
 
 @dataclass
 class Items:
-    """A split of whole items, or of windows of text or of a series."""
+    """A split of whole items, or of windows of text."""
 
     name: str
     whole: torch.Tensor
@@ -55,12 +56,22 @@ class Labelled(Items):
         return Batch(self.whole[index].long(), label=self.label[index])
 
 
+def cut(x: torch.Tensor, at: int, spec: Spec) -> tuple[series.Split, series.Split]:
+    """Values (L, D) as train, up to row `at`, and test."""
+    context = spec.cond_shape[0] if spec.cond_shape else 0
+    season = torch.tensor([seasons.period(x[:at].numpy(), context)])
+    known = {"season": season, "scale": torch.ones(x.shape[1], dtype=torch.float64)}
+    train = {"x": x[:at], "past": x[:0], "first": torch.tensor([0]), **known}
+    test = {"x": x[at:], "past": x[at - context : at], "first": torch.tensor([at]), **known}
+    return series.Split("train", train, spec, None, None), series.Split("test", test, spec, None, None)
+
+
 def images(n: int, levels: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0, name: str = "train") -> Items:
     draw = torch.Generator().manual_seed(seed)
     return Items(name, torch.randint(levels, (n, *shape), generator=draw).to(torch.uint8), Spec(shape, levels, 2))
 
 
-def known(train: Items, *held: Items, n: int = 20, alphabet: str = "") -> base.Known:
+def known(train: Split, *held: Split, n: int = 20, alphabet: str = "") -> base.Known:
     splits = {split.name: split for split in held}
     return base.Known(train, splits, dict.fromkeys(splits, n), 0, alphabet)
 
@@ -205,7 +216,7 @@ def test_text_rows() -> None:
 def test_persistence_on_a_walk() -> None:
     steps = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (4000, 1)))
     walk, spec = steps.cumsum(0), Spec((10, 1), None, cond_shape=(3, 1))
-    train, test = Items("train", walk[:3000], spec), Items("test", walk[3000:], spec)
+    train, test = cut(walk, 3000, spec)
     (row,) = base.anchors(known(train, test), "series")
     found = row.answers(test)
     entropy = 0.5 * math.log(2 * math.pi * math.e * 4)
@@ -219,10 +230,10 @@ def test_persistence_on_a_walk() -> None:
 def test_trivial_forecasts_over_gaps_and_beside_numbers() -> None:
     """A value is the one before, a step over a gap of k - 1 has k times the variance, rows' numbers are no values."""
     draw = np.random.default_rng(0)
-    x = torch.from_numpy(draw.normal(0, 2, (400, 1))).cumsum(0)
-    full, spec = x.clone(), Spec((4, 1), None, cond_shape=(6, 1))
-    x[100:300:7] = math.nan
-    train, test = Items("train", full, spec), Items("test", x, spec)
+    x = torch.from_numpy(draw.normal(0, 2, (800, 1))).cumsum(0)
+    full, spec = x[:400].clone(), Spec((4, 1), None, cond_shape=(6, 1))
+    x[500:700:7] = math.nan
+    train, test = cut(x, 400, spec)
     rows = {row.name: row for row in base.rows(known(train, test), "series")}
     found = rows["persistence"].answers(test)
     first = next(i for i in range(len(test)) if bool(test.batch(torch.tensor([i])).cond[0, -1].isnan()))  # type: ignore[index]
@@ -239,14 +250,9 @@ def test_trivial_forecasts_over_gaps_and_beside_numbers() -> None:
     assert found["nll"][first].item() == pytest.approx(-want.item())
     assert all(row.answers(test)["forecast"].isfinite().all() for row in rows.values())
 
-    class Numbered(Items):
-        def batch(self, index: torch.Tensor) -> Batch:
-            one = super().batch(index)
-            assert one.cond is not None
-            return Batch(one.x, torch.cat([one.cond, 1e6 + one.cond], 2))
-
+    numbered = cut(x, 400, Spec((4, 1), None, cond_shape=(6, 2)))[1]
     for name, row in rows.items():
-        assert torch.equal(row.answers(test)["forecast"], row.answers(Numbered("test", x, spec))["forecast"]), name
+        assert torch.equal(row.answers(test)["forecast"], row.answers(numbered)["forecast"]), name
 
 
 def test_chosen_items_are_a_function_of_split_and_number() -> None:
@@ -272,7 +278,7 @@ def test_a_season_is_found_and_repeated() -> None:
     wave = 10 * torch.sin(torch.arange(600, dtype=torch.float64) * 2 * math.pi / 7)[:, None]
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (600, 1)))
     spec = Spec((5, 1), None, cond_shape=(21, 1))
-    train, test = Items("train", (wave + noise)[:450], spec), Items("test", (wave + noise)[450:], spec)
+    train, test = cut(wave + noise, 450, spec)
     assert seasons.period(train.whole.numpy(), 21) == 7
     assert seasons.period(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
     error = {row.name: score(row.answers(test), test) for row in base.rows(known(train, test), "series")}
@@ -280,6 +286,43 @@ def test_a_season_is_found_and_repeated() -> None:
     assert error["seasonal-naive-7"]["mae"].mean() == pytest.approx(0.3 * 2 / math.sqrt(math.pi), rel=0.25)
     assert error["ets"]["mae"].mean() < 0.5 < 5 < error["persistence"]["mae"].mean()
     assert error["seasonal-naive-7"]["covered"].mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_exponential_smoothing_knows_all_rows_before_an_origin_and_none_after() -> None:
+    """statsmodels' own forecasts of a model that is fitted to the same rows and run to the same origin."""
+    from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+    rng, t = np.random.default_rng(3), np.arange(200)
+    x = 5 + 0.02 * t + 2 * np.sin(2 * np.pi * t / 6) + rng.normal(0, 0.5, 200).cumsum() * 0.3
+    for form in map(smoothing.Form, (0, 0, 6, 6, 6), ("", "damped", "", "add", "damped")):
+        found = smoothing.carried_on(x, np.array([120, 121, 150]), form, 9)
+        other = np.where(t < 150, x, 1e6)  # what comes later
+        np.testing.assert_array_equal(found, smoothing.carried_on(other, np.array([120, 121, 150]), form, 9))
+        centre, unit = x[:120].mean(), x[:120].std()
+        y = (x - centre) / unit
+        kind = {"trend": "add" if form[1] else None, "damped_trend": form[1] == "damped"}
+        kind |= {"seasonal": "add", "seasonal_periods": 6} if form[0] else {}
+        fitted = ExponentialSmoothing(y[:120], **kind, initialization_method="estimated").fit()
+        np.testing.assert_allclose(found[0], fitted.forecast(9) * unit + centre, rtol=1e-8)
+        start = {"initial_level": fitted.params["initial_level"]}
+        start |= {"initial_trend": fitted.params["initial_trend"]} if form[1] else {}
+        start |= {"initial_seasonal": fitted.params["initial_seasons"]} if form[0] else {}
+        weights = {k: v for k, v in fitted.params.items() if k.startswith(("smoothing", "damping")) and v == v}
+        longer = ExponentialSmoothing(y[:150], **kind, initialization_method="known", **start)
+        np.testing.assert_allclose(
+            found[2], longer.fit(optimized=False, **weights).forecast(9) * unit + centre, rtol=1e-8
+        )
+
+
+def test_exponential_smoothing_goes_with_the_series_and_its_intervals_hold() -> None:
+    """A level that wanders off: weights and states of train alone would be left behind."""
+    rng = np.random.default_rng(1)
+    level = rng.normal(0, 0.4, 600).cumsum()
+    x = torch.from_numpy(level + rng.normal(0, 1, 600))[:, None]
+    train, test = cut(x, 300, Spec((4, 1), None, cond_shape=(3, 1)))
+    rows = {row.name: score(row.answers(test), test) for row in base.rows(known(train, test), "series")}
+    assert rows["ets"]["mae"].mean() < 0.9 * rows["persistence"]["mae"].mean()
+    assert rows["ets"]["covered"].mean() == pytest.approx(0.9, abs=0.06)
 
 
 def test_a_modality_without_trivial_models_has_none() -> None:
@@ -295,7 +338,7 @@ def test_forecasts_do_not_depend_on_the_unit() -> None:
     found = {}
     for factor, offset in ((1, 0), (-1, 0), (1e3, 0), (1e12, 0), (1e-12, 0), (1, 1e9)):
         values, spec = torch.from_numpy(factor * x + offset)[:, None], Spec((4, 1), None, cond_shape=(8, 1))
-        train, test = Items("train", values[:240], spec), Items("test", values[240:], spec)
+        train, test = cut(values, 240, spec)
         rows = base.rows(known(train, test), "series")
         found[factor, offset] = {row.name: score(row.answers(test), test)["mae"].mean() / abs(factor) for row in rows}
     for unit, errors in found.items():

@@ -67,6 +67,17 @@ def test_units() -> None:
     assert metrics.figures({"nll": nll}, 8, "text")["nats_per_char"] == pytest.approx(3 * math.log(2))
 
 
+def test_nats_a_value_count_the_values_that_are_there() -> None:
+    """Over all of them: an item with few weighs little, and says as much of the spread (a ratio estimator)."""
+    draw = np.random.default_rng(0)
+    cells = draw.integers(0, 9, 400).astype(float)
+    nll = np.array([draw.normal(1.5, 1, int(n)).sum() for n in cells])
+    found = metrics.figures({"nll": nll, "nll_cells": cells}, 8, "series")
+    assert found["nats"] == pytest.approx(nll.sum() / cells.sum())
+    assert found["nats_stderr"] == pytest.approx(1 / math.sqrt(cells.sum()), rel=0.1)
+    assert found["nats_per_sample"] == pytest.approx(nll.mean()) and "nll_cells" not in found
+
+
 def test_mean_and_standard_error() -> None:
     found = metrics.figures({"mae": np.array([1.0, 2.0, 3.0, 6.0]), "covered": np.array([1.0, 0.0])}, 1, "series")
     assert found["mae"] == 3

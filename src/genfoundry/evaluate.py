@@ -23,7 +23,7 @@ from genfoundry.abilities import carried, translation
 from genfoundry.baselines.base import Answers, batches, chosen
 from genfoundry.data.base import Seasonal
 from genfoundry.groups import grouped
-from genfoundry.metrics import DAMAGES, OBJECTIVES, QUANTILES
+from genfoundry.metrics import CELLS, DAMAGES, OBJECTIVES, QUANTILES
 from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Learner, Restores, Translates
 from genfoundry.types import Batch, Spec, UserError, counted
 
@@ -112,7 +112,8 @@ def score(
 ) -> Scores:
     """Scores of answers on a split, ready for `metrics`: whoever gave the answers.
 
-    "nll" and other measured names (N,), "frame", the nll a frame of a video (N,); "mae", "mase", "dtw" of the median
+    "nll" and other measured names (N,), "frame", the nll a frame of a video (N,), "nll_cells", the values that are
+    there, where some are missing (N,); "mae", "mase", "dtw" of the median
     forecast and "covered", the share of values in the 90% interval, of the windows in which a value is seen; "hits" of
     the labelled items (M,); "chrf" and "exact_lines" of translations (n,);
     "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n samples and "real" of n items of the split (n, F)
@@ -123,6 +124,8 @@ def score(
     each: Scores = {k: v.double().numpy() for k, v in found.items() if k not in apart}
     if "nll" in found and len(split.spec.shape) == 4:  # (T, C, H, W)
         each["frame"] = found["nll"].double().numpy() / split.spec.shape[0]
+    if "nll" in found and (seen := _seen(split)) is not None:
+        each[CELLS] = seen
     out: Scores = grouped(each, split)
     for damage in DAMAGES:
         if f"restored_{damage}" in found:
@@ -143,6 +146,13 @@ def score(
             real = features(judge, items(split, len(index)), split.spec.levels)
         out |= grouped({"real": real}, split, index)
     return out
+
+
+def _seen(split: Split) -> NDArray[np.float64] | None:
+    """(N,) values of each item that are there; None where none is missing."""
+    if split.spec.levels is not None or not split.whole.isnan().any():
+        return None
+    return torch.cat([(~b.x.isnan()).flatten(1).sum(1) for b in batches(split)]).cpu().double().numpy()
 
 
 def _forecast(bands: NDArray[np.float64], split: Split) -> Scores:

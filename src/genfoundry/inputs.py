@@ -43,7 +43,7 @@ def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[n
         return nats, np.array([min(width, len(text) - at) for at in range(0, len(text), width)])
     if served.modality == "series":
         x, past = _windows(file, served)
-        nats = served.score(x, past, seed)
+        return served.score(x, past, seed), (~np.isnan(x)).sum((1, 2))
     elif served.modality == "video":
         x, past = _videos(file, served)
         nats = served.score(x, past, seed)

@@ -1,6 +1,7 @@
 """Objectives, their intervals, and who is better: pure numpy on per-item scores and features.
 
-Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "mae" and "dtw" (N,) in the series'
+Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "nll_cells" (N,) how many of its
+values are there where some are missing, "mae" and "dtw" (N,) in the series'
 unit, "mase" (N,) in errors of the value a season ago in train, "hits" (M,) of labelled items, 1 where it is told,
 "restore_<damage>_psnr" (n,) in dB of restored items, "frame" (N,) nats a frame of a video, "chrf" (n,) of translations,
 of 100, "features" and "real" (n, F) of generated and real items in the judge's feature space. Beside a score stand the
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, NDArray[np.generic]]
 GROUP = "_group"  # "<name>_group" (n,) int64 beside a score "<name>" (n,): the independent unit of each of its items
+CELLS = "nll_cells"  # (N,) values of an item that are there, beside "nll" where some are missing
 QUANTILES = (0.05, 0.5, 0.95)  # of a forecast: the 90% interval and the point forecast
 
 
@@ -39,12 +41,16 @@ class Objective:
     modalities: tuple[str, ...]
     unit: str
     factor: Callable[[int], float] = lambda dims: 1.0
+    cells: str = ""  # the score (N,), where there is one, that says how many values of an item are not missing
 
     def per_item(self, scores: Scores, dims: int) -> Array | None:
         """(N,) values whose mean is the figure; None where the figure is no mean (a distance of two samples)."""
         if len(self.needs) > 1:
             return None
-        return np.asarray(scores[self.needs[0]], np.float64) * self.factor(dims)
+        values = np.asarray(scores[self.needs[0]], np.float64)
+        if self.cells in scores:
+            return _per_cell(values, np.asarray(scores[self.cells], np.float64))
+        return values * self.factor(dims)
 
     def value(self, scores: Scores, dims: int) -> float:
         """The figure; `dims` is the number of values in a sample (`Spec.dims`).
@@ -84,6 +90,15 @@ def groups_of(scores: Scores, name: str) -> Ids:
     return np.arange(len(scores[name])) if found is None else found
 
 
+def _per_cell(total: Array, cells: Array) -> Array:
+    """(N,) values whose mean is the sum of totals over that of cells, and whose spread is that of this ratio.
+
+    The ratio estimator and its linearisation (Cochran 1977, 6.4): an item with few cells weighs little.
+    """
+    ratio = total.sum() / cells.sum()
+    return np.asarray(ratio + (total - ratio * cells) / cells.mean())
+
+
 DAMAGES = ("gaussian", "salt_pepper", "mask")  # what `restoration` does to images
 RESTORED = {f"restore_{damage}_psnr": damage for damage in DAMAGES}
 _ALL = ("images", "text", "series", "video")  # and lines, pairs: of no length in common, so that none divides by it
@@ -93,7 +108,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("bits_per_dim", "minimize", ("nll",), ("images", "video"), "bits", lambda d: 1 / (d * math.log(2))),
         Objective("nats_per_char", "minimize", ("nll",), ("text",), "nats", lambda d: 1 / d),
         Objective("nats_per_char_carried", "minimize", ("nll_carried",), ("text",), "nats", lambda d: 1 / d),
-        Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d),
+        Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d, CELLS),
         Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines", "pairs"), "nats a sample"),
         Objective("nats_per_frame", "minimize", ("frame",), ("video",), "nats a frame"),
         Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
@@ -146,7 +161,7 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
     these, `<name>_stderr`. A figure that is not finite is left out: a model that diverged has none.
     """
     found = {o.name: o.estimate(scores, dims) for o in measured(scores, modality)}
-    needed = {need for o in OBJECTIVES.values() for need in o.needs}
+    needed = {need for o in OBJECTIVES.values() for need in (*o.needs, o.cells)}
     others = [name for name in sorted(scores) if name not in needed and not name.endswith(GROUP)]
     found |= {name: mean(scores[name], ids_of(scores, name)) for name in others}
     return dict(flat(found))

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
@@ -111,7 +112,7 @@ class Predictor:
         else:
             past = request.array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
             x = request.array(row["x"], "x", spec.shape)[None]
-            nats, values = float(self.served.score(x, past, seed)[0]), 0
+            nats, values = float(self.served.score(x, past, seed)[0]), int((~np.isnan(x)).sum())
         return [{"row": index, "nll": nats, self.served.unit: self.served.per_value(nats, values)}]
 
 

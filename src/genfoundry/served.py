@@ -160,12 +160,7 @@ class Served:
         levels = self.spec.cond_levels
         if levels:
             return value_checks.whole_numbers(past, "past", levels)
-        return value_checks.real_numbers(past, "past", self.gappy, self.dtype)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of real values: float32, unless it cannot tell those of the data set apart."""
-        return torch.float64 if self.declared.get("float64") else torch.float32
+        return value_checks.real_numbers(past, "past", self.gappy)
 
     @property
     def gappy(self) -> bool:
@@ -216,7 +211,7 @@ class Served:
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {self.spec.shape}")
         if self.spec.levels is None:
-            return value_checks.real_numbers(x, "x", self.gappy, self.dtype)
+            return value_checks.real_numbers(x, "x", self.gappy)
         return value_checks.whole_numbers(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:

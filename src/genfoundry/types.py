@@ -31,9 +31,9 @@ def counted(*parts: object) -> int:
 class Spec:
     """What one sample is: image (C,H,W), text (T,), series (T,D), video (T,C,H,W).
 
-    `levels` an int: `Batch.x` is integer in 0..levels-1; None: `Batch.x` is float32, or float64 where that alone tells
-    a series' values apart. `cond_shape` is the shape of `Batch.cond` (a source sentence, the values before a window),
-    `class_counts` the counts of the labels that training sees.
+    `levels` an int: `Batch.x` is integer in 0..levels-1; None: `Batch.x` is float32, a series' float64. `cond_shape` is
+    that of `Batch.cond` (a source sentence, the values before a window), `class_counts` the counts of the labels that
+    training sees.
     """
 
     shape: tuple[int, ...]

@@ -11,6 +11,7 @@ from genfoundry.types import Draw, UserError
 
 MOST = 100_000  # samples in a request
 MOST_VALUES = 100_000_000  # values in them: pixels, characters, numbers
+LARGEST = 1e150  # real value, whose square float64 holds
 COLDEST, HOTTEST = 1e-30, 1e6  # temperatures; beyond, float32 overflows
 
 
@@ -42,13 +43,12 @@ def whole_numbers(x: NDArray, name: str, levels: int) -> Tensor:
     return torch.as_tensor(x.astype(np.int64))
 
 
-def real_numbers(x: NDArray, name: str, gappy: bool, dtype: torch.dtype) -> Tensor:
-    """Real values of x's shape. Raises UserError where one is infinite in dtype or, unless `gappy`, missing (NaN)."""
-    values = torch.as_tensor(_finite(x, name, gappy), dtype=dtype)
-    if values.isinf().any():
-        held = str(dtype).removeprefix("torch.")
-        raise UserError(f"{name}: values up to {np.nanmax(np.abs(x)):g}: expected numbers that {held} holds")
-    return values
+def real_numbers(x: NDArray, name: str, gappy: bool) -> Tensor:
+    """float64 of x's shape. Raises UserError where one is infinite, or its square is, or, unless `gappy`, missing."""
+    values = _finite(x, name, gappy)
+    if (np.abs(values) > LARGEST).any():  # NaN is not
+        raise UserError(f"{name}: values up to {np.nanmax(np.abs(x)):g}: expected numbers up to {LARGEST:g}")
+    return torch.as_tensor(values, dtype=torch.float64)
 
 
 def _finite(x: NDArray, name: str, gappy: bool = False) -> NDArray:

@@ -68,7 +68,7 @@ OTHERS = (
     Figure("covered", "in 90%", "ideal", "share", "values inside the 90% interval", "forecast", ("series",), 0.9),
 )
 
-USED = {need for o in OBJECTIVES.values() for need in o.needs}  # scores whose mean is no figure of its own
+USED = {need for o in OBJECTIVES.values() for need in (*o.needs, o.cells)}  # scores whose mean is no figure of its own
 USED |= {f"features{CONTROL}", f"real{CONTROL}", "near", "near_real", "class_hits", "class_hits_real"}
 
 

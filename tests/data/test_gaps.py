@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,9 +14,13 @@ import pytest
 import torch
 from raw_folders import series
 
+from genfoundry import checkpoint, inputs, metrics
 from genfoundry.config import Expect, check
 from genfoundry.data import gaps, table
 from genfoundry.data.base import SPLITS, Dataset
+from genfoundry.evaluate import answers, score
+from genfoundry.models.linear_ar import LinearAr
+from genfoundry.served import Served
 from genfoundry.types import UserError
 from genfoundry.validate import validate
 
@@ -118,6 +123,29 @@ def test_gaps_can_be_kept(tmp_path: Path, prepare: Prepare) -> None:
             continue
         with pytest.raises(UserError, match=r"missing cells kept.*at most 4, observed 5"):
             validate(*arguments)
+
+
+def test_a_likelihood_a_value_counts_the_values_that_are_there(tmp_path: Path, prepare: Prepare) -> None:
+    """Of noise without memory the same with half of it missing, in figures and in what a served model says."""
+    rng = np.random.default_rng(0)
+    noise, half = rng.normal(size=800), rng.random(800) < 0.5
+    found = {}
+    for name, hidden in (("whole", np.zeros(800, bool)), ("half", half)):
+        value = ["" if gone else repr(x) for x, gone in zip(noise.tolist(), hidden, strict=True)]
+        write(tmp_path / "raw/a.csv", {"t": [str(t) for t in range(800)], "a": value})
+        data = prepare(series(missing="keep"), out=name)
+        model = LinearAr(data.spec, LinearAr.Config(order=1))
+        model.begin("fit", data.split("train"))
+        test = data.split("test")
+        scores = score(answers(model, test, samples=1, seed=0), test)
+        found[name] = metrics.figures(scores, 5, "series")["nats"]
+        checkpoint.save(
+            tmp_path / f"model-{name}", model, {"meta": {"modality": "series", "declared": data.meta["declared"]}}
+        )
+        nats, values = inputs.scores(tmp_path, tmp_path / "raw/a.csv", Served(tmp_path / f"model-{name}"), 0)
+        assert values.sum() == (~hidden[4:799]).sum()
+        found[f"{name}, served"] = nats.sum() / values.sum()
+    assert list(found.values()) == pytest.approx([0.5 * math.log(2 * math.pi * math.e)] * 4, rel=0.08)
 
 
 def test_rows_that_are_not_there_can_be_kept_missing(tmp_path: Path, prepare: Prepare) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from raw_folders import series
 
-from genfoundry import experiment
+from genfoundry import config, experiment
 from genfoundry.data import base, sources, table
 from genfoundry.data.base import Dataset
 from genfoundry.types import UserError
@@ -149,6 +149,16 @@ def test_too_short(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", range(12))
     with pytest.raises(UserError, match="is empty"):
         prepare(series())
+
+
+def test_one_block_is_refused_unless_the_entry_says_so(tmp_path: Path, prepare: Prepare) -> None:
+    write(tmp_path / "raw/a.csv", range(60))
+    with pytest.raises(UserError, match=r"expected 2 groups or more in split val, got 1 .* a smaller window"):
+        prepare(series(window=9))
+    few = config.Shares(val=0.2, gate=0.2, test=0.2, few_groups=True)
+    data = prepare(series(window=9, split=few))
+    assert [int(data.split(name).groups.max()) for name in ("val", "gate", "test")] == [0, 0, 0]
+    assert data.meta["counts"]["gate"] == 2
 
 
 def test_levels_are_for_images(tmp_path: Path, prepare: Prepare) -> None:

@@ -1,21 +1,22 @@
-"""Trivial forecasts: persistence, the value a season ago, and exponential smoothing (statsmodels).
+"""Trivial forecasts: persistence, the value a season ago; and exponential smoothing of all that came before.
 
-The last two have Gaussian intervals whose width at each step ahead is that of the errors on train's own windows.
+The value a season ago has Gaussian intervals whose width at each step ahead is that of the errors in train.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genfoundry.baselines import smoothing
 from genfoundry.baselines.base import Answers, Known, Row, batches
+from genfoundry.data import series
 from genfoundry.data.base import Seasonal
 from genfoundry.data.seasons import period
 from genfoundry.metrics import QUANTILES
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Point = Callable[[Floats, int], Floats]  # the past (P, D) and a horizon T -> (T, D)
-ORDINARY = (0.1, 300.0)  # deviations, and the largest mean in them, at which exponential smoothing is fitted as it is
 WINDOWS = 100  # of train, that intervals are measured on
 
 
@@ -44,10 +44,8 @@ def rows(known: Known) -> list[Row]:
     lag = train.season if isinstance(train, Seasonal) else period(whole, context)
     if 0 < lag <= context:
         found.append(_row(f"seasonal-naive-{lag}", "baseline", train, _a_season_ago(lag)))
-    if context >= 3 and len(whole) > 20:
-        found.append(
-            _row("ets", "reference", train, _smoothed(whole, lag if 2 * lag <= min(len(whole), context) else 0))
-        )
+    if len(whole) > 20:
+        found.append(_smoothing(known, lag if 2 * lag <= len(whole) else 0))
     return found
 
 
@@ -73,48 +71,25 @@ def _a_season_ago(lag: int) -> Point:
     return point
 
 
-def _smoothed(whole: Floats, lag: int) -> Point:
-    """Exponential smoothing, a column at a time: damped trend or none, season of `lag` or none, by AICc on train.
+def _smoothing(known: Known, lag: int) -> Row:
+    """Exponential smoothing of all rows before an origin, a column at a time: what a forecaster would run every day.
 
-    statsmodels' optimiser stops by absolute tolerances: series of other units than it is made for get theirs.
+    Its form is chosen on train; weights are fitted anew a few times a split; states follow every row.
     """
-    from statsmodels.tsa.holtwinters import ExponentialSmoothing
+    train = cast("series.Split", known.train)
+    parts = sorted((train, *cast("Iterable[series.Split]", known.held.values())), key=lambda part: part.start)
+    whole = _held(torch.cat([part.whole for part in parts]).cpu().numpy())
+    chosen = [smoothing.chosen(x[: len(train.whole)], lag, train.window) for x in whole.T]
 
-    def model(x: Floats, season: int, trend: bool, **start: Any) -> Any:
-        kind: dict[str, Any] = {"trend": "add" if trend else None, "damped_trend": trend}
-        kind |= {"seasonal": "add", "seasonal_periods": season} if season else {}
-        return ExponentialSmoothing(x, **kind, **start)
+    def answer(split: Split) -> Answers:
+        origins, horizon, ahead = cast("series.Split", split).origins.numpy(), split.spec.shape[0], []
+        for x, form in zip(whole.T, chosen, strict=True):
+            reach = smoothing.deviations(x[: origins[0]], form, horizon)  # (T,)
+            middle = smoothing.forecasts(x, origins, form, horizon)  # (N, T)
+            ahead.append([middle + NormalDist().inv_cdf(q) * reach for q in QUANTILES])
+        return {"forecast": torch.from_numpy(np.array(ahead)).permute(2, 1, 3, 0)}
 
-    kinds = [(season, trend) for season in {0, lag} for trend in (False, True)]
-    centre, unit = _unit(whole)
-    chosen = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the optimiser stopped at a bound is no news
-        for x in ((whole - centre) / unit).T:
-            fits = [model(x, *kind, initialization_method="estimated").fit() for kind in sorted(kinds)]
-            best = min(range(len(fits)), key=lambda i: float(fits[i].aicc))
-            weights = {n: v for n, v in fits[best].params.items() if n.startswith(("smoothing", "damping")) and v == v}
-            chosen.append((sorted(kinds)[best], weights))
-
-    def point(past: Floats, horizon: int) -> Floats:
-        ahead = []
-        for x, ((season, trend), weights) in zip(((past - centre) / unit).T, chosen, strict=True):
-            first = x[: max(season, 1)]
-            start: dict[str, Any] = {"initialization_method": "known", "initial_level": float(first.mean())}
-            start |= {"initial_trend": 0.0} if trend else {}
-            start |= {"initial_seasonal": first - first.mean()} if season else {}
-            ahead.append(model(x, season, trend, **start).fit(optimized=False, **weights).forecast(horizon))
-        return np.stack(ahead, 1) * unit + centre
-
-    return point
-
-
-def _unit(x: Floats) -> tuple[Floats, Floats]:
-    """What to subtract from (L, D) values, and to divide them by: 0 and 1 where columns are ordinary."""
-    mean, deviation = x.mean(0), x.std(0)
-    ordinary = (deviation >= ORDINARY[0]) & (deviation <= ORDINARY[1]) & (np.abs(mean) <= ORDINARY[1] * deviation)
-    ordinary |= deviation == 0
-    return np.where(ordinary, 0.0, mean), np.where(ordinary, 1.0, deviation)
+    return Row("ets", "reference", "none", answer)
 
 
 def _row(name: str, role: Any, train: Split, point: Point) -> Row:

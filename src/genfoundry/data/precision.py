@@ -1,4 +1,4 @@
-"""Whether floating-point numbers can tell a series' values apart: a small movement on a large offset they cannot."""
+"""Whether float64 can tell a series' values apart: a small movement on a large offset it cannot."""
 
 from __future__ import annotations
 
@@ -12,15 +12,8 @@ Floats = NDArray[np.float64]
 ROUNDING = 1e-4  # of the naive error: what rounding may add to an error measured in it
 
 
-def fits_float32(values: Floats, scale: Floats) -> bool:
-    """Whether (L, D) values rounded to float32 are off by no more than `ROUNDING` of each column's `scale` (D,)."""
-    with np.errstate(over="ignore"):
-        off = np.abs(values.astype(np.float32) - values)
-    return bool((np.nan_to_num(off, nan=0.0, posinf=np.inf).max(0, initial=0.0) <= ROUNDING * scale).all())
-
-
 def check(values: Floats, scale: Floats, table: Table) -> None:
-    """Refuse values that even float64 cannot tell apart.
+    """Refuse (L, D) values that float64 rounds by more than `ROUNDING` of their columns' naive errors `scale` (D,).
 
     Raises:
         UserError: names the column and what to subtract from it.

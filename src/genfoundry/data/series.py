@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genfoundry import config
 from genfoundry.data import precision, seasons
-from genfoundry.data.base import SPLITS, Prepared, files, groups_in, only
+from genfoundry.data.base import SPLITS, Prepared, files, only
 from genfoundry.data.gaps import Filled, complete, filled, gridded
 from genfoundry.data.table import Table, read
 from genfoundry.types import Batch, Spec, UserError
@@ -18,6 +19,9 @@ from genfoundry.types import Batch, Spec, UserError
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
+
+Ints = NDArray[np.int64]
+FEW = 5  # blocks that a held-out split has, if there are rows for as many windows
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
@@ -42,14 +46,15 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     season = dataset.season or seasons.period(train, dataset.context)
     scale = seasons.naive_error(train, season)
     precision.check(whole.rows[:, 1:], scale, base)
-    wide = not precision.fits_float32(whole.rows[:, 1:], scale)
-    known = {"season": np.array([season]), "scale": scale} | ({"float64": np.ones(1, np.uint8)} if wide else {})
     splits, counts = {}, {}
     for split in SPLITS:
         inside = np.flatnonzero(where == split)
         past = whole.rows[max(0, inside[0] - dataset.context) : inside[0], 1:] if len(inside) else whole.rows[:0, 1:]
-        splits[split] = {"x": whole.rows[inside, 1:], "past": past, "first": inside[:1], **known}
-        counts[split] = max(0, len(inside) + len(past) - dataset.context) // dataset.window
+        splits[split] = {"x": whole.rows[inside, 1:], "past": past, "first": inside[:1]}
+        splits[split] |= {"season": np.array([season]), "scale": scale}
+        starts, groups = items(split, len(inside) + len(past) - dataset.context, dataset.window)
+        splits[split] |= {"group": groups} if split != "train" else {}  # counted, and one alone refused, by `prepare`
+        counts[split] = len(starts)
     width = len(base.names)
     spec = Spec(
         (dataset.window, width),
@@ -57,7 +62,28 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
         cond_shape=(dataset.context, width + dataset.numbered) if dataset.context else None,
     )
     described = describe(whole, where, raw.name, dataset.missing)
-    return Prepared(splits, spec, base.names, counts, described, {"float64": True} if wide else {})
+    return Prepared(splits, spec, base.names, counts, described)
+
+
+def items(split: str, rows: int, window: int) -> tuple[Ints, Ints]:
+    """Offsets (N,) at which the evaluation items of a split start, and the block (N,) that each lies in.
+
+    Train's are windows side by side, a block each. A held-out split has blocks of `window + 1` rows or more, evenly
+    apart, and two forecasts in each, from origins a row apart. No two blocks share a row, so that errors of good
+    forecasts are independent between blocks, and blocks do not start in step with a season, as windows side by side do.
+    More origins in a block, or origins everywhere, tell equal models apart more often than is said: within a block
+    forecasts depend on what earlier ones were missed by, and few blocks do not average that out
+    (tests/data/test_origins.py). Where rows are so few, there are fewer than `FEW` blocks, of one window each.
+    """
+    if rows < window:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if split == "train":
+        number = np.arange(rows // window)
+        return number * window, number
+    count = max(rows // (window + 1), min(FEW, rows // window))
+    each = min(2, rows // count - window + 1)  # origins of a block
+    first = np.arange(count) * (rows - window - each + 1) // max(count - 1, 1)
+    return (first[:, None] + np.arange(each)).ravel(), np.repeat(np.arange(count), each)
 
 
 def the_file(raw: Path) -> Path:
@@ -142,9 +168,10 @@ def describe(whole: Filled, where: np.ndarray, source: str, missing: str) -> pd.
 
 
 class Split:
-    """A stretch of time with what came before it; a sample is a window and its context.
+    """A stretch of time with what came before it; a sample is a window and its context, all of it float64.
 
-    Where the past has a column more than the window, it is the rows' numbers, counted from train's first.
+    Evaluation items are those of `items`; `groups` (N,) is the block of each, `origins` (N,) the number of its first
+    row. Where the past has a column more than the window, it is the rows' numbers. Rows are counted from train's first.
     """
 
     def __init__(
@@ -160,41 +187,39 @@ class Split:
 
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; a series has real values")
-        self.name, self.spec, self.whole = name, spec, tensors["x"]  # (L, D) float64
+        self.name, self.spec, self.whole = name, spec, tensors["x"]  # (L, D)
         self.window = spec.shape[0]
-        # float32, as everywhere, unless it cannot tell the values apart (`precision`)
-        self.dtype = torch.float64 if "float64" in tensors else torch.float32
         self.context = spec.cond_shape[0] if spec.cond_shape else 0
         self.values = torch.cat([tensors["past"], tensors["x"]])
         self.season, self.scale = int(tensors["season"]), tensors["scale"]
-        rows = torch.arange(len(self.values), device=self.values.device) + int(tensors["first"]) - len(tensors["past"])
+        self.start = int(tensors["first"])  # the number of the split's first row
+        number = self.start - len(tensors["past"])  # of the first of `values`
+        rows = torch.arange(len(self.values), device=self.values.device) + number
         numbered = self.context and spec.cond_shape is not None and spec.cond_shape[1] > spec.shape[1]
         self.before = torch.cat([self.values, rows[:, None].double()], 1) if numbered else self.values
         self.first = max(len(tensors["past"]), self.context)  # where the first window starts, in `values`
+        starts, groups = items(name, len(self.values) - self.first, self.window)
+        self.starts, self.groups = torch.from_numpy(starts), torch.from_numpy(groups)
+        self.origins = self.starts + self.first + number
 
     def __len__(self) -> int:
-        return max(0, len(self.values) - self.first) // self.window
+        return len(self.starts)
 
     @property
     def positions(self) -> int:
         """Offsets at which a whole window starts."""
         return max(0, len(self.values) - self.first - self.window + 1)
 
-    @property
-    def groups(self) -> Tensor:
-        """(N,) int64: each window is its own."""
-        return groups_in({}, len(self))
-
     def batch(self, index: Tensor) -> Batch:
-        """Windows side by side."""
-        return self.crop(index * self.window)
+        """Evaluation items."""
+        return self.crop(self.starts.to(index.device)[index])
 
     def crop(self, position: Tensor) -> Batch:
         """Windows at any offset."""
         import torch
 
-        at = (position + self.first)[:, None]
-        after = torch.arange(self.window, device=position.device)
-        before = torch.arange(-self.context, 0, device=position.device)
-        cond = self.before[at + before].to(self.dtype) if self.context else None  # (B, P, D)
-        return Batch(self.values[at + after].to(self.dtype), cond=cond)  # (B, T, D)
+        at = (position.to(self.values.device) + self.first)[:, None]
+        after = torch.arange(self.window, device=at.device)
+        before = torch.arange(-self.context, 0, device=at.device)
+        cond = self.before[at + before] if self.context else None  # (B, P, D)
+        return Batch(self.values[at + after], cond=cond)  # (B, T, D)

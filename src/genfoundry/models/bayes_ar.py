@@ -154,7 +154,7 @@ class BayesAr(GenerativeModel):
             noise = torch.randn(n, self.spec.shape[0], dtype=torch.float64, device=self.device)
             path = _run(past[..., d], beta, draw.temperature * variance.sqrt()[:, None] * noise)
             columns.append(path * self.scale[d] + self.centre[d])
-        return torch.stack(columns, 2).to(torch.float32 if cond is None else cond.dtype)
+        return torch.stack(columns, 2)
 
     @torch.no_grad()
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
@@ -162,7 +162,8 @@ class BayesAr(GenerativeModel):
         past, columns = self.past(cond, len(cond)), []
         generator = torch.Generator(self.device).manual_seed(counted("bayes_ar", "forecast"))
         for d in range(past.shape[2]):
-            sign = -1.0 if self.centre[d] < 0 else 1.0  # draws of a column and of its mirror image are mirrored too
+            # draws of a column and of its mirror image are mirrored too, whatever constant is added
+            sign = -1.0 if self.last[-1, d] < self.centre[d] else 1.0
             beta, variance = bayes.drawn(bayes.mirrored(self.posterior(d), sign), DRAWS, generator)
             still = beta.new_zeros(1, horizon)
             mean = _run(sign * past[None, ..., d], beta[:, None], still)  # (S, B, T)

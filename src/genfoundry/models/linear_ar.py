@@ -168,8 +168,7 @@ class LinearAr(GenerativeModel):
             spread = vector * value.clamp_min(0).sqrt()[:, None]
             drawn = torch.einsum("bij,bj->bi", spread, torch.randn_like(mean))
             past = (mean + draw.temperature * drawn).view(n, -1, columns).flip(1)
-        path = continued(past, self.offset(after, steps), self.phi, draw.temperature * noise)
-        return path.to(torch.float32 if cond is None else cond.dtype)
+        return continued(past, self.offset(after, steps), self.phi, draw.temperature * noise)
 
     @torch.no_grad()
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
