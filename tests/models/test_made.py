@@ -16,8 +16,8 @@ from genfoundry.abilities import completion
 from genfoundry.config import Train
 from genfoundry.data.base import Loader
 from genfoundry.data.pixels import ImageSplit
-from genfoundry.models.made import Made
-from genfoundry.nn.autoregression import shrinkage, triangular_least_squares
+from genfoundry.models.made import Made, shrinkage
+from genfoundry.nn.autoregression import triangular_least_squares
 from genfoundry.train import fit
 from genfoundry.types import Batch, Clock, Spec, UserError
 

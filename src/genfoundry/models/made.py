@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.ancestral import Canvas, completed, raster
-from genfoundry.nn.autoregression import shrinkage, triangular_least_squares
+from genfoundry.nn.autoregression import triangular_least_squares
 from genfoundry.nn.likelihood import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec, UserError, counted
 
@@ -226,3 +226,16 @@ class Made(GenerativeModel):
                 out[:, self.centres] += (drawn[:, :i] @ self.direct[position, order[:i]])[:, None]
             value = canvas.put(position, self.head.pick(out.unsqueeze(-1), canvas.x, 0, canvas.draw)[:, 0])
             drawn[:, i] = self.scaled(value)
+
+
+def shrinkage(x: Tensor, *, ridge: float) -> float:
+    """How much of the correlations of (N, D) rows to give up, 0 to 1, of which `ridge` is added to each variance.
+
+    Ledoit and Wolf's intensity ("A well-conditioned estimator for large-dimensional covariance matrices", 2004) of the
+    standardised columns.
+    """
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    centred = x.double() - x.double().mean(0)
+    standard = centred / (centred.square().mean(0) + ridge).sqrt()
+    return float(ledoit_wolf_shrinkage(standard.numpy(), assume_centered=True))

@@ -133,16 +133,3 @@ def triangular_least_squares(x: Tensor, *, ridge: float, shrinkage: float = 0.0)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
     weight = -(factor.diagonal()[:, None] * inverse).tril(-1)
     return mean - weight @ mean, weight, factor.diagonal()
-
-
-def shrinkage(x: Tensor, *, ridge: float) -> float:
-    """How much of the correlations of (N, D) rows to give up, 0 to 1, of which `ridge` is added to each variance.
-
-    Ledoit and Wolf's intensity ("A well-conditioned estimator for large-dimensional covariance matrices", 2004) of the
-    standardised columns.
-    """
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
-    centred = x.double() - x.double().mean(0)
-    standard = centred / (centred.square().mean(0) + ridge).sqrt()
-    return float(ledoit_wolf_shrinkage(standard.numpy(), assume_centered=True))
