@@ -76,8 +76,8 @@ def _trained(one: experiment.Experiment, data: Dataset, number: int, key: tuple[
         if same and about["digests"]["data"] == data.meta["digest"]:
             return checkpoint.load(card.parent, str(target))
     split = data.split("train", one.task.levels, one.task.binarise, target)
-    model = one.build(split.spec, key).to(target)
     loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
+    model = one.build(loader.split.spec, key).to(target)
     for _ in fit(model, loader, one.train, key=key):
         pass
     print(f"{one.name}: seed {number} is trained", file=sys.stderr)
