@@ -211,7 +211,7 @@ def test_samples_follow_their_label_and_the_class_frequencies() -> None:
     with torch.no_grad():  # a decoder that knows the class alone
         for p in model.decoder.parameters():
             p.zero_()
-        first, last = model.decoder[0], model.decoder[2]
+        first, last = model.decoder[1], model.decoder[3]
         first.weight[0, model.config.latent + 2] = 20.0  # type: ignore[index]
         last.weight[16:32, 0], last.bias[:16], last.bias[32:] = 1.0, 0.0, -7.0  # type: ignore[index]
         last.bias[16:32] = -10.0  # type: ignore[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from genfoundry.nn.conv import Residual, Up, down, halved
 from genfoundry.types import Spec
 
 Net = Literal["conv", "mlp"]
+BEYOND = 2.0  # of the norms of a prior's draws, three deviations
 
 
 class ConvEncoder(nn.Module):
@@ -55,12 +57,28 @@ class ConvDecoder(nn.Module):
 
 
 class MlpEncoder(nn.Sequential):
-    """(B, channels, H, W) -> (B, hidden), normalised (Ba et al. 2016, arXiv:1607.06450): as large for any item."""
+    """(B, channels, H, W) -> (B, hidden)."""
 
     def __init__(self, channels: int, full: tuple[int, int], *, hidden: int) -> None:
-        first = nn.Linear(channels * full[0] * full[1], hidden)
-        super().__init__(nn.Flatten(), first, nn.LayerNorm(hidden), nn.SiLU())
+        super().__init__(nn.Flatten(), nn.Linear(channels * full[0] * full[1], hidden), nn.SiLU())
         self.features = hidden
+
+
+class Ball(nn.Module):
+    """(B, K) codes -> the same, those outside of the ball that holds nearly all of a standard prior on its surface.
+
+    The norm of a draw has mean sqrt(K) and deviation 0.7: what a decoder makes of codes farther out, to which training
+    hardly ever comes, is what it makes of the nearest that it knows.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.radius = math.sqrt(inputs) + BEYOND
+
+    def forward(self, z: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+        inside: Tensor = z * (self.radius / norm.clamp_min(self.radius))
+        return inside
 
 
 class MlpDecoder(nn.Sequential):
@@ -68,7 +86,7 @@ class MlpDecoder(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, full: tuple[int, int], *, hidden: int) -> None:
         last = nn.Linear(hidden, outputs * full[0] * full[1])
-        super().__init__(nn.Linear(inputs, hidden), nn.SiLU(), last, nn.Unflatten(1, (outputs, *full)))
+        super().__init__(Ball(inputs), nn.Linear(inputs, hidden), nn.SiLU(), last, nn.Unflatten(1, (outputs, *full)))
 
 
 @dataclass(frozen=True)
