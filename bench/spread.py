@@ -1,8 +1,8 @@
 """What the seed of a training changes: an experiment's objectives on val, trained with several seeds.
 
-    PYTHONPATH=src python bench/spread.py [EXPERIMENT ...] [--seeds 5] [--budget quick] [--jobs 2] [--code] [--margins]
+    PYTHONPATH=src python bench/spread.py [EXPERIMENT ...] [--seeds 3] [--budget quick] [--jobs 2] [--code] [--margins]
 
-Without names: the two best candidates of each task, as reports/ranking has them, else every experiment. Writes
+Without names: the best candidate of each task, as reports/ranking has them, else every experiment. Writes
 bench/spread.json, from which the margins under `tasks:` follow (tests/test_margins.py): entry by entry, so that a run
 that was stopped goes on, and an entry that is up to date is skipped. The settings are those of the tuning where there
 was one; the pipeline's own model is the first training where models/experiments holds it, so trained, on these data.
@@ -35,11 +35,11 @@ from genfoundry.models.base import Learner
 from genfoundry.train import fit
 from genfoundry.types import UserError
 
-SEEDS = 5
+SEEDS = 3
 
 
 def wanted() -> list[str]:
-    """The best candidates of every ranking; every experiment where there is no ranking."""
+    """The best candidate of every ranking; every experiment where there is no ranking."""
     names = experiment.settings(ROOT / "params.yaml").experiments
     rankings = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "reports/ranking").glob("*.json"))]
     best = {c["experiment"] for ranking in rankings for c in ranking["candidates"][:BEST]}
