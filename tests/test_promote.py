@@ -16,7 +16,7 @@ import pytest
 from fabricated import OBJECTIVE, TASK
 
 import genfoundry
-from genfoundry import ledger, promote, weights
+from genfoundry import incumbent, ledger, promote, weights
 from genfoundry.types import UserError
 
 
@@ -273,6 +273,26 @@ def test_an_old_champion_answers_by_its_own_commits_code(root: Path) -> None:
     assert promote.promote(TASK, OBJECTIVE, root) == "challenger"
     assert "could not be measured again" in lines(root)[-1]["reason"]
     assert "bygone_ar" in lines(root)[-1]["reason"]
+
+
+def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_s(root: Path, tmp_path: Path) -> None:
+    """As many items, by chance, are no sign that they are the same."""
+    source = tmp_path / "then"
+    shutil.copytree(Path(genfoundry.__file__).parent, source / "genfoundry", ignore=shutil.ignore_patterns("*.pyc"))
+    series = source / "genfoundry/data/series.py"
+    line = "return (first[:, None] + np.arange(each)).ravel(), np.repeat(np.arange(count), each)"
+    text = series.read_text(encoding="utf-8")
+    assert line in text
+    folder, found = root / "models/experiments/weak", {}
+    for then, other in (("same", line), ("side by side", line.replace(".ravel()", ".ravel() // 2", 1))):
+        series.write_text(text.replace(line, other), encoding="utf-8")
+        try:
+            found[then] = incumbent.remeasure(root, OBJECTIVE, folder, source, {})["nll"]
+        except incumbent.Unmeasured as error:
+            found[then] = str(error)
+    today = incumbent.scored(root, OBJECTIVE, "weak", lines(root)[0]["digest"])[1]
+    np.testing.assert_allclose(found["same"], today["nll"])
+    assert found["side by side"] == "its code takes other items out of gate than today's"
 
 
 def test_a_champion_that_is_nowhere_gives_way(root: Path) -> None:

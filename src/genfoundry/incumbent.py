@@ -112,9 +112,10 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     """Scores on today's gate of the model in `folder`: its answers by the code in `source`, scored by today's.
 
     Raises:
-        Unmeasured: the code failed, or its answers cannot be scored.
+        Unmeasured: the code failed, or its answers cannot be scored or are about other items: code of another time may
+            cut the same data into others, as many by chance.
     """
-    from genfoundry import evaluate
+    from genfoundry import evaluate, items_seen
     from genfoundry.checkpoint import read_tensors
     from genfoundry.data.base import Dataset
 
@@ -122,7 +123,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     samples = len(ours["features"]) if "features" in ours else 2  # a sample metric compares equal numbers
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "answers.safetensors"
-        command = [sys.executable, "-m", "genfoundry.evaluate", "--model", folder, "--data", prepared]
+        program = Path(items_seen.__file__).read_text(encoding="utf-8")
+        command = [sys.executable, "-c", program, "--model", folder, "--data", prepared]
         command += ["--split", "gate", "--samples", str(samples), "--seed", str(counted("gate")), "--out", out]
         environment = {**os.environ, "PYTHONPATH": str(source)}
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=scratch, env=environment)
@@ -130,6 +132,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
             raise Unmeasured((done.stderr.strip().splitlines() or ["no message"])[-1])
         answers = read_tensors(out)
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
+    if done.stdout.split()[-1:] != [items_seen.digest(split)]:
+        raise Unmeasured("its code takes other items out of gate than today's")
     judge = evaluate.judge(root / "models" / "judges" / task.dataset)
     try:
         return evaluate.score(answers, split, judge, ours.get("real"))
