@@ -275,6 +275,21 @@ def test_an_old_champion_answers_by_its_own_commits_code(root: Path) -> None:
     assert "bygone_ar" in lines(root)[-1]["reason"]
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_champion_whose_figure_on_today_s_gate_is_not_finite_gives_way(root: Path, value: float) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    path = root / "reports/scores" / fabricated.DATA / "weak/scores.safetensors"
+    scores = load_file(path)
+    scores["gate/nll"][3] = value
+    save_file(scores, path)
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert f"has nats {value} on today's gate" in lines(root)[-1]["reason"]
+    assert lines(root)[-1]["figures"]["incumbent"] is None
+
+
 def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_s(root: Path, tmp_path: Path) -> None:
     """As many items, by chance, are no sign that they are the same."""
     source = tmp_path / "then"

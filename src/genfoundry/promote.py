@@ -14,8 +14,8 @@ what it loses to.
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
 workspace holds that very model, measured on today's data, its scores are taken from there.
 A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
-and the reason says so. So does one that answers another question (other levels, binarisation or labels than the
-task's). A champion that is there but that no code can measure any more stays, and the candidate is "challenger". A
+and the reason says so. So it does from one that answers another question (other levels, binarisation or labels than the
+task's) and from one whose figure on today's `gate` is not finite. A champion that is there but that no code can measure any more stays, and the candidate is "challenger". A
 remote that gives an error decides nothing: no line is written, and the next run asks again.
 """
 
@@ -172,6 +172,8 @@ def _compare(
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
     unit, dims = metrics.objective(task.objective), card["dims"]
     value = unit.value(theirs, dims)
+    if not math.isfinite(value):
+        return "champion", f"{was} has {task.objective} {value} on today's gate", figures
     lost = references.lost_to(rows, task.objective, task.direction, value, "gate")
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
     gain = metrics.improvement(ours, theirs, unit, dims)
