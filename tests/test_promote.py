@@ -16,7 +16,7 @@ import pytest
 from fabricated import OBJECTIVE, TASK
 
 import genfoundry
-from genfoundry import incumbent, ledger, promote, weights
+from genfoundry import config, incumbent, ledger, promote, weights
 from genfoundry.types import UserError
 
 
@@ -288,6 +288,20 @@ def test_a_champion_whose_figure_on_today_s_gate_is_not_finite_gives_way(root: P
     assert promote.promote(TASK, OBJECTIVE, root) == "champion"
     assert f"has nats {value} on today's gate" in lines(root)[-1]["reason"]
     assert lines(root)[-1]["figures"]["incumbent"] is None
+
+
+def test_a_reference_s_features_from_another_device_leave_the_lead_unsaid(tmp_path: Path) -> None:
+    """In lower precision the same real items have other features; the figures are compared all the same."""
+    from safetensors.numpy import save_file
+
+    draw = np.random.default_rng(0)
+    ours = {name: draw.normal(size=(30, 4)).astype(np.float32) for name in ("features", "real")}
+    theirs = {f"png/gate/{name}": values + np.float32(0.01) for name, values in ours.items()}
+    folder = tmp_path / "reports/baselines/samples"
+    folder.mkdir(parents=True)
+    save_file(theirs, folder / "scores.safetensors")
+    task = config.Task(dataset="fashion", objective="frechet")
+    assert promote._lead(task, tmp_path, "samples", ({"dims": 4}, ours), {"name": "png"}) is None
 
 
 def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_s(root: Path, tmp_path: Path) -> None:

@@ -147,7 +147,10 @@ def _lead(
     unit = metrics.objective(task.objective)
     if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
         return None  # a compressor of the whole file, say
-    gain = metrics.improvement(ours, theirs, unit, card["dims"])
+    try:
+        gain = metrics.improvement(ours, theirs, unit, card["dims"])
+    except UserError:
+        return None  # not item by item: features of the same real items, but from another device
     return {"name": name, "difference": gain.value, "interval": [gain.low, gain.high] if gain.known else None}
 
 
