@@ -64,9 +64,12 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
         Lost: its weights are nowhere.
         Unmeasured: no code could measure it.
     """
+    from genfoundry.metrics import objective
+
+    about = ("data", "judge") if "features" in objective(task.objective).needs else ("data",)
     for path in sorted((root / "reports" / "scores" / task.dataset).glob("*/card.json")):
         other = json.loads(path.read_text(encoding="utf-8"))
-        here = (other["digest"], other["data"]) == (champion["digest"], card["data"])
+        here = other["digest"] == champion["digest"] and all(other.get(key) == card.get(key) for key in about)
         if here and _asked(other) == (task.levels, task.binarise, task.labels):
             return scored(root, task, other["experiment"], champion["digest"])[1]
     folder = weights.find(root, champion["weights"])
