@@ -345,9 +345,7 @@ def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
         monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
         folder = tmp_path / where
         outs: dict[str, Any] = {"scores": folder / "s", "figures": folder / "e.json", "pictures": folder / "p"}
-        figures.of_experiment(
-            folder, folder, folder, **outs, samples=40, seed=0, test_items=test_items, shared=shared
-        )
+        figures.of_experiment(folder, folder, folder, **outs, samples=40, seed=0, test_items=test_items, shared=shared)
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
     monkeypatch.setattr(figures, "Dataset", Folder)

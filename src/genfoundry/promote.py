@@ -15,8 +15,9 @@ The champion is re-measured by the code of its own commit, in a subprocess, on t
 workspace holds that very model, measured on today's data, its scores are taken from there.
 A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
 and the reason says so. So it does from one that answers another question (other levels, binarisation or labels than the
-task's) and from one whose figure on today's `gate` is not finite. A champion that is there but that no code can measure any more stays, and the candidate is "challenger". A
-remote that gives an error decides nothing: no line is written, and the next run asks again.
+task's) and from one whose figure on today's `gate` is not finite. A champion that is there but that no code can measure
+any more stays, and the candidate is "challenger". A remote that gives an error decides nothing: no line is written, and
+the next run asks again.
 """
 
 from __future__ import annotations
