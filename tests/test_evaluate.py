@@ -14,6 +14,7 @@ from torch import Tensor
 from genfoundry import costs, distances, evaluate, figures, metrics, report, site
 from genfoundry.checkpoint import read_json, write_json
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
+from genfoundry.shared import Shared
 from genfoundry.types import Batch, Draw, Spec, UserError
 
 
@@ -217,6 +218,24 @@ class Folder:
         return bits(name=name)
 
 
+class Reads(Coin):
+    """Gives codes, reconstructs and removes noise besides."""
+
+    damages = ("gaussian",)
+
+    def embed(self, batch: Batch) -> Tensor:
+        return batch.x.flatten(1).float()
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z.view(-1, *self.spec.shape).round().clamp(0, 1)
+
+    def prior(self, n: int) -> Tensor:
+        return torch.randn(n, self.spec.dims)
+
+    def restore(self, x: Tensor, known: Tensor | None) -> Tensor:
+        return x.clamp(0, 1)
+
+
 def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, judge = Coin(BITS, Hyper()), Mean(Spec((1, 4, 4), 2, 2), Hyper())
     model.card = {"experiment": "coin-bits", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
@@ -305,6 +324,36 @@ def test_figures_of_some_of_test_are_of_the_same_items_for_every_row(
     own, rows = read_json(tmp_path / "s/card.json")["figures"], read_json(out / "card.json")["rows"]
     assert [own[name]["n"] for name in ("val", "gate", "test")] == [450, 450, 120]
     assert {row["figures"]["test"]["n"] for row in rows.values()} == {120}
+
+
+class Shifted(Mean):
+    """The same weights, read by other code."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(x) + 1
+
+
+def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluated(where: str, shared: Shared | None, kind: type[Mean] = Mean, test_items: int = 90) -> dict[str, bytes]:
+        model, judge = Reads(BITS, Hyper()), kind(Spec((1, 4, 4), 2, 2), Hyper())
+        model.card = {"experiment": "coin", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
+        judge.card = {"digest": "b", "accuracy": {"test": 1.0}, "source": kind.__name__}
+        monkeypatch.setattr(figures, "judge", lambda folder, device="cpu": judge)
+        monkeypatch.setattr(figures.controls, "load", lambda folder, device="cpu": judge)
+        monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
+        folder = tmp_path / where
+        outs: dict[str, Any] = {"scores": folder / "s", "figures": folder / "e.json", "pictures": folder / "p"}
+        figures.of_experiment(folder, folder, folder, **outs, samples=40, seed=0, test_items=test_items, shared=shared)
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    monkeypatch.setattr(figures, "Dataset", Folder)
+    kept = Shared(tmp_path / "shared")
+    for other in ({}, {"test_items": 120}, {"kind": Shifted}):
+        alone = evaluated("alone", None, **other)
+        assert evaluated("cold", kept, **other) == alone, other
+        assert evaluated("warm", Shared(tmp_path / "shared"), **other) == alone, other
 
 
 def test_items_at_the_data_s_own_levels_are_those_of_the_split() -> None:

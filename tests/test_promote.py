@@ -16,7 +16,7 @@ import pytest
 from fabricated import OBJECTIVE, TASK
 
 import genfoundry
-from genfoundry import ledger, promote, weights
+from genfoundry import config, incumbent, ledger, promote, weights
 from genfoundry.types import UserError
 
 
@@ -83,7 +83,7 @@ def test_a_surely_better_model_takes_over(root: Path) -> None:
     assert promote.promote(TASK, OBJECTIVE, root) == "champion"
     figures = lines(root)[-1]["figures"]
     assert figures["interval"][0] > OBJECTIVE.margin
-    assert figures["items"] == figures["groups"] > 1
+    assert figures["items"] == 2 * figures["groups"] > 2  # two origins in a block of the series
     assert figures["difference"] == pytest.approx(figures["incumbent"]["nats"] - figures["candidate"]["nats"])
     assert lines(root)[-1]["incumbent"] == lines(root)[0]["digest"]
 
@@ -273,6 +273,55 @@ def test_an_old_champion_answers_by_its_own_commits_code(root: Path) -> None:
     assert promote.promote(TASK, OBJECTIVE, root) == "challenger"
     assert "could not be measured again" in lines(root)[-1]["reason"]
     assert "bygone_ar" in lines(root)[-1]["reason"]
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_champion_whose_figure_on_today_s_gate_is_not_finite_gives_way(root: Path, value: float) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    path = root / "reports/scores" / fabricated.DATA / "weak/scores.safetensors"
+    scores = load_file(path)
+    scores["gate/nll"][3] = value
+    save_file(scores, path)
+    fabricated.train(root, "strong", 2)
+    fabricated.register(root)
+    assert promote.promote(TASK, OBJECTIVE, root) == "champion"
+    assert f"has nats {value} on today's gate" in lines(root)[-1]["reason"]
+    assert lines(root)[-1]["figures"]["incumbent"] is None
+
+
+def test_a_reference_s_features_from_another_device_leave_the_lead_unsaid(tmp_path: Path) -> None:
+    """In lower precision the same real items have other features; the figures are compared all the same."""
+    from safetensors.numpy import save_file
+
+    draw = np.random.default_rng(0)
+    ours = {name: draw.normal(size=(30, 4)).astype(np.float32) for name in ("features", "real")}
+    theirs = {f"png/gate/{name}": values + np.float32(0.01) for name, values in ours.items()}
+    folder = tmp_path / "reports/baselines/samples"
+    folder.mkdir(parents=True)
+    save_file(theirs, folder / "scores.safetensors")
+    task = config.Task(dataset="fashion", objective="frechet")
+    assert promote._lead(task, tmp_path, "samples", ({"dims": 4}, ours), {"name": "png"}) is None
+
+
+def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_s(root: Path, tmp_path: Path) -> None:
+    """As many items, by chance, are no sign that they are the same."""
+    source = tmp_path / "then"
+    shutil.copytree(Path(genfoundry.__file__).parent, source / "genfoundry", ignore=shutil.ignore_patterns("*.pyc"))
+    series = source / "genfoundry/data/series.py"
+    line = "return (first[:, None] + np.arange(each)).ravel(), np.repeat(np.arange(count), each)"
+    text = series.read_text(encoding="utf-8")
+    assert line in text
+    folder, found = root / "models/experiments/weak", {}
+    for then, other in (("same", line), ("side by side", line.replace(".ravel()", ".ravel() // 2", 1))):
+        series.write_text(text.replace(line, other), encoding="utf-8")
+        try:
+            found[then] = incumbent.remeasure(root, OBJECTIVE, folder, source, {})["nll"]
+        except incumbent.Unmeasured as error:
+            found[then] = str(error)
+    today = incumbent.scored(root, OBJECTIVE, "weak", lines(root)[0]["digest"])[1]
+    np.testing.assert_allclose(found["same"], today["nll"])
+    assert found["side by side"] == "its code takes other items out of gate than today's"
 
 
 def test_a_champion_that_is_nowhere_gives_way(root: Path) -> None:

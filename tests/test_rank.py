@@ -92,6 +92,16 @@ def test_candidates_of_different_data_are_not_compared(tmp_path: Path) -> None:
         rank("t", TASK, tmp_path, tmp_path)
 
 
+def test_distances_in_the_features_of_two_judges_are_not_compared(tmp_path: Path) -> None:
+    """What an experiment that is no more left behind has the scale of the judge that there was then."""
+    for name, judge in (("a", "J"), ("b", "K")):
+        values = {"val": {"frechet": 1.0, "bits_per_dim": 1.0}}
+        card(tmp_path, name, 1.0, judge={"digest": judge}, figures=values)
+    assert len(rank("t", TASK, tmp_path, tmp_path / "none")["candidates"]) == 2
+    with pytest.raises(UserError, match="2 judges of d; run `dvc repro` for all of them, and remove the folders"):
+        rank("t", TASK.model_copy(update={"objective": "frechet"}), tmp_path, tmp_path)
+
+
 def test_one_candidate_with_one_seed_says_that_luck_is_not_bounded(tmp_path: Path) -> None:
     card(tmp_path, "a", 1.0)
     found = rank("t", TASK, tmp_path, tmp_path / "none")

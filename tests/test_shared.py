@@ -55,3 +55,13 @@ def test_a_repository_shares_what_one_version_of_its_code_computed(tmp_path: Pat
         write_json(tmp_path / "reports/code.json", {"stages": {"evaluate": code}})
         shared.here(tmp_path, params).get("lengths", compute)
     assert compute.calls == 2
+
+
+def test_a_damaged_file_is_computed_anew(tmp_path: Path) -> None:
+    compute = Counting()
+    Shared(tmp_path).get("lengths", compute)
+    (path,) = tmp_path.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:5])
+    for _ in range(2):
+        np.testing.assert_array_equal(Shared(tmp_path).get("lengths", compute)["x"], np.arange(3) / 7)
+    assert compute.calls == 2

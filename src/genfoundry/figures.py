@@ -72,7 +72,8 @@ def of_experiment(
     card: dict[str, Any] = learner.card
     how = {key: card.get("data", {}).get(key) for key in ("levels", "binarise")}
     known = _known(dataset, samples, seed, how, test_items)
-    shared = (shared or Shared()).of(dataset.meta["digest"], judging and judging.card["digest"], how, seed, device)
+    control = controls.load(judge_folder, device)
+    shared = _shared(shared or Shared(), dataset, known, (judging, control)).of(how, seed, device)
     per_split: dict[str, dict[str, float]] = {}
     kept: Scores = {}
     for name in SPLITS:
@@ -83,7 +84,7 @@ def of_experiment(
             per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
     bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"], _without(card))
-    bench = replace(bench, control=controls.load(judge_folder, device), shared=shared)
+    bench = replace(bench, control=control, shared=shared)
     own, beside = abilities(learner, bench, seed, known.sizes["test"])
     everything = {**scored, **samples_of(found, bench), **own}
     per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
@@ -104,6 +105,17 @@ def of_experiment(
     with checkpoint.fresh(pictures) as folder:
         panels.draw_model(folder, learner, split, dataset.meta, seed)
         _draw(folder, bench)
+
+
+def _shared(
+    shared: Shared, dataset: Dataset, known: baselines.Known, networks: tuple[Learner | None, Learner | None]
+) -> Shared:
+    """What may be shared by evaluations of the same data, of as many items a split, in the features of these networks.
+
+    A network's digest is of its weights: `source` is of the code that it runs, which is none of this stage's own.
+    """
+    sizes = {name: len(split) for name, split in known.held.items()}
+    return shared.of(dataset.meta, sizes, *((n and (n.card["digest"], n.card.get("source"))) for n in networks))
 
 
 def _draw(folder: Path, bench: Bench) -> None:

@@ -64,9 +64,12 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
         Lost: its weights are nowhere.
         Unmeasured: no code could measure it.
     """
+    from genfoundry.metrics import objective
+
+    about = ("data", "judge") if "features" in objective(task.objective).needs else ("data",)
     for path in sorted((root / "reports" / "scores" / task.dataset).glob("*/card.json")):
         other = json.loads(path.read_text(encoding="utf-8"))
-        here = (other["digest"], other["data"]) == (champion["digest"], card["data"])
+        here = other["digest"] == champion["digest"] and all(other.get(key) == card.get(key) for key in about)
         if here and _asked(other) == (task.levels, task.binarise, task.labels):
             return scored(root, task, other["experiment"], champion["digest"])[1]
     folder = weights.find(root, champion["weights"])
@@ -112,9 +115,10 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     """Scores on today's gate of the model in `folder`: its answers by the code in `source`, scored by today's.
 
     Raises:
-        Unmeasured: the code failed, or its answers cannot be scored.
+        Unmeasured: the code failed, or its answers cannot be scored or are about other items: code of another time may
+            cut the same data into others, as many by chance.
     """
-    from genfoundry import evaluate
+    from genfoundry import evaluate, items_seen
     from genfoundry.checkpoint import read_tensors
     from genfoundry.data.base import Dataset
 
@@ -122,7 +126,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     samples = len(ours["features"]) if "features" in ours else 2  # a sample metric compares equal numbers
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "answers.safetensors"
-        command = [sys.executable, "-m", "genfoundry.evaluate", "--model", folder, "--data", prepared]
+        program = Path(items_seen.__file__).read_text(encoding="utf-8")
+        command = [sys.executable, "-c", program, "--model", folder, "--data", prepared]
         command += ["--split", "gate", "--samples", str(samples), "--seed", str(counted("gate")), "--out", out]
         environment = {**os.environ, "PYTHONPATH": str(source)}
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=scratch, env=environment)
@@ -130,6 +135,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
             raise Unmeasured((done.stderr.strip().splitlines() or ["no message"])[-1])
         answers = read_tensors(out)
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
+    if done.stdout.split()[-1:] != [items_seen.digest(split)]:
+        raise Unmeasured("its code takes other items out of gate than today's")
     judge = evaluate.judge(root / "models" / "judges" / task.dataset)
     try:
         return evaluate.score(answers, split, judge, ours.get("real"))

@@ -14,9 +14,10 @@ what it loses to.
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
 workspace holds that very model, measured on today's data, its scores are taken from there.
 A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
-and the reason says so. So does one that answers another question (other levels, binarisation or labels than the
-task's). A champion that is there but that no code can measure any more stays, and the candidate is "challenger". A
-remote that gives an error decides nothing: no line is written, and the next run asks again.
+and the reason says so. So it does from one that answers another question (other levels, binarisation or labels than the
+task's) and from one whose figure on today's `gate` is not finite. A champion that is there but that no code can measure
+any more stays, and the candidate is "challenger". A remote that gives an error decides nothing: no line is written, and
+the next run asks again.
 """
 
 from __future__ import annotations
@@ -147,7 +148,10 @@ def _lead(
     unit = metrics.objective(task.objective)
     if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
         return None  # a compressor of the whole file, say
-    gain = metrics.improvement(ours, theirs, unit, card["dims"])
+    try:
+        gain = metrics.improvement(ours, theirs, unit, card["dims"])
+    except UserError:
+        return None  # not item by item: features of the same real items, but from another device
     return {"name": name, "difference": gain.value, "interval": [gain.low, gain.high] if gain.known else None}
 
 
@@ -172,6 +176,8 @@ def _compare(
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
     unit, dims = metrics.objective(task.objective), card["dims"]
     value = unit.value(theirs, dims)
+    if not math.isfinite(value):
+        return "champion", f"{was} has {task.objective} {value} on today's gate", figures
     lost = references.lost_to(rows, task.objective, task.direction, value, "gate")
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
     gain = metrics.improvement(ours, theirs, unit, dims)

@@ -23,8 +23,10 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
     it was trained with two seeds or more.
 
     Raises:
-        UserError: nothing to rank, or the candidates were measured on different data.
+        UserError: nothing to rank, or the candidates were measured on different data or in different features.
     """
+    from genfoundry.metrics import OBJECTIVES
+
     sign = 1.0 if task.direction == "minimize" else -1.0
     found = sorted(_candidates(task, scores), key=lambda c: (sign * c["value"], c["experiment"]))
     if not found:
@@ -37,6 +39,12 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
     if len(data) > 1:
         raise UserError(
             f"{scores}: measured on {len(data)} versions of {task.dataset}; run `dvc repro` for all of them"
+        )
+    judges = {candidate.pop("judge") for candidate in found}
+    if len(judges) > 1 and "features" in OBJECTIVES[task.objective].needs:
+        raise UserError(
+            f"{scores}: measured in the features of {len(judges)} judges of {task.dataset}; run `dvc repro` for all of "
+            "them, and remove the folders of experiments that params.yaml has no more"
         )
     supported, note = _support(found)
     first, rows = found[0], references.read(baselines)
@@ -67,6 +75,7 @@ def _candidates(task: Task, scores: Path) -> Iterator[dict[str, Any]]:
             fitted = 0.0 if card.get("steps") == 0 else None  # in closed form: every seed gives the same
             yield {
                 **{key: card[key] for key in ("experiment", "model", "digest", "likelihood", "data")},
+                "judge": (card.get("judge") or {}).get("digest"),
                 "value": value,
                 "stderr": figures.get(f"{task.objective}_stderr"),
                 "seeds": seeds.get("n", 1),

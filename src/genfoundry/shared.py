@@ -1,6 +1,6 @@
 """What every evaluation on the same data needs and no model decides: computed by the first, read by the others.
 
-Each value is a pure function of its key, so that a file which is gone, or that nobody wrote, changes seconds alone.
+Each value is a pure function of its key, so that a file which is gone, damaged or never written changes seconds alone.
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ class Shared:
         return self._known[name]
 
     def _read(self, folder: Path, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        from safetensors import SafetensorError
         from safetensors.numpy import load, save
 
         digest = hashlib.sha256("\x1f".join(map(str, (name, *self.key))).encode()).hexdigest()
         path = folder / f"{digest[:32]}.safetensors"
         with checkpoint.alone(path):
-            if path.exists():
+            with suppress(FileNotFoundError, SafetensorError):  # not there, or cut off by a crash
                 return load(path.read_bytes())
             found = {key: np.ascontiguousarray(value) for key, value in compute().items()}
             checkpoint.write_bytes(path, save(found))

@@ -15,7 +15,8 @@ from genfoundry.config import Bound
 from genfoundry.data import lines, pairs, pixels, text, video
 from genfoundry.data.base import Split
 from genfoundry.metrics import GROUP, groups_of
-from genfoundry.types import Spec
+from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.types import Draw, Spec
 
 KINDS = {name: models.find(name) for name in models.names()}
 IMAGES = [name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.refuses(toys.SPEC.levels)]
@@ -92,13 +93,23 @@ def test_hits_have_the_groups_of_the_labelled_items() -> None:
     assert groups_of(scores, "hits").tolist() == (FOURS + 7)[1::2].tolist() and scores["hits"].all()
 
 
+class Blank(GenerativeModel):
+    """Draws black images, whatever class is asked for."""
+
+    conditional = True
+
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        return torch.zeros(n, *self.spec.shape, dtype=torch.long)
+
+
 def test_hits_of_classifiers_have_the_groups_of_the_labelled_items(monkeypatch: pytest.MonkeyPatch) -> None:
     split = grouped_images()
     split.label[::3] = -1
-    monkeypatch.setattr(augmentation, "hits", lambda *_: np.zeros(int((split.label >= 0).sum())))
-    judge = toys.Reads(toys.SPEC, toys.Reads.Config())
-    found = augmentation.worth(judge, torch.zeros(4, 1, 8, 8), torch.zeros(4).long(), grouped_images(), split)
-    for name in ("class_hits", "class_hits_real", "plain", "augmented"):
+    monkeypatch.setattr(augmentation, "hits", lambda *_: np.zeros((int((split.label >= 0).sum()), 2)))
+    bench = toys.bench(toys.Reads(toys.SPEC, toys.Reads.Config()))
+    bench.split = bench.dataset.splits["test"] = split  # type: ignore[attr-defined]
+    found, _ = examine.abilities(Blank(toys.SPEC, Hyper()), bench, 0, 20)
+    for name in ("class_hits", "class_hits_real"):
         assert groups_of(found, name).tolist() == (FOURS + 7)[split.label >= 0].tolist()
 
 
