@@ -98,7 +98,7 @@ def _helped(entry: dict[str, Any], error: UserError) -> str:
         return f"slices: missing: background: {str(error).partition('; slices:')[0]}"
     if isinstance(error, FewGroups) and "few_groups" not in split:
         entry["split"] = {**split, "few_groups": True}
-        return f"split: few_groups: true: figures of a split of one group have no interval: {error}"
+        return f"split: few_groups: true: figures of a split of one group have no interval: {str(error).partition(', or say')[0]}"
     raise error
 
 
