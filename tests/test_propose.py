@@ -161,7 +161,18 @@ def test_few_groups_are_allowed_and_said(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text(rows)
     entry, found = proposed(tmp_path / "pairs.tsv")
     assert entry["split"]["few_groups"] is True
-    assert [line for line in found.said if line.startswith("split: few_groups: true: ")]
+    (line,) = [line for line in found.said if line.startswith("split: few_groups: true: ")]
+    assert "expected 2 groups or more in split" in line and "or say" not in line  # `init` has said it
+
+
+def test_a_key_that_is_given_is_said_where_another_value_was_found(tmp_path: Path) -> None:
+    for i in range(6):
+        path = tmp_path / "texts" / f"{i}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n\n".join(f"{chr(97 + i)}{k} goes {k * 7 % 100} on\nand on" for k in range(90)))
+    entry, found = proposed(tmp_path / "texts", unit="document")
+    assert entry["unit"] == "document" and "unit: document, as given" in found.said
+    assert not [line for line in proposed(tmp_path / "texts")[1].said if line.endswith("as given")]
 
 
 def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) -> None:

@@ -278,3 +278,9 @@ def test_a_size_that_is_given_is_the_one_that_is_said(tmp_path: Path) -> None:
     np.savez(tmp_path / "ten.npz", images=images)  # resized, they have more than ten levels
     entry, _ = held(tmp_path / "ten.npz", size=8)
     assert entry["size"] == 8 and "levels" not in entry
+
+
+def test_patches_of_large_pictures_are_cut_from_them_as_they_are(tmp_path: Path) -> None:
+    patch = {"size": 16, "stride": 8, "region": 32}
+    entry, said = held(pngs(tmp_path / "photos", "a.png", "b.png", "c.png", side=200), patch=patch)
+    assert "size" not in entry and f"patch: {patch}, as given" in said

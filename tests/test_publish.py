@@ -68,6 +68,12 @@ def census(root: Path) -> dict[str, Any]:
     }
 
 
+def test_metrics_are_figures_and_not_what_figures_are_stated_with(root: Path) -> None:
+    found = {key for name, key in census(root)["points"] if name == "strong"}
+    assert {"val/nats", "gate/nats", "test/nats", "gate/nats_stderr"} <= found
+    assert not [key for key in found if key.endswith(("nats_n", "nats_groups", "nats_low", "nats_high"))]
+
+
 def test_runs_versions_and_aliases_are_there(root: Path) -> None:
     found = census(root)
     assert TASK in found["experiments"]

@@ -23,7 +23,16 @@ def card(root: Path, name: str, dataset: str = "fashion", levels: int | None = 2
 
 
 def folder(root: Path) -> Path:
-    card(root, "vae-fashion", bits_per_dim=3.6, bits_per_dim_stderr=0.01, nats=2.5, frechet=20.0, n=10000)
+    card(
+        root,
+        "vae-fashion",
+        bits_per_dim=3.6,
+        bits_per_dim_low=3.58,
+        bits_per_dim_high=3.62,
+        nats=2.5,
+        frechet=20.0,
+        n=10000,
+    )
     card(root, "gan-fashion", frechet=8.5, n=10000, frechet_n=2000)
     card(root, "ar-sunspots", "sunspots", None, mae=15.0, n=4)
     write_json(
@@ -66,6 +75,19 @@ def test_a_column_says_how_many_items_it_is_of_and_in_how_many_groups(tmp_path: 
     assert "restore mask PSNR (dB, higher is better, 100 items)" in text
     assert "bits/dim (bits, lower is better, 9,000 items in 8 independent groups)" in text
     assert report.counted_items(1, 1) == "1 item" and report.counted_items(5, 1) == "5 items in 1 independent group"
+
+
+def test_a_row_of_other_items_than_most_is_named(tmp_path: Path) -> None:
+    for name, n in (("vae", 361), ("made", 361), ("xz", 1)):
+        card(tmp_path, name, bits_per_dim=3.5, bits_per_dim_n=n, bits_per_dim_groups=n)
+    write(tmp_path)
+    (table,) = read_json(tmp_path / "leaderboard.json")["tables"]
+    assert table["over"] == {"bits_per_dim": "361 items; 1 item (xz)"}
+
+
+def test_an_interval_is_that_of_groups_or_none() -> None:
+    assert report.interval({"mae": 1.0, "mae_low": 0.5, "mae_high": 1.5, "mae_stderr": 0.1}, "mae") == (0.5, 1.5)
+    assert report.interval({"mae": 1.0, "mae_stderr": 0.1}, "mae") is None  # normal quantiles are for many groups
 
 
 def test_a_trivial_model_of_two_tasks_has_the_figures_of_both(tmp_path: Path) -> None:

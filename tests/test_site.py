@@ -14,7 +14,7 @@ import pytest
 import showcase
 
 from genfoundry import checkpoint, ledger, places, report, site, yardstick
-from genfoundry.site import board, chart, paper, sections
+from genfoundry.site import board, chart, dataset, paper, sections
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +251,26 @@ def test_a_tuning_says_after_how_many_steps_its_trials_were_compared(root: Path)
     found = [page(root, f"models/{name}") for name in (showcase.GAN, showcase.VAE, showcase.LINEAR)]
     assert any("both after 96 of 1,200 steps; the whole training was not run" in text for text in found)
     assert not any("Tuning improved" in text for text in found)
+
+
+def test_why_a_row_that_was_not_trained_has_no_figure() -> None:
+    row = {"kind": "reference", "likelihood": "none", "figures": {"accuracy": 0.9, "accuracy_n": 10}}
+    why = {name: board._why(yardstick.FIGURES[name], row) for name in ("frechet", "bits_per_dim", "mae", "accuracy")}
+    assert tuple(why.values()) == ("no samples", "no likelihood", "no forecast", "not measured")
+    persistence = {"kind": "baseline", "likelihood": "exact", "figures": {"mae": 1.0}}
+    assert board._why(yardstick.FIGURES["rolling_mae"], persistence) == "not measured"  # it does forecast
+
+
+def test_a_note_on_a_models_page_names_its_task(root: Path) -> None:
+    assert "gan-shapes-task: gan-shapes leads vae-shapes by 0.2" in page(root, f"models/{showcase.GAN}")
+
+
+def test_groups_are_counted_in_the_order_of_the_items() -> None:
+    counts = {"gate": 5, "test": 9, "train": 40, "val": 5}
+    spec = {"shape": [1, 8, 8]}
+    about = dict(dataset._about({"modality": "images", "spec": spec, "counts": counts, "groups": counts}))
+    assert about["independent groups"] == about["items"] == "train 40, val 5, gate 5, test 9"
+    about = dict(
+        dataset._about({"modality": "series", "spec": spec, "counts": counts, "groups": {"gate": 5, "val": 4}})
+    )
+    assert about["independent groups"] == "val 4, gate 5"

@@ -66,6 +66,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
             raw.mkdir()
             (raw / path.name).symlink_to(path.resolve())
         seen = _told(raw, path, given)
+        seen.said.extend(f"{key}: {value}, as given" for key, value in given.items() if seen.entry.get(key) != value)
         entry = {**seen.entry, **given, "raw": {"path": str(path)}}
         dataset = config.check(config.Dataset, entry, f"datasets.{name}", "init")
         while True:
@@ -98,7 +99,8 @@ def _helped(entry: dict[str, Any], error: UserError) -> str:
         return f"slices: missing: background: {str(error).partition('; slices:')[0]}"
     if isinstance(error, FewGroups) and "few_groups" not in split:
         entry["split"] = {**split, "few_groups": True}
-        return f"split: few_groups: true: figures of a split of one group have no interval: {error}"
+        why = str(error).partition(", or say ")[0]
+        return f"split: few_groups: true: figures of a split of one group have no interval: {why}"
     raise error
 
 

@@ -16,7 +16,6 @@ Key = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what 
 # Abilities whose figures are columns; those of others stand on the model's page, unless a task may be ranked by them.
 TABLED = ("likelihood", "samples", "labels", "classify", "forecast", "translate")
 COLUMNS = tuple(f.name for f in FIGURES.values() if f.needs in TABLED or f.name in OBJECTIVES)
-NORMAL = 1.96  # standard errors on either side of 95%
 INTERVALS = (  # what they say
     "A 95% interval says where the figure would be on other data of the kind: it is over independent groups of items "
     "(a play, a region, a block; else the item itself), at this one training. For precision, recall, density, coverage "
@@ -103,13 +102,18 @@ def _ordered(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def over(rows: Iterable[Row], column: str) -> str:
-    """How many items a column's figures are of, in how many independent groups, in words; "" where no row says it."""
-    found = {
-        (int(row["figures"][f"{column}_n"]), int(row["figures"].get(f"{column}_groups", 0)))
-        for row in rows
-        if f"{column}_n" in row["figures"]
-    }
-    return " or ".join(counted_items(*one) for one in sorted(found, reverse=True))
+    """How many items a column's figures are of, in how many independent groups, in words; "" where no row says it.
+
+    The number that most rows have stands alone, any other beside the rows' names: what compresses a split as a whole
+    has one item.
+    """
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if f"{column}_n" in (figures := row["figures"]):
+            said = counted_items(int(figures[f"{column}_n"]), int(figures.get(f"{column}_groups", 0)))
+            found.setdefault(said, []).append(row.get("name", ""))
+    most, *others = sorted(found, key=lambda said: -len(found[said])) or [""]
+    return "; ".join([most, *(f"{said} ({', '.join(found[said])})" for said in others)])
 
 
 def counted_items(n: int, groups: int = 0) -> str:
@@ -126,13 +130,8 @@ def loss(figure: Figure, value: float) -> float:
 
 
 def interval(figures: Mapping[str, float], name: str) -> tuple[float, float] | None:
-    """The 95% interval of a figure: the bootstrap's, else normal by its standard error; None where neither is known."""
-    if f"{name}_low" in figures:
-        return figures[f"{name}_low"], figures[f"{name}_high"]
-    if f"{name}_stderr" in figures:
-        reach = NORMAL * figures[f"{name}_stderr"]
-        return figures[name] - reach, figures[name] + reach
-    return None
+    """The 95% interval of a figure; None where it is not known, as over one independent group."""
+    return (figures[f"{name}_low"], figures[f"{name}_high"]) if f"{name}_low" in figures else None
 
 
 def points(figure: Figure) -> str:

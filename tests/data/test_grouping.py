@@ -72,6 +72,17 @@ def test_many_groups_get_their_shares() -> None:
     assert np.allclose(np.array([counted(later)[name] for name in HELD]) / 10_000, (0.15, 0.15, 0.2), atol=0.02)
 
 
+@pytest.mark.parametrize("raw", [0, 1, 2, 3])
+@pytest.mark.filterwarnings("error")
+def test_groups_that_come_to_few_or_none_get_their_shares(raw: int) -> None:
+    for seed in range(20):
+        old, dataset = digests(raw), images(split={"val": 0.1, "gate": 0.1, "test": 0.1})
+        before = assign_groups(seed, old, [], dataset, False)
+        later = assign_groups(seed, old, digests(500, start=900), dataset, False)
+        assert {group: later[group] for group in old} == before and set(before.values()) <= {"train"}
+        assert counted(later)["train"] > 250
+
+
 def test_a_split_of_one_group_is_refused_in_one_line(tmp_path: Path) -> None:
     counts = {"train": 9, "val": 2, "gate": 1, "test": 2}
     with pytest.raises(UserError) as caught:

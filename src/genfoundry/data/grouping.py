@@ -72,10 +72,13 @@ def assign_groups(
         published: whether the source has a test split, which no other group joins.
     """
     places = np.sort([hash_place(seed, group) for group in set(raw)])
-    names, ends = [], []
-    for name, end in zip(asked := shares(dataset, published), np.cumsum(quotas(len(places), asked)), strict=True):
-        names.append(name)
-        ends.append(float(places[end - 1 : end + 1].mean()) if end < len(places) else 1.0)
+    asked = shares(dataset, published)
+    names, ends = list(asked), []
+    for end, share in zip(np.cumsum(quotas(len(places), asked)), np.cumsum(list(asked.values())), strict=True):
+        if end == 0:  # no raw group comes before this border: a share's, but below them all
+            ends.append(min([share, *places[:1]]))
+        else:
+            ends.append(float(places[end - 1 : end + 1].mean()) if end < len(places) else 1.0)
     found = {}
     for group in (*raw, *later):
         at = int(np.searchsorted(ends, hash_place(seed, group), side="right"))

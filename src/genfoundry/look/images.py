@@ -78,7 +78,8 @@ def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen
     said = [f"{len(paths)} images, {min(sides)} to {max(sides)} pixels at the shorter side, "
             + " and ".join(f"{count} {colour}" for colour, count in sorted(colours.items()))]  # fmt: skip
     entry: dict[str, Any] = {"split": shares(len(paths))}
-    if "size" in given or len(sizes) > 1 or max(max(size) for size in sizes) > LARGEST:
+    large = len(sizes) > 1 or max(max(size) for size in sizes) > LARGEST
+    if "size" in given or (large and "patch" not in given):  # patches are cut from the pictures as they are
         entry["size"] = given.get("size") or max(8, min(LARGEST, int(median(sides)) // 8 * 8))
         said.append(f"size: {entry['size']}: the shorter side is resized to it, the centre cut out")
     entry["colour"] = "rgb" if "rgb" in colours and not _colourless(paths) else "grey"

@@ -15,6 +15,15 @@ from genfoundry.yardstick import FIGURES, Figure
 
 DIGITS = 2  # of a typical interval that are worth showing
 MOST = 5  # decimals
+LACKS = {  # an ability that a row which was not trained has no figure of -> why
+    "samples": "no samples",
+    "labels": "no samples of a class",
+    "forecast": "no forecast",
+    "classify": "tells no classes",
+    "translate": "does not translate",
+    "restore": "does not restore",
+    "complete": "does not complete",
+}
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,6 @@ def _why(figure: Figure, row: Mapping[str, Any]) -> str:
     """Why a row has no such figure, where its card does not say."""
     if figure.needs == "likelihood" and row["likelihood"] == "none":
         return "no likelihood"
-    if row["kind"] == "compressor":
-        return {"samples": "no samples", "forecast": "no forecast"}.get(figure.needs, "not measured")
+    if not _runs(row) and not any(FIGURES[name].needs == figure.needs for name in row["figures"] if name in FIGURES):
+        return LACKS.get(figure.needs, "not measured")
     return "not measured"

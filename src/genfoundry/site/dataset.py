@@ -73,9 +73,13 @@ def _about(prepared: Json) -> Iterator[tuple[str, str]]:
         yield "levels", f"{spec['levels']:,}"
     if spec.get("classes"):
         yield "classes", f"{spec['classes']:,}"
-    yield "items", ", ".join(f"{k} {prepared['counts'][k]:,}" for k in ("train", "val", "gate", "test"))
+    yield "items", _counts(prepared["counts"])
     if groups := prepared.get("groups"):
-        yield "independent groups", ", ".join(f"{k} {n:,}" for k, n in groups.items())
+        yield "independent groups", _counts(groups)
+
+
+def _counts(of: Json) -> str:
+    return ", ".join(f"{split} {of[split]:,}" for split in ("train", "val", "gate", "test") if split in of)
 
 
 def _panels(facts: Facts, model: Model) -> Any:

@@ -65,7 +65,7 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "champion_of": [task for task, _, m in facts.champions(model.dataset) if m is model],
         "best_of": [t for t, r in facts.rankings.items() if r["candidates"][:1] and _leads(r, model)],
         "lost": {task: facts.lost(task, model) for task in facts.homes | facts.rankings},
-        "notes": [r["note"] for r in facts.rankings.values() if r.get("note") and _leads(r, model)],
+        "notes": [f"{t}: {r['note']}" for t, r in facts.rankings.items() if r.get("note") and _leads(r, model)],
         "rows": [row for row in rows if row.figure.needs in report.TABLED],
         "sections": list(sections.sections(rows, model.figures)),
         "lacking": sections.lacking(rows),
