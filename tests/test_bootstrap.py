@@ -16,14 +16,16 @@ from genfoundry.distances import Distance, frechet_distance, kernel_distance
 from genfoundry.types import UserError
 
 PAIRS = 2000  # of models, simulated for each grouping
-UNITS = {  # how the held-out items of the default tasks come in groups: items of each
-    "plays of unequal length": (480, 700, 350, 910, 660),
-    "plays, windows of 128": (820, 1010, 620, 1190, 930),
-    "regions": (9,) * 8,
-    "blocks of slices": (9, 9, 9, 9, 8, 9, 9, 7),
-    "a series' blocks": (11,) * 5,
-    "a series' blocks, the last short": (41, 41, 41, 41, 33),
-    "of a hundred restored items": (14, 11, 13, 12, 12, 14, 13, 11),
+UNITS = {  # how the items of the default tasks' gate come in groups: items of each
+    "shakespeare's plays": (1195, 1129, 1000, 955, 940),
+    "the plays of lines": (4023, 3640, 3307, 2794, 2683),
+    "the plays of folio's thousand pairs": (258, 247, 238, 174, 83),
+    "brain's blocks": (18, 18, 18, 18, 18, 12),
+    "photos' regions": (1,) * 10,
+    "macrodata's blocks": (2,) * 6,
+    "sunspots' blocks": (2,) * 7,
+    "elnino's blocks": (2,) * 8,
+    "co2's blocks": (2,) * 12,
 }
 
 
