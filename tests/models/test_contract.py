@@ -207,7 +207,7 @@ def test_what_it_gives(name: str, spec: Spec) -> None:
 def fits(x: Tensor, n: int, spec: Spec) -> None:
     assert x.shape == (n, *spec.shape)
     if spec.levels is None:
-        assert x.dtype == torch.float64  # a series
+        assert x.dtype == (torch.float64 if len(spec.shape) == 2 else torch.float32)  # a series, or an image
         assert x.isfinite().all()
     else:
         assert x.dtype == torch.int64
