@@ -26,7 +26,11 @@ UNITS = {  # how the items of the default tasks' gate come in groups: items of e
     "sunspots' blocks": (2,) * 7,
     "elnino's blocks": (2,) * 8,
     "co2's blocks": (2,) * 12,
+    "plays of less equal length": (480, 700, 350, 910, 660),
+    "longer blocks, the last short": (41, 41, 41, 41, 33),
+    "of a hundred restored items": (14, 11, 13, 12, 12, 14, 13, 11),
 }
+VERY_UNEQUAL = (14, 41, 4, 33, 8)
 
 
 def ids_of(sizes: tuple[int, ...]) -> Ids:
@@ -75,6 +79,13 @@ def test_equal_models_are_told_apart_as_seldom_as_it_says(unit: str, between: fl
         part = slice(start, start + PAIRS)
         assert max(np.mean(value[part] > t * stderr[part]), np.mean(value[part] < -t * stderr[part])) <= 0.035
     assert np.sqrt(np.mean(stderr**2)) == pytest.approx(np.std(value), rel=0.02)
+
+
+@pytest.mark.parametrize("between", [0.0, 0.2, 3.0])
+def test_one_group_of_two_fifths_of_the_items_makes_an_interval_wide_not_narrow(between: float) -> None:
+    value, stderr, t = by_matrices(simulated(VERY_UNEQUAL, between, 40 * PAIRS), VERY_UNEQUAL)
+    assert 0.945 <= np.mean(np.abs(value) < t * stderr) <= 0.975
+    assert max(np.mean(value > t * stderr), np.mean(value < -t * stderr)) <= 0.028
 
 
 @pytest.mark.parametrize("n", [100, 1000, 10_000])
