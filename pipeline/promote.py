@@ -14,7 +14,8 @@ def run(*names: str) -> float:
     if not due:  # before anything else is imported: this runs every time, and mostly for nothing
         print(f"promote: nothing to decide for {', '.join(tasks)}")
         return 0.0
-    from genfoundry import experiment, publish
+    from genfoundry import experiment
+    from genfoundry.tracking import publish
 
     settings = experiment.settings()
     for name in (name for name in due if name in settings.tasks):

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from genfoundry import checkpoint, config, figures, rank, store
+from genfoundry import checkpoint, config, figures, rank
 from genfoundry.data import base
 from genfoundry.models.linear_ar import LinearAr
+from genfoundry.tracking import store
 from genfoundry.types import Spec
 
 DATA = "waves"

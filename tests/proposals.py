@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genfoundry import config, insert, propose
-from pipeline import init
+from genfoundry import config
+from genfoundry.onboarding import insert, propose
+from pipeline.commands import init
 
 ROOT = Path(__file__).parent.parent
 PARAMS = config.read(ROOT / "params.yaml")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from genfoundry import costs, ledger, report
+from genfoundry import costs, ledger
 from genfoundry.checkpoint import write_json
+from genfoundry.reporting import report
 
 DATA, SERIES = "shapes", "tides <i>&"
 GAN, VAE, LINEAR = "gan-shapes", "vae-shapes", "linear-tides"

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf, ledoit_wolf_shrinkage
 
-from genfoundry import report, restoration
+from genfoundry import restoration
 from genfoundry.baselines import base, classes, contexts
 from genfoundry.checkpoint import write_json
 from genfoundry.damage import SIGMA
@@ -23,7 +23,8 @@ from genfoundry.data.pixels import ImageSplit
 from genfoundry.data.text import Split as Text
 from genfoundry.gaussian import ROUNDING, Gaussian, LinearAR
 from genfoundry.neighbours import Neighbours
-from genfoundry.site import board
+from genfoundry.reporting import report
+from genfoundry.reporting.site import board
 from genfoundry.types import Spec
 
 TOP = 255

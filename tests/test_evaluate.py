@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import costs, distances, evaluate, figures, metrics, report, site
+from genfoundry import costs, distances, evaluate, figures, metrics
 from genfoundry.checkpoint import read_json, write_json
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
+from genfoundry.reporting import report, site
 from genfoundry.shared import Shared
 from genfoundry.types import Batch, Draw, Spec, UserError
 

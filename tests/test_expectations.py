@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from genfoundry import config
-from genfoundry.expectations import expectations
+from genfoundry.onboarding.expectations import expectations
 
 SERIES = config.Dataset(modality="series", raw="sunspots")
 SIZES = (1, 0.02, 9, 1e-12, 1e12, 1 / 3)

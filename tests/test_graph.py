@@ -47,7 +47,7 @@ def test_lazy_and_made_up_imports_are_held_and_typing_ones_are_not() -> None:
     assert "src/genfoundry/train.py" not in fetch
     assert {"src/genfoundry/data/images.py", "src/genfoundry/data/text.py"} <= prepare  # chosen by name at run time
     train = names(imports.closure(ROOT, ROOT / "pipeline/train.py"))
-    assert {"src/genfoundry/train.py", "src/genfoundry/models/base.py", "src/genfoundry/tracking.py"} <= train
+    assert {"src/genfoundry/train.py", "src/genfoundry/models/base.py", "src/genfoundry/tracking/live.py"} <= train
     assert not [
         name for name in train if Path(name).parent.name == "models" and Path(name).stem not in ("base", "__init__")
     ]

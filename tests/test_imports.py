@@ -14,12 +14,23 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, STAGES = "genfoundry", "pipeline"
 VALUES = {"genfoundry.types", "genfoundry.encoding", "genfoundry.config"}
 HEAVY = {
-    "mlflow": {"tracking", "store", "store_check", "publish", "runs", "package", "pyfunc"},
+    "mlflow": {f"tracking.{m}" for m in ("live", "store", "store_check", "publish", "runs", "package", "pyfunc")},
     "optuna": {"tune"},
     "great_expectations": {"validate"},
 }
-WITHOUT_TORCH = ("config", "experiment", "graph", "ledger", "metrics", "places", "promote", "rank", "rules", "tracking")
-WITHOUT_TORCH += ("report", "site", "types", "validate", "weights", "data.sources")
+WITHOUT_TORCH = (
+    "config",
+    "experiment",
+    "graph",
+    "ledger",
+    "metrics",
+    "places",
+    "promote",
+    "rank",
+    "rules",
+    "tracking.live",
+)
+WITHOUT_TORCH += ("tracking.live", "reporting.report", "reporting.site", "types", "validate", "weights", "data.sources")
 
 
 @dataclass(frozen=True)
@@ -174,7 +185,7 @@ def test_heavy_libraries_have_one_home(name: str) -> None:
         if homes is None:
             continue
         assert module in homes, f"{name}:{one.line}: {one.target} belongs to {sorted(homes)}"
-        assert one.lazy or one.typing or module == "pyfunc", (
+        assert one.lazy or one.typing or module == "tracking.pyfunc", (
             f"{name}:{one.line}: import {one.target} where it is needed"
         )
 

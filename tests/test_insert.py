@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genfoundry.insert import inserted
+from genfoundry.onboarding.insert import inserted
 from genfoundry.types import UserError
 
 ROOT = Path(__file__).parent.parent

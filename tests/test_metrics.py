@@ -185,5 +185,5 @@ def test_restoration_is_ranked_by_the_damage_that_was_learnt() -> None:
 
 
 def test_ranking_and_promotion_need_no_torch() -> None:
-    code = "import sys; import genfoundry.metrics, genfoundry.report; sys.exit('torch' in sys.modules)"
+    code = "import sys; import genfoundry.metrics, genfoundry.reporting.report; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import genfoundry
-from genfoundry import package
+from genfoundry.tracking import package
 
 PAST = [[0.0], [0.5], [1.0], [0.2]]
 Make = Callable[[str, int], Path]
@@ -30,7 +30,9 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, most, shift in (("first", 7, 100), ("second", 9, 500)):
         copy = root / "code" / name
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        served, checks, model = (copy / file for file in ("served.py", "value_checks.py", "models/linear_ar.py"))
+        served, checks, model = (
+            copy / file for file in ("serving/served.py", "value_checks.py", "models/linear_ar.py")
+        )
         model.write_text(f"{model.read_text()}\n\nLinearAr.shift = {shift}\n")
         checks.write_text(checks.read_text().replace("MOST = 100_000 ", f"MOST = {most} "))
         served.write_text(

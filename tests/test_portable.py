@@ -17,8 +17,8 @@ import yaml
 
 from genfoundry import checkpoint, config, device, experiment, graph, models
 from genfoundry.types import UserError
-from pipeline import configure, golden, verify_portable
 from pipeline.__main__ import environment
+from pipeline.commands import configure, golden, verify_portable
 
 ROOT = Path(__file__).parent.parent
 PORTABLE = {"threads": 1, "arithmetic": "portable"}

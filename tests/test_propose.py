@@ -17,7 +17,7 @@ from proposals import PARAMS, ROOT, proposed
 from genfoundry import experiment, models
 from genfoundry.models.base import GenerativeModel
 from genfoundry.types import UserError
-from pipeline import init
+from pipeline.commands import init
 
 DAYS = pd.date_range("2020-01-01", periods=300)
 

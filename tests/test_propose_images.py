@@ -18,7 +18,7 @@ from genfoundry import config
 from genfoundry.data import base
 from genfoundry.types import UserError
 from genfoundry.validate import validate
-from pipeline import init
+from pipeline.commands import init
 
 
 def pngs(folder: Path, *names: str, side: int = 8) -> Path:

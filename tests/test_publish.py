@@ -16,9 +16,10 @@ import fabricated
 import pytest
 from fabricated import OBJECTIVE, TASK
 
-from genfoundry import costs, ledger, promote, store
-from genfoundry.publish import publish
-from pipeline import repro
+from genfoundry import costs, ledger, promote
+from genfoundry.tracking import store
+from genfoundry.tracking.publish import publish
+from pipeline.commands import repro
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from genfoundry import report
 from genfoundry.data.labels import of_trial
 from genfoundry.data.pixels import ImageSplit
 from genfoundry.remarks import remarks
+from genfoundry.reporting import report
 from genfoundry.types import Spec
 
 SPEC = Spec((1, 2, 2), 17, classes=3)

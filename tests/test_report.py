@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import figures as figures_of
-from genfoundry import report
 from genfoundry.checkpoint import read_json, write_json
+from genfoundry.reporting import report
 
 
 def card(root: Path, name: str, dataset: str = "fashion", levels: int | None = 256, **figures: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from genfoundry import cgroup, experiment, graph
 from genfoundry.types import UserError
-from pipeline import repro
+from pipeline.commands import repro
 
 ROOT = Path(__file__).parent.parent
 PARAMS = experiment.settings(ROOT / "params.yaml")

@@ -10,7 +10,8 @@ import yaml
 
 from genfoundry import experiment, graph, reserved
 from genfoundry.types import UserError
-from pipeline import code, init
+from pipeline import code
+from pipeline.commands import init
 
 ROOT = Path(__file__).parent.parent
 

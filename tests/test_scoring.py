@@ -12,9 +12,10 @@ import pytest
 import torch
 from mlflow.pyfunc import scoring_server
 
-from genfoundry import checkpoint, package, store
+from genfoundry import checkpoint
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.models.vae import Vae
+from genfoundry.tracking import package, store
 from genfoundry.types import Spec
 
 ALPHABET = "\n abcdeh"

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genfoundry import checkpoint, ledger, package, serve, weights
+from genfoundry import checkpoint, ledger, weights
 from genfoundry.data import pictures
 from genfoundry.data.base import Dataset
 from genfoundry.models.base import GenerativeModel
@@ -25,7 +25,9 @@ from genfoundry.models.dcgan import Dcgan
 from genfoundry.models.judge import Judge
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.models.vae import Vae
-from genfoundry.served import Served, Unserved
+from genfoundry.serving import serve
+from genfoundry.serving.served import Served, Unserved
+from genfoundry.tracking import package
 from genfoundry.types import Batch, Spec
 
 ALPHABET = "\n abcdeh"

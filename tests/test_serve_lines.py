@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import checkpoint, inputs
+from genfoundry import checkpoint
 from genfoundry.models.text_vae import TextVae
-from genfoundry.served import Served
+from genfoundry.serving import inputs
+from genfoundry.serving.served import Served
 from genfoundry.types import Spec, UserError
 
 ALPHABET = "\n abcde1"

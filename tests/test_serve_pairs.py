@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import checkpoint, inputs
+from genfoundry import checkpoint
 from genfoundry.models.bytenet import Bytenet
-from genfoundry.served import Served
+from genfoundry.serving import inputs
+from genfoundry.serving.served import Served
 from genfoundry.types import Batch, Draw, Spec, UserError
 
 ALPHABET = " abcde"

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genfoundry import checkpoint, config, inputs
+from genfoundry import checkpoint, config
 from genfoundry.data import base
 from genfoundry.models.linear_ar import LinearAr
-from genfoundry.served import Served
+from genfoundry.serving import inputs
+from genfoundry.serving.served import Served
 
 SHARES = config.Shares(val=0.2, gate=0.2, test=0.2)
 SERIES = config.Dataset(modality="series", raw="sunspots", window=5, context=4, split=SHARES)

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from genfoundry import checkpoint, inputs, models, package, serve
-from genfoundry.served import Served
+from genfoundry import checkpoint, models
+from genfoundry.serving import inputs, serve
+from genfoundry.serving.served import Served
+from genfoundry.tracking import package
 from genfoundry.types import Batch, Spec, UserError
 
 SPEC = Spec((2, 1, 4, 5), 2, cond_shape=(3, 1, 4, 5), cond_levels=2)

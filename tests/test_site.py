@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import showcase
 
-from genfoundry import checkpoint, ledger, places, report, site, yardstick
-from genfoundry.site import board, chart, dataset, paper, sections
+from genfoundry import checkpoint, ledger, places, yardstick
+from genfoundry.reporting import report, site
+from genfoundry.reporting.site import board, chart, dataset, paper, sections
 
 
 @pytest.fixture(scope="module")

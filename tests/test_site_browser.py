@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import showcase
 
-from genfoundry import site
+from genfoundry.reporting import site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path: apt-get install chromium")

@@ -12,8 +12,8 @@ import fabricated
 import fake_server
 import pytest
 
-from genfoundry import store, store_check, store_errors
-from genfoundry.store_errors import StoreError
+from genfoundry.tracking import store, store_check, store_errors
+from genfoundry.tracking.store_errors import StoreError
 
 
 @pytest.fixture(autouse=True)

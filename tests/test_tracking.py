@@ -12,7 +12,8 @@ import fabricated
 import fake_server
 import pytest
 
-from genfoundry import store, tracking
+from genfoundry.tracking import live as tracking
+from genfoundry.tracking import store
 from genfoundry.types import Clock, Event
 
 EVENTS = 2500

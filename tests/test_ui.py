@@ -11,7 +11,7 @@ import fake_server
 import pytest
 
 from genfoundry.types import UserError
-from pipeline import ui
+from pipeline.commands import ui
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry import git_sync, shell, uncommitted
+from genfoundry import shell
 from genfoundry.types import UserError
+from pipeline.orchestration import git_sync, uncommitted
 
 
 def git(root: Path, *words: str) -> str:

@@ -14,13 +14,14 @@ import pytest
 import torch
 from raw_folders import series
 
-from genfoundry import checkpoint, inputs, metrics
+from genfoundry import checkpoint, metrics
 from genfoundry.config import Expect, check
 from genfoundry.data import gaps, table
 from genfoundry.data.base import SPLITS, Dataset
 from genfoundry.evaluate import answers, score
 from genfoundry.models.linear_ar import LinearAr
-from genfoundry.served import Served
+from genfoundry.serving import inputs
+from genfoundry.serving.served import Served
 from genfoundry.types import UserError
 from genfoundry.validate import validate
 

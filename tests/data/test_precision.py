@@ -18,7 +18,7 @@ from genfoundry.evaluate import answers, score
 from genfoundry.models.base import GenerativeModel
 from genfoundry.models.bayes_ar import BayesAr
 from genfoundry.models.linear_ar import LinearAr
-from genfoundry.served import Served
+from genfoundry.serving.served import Served
 from genfoundry.types import UserError
 
 ROOT = Path(__file__).parent.parent.parent

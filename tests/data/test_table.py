@@ -13,7 +13,7 @@ from raw_folders import series
 
 from genfoundry.data import table
 from genfoundry.data.base import Dataset
-from genfoundry.look import look
+from genfoundry.onboarding.look import look
 from genfoundry.types import UserError
 
 DAYS = [date(2023, 1, 1) + timedelta(i) for i in range(60)]

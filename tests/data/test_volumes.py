@@ -15,7 +15,7 @@ from raw_folders import images
 from genfoundry.config import Slices
 from genfoundry.data import volumes
 from genfoundry.data.base import SPLITS, Dataset
-from genfoundry.look.volumes import look
+from genfoundry.onboarding.look.volumes import look
 from genfoundry.types import UserError
 
 Prepare = Callable[..., Dataset]

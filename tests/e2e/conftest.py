@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 from site_of import ROOT, good, pipeline
 
 from genfoundry import device
-from pipeline import smoke as smoke_stage
+from pipeline.commands import smoke as smoke_stage
 
 
 @pytest.fixture(scope="session")

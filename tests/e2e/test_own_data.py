@@ -13,7 +13,7 @@ import pytest
 import yaml
 from site_of import ROOT, call, good, pipeline
 
-from pipeline import smoke as smoke_stage
+from pipeline.commands import smoke as smoke_stage
 
 pytestmark = pytest.mark.e2e
 KEPT = {"vae-shapes": "shapes-density", "dcgan-med": "med-samples", "linear-ar-weather": "weather-forecast"}

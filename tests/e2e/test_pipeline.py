@@ -13,7 +13,7 @@ import yaml
 from site_of import ROOT, call, change, clone, due, good, pipeline, ran
 
 from genfoundry import device, graph, ledger, margins, shell
-from pipeline import golden
+from pipeline.commands import golden
 
 pytestmark = pytest.mark.e2e
 
@@ -225,7 +225,7 @@ def test_a_fresh_clone_sees_that_a_tuning_was_run_alone(copy: Path, tmp_path: Pa
     (copy / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n")
     good(call("dvc", "push", "-q", root=copy))
     other = clone(copy, tmp_path / "other", tmp_path / "remote")
-    look = "from pathlib import Path; from pipeline import retrain; print(retrain.stale(Path()))"
+    look = "from pathlib import Path; from pipeline.commands import retrain; print(retrain.stale(Path()))"
     good(call("dvc", "repro", "-q", "code", "sources", root=other))
     assert good(call(sys.executable, "-c", look, root=other)).splitlines()[-1] == "['train@vae-digits']"
     shutil.rmtree(tmp_path / "remote")

@@ -14,7 +14,7 @@ import yaml
 from site_of import ROOT, call, clone, good, pipeline, ran
 
 from genfoundry import ledger, shell
-from pipeline import smoke as smoke_stage
+from pipeline.commands import smoke as smoke_stage
 
 pytestmark = pytest.mark.e2e
 KEPT, KEPT_TASKS = ("linear-sunspots", "vae-digits"), ("sunspots-forecast", "digits-density")

@@ -24,8 +24,8 @@ from genfoundry.evaluate import Judges
 from genfoundry.metrics import QUANTILES
 from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
 from genfoundry.train import fit
-from pipeline import golden, smoke
-from pipeline.verify_portable import THREADS
+from pipeline.commands import golden, smoke
+from pipeline.commands.verify_portable import THREADS
 
 STEPS = 4
 ROOT = Path(__file__).parent.parent.parent

@@ -1,0 +1,92 @@
+"""The smoke pipeline's outs in portable arithmetic, as hashes that every machine must reproduce (tests/golden/).
+
+`python -m pipeline golden` writes them anew, after a change that is meant to change outs.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from genfoundry import checkpoint, graph, places, shell
+from genfoundry.types import UserError
+from pipeline.commands import smoke
+
+FILE = Path("tests/golden/smoke.json")
+Hashes = Mapping[str, Mapping[str, str]]  # stage -> path -> sha256, in dvc.yaml's order
+
+
+def run() -> None:
+    with tempfile.TemporaryDirectory(prefix="genfoundry-golden-") as folder:
+        copy = smoke.prepare(Path(), Path(folder), arithmetic="portable")
+        if shell.show(sys.executable, "-m", "pipeline", "repro", root=copy, env={"PYTHONPATH": "src"}):
+            raise UserError("the smoke run failed, see above")
+        found = hashes(copy)
+    known = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    checkpoint.write_bytes(FILE, (json.dumps(found, indent=1) + "\n").encode())
+    print(
+        "\n".join(differences(known, found)) or "as before", f"{FILE}: {sum(map(len, found.values()))} outs", sep="\n"
+    )
+
+
+def hashes(root: Path) -> dict[str, dict[str, str]]:
+    """Every file of every out in a repository that has run: stage -> path -> sha256."""
+    found = {name: of_stage(root, stage) for name, stage in graph.stages(root).items()}
+    return {name: files for name, files in found.items() if files}
+
+
+def of_stage(root: Path, stage: graph.Stage) -> dict[str, str]:
+    """Path -> sha256 of a stage's outs, less digests of sources: those change with every edit, outs need not."""
+    outs = [root / out for out in stage.outs if Path(out) != places.CODE]
+    return {path.relative_to(root).as_posix(): _sha256(path) for out in outs for path in _files(out)}
+
+
+def _files(out: Path) -> Iterator[Path]:
+    if out.is_file():
+        yield out
+    yield from sorted(path for path in out.rglob("*") if path.is_file() and path.name not in graph.SKIP)
+
+
+def _sha256(path: Path) -> str:
+    """Of the bytes; a judge's model.json without `source`, the digest of the code that trained it."""
+    content = path.read_bytes()
+    if path.name == "model.json":
+        content = checkpoint.canonical({k: v for k, v in json.loads(content).items() if k != "source"}).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def differences(known: Hashes, found: Hashes) -> list[str]:
+    """A line a file that is new, gone or has other bytes; none where all are equal. The first stage comes first."""
+    stages = [*found, *(name for name in known if name not in found)]
+    lines = []
+    for stage in stages:
+        ours, theirs = found.get(stage, {}), known.get(stage, {})
+        for path in sorted(ours.keys() | theirs.keys()):
+            if ours.get(path) != theirs.get(path):
+                word = "gone" if path not in ours else "new" if path not in theirs else "other bytes"
+                lines.append(f"{stage}: {path}: {word}")
+    return lines
+
+
+def explained(lines: list[str], lock: Path) -> str:
+    """What to make of differences: the first stage, packages that are not requirements.lock's, the way to renew."""
+    first = lines[0].partition(": ")[0]
+    said = [f"{len(lines)} outs are not those of {FILE}; the first stage with a difference is {first}:", *lines[:20]]
+    said += [f"... and {len(lines) - 20} more"] if len(lines) > 20 else []
+    if others := list(_other_versions(lock)):
+        said.append(f"installed are other versions than {lock.name} has: {', '.join(others)}")
+    return "\n".join([*said, "if the change is meant: python -m pipeline golden, and commit the file"])
+
+
+def _other_versions(lock: Path) -> Iterator[str]:
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        name, _, wanted = line.partition("==")
+        try:
+            installed = version(name).partition("+")[0] if wanted else wanted
+        except PackageNotFoundError:
+            installed = "none"
+        if installed != wanted:
+            yield f"{name} {installed} (not {wanted})"

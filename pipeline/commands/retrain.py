@@ -1,0 +1,229 @@
+"""`make retrain`, the scheduled job: look for new data, refuse or retrain, decide, publish, commit and push, report."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genfoundry import checkpoint, experiment, graph, inbox, ledger, places, shell, turns
+from genfoundry.data.fetch import check
+from genfoundry.data.sources import DOWNLOADS
+from genfoundry.types import UserError
+from pipeline import sources
+from pipeline.commands import repro
+from pipeline.orchestration import git_sync, uncommitted
+
+HERE = Path()
+JUDGING = ("genfoundry prepare:", "genfoundry validate:")  # how the lines begin that say what is wrong with data
+LOCK = Path("dvc.lock")
+SUMMARY = Path("reports/retrain.md")
+EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline")  # what a person edits and stages are made from
+KEPT = ("dvc.lock", "ledger.jsonl", "data/inbox", "reports/evaluation", "reports/training", "reports/ranking",
+        "reports/validation", "reports/leaderboard.json", "reports/leaderboard.md", "reports/retrain.md")  # fmt: skip
+
+
+def run(*argv: str) -> None:
+    branch = argv[argv.index("--branch") + 1] if len(argv) > 1 and argv[0] == "--branch" else ""
+    with turns.taken(HERE):
+        shell.check_versioned(HERE)
+        to = git_sync.find_destination(HERE, branch)
+        if to and follow(to):  # other code than this process has read: begin again with it
+            sys.exit(shell.show(sys.executable, "-m", "pipeline", "retrain", *argv, root=HERE))
+        retrain(to)
+
+
+def follow(to: git_sync.Destination) -> bool:
+    """Bring the branch up to date; whether code changed."""
+    before = ledger.commit(HERE)[0]
+    git_sync.update(HERE, to)
+    changed = shell.ask("git", "diff", "--name-only", str(before), "HEAD", "--", "src", "pipeline", root=HERE)
+    return bool(changed)
+
+
+def retrain(to: git_sync.Destination | None) -> None:
+    params = experiment.settings()
+    lock = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
+    for name in params.datasets:
+        look(name)
+    shell.ask("dvc", "repro", "code", root=HERE)  # what is due is read from its out
+    if shell.show("dvc", "repro", "-q", "sources", root=HERE):
+        raise UserError("the sources could not be looked at, see above; nothing was run")
+    os.environ[sources.SAID] = "1"
+    away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
+    for name, dataset in params.datasets.items():
+        for line in check.check_remote(name, dataset, places.raw(name), DOWNLOADS):
+            print(f"retrain: {line}", file=sys.stderr)
+    due = stale(HERE)
+    if due:
+        print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
+        train(list(params.datasets), to)
+    else:
+        print("retrain: nothing is new; the champions stay as they are")
+        if lock:  # a digest of code may be written anew in it: an edit that would be in the way of the next update
+            checkpoint.write_bytes(LOCK, lock.encode())
+        if to and git_sync.count_ahead(HERE, to):  # an earlier run was not pushed
+            publish(to, data=True)
+    if away:
+        raise UserError("done, but new data may have been missed: " + "; ".join(away))
+
+
+def train(datasets: list[str], to: git_sync.Destination | None) -> None:
+    uncommitted.check_committed(HERE, *EDITED)
+    if to:
+        check_remotes(to)
+        shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
+    before = len(ledger.read(places.LEDGER))
+    refuse_bad(datasets, before, to)
+    repro.run()
+    finish(before, "Retrain on new data", to)
+
+
+def check_remotes(to: git_sync.Destination) -> None:
+    """Ask git's remote and DVC's whether they would take the result, before anything is trained.
+
+    Raises:
+        UserError: one would not; its reason.
+    """
+    git_sync.check_push(HERE, to)
+    tracked = next(iter(sorted(Path("data/inbox").glob("*.dvc"))), None)
+    if tracked is not None:  # an inbox, mostly an empty one, is the least that can be pushed
+        try:
+            shell.ask("dvc", "push", tracked, root=HERE)
+        except UserError as error:
+            raise UserError(f"nothing was run: the data could not be pushed to DVC's remote: {error}") from None
+
+
+def look(name: str) -> None:
+    """Take new files of an inbox into DVC.
+
+    The inbox only grows, unless files are withdrawn: tracked ones that are not here (a new clone) are brought back.
+    """
+    folder, tracked = places.inbox(name), inbox.read_tracked(HERE, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if message := inbox.restore(HERE, name):
+        print(f"retrain: {message}")
+    inbox.check_names(HERE, name)
+    inbox.check_complete(HERE, name)
+    if not tracked or tracked.get("nfiles") or any(folder.iterdir()):
+        shell.ask("dvc", "add", folder, root=HERE)
+
+
+def stale(root: Path) -> list[str]:
+    """The stages that would run, by DVC's own reckoning, whether or not their outs are on this machine."""
+    stages = graph.stages(root)
+    lost = bring_partial(root, stages)
+    always = {name for name, stage in stages.items() if stage.always}
+    # A dry run fails at a stage that would run and whose dependencies are not on this machine: it names that one too.
+    dry = ("dvc", "repro", "--dry", "--allow-missing")
+    done = subprocess.run(dry, cwd=root, capture_output=True, text=True)
+    found = re.findall(r"(?:Running stage|failed to reproduce) '([^']+)'", done.stdout + done.stderr)
+    if done.returncode and not found:
+        raise UserError(f"{' '.join(dry)}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+    return [name for name in dict.fromkeys([*lost, *found]) if name not in always]
+
+
+def bring_partial(root: Path, stages: Mapping[str, graph.Stage]) -> list[str]:
+    """Pull the outs that stages depend on in part, or with others as a folder; returns the stages whose outs are lost.
+
+    For what is not on this machine, `dvc repro --allow-missing` compares dvc.lock's hashes: it sees no change of a file
+    inside an out that is a folder, nor of a folder that holds outs (iterative/dvc#11099).
+    """
+    deps = {Path(dep) for stage in stages.values() for dep in stage.deps if not stage.always}
+    wanted = {
+        out: name
+        for name, stage in stages.items()
+        for out in stage.outs
+        if any(Path(out) in dep.parents or dep in Path(out).parents for dep in deps)
+    }
+    recorded = graph.read(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
+    absent = [out for out, name in wanted.items() if name in recorded and not (root / out).exists()]
+    if absent:
+        shell.ask("dvc", "pull", "--allow-missing", *absent, root=root, check=False)
+    return list(dict.fromkeys(wanted[out] for out in absent if not (root / out).exists()))
+
+
+def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None) -> None:
+    """Validate every data set before anything is trained; one that fails leaves everything as it was.
+
+    Raises:
+        UserError: the data are refused; the reason is in the ledger, the champions stay. Or they could not be had.
+    """
+    for name in datasets:
+        error = Path(tempfile.mkstemp(suffix=".txt")[1])
+        status = shell.show(
+            "bash", "-c", f"set -o pipefail; dvc repro 'validate@{name}' 2> >(tee {error} >&2)", root=HERE
+        )
+        said = [line for line in error.read_text(encoding="utf-8").splitlines() if line.startswith("genfoundry ")]
+        error.unlink()
+        if not status:
+            continue
+        reason = "; ".join(line.partition(": ")[2] for line in said) or "dvc repro failed, see its output"
+        if not any(line.startswith(JUDGING) for line in said):  # no fault of the data: a source, a disk, the code
+            raise UserError(f"{name}: the data could not be had, and nothing was decided: {reason}")
+        tracked = f"{places.inbox(name)}.dvc"
+        data = yaml.safe_load(Path(tracked).read_text())["outs"][0]["md5"]
+        shell.ask("git", "checkout", "-q", "--", *(p for p in ("dvc.lock", tracked) if in_git(p)), root=HERE)
+        for task, one in experiment.settings().tasks.items():
+            if one.dataset == name:
+                refuse(task, data, reason)
+        finish(before, f"Refuse new data of {name}", to, "ledger.jsonl", str(SUMMARY))
+        raise UserError(f"{name}: the new data are refused, the champion stays: {reason}")
+
+
+def refuse(task: str, data: str, reason: str) -> None:
+    """One ledger line, unless the last one for the task refuses the same data already."""
+    last = ledger.last(ledger.read(places.LEDGER), task)
+    if last and last["decision"] == "refused" and last["data"] == data:
+        return
+    line: dict[str, Any] = {"task": task, "decision": "refused", "reason": reason, "data": data}
+    line["who"] = ledger.who(HERE)
+    line["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+    line["commit"], line["clean"] = ledger.commit(HERE)
+    line |= dict.fromkeys(("experiment", "model", "digest", "ranking")) | {"weights": {}, "figures": {}}
+    ledger.append(places.LEDGER, line)
+
+
+def in_git(path: str) -> bool:
+    return bool(shell.ask("git", "ls-files", path, root=HERE))
+
+
+def finish(before: int, message: str, to: git_sync.Destination | None, *paths: str) -> None:
+    """Summary, commit, data to the DVC remote first, then the commit to git's."""
+    lines = ledger.read(places.LEDGER)[before:]
+    checkpoint.write_bytes(SUMMARY, summary(lines).encode())
+    print(SUMMARY.read_text(encoding="utf-8"))
+    if shown := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(shown).open("a", encoding="utf-8") as file:
+            file.write(SUMMARY.read_text(encoding="utf-8"))
+    if to and not to.upstream:
+        shell.ask("git", "checkout", "-q", "-B", to.branch, root=HERE)
+    decided = ", ".join(f"{line['task']}: {line['decision']}" for line in lines)
+    if shell.commit(HERE, f"{message}\n\n{decided or 'No task was decided anew.'}", *(paths or KEPT)) and to:
+        publish(to, data=not paths)
+
+
+def publish(to: git_sync.Destination, *, data: bool) -> None:
+    """Push the data, then the commits that name them."""
+    if data:
+        shell.ask("dvc", "push", root=HERE)
+    git_sync.push(HERE, to)
+
+
+def summary(lines: list[dict[str, Any]]) -> str:
+    """Markdown: a row a decision with its figures, the leaderboard, and the champions' pictures."""
+    text = [f"# Retraining, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", ""]
+    text += ["| task | decision | experiment | reason |", "|---|---|---|---|"]
+    text += [f"| {x['task']} | {x['decision']} | {x.get('experiment') or ''} | {x['reason']} |" for x in lines]
+    board = Path("reports/leaderboard.md")
+    if board.exists() and any(x["decision"] != "refused" for x in lines):
+        text += ["", board.read_text(encoding="utf-8")]
+        for name in sorted({x["experiment"] for x in lines if x.get("experiment")}):
+            text += [f"![{name}](panels/{name}/{p.name})" for p in sorted(places.panels(name).glob("*.png"))]
+    return "\n".join(text) + "\n"

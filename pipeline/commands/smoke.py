@@ -1,0 +1,30 @@
+"""`make smoke`: the whole pipeline at a tiny budget on data that installed packages carry, in a throw-away copy."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from genfoundry import shell
+from genfoundry.types import UserError
+from pipeline.commands import configure
+
+PARAMS = Path("tests/smoke/params.yaml")
+
+
+def run() -> None:
+    with tempfile.TemporaryDirectory(prefix="genfoundry-smoke-") as folder:
+        copy = prepare(Path(), Path(folder))
+        if shell.show(sys.executable, "-m", "pipeline", "repro", root=copy, env={"PYTHONPATH": "src"}):
+            raise UserError("the smoke run failed, see above")
+
+
+def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
+    """A committed copy of the working tree whose params.yaml and inboxes are the smoke run's."""
+    copy = shell.working_copy(root, folder)
+    shutil.copy(copy / PARAMS, copy / "params.yaml")
+    configure.change(copy, "arithmetic", arithmetic)
+    for tracked in (copy / "data/inbox").glob("*.dvc"):
+        (copy / "data/inbox/smoke.dvc").write_text(tracked.read_text().replace(tracked.stem, "smoke"))
+    shell.commit(copy, "smoke parameters", "params.yaml")
+    return copy

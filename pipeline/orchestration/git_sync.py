@@ -1,0 +1,187 @@
+"""The branch that a retraining is committed to: brought up to date before it, pushed after it, and nothing lost.
+
+The ledger is append-only (`merge=union` in .gitattributes), so a finished run merges with what others pushed meanwhile.
+Where git cannot merge, the run's commits stay on a branch of their own, and a message says which.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from genfoundry import shell
+from genfoundry.types import UserError
+from pipeline.orchestration import uncommitted
+
+SUBJECTS = ("Retrain on new data", "Refuse new data of ")  # how the commits of a retraining begin
+ATTEMPTS = 3  # pushes, each after a merge, while others push too
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a retraining is pushed to. `upstream` is the remote-tracking branch to follow, "" for a branch anew."""
+
+    remote: str
+    branch: str
+    upstream: str = ""
+
+
+def find_destination(root: Path, branch: str) -> Destination | None:
+    """The destination of a retraining, `branch` where that is given; None in a repository without a remote.
+
+    Raises:
+        UserError: no branch is checked out and none is given; or git refuses the repository.
+    """
+    shell.check_repository(root)
+    remotes = shell.ask("git", "remote", root=root).split()
+    if not remotes:
+        return None
+    current = shell.ask("git", "symbolic-ref", "-q", "--short", "HEAD", root=root, check=False)
+    remote = shell.ask("git", "config", f"branch.{current}.remote", root=root, check=False)
+    remote = remote or ("origin" if "origin" in remotes else remotes[0])
+    if not current and not branch:
+        commit = shell.ask("git", "rev-parse", "--short", "HEAD", root=root)
+        raise UserError(
+            f"HEAD is detached at {commit}, so the result has no branch to go to; check out a branch, or name one to "
+            "push to: make retrain BRANCH=name"
+        )
+    if branch and branch != current:
+        head = shell.ask("git", "symbolic-ref", "-q", "--short", f"refs/remotes/{remote}/HEAD", root=root, check=False)
+        if head == f"{remote}/{branch}":
+            raise UserError(
+                f"BRANCH={branch}: that is {remote}'s main branch, which is never overwritten; check it out"
+            )
+        return Destination(remote, branch)
+    merge = shell.ask("git", "config", f"branch.{current}.merge", root=root, check=False)
+    name = merge.removeprefix("refs/heads/") or current
+    return Destination(remote, name, f"refs/remotes/{remote}/{name}")
+
+
+def update(root: Path, to: Destination) -> None:
+    """Bring the checked-out branch up to date with its upstream; local commits stay, or are kept on a branch.
+
+    Raises:
+        UserError: the remote does not answer, or local commits of somebody's own do not merge.
+    """
+    if _git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
+        shell.ask("git", "fetch", "-q", "--unshallow", to.remote, root=root)
+    shell.ask("git", "fetch", "-q", to.remote, root=root)
+    ahead, behind = _count(root, to)
+    if not behind:
+        return
+    uncommitted.put_aside(root, to.upstream)
+    if not ahead:
+        shell.ask("git", "merge", "-q", "--ff-only", to.upstream, root=root)
+        return
+    _join(root, to)
+
+
+def _join(root: Path, to: Destination) -> None:
+    """Both sides have commits: merge, or begin again from the upstream and keep the local commits on a branch."""
+    base = _git(root, "merge-base", "--fork-point", to.upstream, "HEAD").stdout.strip()
+    base = base or _git(root, "merge-base", to.upstream, "HEAD").stdout.strip()
+    local = _git(root, "log", "--format=%s", "--no-merges", f"{base}..HEAD" if base else "HEAD").stdout.splitlines()
+    rewritten = _git(root, "merge-base", "--is-ancestor", base, to.upstream).returncode != 0 if base else True
+    if not all(subject.startswith(SUBJECTS) for subject in local):
+        raise UserError(
+            f"{to.branch} and {to.remote}/{to.branch} have gone apart, and {len(local)} commits here are not a "
+            f"retraining's; join them (git pull --no-rebase {to.remote} {to.branch}), then run it again"
+        )
+    if not rewritten and merge(root, to):
+        return
+    kept = keep(root, "before")
+    shell.ask("git", "reset", "-q", "--keep", to.upstream, root=root)
+    why = f"the history of {to.remote}/{to.branch} was rewritten" if rewritten else "they do not merge"
+    print(
+        f"retrain: {to.branch} begins again from {to.remote}/{to.branch}: {why}; what was here is branch {kept} "
+        f"({len(local)} commits of retrainings; git cherry-pick brings them over)",
+        file=sys.stderr,
+    )
+
+
+def merge(root: Path, to: Destination) -> bool:
+    """Merge the upstream into the checked-out branch; False, with everything as it was, where that conflicts."""
+    done = _git(root, *shell.identity(root), "merge", "-q", "--no-edit", to.upstream)
+    if done.returncode:
+        _git(root, "merge", "--abort")
+    return done.returncode == 0
+
+
+def keep(root: Path, word: str) -> str:
+    """A new branch at HEAD, so that its commits stay; returns its name."""
+    name = f"retrain-{word}-{shell.ask('git', 'rev-parse', '--short', 'HEAD', root=root)}"
+    shell.ask("git", "branch", "-f", name, "HEAD", root=root)
+    return name
+
+
+def check_push(root: Path, to: Destination) -> None:
+    """Ask the remote whether it would take a push, before anything is trained for it.
+
+    That somebody has pushed since is no reason: `push` merges.
+
+    Raises:
+        UserError: it would not; its reason.
+    """
+    done = _push(root, to, "--dry-run")
+    if done.returncode and not any(word in done.stderr for word in ("(fetch first)", "(non-fast-forward)")):
+        raise UserError(f"nothing was run: the result could not be pushed to {to.remote} {to.branch}: {_reason(done)}")
+
+
+def push(root: Path, to: Destination) -> None:
+    """Push HEAD, after merging what others pushed meanwhile.
+
+    Raises:
+        UserError: it cannot be pushed; the commits are on a branch that the message names.
+    """
+    reason = ""
+    for _ in range(ATTEMPTS):
+        done = _push(root, to)
+        if not done.returncode:
+            return
+        reason = _reason(done)
+        if not to.upstream or _git(root, "fetch", "-q", to.remote).returncode or not _count(root, to)[1]:
+            break
+        if not merge(root, to):
+            reason = f"{to.remote}/{to.branch} has other commits, which do not merge"
+            break
+    kept = keep(root, "kept")
+    pushed = _git(root, "push", "-q", to.remote, f"{kept}:refs/heads/{kept}").returncode == 0
+    where = f"pushed to {to.remote} as branch {kept}" if pushed else f"kept here as branch {kept}"
+    then = f"git fetch {to.remote} && git merge {to.remote}/{kept}" if pushed else f"git push {to.remote} {kept}"
+    raise UserError(f"the run is finished, but {to.branch} could not be pushed ({reason}); it is {where}: {then}")
+
+
+def count_ahead(root: Path, to: Destination) -> int:
+    """How many commits the upstream lacks."""
+    return _count(root, to)[0]
+
+
+def _count(root: Path, to: Destination) -> tuple[int, int]:
+    """Commits that only HEAD has, and that only the upstream has; none where there is no upstream yet."""
+    if not to.upstream or _git(root, "rev-parse", "-q", "--verify", to.upstream).returncode:
+        return 0, 0
+    ahead, behind = shell.ask("git", "rev-list", "--left-right", "--count", f"HEAD...{to.upstream}", root=root).split()
+    return int(ahead), int(behind)
+
+
+def _push(root: Path, to: Destination, *options: str) -> subprocess.CompletedProcess[str]:
+    # A branch that is named for the result alone holds nothing but the last result, which this one replaces.
+    force = () if to.upstream else ("-f",)
+    return _git(root, "push", "-q", *options, *force, to.remote, f"HEAD:refs/heads/{to.branch}")
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The line of git's that says why, with a hook's own words where it gave some."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("hint:")]
+    telling = [line for line in lines if line.startswith(("!", "fatal:", "remote: error", "error:"))]
+    words = [line for line in lines if line.startswith("remote:") and line != "remote:"]
+    spoken = words[:1] if telling and telling[0].startswith("!") else []
+    return " ".join("; ".join([(telling or lines or ["no reason given"])[0], *spoken]).split())
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}  # a job has nobody to type a password
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, env=environment)

@@ -1,0 +1,1 @@
+"""`make init`: looking at a user's files and proposing entries of params.yaml."""

@@ -1,0 +1,1 @@
+"""The leaderboard and the static site: what people look at."""

@@ -1,0 +1,1 @@
+"""Champions answering requests: from the command line, in MLflow, over a file."""

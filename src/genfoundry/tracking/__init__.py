@@ -1,0 +1,1 @@
+"""Everything MLflow: live logs, runs and versions rebuilt from outs and ledger, packaged models."""

@@ -1,0 +1,137 @@
+"""The live log of a training in MLflow. What is rebuilt from outs and ledger is in `publish`, the store in `store`."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from genfoundry.tracking.store import Metrics, connect, experiment_id, log_metrics, uri
+from genfoundry.tracking.store_errors import failure, left_out
+from genfoundry.types import Event
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+__all__ = ["Live", "points", "uri"]
+EVERY = 2.0  # seconds between two requests of a live log
+PATIENCE = 20.0  # seconds that a finished training waits for its log to be written, at most
+DELAY = 5.0  # seconds; a training that is shorter is logged by `publish` alone
+SAMPLING = 5.0  # seconds between two samples of the system's metrics
+
+
+def points(
+    phase: str, losses: Mapping[str, float], rates: Mapping[str, float], skipped: float
+) -> Iterator[tuple[str, float]]:
+    """Names and values of one event in MLflow, from the live log as from the training's CSV."""
+    yield from ((f"{phase}/loss.{name}", value) for name, value in losses.items())
+    yield from ((f"{phase}/lr.{name}", value) for name, value in rates.items())
+    yield f"{phase}/skipped", skipped
+
+
+class Live:
+    """The live log of one training: `with Live(...) as live: ... live.log(event) ...; live.done(digest)`.
+
+    A thread of its own writes; a server that is down costs the training nothing but one line on standard error, and
+    `publish` brings what is missing from the outs. `key` names the training's in-flight state: a run that a killed
+    process left open under the same key is closed. `overhead` is how long, in seconds, the end waited for the log.
+    """
+
+    def __init__(self, root: Path, experiment: str, task: str, key: str, *, delay: float = DELAY) -> None:
+        self.root, self.experiment, self.task, self.key, self.delay = root, experiment, task, key, delay
+        self.overhead = 0.0
+        self.digest: str | None = None
+        self.began = time.time()
+        self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+        self._ending = threading.Event()
+        self._failed = False
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+
+    def __enter__(self) -> Live:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._failed = kind is not None
+        self._ending.set()
+        waiting = time.perf_counter()
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            self._warn(str(left_out(uri(self.root), f"it took more than {PATIENCE:.0f} s", "see whether it is well")))
+        self.overhead = time.perf_counter() - waiting
+
+    def log(self, event: Event) -> None:
+        """Note an event; returns at once."""
+        self._events.put((int(time.time() * 1000), event))
+
+    def done(self, digest: str) -> None:
+        """The digest of the model that came out: by it `publish` finds this run."""
+        self.digest = digest
+
+    def _work(self) -> None:
+        if self._ending.wait(self.delay):
+            return
+        try:
+            client = connect(self.root)
+            run = self._open(client)
+            with _system_metrics(run, uri(self.root)):
+                while not self._ending.wait(EVERY):
+                    self._flush(client, run)
+            self._close(client, run)
+        except Exception as error:  # whatever the store raises, a training goes on
+            fault = failure(error, uri(self.root))
+            if not fault.remembered:
+                self._warn(str(fault))
+
+    def _warn(self, line: str) -> None:
+        print(f"tracking {self.experiment}: {line}", file=sys.stderr)
+
+    def _open(self, client: MlflowClient) -> str:
+        where = experiment_id(client, self.root, self.task)
+        with suppress(Exception):
+            stale = f"tags.`genfoundry.key` = '{self.key}' and attributes.status = 'RUNNING'"
+            for left in client.search_runs([where], stale):
+                client.set_terminated(left.info.run_id, "KILLED")
+        tags = {"genfoundry.kind": "model", "genfoundry.experiment": self.experiment, "genfoundry.key": self.key}
+        run = client.create_run(where, start_time=int(self.began * 1000), tags=tags, run_name=self.experiment)
+        return str(run.info.run_id)
+
+    def _flush(self, client: MlflowClient, run: str) -> None:
+        found: Metrics = []
+        with suppress(queue.Empty):
+            while True:
+                now, e = self._events.get_nowait()
+                found += [(n, v, now, e.clock.step) for n, v in points(e.clock.phase, e.losses, e.rates, e.skipped)]
+        log_metrics(client, run, found)
+
+    def _close(self, client: MlflowClient, run: str) -> None:
+        self._flush(client, run)
+        seconds = time.time() - self.began
+        log_metrics(client, run, [("seconds", seconds, int(time.time() * 1000), 0)])
+        if self.digest:
+            client.set_tag(run, "genfoundry.digest", self.digest)
+        client.set_terminated(run, "FAILED" if self._failed or not self.digest else "FINISHED")
+
+
+@contextmanager
+def _system_metrics(run: str, store: str) -> Iterator[None]:
+    """Processor, memory, disk, network and, where there is one, GPU of this machine, while the block runs."""
+    monitor: Any = None
+    with suppress(Exception):
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(run, sampling_interval=SAMPLING, tracking_uri=store)
+        monitor.start()
+    try:
+        yield
+    finally:
+        if monitor is not None:
+            monitor.finish()

@@ -1,0 +1,133 @@
+"""The one registered model of all families: MLflow imports this file, under the name of its version, and loads it.
+
+A request is a table; a row with something to score (`x`, or `text`) is scored, any other row asks for samples:
+- images: `n` samples (default 1);                       `x` (C, H, W), whole numbers 0..levels-1, to score
+- text:   `n` samples that go on from `prompt`;          `text` to score
+- lines:  the same, a line a sample
+- series: `n` samples that go on from `past` (P, D);     `x` (T, D) after `past` to score
+- video:  `n` samples that go on from `past` (P, C, H, W);  `x` (T, C, H, W) after `past` to score
+- pairs:  `n` targets of the source `prompt`
+Parameters: label (-1: any class), temperature, top_k, top_p, length (of text), seed.
+Samples come back as the columns `row` (of the request) and `sample`; scores as `row`, `nll` (nats) and the figure in
+the unit of the modality (bits_per_dim, nats_per_char, nats).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
+
+from genfoundry.dropped_params import refuse_dropped_params
+from genfoundry.serving import request
+from genfoundry.serving.request import Row
+from genfoundry.serving.served import Served
+from genfoundry.types import Draw, UserError
+from genfoundry.value_checks import MOST
+
+
+class RequestError(MlflowException):  # type: ignore[misc]
+    """A request that cannot be answered: status 400, and one line of the model's own."""
+
+    def __init__(self, line: str, code: int = INVALID_PARAMETER_VALUE) -> None:
+        super().__init__(line, error_code=code)
+        self.line = line
+
+    def serialize_as_json(self) -> str:
+        """The answer of MLflow's server, which has put the whole request before `message` by now."""
+        return json.dumps({"error_code": self.error_code, "message": self.line})
+
+
+class Predictor:
+    """Samples and scores of the model in a folder: safetensors and JSON."""
+
+    def __init__(self, folder: Path) -> None:
+        self.served = Served(folder)
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """See the module.
+
+        Raises:
+            RequestError: the request is not one that this model takes.
+        """
+        try:
+            return pd.DataFrame(self._answers(model_input, params))
+        except UserError as error:
+            raise RequestError(" ".join(str(error).split())) from None
+        except Exception as error:
+            logging.getLogger(__name__).exception("a request failed")
+            raise RequestError(f"the model failed: {type(error).__name__}", INTERNAL_ERROR) from error
+
+    def _answers(self, data: Any, params: Mapping[str, Any] | None) -> list[Row]:
+        served = self.served
+        rows = request.rows(data, served.modality, served.spec)
+        settings = request.parameters(params)
+        what = "text" if served.alphabet else "x"
+        scoring = [what in row for row in rows]
+        if any(scoring) and not all(scoring):
+            raise UserError(f"{what}: missing in row {scoring.index(False)}: expected in every row, or in none")
+        if not any(scoring) and isinstance(data, pd.DataFrame) and what in data.columns:
+            raise UserError(f"{what}: null in every row: expected a value to score, or no such column")
+        if not any(scoring):
+            counts = [request.whole(row.get("n", 1), "n", 1, MOST) for row in rows]
+            served.check_size(sum(counts), int(settings["length"]))
+        answer = self._score if any(scoring) else self._sample
+        return [one for index, row in enumerate(rows) for one in self._row(answer, index, row, settings, len(rows))]
+
+    def _row(self, answer: Any, index: int, row: Row, settings: Mapping[str, float], count: int) -> list[Row]:
+        try:
+            found: list[Row] = answer(index, row, settings)
+        except UserError as error:
+            raise UserError(f"row {index}: {error}" if count > 1 else str(error)) from None
+        return found
+
+    def _sample(self, index: int, row: Row, settings: Mapping[str, float]) -> list[Row]:
+        shape = self.served.spec.cond_shape or ()
+        found = self.served.sample(
+            int(row.get("n", 1)),
+            label=int(settings["label"]),
+            prompt=request.text(row.get("prompt", ""), "prompt"),
+            past=request.array(row["past"], "past", shape) if "past" in row else None,
+            length=int(settings["length"]),
+            draw=Draw(settings["temperature"], int(settings["top_k"]), settings["top_p"]),
+            seed=int(settings["seed"]) + index,
+        )
+        return [{"row": index, "sample": one if isinstance(one, str) else one.tolist()} for one in found]
+
+    def _score(self, index: int, row: Row, settings: Mapping[str, float]) -> list[Row]:
+        seed, spec = int(settings["seed"]) + index, self.served.spec
+        if unused := [name for name in ("n", "prompt") if name in row]:
+            raise UserError(f"{unused[0]}: {row[unused[0]]!r}: expected no such column beside what is scored")
+        if self.served.alphabet:
+            text = request.text(row["text"], "text")
+            nats, values = float(self.served.score_text(text, seed).sum()), self.served.characters(text)
+        else:
+            past = request.array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
+            x = request.array(row["x"], "x", spec.shape)[None]
+            nats, values = float(self.served.score(x, past, seed)[0]), int((~np.isnan(x)).sum())
+        return [{"row": index, "nll": nats, self.served.unit: self.served.per_value(nats, values)}]
+
+
+def _load_pyfunc(path: str) -> Predictor:
+    """What MLflow calls: the model in the folder `path`, by the code beside it."""
+    _see(Path(path).parents[1] / "code")
+    refuse_dropped_params(frozenset(request.DEFAULTS), RequestError)
+    return Predictor(Path(path))
+
+
+def _see(code: Path) -> None:
+    """Find this package's modules in `code`, too: the folder of the version that was loaded first may be gone."""
+    package = __name__.partition(".")[0]
+    for name, module in list(sys.modules.items()):
+        ours = name == package or name.startswith(f"{package}.")
+        folder = str(code.joinpath(*name.split(".")))
+        if ours and hasattr(module, "__path__") and folder not in module.__path__ and Path(folder).is_dir():
+            module.__path__.append(folder)
