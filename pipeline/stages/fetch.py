@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-from genfoundry import checkpoint, experiment, places, weights
+from genfoundry import config, places, weights
 from genfoundry.data import sources
 from genfoundry.data.fetch import check, local
+from genfoundry.unit import Unit
 
 HERE = Path()
 
 
-def run(name: str) -> None:
-    dataset = experiment.settings().datasets[name]
-    digests = checkpoint.read_json(places.SOURCES) if places.SOURCES.exists() else {}
-    expected = None if (digest := digests.get(name)) in (check.PINNED, check.ABSENT) else digest
-    copied = sources.fetch(dataset, places.raw(name), expected=expected, recoverable=in_cache)
+def run(unit: Unit) -> None:
+    name, expected = unit.name, unit.settings["source"]
+    raw = config.check(config.Raw, {"raw": unit.settings["raw"]}, f"datasets.{name}").raw
+    pinned = expected in (check.PINNED, check.ABSENT)
+    copied = sources.fetch(raw, places.raw(name), expected=None if pinned else expected, recoverable=in_cache)
     if copied is not None:
         local.Record(HERE, name).note_taken(copied)
+        check.record(HERE, name, copied)
 
 
 def in_cache(path: Path) -> bool:

@@ -213,6 +213,7 @@ def of_baselines(
     data: Path,
     judge_folder: Path,
     *,
+    dataset_name: str,
     out: Path,
     levels: int | None,
     binarise: str | None,
@@ -226,7 +227,7 @@ def of_baselines(
     dataset, judging = Dataset(data), judge(judge_folder)
     how: Any = {"levels": levels, "binarise": binarise}
     known = _known(dataset, samples, seed, how, test_items)
-    known = replace(known, objective=objective, dataset=data.name, labels=labels)
+    known = replace(known, objective=objective, dataset=dataset_name, labels=labels)
     bench = Bench(dataset, known.train, known.held["test"], judging, control=controls.load(judge_folder))
     cards: dict[str, Any] = {}
     kept: Scores = {}
@@ -251,6 +252,6 @@ def of_baselines(
             shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
-        about = {"task": task, "dataset": data.name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}
+        about = {"task": task, "dataset": dataset_name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}
         about |= {"remarks": list(remarks(known.held, labels))}
         write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)
