@@ -104,10 +104,12 @@ class Budget(Frozen):
 
     `trial_items`: how many items of val a trial is measured on (all, unless set; of a task with labels no more than
     these). `test_items`: of how many images of test the figures are (all, unless set); what is chosen or promoted by is
-    of all of val and gate.
+    of all of val and gate. `trial_batch`: how many trials are asked before the first of them is told; they can run at
+    the same time, on several machines, and are part of the result.
     """
 
     trials: int = Field(ge=0)
+    trial_batch: int = Field(1, ge=1)
     trial_share: float = Field(gt=0, le=1)
     trial_items: int | None = Field(None, ge=2)
     test_items: int | None = Field(None, ge=2)
