@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ def run(name: str) -> None:
     limit = session.Limit(name, one.params.max_minutes.get(name))
     counts = [sum(t.steps.values()) for t in (session.shorter(one.train, one.budget.trial_share), one.train)]
     study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials, *counts)
+    study = replace(study, batch=one.budget.trial_batch)
 
     def value(model: Any) -> float:
         seed = counted(*one.key, "tune") % 2**31
@@ -57,7 +59,7 @@ def run(name: str) -> None:
         return value(model)
 
     log = graph.state(f"tune@{name}", HERE) / "trials.jsonl"
-    memory = tune.search(study, objective, log)
+    memory = tune.search(study, lambda done, new: [tune.run_trial(study, done, i, objective) for i in new], log)
     with checkpoint.fresh(places.tuning(name)) as folder:
         tune.write(study, memory, log, folder, one.task.objective)
     shutil.rmtree(log.parent, ignore_errors=True)

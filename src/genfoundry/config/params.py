@@ -105,7 +105,8 @@ class Budget(Frozen):
     `trial_batch`: how many trials are asked before the first of them is told; they can run side by side.
     `trial_items`: how many items of val a trial is measured on (all, unless set; of a task with labels no more than
     these). `test_items`: of how many images of test the figures are (all, unless set); what is chosen or promoted by is
-    of all of val and gate.
+    of all of val and gate. `trial_batch`: how many trials are asked before the first of them is told; they can run at
+    the same time, on several machines, and are part of the result.
     """
 
     trials: int = Field(ge=0)
