@@ -12,9 +12,10 @@ HERE = Path()
 
 def run(unit: Unit) -> None:
     name, expected = unit.name, unit.settings["source"]
-    raw = config.check(config.Raw, {"raw": unit.settings["raw"]}, f"datasets.{name}").raw
+    entry = {key: unit.settings[key] for key in ("modality", "raw")}
+    dataset = config.check(config.Dataset, entry, f"datasets.{name}")
     pinned = expected in (check.PINNED, check.ABSENT)
-    copied = sources.fetch(raw, places.raw(name), expected=None if pinned else expected, recoverable=in_cache)
+    copied = sources.fetch(dataset, places.raw(name), expected=None if pinned else expected, recoverable=in_cache)
     if copied is not None:
         local.Record(HERE, name).note_taken(copied)
         check.record(HERE, name, copied)

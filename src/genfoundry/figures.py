@@ -252,6 +252,13 @@ def of_baselines(
             shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
-        about = {"task": task, "dataset": dataset_name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}
+        about = {
+            "task": task,
+            "dataset": dataset_name,
+            **how,
+            "labels": labels,
+            **_about(dataset, judging),
+            "seed": seed,
+        }
         about |= {"remarks": list(remarks(known.held, labels))}
         write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)

@@ -8,6 +8,7 @@ LEDGER = Path("ledger.jsonl")
 SOURCES = Path("data/sources.json")  # in git: digests of the user's own files and folders, as `fetch` took them
 PARAMS = Path("params.yaml")
 PLAN = Path("build/plan")
+SPEED = Path(".state/speed.json")  # seconds a step, as trainings on this machine measured them
 LIMITS = Path(".state/limits.json")  # experiment -> max_minutes: no part of any result
 INDEX = Path("reports/index.html")
 LEADERBOARD = (Path("reports/leaderboard.json"), Path("reports/leaderboard.md"))

@@ -176,9 +176,7 @@ def _entry_faults(params: config.Params, name: str) -> Iterator[str]:
             yield from feasibility.faults(one, spec, feasibility.rows_of(one, dataset))
 
 
-def judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, config.Train] | None:
-    """Class, configuration and training of a data set's judge, if it has one."""
-    entry = params.judges.get(dataset)
-    if entry is None:
-        return None
+def judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, config.Train]:
+    """Class, configuration and training of a data set's judge."""
+    entry = params.judges[dataset]
     return learner(params, entry.model, entry.hyper, entry.train, dict(entry.steps), f"judges.{dataset}", {})

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genfoundry import places
 from genfoundry.checkpoint import canonical, read_json
 from genfoundry.types import UserError
 
-KEYS = ("stage", "name", "inputs", "outputs", "code", "settings")
+KEYS = ("stage", "name", "inputs", "outputs", "starts", "leave_out", "code", "settings")
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,16 @@ class Unit:
     """What a stage reads, writes and is set to.
 
     `inputs` and `outputs` are paths from the repository's root, the plan's file not among the inputs; `code` is the
-    digest of the science code that the unit runs; `settings` are JSON values, every default filled in.
+    digest of the science code that the unit runs, all that the files `starts` import but for `leave_out`; `settings`
+    are JSON values, every default filled in.
     """
 
     stage: str
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    starts: tuple[str, ...]
+    leave_out: tuple[str, ...]
     code: str
     settings: Mapping[str, Any]
 
@@ -32,6 +36,11 @@ class Unit:
     def key(self) -> str:
         """DVC's name: `train@vae-fashion`, or `rank` of a stage that there is one of."""
         return f"{self.stage}@{self.name}" if self.name else self.stage
+
+    @property
+    def path(self) -> Path:
+        """The plan's file, from the repository's root."""
+        return places.plan(self.stage, self.name)
 
     def dump(self) -> bytes:
         """Canonical JSON: equal units have equal bytes."""
@@ -50,7 +59,7 @@ class Unit:
         content = read_json(Path(path))
         if not isinstance(content, dict) or sorted(content) != sorted(KEYS):
             raise UserError(f"{path}: expected a unit of the plan with the keys {', '.join(KEYS)}; run dvc repro plan")
-        paths = {key: tuple(content[key]) for key in ("inputs", "outputs")}
+        paths = {key: tuple(content[key]) for key in ("inputs", "outputs", "starts", "leave_out")}
         return cls(**{**content, **paths})
 
 
@@ -63,4 +72,4 @@ def read_all(root: Path) -> dict[str, Unit]:
     index = root / "build/plan/index.json"
     if not index.is_file():
         raise UserError(f"{index}: not there; `dvc repro plan` writes the plan")
-    return {key: Unit.read(root / path) for key, path in read_json(index).items()}
+    return {key: Unit.read(root / path) for key, path in read_json(index)}

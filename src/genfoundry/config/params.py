@@ -102,7 +102,6 @@ class Bound(Frozen):
 class Budget(Frozen):
     """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds.
 
-    `trial_batch`: how many trials are asked before the first of them is told; they can run side by side.
     `trial_items`: how many items of val a trial is measured on (all, unless set; of a task with labels no more than
     these). `test_items`: of how many images of test the figures are (all, unless set); what is chosen or promoted by is
     of all of val and gate. `trial_batch`: how many trials are asked before the first of them is told; they can run at
