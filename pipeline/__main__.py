@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from genfoundry.device import PORTABLE
@@ -34,6 +35,7 @@ QUIET = {
 STATUS = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space"}
 STATUS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
 HERE = Path(__file__).parent
+Times = tuple[float, float, float]  # seconds: start-up, work, and of the work for MLflow
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -45,8 +47,8 @@ def environment(settings: Mapping[str, Any]) -> dict[str, str]:
     return QUIET | pools | (PORTABLE if portable else {})
 
 
-def run_stage(stage: str, path: str, arguments: list[str]) -> tuple[float, float, float]:
-    """Run a stage's unit, guarded against edits; when its work began, seconds that it took, and of these for MLflow."""
+def run_stage(stage: str, path: str, arguments: list[str]) -> Times:
+    """Run a stage's unit, guarded against edits."""
     from genfoundry.unit import Unit
     from pipeline.orchestration import integrity
 
@@ -64,8 +66,8 @@ def run_stage(stage: str, path: str, arguments: list[str]) -> tuple[float, float
 
 
 def timed(
-    stage: str, arguments: tuple[Any, ...], given: Mapping[str, Callable[[], Any]] = {}
-) -> tuple[float, float, float]:
+    stage: str, arguments: tuple[Any, ...], given: Mapping[str, Callable[[], Any]] = MappingProxyType({})
+) -> Times:
     """Import and run a stage with what its signature asks for."""
     run = importlib.import_module(f"pipeline.stages.{stage}").run
     asked = inspect.signature(run).parameters
@@ -139,7 +141,7 @@ def dispatch(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def _without_mlflow(times: tuple[float, float, float]) -> tuple[float, float]:
+def _without_mlflow(times: Times) -> tuple[float, float]:
     startup, work, extra = times
     return startup + extra, work - extra
 

@@ -36,25 +36,23 @@ def work(one: Experiment) -> int:
 
 def expected(params: config.Params) -> dict[str, float]:
     """Experiment -> seconds that its trainings take at the chosen budget, as far as was measured."""
-    pace = {
-        name: seconds
-        for path in (REFERENCE, places.SPEED)
-        if path.exists()
-        for name, seconds in read_json(path).items()
-    }
+    pace: dict[str, float] = {}
+    for path in (REFERENCE, places.SPEED):
+        pace |= read_json(path) if path.exists() else {}
     return {name: pace[name] * work(resolve.resolve(params, name, {})) for name in params.experiments if name in pace}
 
 
 def rows(params: config.Params) -> list[list[str]]:
     """A row an experiment: what will run at the chosen budget, and for how long as far as was measured."""
-    here, measured = read_json(places.SPEED) if places.SPEED.exists() else {}
+    here, seconds_of = read_json(places.SPEED) if places.SPEED.exists() else {}, expected(params)
+    table = []
     for name, entry in params.experiments.items():
         one = resolve.resolve(params, name, {})
         steps = sum(one.train.steps.values())
         seconds = "not measured yet" if steps else "0 s"
-        if name in known:
-            seconds = f"{known[name]:.0f} s" + ("" if name in here else " on 2 cores")
+        if name in seconds_of:
+            seconds = f"{seconds_of[name]:.0f} s" + ("" if name in here else " on 2 cores")
         hyper = one.hyper.model_dump(exclude_unset=True)
         shown = ", ".join(f"{k}={v}" for k, v in hyper.items()) or "defaults"
-        rows.append([name, entry.model, entry.dataset, entry.task, shown, str(one.trials), str(steps), seconds])
-    return rows
+        table.append([name, entry.model, entry.dataset, entry.task, shown, str(one.trials), str(steps), seconds])
+    return table

@@ -97,6 +97,7 @@ class Compiler:
             "task": task.model_dump(mode="json", include={"dataset", "objective", "levels", "binarise", "labels"}),
             "samples": budget.samples,
             "test_items": budget.test_items,
+            "judged": task.dataset in self.params.judges,
         }
         starts = self._measuring(task.dataset)
         return self._unit("baseline", name, self._data(task.dataset), (places.baselines(name),), settings, starts)
@@ -107,8 +108,9 @@ class Compiler:
         dataset = one.entry.dataset
         outputs = (places.model(name), places.tuning(name), places.curves(name))
         starts = (*self._reader(dataset), _model(one.entry.model), *(self._network(dataset) if one.trials else ()))
+        settings = {**one.dump(), "judged": bool(one.trials) and dataset in self.params.judges}
         leave_out = () if one.trials else (TUNE,)  # what searches nothing does not run it
-        return self._unit("train", name, self._data(dataset), outputs, one.dump(), starts, leave_out)
+        return self._unit("train", name, self._data(dataset), outputs, settings, starts, leave_out)
 
     def evaluate(self, name: str) -> Unit:
         """An experiment's scores, figures and pictures."""
@@ -117,6 +119,7 @@ class Compiler:
         settings = {
             "run": self._run(),
             "dataset": entry.dataset,
+            "judged": entry.dataset in self.params.judges,
             "samples": budget.samples,
             "test_items": budget.test_items,
             "bound": budget.bound.model_dump(mode="json"),

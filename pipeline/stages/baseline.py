@@ -10,7 +10,7 @@ def run(unit: Unit) -> None:
     figures.of_baselines(
         unit.name,
         places.prepared(task["dataset"]),
-        places.judge(task["dataset"]),
+        places.judge(task["dataset"]) if unit.settings["judged"] else None,
         dataset_name=task["dataset"],
         out=places.baselines(unit.name),
         levels=task["levels"],

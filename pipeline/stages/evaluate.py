@@ -16,7 +16,7 @@ def run(unit: Unit) -> None:
     figures.of_experiment(
         places.model(name),
         places.prepared(dataset),
-        places.judge(dataset),
+        places.judge(dataset) if settings["judged"] else None,
         scores=places.scores(dataset, name),
         figures=places.figures(name),
         pictures=places.panels(name),

@@ -1,6 +1,6 @@
 """Make the best of each ranking a version of the registered model, its champion if it beats the present one on gate.
 
-This stage always runs, and mostly finds nothing to decide. With the name of a task it ranks and decides that task alone,
+This stage always runs, and mostly finds nothing to decide. With the name of a task it ranks and decides that one alone,
 before the others are measured: what the stage `rank` writes later is the same.
 """
 

@@ -45,8 +45,7 @@ def run(unit: Unit, engine: Engine, state: Path) -> float:
 
 def write_no_trials(one: Experiment) -> None:
     """The outs of a tuning that searches nothing."""
-    steps = [sum(train.steps.values()) for train in (session.shorter(one.train, one.budget.trial_share), one.train)]
-    summary = {"objective": one.task.objective, "trials": 0, "steps": steps[0], "whole": steps[1]}
+    summary = {"objective": one.task.objective, "trials": 0, "steps": 0, "whole": sum(one.train.steps.values())}
     with checkpoint.fresh(places.tuning(one.name)) as folder:
         checkpoint.write_json(folder / "overlay.json", {})
         checkpoint.write_json(folder / "summary.json", summary | dict.fromkeys(("default", "best", "gain")))

@@ -69,7 +69,8 @@ class Trials:
         data = Dataset(places.prepared(one.entry.dataset))
         train, val = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val"))
         val = labels.of_trial(val, one.budget.trial_items, one.task.labels)
-        return cls(one, target, train, val, evaluate.judge(places.judge(one.entry.dataset)))
+        judge = places.judge(one.entry.dataset) if unit.settings["judged"] else None
+        return cls(one, target, train, val, evaluate.judge(judge))
 
     def measure(self, model: Learner) -> float:
         """The task's objective on val."""

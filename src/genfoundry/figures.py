@@ -42,7 +42,7 @@ def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDA
 def of_experiment(
     model: Path,
     data: Path,
-    judge_folder: Path,
+    judge_folder: Path | None,
     *,
     scores: Path,
     figures: Path,
@@ -57,7 +57,7 @@ def of_experiment(
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
     Args:
-        model, data, judge_folder: folders of the trained model, the prepared data set and its judge.
+        model, data, judge_folder: folders of the trained model, the prepared data set and its judge, if it has one.
         scores: folder for card.json and scores.safetensors, which is all that the ranking reads.
         figures: file of the flat figures on test.
         pictures: folder of panels on test.
@@ -211,7 +211,7 @@ def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
 def of_baselines(
     task: str,
     data: Path,
-    judge_folder: Path,
+    judge_folder: Path | None,
     *,
     dataset_name: str,
     out: Path,

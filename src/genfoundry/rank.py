@@ -18,11 +18,11 @@ def rank(
 ) -> dict[str, Any]:
     """The candidates of a task, best first, and what a champion must beat: the content of reports/ranking/<task>.json.
 
-    A candidate is any of the `experiments` (None: any at all) under `scores` (reports/scores/<dataset>) whose data have the task's levels,
-    binarisation and number of labels and whose figures on `val` include the objective. Equal figures rank by name.
-    Margin and references are part of the ranking so that a change of either reopens the decision. The margin is the
-    task's, or what the best one's training seeds ask for (`margins.bound`, "seed_margin") where that is more and where
-    it was trained with two seeds or more.
+    A candidate is any of the `experiments` (None: any at all) under `scores` (reports/scores/<dataset>) whose data have
+    the task's levels, binarisation and number of labels and whose figures on `val` include the objective. Equal figures
+    rank by name. Margin and references are part of the ranking so that a change of either reopens the decision. The
+    margin is the task's, or what the best one's training seeds ask for (`margins.bound`, "seed_margin") where that is
+    more and where it was trained with two seeds or more.
 
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data or in different features.

@@ -87,7 +87,7 @@ class Shares(Frozen):
 
 
 class Judge(Frozen):
-    """A data set's feature network: a classifier whose features the sample metrics use, its settings, steps a budget."""
+    """A data set's feature network: a classifier whose features the sample metrics use, its steps a budget."""
 
     model: str
     steps: dict[str, Annotated[int, Field(ge=0)]]
