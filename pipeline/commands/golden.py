@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from genfoundry import checkpoint, graph, places, shell
+from genfoundry import checkpoint, shell
 from genfoundry.types import UserError
+from genfoundry.unit import Unit, read_all
 from pipeline.commands import smoke
+from pipeline.orchestration import integrity
 
 FILE = Path("tests/golden/smoke.json")
 Hashes = Mapping[str, Mapping[str, str]]  # stage -> path -> sha256, in dvc.yaml's order
@@ -34,20 +36,14 @@ def run() -> None:
 
 def hashes(root: Path) -> dict[str, dict[str, str]]:
     """Every file of every out in a repository that has run: stage -> path -> sha256."""
-    found = {name: of_stage(root, stage) for name, stage in graph.stages(root).items()}
+    found = {key: of_unit(root, unit) for key, unit in read_all(root).items()}
     return {name: files for name, files in found.items() if files}
 
 
-def of_stage(root: Path, stage: graph.Stage) -> dict[str, str]:
-    """Path -> sha256 of a stage's outs, less digests of sources: those change with every edit, outs need not."""
-    outs = [root / out for out in stage.outs if Path(out) != places.CODE]
-    return {path.relative_to(root).as_posix(): _sha256(path) for out in outs for path in _files(out)}
-
-
-def _files(out: Path) -> Iterator[Path]:
-    if out.is_file():
-        yield out
-    yield from sorted(path for path in out.rglob("*") if path.is_file() and path.name not in graph.SKIP)
+def of_unit(root: Path, unit: Unit) -> dict[str, str]:
+    """Path -> sha256 of every file of a unit's outs."""
+    paths = [path for out in unit.outputs for path in integrity.files(root / out)]
+    return {path.relative_to(root).as_posix(): _sha256(path) for path in paths}
 
 
 def _sha256(path: Path) -> str:
