@@ -1,0 +1,11 @@
+"""One copy of the sources for all tests of plans: parsing them takes seconds."""
+
+from __future__ import annotations
+
+import pytest
+from plans import Copy, make_copy
+
+
+@pytest.fixture(scope="session")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return make_copy(tmp_path_factory.mktemp("copy"))
