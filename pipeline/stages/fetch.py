@@ -1,8 +1,9 @@
 """Raw bytes of a data set, checked against their checksums; of a path of the user's own, a copy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from genfoundry import checkpoint, experiment, places, weights
+from genfoundry import checkpoint, dvc_store, experiment, places
 from genfoundry.data import sources
 from genfoundry.data.fetch import check, local
 
@@ -18,6 +19,8 @@ def run(name: str) -> None:
         local.Record(HERE, name).note_taken(copied)
 
 
-def in_cache(path: Path) -> bool:
-    """Whether DVC's cache has a file's content."""
-    return weights.cached(HERE, weights.hash_md5(path)).is_file()
+def in_cache(paths: Sequence[Path]) -> set[Path]:
+    """Those files whose content DVC's cache has."""
+    digests = {path: dvc_store.hash_md5(path) for path in paths}
+    stored = dvc_store.in_cache(HERE, digests.values()) if digests else set()
+    return {path for path, md5 in digests.items() if md5 in stored}
