@@ -1,4 +1,4 @@
-"""The stages' one entrance: `python -m pipeline STAGE [KEY]`.
+"""The one entrance of stages and commands: `python -m pipeline STAGE PLAN [ARGUMENT...]`, `python -m pipeline COMMAND`.
 
 Sets the environment that must stand before torch is imported, turns a user's mistake into one line and exit status 1,
 and notes how long start-up and work took (in the file that GENFOUNDRY_TIMES names).
@@ -14,12 +14,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from genfoundry import warm
 from genfoundry.device import PORTABLE
 from genfoundry.types import UserError
 
@@ -35,46 +34,62 @@ QUIET = {
 }
 STATUS = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space"}
 STATUS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
-KEYED = {"datasets": ("fetch", "prepare", "validate", "judge"), "tasks": ("baseline", "register", "promote")}
-KEYED |= {"experiments": ("tune", "train", "evaluate")}
+HERE = Path(__file__).parent
+Times = tuple[float, float, float]  # seconds: start-up, work, and of the work for MLflow
 
 
-def parameters() -> Any:
-    """params.yaml as it stands; None where it cannot be read: the stage itself says what is wrong with it."""
-    from genfoundry.config import yaml_file  # here: a stage that is run warm needs no schemas in this process
-
-    try:
-        return yaml_file.load(Path("params.yaml"))
-    except UserError:
-        return None
-
-
-def environment(raw: Any) -> dict[str, str]:
-    """What torch and the BLAS libraries read once, when they are imported."""
-    try:
-        threads, portable = str(int(raw["threads"])), raw.get("arithmetic") == "portable"
-    except (KeyError, TypeError, ValueError, AttributeError):
+def environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What torch and the BLAS libraries read once, when they are imported; `settings` are a unit's `run`."""
+    if "threads" not in settings:
         return QUIET
+    threads, portable = str(settings["threads"]), settings.get("arithmetic") == "portable"
     pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     return QUIET | pools | (PORTABLE if portable else {})
 
 
-def misuse(run: Callable[..., Any], keys: list[str]) -> str:
-    """What is wrong with the number of a stage's keys."""
+def run_stage(stage: str, path: str, arguments: list[str]) -> Times:
+    """Run a stage's unit, guarded against edits."""
+    from genfoundry.unit import Unit
+    from pipeline.orchestration import integrity
+
+    unit = Unit.read(path)
+    if unit.stage != stage:
+        raise UserError(f"{path}: expected a unit of the stage {stage}, got one of {unit.stage}")
+    os.environ.update(environment(unit.settings.get("run", {})))
+    if not unit.outputs:  # it promises nothing, and mostly finds nothing to do
+        return timed(stage, (unit, *arguments))
+    with integrity.guard(unit, Path()) as digest:  # from before the stage's modules are read
+        from pipeline.orchestration import engine
+
+        given = {"engine": engine.choose, "state": lambda: integrity.state_folder(unit, digest, Path())}
+        return timed(stage, (unit, *arguments), given)
+
+
+def timed(
+    stage: str, arguments: tuple[Any, ...], given: Mapping[str, Callable[[], Any]] = MappingProxyType({})
+) -> Times:
+    """Import and run a stage with what its signature asks for."""
+    run = importlib.import_module(f"pipeline.stages.{stage}").run
+    asked = inspect.signature(run).parameters
+    kwargs = {name: make() for name, make in given.items() if name in asked}
+    startup, began = born(), time.perf_counter()
+    extra = run(*arguments, **kwargs) or 0.0
+    return startup, time.perf_counter() - began, extra
+
+
+def run_command(command: str, arguments: list[str]) -> None:
+    """Run a command.
+
+    Raises:
+        SystemExit: its number of arguments is wrong.
+    """
+    run = importlib.import_module(f"pipeline.commands.{command}").run
     try:
-        inspect.signature(run).bind(*keys)
+        inspect.signature(run).bind(*arguments)
     except TypeError as error:
-        return f"{error}; usage: python -m pipeline STAGE [KEY]"
-    return ""
-
-
-def misnamed(stage: str, keys: list[str], raw: Any) -> str:
-    """What is wrong with a stage's key; nothing where params.yaml is too broken to tell."""
-    for section in (section for section, stages in KEYED.items() if stage in stages):
-        known = raw.get(section) if isinstance(raw, dict) else None
-        if isinstance(known, dict) and keys and keys[0] not in known:
-            return f"{keys[0]!r} is not there; params.yaml has the {section} {', '.join(map(str, known))}"
-    return ""
+        print(f"genfoundry {command}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    run(*arguments)
 
 
 def born() -> float:
@@ -95,47 +110,55 @@ def name_user() -> None:
 
 
 def note(stage: str, startup: float, work: float) -> None:
-    """One JSON line a stage, for `pipeline.repro` to add up."""
+    """One JSON line a stage, for `make repro` to add up."""
     if path := os.environ.get("GENFOUNDRY_TIMES"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"stage": stage, "startup": startup, "work": work, "end": time.time()}) + "\n")
 
 
-def watched() -> AbstractContextManager[None]:
-    """For a stage that DVC runs and records: its dependencies must not change meanwhile."""
-    name = os.environ.pop("DVC_STAGE", "").rpartition(":")[2]  # not for what the stage itself starts
-    if not name:
-        return nullcontext()
-    from genfoundry import seal
+def names(folder: str) -> list[str]:
+    """The modules of stages or commands."""
+    return sorted(path.stem for path in (HERE / folder).glob("[a-z]*.py"))
 
-    return seal.sealed(name, Path())
+
+def dispatch(name: str, arguments: list[str]) -> int:
+    """Run a stage or a command; 2 where there is no such one, or it is called wrongly."""
+    if name == "plan" and not arguments:
+        note("plan", *_without_mlflow(timed("plan", ())))
+    elif name in names("stages") and name != "tune":
+        if not arguments:
+            print(f"genfoundry {name}: expected python -m pipeline {name} build/plan/{name}/NAME.json", file=sys.stderr)
+            return 2
+        label = f"{name}@{Path(arguments[0]).stem}" if Path(arguments[0]).parent.name == name else name
+        note(label, *_without_mlflow(run_stage(name, arguments[0], arguments[1:])))
+    elif name in names("commands"):
+        os.environ.update(QUIET)
+        run_command(name, arguments)
+    else:
+        there = ", ".join([*names("stages"), *names("commands")])
+        print(f"genfoundry: {name!r} is no stage or command; expected one of {there}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _without_mlflow(times: Times) -> tuple[float, float]:
+    startup, work, extra = times
+    return startup + extra, work - extra
 
 
 def main(argv: list[str]) -> int:
-    """Run one stage; 1 on a user's mistake, said in one line."""
-    stage, *keys = argv or ["?"]
-    stages = sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py"))
-    if stage not in stages:
-        print(f"genfoundry: {stage!r} is no stage; there are {', '.join(stages)}", file=sys.stderr)
-        return 2
-    raw = parameters()
-    os.environ.update(environment(raw))
+    """Run one stage or command; 1 on a user's mistake, said in one line."""
+    name, *arguments = argv or ["?"]
     name_user()
+    os.environ.pop("DVC_STAGE", None)  # not for what the stage itself starts
     os.environ.pop("MLFLOW_RUN_ID", None)  # `mlflow run` sets it, and every stage would join that one run
-    name = ":".join(argv)
+    os.environ.update(QUIET)
+    label = " ".join([name, *(Path(argument).stem for argument in arguments[:1] if argument.startswith("build/"))])
     try:
-        with watched():  # from before the stage's modules are read
-            module = importlib.import_module(f"pipeline.{stage}")
-            if wrong := misuse(module.run, keys) or misnamed(stage, keys, raw):
-                print(f"genfoundry {name}: {wrong}", file=sys.stderr)
-                return 2
-            startup, began = born(), time.perf_counter()
-            extra = module.run(*keys) or 0.0
-            work = time.perf_counter() - began
-        note(name, startup + extra, work - extra)
+        return dispatch(name, arguments)
     except UserError as error:
         for line in str(error).splitlines():
-            print(f"genfoundry {name}: {line}", file=sys.stderr)
+            print(f"genfoundry {label}: {line}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output (`| head`) has seen enough; what is left of it goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -144,19 +167,12 @@ def main(argv: list[str]) -> int:
         if error.errno not in STATUS:
             raise
         where = f"{error.filename}: " if error.filename else ""  # a failed write does not know its file
-        print(f"genfoundry {name}: {where}{error.strerror}; {STATUS[error.errno]}", file=sys.stderr)
+        print(f"genfoundry {label}: {where}{error.strerror}; {STATUS[error.errno]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"genfoundry {name}: interrupted; run it again to go on from the last checkpoint", file=sys.stderr)
+        print(f"genfoundry {label}: interrupted; run it again to go on from the last checkpoint", file=sys.stderr)
         return 130
-    return 0
-
-
-def entered(argv: list[str]) -> int:
-    """Run one stage; one that DVC runs, in a process that has imported torch, where there is such a process."""
-    status = warm.asked(argv) if "DVC_STAGE" in os.environ else None
-    return main(argv) if status is None else status
 
 
 if __name__ == "__main__":
-    sys.exit(entered(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -43,6 +43,11 @@ def study(**more: Any) -> tune.Study:
     return tune.Study(**{**own, **more})
 
 
+def search(of: tune.Study, objective: tune.Objective, log: Path) -> optuna.Study:
+    """The study with its trials in this process."""
+    return tune.search(of, lambda done, new: [tune.run_trial(of, done, index, objective) for index in new], log)
+
+
 def loss(overlay: Mapping[str, Any]) -> float:
     """A bowl, 0 at the best settings."""
     far = abs(math.log10(overlay["train.lr.model"] / 1e-2)) + abs(math.log2(overlay["hyper.width"] / 32)) / 4
@@ -76,7 +81,7 @@ def main(log: Path, out: Path, trial: int = -1) -> None:
 
         return bowl(overlay, watched)
 
-    tune.write(study(), tune.search(study(), objective, log), log, out, "loss")
+    tune.write(study(), search(study(), objective, log), log, out, "loss")
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_what_a_study_compared_is_said(tmp_path: Path, plain: None) -> None:
     """A gain is of trials of so many steps, and of no training that was not run."""
     log, out = tmp_path / "trials.jsonl", tmp_path / "out"
     short = study(steps=96, whole=1200)
-    tune.write(short, tune.search(short, bowl, log), log, out, "loss")
+    tune.write(short, search(short, bowl, log), log, out, "loss")
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["steps"], summary["whole"]) == (96, 1200)
     assert summary["gain"] >= 0
@@ -161,8 +166,9 @@ def test_a_pruned_trial_keeps_its_reports_and_is_never_best(whole: Path) -> None
     assert tune.best(study(), tempting) == tune.best(study(), done)
 
 
-@pytest.mark.parametrize("trials", [1, tune.WARM, tune.WARM + 1])
-def test_a_study_prunes_only_if_it_can(trials: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("trials", [1, tune.WARM, tune.WARM + 1, tune.WARM + 2])
+def test_a_study_prunes_only_if_it_can(trials: int, batch: int, tmp_path: Path) -> None:
     """Each trial does worse than all before it; `prunes` says whether one was stopped."""
     seen: list[int] = []
 
@@ -171,9 +177,9 @@ def test_a_study_prunes_only_if_it_can(trials: int, tmp_path: Path) -> None:
         report(1, float(len(seen)))
         return float(len(seen))
 
-    tune.search(study(trials=trials), worse, tmp_path / "trials.jsonl")
+    search(study(trials=trials, batch=batch), worse, tmp_path / "trials.jsonl")
     states = [one["state"] for one in read(tmp_path / "trials.jsonl")]
-    assert study(trials=trials).prunes == ("PRUNED" in states)
+    assert study(trials=trials, batch=batch).prunes == ("PRUNED" in states)
 
 
 def test_a_failed_trial_has_no_figure(whole: Path) -> None:
@@ -197,7 +203,7 @@ def test_every_draw_lies_in_its_space(whole: Path) -> None:
 def test_a_half_written_last_line_is_dropped(cut: int, tmp_path: Path) -> None:
     short = study(trials=4)
     log = tmp_path / "trials.jsonl"
-    tune.search(short, bowl, log)
+    search(short, bowl, log)
     expected = log.read_bytes()
     lines = expected.splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:2]) + lines[2][:cut])
@@ -208,7 +214,7 @@ def test_a_half_written_last_line_is_dropped(cut: int, tmp_path: Path) -> None:
         calls.append(overlay)
         return bowl(overlay, report)
 
-    tune.search(short, counting, log)
+    search(short, counting, log)
     assert log.read_bytes() == expected
     assert len(calls) == 2
 
@@ -216,11 +222,11 @@ def test_a_half_written_last_line_is_dropped(cut: int, tmp_path: Path) -> None:
 def test_a_half_written_line_may_look_like_a_whole_one(tmp_path: Path) -> None:
     """The default's line, cut behind an inner brace."""
     log = tmp_path / "trials.jsonl"
-    tune.search(study(trials=1), bowl, log)
+    search(study(trials=1), bowl, log)
     expected = log.read_bytes()
     for end in (at + 1 for at, byte in enumerate(expected) if byte == ord("}")):
         log.write_bytes(expected[:end])
-        tune.search(study(trials=1), bowl, log)
+        search(study(trials=1), bowl, log)
         assert log.read_bytes() == expected
 
 
@@ -231,13 +237,13 @@ def test_a_finished_study_runs_nothing(whole: Path, tmp_path: Path) -> None:
     def never(overlay: Mapping[str, Any], report: tune.Report) -> float:
         raise AssertionError
 
-    memory = tune.search(study(), never, log)
+    memory = search(study(), never, log)
     assert [trial.state.name for trial in memory.trials] == [one["state"] for one in read(log)]
 
 
 def test_a_tie_goes_to_the_default(tmp_path: Path) -> None:
     flat = study(direction="maximize", trials=5)
-    memory = tune.search(flat, lambda overlay, report: 1.0, tmp_path / "trials.jsonl")
+    memory = search(flat, lambda overlay, report: 1.0, tmp_path / "trials.jsonl")
     chosen = tune.best(flat, read(tmp_path / "trials.jsonl"))
     assert chosen["number"] == 0
     assert chosen["params"] == DEFAULTS
@@ -248,7 +254,7 @@ def test_a_tie_goes_to_the_default(tmp_path: Path) -> None:
 
 def test_a_worse_search_leaves_the_default(tmp_path: Path) -> None:
     log = tmp_path / "trials.jsonl"
-    tune.search(study(trials=5), lambda overlay, report: 0.0 if overlay == DEFAULTS else 1.0, log)
+    search(study(trials=5), lambda overlay, report: 0.0 if overlay == DEFAULTS else 1.0, log)
     assert tune.best(study(trials=5), read(log))["params"] == DEFAULTS
 
 
@@ -260,7 +266,7 @@ def test_maximise_is_the_mirror_of_minimise(whole: Path, tmp_path: Path) -> None
     def turned(overlay: Mapping[str, Any], report: tune.Report) -> float:
         return -bowl(overlay, lambda step, value: report(step, -value))
 
-    memory = tune.search(mirror, turned, log)
+    memory = search(mirror, turned, log)
     done, reference = read(log), read(whole / "trials.jsonl")
     assert [one["state"] for one in done] == [one["state"] for one in reference]
     assert [one["params"] for one in done] == [one["params"] for one in reference]
@@ -280,7 +286,7 @@ def test_a_figure_that_is_none_fails_the_trial_alone(bad: float, direction: str,
         report(1, bad)
         return bad if overlay == DEFAULTS or overlay["hyper.cell"] == "rnn" else loss(overlay)
 
-    memory = tune.search(small, objective, log)
+    memory = search(small, objective, log)
     done = read(log)
     assert len(done) == 6
     assert done[0]["state"] == "FAIL"
@@ -299,7 +305,7 @@ def test_a_study_of_failures_gives_the_default(tmp_path: Path, capsys: pytest.Ca
         report(1, 0.5)
         raise Diverged("training diverged in phase fit")
 
-    memory = tune.search(small, diverge, log)
+    memory = search(small, diverge, log)
     assert [one["state"] for one in read(log)] == ["FAIL"] * 4
     assert "trial 3: training diverged" in capsys.readouterr().err
     tune.write(small, memory, log, tmp_path / "out", "loss")
@@ -308,7 +314,7 @@ def test_a_study_of_failures_gives_the_default(tmp_path: Path, capsys: pytest.Ca
 
 def test_no_trials_give_an_empty_overlay(tmp_path: Path) -> None:
     log, none = tmp_path / "state/trials.jsonl", study(space={}, defaults={}, trials=0)
-    memory = tune.search(none, bowl, log)
+    memory = search(none, bowl, log)
     tune.write(none, memory, log, tmp_path / "out", "loss")
     assert json.loads((tmp_path / "out/overlay.json").read_text()) == {}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -344,7 +350,7 @@ def test_a_training_that_diverged_is_no_candidate(tmp_path: Path) -> None:
             list(tune.trained(Spoilt(), Loader(), train, ("k",)))  # type: ignore[arg-type]
         return 1.0
 
-    tune.search(study(trials=3), objective, tmp_path / "trials.jsonl")
+    search(study(trials=3), objective, tmp_path / "trials.jsonl")
     assert [one["state"] for one in read(tmp_path / "trials.jsonl")] == ["COMPLETE", "FAIL", "FAIL"]
 
 
@@ -354,7 +360,7 @@ def test_settings_that_make_no_model_fail_their_trial_alone(tmp_path: Path, caps
             raise tune.Infeasible("a depth of 3 is right")
         return loss(overlay)
 
-    memory = tune.search(study(trials=6), picky, tmp_path / "log")
+    memory = search(study(trials=6), picky, tmp_path / "log")
     states = [trial.state.name for trial in memory.trials]
     assert len(states) == 6 and states[0] == "COMPLETE" and "FAIL" in states
     assert "a depth of 3 is right" in capsys.readouterr().err
@@ -369,18 +375,63 @@ def test_a_mistake_stops_the_study_and_loses_nothing(tmp_path: Path) -> None:
         return bowl(overlay, report)
 
     with pytest.raises(UserError, match="heads"):
-        tune.search(study(trials=3), objective, log)
+        search(study(trials=3), objective, log)
     assert len(read(log)) == 1
 
 
 def test_a_range_is_whole_only_if_the_default_is(tmp_path: Path) -> None:
     space = {"a": Search(low=0, high=4), "b": Search(low=0, high=4)}
     mixed = study(space=space, defaults={"a": 1, "b": 0.5}, trials=5)
-    tune.search(mixed, lambda overlay, report: overlay["b"], tmp_path / "trials.jsonl")
+    search(mixed, lambda overlay, report: overlay["b"], tmp_path / "trials.jsonl")
     done = read(tmp_path / "trials.jsonl")
     assert done[0]["params"] == {"a": 1, "b": 0.5}
     assert all(isinstance(one["params"]["a"], int) for one in done)
     assert any(one["params"]["b"] % 1 for one in done[1:])
+
+
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def batched(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The log of a study of batches."""
+    log = tmp_path_factory.mktemp("batched") / "trials.jsonl"
+    search(study(batch=BATCH), bowl, log)
+    return log.read_bytes()
+
+
+def test_a_batch_depends_on_the_trials_before_it_alone(batched: bytes, tmp_path: Path) -> None:
+    """Whatever the order and wherever its trials run: from last to first, each from JSON lines, gives the same log."""
+    of = study(batch=BATCH)
+    calls: list[tuple[int, list[int]]] = []
+
+    def backwards(done: list[dict[str, Any]], indices: list[int]) -> list[dict[str, Any]]:
+        calls.append((len(done), indices))
+        text = json.dumps(done)
+        return [tune.run_trial(of, json.loads(text), index, bowl) for index in reversed(indices)][::-1]
+
+    tune.search(of, backwards, tmp_path / "trials.jsonl")
+    assert (tmp_path / "trials.jsonl").read_bytes() == batched
+    assert calls == [(0, [0, 1, 2, 3]), (4, [4, 5, 6, 7]), (8, [8, 9, 10, 11]), (12, [12, 13])]
+
+
+def test_the_trials_of_a_batch_differ(batched: bytes, whole: Path) -> None:
+    done = [json.loads(line) for line in batched.splitlines()]
+    assert [one["number"] for one in done] == list(range(TRIALS))
+    assert done[0]["params"] == DEFAULTS
+    for start in range(0, TRIALS, BATCH):
+        settings = [json.dumps(one["params"]) for one in done[start : start + BATCH]]
+        assert len(set(settings)) == len(settings)
+    assert [one["params"] for one in done] != [one["params"] for one in read(whole / "trials.jsonl")]
+    assert {one["state"] for one in done} >= {"COMPLETE", "PRUNED"}
+
+
+@pytest.mark.parametrize("kept", [1, 3, 4, 6, 13])
+def test_a_batch_that_a_kill_cut_in_two_is_completed(kept: int, batched: bytes, tmp_path: Path) -> None:
+    log = tmp_path / "trials.jsonl"
+    log.write_bytes(b"".join(batched.splitlines(keepends=True)[:kept]))
+    search(study(batch=BATCH), bowl, log)
+    assert log.read_bytes() == batched
 
 
 def test_draws_depend_on_the_key_and_on_the_number_of_trials(whole: Path) -> None:
@@ -432,7 +483,7 @@ def test_the_pruner_compares_with_the_median_of_complete_trials(tmp_path: Path) 
         seen[-1] = "ended"
         return value
 
-    tune.search(study(trials=6), objective, tmp_path / "trials.jsonl")
+    search(study(trials=6), objective, tmp_path / "trials.jsonl")
     states = [one["state"] for one in read(tmp_path / "trials.jsonl")]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "PRUNED", "FAIL"]
     assert seen == ["ended", "ended", "began", "ended", "began", "began"]
@@ -450,7 +501,7 @@ def test_an_overlay_is_checked_by_the_edge(tmp_path: Path) -> None:
         order = experiment.resolve(params, "linear-sunspots", overlay).hyper.model_dump()["order"]
         return abs(order - 3.2)
 
-    memory = tune.search(small, objective, log)
+    memory = search(small, objective, log)
     tune.write(small, memory, log, tmp_path / "out", "mae")
     overlay = json.loads((tmp_path / "out/overlay.json").read_text())
     tuned = experiment.load("linear-sunspots", ROOT / "params.yaml", overlay)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from genfoundry import experiment
+from genfoundry import resolve
 from genfoundry.config import yaml_file
 from genfoundry.types import UserError
 
@@ -23,7 +23,7 @@ def change(root: Path, key: str, value: str) -> None:
     Raises:
         UserError: no such key, or a value that it does not take; params.yaml is then as it was.
     """
-    path = root / experiment.PARAMS
+    path = root / resolve.PARAMS
     content = yaml_file.load(path)
     keys = [k for k, v in content.items() if isinstance(v, PLAIN)] if isinstance(content, dict) else []
     if key not in keys:
@@ -32,7 +32,7 @@ def change(root: Path, key: str, value: str) -> None:
     after = re.sub(rf"(?m)^({key}: *)[^\s#]+", lambda match: match[1] + value, before.decode("utf-8-sig"))
     path.write_bytes(after.encode())
     try:
-        experiment.settings(path)
+        resolve.settings(path)
     except UserError:
         path.write_bytes(before)
         raise

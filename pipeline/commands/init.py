@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from genfoundry import checkpoint, experiment, places, reserved, shell
-from genfoundry.config import Params, read_as, yaml_file
+from genfoundry import checkpoint, places, reserved, resolve, shell
+from genfoundry.config import Params, yaml_file
 from genfoundry.onboarding import insert, propose
 from genfoundry.types import UserError
 
@@ -24,13 +24,13 @@ def run(data: str, name: str = "", *keys: str) -> None:
     given = dict(map(key_and_value, keys))
     path = Path(data).expanduser()
     reserved.check_source_path(path, HERE, "DATA")
-    params = experiment.settings()
+    params = resolve.settings()
     name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params, given)
-    text = insert.inserted(experiment.PARAMS.read_text(encoding="utf-8"), proposal.sections)
+    text = insert.inserted(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check(text)
     inbox(name)
-    checkpoint.write_bytes(experiment.PARAMS, text.encode())
+    checkpoint.write_bytes(resolve.PARAMS, text.encode())
     for line in proposal.said:
         print(f"  {line}")
     wrote = [f"{section}: {', '.join(entries)}" for section, entries in proposal.sections.items() if entries]
@@ -42,7 +42,7 @@ def run(data: str, name: str = "", *keys: str) -> None:
 def name_of(path: Path) -> str:
     """A name made of the path's own: one that YAML reads as more than a string, such as 2020, gets a word before it."""
     name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
-    return f"data-{name}" if read_as(name) else name
+    return f"data-{name}" if yaml_file.read_as(name) else name
 
 
 def key_and_value(text: str) -> tuple[str, Any]:
@@ -65,7 +65,7 @@ def free(name: str, params: Params) -> str:
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise UserError(f"NAME={name!r}: small letters, digits, - and _ are right")
-    if kind := read_as(name):
+    if kind := yaml_file.read_as(name):
         raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; another is right, such as NAME=data-{name}")
     if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
@@ -82,7 +82,7 @@ def check(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder, "params.yaml")
         new.write_text(text, encoding="utf-8")
-        if faults := list(experiment.faults(experiment.settings(new))):
+        if faults := list(resolve.faults(resolve.settings(new))):
             raise UserError("\n".join(faults))
 
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from genfoundry import experiment, inbox, ledger, places
+from genfoundry import inbox, ledger, places, resolve
 from genfoundry.types import UserError
 
 HERE = Path()
 
 
 def run(dataset: str = "", *files: str) -> None:
-    params = experiment.settings()
+    params = resolve.settings()
     if dataset not in params.datasets or not files:
         raise UserError(
             f"expected make withdraw DATASET=name FILES='file ...', got DATASET={dataset!r} FILES={' '.join(files)!r}; "

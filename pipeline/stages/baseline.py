@@ -1,22 +1,23 @@
 """What a task's models must beat, and what they are shown beside: trivial models, compressors, floor and ceiling."""
 
-from genfoundry import device, experiment, figures, places
+from genfoundry import config, device, figures, places
+from genfoundry.unit import Unit
 
 
-def run(name: str) -> None:
-    params = experiment.settings()
+def run(unit: Unit) -> None:
+    params, task = config.Run(**unit.settings["run"]), unit.settings["task"]
     device.arm(params)
-    task, budget = params.tasks[name], params.budgets[params.budget]
     figures.of_baselines(
-        name,
-        places.prepared(task.dataset),
-        places.judge(task.dataset),
-        out=places.baselines(name),
-        levels=task.levels,
-        binarise=task.binarise,
-        labels=task.labels,
-        objective=task.objective,
-        samples=budget.samples,
-        test_items=budget.test_items,
+        unit.name,
+        places.prepared(task["dataset"]),
+        places.judge(task["dataset"]) if unit.settings["judged"] else None,
+        dataset_name=task["dataset"],
+        out=places.baselines(unit.name),
+        levels=task["levels"],
+        binarise=task["binarise"],
+        labels=task["labels"],
+        objective=task["objective"],
+        samples=unit.settings["samples"],
+        test_items=unit.settings["test_items"],
         seed=params.seed,
     )

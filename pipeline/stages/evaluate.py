@@ -1,28 +1,31 @@
 """A trained model's scores on val, gate and test, its figures and its pictures."""
 
 import time
+from pathlib import Path
 
-from genfoundry import checkpoint, costs, device, experiment, figures, places, shared
+from genfoundry import checkpoint, config, costs, device, figures, places, shared
+from genfoundry.unit import Unit
 
-HERE = places.Path()
+HERE = Path()
 
 
-def run(name: str) -> None:
-    one = experiment.load(name)
-    target, began = device.arm(one.params), time.perf_counter()
+def run(unit: Unit) -> None:
+    name, dataset, settings = unit.name, unit.settings["dataset"], unit.settings
+    params = config.Run(**settings["run"])
+    target, began = device.arm(params), time.perf_counter()
     figures.of_experiment(
         places.model(name),
-        places.prepared(one.entry.dataset),
-        places.judge(one.entry.dataset),
-        scores=places.scores(one.entry.dataset, name),
+        places.prepared(dataset),
+        places.judge(dataset) if settings["judged"] else None,
+        scores=places.scores(dataset, name),
         figures=places.figures(name),
         pictures=places.panels(name),
-        samples=one.budget.samples,
-        seed=one.params.seed,
+        samples=settings["samples"],
+        seed=params.seed,
         device=str(target),
-        test_items=one.budget.test_items,
-        bound=one.budget.bound,
-        shared=shared.here(HERE, one.params),
+        test_items=settings["test_items"],
+        bound=config.Bound(**settings["bound"]),
+        shared=shared.here(HERE, settings["shared_code"], params),
     )
     took, model = time.perf_counter() - began, checkpoint.load(places.model(name), target)
     costs.note(HERE, model.card["digest"], evaluate_seconds=took, **costs.samples_per_second(model))

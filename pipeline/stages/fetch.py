@@ -3,20 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from genfoundry import checkpoint, dvc_store, experiment, places
+from genfoundry import config, dvc_store, places
 from genfoundry.data import sources
 from genfoundry.data.fetch import check, local
+from genfoundry.unit import Unit
 
 HERE = Path()
 
 
-def run(name: str) -> None:
-    dataset = experiment.settings().datasets[name]
-    digests = checkpoint.read_json(places.SOURCES) if places.SOURCES.exists() else {}
-    expected = None if (digest := digests.get(name)) in (check.PINNED, check.ABSENT) else digest
-    copied = sources.fetch(dataset, places.raw(name), expected=expected, recoverable=in_cache)
+def run(unit: Unit) -> None:
+    name, expected = unit.name, unit.settings["source"]
+    entry = {key: unit.settings[key] for key in ("modality", "raw")}
+    dataset = config.check(config.Dataset, entry, f"datasets.{name}")
+    pinned = expected in (check.PINNED, check.ABSENT)
+    copied = sources.fetch(dataset, places.raw(name), expected=None if pinned else expected, recoverable=in_cache)
     if copied is not None:
         local.Record(HERE, name).note_taken(copied)
+        check.record(HERE, name, copied)
 
 
 def in_cache(paths: Sequence[Path]) -> set[Path]:

@@ -1,37 +1,31 @@
 """A small classifier trained on the data set and frozen: its features serve the sample metrics."""
 
 import shutil
+from pathlib import Path
 
 import torch
 
-from genfoundry import checkpoint, controls, device, experiment, graph, places, session
+from genfoundry import checkpoint, config, controls, device, models, places, session
 from genfoundry.data.base import Dataset, Loader
 from genfoundry.evaluate import accuracy
 from genfoundry.types import counted
+from genfoundry.unit import Unit
 
-HERE = places.Path()
 
-
-def run(name: str) -> None:
-    params = experiment.settings()
-    found = experiment.judge(params, name)
-    if found is None:
-        with checkpoint.fresh(places.judge(name)) as folder:
-            checkpoint.write_json(folder / "model.json", {"judge": None})
-        return
-    kind, hyper, train = found
+def run(unit: Unit, state: Path) -> None:
+    name, kind = unit.name, models.find(unit.settings["model"])
+    params = config.Run(**unit.settings["run"])
+    train = config.check(config.Train, unit.settings["train"], "train", name)
     target = device.arm(params)
     data = Dataset(places.prepared(name))
     split = data.split("train", device=target)
     key = (params.seed, f"judge-{name}")
     torch.manual_seed(counted(*key, "init"))
-    state = graph.state(f"judge@{name}", HERE)
-    model = kind(split.spec, hyper).to(target)
+    model = kind(split.spec, config.check(kind.Config, unit.settings["hyper"], "hyper", name)).to(target)
     session.session(model, Loader(split, train.batch, key), train, key=key, folder=state)
     right = {part: accuracy(model, data.split(part)) for part in ("val", "test")}
-    source = checkpoint.read_json(places.CODE)["judges"][name]  # who uses the features depends on their code too
     card = {
-        "source": source,
+        "source": unit.code,  # who uses the features depends on their code too
         "dataset": name,
         "precision": train.precision,
         "threads": params.threads,

@@ -1,12 +1,12 @@
 """Raw files and the inbox become four splits as arrays, their spec and a description table."""
 
-from genfoundry import experiment, inbox, places
+from genfoundry import config, places
 from genfoundry.data import base
+from genfoundry.unit import Unit
 
-HERE = places.Path()
 
-
-def run(name: str) -> None:
-    params = experiment.settings()
-    inbox.check_complete(HERE, name)
-    base.prepare(places.raw(name), places.inbox(name), places.prepared(name), params.datasets[name], params.seed)
+def run(unit: Unit) -> None:
+    dataset = config.check(config.Dataset, unit.settings["dataset"], f"datasets.{unit.name}")
+    base.prepare(
+        places.raw(unit.name), places.inbox(unit.name), places.prepared(unit.name), dataset, unit.settings["seed"]
+    )

@@ -1,9 +1,40 @@
-"""Rank every model on a task's data that can compute its objective, on val."""
+"""Make the best of each ranking a version of the registered model, its champion if it beats the present one on gate.
 
-from genfoundry import checkpoint, experiment, places, rank
+This stage always runs, and mostly finds nothing to decide. With the name of a task it ranks and decides that one alone,
+before the others are measured: what the stage `rank` writes later is the same.
+"""
+
+import time
+from pathlib import Path
+
+from genfoundry import config, promote
+from genfoundry.unit import Unit
+
+HERE = Path()
 
 
-def run(name: str) -> None:
-    task = experiment.settings().tasks[name]
-    ranking = rank.rank(name, task, places.scores(task.dataset), places.baselines(name))
-    checkpoint.write_json(places.ranking(name), ranking)
+def run(unit: Unit, task: str = "") -> float:
+    rankings = {name: _ranking(unit, name, early=bool(task)) for name in ([task] if task else unit.settings["tasks"])}
+    due = {name: ranking for name, ranking in rankings.items() if not promote.settled(name, HERE, ranking)}
+    if not due:  # before anything else is imported: this runs every time, and mostly for nothing
+        print(f"register: nothing to decide for {', '.join(rankings)}")
+        return 0.0
+    from genfoundry.tracking import publish
+
+    for name, ranking in due.items():
+        settings = config.check(config.Task, unit.settings["tasks"][name], f"tasks.{name}")
+        print(f"{name}: {promote.promote(name, settings, HERE, ranking)}")
+    began = time.perf_counter()
+    publish.publish(HERE)
+    return time.perf_counter() - began
+
+
+def _ranking(unit: Unit, name: str, early: bool) -> bytes:
+    """The bytes of a task's ranking: those that the stage `rank` wrote, or will write."""
+    from genfoundry import checkpoint, places
+
+    if not early:
+        return places.ranking(name).read_bytes()
+    from pipeline.stages import rank
+
+    return checkpoint.canonical(rank.rank_task(Unit.read(places.plan("rank")), name)).encode()

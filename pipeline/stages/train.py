@@ -1,81 +1,117 @@
-"""Train an experiment with its tuned settings, from the last checkpoint if an earlier process was killed."""
+"""Tune an experiment, then train it with the settings found, from the last checkpoint if an earlier process was killed.
+
+Trials and trainings are calls of their own, which the engine may send to other machines; this process keeps the books.
+"""
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from genfoundry import checkpoint, costs, device, experiment, graph, places, session
+from genfoundry import checkpoint, costs, device, places, session
 from genfoundry.data import labels
-from genfoundry.data.base import Dataset, Split
+from genfoundry.data.base import Dataset
+from genfoundry.experiment import Experiment
 from genfoundry.tracking import live as tracking
 from genfoundry.types import Event
+from genfoundry.unit import Unit
+from pipeline.orchestration.engine import Engine
 
-HERE = places.Path()
+HERE = Path()
 
 
-def run(name: str) -> float:
-    one = experiment.load(name, overlay=checkpoint.read_json(places.tuning(name) / "overlay.json"))
-    target = device.arm(one.params)
-    data = Dataset(places.prepared(one.entry.dataset))
-    split = data.split("train", one.task.levels, one.task.binarise, target)
-    state = graph.state(f"train@{name}", HERE)
-    card = {
-        "experiment": name,
-        "dataset": one.entry.dataset,
-        "task": one.entry.task,
-        "data": one.entry.data.model_dump(),
-        "meta": {key: data.meta[key] for key in ("modality", "alphabet", "names", "declared") if key in data.meta},
-        "train": one.train.model_dump(mode="json"),
-        "device": target.type,
-        "precision": one.params.precision,
-        "threads": one.params.threads,
-        "digests": {"data": data.meta["digest"]},
-    }
-    limit = session.Limit(name, one.params.max_minutes.get(name))
-    finished = [state / f"seed-{number}" for number in range(len(one.keys))]
-    with tracking.Live(HERE, name, one.entry.task, state.name) as live:
-        live.done(trained(one, split, 0, finished[0], card, target, limit, live.log))
-    for number, folder in enumerate(finished[1:], start=1):  # their spread is in the evaluation, not in MLflow
-        trained(one, split, number, folder, card, target, limit)
-    with checkpoint.fresh(places.model(name)) as folder:
+def run(unit: Unit, engine: Engine, state: Path) -> float:
+    """Returns the seconds that the end waited for MLflow's log."""
+    one, began = Experiment.from_settings(unit.name, unit.settings), time.time()
+    chosen: Mapping[str, Any] = {}
+    if one.trials:
+        from pipeline.stages import tune
+
+        chosen = tune.run(unit, one, engine, state, began)
+    else:
+        write_no_trials(one)
+    calls = [(str(unit.path), number, chosen, str(state), began) for number in range(len(one.keys))]
+    overhead = engine.map(train_seed, calls)
+    finished = [state / f"seed-{number}" for number in range(len(calls))]
+    with checkpoint.fresh(places.model(unit.name)) as folder:
         shutil.copytree(finished[0] / "done", folder, dirs_exist_ok=True)
         for number, other in enumerate(finished[1:], start=1):
             shutil.copytree(other / "done", folder / "seeds" / str(number))
-    checkpoint.write_bytes(places.curves(name), (finished[0] / "curves.csv").read_bytes())
+    checkpoint.write_bytes(places.curves(unit.name), (finished[0] / "curves.csv").read_bytes())
     shutil.rmtree(state, ignore_errors=True)
+    return sum(overhead)
+
+
+def write_no_trials(one: Experiment) -> None:
+    """The outs of a tuning that searches nothing."""
+    summary = {"objective": one.task.objective, "trials": 0, "steps": 0, "whole": sum(one.train.steps.values())}
+    with checkpoint.fresh(places.tuning(one.name)) as folder:
+        checkpoint.write_json(folder / "overlay.json", {})
+        checkpoint.write_json(folder / "summary.json", summary | dict.fromkeys(("default", "best", "gain")))
+        checkpoint.write_bytes(folder / "trials.jsonl", b"")
+
+
+def limit(name: str, began: float) -> session.Limit:
+    """The minutes that params.yaml gives an experiment, from `began` (seconds since 1970) on."""
+    minutes = checkpoint.read_json(places.LIMITS).get(name) if places.LIMITS.exists() else None
+    return session.Limit(name, minutes, began)
+
+
+def train_seed(path: str, number: int, chosen: Mapping[str, Any], state: str, began: float) -> float:
+    """One training with one seed, in whichever process; the first is the model, and is logged to MLflow as it runs."""
+    unit = Unit.read(path)
+    one = Experiment.from_settings(unit.name, unit.settings).with_settings(chosen)
+    folder = Path(state, f"seed-{number}")
+    if number:  # their spread is in the evaluation, not in MLflow
+        train(one, number, folder, limit(one.name, began))
+        return 0.0
+    with tracking.Live(HERE, one.name, one.entry.task, Path(state).name) as live:
+        live.done(train(one, number, folder, limit(one.name, began), live.log))
     return float(live.overhead)
 
 
-def trained(
-    one: experiment.Experiment,
-    split: Split,
+def train(
+    one: Experiment,
     number: int,
     folder: Path,
-    card: dict[str, Any],
-    target: torch.device,
     limit: session.Limit,
     watch: Callable[[Event], None] = lambda event: None,
 ) -> str:
-    """One training with one seed: the model in folder/done, its curves beside it; returns the model's digest."""
+    """The model in folder/done, its curves beside it; returns the model's digest."""
     if (folder / "done/model.json").exists():  # an earlier process got this far
         return str(checkpoint.read_json(folder / "done/model.json")["digest"])
-    key = one.keys[number]
+    target, key = device.arm(one.run), one.keys[number]
+    data = Dataset(places.prepared(one.entry.dataset))
+    split = data.split("train", one.task.levels, one.task.binarise, target)
     loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
     model = one.build(loader.split.spec, key).to(target)
     began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
     events = session.session(model, loader, one.train, key=key, folder=folder, watch=watch, limit=limit)
     took, steps = time.perf_counter() - began, sum(one.train.steps.values())
     checkpoint.write_bytes(folder / "curves.csv", session.curves(events).encode())
-    digest = checkpoint.save(folder / "done", model, {**card, "training": number})
+    digest = checkpoint.save(folder / "done", model, card(one, data, target.type) | {"training": number})
     measured: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
     if not resumed:
         measured |= {"train_seconds": took, "peak_memory_bytes": costs.peak_memory(str(target))}
         if steps:
-            session.remember_speed(experiment.SPEED, one.name, took / steps)
+            session.remember_speed(places.SPEED, one.name, took / steps)
             measured["train_items_per_second"] = steps * one.train.batch / took
     costs.note(HERE, digest, **measured)
     return digest
+
+
+def card(one: Experiment, data: Dataset, device_type: str) -> dict[str, Any]:
+    """What model.json says of a model beside its configuration: what it was trained on, for, and how."""
+    return {
+        "experiment": one.name,
+        "dataset": one.entry.dataset,
+        "task": one.entry.task,
+        "data": one.entry.data.model_dump(),
+        "meta": {key: data.meta[key] for key in ("modality", "alphabet", "names", "declared") if key in data.meta},
+        "train": one.train.model_dump(mode="json"),
+        "device": device_type,
+        "precision": one.run.precision,
+        "threads": one.run.threads,
+        "digests": {"data": data.meta["digest"]},
+    }

@@ -1,63 +1,122 @@
-"""Search an experiment's space around its defaults; the overlay is what `train` uses."""
+"""The tuning of the stage `train`: search an experiment's space around its defaults, a batch of trials at a time."""
 
 import math
-import shutil
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from genfoundry import checkpoint, device, evaluate, experiment, feasibility, graph, metrics, places, session, tune
-from genfoundry.data import labels
-from genfoundry.data.base import Dataset
-from genfoundry.types import UserError, counted
+import torch
 
-HERE = places.Path()
+from genfoundry import checkpoint, device, evaluate, feasibility, metrics, places, session, tune
+from genfoundry.data import labels
+from genfoundry.data.base import Dataset, Split
+from genfoundry.experiment import Experiment
+from genfoundry.models.base import Learner
+from genfoundry.types import UserError, counted
+from genfoundry.unit import Unit
+from pipeline.orchestration.engine import Engine
+from pipeline.stages.train import limit
+
 REPORTS = 3  # to the pruner, a trial
 
 
-def run(name: str) -> None:
-    one = experiment.load(name)
-    target = device.arm(one.params)
-    data = Dataset(places.prepared(one.entry.dataset))
-    splits = [data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val")]
-    val = labels.of_trial(splits[1], one.budget.trial_items, one.task.labels)
-    judge = evaluate.judge(places.judge(one.entry.dataset))
-    trials = one.budget.trials if one.entry.search else 0
-    rows = (~splits[0].whole.isnan()).all(1).sum().item() if data.modality == "series" else None
-    resolve = partial(experiment.resolve, one.params, name)
-    if trials and (faults := list(feasibility.faults(one, resolve, splits[0].spec, rows))):
-        raise UserError("\n".join(faults))  # before the first trial, not after the last that works
-    limit = session.Limit(name, one.params.max_minutes.get(name))
-    counts = [sum(t.steps.values()) for t in (session.shorter(one.train, one.budget.trial_share), one.train)]
-    study = tune.Study(one.key, one.task.direction, one.entry.search, experiment.defaults(one), trials, *counts)
+def run(unit: Unit, one: Experiment, engine: Engine, state: Path, began: float) -> Mapping[str, Any]:
+    """Run the trials that an earlier process did not finish, write the tuning's outs; the settings that were best."""
+    check_feasible(Trials.read(str(unit.path)))
+    study, log = study_of(one), state / "trials.jsonl"
 
-    def value(model: Any) -> float:
-        seed = counted(*one.key, "tune") % 2**31
-        unit, most = metrics.OBJECTIVES[one.task.objective], min(one.budget.samples, len(val))
-        answers = evaluate.answers(model, val, samples=most, seed=seed, needs=unit.needs)
-        return float(unit.value(evaluate.score(answers, val, judge), val.spec.dims))
+    def run_batch(done: list[dict[str, Any]], indices: list[int]) -> list[dict[str, Any]]:
+        return engine.map(run_trial, [(str(unit.path), done, index, began) for index in indices])
 
-    def objective(overlay: Mapping[str, Any], report: tune.Report) -> float:
-        trial = resolve(overlay)
+    memory = tune.search(study, run_batch, log)
+    with checkpoint.fresh(places.tuning(unit.name)) as folder:
+        tune.write(study, memory, log, folder, one.task.objective)
+    return dict(checkpoint.read_json(places.tuning(unit.name) / "overlay.json"))
+
+
+def study_of(one: Experiment) -> tune.Study:
+    """What is searched, by how many trials of how many steps."""
+    steps = [sum(train.steps.values()) for train in (session.shorter(one.train, one.budget.trial_share), one.train)]
+    space, batch = one.entry.search, one.budget.trial_batch
+    return tune.Study(one.key, one.task.direction, space, one.defaults(), one.trials, *steps, batch=batch)
+
+
+def run_trial(path: str, done: list[dict[str, Any]], index: int, began: float) -> dict[str, Any]:
+    """One trial in whichever process; its record."""
+    trials = Trials.read(path)
+    objective = Objective(trials, limit(trials.one.name, began))
+    return tune.run_trial(study_of(trials.one), done, index, objective)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What every trial of an experiment reads: train, the items of val that it is measured on, the judge."""
+
+    one: Experiment
+    target: torch.device
+    train: Split
+    val: Split
+    judge: Learner | None
+
+    @classmethod
+    @lru_cache(maxsize=1)  # trials that run in one process share it
+    def read(cls, path: str) -> "Trials":
+        unit = Unit.read(path)
+        one = Experiment.from_settings(unit.name, unit.settings)
+        target = device.arm(one.run)
+        data = Dataset(places.prepared(one.entry.dataset))
+        train, val = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val"))
+        val = labels.of_trial(val, one.budget.trial_items, one.task.labels)
+        judge = places.judge(one.entry.dataset) if unit.settings["judged"] else None
+        return cls(one, target, train, val, evaluate.judge(judge))
+
+    def measure(self, model: Learner) -> float:
+        """The task's objective on val."""
+        seed = counted(*self.one.key, "tune") % 2**31
+        unit, most = metrics.OBJECTIVES[self.one.task.objective], min(self.one.budget.samples, len(self.val))
+        answers = evaluate.answers(model, self.val, samples=most, seed=seed, needs=unit.needs)
+        return float(unit.value(evaluate.score(answers, self.val, self.judge), self.val.spec.dims))
+
+
+def check_feasible(trials: Trials) -> None:
+    """Refuse a space of which the data allow only a part: before the first trial, not after the last that works.
+
+    Raises:
+        UserError: a line a setting.
+    """
+    one = trials.one
+    rows = int((~trials.train.whole.isnan()).all(1).sum()) if one.modality == "series" else None
+    if faults := list(feasibility.faults(one, trials.train.spec, rows)):
+        raise UserError("\n".join(faults))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A trial's training and its value, reported to the pruner on the way."""
+
+    trials: Trials
+    limit: session.Limit
+
+    def __call__(self, settings: Mapping[str, Any], report: tune.Report) -> float:
+        one, key = self.trials.one, (*self.trials.one.key, "tune")
+        trial = one.with_settings(settings)
         train = session.shorter(trial.train, one.budget.trial_share)
-        loader = labels.loader(splits[0], one.entry.data, train.batch, (*one.key, "tune"), one.entry.dataset, 0)
+        loader = labels.loader(self.trials.train, one.entry.data, train.batch, key, one.entry.dataset, 0)
         try:
-            model = trial.build(loader.split.spec).to(target)
+            model = trial.build(loader.split.spec).to(self.trials.target)
         except UserError as error:  # between bounds that can be built: this trial fails, the study goes on
             raise tune.Infeasible(str(error)) from None
         total, reported = train.steps.get(model.phases[-1], 0), 0
-        for event in tune.trained(model, loader, train, (*one.key, "tune")):
+        prunes = study_of(one).prunes
+        for event in tune.trained(model, loader, train, key):
             due = math.floor(REPORTS * event.clock.share)
-            if study.prunes and event.clock.phase == model.phases[-1] and reported < due < REPORTS and total:
+            if prunes and event.clock.phase == model.phases[-1] and reported < due < REPORTS and total:
                 reported = due
-                report(due, value(model))
+                report(due, self.trials.measure(model))
                 model.train()
-            if limit.over():
-                raise limit.error(f"in a trial at step {event.clock.step}/{event.clock.total}", "finished trials are")
-        return value(model)
-
-    log = graph.state(f"tune@{name}", HERE) / "trials.jsonl"
-    memory = tune.search(study, objective, log)
-    with checkpoint.fresh(places.tuning(name)) as folder:
-        tune.write(study, memory, log, folder, one.task.objective)
-    shutil.rmtree(log.parent, ignore_errors=True)
+            if self.limit.over():
+                where = f"in a trial at step {event.clock.step}/{event.clock.total}"
+                raise self.limit.error(where, "finished trials are")
+        return self.trials.measure(model)

@@ -28,6 +28,6 @@ def save(judge: Learner, folder: Path, data: Split) -> None:
         checkpoint.save(folder / FOLDER, judge.control(data), {"dataset": folder.name})
 
 
-def load(folder: Path, device: str = "cpu") -> Learner | None:
-    """The control in a judge's folder; None where there is none."""
-    return checkpoint.load(folder / FOLDER, device) if (folder / FOLDER / "model.json").exists() else None
+def load(folder: Path | None, device: str = "cpu") -> Learner | None:
+    """The control in a judge's folder; None of a data set that has no judge."""
+    return checkpoint.load(folder / FOLDER, device) if folder else None

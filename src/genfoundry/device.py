@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from genfoundry.config import Params
+    from genfoundry.config import Run
 
 # Libraries that choose their code by the processor, told to choose alike; each reads its line when it is imported.
 # glibc needs none: its exp, log, pow have one variant for all processors with AVX2 and FMA.
@@ -55,7 +55,7 @@ def find(wanted: str) -> torch.device:
     return found
 
 
-def arm(params: Params) -> torch.device:
+def arm(params: Run) -> torch.device:
     """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on.
 
     Raises:

@@ -219,11 +219,9 @@ def accuracy(judge: Learner, split: Split) -> float | None:
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None
 
 
-def judge(folder: Path, device: str = "cpu") -> Learner | None:
-    """The judge in a folder; None where model.json says that there is nothing to judge."""
-    if checkpoint.read_json(folder / "model.json").get("judge", ...) is None:
-        return None
-    return checkpoint.load(folder, device)
+def judge(folder: Path | None, device: str = "cpu") -> Learner | None:
+    """The judge in a folder; None of a data set that has none."""
+    return checkpoint.load(folder, device) if folder else None
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genfoundry import config, places
 from genfoundry.checkpoint import read_json
@@ -23,15 +23,13 @@ if TYPE_CHECKING:
 
 LARGE = 50_000  # a setting from which weights may be more than memory holds
 MOST = 64  # combinations of bounds that are tried; of more only each bound by itself
-Resolve = Callable[[Mapping[str, Any]], "Experiment"]
 
 
-def faults(one: Experiment, resolve: Resolve, spec: Spec, rows: int | None = None) -> Iterator[str]:
+def faults(one: Experiment, spec: Spec, rows: int | None = None) -> Iterator[str]:
     """A line for each setting that the data do not allow: the entry's own, a bound of its search, bounds together.
 
     Args:
         one: the experiment, before tuning.
-        resolve: the same with some of its dotted keys set.
         spec: of the data.
         rows: of train, where that is known.
     """
@@ -43,7 +41,7 @@ def faults(one: Experiment, resolve: Resolve, spec: Spec, rows: int | None = Non
     single = [{key: bound} for key in searched for bound in space[key].bounds()]
     refused = []
     for setting in single:
-        if why := _refusal(resolve(setting), spec, rows):
+        if why := _refusal(one.with_settings(setting), spec, rows):
             refused.append(setting)
             ((key, bound),) = setting.items()
             yield f"{where}.search.{key}: {bound!r}: {why}"
@@ -52,7 +50,7 @@ def faults(one: Experiment, resolve: Resolve, spec: Spec, rows: int | None = Non
         return
     for bounds in combined:
         setting = dict(zip(searched, bounds, strict=True))
-        if why := _refusal(resolve(setting), spec, rows):
+        if why := _refusal(one.with_settings(setting), spec, rows):
             shown = ", ".join(f"{key}: {bound!r}" for key, bound in setting.items())
             yield f"{where}.search: {shown} together: {why}"
             return
@@ -92,9 +90,8 @@ def memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def spec_of(one: Experiment) -> Spec | None:
+def spec_of(one: Experiment, dataset: config.Dataset) -> Spec | None:
     """What one sample of an experiment's data will be; None where only the prepared data could tell."""
-    dataset = one.dataset
     if dataset.modality in ("text", "lines"):
         return Spec((dataset.window,), len(dataset.alphabet))
     if dataset.modality == "pairs":
@@ -122,10 +119,10 @@ def _prepared(name: str, dataset: config.Dataset) -> Spec | None:
     return spec if meta.get("modality") == dataset.modality and sized else None
 
 
-def rows_of(one: Experiment) -> int | None:
+def rows_of(one: Experiment, dataset: config.Dataset) -> int | None:
     """Rows of train of a prepared series; None where that is not known."""
     path = places.prepared(one.entry.dataset) / "train.safetensors"
-    if one.dataset.modality != "series" or _prepared(one.entry.dataset, one.dataset) is None or not path.exists():
+    if dataset.modality != "series" or _prepared(one.entry.dataset, dataset) is None or not path.exists():
         return None
     return _length(path)
 

@@ -42,7 +42,7 @@ def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDA
 def of_experiment(
     model: Path,
     data: Path,
-    judge_folder: Path,
+    judge_folder: Path | None,
     *,
     scores: Path,
     figures: Path,
@@ -57,7 +57,7 @@ def of_experiment(
     """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
 
     Args:
-        model, data, judge_folder: folders of the trained model, the prepared data set and its judge.
+        model, data, judge_folder: folders of the trained model, the prepared data set and its judge, if it has one.
         scores: folder for card.json and scores.safetensors, which is all that the ranking reads.
         figures: file of the flat figures on test.
         pictures: folder of panels on test.
@@ -211,8 +211,9 @@ def _figures(scores: Scores, split: Split, modality: str) -> dict[str, float]:
 def of_baselines(
     task: str,
     data: Path,
-    judge_folder: Path,
+    judge_folder: Path | None,
     *,
+    dataset_name: str,
     out: Path,
     levels: int | None,
     binarise: str | None,
@@ -226,7 +227,7 @@ def of_baselines(
     dataset, judging = Dataset(data), judge(judge_folder)
     how: Any = {"levels": levels, "binarise": binarise}
     known = _known(dataset, samples, seed, how, test_items)
-    known = replace(known, objective=objective, dataset=data.name, labels=labels)
+    known = replace(known, objective=objective, dataset=dataset_name, labels=labels)
     bench = Bench(dataset, known.train, known.held["test"], judging, control=controls.load(judge_folder))
     cards: dict[str, Any] = {}
     kept: Scores = {}
@@ -251,6 +252,13 @@ def of_baselines(
             shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
             cards[row.name]["figures"]["test"] = shown
             panels.draw(folder, found, split, dataset.meta, row.name)
-        about = {"task": task, "dataset": data.name, **how, "labels": labels, **_about(dataset, judging), "seed": seed}
+        about = {
+            "task": task,
+            "dataset": dataset_name,
+            **how,
+            "labels": labels,
+            **_about(dataset, judging),
+            "seed": seed,
+        }
         about |= {"remarks": list(remarks(known.held, labels))}
         write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import weights
+from genfoundry import places, weights
 from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def scored(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[s
     """
     from safetensors.numpy import load_file
 
-    folder = root / "reports" / "scores" / task.dataset / experiment
+    folder = root / places.scores(task.dataset) / experiment
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     if card["digest"] != digest:
         raise UserError(f"{folder}: scores of model {card['digest'][:12]}, not {digest[:12]}; run `dvc repro register`")
@@ -67,7 +67,7 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
     from genfoundry.metrics import objective
 
     about = ("data", "judge") if "features" in objective(task.objective).needs else ("data",)
-    for path in sorted((root / "reports" / "scores" / task.dataset).glob("*/card.json")):
+    for path in sorted((root / places.scores(task.dataset)).glob("*/card.json")):
         other = json.loads(path.read_text(encoding="utf-8"))
         here = other["digest"] == champion["digest"] and all(other.get(key) == card.get(key) for key in about)
         if here and _asked(other) == (task.levels, task.binarise, task.labels):
@@ -122,7 +122,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     from genfoundry.checkpoint import read_tensors
     from genfoundry.data.base import Dataset
 
-    prepared = root / "data" / "prepared" / task.dataset
+    prepared, network = root / places.prepared(task.dataset), root / places.judge(task.dataset)
     samples = len(ours["features"]) if "features" in ours else 2  # a sample metric compares equal numbers
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "answers.safetensors"
@@ -137,7 +137,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
     if done.stdout.split()[-1:] != [items_seen.digest(split)]:
         raise Unmeasured("its code takes other items out of gate than today's")
-    judge = evaluate.judge(root / "models" / "judges" / task.dataset)
+    judge = evaluate.judge(network if (network / "model.json").exists() else None)
     try:
         return evaluate.score(answers, split, judge, ours.get("real"))
     except (UserError, ValueError, RuntimeError, KeyError) as error:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 LEDGER = Path("ledger.jsonl")
-CODE = Path("reports/code.json")
-SOURCES = Path("reports/sources.json")
+SOURCES = Path("data/sources.json")  # in git: digests of the user's own files and folders, as `fetch` took them
+PARAMS = Path("params.yaml")
+PLAN = Path("build/plan")
+SPEED = Path(".state/speed.json")  # seconds a step, as trainings on this machine measured them
+LIMITS = Path(".state/limits.json")  # experiment -> max_minutes: no part of any result
 INDEX = Path("reports/index.html")
+LEADERBOARD = (Path("reports/leaderboard.json"), Path("reports/leaderboard.md"))
+
+
+def plan(stage: str, name: str = "") -> Path:
+    """The plan's file of a unit: settings, inputs and the digest of its code."""
+    return PLAN / stage / f"{name}.json" if name else PLAN / f"{stage}.json"
 
 
 def raw(dataset: str) -> Path:
@@ -18,8 +27,13 @@ def inbox(dataset: str) -> Path:
     return Path("data/inbox", dataset)
 
 
+def dataset(name: str) -> Path:
+    """What is made of a data set: its arrays, and its judge where it has one."""
+    return Path("data/prepared", name)
+
+
 def prepared(dataset: str) -> Path:
-    return Path("data/prepared", dataset)
+    return Path("data/prepared", dataset, "arrays")
 
 
 def verdict(dataset: str) -> Path:
@@ -31,7 +45,7 @@ def docs(dataset: str) -> Path:
 
 
 def judge(dataset: str) -> Path:
-    return Path("models/judges", dataset)
+    return Path("data/prepared", dataset, "judge")
 
 
 def tuning(experiment: str) -> Path:
@@ -60,6 +74,10 @@ def panels(experiment: str) -> Path:
 
 def baselines(task: str) -> Path:
     return Path("reports/baselines", task)
+
+
+def rankings() -> Path:
+    return Path("reports/ranking")
 
 
 def ranking(task: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ from genfoundry.config import Task
 from genfoundry.types import UserError
 
 
-def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str, Any]:
+def rank(
+    task_name: str, task: Task, scores: Path, baselines: Path, experiments: Collection[str] | None = None
+) -> dict[str, Any]:
     """The candidates of a task, best first, and what a champion must beat: the content of reports/ranking/<task>.json.
 
-    A candidate is any experiment under `scores` (reports/scores/<dataset>) whose data have the task's levels,
-    binarisation and number of labels and whose figures on `val` include the objective. Equal figures rank by name.
-    Margin and references are part of the ranking so that a change of either reopens the decision. The margin is the
-    task's, or what the best one's training seeds ask for (`margins.bound`, "seed_margin") where that is more and where
-    it was trained with two seeds or more.
+    A candidate is any of the `experiments` (None: any at all) under `scores` (reports/scores/<dataset>) whose data have
+    the task's levels, binarisation and number of labels and whose figures on `val` include the objective. Equal figures
+    rank by name. Margin and references are part of the ranking so that a change of either reopens the decision. The
+    margin is the task's, or what the best one's training seeds ask for (`margins.bound`, "seed_margin") where that is
+    more and where it was trained with two seeds or more.
 
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data or in different features.
@@ -28,7 +30,7 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
     from genfoundry.metrics import OBJECTIVES
 
     sign = 1.0 if task.direction == "minimize" else -1.0
-    found = sorted(_candidates(task, scores), key=lambda c: (sign * c["value"], c["experiment"]))
+    found = sorted(_candidates(task, scores, experiments), key=lambda c: (sign * c["value"], c["experiment"]))
     if not found:
         raise UserError(
             f"{scores}: no experiment for task {task_name}: none has levels {task.levels}, binarise {task.binarise}, "
@@ -64,8 +66,10 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
     }
 
 
-def _candidates(task: Task, scores: Path) -> Iterator[dict[str, Any]]:
+def _candidates(task: Task, scores: Path, experiments: Collection[str] | None) -> Iterator[dict[str, Any]]:
     for path in sorted(scores.glob("*/card.json")):
+        if experiments is not None and path.parent.name not in experiments:
+            continue
         card = read_json(path)
         figures = card["figures"].get("val", {})
         value = figures.get(task.objective)

@@ -31,13 +31,13 @@ class Limit:
     A result that depended on the clock would be no function of what the stage depends on.
     """
 
-    def __init__(self, name: str, minutes: float | None) -> None:
+    def __init__(self, name: str, minutes: float | None, began: float | None = None) -> None:
         self.name, self.minutes = name, minutes
-        self.began = time.monotonic()
+        self.began = time.time() if began is None else began
 
     def over(self) -> bool:
-        """Whether this process has had its minutes."""
-        return self.minutes is not None and time.monotonic() - self.began >= 60 * self.minutes
+        """Whether the stage has had its minutes."""
+        return self.minutes is not None and time.time() - self.began >= 60 * self.minutes
 
     def error(self, where: str, kept: str) -> UserError:
         """What to raise once what there is has been saved."""

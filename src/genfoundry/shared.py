@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import checkpoint, places
+from genfoundry import checkpoint
 
 if TYPE_CHECKING:
-    from genfoundry.config import Params
+    from genfoundry.config import Run
 
 FOLDER = Path(".state/shared")
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow")  # that the arrays are computed with
@@ -63,12 +63,14 @@ class Shared:
             return found
 
 
-def here(root: Path, params: Params) -> Shared:
-    """Those of a repository's evaluations: one set for each version of the code, the libraries and the arithmetic."""
-    code = checkpoint.read_json(root / places.CODE)["stages"]["evaluate"]
+def here(root: Path, code: str, run: Run) -> Shared:
+    """Those of a repository's evaluations: one set for each version of the code, the libraries and the arithmetic.
+
+    `code` is the digest of what evaluates, less the models.
+    """
     folder = root / FOLDER
     for old in folder.glob("*"):
         with suppress(OSError):  # another process removes the same
             if time.time() - old.stat().st_mtime > DAYS * 86400:
                 old.unlink()
-    return Shared(folder, (code, params.threads, params.arithmetic, params.precision, *map(version, LIBRARIES)))
+    return Shared(folder, (code, run.threads, run.arithmetic, run.precision, *map(version, LIBRARIES)))

@@ -1,4 +1,4 @@
-"""Optuna around `fit`: a study replays one JSON line a finished trial, so a kill loses the running trial only."""
+"""Optuna around `fit`: a study replays one JSON line a finished trial, so a kill loses the running batch only."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WARM = 2  # finished trials before the pruner judges one
 Report = Callable[[int, float], None]
 Objective = Callable[[Mapping[str, Any], Report], float]
+RunBatch = Callable[[list[dict[str, Any]], list[int]], list[dict[str, Any]]]
 
 
 class Pruned(Exception):
@@ -39,7 +40,8 @@ class Infeasible(Exception):
 class Study:
     """What is searched: `defaults` (dotted key -> value) are trial 0, so that no worse trial than theirs is chosen.
 
-    `steps` of `whole` steps a trial trains: what is best after so many need not be after all of them.
+    `steps` of `whole` steps a trial trains: what is best after so many need not be after all of them. `batch` trials
+    are asked before the first of them is told.
     """
 
     key: tuple[object, ...]
@@ -49,41 +51,63 @@ class Study:
     trials: int
     steps: int = 0
     whole: int = 0
+    batch: int = 1
 
     @property
     def prunes(self) -> bool:
         """Whether any trial comes late enough to be pruned: else nothing reads what a trial reports on its way."""
-        return self.trials > WARM
+        return self.start_of_batch(self.trials - 1) >= WARM
+
+    def start_of_batch(self, index: int) -> int:
+        """Index of the first trial of the batch that trial `index` is asked in."""
+        return index - index % self.batch
 
 
-def search(study: Study, objective: Objective, log: Path) -> optuna.Study:
-    """Run the trials that `log` does not hold yet; each finished one is appended to it as a JSON line.
+def search(study: Study, run_batch: RunBatch, log: Path) -> optuna.Study:
+    """Run the trials that `log` does not hold yet; each finished one is appended to it as a JSON line, in index order.
 
-    Every draw is seeded by (key, number of finished trials): the same trials whether or not the process was killed
-    in between.
+    `run_batch(done, indices)` gets the records of the trials that finished before the batch and returns a record for
+    each index, wherever it runs them. The trials are the same whether or not the process was killed in between.
     """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    whole, _, cut = (log.read_text(encoding="utf-8") if log.exists() else "").rpartition("\n")
-    done = [json.loads(line) for line in whole.splitlines()]
-    if cut or not log.exists():  # a kill may have cut the last line, whatever it ends with
-        checkpoint.write_bytes(log, f"{whole}\n".encode() if whole else b"")
+    done = _read_log(log)
     while len(done) < study.trials:
-        replayed = replay(study, done)
-        if not done:
-            replayed.enqueue_trial(dict(study.defaults))
-        done.append(_run(replayed, study, objective))
+        start = study.start_of_batch(len(done))  # a kill may have cut a batch in two
+        records = run_batch(done[:start], list(range(len(done), min(start + study.batch, study.trials))))
         with log.open("a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(done[-1], sort_keys=True)}\n")
+            file.writelines(f"{json.dumps(record, sort_keys=True)}\n" for record in records)
+        done += records
     return replay(study, done)
+
+
+def _read_log(log: Path) -> list[dict[str, Any]]:
+    """Records of the finished trials; what a kill left of a last line is cut off the file."""
+    complete, _, cut = (log.read_text(encoding="utf-8") if log.exists() else "").rpartition("\n")
+    if cut or not log.exists():  # a cut line may end like a complete one
+        checkpoint.write_bytes(log, f"{complete}\n".encode() if complete else b"")
+    return [json.loads(line) for line in complete.splitlines()]
+
+
+def run_trial(study: Study, done: list[dict[str, Any]], index: int, objective: Objective) -> dict[str, Any]:
+    """Run trial `index` of the batch that follows the finished trials `done`; returns its record, a line of the log.
+
+    Any process can: the batch is asked anew, in order, up to the trial itself. Every draw is seeded by (key, number of
+    finished trials), and pruning compares with trials that finished before the batch alone.
+    """
+    memory = replay(study, done)
+    if not done:
+        memory.enqueue_trial(dict(study.defaults))
+    space = distributions(study)
+    trials = [memory.ask(space) for _ in range(len(done), index + 1)]
+    return _run(memory, trials[-1], study, objective)
 
 
 def replay(study: Study, done: list[dict[str, Any]]) -> optuna.Study:
     """An in-memory study that holds the finished trials and whose next draw is seeded by their number."""
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     seed = counted(*study.key, "tune", len(done)) % 2**32
+    # TPE keeps a draw apart from the running trials (its `constant_liar`), here those that the batch asked before.
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, study.trials // 3))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM)
     memory = optuna.create_study(sampler=sampler, pruner=pruner, direction=study.direction)
@@ -101,8 +125,7 @@ def replay(study: Study, done: list[dict[str, Any]]) -> optuna.Study:
     return memory
 
 
-def _run(memory: optuna.Study, study: Study, objective: Objective) -> dict[str, Any]:
-    trial = memory.ask(distributions(study))
+def _run(memory: optuna.Study, trial: optuna.Trial, study: Study, objective: Objective) -> dict[str, Any]:
     reports: list[tuple[int, float]] = []
 
     def report(step: int, value: float) -> None:

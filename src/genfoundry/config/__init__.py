@@ -1,4 +1,4 @@
-"""Schemas of params.yaml: frozen, and a key that is not known is an error. No dict passes below `experiment.py`."""
+"""Schemas of params.yaml: frozen, and a key that is not known is an error. `references` reads the file."""
 
 from genfoundry.config.base import Frozen, alternatives, check
 from genfoundry.config.dataset import (
@@ -18,9 +18,7 @@ from genfoundry.config.dataset import (
     Slices,
     Videos,
 )
-from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, Scalar, Search, Steps, Task, Train
-from genfoundry.config.references import read
-from genfoundry.config.yaml_file import read_as
+from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, Run, Scalar, Search, Steps, Task, Train
 
 __all__ = [
     "Align",
@@ -42,6 +40,7 @@ __all__ = [
     "Moving",
     "Params",
     "Patch",
+    "Run",
     "Scalar",
     "Search",
     "Shares",
@@ -52,6 +51,4 @@ __all__ = [
     "Videos",
     "alternatives",
     "check",
-    "read",
-    "read_as",
 ]

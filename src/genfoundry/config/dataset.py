@@ -87,7 +87,7 @@ class Shares(Frozen):
 
 
 class Judge(Frozen):
-    """The classifier whose features the sample metrics use: a model, its settings, its steps a budget."""
+    """A data set's feature network: a classifier whose features the sample metrics use, its steps a budget."""
 
     model: str
     steps: dict[str, Annotated[int, Field(ge=0)]]
@@ -205,7 +205,6 @@ class Dataset(Frozen):
     expect: Expect = Expect()
     align: Align | None = None
     header: bool | None = None
-    judge: Judge | None = None
 
     @field_validator("size", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from genfoundry.config.base import Frozen
-from genfoundry.config.dataset import Dataset
+from genfoundry.config.dataset import Dataset, Judge
 
 Number = Annotated[int, Field(ge=0)]
 Steps = Number | dict[str, Number]
@@ -104,10 +104,12 @@ class Budget(Frozen):
 
     `trial_items`: how many items of val a trial is measured on (all, unless set; of a task with labels no more than
     these). `test_items`: of how many images of test the figures are (all, unless set); what is chosen or promoted by is
-    of all of val and gate.
+    of all of val and gate. `trial_batch`: how many trials are asked before the first of them is told; they can run at
+    the same time, on several machines, and are part of the result.
     """
 
     trials: int = Field(ge=0)
+    trial_batch: int = Field(1, ge=1)
     trial_share: float = Field(gt=0, le=1)
     trial_items: int | None = Field(None, ge=2)
     test_items: int | None = Field(None, ge=2)
@@ -134,17 +136,23 @@ class Entry(Frozen):
     seeds: Count | dict[str, Count] | None = None
 
 
-class Params(Frozen):
-    """The whole of params.yaml."""
+class Run(Frozen):
+    """What every stage that computes is run with; all of it is part of the result."""
 
     seed: int = Field(ge=0)
     threads: int = Field(ge=1, le=1024)
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     arithmetic: Literal["native", "portable"] = "native"
+
+
+class Params(Run):
+    """The whole of params.yaml."""
+
     budget: str
     budgets: dict[str, Budget]
     datasets: dict[str, Dataset]
+    judges: dict[str, Judge] = {}
     tasks: dict[str, Task]
     experiments: dict[str, Entry]
     max_minutes: dict[str, Annotated[float, Field(gt=0)]] = {}

@@ -23,6 +23,8 @@ def read(path: Path) -> Params:
         raise UserError(f"{path.name}: empty; expected the keys {', '.join(Params.model_fields)}")
     if not isinstance(raw, Mapping):
         raise UserError(f"{path.name}: expected `key: value` lines at the top, got a {type(raw).__name__}")
+    if moved := _moved_judges(raw):
+        raise UserError("\n".join(f"{path.name}: {line}" for line in moved))
     params = check(Params, raw, "", path.name)
     faults = list(_references(params))
     if faults:
@@ -30,7 +32,18 @@ def read(path: Path) -> Params:
     return params
 
 
-IMAGES = ("colour", "patch", "slices", "classes", "flip", "levels", "judge")
+def _moved_judges(raw: Mapping[str, object]) -> list[str]:
+    """A line for each judge that stands in its data set's entry, as in files of old."""
+    datasets = raw.get("datasets")
+    entries = datasets.items() if isinstance(datasets, Mapping) else ()
+    return [
+        f"datasets.{name}.judge: expected under judges.{name}, a section of its own"
+        for name, entry in entries
+        if isinstance(entry, Mapping) and "judge" in entry
+    ]
+
+
+IMAGES = ("colour", "patch", "slices", "classes", "flip", "levels")
 ONLY: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ("images",))
 ONLY |= {"size": ("images", "video"), "label": ("images", "video"), "moving": ("video",)}
 ONLY |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}
@@ -120,9 +133,11 @@ def _references(p: Params) -> list[str]:
             if value not in allowed
         ]
     for name, dataset in p.datasets.items():
-        if dataset.judge is not None:
-            known(f"datasets.{name}.judge.steps (for budget {p.budget})", p.budget, dataset.judge.steps)
         faults += _declared(f"datasets.{name}", dataset)
+    for name, judge in p.judges.items():
+        if known(f"judges.{name}", name, p.datasets) and p.datasets[name].modality != "images":
+            faults.append(f"judges.{name}: for images only; this data set's modality is {p.datasets[name].modality}")
+        known(f"judges.{name}.steps (for budget {p.budget})", p.budget, judge.steps)
     sound = set()
     for name, task in p.tasks.items():
         before = len(faults)

@@ -172,6 +172,11 @@ def fetch(
     return None
 
 
+def checksums(dataset: config.Dataset) -> dict[str, str]:
+    """Name -> sha256 of each raw file of a data set; {} of a path of the user's own."""
+    return {} if isinstance(dataset.raw, Folder) else {file.name: file.sha256 for file in _files(dataset)}
+
+
 def _files(dataset: config.Dataset) -> tuple[File, ...]:
     if isinstance(dataset.raw, str):
         if dataset.raw not in SOURCES:

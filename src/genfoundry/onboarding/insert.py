@@ -40,8 +40,8 @@ def block(name: str, entry: Mapping[str, Any]) -> str:
 def _at_end(text: str, section: str, lines: str) -> str:
     """After the section's last line that is not empty; comments before the next section belong to that one."""
     found = re.search(rf"(?m)^{section}:[ \t]*(\{{\}})?[ \t]*(#.*)?\n", text if text.endswith("\n") else text + "\n")
-    if not found:
-        return text
+    if not found:  # an optional section that the file has not had so far
+        return f"{text.rstrip()}\n\n{section}:\n{lines}"
     head = text[: found.start()] + re.sub(r"[ \t]*\{\}", "", found.group())
     body = text[found.end() :]
     last = 0

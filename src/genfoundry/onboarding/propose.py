@@ -83,12 +83,14 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
         said = [*seen.said, _counted(data), *unfit]
         if entry["modality"] == "images" and not data.spec.classes:
             said.append("no labels: the judge of samples learns by how much images are turned")
-        entry |= _judge(data, entry, params)
-        tasks = {f"{name}-{word}": task for word, task in _tasks(name, data, entry)}
+        judge = _judge(data, entry, params)
+        tasks = {f"{name}-{word}": task for word, task in _tasks(name, data, entry, bool(judge))}
         experiments = dict(_experiments(name, tasks, data, params, said))
     used = {one["task"] for one in experiments.values()}
     tasks = {task: one for task, one in tasks.items() if task in used}
-    return Proposal({"datasets": {name: _ordered(entry)}, "tasks": tasks, "experiments": experiments}, said)
+    judges = {name: judge} if judge else {}
+    sections = {"datasets": {name: _ordered(entry)}, "judges": judges, "tasks": tasks, "experiments": experiments}
+    return Proposal(sections, said)
 
 
 def _helped(entry: dict[str, Any], error: UserError) -> str:
@@ -142,12 +144,12 @@ def _judge(data: base.Dataset, entry: dict[str, Any], params: config.Params) -> 
     batch = _batch(items, int(learner.defaults.get("batch", 64)))
     own = {key: value for key, value in learner.sized(data.spec, items).items() if key == "hyper"}
     steps = _steps(params, data.spec, items, batch)
-    return {"judge": {"model": JUDGE, **own, "steps": steps, "train": {"batch": batch}}}
+    return {"model": JUDGE, **own, "steps": steps, "train": {"batch": batch}}
 
 
-def _tasks(name: str, data: base.Dataset, entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _tasks(name: str, data: base.Dataset, entry: dict[str, Any], judged: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     for objective, word, margin in TASKS.get(entry["modality"], ()):
-        if "features" in metrics.OBJECTIVES[objective].needs and "judge" not in entry:
+        if "features" in metrics.OBJECTIVES[objective].needs and not judged:
             continue
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit

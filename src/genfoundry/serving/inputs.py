@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genfoundry import places
 from genfoundry.checkpoint import read_json
 from genfoundry.config import Patch
 from genfoundry.types import UserError
@@ -176,7 +177,7 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
         if part.x.shape[1:] != served.spec.shape:
             raise UserError(f"{file}: images of {part.x.shape[1:]} (C, H, W); this model knows {served.spec.shape}")
     card = served.model.card
-    prepared = root / "data" / "prepared" / str(card["dataset"]) / "spec.json"
+    prepared = root / places.prepared(str(card["dataset"])) / "spec.json"
     native = int(read_json(prepared)["spec"]["levels"]) if prepared.exists() else max(served.spec.levels or 0, 256)
     x = np.concatenate([part.x for part in parts])
     if x.max() >= native:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import ledger, weights
+from genfoundry import ledger, places, weights
 from genfoundry.checkpoint import read_tensors
 from genfoundry.serving import inputs
 from genfoundry.types import Draw, UserError
@@ -119,7 +119,7 @@ def _frames(root: Path, served: Served) -> NDArray[Any]:
 
 
 def _held(root: Path, served: Served) -> dict[str, Tensor]:
-    path = root / "data" / "prepared" / str(served.model.card["dataset"]) / "test.safetensors"
+    path = root / places.prepared(str(served.model.card["dataset"])) / "test.safetensors"
     if not path.exists():
         raise UserError(f"{path}: not there; a sample goes on from what it holds: `dvc pull` or `dvc repro prepare`")
     return read_tensors(path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from genfoundry import checkpoint, places
 from genfoundry.config import Files, Folder
 from genfoundry.data.fetch import local
 from genfoundry.types import UserError
@@ -30,7 +31,7 @@ class Status:
 
 
 def check_source(root: Path, name: str, dataset: Dataset, recorded: str | None) -> Status:
-    """Compare a data set's source with `recorded`, the digest that dvc.lock has of the copy (None: no copy).
+    """Compare a data set's source with `recorded`, the digest that the copy was taken with (None: no copy).
 
     Raises:
         UserError: the source cannot be read, and there is no copy.
@@ -114,13 +115,18 @@ def check_remote(name: str, dataset: Dataset, raw: Path, downloads: Path) -> Ite
             )
 
 
-def read_recorded(lock: Mapping[str, object], names: Mapping[str, object], file: str) -> dict[str, str]:
-    """Data set -> the digest of its source as dvc.lock's `fetch` stages have it, under the parameter file `file`."""
-    found = {}
-    for name in names:
-        stage = lock.get(f"fetch@{name}")
-        params = stage.get("params", {}) if isinstance(stage, Mapping) else {}
-        digest = params.get(file, {}).get(name)
-        if isinstance(digest, str):
-            found[name] = digest
-    return found
+def read_recorded(root: Path) -> dict[str, str]:
+    """Data set -> the digest of its source as it was last taken; of paths of the user's own alone.
+
+    The file is in git beside dvc.lock: where a source is away, as in another clone, it says what DVC's copy is of.
+    """
+    path = root / places.SOURCES
+    return dict(checkpoint.read_json(path)) if path.exists() else {}
+
+
+def record(root: Path, name: str, digest: str) -> None:
+    """Note what a source was taken as. Safe against other writers."""
+    with checkpoint.alone(root / ".state/sources.json"):
+        known = read_recorded(root)
+        if known.get(name) != digest:
+            checkpoint.write_json(root / places.SOURCES, {**known, name: digest})

@@ -1,0 +1,64 @@
+"""dvc.lock tells the truth: what a unit reads is the same after it ran as before, or the stage fails.
+
+DVC hashes a stage's dependencies only when its command is over (iterative/dvc#11058): an edit during the run would be
+recorded as what the outs were made from. A stage that fails is not recorded at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from genfoundry import checkpoint
+from genfoundry.types import UserError
+from genfoundry.unit import Unit
+from pipeline.orchestration import code_digest
+
+SKIP = {"__pycache__", ".gitignore"}
+
+
+@contextmanager
+def guard(unit: Unit, root: Path) -> Iterator[str]:
+    """Watch over a unit while the block runs; gives the digest of all that it depends on.
+
+    Raises:
+        UserError: its code is not what the plan was made from, or code or an input changed meanwhile.
+    """
+    code, before = code_of(unit, root), digests(unit, root)
+    if code != unit.code:
+        raise UserError(f"{unit.path}: the sources of {unit.key} changed since the plan; run it again")
+    yield hashlib.sha256(checkpoint.canonical(before).encode()).hexdigest()
+    if code_of(unit, root) != code:
+        raise UserError(f"the sources of {unit.key} changed while it ran; nothing is recorded, run it again")
+    after = digests(unit, root)
+    if changed := sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key)):
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UserError(f"{changed[0]}{more} changed while {unit.key} ran; nothing is recorded, run it again")
+
+
+def code_of(unit: Unit, root: Path) -> str:
+    """The digest of a unit's code as it is on disk now."""
+    return code_digest.digest(root, *([Path(path) for path in paths] for paths in (unit.starts, unit.leave_out)))
+
+
+def digests(unit: Unit, root: Path) -> dict[str, str]:
+    """sha256 of every file that a unit reads, the plan's own among them, by its path."""
+    paths = [path for name in (unit.path, *unit.inputs) for path in files(root / name)]
+    return {path.relative_to(root).as_posix(): checkpoint.sha256(path) for path in paths}
+
+
+def files(path: Path) -> Iterator[Path]:
+    """The files of a folder, or the file itself; nothing where there is none."""
+    if path.is_dir():
+        for child in sorted(path.iterdir()):
+            if child.name not in SKIP:
+                yield from files(child)
+    elif path.exists():
+        yield path
+
+
+def state_folder(unit: Unit, digest: str, root: Path) -> Path:
+    """The folder for a unit's in-flight state: its own again after a kill, and never that of other inputs."""
+    return root / ".state" / f"{unit.key.replace('@', '-')}-{digest[:16]}"

@@ -1,0 +1,28 @@
+"""Data sets' sources and inboxes, looked at by every run: what `fetch` depends on beside params.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genfoundry import config, inbox
+from genfoundry.data.fetch import check
+
+
+def check_all(root: Path, params: config.Params) -> list[check.Status]:
+    """The status of every data set's source. A file is read only where its size or time changed.
+
+    Raises:
+        UserError: a source cannot be read and there is no copy, or an inbox lost files or holds withdrawn ones.
+    """
+    for name in params.datasets:  # here too: DVC may take what `prepare` makes of these files from its run cache
+        inbox.check_complete(root, name)
+    recorded = check.read_recorded(root)
+    return [check.check_source(root, name, dataset, recorded.get(name)) for name, dataset in params.datasets.items()]
+
+
+def paths(params: config.Params) -> list[str]:
+    """Every file and folder of the user's own that a data set is taken from, as params.yaml has it."""
+    folders = [one.raw.path for one in params.datasets.values() if isinstance(one.raw, config.Folder)]
+    files = [file for one in params.datasets.values() if isinstance(one.raw, config.Files) for file in one.raw.files]
+    local = [place.removeprefix("file:").removeprefix("//") for file in files for place in file.places]
+    return [*folders, *(place for place in local if ":" not in place)]
