@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import places
-from genfoundry.checkpoint import canonical, read_json
+from genfoundry.files import canonical, read_json
 from genfoundry.types import UserError
 
 KEYS = ("stage", "name", "inputs", "outputs", "starts", "leave_out", "code", "settings")
