@@ -25,7 +25,6 @@ def run(unit: Unit, state: Path) -> None:
     session.session(model, Loader(split, train.batch, key), train, key=key, folder=state)
     right = {part: accuracy(model, data.split(part)) for part in ("val", "test")}
     card = {
-        "source": unit.code,  # who uses the features depends on their code too
         "dataset": name,
         "precision": train.precision,
         "threads": params.threads,

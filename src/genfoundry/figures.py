@@ -110,12 +110,9 @@ def of_experiment(
 def _shared(
     shared: Shared, dataset: Dataset, known: baselines.Known, networks: tuple[Learner | None, Learner | None]
 ) -> Shared:
-    """What may be shared by evaluations of the same data, of as many items a split, in the features of these networks.
-
-    A network's digest is of its weights: `source` is of the code that it runs, which is none of this stage's own.
-    """
+    """What may be shared by evaluations of the same data, of as many items a split, in the features of these networks."""
     sizes = {name: len(split) for name, split in known.held.items()}
-    return shared.of(dataset.meta, sizes, *((n and (n.card["digest"], n.card.get("source"))) for n in networks))
+    return shared.of(dataset.meta, sizes, *((n and n.card["digest"]) for n in networks))
 
 
 def _draw(folder: Path, bench: Bench) -> None:
