@@ -25,7 +25,7 @@ def rank(task_name: str, task: Task, scores: Path, baselines: Path) -> dict[str,
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data or in different features.
     """
-    from genfoundry.metrics import OBJECTIVES
+    from genfoundry.objectives import OBJECTIVES
 
     sign = 1.0 if task.direction == "minimize" else -1.0
     found = sorted(_candidates(task, scores), key=lambda c: (sign * c["value"], c["experiment"]))
