@@ -14,7 +14,7 @@ import yaml
 
 from genfoundry import checkpoint, experiment, graph, inbox, ledger, places, shell, turns
 from genfoundry.data.fetch import check
-from genfoundry.data.sources import DOWNLOADS
+from genfoundry.data.fetch.catalog import DOWNLOADS
 from genfoundry.types import UserError
 from pipeline import sources
 from pipeline.commands import repro

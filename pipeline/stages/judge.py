@@ -7,7 +7,7 @@ import torch
 
 from genfoundry import checkpoint, config, controls, device, models, places, session
 from genfoundry.data.base import Dataset, Loader
-from genfoundry.evaluate import accuracy
+from genfoundry.judges import accuracy
 from genfoundry.types import counted
 from genfoundry.unit import Unit
 
