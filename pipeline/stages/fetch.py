@@ -1,8 +1,9 @@
 """Raw bytes of a data set, checked against their checksums; of a path of the user's own, a copy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from genfoundry import config, places, weights
+from genfoundry import config, dvc_store, places
 from genfoundry.data.fetch import catalog, check, local
 from genfoundry.unit import Unit
 
@@ -20,6 +21,8 @@ def run(unit: Unit) -> None:
         check.record(HERE, name, copied)
 
 
-def in_cache(path: Path) -> bool:
-    """Whether DVC's cache has a file's content."""
-    return weights.cached(HERE, weights.hash_md5(path)).is_file()
+def in_cache(paths: Sequence[Path]) -> set[Path]:
+    """Those files whose content DVC's cache has."""
+    digests = {path: dvc_store.hash_md5(path) for path in paths}
+    stored = dvc_store.in_cache(HERE, digests.values()) if digests else set()
+    return {path for path, md5 in digests.items() if md5 in stored}

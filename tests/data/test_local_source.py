@@ -82,7 +82,7 @@ def test_files_that_nothing_else_has_are_not_removed(source: Path, tmp_path: Pat
     with pytest.raises(UserError, match=r"1 files in it would be lost.*out/mine.txt\); move them elsewhere"):
         catalog.fetch(own(source), out)
     assert files(out) == {"a/1.txt": "a", "b/1.txt": "b", "mine.txt": "mine"}
-    catalog.fetch(own(source), out, recoverable=lambda path: path.name == "mine.txt")
+    catalog.fetch(own(source), out, recoverable=lambda paths: {p for p in paths if p.name == "mine.txt"})
     assert files(out) == {"a/1.txt": "a", "b/1.txt": "b"}
 
 

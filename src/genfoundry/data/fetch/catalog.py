@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genfoundry import config
 
 DOWNLOADS = Path(".state/downloads")
+Recoverable = Callable[[Sequence[Path]], Set[Path]]  # of these files, those whose content can be had again
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,13 @@ def fetch(
     downloads: Path = DOWNLOADS,
     progress: TextIO | None = sys.stderr,
     expected: str | None = None,
-    recoverable: Callable[[Path], bool] = lambda path: False,
+    recoverable: Recoverable = lambda paths: set(),
 ) -> str | None:
     """Fill `out` with the raw files of a data set. Good files in `downloads` (by checksum) are not fetched again.
 
     Returns the digest of what was copied from a path of the user's own, None for files with checksums. `expected` is
     what that digest must be; where the path is away, a folder `out` with that content stays. A file in `out` that
-    neither the source has nor can be had again (`recoverable`) is never removed.
+    neither the source has nor can be had again is never removed: `recoverable` returns those of these files that can.
 
     Raises:
         UserError: a file cannot be had from any of its places (each is named, with the reason), cannot be written, or
@@ -159,7 +160,7 @@ def fetch(
         with checkpoint.fresh(out) as folder:
             for file, path in held:
                 _place(file, path, folder)
-            _refuse_loss(out, folder, lambda path: path in names or recoverable(path))
+            _refuse_loss(out, folder, lambda paths: recoverable([p for p in paths if p not in names]) | names)
     return None
 
 
@@ -219,7 +220,7 @@ def _place(file: File, path: Path, folder: Path) -> None:
         raise UserError(f"{file.name}: no member matches {', '.join(file.unpack)}")
 
 
-def _copy(path: Path, out: Path, expected: str | None, recoverable: Callable[[Path], bool]) -> str:
+def _copy(path: Path, out: Path, expected: str | None, recoverable: Recoverable) -> str:
     if not local.list_files(path):
         if expected and out.is_dir() and local.digest(out) == expected:
             return expected
@@ -233,18 +234,16 @@ def _copy(path: Path, out: Path, expected: str | None, recoverable: Callable[[Pa
     return digest
 
 
-def _refuse_loss(old: Path, new: Path, recoverable: Callable[[Path], bool]) -> None:
+def _refuse_loss(old: Path, new: Path, recoverable: Recoverable) -> None:
     """Refuse to replace a folder while it holds files that nothing else has: somebody put them there.
 
     Raises:
         UserError: says how many there are, and where the first is.
     """
-    lost = [
-        path
-        for path in sorted(p for p in old.rglob("*") if p.is_file() and not p.is_symlink())
-        if not _same(path, new / path.relative_to(old)) and not recoverable(path)
-    ]
-    if lost:
+    files = sorted(p for p in old.rglob("*") if p.is_file() and not p.is_symlink())
+    gone = [path for path in files if not _same(path, new / path.relative_to(old))]
+    again = recoverable(gone) if gone else set()
+    if lost := [path for path in gone if path not in again]:
         raise UserError(
             f"{old}: {len(lost)} files in it would be lost, which neither the data set's source nor DVC has "
             f"(e.g. {printable(lost[0])}); move them elsewhere, then run it again"
