@@ -43,8 +43,8 @@ def _units() -> Iterator[Unit]:
         outputs = (f"models/experiments/{name}", f"reports/tuning/{name}", f"reports/training/{name}.csv")
         yield unit("train", name, _data(TASKS[task]), outputs)
     for name, task in EXPERIMENTS.items():
-        outputs = (f"reports/scores/{TASKS[task]}/{name}", f"reports/evaluation/{name}.json")
-        yield unit("evaluate", name, (f"models/experiments/{name}", *_data(TASKS[task])), outputs)
+        scores = (f"reports/scores/{TASKS[task]}/{name}", f"reports/evaluation/{name}.json")
+        yield unit("evaluate", name, (f"models/experiments/{name}", *_data(TASKS[task])), scores)
     tasks = {name: {"dataset": dataset} for name, dataset in sorted(TASKS.items())}
     scored = ("reports/scores", "reports/baselines")
     yield unit("rank", inputs=scored, outputs=("reports/ranking",), tasks=tasks)

@@ -186,7 +186,7 @@ time.sleep(60)
 
 def test_a_job_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "PATIENCE", 0.2)
-    monkeypatch.setattr(scheduler.Progress, "show", lambda *_: None)
+    monkeypatch.setattr(Progress, "show", lambda *_: None)
     began = time.monotonic()
 
     def interrupt(line: str) -> int:
