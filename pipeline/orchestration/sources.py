@@ -18,3 +18,11 @@ def check_all(root: Path, params: config.Params) -> list[check.Status]:
         inbox.check_complete(root, name)
     recorded = check.read_recorded(root)
     return [check.check_source(root, name, dataset, recorded.get(name)) for name, dataset in params.datasets.items()]
+
+
+def paths(params: config.Params) -> list[str]:
+    """Every file and folder of the user's own that a data set is taken from, as params.yaml has it."""
+    folders = [one.raw.path for one in params.datasets.values() if isinstance(one.raw, config.Folder)]
+    files = [file for one in params.datasets.values() if isinstance(one.raw, config.Files) for file in one.raw.files]
+    local = [place.removeprefix("file:").removeprefix("//") for file in files for place in file.places]
+    return [*folders, *(place for place in local if ":" not in place)]

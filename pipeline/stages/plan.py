@@ -4,16 +4,21 @@ It always runs, and looks at sources and inboxes each time. A file is written on
 params.yaml no longer names is removed, with its outs: rankings read whole folders.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from genfoundry import checkpoint, places, resolve, shell
+from genfoundry import shell
 from genfoundry.types import UserError
-from genfoundry.unit import Unit
-from pipeline.orchestration import compiler, libraries, sources
+from pipeline.orchestration import memo
+
+if TYPE_CHECKING:
+    from genfoundry.unit import Unit
 
 HERE = Path()
 SAID = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has said what sources are like
@@ -21,21 +26,38 @@ SAID = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has said w
 
 def run() -> None:
     shell.check_repository(HERE)  # a champion of an unknown commit could not be measured again
+    messages = memo.recall(HERE)
+    for message in compile_plan() if messages is None else messages:
+        if SAID not in os.environ:
+            print(f"genfoundry plan: {message}", file=sys.stderr)
+
+
+def compile_plan() -> list[str]:
+    """Write the plan; what has to be said of sources and libraries.
+
+    Raises:
+        UserError: params.yaml is wrong, a line a fault; a source cannot be read, or an inbox lost files.
+    """
+    from genfoundry import checkpoint, places, resolve  # with the models, which import torch
+    from pipeline.orchestration import compiler, libraries, sources
+
     params = resolve.settings(HERE / places.PARAMS)
     if faults := list(resolve.faults(params)):
         raise UserError("\n".join(faults))
     statuses = sources.check_all(HERE, params)
-    messages = [status.message for status in statuses if status.message] + libraries.mismatches(HERE)
-    for message in messages if SAID not in os.environ else ():
-        print(f"genfoundry plan: {message}", file=sys.stderr)
     units = compiler.compile_units(HERE, params, {status.name: status.digest for status in statuses})
     write(HERE, units)
     checkpoint.write_json(HERE / places.LIMITS, params.max_minutes)
     remove_outs(HERE, units)
+    messages = [status.message for status in statuses if status.message] + libraries.mismatches(HERE)
+    memo.note(HERE, messages, sources.paths(params))
+    return messages
 
 
 def write(root: Path, units: Collection[Unit]) -> None:
     """The plan's files: those of before whose bytes are the same are left as they are."""
+    from genfoundry import checkpoint, places
+
     files = {unit.path: unit.dump() for unit in units}
     index = [(unit.key, unit.path.as_posix()) for unit in units]
     files[places.PLAN / "index.json"] = checkpoint.canonical(index).encode()
