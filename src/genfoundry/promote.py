@@ -30,12 +30,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import ledger
+from genfoundry import ledger, objectives
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
-    from genfoundry.metrics import Scores
+    from genfoundry.objectives import Scores
 
 
 def settled(task_name: str, root: Path, ranking: bytes | None = None) -> bool:
@@ -133,11 +133,11 @@ def _decide(
     task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Line | None
 ) -> tuple[str, str, dict[str, Any]]:
     """Decision, reason, figures."""
-    from genfoundry import incumbent, metrics, references
+    from genfoundry import incumbent, references
 
     best, rows = ranking["candidates"][0], references.read(_baselines(root, ranking))
     card, ours = incumbent.scored(root, task, best["experiment"], best["digest"])
-    value = metrics.objective(task.objective).value(ours, card["dims"])
+    value = objectives.objective(task.objective).value(ours, card["dims"])
     figures: dict[str, Any] = {"split": "gate", "incumbent": None, "difference": None, "interval": None}
     figures |= {"margin": ranking["margin"], "ranking_margin": ranking["margin"], "seed_margin": ranking["seed_margin"]}
     figures |= {"reference": references.best(rows, task, "gate"), "loses_to": [], "candidate": None}
@@ -168,7 +168,7 @@ def _lead(
 
     (card, ours), name = candidate, row["name"] if row else ""
     theirs = incumbent.reference(root, task_name, name) if row else {}
-    unit = metrics.objective(task.objective)
+    unit = objectives.objective(task.objective)
     if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
         return None  # a compressor of the whole file, say
     try:
@@ -197,7 +197,7 @@ def _compare(
         return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
-    unit, dims = metrics.objective(task.objective), card["dims"]
+    unit, dims = objectives.objective(task.objective), card["dims"]
     value = unit.value(theirs, dims)
     if not math.isfinite(value):
         return "champion", f"{was} has {task.objective} {value} on today's gate", figures

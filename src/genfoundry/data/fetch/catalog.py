@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from genfoundry import checkpoint
 from genfoundry.config import Folder, alternatives
-from genfoundry.data.archive import members
 from genfoundry.data.fetch import local
+from genfoundry.data.fetch.archive import members
+from genfoundry.data.fetch.download import Transport, Unreachable
 from genfoundry.data.listing import printable
-from genfoundry.data.transport import Transport, Unreachable
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be had by its name; `names` are its classes'."""
+    """A data set that can be had by its name (those of its classes are in `data.class_names`)."""
 
     files: tuple[File, ...]
-    names: tuple[str, ...] = ()
 
 
 def _fashion(name: str, sha256: str) -> File:
@@ -96,8 +95,7 @@ SOURCES = {
             _fashion("train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
             _fashion("t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
             _fashion("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
-        ),
-        ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+        )
     ),
     # Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits: the test part, as scikit-learn ships it.
     "digits": Source(
@@ -107,8 +105,7 @@ SOURCES = {
                 "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
                 ("package:sklearn/datasets/data/digits.csv.gz",),
             ),
-        ),
-        tuple("0123456789"),
+        )
     ),
     # Two colour photographs, china.jpg by D. Büchele and flower.jpg by vultilion (Flickr, CC BY 2.0), as scikit-learn
     # ships them.
@@ -132,11 +129,6 @@ SOURCES = {
     # Yearly mean sunspot numbers 1700 to 2008 (SIDC, Royal Observatory of Belgium), as statsmodels ships them.
     "sunspots": _series("sunspots", "f67889b1d9002cd5227f0e0ef54e35b419cdd85a31279adef6f73fb41e5c0a9b"),
 }
-
-
-def names(dataset: config.Dataset) -> tuple[str, ...]:
-    """The names of the classes of a data set that is fetched by its name; () if none are known."""
-    return SOURCES[dataset.raw].names if isinstance(dataset.raw, str) and dataset.raw in SOURCES else ()
 
 
 def fetch(
