@@ -73,5 +73,5 @@ verify: setup ## two fresh clones, two runs, one dvc.lock: which stages are repr
 verify-portable: setup ## every model and stage, tiny, here and on emulated processors (qemu-user): the same bytes?
 	@$(RUN) -m pipeline verify_portable
 
-clean: ## remove outs and in-flight state; raw downloads, DVC's cache and MLflow's store stay
-	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models
+clean: ## remove outs and in-flight state; raw downloads, champions' weights, DVC's cache and MLflow's store stay
+	find .state -mindepth 1 -maxdepth 1 ! -name downloads ! -name weights -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models

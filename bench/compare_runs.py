@@ -1,7 +1,7 @@
 """Compare the numbers of two finished runs: `python bench/compare_runs.py BEFORE AFTER` (two repositories' roots).
 
-Every figure of every experiment, baseline and ranking, and every tuned setting: for changes of the machinery, which must
-not change a number. A line a difference; exit status 1 if there is any.
+Every figure of every experiment, baseline and ranking, and every tuned setting: for changes of the machinery, which
+must not change a number. A line a difference; exit status 1 if there is any.
 """
 
 from __future__ import annotations

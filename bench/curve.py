@@ -19,11 +19,12 @@ from pathlib import Path
 import held_out
 import torch
 
-from genfoundry import device, evaluate, experiment, metrics, places
-from genfoundry.baselines.base import Answers, batches, chosen
+from genfoundry import device, evaluate, experiment, objectives, places
+from genfoundry.answers import Answers
 from genfoundry.config import Train
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
+from genfoundry.data.iterate import batches, chosen
 from genfoundry.models.base import GenerativeModel
 from genfoundry.train import fit
 
@@ -46,7 +47,7 @@ def measured(model: GenerativeModel, held: Split, objective: str) -> float:
     """The objective on the chosen items of a held-out split."""
     parts = [model.measure(batch.to(model.device))["nll"] for batch in batches(held, chosen(held, ITEMS), size=200)]
     found: Answers = {"nll": torch.cat(parts).double()}
-    return metrics.OBJECTIVES[objective].value(evaluate.score(found, held), held.spec.dims)
+    return objectives.OBJECTIVES[objective].value(evaluate.score(found, held), held.spec.dims)
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:

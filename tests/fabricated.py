@@ -25,7 +25,7 @@ OBJECTIVE = config.Task(dataset=DATA, objective="nats", margin=0.01)
 
 
 def prepare(root: Path, rows: int = 600) -> None:
-    """An AR(2) series, prepared as `data.base.prepare` would; a data set without a judge."""
+    """An AR(2) series, prepared as `data.preparation.prepare` would; a data set without a judge."""
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)

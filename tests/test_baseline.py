@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import compress, restoration
+from genfoundry import compress
+from genfoundry.answers import restoration
 from genfoundry.baselines import base, smoothing
 from genfoundry.baselines import images as pictures
-from genfoundry.data import seasons, series
+from genfoundry.data import seasons
 from genfoundry.data.base import Split
+from genfoundry.data.splits import series
 from genfoundry.evaluate import score
 from genfoundry.ngram import NGram
 from genfoundry.types import Batch, Spec

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import costs, distances, evaluate, figures, metrics
+from genfoundry import costs, distances, evaluate, figures, judges, metrics, objectives
+from genfoundry.answers import forecast
 from genfoundry.checkpoint import read_json, write_json
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
 from genfoundry.reporting import report, site
@@ -145,8 +146,8 @@ def test_features_of_samples_and_of_as_many_real_items() -> None:
 
 
 def test_accuracy_of_a_judge() -> None:
-    assert evaluate.accuracy(Mean(BITS, Hyper()), bits()) == 1.0
-    assert evaluate.accuracy(Mute(BITS, Hyper()), bits()) is None
+    assert judges.accuracy(Mean(BITS, Hyper()), bits()) == 1.0
+    assert judges.accuracy(Mute(BITS, Hyper()), bits()) is None
 
 
 class Told(Items):
@@ -168,7 +169,7 @@ def test_accuracy_counts_labelled_items_alone() -> None:
     scores = evaluate.score(found, split)
     assert scores["hits"].tolist() == [1, 0, 1, 1]
     assert metrics.figures(scores, 16, "images")["accuracy"] == 0.75
-    assert metrics.OBJECTIVES["accuracy"].value(scores, 16) == 0.75
+    assert objectives.OBJECTIVES["accuracy"].value(scores, 16) == 0.75
 
 
 def test_accuracy_without_labels_says_so() -> None:
@@ -177,7 +178,7 @@ def test_accuracy_without_labels_says_so() -> None:
     scores = evaluate.score(evaluate.answers(Mean(BITS, Hyper()), split, samples=3, seed=0), split)
     assert "hits" not in scores
     with pytest.raises(UserError, match=r"^accuracy: cannot be computed.*no item has a label"):
-        metrics.OBJECTIVES["accuracy"].value(scores, 16)
+        objectives.OBJECTIVES["accuracy"].value(scores, 16)
 
 
 def test_forecasts_are_scored_by_hand() -> None:
@@ -194,16 +195,16 @@ def test_warping_by_hand() -> None:
     def column(*values: float) -> np.ndarray:
         return np.array(values)[:, None]
 
-    assert evaluate.warped(column(0, 1, 2, 2), column(0, 0, 1, 2)) == 0  # a delay costs nothing
+    assert forecast.warped(column(0, 1, 2, 2), column(0, 0, 1, 2)) == 0  # a delay costs nothing
     # Best alignment of (0,0,3) with (1,3,3): both zeros with the one, the three with both threes: sqrt(1 + 1).
-    assert evaluate.warped(column(0, 0, 3), column(1, 3, 3)) == pytest.approx(math.sqrt(2))
+    assert forecast.warped(column(0, 0, 3), column(1, 3, 3)) == pytest.approx(math.sqrt(2))
     both = np.array([[0.0, 0.0], [3.0, 4.0]])
-    assert evaluate.warped(both, np.zeros((2, 2))) == pytest.approx(5)
+    assert forecast.warped(both, np.zeros((2, 2))) == pytest.approx(5)
 
 
 def test_no_judge_is_none(tmp_path: Path) -> None:
     write_json(tmp_path / "model.json", {"judge": None})
-    assert evaluate.judge(tmp_path) is None
+    assert judges.load(tmp_path) is None
 
 
 class Folder:

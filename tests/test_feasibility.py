@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from genfoundry import config, experiment, feasibility
-from genfoundry.data import base
+from genfoundry.data import preparation
 from genfoundry.types import Spec
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +76,7 @@ def test_the_rows_of_prepared_data_count(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(experiment.faults(own))
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/x.csv").write_text("t,a\n" + "".join(f"{t},{t * t % 7}\n" for t in range(90)))
-    base.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "data/prepared/mine", own.datasets["mine"], 20)
+    preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "data/prepared/mine", own.datasets["mine"], 20)
     (said,) = experiment.faults(own)
     assert "36 values cannot fit an autoregression of order 20" in said
 

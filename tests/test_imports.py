@@ -24,13 +24,14 @@ WITHOUT_TORCH = (
     "graph",
     "ledger",
     "metrics",
+    "objectives",
     "places",
     "promote",
     "rank",
     "rules",
-    "tracking.live",
 )
-WITHOUT_TORCH += ("tracking.live", "reporting.report", "reporting.site", "types", "validate", "weights", "data.sources")
+WITHOUT_TORCH += ("rules", "tracking.live", "reporting.report", "reporting.site", "types", "validate", "weights")
+WITHOUT_TORCH += ("answers", "data.fetch.catalog", "data.preparation")
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,18 @@
 `python -m pipeline golden` writes them anew, after a change that is meant to change outs.
 """
 
-import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 
-from genfoundry import checkpoint, graph, places, shell
+from genfoundry import checkpoint, shell, unit
+from genfoundry.files import sha256
 from genfoundry.types import UserError
 from pipeline.commands import smoke
+from pipeline.orchestration import libraries
+from pipeline.orchestration.integrity import files
 
 FILE = Path("tests/golden/smoke.json")
 Hashes = Mapping[str, Mapping[str, str]]  # stage -> path -> sha256, in dvc.yaml's order
@@ -34,28 +35,13 @@ def run() -> None:
 
 def hashes(root: Path) -> dict[str, dict[str, str]]:
     """Every file of every out in a repository that has run: stage -> path -> sha256."""
-    found = {name: of_stage(root, stage) for name, stage in graph.stages(root).items()}
-    return {name: files for name, files in found.items() if files}
+    found = {key: of_unit(root, one) for key, one in unit.read_all(root).items()}
+    return {key: files for key, files in found.items() if files}
 
 
-def of_stage(root: Path, stage: graph.Stage) -> dict[str, str]:
-    """Path -> sha256 of a stage's outs, less digests of sources: those change with every edit, outs need not."""
-    outs = [root / out for out in stage.outs if Path(out) != places.CODE]
-    return {path.relative_to(root).as_posix(): _sha256(path) for out in outs for path in _files(out)}
-
-
-def _files(out: Path) -> Iterator[Path]:
-    if out.is_file():
-        yield out
-    yield from sorted(path for path in out.rglob("*") if path.is_file() and path.name not in graph.SKIP)
-
-
-def _sha256(path: Path) -> str:
-    """Of the bytes; a judge's model.json without `source`, the digest of the code that trained it."""
-    content = path.read_bytes()
-    if path.name == "model.json":
-        content = checkpoint.canonical({k: v for k, v in json.loads(content).items() if k != "source"}).encode()
-    return hashlib.sha256(content).hexdigest()
+def of_unit(root: Path, one: unit.Unit) -> dict[str, str]:
+    """Path -> sha256 of a unit's outputs; the plan is none: its digests of code change with every edit."""
+    return {path.relative_to(root).as_posix(): sha256(path) for out in one.outputs for path in files(root / out)}
 
 
 def differences(known: Hashes, found: Hashes) -> list[str]:
@@ -71,22 +57,10 @@ def differences(known: Hashes, found: Hashes) -> list[str]:
     return lines
 
 
-def explained(lines: list[str], lock: Path) -> str:
+def explained(lines: list[str], root: Path) -> str:
     """What to make of differences: the first stage, packages that are not requirements.lock's, the way to renew."""
     first = lines[0].partition(": ")[0]
     said = [f"{len(lines)} outs are not those of {FILE}; the first stage with a difference is {first}:", *lines[:20]]
     said += [f"... and {len(lines) - 20} more"] if len(lines) > 20 else []
-    if others := list(_other_versions(lock)):
-        said.append(f"installed are other versions than {lock.name} has: {', '.join(others)}")
+    said += libraries.mismatches(root)
     return "\n".join([*said, "if the change is meant: python -m pipeline golden, and commit the file"])
-
-
-def _other_versions(lock: Path) -> Iterator[str]:
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        name, _, wanted = line.partition("==")
-        try:
-            installed = version(name).partition("+")[0] if wanted else wanted
-        except PackageNotFoundError:
-            installed = "none"
-        if installed != wanted:
-            yield f"{name} {installed} (not {wanted})"

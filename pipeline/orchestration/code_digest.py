@@ -22,6 +22,7 @@ from pipeline.orchestration import libraries, syntax
 HOMES = {"genfoundry": ("src", "genfoundry"), "pipeline": ("pipeline",)}
 MACHINERY = {
     *(f"src/genfoundry/{name}" for name in ("tracking", "serving", "onboarding", "reporting", "data/fetch")),
+    "src/genfoundry/costs.py",  # seconds and bytes that were measured: never part of an output
     *(f"pipeline/{name}" for name in ("orchestration", "commands", "__main__.py", "__init__.py")),
 }
 CACHE = Path(".state/syntax.json")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from genfoundry import checkpoint
+from genfoundry.files import canonical, sha256
 from genfoundry.types import UserError
 from genfoundry.unit import Unit
 from pipeline.orchestration import code_digest
@@ -29,7 +29,7 @@ def guard(unit: Unit, root: Path) -> Iterator[str]:
     code, before = code_of(unit, root), digests(unit, root)
     if code != unit.code:
         raise UserError(f"{unit.path}: the sources of {unit.key} changed since the plan; run it again")
-    yield hashlib.sha256(checkpoint.canonical(before).encode()).hexdigest()
+    yield hashlib.sha256(canonical(before).encode()).hexdigest()
     if code_of(unit, root) != code:
         raise UserError(f"the sources of {unit.key} changed while it ran; nothing is recorded, run it again")
     after = digests(unit, root)
@@ -46,7 +46,7 @@ def code_of(unit: Unit, root: Path) -> str:
 def digests(unit: Unit, root: Path) -> dict[str, str]:
     """sha256 of every file that a unit reads, the plan's own among them, by its path."""
     paths = [path for name in (unit.path, *unit.inputs) for path in files(root / name)]
-    return {path.relative_to(root).as_posix(): checkpoint.sha256(path) for path in paths}
+    return {path.relative_to(root).as_posix(): sha256(path) for path in paths}
 
 
 def files(path: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ the others are measured: what the stage `rank` writes later is the same.
 import time
 from pathlib import Path
 
-from genfoundry import config, promote
+from genfoundry import places, promote
 from genfoundry.unit import Unit
 
 HERE = Path()
@@ -19,6 +19,7 @@ def run(unit: Unit, *tasks: str) -> float:
     if not due:  # before anything else is imported: this runs every time, and mostly for nothing
         print(f"register: nothing to decide for {', '.join(rankings)}")
         return 0.0
+    from genfoundry import config
     from genfoundry.tracking import publish
 
     for name, ranking in due.items():
@@ -31,10 +32,9 @@ def run(unit: Unit, *tasks: str) -> float:
 
 def _ranking(unit: Unit, name: str, early: bool) -> bytes:
     """The bytes of a task's ranking: those that the stage `rank` wrote, or will write."""
-    from genfoundry import checkpoint, places
-
     if not early:
         return places.ranking(name).read_bytes()
+    from genfoundry.files import canonical
     from pipeline.stages import rank
 
-    return checkpoint.canonical(rank.rank_task(Unit.read(places.plan("rank")), name)).encode()
+    return canonical(rank.rank_task(Unit.read(places.plan("rank")), name)).encode()

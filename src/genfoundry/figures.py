@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import anchors, checkpoint, controls, metrics, panels, yardstick
+from genfoundry import anchors, checkpoint, controls, metrics, objectives, panels, yardstick
+from genfoundry.answers import Scores
 from genfoundry.baselines import base as baselines
 from genfoundry.config import Bound
 from genfoundry.data.base import Dataset, Part
-from genfoundry.evaluate import Scores, answers, items, judge, score
+from genfoundry.data.iterate import items
+from genfoundry.evaluate import answers, score
 from genfoundry.examine import Bench, abilities, real_features, reasons
 from genfoundry.examine import samples as samples_of
+from genfoundry.judges import load as judge
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.remarks import remarks
 from genfoundry.shared import Shared
@@ -110,12 +113,9 @@ def of_experiment(
 def _shared(
     shared: Shared, dataset: Dataset, known: baselines.Known, networks: tuple[Learner | None, Learner | None]
 ) -> Shared:
-    """What may be shared by evaluations of the same data, of as many items a split, in the features of these networks.
-
-    A network's digest is of its weights: `source` is of the code that it runs, which is none of this stage's own.
-    """
+    """What may be shared by evaluations of the same data, of as many items a split, in these networks' features."""
     sizes = {name: len(split) for name, split in known.held.items()}
-    return shared.of(dataset.meta, sizes, *((n and (n.card["digest"], n.card.get("source"))) for n in networks))
+    return shared.of(dataset.meta, sizes, *((n and n.card["digest"]) for n in networks))
 
 
 def _draw(folder: Path, bench: Bench) -> None:
@@ -161,7 +161,7 @@ def _seeds(
             scored = score(answered, split, judging, real_features(shared, split, answered, judging))
             rows.append(_figures(scored, split, modality))
     out: dict[str, Any] = {"n": 1 + len(folders)}
-    values = {name: {o: [row[o] for row in rows] for o in metrics.OBJECTIVES if all(o in row for row in rows)}
+    values = {name: {o: [row[o] for row in rows] for o in objectives.OBJECTIVES if all(o in row for row in rows)}
               for name, rows in found.items()}  # fmt: skip
     if not folders:
         return out | {"values": values["test"], "spread": {}, "val_spread": {}}

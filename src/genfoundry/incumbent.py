@@ -17,13 +17,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import places, weights
+from genfoundry import judges, places, weights
 from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
     from genfoundry.ledger import Line
-    from genfoundry.metrics import Scores
+    from genfoundry.objectives import Scores
 
 
 class Unmeasured(Exception):
@@ -64,7 +64,7 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
         Lost: its weights are nowhere.
         Unmeasured: no code could measure it.
     """
-    from genfoundry.metrics import objective
+    from genfoundry.objectives import objective
 
     about = ("data", "judge") if "features" in objective(task.objective).needs else ("data",)
     for path in sorted((root / places.scores(task.dataset)).glob("*/card.json")):
@@ -137,7 +137,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
     if done.stdout.split()[-1:] != [items_seen.digest(split)]:
         raise Unmeasured("its code takes other items out of gate than today's")
-    judge = evaluate.judge(network if (network / "model.json").exists() else None)
+    judge = judges.load(network if (network / "model.json").exists() else None)
     try:
         return evaluate.score(answers, split, judge, ours.get("real"))
     except (UserError, ValueError, RuntimeError, KeyError) as error:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genfoundry import examine, metrics, models, picture, yardstick
+from genfoundry import examine, models, objectives, picture, yardstick
 from genfoundry.abilities import video
 from genfoundry.baselines import base as baselines
 from genfoundry.baselines.contexts import ABOVE, LAST, Counted
-from genfoundry.data.video import Split
+from genfoundry.data.splits.video import Split
 from genfoundry.evaluate import answers, score
 from genfoundry.types import Spec
 
@@ -88,9 +88,9 @@ def test_a_model_has_nats_a_frame_and_strips(tmp_path: Path) -> None:
     kind = models.find("video_pixel")
     torch.manual_seed(0)
     model, train, test = kind(SPEC, kind.Config()).eval(), split("train"), split("test", 14)
-    assert "nats_per_frame" in metrics.objectives(kind, "video")
+    assert "nats_per_frame" in objectives.objectives(kind, "video")
     tuned = score(answers(model, test, samples=0, seed=0, needs=("frame",)), test)
-    value = metrics.OBJECTIVES["nats_per_frame"].value(tuned, SPEC.dims)
+    value = objectives.OBJECTIVES["nats_per_frame"].value(tuned, SPEC.dims)
     assert value == pytest.approx(float(tuned["nll"].mean()) / 2)
     bench = examine.Bench(None, train, test, None, answers(model, test, samples=9, seed=0))  # type: ignore[arg-type]
     own, beside = examine.abilities(model, bench, 0, 14)

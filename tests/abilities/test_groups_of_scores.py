@@ -10,12 +10,13 @@ import torch
 import toys
 from torch import Tensor
 
-from genfoundry import augmentation, evaluate, examine, models, restoration
+from genfoundry import augmentation, evaluate, examine, models
+from genfoundry.answers import restoration
 from genfoundry.config import Bound
-from genfoundry.data import lines, pairs, pixels, text, video
 from genfoundry.data.base import Split
-from genfoundry.metrics import GROUP, groups_of
+from genfoundry.data.splits import images, lines, pairs, text, video
 from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.objectives import GROUP, groups_of
 from genfoundry.types import Draw, Spec
 
 KINDS = {name: models.find(name) for name in models.names()}
@@ -25,16 +26,16 @@ MADE = {f"surprise_{name}{end}" for name in ("smooth", "digits") for end in ("",
 FOURS = torch.arange(120) // 4  # the group of each of 120 items
 
 
-def grouped_images(change: Tensor | None = None) -> pixels.ImageSplit:
+def grouped_images(change: Tensor | None = None) -> images.Split:
     """Test items in groups of four; those at `change` have other pixels."""
     x, label = toys.images(120, 1)
     if change is not None:
         x[change, :, 3:] = 16 - x[change, :, 3:]
     tensors = {"x": x.to(torch.uint8), "label": label, "group": FOURS + 7}
-    return pixels.ImageSplit("test", tensors, toys.SPEC, None, None)
+    return images.Split("test", tensors, toys.SPEC, None, None)
 
 
-def examined(model: Any, split: pixels.ImageSplit, judge: Any) -> dict[str, Any]:
+def examined(model: Any, split: images.Split, judge: Any) -> dict[str, Any]:
     bench = toys.bench(judge, bound=Bound(k=2, items=80))
     bench.split = split
     bench.dataset.splits["test"] = split  # type: ignore[attr-defined]

@@ -94,7 +94,7 @@ def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
 @pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
 def test_the_outs_are_those_of_every_machine(smoke: Path) -> None:
     lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hashes(smoke))
-    assert not lines, golden.explained(lines, ROOT / "requirements.lock")
+    assert not lines, golden.explained(lines, ROOT)
 
 
 def test_nothing_to_do_runs_nothing_and_leaves_the_lock(copy: Path) -> None:

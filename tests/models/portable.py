@@ -20,9 +20,9 @@ from tiny import Loader, build, settings, specs
 from torch import Tensor
 
 from genfoundry import config, device, graph, models
-from genfoundry.evaluate import Judges
-from genfoundry.metrics import QUANTILES
+from genfoundry.judges import Judges
 from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
+from genfoundry.objectives import QUANTILES
 from genfoundry.train import fit
 from pipeline.commands import golden, smoke
 from pipeline.commands.verify_portable import THREADS
