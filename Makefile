@@ -30,8 +30,8 @@ $(READY): requirements.lock pyproject.toml
 init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name CLASSES=parent|top|none LABEL=first|last SIZE=n]
 	@$(RUN) -m pipeline init "$(DATA)" "$(NAME)" $(if $(CLASSES),classes="$(CLASSES)") $(if $(LABEL),label="$(LABEL)") $(if $(SIZE),size="$(SIZE)")
 
-repro: setup ## data to registered champions (JOBS=n at once; ARITHMETIC=portable, BUDGET=... go into params.yaml)
-	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS))
+repro: setup ## data to registered champions: JOBS=n ENGINE=ray|slurm TASK=... EXPERIMENT=... (ARITHMETIC=, BUDGET= are kept)
+	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ENGINE),--engine "$(ENGINE)") $(if $(TASK),--task "$(TASK)") $(if $(EXPERIMENT),--experiment "$(EXPERIMENT)")
 
 plan: setup ## check params.yaml and print what would run, and for how long
 	@$(RUN) -m genfoundry.experiment
