@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from genfoundry import checkpoint, config, figures, rank
+from genfoundry import checkpoint, config, figures, places, rank
 from genfoundry.data import base
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.tracking import store
@@ -32,7 +32,7 @@ def prepare(root: Path, rows: int = 600) -> None:
     x = np.zeros((rows, 1))
     for t in range(2, rows):
         x[t] = 1.2 * x[t - 1] - 0.6 * x[t - 2] + rng.normal()
-    folder = root / "data/prepared" / DATA
+    folder = root / places.prepared(DATA)
     folder.mkdir(parents=True)
     ends = dict(zip(("train", "val", "gate", "test"), np.cumsum([0.3, 0.2, 0.3, 0.2]), strict=True))
     start, counts = 0, {}
@@ -46,12 +46,11 @@ def prepare(root: Path, rows: int = 600) -> None:
     spec = Spec((WINDOW, 1), None, cond_shape=(CONTEXT, 1))
     meta = {"modality": "series", "spec": spec.to_json(), "alphabet": None, "names": ["height"], "counts": counts}
     checkpoint.write_json(folder / "spec.json", {**meta, "digest": "d" * 64})
-    checkpoint.write_json(root / "models/judges" / DATA / "model.json", {"judge": None})
 
 
 def train(root: Path, name: str, order: int, shift: float = 0.0) -> str:
     """An experiment as its stages leave it; `shift` worsens the fitted constant. Returns the model's digest."""
-    folder, data = root / "models/experiments" / name, base.Dataset(root / "data/prepared" / DATA)
+    folder, data = root / "models/experiments" / name, base.Dataset(root / places.prepared(DATA))
     split = data.split("train")
     model = LinearAr(split.spec, LinearAr.Config(order=order))
     model.begin("fit", split)
@@ -63,11 +62,12 @@ def train(root: Path, name: str, order: int, shift: float = 0.0) -> str:
     digest = checkpoint.save(folder, model, {**card, "digests": {"data": data.meta["digest"]}})
     figures.of_experiment(
         folder,
-        root / "data/prepared" / DATA,
-        root / "models/judges" / DATA,
+        root / places.prepared(DATA),
+        None,
         scores=root / "reports/scores" / DATA / name,
         figures=root / "reports/evaluation" / f"{name}.json",
         pictures=root / "reports/panels" / name,
+        objective="nats",
         samples=4,
         seed=0,
     )

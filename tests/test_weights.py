@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pipelet
 import pytest
+from dvc_toy import dvc
 
-from genfoundry import dvc_store, shell, weights
+from genfoundry import dvc_store, weights
 
 Line = dict[str, Any]
 
@@ -24,22 +24,24 @@ Line = dict[str, Any]
 @pytest.fixture(scope="module")
 def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with a model in its cache and in two remotes, the second by default; paths in it are relative."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PATH", pipelet.ENV["PATH"])
-    patch.setenv("DVC_NO_ANALYTICS", "1")
     base = tmp_path_factory.mktemp("pushed")
     root = base / "root"
     root.mkdir()
-    pipelet.good(pipelet.dvc(root, "init", "-q", "--no-scm"))
     folder = root / "models/experiments/one"
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(b"tensors")
     (folder / "model.json").write_text("{}")
-    for words in (("config", "cache.dir", "../elsewhere"), ("remote", "add", "a.b", "../first"),
-                  ("remote", "add", "-d", "second", "../second"), ("add", "models/experiments/one"),
-                  ("push", "-r", "a.b"), ("push",)):  # fmt: skip
-        shell.ask("dvc", *words, root=root)
-    patch.undo()
+    commands = (
+        "init -q --no-scm",
+        "config cache.dir ../elsewhere",
+        "remote add a.b ../first",
+        "remote add -d second ../second",
+        "add models/experiments/one",
+        "push -r a.b",
+        "push",
+    )
+    for command in commands:
+        dvc(root, *command.split())
     return base
 
 
@@ -138,9 +140,8 @@ def server() -> Iterator[str]:
 
 def test_a_web_server_says_no_or_says_nothing(root: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC's own answer is the same for all three."""
-    monkeypatch.setenv("PATH", pipelet.ENV["PATH"])
     monkeypatch.setenv("no_proxy", "*")
-    line, address = taken(root), partial(shell.ask, "dvc", "remote", "modify", "a.b", "url", root=root)
+    line, address = taken(root), partial(dvc, root, "remote", "modify", "a.b", "url")
     drop(root, "elsewhere", "second")
     address(f"{server}/first")
     with pytest.raises(weights.Lost):
@@ -153,11 +154,10 @@ def test_a_web_server_says_no_or_says_nothing(root: Path, server: str, monkeypat
         weights.find(root, line)
 
 
-def test_a_remote_that_needs_a_plug_in_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", pipelet.ENV["PATH"])
+def test_a_remote_that_needs_a_plug_in_is_named(root: Path) -> None:
     line = taken(root)
     drop(root, "elsewhere", "second")
-    shell.ask("dvc", "remote", "modify", "a.b", "url", "s3://bucket/path", root=root)
+    dvc(root, "remote", "modify", "a.b", "url", "s3://bucket/path")
     with pytest.raises(weights.Unreachable, match=r"a.b: .*requires 'dvc-s3' to be installed"):
         weights.find(root, line)
 

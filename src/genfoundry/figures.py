@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 BOUND = Bound()
 COLLAPSED = 1.0  # nats a sample: codes that carry less are not in use
 SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
-BESIDE = ("_low", "_high", "_n", "_groups")  # what a figure is stated with: in the card alone,
-STATED = ("frechet_n", "iw_n")  # but for these
+DIGITS = 5  # significant digits of a headline figure: a table of all experiments fits a terminal
 
 
 def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDArray[np.generic]]) -> None:
@@ -50,6 +49,7 @@ def of_experiment(
     scores: Path,
     figures: Path,
     pictures: Path,
+    objective: str,
     samples: int,
     seed: int,
     device: str = "cpu",
@@ -57,13 +57,14 @@ def of_experiment(
     test_items: int | None = None,
     shared: Shared | None = None,
 ) -> None:
-    """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
+    """Measure the model in a folder on val, gate and test; write scores, the headline figures, and panels.
 
     Args:
         model, data, judge_folder: folders of the trained model, the prepared data set and its judge, if it has one.
-        scores: folder for card.json and scores.safetensors, which is all that the ranking reads.
-        figures: file of the flat figures on test.
+        scores: folder for card.json, with every figure, and scores.safetensors, which is all that the ranking reads.
+        figures: file of the headline figures.
         pictures: folder of panels on test.
+        objective: what the experiment's task ranks by, the headline figure.
         samples: number of images to draw a split (fewer where the split has fewer items).
         seed: of all noise.
         device: what model and judge run on.
@@ -100,14 +101,25 @@ def of_experiment(
     steps = card.get("train", {}).get("steps")
     about |= {"steps": None if steps is None else sum(steps.values())}
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device, shared)}
+    about |= {"anchors": anchors.of(known, dataset.modality, judging, shared, per_split["test"])}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
-    flat = {k: v for k, v in per_split["test"].items() if not k.endswith(BESIDE) or k in STATED}
-    flat |= anchors.of(known, dataset.modality, judging, shared, per_split["test"])
-    checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
+    checkpoint.write_json(figures, headline(objective, per_split))
     with checkpoint.fresh(pictures) as folder:
         panels.draw_model(folder, learner, split, dataset.meta, seed)
         _draw(folder, bench)
+
+
+def headline(objective: str, per_split: Mapping[str, Mapping[str, float]]) -> dict[str, str | float]:
+    """What DVC shows of an experiment: its objective on val, gate and test, the ends of the 95% interval on test.
+
+    Figures that are unknown are absent; every figure in full is in the card.
+    """
+    places = {split: (split, objective) for split in SPLITS}
+    places |= {end: ("test", f"{objective}_{end}") for end in ("low", "high")}
+    values = {key: per_split.get(split, {}).get(name) for key, (split, name) in places.items()}
+    rounded = {key: float(f"{value:.{DIGITS}g}") for key, value in values.items() if value is not None}
+    return {"objective": objective, **rounded}
 
 
 def _shared(

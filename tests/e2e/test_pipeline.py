@@ -44,10 +44,15 @@ def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
     board = (smoke / "reports/leaderboard.md").read_text()
     assert "vae-digits" in board
     assert "persistence" in board
-    figures = json.loads((smoke / "reports/evaluation/vae-digits.json").read_text())
-    assert figures["likelihood"] == "bound"
-    assert figures["bits_per_dim"] > 0
-    assert figures["frechet_floor"] < figures["frechet_ceiling"]
+    card = json.loads((smoke / "reports/scores/digits/vae-digits/card.json").read_text())
+    assert card["likelihood"] == "bound"
+    assert card["figures"]["test"]["bits_per_dim"] > 0
+    assert card["anchors"]["frechet_floor"] < card["anchors"]["frechet_ceiling"]
+    headline = json.loads((smoke / "reports/evaluation/vae-digits.json").read_text())
+    assert headline.keys() == {"objective", "val", "gate", "test", "low", "high"}
+    assert headline["test"] == pytest.approx(card["figures"]["test"][headline["objective"]], rel=1e-4)
+    lines = good(call("dvc", "metrics", "show", root=smoke)).splitlines()
+    assert len([line for line in lines if "vae-digits" in line]) == 1 and max(map(len, lines)) <= 120
     for name in ("vae-digits", "dcgan-digits", "vq-digits", "ss-digits", "linear-sunspots"):
         assert list((smoke / f"reports/panels/{name}").glob("*.png")), name
     assert list((smoke / "reports/tuning/vae-digits").glob("*.png"))
