@@ -13,10 +13,12 @@ from genfoundry.types import UserError
 from genfoundry.unit import Unit, read_all
 from pipeline.commands import show_plan
 from pipeline.orchestration import dag, dvc_lock, engine, run_lock, scheduler, slots, sources
+from pipeline.stages import plan
 
 HERE = Path()
 TIMES = Path(".state/times.jsonl")
 MOST = 1000  # jobs at once
+PLAN = "pipeline/dvc.yaml:plan"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def run(*argv: str) -> None:
             env = {"GENFOUNDRY_TIMES": str(TIMES.resolve()), "PYTHONPATH": "src", **started.env}
             failed = bring_up_to_date(params, options, at_once, env)
         ran = time.perf_counter()
-        dvc_lock.sort_stages(HERE, ["plan", *read_all(HERE)])
+        dvc_lock.sort_stages(HERE, read_all(HERE))
         if failed:
             raise UserError("what was finished is kept; run it again to go on")
         fault = publish()
@@ -106,8 +108,9 @@ def bring_up_to_date(
     params: config.Params, options: Options, at_once: Sequence[Mapping[str, str]], env: dict[str, str]
 ) -> bool:
     """Run the plan, then what is due; whether anything failed."""
-    if shell.show(*dag.DVC, "repro", "-q", "plan", root=HERE, env=env):
+    if shell.show(*dag.DVC, "repro", "-q", PLAN, root=HERE, env=env):
         return True
+    env[plan.SAID] = "1"
     pull_away(params)
     if options.targets:
         return shell.show(*dag.DVC, "repro", *options.targets, root=HERE, env=env) != 0
