@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import costs, distances, evaluate, figures, judges, metrics, objectives
+from genfoundry import costs, evaluate, figures, judges, metrics, objectives
 from genfoundry.answers import forecast
 from genfoundry.checkpoint import read_json, write_json
+from genfoundry.frechet import frechet
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
 from genfoundry.reporting import report, site
 from genfoundry.shared import Shared
@@ -140,7 +141,7 @@ def test_features_of_samples_and_of_as_many_real_items() -> None:
     scores = evaluate.score(found, bits(), judge)
     assert scores["features"].shape == scores["real"].shape == (100, 2)
     assert set(scores["features"][:, 1]) == {0.0, 255.0}  # two levels, spread over the judge's 256
-    point = distances.frechet(np.zeros((100, 2)), scores["real"])
+    point = frechet(np.zeros((100, 2)), scores["real"])
     assert metrics.figures(scores, 16, "images")["frechet"] < point / 10
     assert "features" not in evaluate.score(found, bits(), None)
 
