@@ -19,7 +19,7 @@ from pathlib import Path
 import held_out
 import torch
 
-from genfoundry import device, evaluate, experiment, objectives, places
+from genfoundry import device, evaluate, objectives, places, resolve
 from genfoundry.answers import Answers
 from genfoundry.config import Train
 from genfoundry.data import labels
@@ -51,8 +51,8 @@ def measured(model: GenerativeModel, held: Split, objective: str) -> float:
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
-    one = experiment.load(name)
-    target, data = device.arm(one.params), Dataset(places.prepared(one.entry.dataset))
+    one = resolve.load(name)
+    target, data = device.arm(one.run), Dataset(places.prepared(one.entry.dataset))
     split, held = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", asked.split))
     train = one.train.model_copy(update={"precision": asked.precision})
     fitted(one, split, train, PACE // 2)
