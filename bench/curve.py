@@ -25,13 +25,14 @@ from genfoundry.config import Train
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
 from genfoundry.data.iterate import batches, chosen
+from genfoundry.experiment import Experiment
 from genfoundry.models.base import GenerativeModel
 from genfoundry.train import fit
 
 ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, after half as many
 
 
-def fitted(one: experiment.Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
+def fitted(one: Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
     """A model trained for `steps`, and the seconds that it took."""
     loader = labels.loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
     model = one.build(loader.split.spec).to(split.whole.device)
