@@ -16,16 +16,12 @@ from pipeline.orchestration import git_sync, recorded, run_lock, sources, uncomm
 from pipeline.stages import plan
 
 HERE = Path()
-JUDGING = ("genfoundry prepare:", "genfoundry validate:")  # how the lines begin that say what is wrong with data
+JUDGING = ("genfoundry prepare@", "genfoundry validate@")  # how the lines begin that say what is wrong with data
 SUMMARY = Path("reports/retrain.md")
-EDITED = (
-    "params.yaml",
-    "dvc.yaml",
-    "src",
-    "pipeline",
-    ":(exclude)pipeline/dvc.lock",
-)  # what a person edits and stages are made from
-KEPT = ("dvc.lock", "pipeline/dvc.lock", "ledger.jsonl", "data/inbox", "data/sources.json", "reports/evaluation", "reports/training", "reports/ranking",
+LOCKS = ("dvc.lock", "pipeline/dvc.lock")
+EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline", ":(exclude)pipeline/dvc.lock")  # what a person edits
+KEPT = (*LOCKS, "ledger.jsonl", "data/inbox", "data/sources.json",
+        "reports/evaluation", "reports/training", "reports/ranking",
         "reports/validation", "reports/leaderboard.json", "reports/leaderboard.md", "reports/retrain.md")  # fmt: skip
 
 
@@ -129,7 +125,7 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
             raise UserError(f"{name}: the data could not be had, and nothing was decided: {reason}")
         tracked = f"{places.inbox(name)}.dvc"
         data = inbox.read_tracked(HERE, name)["md5"]
-        shell.ask("git", "checkout", "-q", "--", *(p for p in ("dvc.lock", tracked) if in_git(p)), root=HERE)
+        shell.ask("git", "checkout", "-q", "--", *(p for p in (*LOCKS, tracked) if in_git(p)), root=HERE)
         for task, one in resolve.settings().tasks.items():
             if one.dataset == name:
                 refuse(task, data, reason)

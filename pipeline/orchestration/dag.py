@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path, PurePath
 
-from genfoundry import places, shell
+from genfoundry import config, places, shell
 from genfoundry.types import UserError
 from genfoundry.unit import Unit
 
@@ -29,6 +29,7 @@ class Job:
     needs: frozenset[str] = frozenset()
     seconds: float = SECONDS
     leads: bool = False
+    units: tuple[str, ...] = ()
 
 
 def jobs(units: Mapping[str, Unit], due: Collection[str], seconds: Mapping[str, float]) -> dict[str, Job]:
@@ -54,6 +55,7 @@ def jobs(units: Mapping[str, Unit], due: Collection[str], seconds: Mapping[str, 
             frozenset(home[need] for key in row for need in needs[key] if need in home) - {name},
             sum(seconds.get(key, SECONDS) for key in row),
             not leading.isdisjoint(row),
+            tuple(row),
         )
         for name, row in rows.items()
     }
@@ -68,19 +70,35 @@ def find_due(root: Path) -> set[str]:
     return {name for name, changes in status.items() if changes != ["always changed"]}
 
 
-def decision(units: Mapping[str, Unit], task: str = "") -> Unit:
+def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
     """The unit that ranks and decides one task alone, as soon as its models are measured; by default the first task.
 
     Raises:
         UserError: params.yaml has no such task.
     """
     tasks = [unit.name for unit in units.values() if unit.stage == "baseline"]
-    if not tasks or (task and task not in tasks):
-        raise UserError(f"params.yaml: tasks: expected one of {', '.join(tasks)}, got {task!r}")
+    if task and task not in tasks:
+        raise UserError(f"params.yaml: tasks: {task!r} is not there; {config.alternatives(task, tasks)}")
+    if not tasks:
+        return None
     name = task or tasks[0]
     dataset = units["register"].settings["tasks"][name]["dataset"]
     inputs = (places.scores(dataset).as_posix(), places.baselines(name).as_posix())
     return replace(units["register"], name=name, inputs=inputs)
+
+
+def find_measured(units: Mapping[str, Unit], jobs: Mapping[str, Job], lost: Collection[str]) -> list[str]:
+    """The tasks of which something was measured anew and nothing is missing, though the jobs `lost` did not end."""
+    missing = {key for name in lost for key in jobs[name].units}
+    ran = {key for job in jobs.values() for key in job.units} - missing
+    tasks = []
+    for task in [unit.name for unit in units.values() if unit.stage == "baseline" and "register" in units]:
+        decision = find_decision(units, task)
+        assert decision is not None
+        needed = select(find_needs({**units, decision.key: decision}), [decision.key]) - {decision.key}
+        if needed & ran and not needed & missing:
+            tasks.append(task)
+    return tasks
 
 
 def find_needs(units: Mapping[str, Unit]) -> dict[str, set[str]]:

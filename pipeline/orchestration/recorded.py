@@ -1,4 +1,4 @@
-"""What dvc.lock says of the plan's units: which of them would run anew, whether or not their data are on this machine."""
+"""What dvc.lock says of the plan's units: which would run anew, whether or not their data are on this machine."""
 
 from __future__ import annotations
 

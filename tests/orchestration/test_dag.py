@@ -15,14 +15,15 @@ import toy
 from genfoundry.types import UserError
 from pipeline.orchestration import dag, scheduler
 
-FIRST = dag.decision(plans.make())
+FIRST = dag.find_decision(plans.make())
+assert FIRST is not None
 UNITS = {**plans.make(), FIRST.key: FIRST}
 JOBS = dag.jobs(UNITS, UNITS, {"train@vae-photos": 100.0, "train@made-photos": 50.0, "train@linear-series": 20.0})
 
 
 def row(job: dag.Job) -> list[str]:
-    """The units that a job runs."""
-    return list(job.command[len(dag.REPRO) :]) if job.command[: len(dag.REPRO)] == dag.REPRO else [job.name]
+    """What `dvc repro` is called with, or the unit that is run without it."""
+    return list(job.command[len(dag.REPRO) :]) if job.command[: len(dag.REPRO)] == dag.REPRO else list(job.units)
 
 
 def before(name: str) -> set[str]:
@@ -73,10 +74,23 @@ def test_the_first_task_is_decided_as_soon_as_it_is_measured() -> None:
 
 
 def test_a_task_of_ones_own_choice_is_decided() -> None:
-    units = plans.make()
-    assert dag.decision(units, "photos-samples").inputs == ("reports/scores/photos", "reports/baselines/photos-samples")
-    with pytest.raises(UserError, match=r"tasks: expected one of series-forecast, .*, got 'photo'"):
-        dag.decision(units, "photo")
+    chosen = dag.find_decision(plans.make(), "photos-samples")
+    assert chosen is not None
+    assert chosen.inputs == ("reports/scores/photos", "reports/baselines/photos-samples")
+    with pytest.raises(UserError, match=r"tasks: 'photos-sample' is not there; .*photos-samples"):
+        dag.find_decision(plans.make(), "photos-sample")
+    assert dag.find_decision({}) is None
+
+
+def test_what_is_measured_is_decided_though_a_job_failed() -> None:
+    """Of two tasks on one data set neither, since one failed; nothing of a task that nothing was measured of."""
+    assert dag.find_measured(UNITS, JOBS, {"experiment@made-photos", "results"}) == ["series-forecast"]
+    assert dag.find_measured(UNITS, JOBS, {"baseline@photos-samples", "results"}) == [
+        "series-forecast",
+        "photos-density",
+    ]
+    some = dag.jobs(UNITS, {"baseline@photos-samples", "evaluate@linear-series"}, {})
+    assert dag.find_measured(UNITS, some, {"experiment@linear-series", "results"}) == ["photos-samples"]
 
 
 def test_the_longest_path_goes_first() -> None:
