@@ -34,7 +34,7 @@ repro: setup ## data to registered champions: JOBS=n ENGINE=ray|slurm TASK=... E
 	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ENGINE),--engine "$(ENGINE)") $(if $(TASK),--task "$(TASK)") $(if $(EXPERIMENT),--experiment "$(EXPERIMENT)")
 
 plan: setup ## check params.yaml and print what would run, and for how long
-	@$(RUN) -m genfoundry.experiment
+	@$(RUN) -m pipeline show_plan
 
 test: setup ## lint, types and every test (less the GPU's, where there is none)
 	@$(MAKE) --no-print-directory lint type
@@ -56,7 +56,7 @@ score: setup ## likelihood of your own data under a champion: TASK=... FILE=...
 	@$(RUN) -m genfoundry.serving.serve score --task "$(TASK)" --file "$(FILE)"
 
 report: setup ## render the report anew and say where it is
-	@$(RUN) -m pipeline report && echo "file://$(CURDIR)/reports/index.html"
+	@$(RUN) -m pipeline plan && $(RUN) -m pipeline report build/plan/report.json && echo "file://$(CURDIR)/reports/index.html"
 
 ui: setup ## bring the MLflow store up to date and open it on port 5000 (PORT=n); a server's address is printed
 	@$(RUN) -m pipeline ui $(if $(PORT),--port "$(PORT)")

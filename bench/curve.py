@@ -19,19 +19,20 @@ from pathlib import Path
 import held_out
 import torch
 
-from genfoundry import device, evaluate, experiment, objectives, places
+from genfoundry import device, evaluate, objectives, places, resolve
 from genfoundry.answers import Answers
 from genfoundry.config import Train
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
 from genfoundry.data.iterate import batches, chosen
+from genfoundry.experiment import Experiment
 from genfoundry.models.base import GenerativeModel
 from genfoundry.train import fit
 
 ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, after half as many
 
 
-def fitted(one: experiment.Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
+def fitted(one: Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
     """A model trained for `steps`, and the seconds that it took."""
     loader = labels.loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
     model = one.build(loader.split.spec).to(split.whole.device)
@@ -51,8 +52,8 @@ def measured(model: GenerativeModel, held: Split, objective: str) -> float:
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
-    one = experiment.load(name)
-    target, data = device.arm(one.params), Dataset(places.prepared(one.entry.dataset))
+    one = resolve.load(name)
+    target, data = device.arm(one.run), Dataset(places.prepared(one.entry.dataset))
     split, held = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", asked.split))
     train = one.train.model_copy(update={"precision": asked.precision})
     fitted(one, split, train, PACE // 2)

@@ -1,6 +1,6 @@
 """What the seed of a training changes: an experiment's objectives on val, trained with several seeds.
 
-    PYTHONPATH=src python bench/spread.py [EXPERIMENT ...] [--seeds 3] [--budget quick] [--jobs 2] [--code] [--margins]
+    PYTHONPATH=src:. python bench/spread.py [EXPERIMENT ...] [--seeds 3] [--budget B] [--jobs 2] [--code] [--margins]
 
 Without names: the best candidate of each task, as reports/ranking has them, else every experiment. Writes
 bench/spread.json, from which the margins under `tasks:` follow (tests/test_margins.py): entry by entry, so that a run
@@ -26,11 +26,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from spread_entries import BEST, BUDGET, FILE, ROOT, SPLIT, Entry, code, fault, read, resolve, settings, table
+from spread_entries import BEST, BUDGET, FILE, ROOT, SPLIT, Entry, code, fault, load, read, settings, table
 
-from genfoundry import checkpoint, device, evaluate, experiment, judges, ledger, metrics, objectives, places
+from genfoundry import checkpoint, device, evaluate, judges, ledger, metrics, objectives, places, resolve
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset
+from genfoundry.experiment import Experiment
 from genfoundry.models.base import Learner
 from genfoundry.train import fit
 from genfoundry.types import UserError
@@ -40,7 +41,7 @@ SEEDS = 3
 
 def wanted() -> list[str]:
     """The best candidate of every ranking; every experiment where there is no ranking."""
-    names = experiment.settings(ROOT / "params.yaml").experiments
+    names = resolve.settings(ROOT / "params.yaml").experiments
     rankings = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "reports/ranking").glob("*.json"))]
     best = {c["experiment"] for ranking in rankings for c in ranking["candidates"][:BEST]}
     return [name for name in names if name in best or not best]
@@ -50,22 +51,22 @@ def measure(name: str, budget: str, seeds: int) -> Entry:
     """Train and measure; run in a process of its own, since a device and its threads are set once."""
     overlay = places.tuning(name) / "overlay.json"
     entry: Entry = {"budget": budget, "overlay": checkpoint.read_json(overlay) if overlay.exists() else {}}
-    one = resolve(name, entry)
+    one, dataset = load(name, entry)
     if not (places.prepared(one.entry.dataset) / "spec.json").exists():
         raise UserError(
             f"{places.prepared(one.entry.dataset)}: not there; `dvc repro judge@{one.entry.dataset}` makes it"
         )
-    target, data = device.arm(one.params), Dataset(places.prepared(one.entry.dataset))
+    target, data = device.arm(one.run), Dataset(places.prepared(one.entry.dataset))
     trained = sum(one.train.steps.values()) > 0
-    keys = [one.key, *((one.params.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
+    keys = [one.key, *((one.run.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
     rows = [_figures(_trained(one, data, number, key, target), one, data) for number, key in enumerate(keys)]
     values = {o: [row[o] for row in rows] for o in sorted(set.intersection(*map(set, rows)))}
     commit, clean = ledger.commit(ROOT)
-    entry |= {"values": values, "split": SPLIT, "settings": settings(one), "code": code(one.entry.model)}
+    entry |= {"values": values, "split": SPLIT, "settings": settings(one, dataset), "code": code(one.entry.model)}
     return entry | {"commit": commit, "clean": clean, "data": data.meta["digest"], "device": target.type}
 
 
-def _trained(one: experiment.Experiment, data: Dataset, number: int, key: tuple[object, ...], target: Any) -> Learner:
+def _trained(one: Experiment, data: Dataset, number: int, key: tuple[object, ...], target: Any) -> Learner:
     """The model of one seed: the pipeline's own where it is there, trained by these settings on these data."""
     card = places.model(one.name) / "model.json"
     if number == 0 and card.exists():
@@ -84,12 +85,12 @@ def _trained(one: experiment.Experiment, data: Dataset, number: int, key: tuple[
     return model.eval()
 
 
-def _figures(model: Learner, one: experiment.Experiment, data: Dataset) -> dict[str, float]:
+def _figures(model: Learner, one: Experiment, data: Dataset) -> dict[str, float]:
     """Every objective that the model can compute, on val."""
     val = data.split(SPLIT, one.task.levels, one.task.binarise)
     folder = places.judge(one.entry.dataset)
     judge = judges.load(folder) if (folder / "model.json").exists() else None
-    answers = evaluate.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.params.seed)
+    answers = evaluate.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
     found = metrics.figures(evaluate.score(answers, val, judge), val.spec.dims, data.modality)
     return {name: value for name, value in found.items() if name in objectives.OBJECTIVES}
 
@@ -103,7 +104,7 @@ def work(name: str, asking: argparse.Namespace) -> Entry:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "entry.json"
         command = [sys.executable, __file__, name, "--budget", asking.budget, "--seeds", str(asking.seeds)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
         subprocess.run([*command, "--entry", out], check=True, cwd=ROOT, env=environment)
         return dict(json.loads(out.read_text(encoding="utf-8")))
 
@@ -117,7 +118,7 @@ def run(names: Iterable[str], asking: argparse.Namespace) -> int:
         if fault(name, entry) or entry is None:
             return True
         few = 1 < len(next(iter(entry["values"].values()))) < asking.seeds
-        return few or bool(asking.code and code(resolve(name, entry).entry.model) != entry["code"])
+        return few or bool(asking.code and code(load(name, entry)[0].entry.model) != entry["code"])
 
     jobs = [name for name in names if due(name)]
     with ThreadPoolExecutor(asking.jobs) as pool:
@@ -131,7 +132,7 @@ def run(names: Iterable[str], asking: argparse.Namespace) -> int:
                 continue
             _write({**read(), name: entry})
             print(f"{name}: {', '.join(f'{o} {len(v)}' for o, v in entry['values'].items())}", flush=True)
-    print("\n".join(table(experiment.settings(), read())))
+    print("\n".join(table(resolve.settings(), read())))
     if failed:
         print(f"spread: failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
@@ -156,7 +157,7 @@ def main() -> int:
         checkpoint.write_json(asking.entry, measure(asking.experiments[0], asking.budget, asking.seeds))
         return 0
     if asking.margins:
-        print("\n".join(table(experiment.settings(), read())))
+        print("\n".join(table(resolve.settings(), read())))
         return 0
     return run(asking.experiments or wanted(), asking)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from genfoundry import experiment, imports, margins
-from genfoundry.config import Params, Task
+from genfoundry import margins, resolve
+from genfoundry.config import Dataset, Params, Task
+from genfoundry.experiment import Experiment
 from genfoundry.types import UserError
+from pipeline.orchestration import code_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "bench/spread.json"
@@ -30,35 +31,26 @@ def read(path: Path = FILE) -> dict[str, Entry]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def resolve(name: str, entry: Entry, root: Path = ROOT) -> experiment.Experiment:
-    """The experiment as params.yaml has it today, at the entry's budget and under its overlay."""
-    params = experiment.settings(root / "params.yaml").model_copy(update={"budget": entry["budget"]})
-    return experiment.resolve(params, name, entry["overlay"])
+def load(name: str, entry: Entry, root: Path = ROOT) -> tuple[Experiment, Dataset]:
+    """The experiment as params.yaml has it today, at the entry's budget and under its overlay, and its data set."""
+    params = resolve.settings(root / "params.yaml").model_copy(update={"budget": entry["budget"]})
+    one = resolve.resolve(params, name, entry["overlay"])
+    return one, params.datasets[one.entry.dataset]
 
 
-def settings(one: experiment.Experiment) -> str:
+def settings(one: Experiment, dataset: Dataset) -> str:
     """Digest of all that decides what is trained and on what it is measured: the margin does not."""
-    task, dataset = (part.model_dump(mode="json") for part in (one.task, one.dataset))
-    for key in ("margin", "direction"):
-        task.pop(key)
-    for key in ("expect", "judge"):
-        dataset.pop(key, None)
-    what = {"task": task, "dataset": dataset, "data": one.entry.data.model_dump(mode="json"), "model": one.entry.model}
+    task = one.task.model_dump(mode="json", exclude={"margin", "direction"})
+    data = dataset.model_dump(mode="json", exclude={"expect"})
+    what = {"task": task, "dataset": data, "data": one.entry.data.model_dump(mode="json"), "model": one.entry.model}
     what |= {"hyper": one.hyper.model_dump(mode="json"), "train": one.train.model_dump(mode="json")}
-    what |= {"seed": one.params.seed, "samples": one.budget.samples}
+    what |= {"seed": one.run.seed, "samples": one.budget.samples}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def code(model: str, root: Path = ROOT) -> str:
-    """Digest of the syntax trees of the model's import closure: comments and docstrings change nothing."""
-    total = hashlib.sha256()
-    for path in sorted(imports.files(root, f"models.{model}", {})):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                node.value = ast.Constant("")  # a docstring
-        total.update(f"{path.relative_to(root)}\0{ast.dump(tree)}\0".encode())
-    return total.hexdigest()
+    """Digest of the syntax trees of the model's import closure, and of its libraries: comments change nothing."""
+    return code_digest.digest(root, [Path(f"src/genfoundry/models/{model}.py")])
 
 
 def fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
@@ -70,7 +62,7 @@ def fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
     if entry["budget"] != BUDGET:
         return f"measured at budget {entry['budget']}, not {BUDGET}"
     try:
-        today = settings(resolve(name, entry, root))
+        today = settings(*load(name, entry, root))
     except UserError as error:
         return f"params.yaml no longer allows what was measured: {error}"
     return None if today == entry["settings"] else "params.yaml has other settings now"

@@ -26,11 +26,11 @@ from genfoundry import (
     classical_restoration,
     device,
     evaluate,
-    experiment,
     judges,
     metrics,
     objectives,
     places,
+    resolve,
 )
 from genfoundry.abilities import bounds
 from genfoundry.answers import restoration
@@ -39,6 +39,7 @@ from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
 from genfoundry.data.iterate import chosen
 from genfoundry.examine import Bench
+from genfoundry.experiment import Experiment
 from genfoundry.models.base import Learner
 from genfoundry.train import fit
 
@@ -58,9 +59,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def trained(one: experiment.Experiment, split: Split, asked: argparse.Namespace) -> tuple[Learner, float]:
+def trained(one: Experiment, split: Split, asked: argparse.Namespace) -> tuple[Learner, float]:
     """The model, and the seconds that its training took."""
-    key = one.key if not asked.draw else (one.params.seed, f"{one.name}, seed {asked.draw}")
+    key = one.key if not asked.draw else (one.run.seed, f"{one.name}, seed {asked.draw}")
     steps = {phase: round(count * asked.share) for phase, count in one.train.steps.items()}
     train = one.train.model_copy(update={"steps": steps, "precision": asked.precision})
     loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
@@ -73,11 +74,11 @@ def trained(one: experiment.Experiment, split: Split, asked: argparse.Namespace)
 
 
 @torch.no_grad()
-def measured(model: Learner, data: Dataset, one: experiment.Experiment, samples: int, name: str) -> dict[str, Any]:
+def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name: str) -> dict[str, Any]:
     """Figures on the split called `name`."""
     where = next(model.parameters()).device
     held = data.split(name, one.task.levels, one.task.binarise, where)
-    folder, seed = places.judge(one.entry.dataset), one.params.seed
+    folder, seed = places.judge(one.entry.dataset), one.run.seed
     judge = judges.load(folder, str(where)) if (folder / "model.json").exists() else None
     needs = set(objectives.OBJECTIVES) | {need for o in objectives.OBJECTIVES.values() for need in o.needs}
     if judge is None or not samples:
@@ -103,10 +104,10 @@ def measured(model: Learner, data: Dataset, one: experiment.Experiment, samples:
 
 def main() -> None:
     asked = arguments()
-    params = experiment.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
+    params = resolve.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
     overlay = {key: yaml_file.parse(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
-    one = experiment.resolve(params, asked.experiment, overlay)
-    target, data = device.arm(params), Dataset(places.prepared(one.entry.dataset))
+    one = resolve.resolve(params, asked.experiment, overlay)
+    target, data = device.arm(one.run), Dataset(places.prepared(one.entry.dataset))
     model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)
     if asked.model:
         checkpoint.save(asked.model, model, {})

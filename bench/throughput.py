@@ -21,7 +21,7 @@ from dataclasses import replace
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from genfoundry import device, experiment, places
+from genfoundry import device, experiment, places, resolve
 from genfoundry.config import yaml_file
 from genfoundry.data.base import Dataset, Loader
 from genfoundry.nn.masked import GatedStack
@@ -78,10 +78,10 @@ def alone(arm: str, words: list[str]) -> None:
     """Print the seconds a step of one arm, and the batch."""
     name, steps, precision = words[0], int((words[1:] or ["30"])[0]), (words[2:] or ["float32"])[0]
     overlay = {key: yaml_file.parse(value) for key, _, value in (word.partition("=") for word in words[3:])}
-    one = experiment.load(name, overlay=overlay)
+    one = resolve.load(name, overlay=overlay)
     one = replace(one, train=one.train.model_copy(update={"precision": precision}))
-    torch.set_num_threads(one.params.threads)
-    target = device.find(one.params.device) if arm == "plain" else device.arm(one.params)
+    torch.set_num_threads(one.run.threads)
+    target = device.find(one.run.device) if arm == "plain" else device.arm(one.run)
     split = Dataset(places.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
     print((plain if arm == "plain" else ours)(one, split, steps) / steps, one.train.batch)
 

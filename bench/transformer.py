@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from chars import splits
 
-from genfoundry import config, experiment
+from genfoundry import config, resolve
 from genfoundry.data.base import Loader
 from genfoundry.data.splits import text
 from genfoundry.models.base import Hyper
@@ -52,7 +52,7 @@ def measured(net: Transformer, held: text.Split, length: int) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    one = experiment.load(NAME)
+    one = resolve.load(NAME)
     split, held = (cut(part, LENGTH) for part in splits())
 
     def build(hyper: Hyper) -> Transformer:

@@ -7,8 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from genfoundry import graph
+from genfoundry import checkpoint
+from genfoundry.unit import Unit
+from pipeline.orchestration import code_digest
+from pipeline.orchestration.integrity import SKIP
 
 ROOT = Path(__file__).parent.parent
 ENV = {
@@ -18,63 +22,57 @@ ENV = {
 }
 STAGES = """
 stages:
-  turn:
-    cmd: python -m pipeline turn
-    always_changed: true
-    deps: [pipeline/turn.py]
-  gather:
-    cmd: python -m pipeline gather
-    deps: [out/a, out/b]
-    outs: [all]
-  code:
-    cmd: python -m pipeline code
-    deps: [pipeline, params.yaml]
-    outs: [reports/code.json]
   act:
-    foreach: ${acts}
+    foreach: [a, b]
     do:
-      cmd: python -m pipeline act ${key}
-      deps: [data]
-      params: ['acts.${key}', reports/code.json: [stages.act]]
-      outs: ['out/${key}']
+      cmd: python -m pipeline act build/plan/act/${item}.json
+      deps: ['build/plan/act/${item}.json', data]
+      outs: ['out/${item}']
 """
 ACT = """
 from pathlib import Path
 
-def run(name: str) -> None:
-    hook = Path("hook.py")  # no dependency: what a test wants to happen during the stage
-    if hook.exists():
-        exec(hook.read_text(), {"name": name})
-    Path("out").mkdir(exist_ok=True)
-    Path("out", name).write_text(Path("data/x").read_text() + name)
-"""
-GATHER = """
-from pathlib import Path
+from genfoundry.unit import Unit
+from pipeline.stages import helper
 
-def run() -> None:
-    Path("all").write_text(Path("out/a").read_text() + Path("out/b").read_text())
+def run(unit: Unit) -> None:
+    hook = Path("hook.py")  # no dependency: what a test wants to happen while the stage runs
+    if hook.exists():
+        exec(hook.read_text(), {"unit": unit})
+    Path("out").mkdir(exist_ok=True)
+    Path("out", unit.name).write_text(Path("data/x").read_text() + unit.name)
 """
 
 
 def make(root: Path, hook: str = "") -> Path:
-    """The repository, in which nothing has run yet."""
-    (root / "pipeline").mkdir(parents=True)
-    for name in ("__main__", "code", "dvc", "turn", "warm"):
-        shutil.copy(ROOT / f"pipeline/{name}.py", root / "pipeline")
-    (root / "pipeline/act.py").write_text(ACT)
-    (root / "pipeline/gather.py").write_text(GATHER)
+    """The repository, in which nothing has run yet: two units that depend on a file and a helper's code."""
+    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns(*SKIP, "stages", "commands"))
+    for path, content in {"stages/__init__": "", "stages/act": ACT, "stages/helper": "X = 1\n"}.items():
+        checkpoint.write_bytes(root / f"pipeline/{path}.py", content.encode())
     (root / "dvc.yaml").write_text(STAGES)
-    (root / "params.yaml").write_text("threads: 1\nother: 1\ndatasets: {}\nacts: {a: {n: 1}, b: {n: 1}}\n")
-    (root / "data").mkdir()
-    (root / "data/x").write_text("x")
-    hooked(root, hook)
+    checkpoint.write_bytes(root / "data/x", b"x")
+    set_hook(root, hook)
     shutil.copy(ROOT / ".dvcignore", root)  # bytecode is no dependency
-    good(dvc(root, "init", "-q", "--no-scm"))
+    plan(root)
     return root
 
 
-def hooked(root: Path, hook: str) -> None:
-    """What happens during every later `act`: Python source, in which `name` is the key."""
+def plan(root: Path) -> list[Unit]:
+    """What the stage `plan` would write: the units, by their code as it stands."""
+    units = [unit(root, name) for name in ("a", "b")]
+    for one in units:
+        checkpoint.write_bytes(root / one.path, one.dump())
+    return units
+
+
+def unit(root: Path, name: str, **settings: Any) -> Unit:
+    starts = ("pipeline/stages/act.py",)
+    code = code_digest.digest(root, [Path(start) for start in starts])
+    return Unit("act", name, ("data",), (f"out/{name}",), starts, (), code, settings)
+
+
+def set_hook(root: Path, hook: str) -> None:
+    """Make every later `act` do this: Python source, in which `unit` is the unit."""
     (root / "hook.py").write_text(hook)
 
 
@@ -85,27 +83,9 @@ def dvc(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def started(root: Path, *command: str) -> subprocess.Popen[str]:
-    """A command that goes on meanwhile, its output all in stdout."""
-    return subprocess.Popen(
-        command, cwd=root, env=env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
-    )
-
-
 def env() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GENFOUNDRY_"))}
     return {**kept, **ENV, "PYTHONUNBUFFERED": "1"}
-
-
-def until(process: subprocess.Popen[str], words: str) -> str:
-    """What the process says up to the line that holds `words`."""
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if words in line:
-            return said
-    raise AssertionError(f"{words!r} was never said:\n{said}")
 
 
 def good(done: subprocess.CompletedProcess[str]) -> str:
@@ -115,4 +95,7 @@ def good(done: subprocess.CompletedProcess[str]) -> str:
 
 def locked(root: Path) -> set[str]:
     """The stages that dvc.lock has."""
-    return set(graph.read(root / "dvc.lock")["stages"]) if (root / "dvc.lock").exists() else set()
+    import yaml
+
+    path = root / "dvc.lock"
+    return set(yaml.safe_load(path.read_text())["stages"]) if path.exists() else set()

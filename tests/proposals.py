@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genfoundry import config
+from genfoundry.config import references
 from genfoundry.onboarding import insert, propose
 from pipeline.commands import init
 
 ROOT = Path(__file__).parent.parent
-PARAMS = config.read(ROOT / "params.yaml")
+PARAMS = references.read(ROOT / "params.yaml")
 
 
 def proposed(path: Path, **given: Any) -> tuple[dict[str, Any], propose.Proposal]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from genfoundry import costs, ledger
+from genfoundry import costs, ledger, places
 from genfoundry.checkpoint import write_json
 from genfoundry.reporting import report
 
@@ -53,7 +53,7 @@ def outs(root: Path) -> Path:
     counts = {"train": 8000, "val": 500, "gate": 500, "test": 1000}
     spec = {"shape": [1, SIDE, SIDE], "levels": 17, "classes": 10}
     about = {"modality": "images", "spec": spec, "counts": counts, "digest": "e" * 64}
-    write_json(root / "data/prepared" / DATA / "spec.json", about)
+    write_json(root / places.prepared(DATA) / "spec.json", about)
     costs.note(root, digest(VAE), parameters=123456, train_seconds=75.0, peak_memory_bytes=5e8, device="cpu")
     folders = [root / "reports" / name for name in ("scores", "baselines", "ranking")]
     report.write(*folders, root / "reports")  # type: ignore[call-arg]

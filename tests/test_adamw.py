@@ -11,14 +11,14 @@ from genfoundry.adamw import AdamW
 
 FIT = """
 import sys, torch
-from genfoundry import device, experiment
+from genfoundry import device, resolve
 from genfoundry.config import Train
 from genfoundry.models.vae import Vae
 from genfoundry.data.base import Loader
 from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.train import fit
 from genfoundry.types import Spec
-device.arm(experiment.settings())
+device.arm(resolve.settings())
 spec = Spec((1, 4, 4), 2)
 split = ImageSplit("train", {"x": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "label": torch.zeros(8)}, spec, 2, None)
 train = Train(batch=4, steps={"fit": 2}, lr={"model": 0.1}, ema=0.9)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import augmentation, classical_restoration, damage, evaluate, examine, metrics, objectives, yardstick
+from genfoundry import augmentation, classical_restoration, evaluate, examine, metrics, objectives, yardstick
 from genfoundry.answers import restoration
+from genfoundry.damage import damaged
 from genfoundry.data.iterate import chosen
 from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.models.base import GenerativeModel, Hyper
@@ -156,7 +157,7 @@ def test_a_split_is_restored_as_by_hand(name: str, damage: str, monkeypatch: pyt
     part = split(name, 60, 1)
     found = evaluate.answers(Blurs(SPEC, Hyper()), part, samples=2, seed=0)
     clean = part.batch(chosen(part, 60)).x
-    noisy, known = damage.damaged(clean, damage, 17, name)
+    noisy, known = damaged(clean, damage, 17, name)
     assert (known is not None) == (damage == "mask")
     error = (noisy.mean(2, keepdim=True).expand_as(noisy).clamp(0, 16) - clean).double().square().mean((1, 2, 3))
     scores = evaluate.score(found, part)
@@ -169,7 +170,7 @@ def test_a_split_is_restored_as_by_hand(name: str, damage: str, monkeypatch: pyt
 
 def test_every_split_is_damaged_anew() -> None:
     x = torch.full((4, 1, 8, 8), 8)
-    assert not torch.equal(*(damage.damaged(x, "gaussian", 17, name)[0] for name in ("val", "test")))
+    assert not torch.equal(*(damaged(x, "gaussian", 17, name)[0] for name in ("val", "test")))
 
 
 def test_psnr_is_its_formula_and_a_copy_is_perfect() -> None:
@@ -185,18 +186,18 @@ def test_psnr_is_its_formula_and_a_copy_is_perfect() -> None:
 
 def test_damages_are_counted_and_what_they_say() -> None:
     x = torch.full((200, 1, 8, 8), 8)
-    noisy, known = damage.damaged(x, "gaussian", 17)
+    noisy, known = damaged(x, "gaussian", 17)
     assert known is None
     assert (noisy - 8).std().item() == pytest.approx(0.5 * 16, rel=0.02)
-    assert torch.equal(noisy, damage.damaged(x, "gaussian", 17)[0])
-    pepper, _ = damage.damaged(x, "salt_pepper", 17)
+    assert torch.equal(noisy, damaged(x, "gaussian", 17)[0])
+    pepper, _ = damaged(x, "salt_pepper", 17)
     assert [(pepper == v).float().mean().item() for v in (0, 16)] == pytest.approx([0.1, 0.1], abs=0.01)
-    masked, known = damage.damaged(x.expand(-1, 3, -1, -1), "mask", 17)
+    masked, known = damaged(x.expand(-1, 3, -1, -1), "mask", 17)
     assert known is not None
     assert known.float().mean().item() == pytest.approx(0.5, abs=0.02)
     assert (masked[~known] == 0).all()
     assert (known[:, 0] == known[:, 2]).all()
-    upper = damage.damaged(x, "complete", 17)[1]
+    upper = damaged(x, "complete", 17)[1]
     assert upper is not None
     assert upper[:, :, :4].all()
     assert not upper[:, :, 4:].any()
@@ -209,7 +210,7 @@ def test_each_classical_method_helps_against_its_damage() -> None:
     train = ImageSplit("train", items, Spec((1, 16, 16), 31), None, None)
 
     def psnr(method: str, damage: str) -> float:
-        x, known = damage.damaged(clean, damage, 31)
+        x, known = damaged(clean, damage, 31)
         restored = classical_restoration.classical(train, damage)[method](x, known, 31)
         return float(restoration.quality(restored, clean, 31)["psnr"].mean())
 

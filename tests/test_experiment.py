@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from genfoundry import device, experiment
+from genfoundry import device, resolve
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.types import UserError
 
@@ -25,7 +25,7 @@ def wrong(tmp_path: Path, params: dict[str, Any]) -> str:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))
     try:
-        found = list(experiment.faults(experiment.settings(path)))
+        found = list(resolve.faults(resolve.settings(path)))
     except UserError as error:
         return str(error)
     assert found, "the mistake was not seen"
@@ -33,7 +33,7 @@ def wrong(tmp_path: Path, params: dict[str, Any]) -> str:
 
 
 def test_the_default_is_right() -> None:
-    assert list(experiment.faults(experiment.settings(ROOT / "params.yaml"))) == []
+    assert list(resolve.faults(resolve.settings(ROOT / "params.yaml"))) == []
 
 
 CASES = {
@@ -192,7 +192,7 @@ def test_training_seeds_a_budget(tmp_path: Path, params: dict[str, Any]) -> None
     counts = {}
     for budget in ("quick", "standard", "full"):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params | {"budget": budget}))
-        counts[budget] = len(experiment.load("vae-fashion", tmp_path / "params.yaml").keys)
+        counts[budget] = len(resolve.load("vae-fashion", tmp_path / "params.yaml").keys)
     assert counts == {"quick": 1, "standard": 5, "full": 3}
 
 
@@ -200,18 +200,18 @@ def test_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("seed: [1, 2\nbudget: }")
     with pytest.raises(UserError, match=r"params.yaml:2: not YAML: .* in 'budget: }'"):
-        experiment.settings(path)
+        resolve.settings(path)
 
 
 def test_no_params(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run from the folder that holds it"):
-        experiment.settings(tmp_path / "params.yaml")
+        resolve.settings(tmp_path / "params.yaml")
 
 
 def test_an_overlay_is_checked_by_the_same_code() -> None:
     with pytest.raises(UserError, match=r"hyper\.order"):
-        experiment.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": -1})
-    assert experiment.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": 4}).hyper.order == 4
+        resolve.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": -1})
+    assert resolve.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": 4}).hyper.order == 4
 
 
 def test_a_device_that_is_not_there() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from genfoundry import config, experiment, feasibility
+from genfoundry import config, feasibility, places, resolve
 from genfoundry.data import preparation
 from genfoundry.types import Spec
 
@@ -25,31 +24,31 @@ SERIES = {
 
 def params(tmp_path: Path, search: dict[str, Any], hyper: dict[str, Any] | None = None, **more: Any) -> config.Params:
     own = yaml.safe_load((ROOT / "params.yaml").read_text())
-    own["datasets"] = {"mine": {**SERIES, **more}}
+    own |= {"datasets": {"mine": {**SERIES, **more}}, "judges": {}}
     own["tasks"] = {"mine-forecast": {"dataset": "mine", "objective": "mae"}}
     entry = {"dataset": "mine", "task": "mine-forecast", "model": "linear_ar", "hyper": hyper or {}, "search": search}
     own["experiments"] = {"linear-mine": entry}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
-    return experiment.settings(tmp_path / "params.yaml")
+    return resolve.settings(tmp_path / "params.yaml")
 
 
 def faults(own: config.Params, **more: Any) -> list[str]:
-    one = experiment.resolve(own, "linear-mine", {})
-    spec = more.pop("spec", None) or feasibility.spec_of(one)
-    return list(feasibility.faults(one, partial(experiment.resolve, own, "linear-mine"), spec, **more))
+    one = resolve.resolve(own, "linear-mine", {})
+    spec = more.pop("spec", None) or feasibility.spec_of(one, own.datasets["mine"])
+    return list(feasibility.faults(one, spec, **more))
 
 
 def test_a_bound_above_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # nothing is prepared here
     own = params(tmp_path, {"hyper.order": {"low": 1, "high": 30}})
     where = "params.yaml: experiments.linear-mine.search.hyper.order: 30: "
-    assert list(experiment.faults(own)) == [
+    assert list(resolve.faults(own)) == [
         f"{where}hyper.order is 30, but the data set's context is 24 values; lower one"
     ]
-    assert not list(experiment.faults(params(tmp_path, {"hyper.order": {"low": 1, "high": 24}})))
-    (said,) = experiment.faults(params(tmp_path, {"hyper.order": {"choices": [2, 25, "aic"]}}, {"most": 24}))
+    assert not list(resolve.faults(params(tmp_path, {"hyper.order": {"low": 1, "high": 24}})))
+    (said,) = resolve.faults(params(tmp_path, {"hyper.order": {"choices": [2, 25, "aic"]}}, {"most": 24}))
     assert "search.hyper.order: 25: " in said
-    (said,) = experiment.faults(params(tmp_path, {}, {"order": 25}))
+    (said,) = resolve.faults(params(tmp_path, {}, {"order": 25}))
     assert said.startswith("params.yaml: experiments.linear-mine: hyper.order is 25")
 
 
@@ -73,17 +72,19 @@ def test_bounds_that_fail_together(tmp_path: Path) -> None:
 def test_the_rows_of_prepared_data_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own = params(tmp_path, {"hyper.order": {"low": 1, "high": 20}})
-    assert not list(experiment.faults(own))
+    assert not list(resolve.faults(own))
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/x.csv").write_text("t,a\n" + "".join(f"{t},{t * t % 7}\n" for t in range(90)))
-    preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "data/prepared/mine", own.datasets["mine"], 20)
-    (said,) = experiment.faults(own)
+    preparation.prepare(
+        tmp_path / "raw", tmp_path / "inbox", tmp_path / places.prepared("mine"), own.datasets["mine"], 20
+    )
+    (said,) = resolve.faults(own)
     assert "36 values cannot fit an autoregression of order 20" in said
 
 
 def test_the_projects_own_experiments_can_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert not list(experiment.faults(experiment.settings(ROOT / "params.yaml")))
+    assert not list(resolve.faults(resolve.settings(ROOT / "params.yaml")))
 
 
 def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +94,8 @@ def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest
     own = yaml.safe_load((ROOT / "params.yaml").read_text())
     search = {"hyper.width": {"choices": [16, 300_000]}}
     entry = {"dataset": "mine", "task": "mine-density", "model": "char_rnn", "search": search}
-    own["datasets"], own["experiments"] = {"mine": text}, {"linear-mine": entry}
+    own |= {"datasets": {"mine": text}, "judges": {}, "experiments": {"linear-mine": entry}}
     own["tasks"] = {"mine-density": {"dataset": "mine", "objective": "nats_per_char"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
-    (said,) = faults(experiment.settings(tmp_path / "params.yaml"))
+    (said,) = faults(resolve.settings(tmp_path / "params.yaml"))
     assert said.endswith("search.hyper.width: 300000: weights of 360 GB; this machine has 1 GB")

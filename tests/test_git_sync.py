@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry import git_sync, ledger, shell
+from genfoundry import ledger, shell
 from genfoundry.types import UserError
+from pipeline.orchestration import git_sync
 
 
 def git(root: Path, *words: str) -> str:

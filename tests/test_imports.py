@@ -119,6 +119,7 @@ def allowed(name: str) -> set[str] | None:
     nn = {m for m in MODULES if _under(m, "genfoundry.nn")}
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
+    answers = {m for m in MODULES if _under(m, "genfoundry.answers")}
     if name in {"genfoundry", "genfoundry.types", "genfoundry.adamw", "genfoundry.cgroup"}:
         return set()
     if name == "genfoundry.encoding":
@@ -136,6 +137,19 @@ def allowed(name: str) -> set[str] | None:
     if name == "genfoundry.train":
         below = {"genfoundry.adamw", "genfoundry.checkpoint", "genfoundry.models.base", "genfoundry.data.base"}
         return VALUES | below
+    if name == "genfoundry.frechet":
+        return {"genfoundry.types"}
+    if name == "genfoundry.objectives":
+        return {"genfoundry.types", "genfoundry.frechet", "genfoundry.models.base"}
+    if _under(name, "genfoundry.answers"):  # no metric, no interval, no trivial model: tuning runs these
+        beside = {
+            "genfoundry.objectives",
+            "genfoundry.groups",
+            "genfoundry.judges",
+            "genfoundry.chrf",
+            "genfoundry.damage",
+        }
+        return {"genfoundry.types", "genfoundry.models.base", *beside, *data, *answers}
     if name in data:
         return {*VALUES, "genfoundry.cgroup", "genfoundry.checkpoint", *data}
     return None

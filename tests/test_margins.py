@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry import experiment, margins
+from genfoundry import margins, resolve
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "bench"))
 
 import spread_entries as spread  # noqa: E402
 
-PARAMS = experiment.settings(ROOT / "params.yaml")
+PARAMS = resolve.settings(ROOT / "params.yaml")
 FOUND = spread.read()
 
 
@@ -25,7 +25,7 @@ def test_a_margin_is_above_what_seeds_change(name: str) -> None:
     own = [n for n, entry in PARAMS.experiments.items() if entry.task == name]
     fresh = spread.measured(task, PARAMS, FOUND)
     old = [f"{n}: {why}" for n in own if (why := spread.fault(n, FOUND.get(n)))]
-    command = f"python bench/spread.py {' '.join(own)}"
+    command = f"PYTHONPATH=src:. python bench/spread.py {' '.join(own)}"
     assert len(fresh) >= min(spread.BEST, len(own)), f"bench/spread.json: {'; '.join(old)}; run `{command}`"
     for best in fresh[: spread.BEST]:
         need = spread.asked(FOUND[best], task.objective)
@@ -35,7 +35,7 @@ def test_a_margin_is_above_what_seeds_change(name: str) -> None:
 def entry(name: str, *values: float) -> spread.Entry:
     """An entry as bench/spread.py would write it now."""
     one: spread.Entry = {"budget": "quick", "overlay": {"train.lr.model": 0.004}, "split": "val"}
-    one["settings"] = spread.settings(spread.resolve(name, one))
+    one["settings"] = spread.settings(*spread.load(name, one))
     return one | {"values": {"bits_per_dim": list(values)}}
 
 
@@ -86,6 +86,5 @@ def test_a_comment_is_no_other_code_and_a_number_is(tmp_path: Path) -> None:
     digests = []
     for text in ('"""Old."""\nx = 1\n', '"""New."""\n# why\nx = 1\n', '"""New."""\nx = 2\n'):
         file.write_text(text)
-        spread.imports._imported.cache_clear()
         digests.append(spread.code("tiny", tmp_path))
     assert digests[0] == digests[1] != digests[2]

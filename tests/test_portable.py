@@ -15,13 +15,17 @@ import pytest
 import torch
 import yaml
 
-from genfoundry import checkpoint, config, device, experiment, graph, models
+from genfoundry import checkpoint, device, models, places, resolve
+from genfoundry.config import references
 from genfoundry.types import UserError
 from pipeline.__main__ import environment
-from pipeline.commands import configure, golden, verify_portable
+from pipeline.commands import configure, golden, smoke, verify_portable
+from pipeline.orchestration import compiler
+from pipeline.stages import plan
 
 ROOT = Path(__file__).parent.parent
 PORTABLE = {"threads": 1, "arithmetic": "portable"}
+SMOKE = references.read(ROOT / smoke.PARAMS)
 
 
 @pytest.fixture
@@ -98,9 +102,9 @@ def armed(monkeypatch: pytest.MonkeyPatch, **set_to: Any) -> torch.device:
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
     monkeypatch.setattr(device, "_replaced", lambda: None)  # it would last as long as the process
-    params = config.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
+    params = references.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
     try:
-        return device.arm(params)
+        return device.arm(resolve.run_of(params))
     finally:
         torch.backends.nnpack.set_flags(True)
         torch.use_deterministic_algorithms(False)
@@ -112,7 +116,7 @@ def test_a_missing_setting_is_said(key: str, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in device.PORTABLE.items():
         monkeypatch.setenv(name, value if name != key else "another")
     with pytest.raises(UserError, match=rf"arithmetic: portable needs {key}='.*' before Python starts$"):
-        device.arm(config.read(ROOT / "params.yaml").model_copy(update=PORTABLE))
+        device.arm(SMOKE.model_copy(update=PORTABLE))
     torch.use_deterministic_algorithms(False)
 
 
@@ -137,14 +141,14 @@ def test_what_portable_cannot_be_joined_with(key: str, value: str, root: Path) -
     params = yaml.safe_load((root / "params.yaml").read_text()) | {"arithmetic": "portable", key: value}
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(UserError, match=rf"^params.yaml: {key}: '{value}': arithmetic: portable takes "):
-        experiment.settings(root / "params.yaml")
+        resolve.settings(root / "params.yaml")
 
 
 def test_configure_changes_one_value_and_keeps_the_comments(root: Path) -> None:
     before = (root / "params.yaml").read_text()
     configure.change(root, "arithmetic", "portable")
     after = (root / "params.yaml").read_text()
-    assert experiment.settings(root / "params.yaml").arithmetic == "portable"
+    assert resolve.settings(root / "params.yaml").arithmetic == "portable"
     assert after == before.replace("arithmetic: native ", "arithmetic: portable ")
 
 
@@ -165,26 +169,26 @@ def test_configure_refuses_and_leaves_the_file(key: str, value: str, said: str, 
 
 
 def test_hashes_see_every_byte_of_an_out_but_not_the_code(root: Path) -> None:
-    judge, card = root / "models/judges/digits", {"source": "one", "digest": "d"}
+    judge, card = root / places.judge("digits"), {"source": "one", "digest": "d"}
+    plan.write(root, compiler.compile_units(ROOT, SMOKE, dict.fromkeys(SMOKE.datasets, "")))
     checkpoint.write_json(judge / "model.json", card)
-    checkpoint.write_json(root / "reports/code.json", {"stages": {}})
-    checkpoint.write_bytes(root / "reports/panels/vae-fashion/samples.png", b"one")
+    checkpoint.write_bytes(root / "reports/panels/vae-digits/samples.png", b"one")
     first = golden.hashes(root)
-    assert list(first) == ["judge@digits", "evaluate@vae-fashion"]
+    assert list(first) == ["judge@digits", "evaluate@vae-digits"]
     checkpoint.write_json(judge / "model.json", {**card, "source": "two"})
     assert golden.hashes(root) == first
     checkpoint.write_json(judge / "model.json", {**card, "digest": "e"})
-    checkpoint.write_bytes(root / "reports/panels/vae-fashion/samples.png", b"two")
-    checkpoint.write_bytes(root / "reports/panels/vae-fashion/new.png", b"")
+    checkpoint.write_bytes(root / "reports/panels/vae-digits/samples.png", b"two")
+    checkpoint.write_bytes(root / "reports/panels/vae-digits/new.png", b"")
     lines = golden.differences(first, golden.hashes(root))
     assert lines == [
-        "judge@digits: models/judges/digits/model.json: other bytes",
-        "evaluate@vae-fashion: reports/panels/vae-fashion/new.png: new",
-        "evaluate@vae-fashion: reports/panels/vae-fashion/samples.png: other bytes",
+        "judge@digits: data/prepared/digits/judge/model.json: other bytes",
+        "evaluate@vae-digits: reports/panels/vae-digits/new.png: new",
+        "evaluate@vae-digits: reports/panels/vae-digits/samples.png: other bytes",
     ]
     assert golden.differences(first, {}) == [
-        "judge@digits: models/judges/digits/model.json: gone",
-        "evaluate@vae-fashion: reports/panels/vae-fashion/samples.png: gone",
+        "judge@digits: data/prepared/digits/judge/model.json: gone",
+        "evaluate@vae-digits: reports/panels/vae-digits/samples.png: gone",
     ]
     (root / "requirements.lock").write_text("torch==0.1\nnumpy-nothing==1\n")
     said = golden.explained(lines, root / "requirements.lock")
@@ -193,12 +197,10 @@ def test_hashes_see_every_byte_of_an_out_but_not_the_code(root: Path) -> None:
     assert "python -m pipeline golden" in said
 
 
-def test_the_golden_file_is_of_the_stages_that_there_are(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "tests/smoke/params.yaml", tmp_path)
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+def test_the_golden_file_is_of_the_units_that_there_are() -> None:
     known = json.loads((ROOT / golden.FILE).read_text())
-    stages = {name for name, stage in graph.stages(tmp_path).items() if stage.outs and name != "code"}
-    assert known.keys() == stages
+    units = compiler.compile_units(ROOT, SMOKE, dict.fromkeys(SMOKE.datasets, ""))
+    assert list(known) == [unit.key for unit in units if unit.outputs]
 
 
 WORKER = """

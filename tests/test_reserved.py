@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genfoundry import experiment, graph, reserved
+from genfoundry import reserved, resolve
 from genfoundry.types import UserError
-from pipeline import code
 from pipeline.commands import init
+from pipeline.orchestration import compiler
+from pipeline.stages import plan
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_every_out_is_in_a_reserved_folder() -> None:
-    outs = [out for stage in graph.stages(ROOT).values() for out in stage.outs]
+    params = resolve.settings(ROOT / "params.yaml")
+    units = compiler.compile_units(ROOT, params, dict.fromkeys(params.datasets, ""))
+    outs = [out for unit in units for out in unit.outputs]
     assert outs
     assert [out for out in outs if not any(Path(folder) in Path(out).parents for folder in reserved.OUTS)] == []
 
@@ -64,14 +67,16 @@ RAW = [
 def test_an_entry_written_by_hand_is_refused_before_any_out_is_removed(
     raw: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the plan, by every stage, and by `code`, which comes before all others once params.yaml was edited."""
+    """By the stage `plan`, which comes before all others."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["datasets"]["mine"] = {"modality": "images", "raw": raw}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(UserError, match=r"params.yaml: datasets.mine.raw.*data/raw/mine.* is in data/raw/"):
-        experiment.settings(tmp_path / "params.yaml")
+        resolve.settings(tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"params.yaml: datasets.mine.raw.*data/raw/mine.* is in data/raw/"):
-        code.check_sources(tmp_path)
+        plan.compile_plan()
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
 def test_init_refuses_it_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

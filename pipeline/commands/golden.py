@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from genfoundry import checkpoint, shell, unit
+from genfoundry import checkpoint, shell
 from genfoundry.files import sha256
 from genfoundry.types import UserError
+from genfoundry.unit import Unit, read_all
 from pipeline.commands import smoke
 from pipeline.orchestration import libraries
 from pipeline.orchestration.integrity import files
@@ -35,13 +36,13 @@ def run() -> None:
 
 def hashes(root: Path) -> dict[str, dict[str, str]]:
     """Every file of every out in a repository that has run: stage -> path -> sha256."""
-    found = {key: of_unit(root, one) for key, one in unit.read_all(root).items()}
-    return {key: files for key, files in found.items() if files}
+    found = {key: of_unit(root, unit) for key, unit in read_all(root).items()}
+    return {key: hashed for key, hashed in found.items() if hashed}
 
 
-def of_unit(root: Path, one: unit.Unit) -> dict[str, str]:
+def of_unit(root: Path, unit: Unit) -> dict[str, str]:
     """Path -> sha256 of a unit's outputs; the plan is none: its digests of code change with every edit."""
-    return {path.relative_to(root).as_posix(): sha256(path) for out in one.outputs for path in files(root / out)}
+    return {path.relative_to(root).as_posix(): sha256(path) for out in unit.outputs for path in files(root / out)}
 
 
 def differences(known: Hashes, found: Hashes) -> list[str]:

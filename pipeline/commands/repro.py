@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genfoundry import config, inbox, places, resolve, shell
+from genfoundry import config, inbox, places, shell
+from genfoundry.config.references import read
 from genfoundry.tracking import store
 from genfoundry.types import UserError
 from genfoundry.unit import Unit, read_all
@@ -41,7 +42,7 @@ def run(*argv: str) -> None:
         with engine.start(options.engine, params, HERE) as started:
             at_once = allot(params, options.jobs, started.room)
             checked = time.perf_counter()
-            env = {"GENFOUNDRY_TIMES": str(TIMES.resolve()), "PYTHONPATH": "src", **started.env}
+            env = {"GENFOUNDRY_TIMES": str(TIMES.resolve()), "PYTHONPATH": "src", plan.SAID: "1", **started.env}
             failed = bring_up_to_date(params, options, at_once, env)
         ran = time.perf_counter()
         dvc_lock.sort_stages(HERE, read_all(HERE))
@@ -87,7 +88,7 @@ def check() -> config.Params:
     shell.check_repository(HERE)
     shell.check_versioned(HERE)
     show_plan.run()
-    params = resolve.settings()
+    params = read(HERE / places.PARAMS)
     for name in params.datasets:
         if message := inbox.restore(HERE, name):
             print(f"genfoundry repro: {message}", file=sys.stderr)
@@ -122,13 +123,12 @@ def bring_up_to_date(
 ) -> bool:
     """Run the plan, then what is due; whether anything failed."""
     compile_plan(env)
-    env[plan.SAID] = "1"
     pull_away(params)
     if options.targets:
         return shell.show(*dag.DVC, "repro", *options.targets, root=HERE, env=env) != 0
     units = select_units(read_all(HERE), options)
     always = {f"register@{options.task}" if options.task else "register"}
-    seconds = {f"train@{name}": value for name, value in show_plan.expected(params).items()}
+    seconds = {f"train@{name}": value for name, value in show_plan.expected(units).items()}
     jobs = dag.jobs(units, dag.find_due(HERE) | always, seconds)
     out = scheduler.run(jobs, at_once, HERE, env)
     if len(at_once) > 1 and out.spans:

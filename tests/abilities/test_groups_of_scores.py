@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genfoundry import augmentation, evaluate, examine, models
 from genfoundry.answers import restoration
+from genfoundry.answers import samples as drawn
 from genfoundry.config import Bound
 from genfoundry.data.base import Split
 from genfoundry.data.splits import images, lines, pairs, text, video
@@ -115,8 +116,8 @@ def test_hits_of_classifiers_have_the_groups_of_the_labelled_items(monkeypatch: 
 
 
 def test_real_items_have_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "features", lambda judge, x, levels: x.flatten(1).numpy().astype(np.float32))
-    monkeypatch.setattr(evaluate, "Judges", toys.Reads)
+    monkeypatch.setattr(drawn, "features", lambda judge, x, levels: x.flatten(1).numpy().astype(np.float32))
+    monkeypatch.setattr(drawn, "Judges", toys.Reads)
     split = grouped_images()
     found = evaluate.score({"samples": torch.zeros(50, 1, 8, 8)}, split, toys.Reads(toys.SPEC, toys.Reads.Config()))
     where = {x.tobytes(): int(g) for x, g in zip(split.whole.flatten(1).float().numpy(), split.groups, strict=True)}

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from genfoundry import config
+from genfoundry.data import class_names
 from genfoundry.data.fetch import catalog, download, pip_index
 from genfoundry.types import UserError
 
@@ -246,3 +247,8 @@ def test_what_ships_with_installed_packages(name: str, tmp_path: Path) -> None:
 def test_fetch_needs_no_torch() -> None:
     code = "import sys; import genfoundry.data.fetch.catalog; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_named_classes_are_those_of_sources_in_the_catalog() -> None:
+    assert set(class_names.NAMES) <= set(catalog.SOURCES)
+    assert class_names.names_of(dataset()) == ()

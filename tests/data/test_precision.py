@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from raw_folders import series
 
-from genfoundry import checkpoint, config, experiment, metrics
+from genfoundry import checkpoint, config, metrics, resolve
 from genfoundry.baselines import base as baselines
 from genfoundry.data.base import Dataset
 from genfoundry.evaluate import answers, score
@@ -32,7 +32,7 @@ MODES: dict[str, tuple[str, dict[str, Any]]] = {
     "dummies alone": ("linear_ar", {"order": 2, "trend": "n", "season": 6}),
     "bayes": ("bayes_ar", {"order": 4}),
 }
-PARAMS = experiment.settings(ROOT / "params.yaml")
+PARAMS = resolve.settings(ROOT / "params.yaml")
 MODES |= {
     name: (entry.model, dict(entry.hyper))
     for name, entry in PARAMS.experiments.items()

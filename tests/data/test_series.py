@@ -11,7 +11,7 @@ import pytest
 import torch
 from raw_folders import series
 
-from genfoundry import config, experiment
+from genfoundry import config, resolve
 from genfoundry.data import preparation, table
 from genfoundry.data.base import Dataset
 from genfoundry.data.fetch import catalog
@@ -135,7 +135,7 @@ def test_quarters_and_years_of_months_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["co2", "elnino", "macrodata"])
 def test_series_of_statsmodels(name: str, tmp_path: Path) -> None:
-    dataset = experiment.settings(ROOT / "params.yaml").datasets[name]
+    dataset = resolve.settings(ROOT / "params.yaml").datasets[name]
     catalog.fetch(dataset, tmp_path / "raw", downloads=tmp_path / "downloads", progress=None)
     preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "out", dataset, 20)
     data = Dataset(tmp_path / "out")

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -19,13 +19,18 @@ import yaml
 from tiny import Loader, build, settings, specs
 from torch import Tensor
 
-from genfoundry import config, device, graph, models
+from genfoundry import device, models, resolve
+from genfoundry.config import references
 from genfoundry.judges import Judges
 from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
 from genfoundry.objectives import QUANTILES
 from genfoundry.train import fit
+from genfoundry.unit import read_all
+from pipeline.__main__ import timed
 from pipeline.commands import golden, smoke
 from pipeline.commands.verify_portable import THREADS
+from pipeline.orchestration import engine
+from pipeline.stages import plan
 
 STEPS = 4
 ROOT = Path(__file__).parent.parent.parent
@@ -69,22 +74,22 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
     copy = smoke.prepare(ROOT, folder, arithmetic=arithmetic)
     params = yaml.safe_load((copy / "params.yaml").read_text())
     params["threads"] = THREADS
-    for entry in (*params["experiments"].values(), *(d["judge"] for d in params["datasets"].values() if "judge" in d)):
+    for entry in (*params["experiments"].values(), *params["judges"].values()):
         entry["steps"] = {"smoke": 2 * STEPS} if entry.get("steps") else {}
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     os.chdir(copy)
-    for name, stage in graph.stages(copy).items():
-        if not stage.always:
-            kind, _, key = name.partition("@")
-            importlib.import_module(f"pipeline.{kind}").run(*filter(None, [key]))
-            yield from golden.of_stage(copy, stage).items()
+    plan.compile_plan()
+    for key, unit in read_all(copy).items():
+        if unit.outputs:
+            timed(unit.stage, (unit,), {"engine": engine.Local, "state": partial(Path, ".state", key)})
+            yield from golden.of_unit(copy, unit).items()
 
 
 def main(*words: str) -> None:
     """`portable.py [--models] native|portable`; `--models` leaves the stages out."""
     arithmetic = words[-1]
-    params = config.read(ROOT / smoke.PARAMS)
-    device.arm(params.model_copy(update={"arithmetic": arithmetic, "threads": THREADS}))
+    params = references.read(ROOT / smoke.PARAMS).model_copy(update={"arithmetic": arithmetic, "threads": THREADS})
+    device.arm(resolve.run_of(params))
     with tempfile.TemporaryDirectory() as folder:
         stages = () if "--models" in words else of_stages(Path(folder), arithmetic)
         for name, digest in chain(of_models(), stages):
