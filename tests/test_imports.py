@@ -14,9 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, STAGES = "genfoundry", "pipeline"
 VALUES = {"genfoundry.types", "genfoundry.encoding", "genfoundry.config"}
 HEAVY = {
-    "mlflow": {f"tracking.{m}" for m in ("live", "store", "store_check", "publish", "runs", "package", "pyfunc")},
+    "mlflow": {
+        f"tracking.{m}"
+        for m in ("live", "store", "store_check", "publish", "runs", "package", "pyfunc", "mlflow_private")
+    },
     "optuna": {"tune"},
-    "great_expectations": {"validate"},
+    "great_expectations": {"validate", "gx_private"},
 }
 WITHOUT_TORCH = (
     "config",

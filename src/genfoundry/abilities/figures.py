@@ -178,7 +178,7 @@ def perplexity(use: Array) -> Array:
 
 def bleu(counts: Array) -> Array:
     """(..., 10) counts -> (...) of 100: BLEU of the whole, with sacrebleu's smoothing."""
-    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics import BLEU
 
     def one(row: Any) -> float:
         made, true, *grams = (int(n) for n in row)

@@ -30,7 +30,7 @@ def counted(translated: Tensor, split: Split) -> dict[str, NDArray[np.generic]]:
 
 def words(made: list[str], true: list[str]) -> Floats:
     """(n, 10): words of a translation and of its target; of orders 1 to 4, grams that both have, and that it has."""
-    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics import BLEU
 
     metric = BLEU(effective_order=True)
     found = (metric.sentence_score(a, [b]) for a, b in zip(made, true, strict=True))
