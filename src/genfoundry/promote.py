@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import ledger, objectives
+from genfoundry import ledger
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _decide(
     task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Line | None
 ) -> tuple[str, str, dict[str, Any]]:
     """Decision, reason, figures."""
-    from genfoundry import incumbent, references
+    from genfoundry import incumbent, objectives, references
 
     best, rows = ranking["candidates"][0], references.read(_baselines(root, ranking))
     card, ours = incumbent.scored(root, task, best["experiment"], best["digest"])
@@ -164,7 +164,7 @@ def _lead(
     task: Task, root: Path, task_name: str, candidate: tuple[dict[str, Any], Scores], row: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """By how much a candidate beats the reference that is hardest to beat; None where that has no scores by item."""
-    from genfoundry import incumbent, metrics
+    from genfoundry import incumbent, metrics, objectives
 
     (card, ours), name = candidate, row["name"] if row else ""
     theirs = incumbent.reference(root, task_name, name) if row else {}
@@ -186,7 +186,7 @@ def _compare(
     figures: dict[str, Any],
     rows: Mapping[str, Any],
 ) -> tuple[str, str, dict[str, Any]]:
-    from genfoundry import incumbent, metrics, references, weights
+    from genfoundry import incumbent, metrics, objectives, references, weights
 
     (card, ours), was = candidate, f"the champion {champion['digest'][:12]}"
     try:
