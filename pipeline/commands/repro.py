@@ -1,6 +1,8 @@
 """`make repro`: check params.yaml, run what is due, bring MLflow up to date, say where the time went."""
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +20,8 @@ from pipeline.stages import plan
 
 HERE = Path()
 TIMES = Path(".state/times.jsonl")
-MOST = 1000  # jobs at once
 PLAN = "pipeline/dvc.yaml:plan"
+MOST = 1000  # jobs at once
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,17 @@ def check() -> config.Params:
     return params
 
 
+def compile_plan(env: Mapping[str, str]) -> None:
+    """Run the stage `plan`; it says itself what it finds, and DVC what is wrong.
+
+    Raises:
+        UserError: it failed.
+    """
+    command = (*dag.DVC, "repro", PLAN)
+    if subprocess.run(command, cwd=HERE, env={**os.environ, **env}, stdout=subprocess.DEVNULL).returncode:
+        raise UserError("the plan could not be made, see above; nothing was run")
+
+
 def allot(run: config.Run, wanted: int | None, room: int | None) -> list[dict[str, str]]:
     """A slot for each of the jobs at once: this machine's, or as many as have room where an engine does the work."""
     if room is not None:
@@ -109,8 +122,7 @@ def bring_up_to_date(
     params: config.Params, options: Options, at_once: Sequence[Mapping[str, str]], env: dict[str, str]
 ) -> bool:
     """Run the plan, then what is due; whether anything failed."""
-    if shell.show(*dag.DVC, "repro", "-q", PLAN, root=HERE, env=env):
-        return True
+    compile_plan(env)
     pull_away(params)
     if options.targets:
         return shell.show(*dag.DVC, "repro", *options.targets, root=HERE, env=env) != 0

@@ -25,6 +25,8 @@ class Ray:
     def map(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[R]:
         """The results, in the order of the calls; a call whose worker dies is run once more, and resumes.
 
+        What an interruption or an error leaves running ends with this process.
+
         Raises:
             UserError: of a call, or its worker died again.
         """
@@ -45,9 +47,6 @@ class Ray:
             except ray.exceptions.RayError as error:
                 reason = str(error).strip().splitlines()[0]
                 raise UserError(f"a Ray task died twice: {type(error).__name__}: {reason}") from None
-            finally:
-                for one in tasks:  # those that an interruption or an error left; no effect on the others
-                    ray.cancel(one)
 
 
 def gpus_of(run: config.Run, resources: dict[str, float]) -> int:

@@ -60,6 +60,8 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
                 ready.remove(name)
                 future = pool.submit(processes.run, jobs[name], slots[slot])
                 running[future] = (name, slot, time.monotonic() - began)
+            starts = {name: start for name, _, start in running.values()}
+            progress.show(out.spans, starts, time.monotonic() - began)
             if not running:
                 break
             ended, _ = wait(running, TICK, FIRST_COMPLETED)
@@ -72,8 +74,6 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
                     out.failed[name] = reason
                 else:
                     order.done(name)
-            starts = {name: start for name, _, start in running.values()}
-            progress.show(out.spans, starts, time.monotonic() - began)
     out.left = [name for name in jobs if name not in {job for _, job, *_ in out.spans}]
     return out
 
