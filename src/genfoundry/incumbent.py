@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import judges, places, weights
+from genfoundry import places, weights
 from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
         Unmeasured: the code failed, or its answers cannot be scored or are about other items: code of another time may
             cut the same data into others, as many by chance.
     """
-    from genfoundry import evaluate, items_seen
+    from genfoundry import evaluate, items_seen, judges
     from genfoundry.checkpoint import read_tensors
     from genfoundry.data.base import Dataset
 
