@@ -30,11 +30,11 @@ $(READY): requirements.lock pyproject.toml
 init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name CLASSES=parent|top|none LABEL=first|last SIZE=n]
 	@$(RUN) -m pipeline init "$(DATA)" "$(NAME)" $(if $(CLASSES),classes="$(CLASSES)") $(if $(LABEL),label="$(LABEL)") $(if $(SIZE),size="$(SIZE)")
 
-repro: setup ## data to registered champions (JOBS=n at once; ARITHMETIC=portable, BUDGET=... go into params.yaml)
-	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS))
+repro: setup ## data to registered champions: JOBS=n ENGINE=ray|slurm TASK=... EXPERIMENT=... (ARITHMETIC=, BUDGET= are kept)
+	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ENGINE),--engine "$(ENGINE)") $(if $(TASK),--task "$(TASK)") $(if $(EXPERIMENT),--experiment "$(EXPERIMENT)")
 
 plan: setup ## check params.yaml and print what would run, and for how long
-	@$(RUN) -m genfoundry.experiment
+	@$(RUN) -m pipeline show_plan
 
 test: setup ## lint, types and every test (less the GPU's, where there is none)
 	@$(MAKE) --no-print-directory lint type
@@ -56,7 +56,7 @@ score: setup ## likelihood of your own data under a champion: TASK=... FILE=...
 	@$(RUN) -m genfoundry.serving.serve score --task "$(TASK)" --file "$(FILE)"
 
 report: setup ## render the report anew and say where it is
-	@$(RUN) -m pipeline report && echo "file://$(CURDIR)/reports/index.html"
+	@$(RUN) -m pipeline plan && $(RUN) -m pipeline report build/plan/report.json && echo "file://$(CURDIR)/reports/index.html"
 
 ui: setup ## bring the MLflow store up to date and open it on port 5000 (PORT=n); a server's address is printed
 	@$(RUN) -m pipeline ui $(if $(PORT),--port "$(PORT)")
@@ -73,5 +73,5 @@ verify: setup ## two fresh clones, two runs, one dvc.lock: which stages are repr
 verify-portable: setup ## every model and stage, tiny, here and on emulated processors (qemu-user): the same bytes?
 	@$(RUN) -m pipeline verify_portable
 
-clean: ## remove outs and in-flight state; raw downloads, DVC's cache and MLflow's store stay
-	find .state -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models
+clean: ## remove outs and in-flight state; raw downloads, champions' weights, DVC's cache and MLflow's store stay
+	find .state -mindepth 1 -maxdepth 1 ! -name downloads ! -name weights -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry import config, places
-from genfoundry.abilities import carried
-from genfoundry.data import text
+from genfoundry.answers import carried
+from genfoundry.data import characters, documents
+from genfoundry.data.splits import text
 from genfoundry.data.streams import Streams
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.nn.draw import pick
@@ -113,9 +114,9 @@ def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float3
 
 def splits() -> Iterator[text.Split]:
     """Nine tenths, and the last."""
-    whole = "".join(one for _, one in text.read(places.raw("shakespeare")))[:SIZE]
+    whole = "".join(one for _, one in documents.read(places.raw("shakespeare")))[:SIZE]
     alphabet = "".join(sorted(set(whole)))
-    codes = torch.from_numpy(text.encode(whole, alphabet))
+    codes = torch.from_numpy(characters.encode(whole, alphabet))
     for name, part in (("train", codes[: SIZE * 9 // 10]), ("held", codes[SIZE * 9 // 10 :])):
         spec = Spec((LENGTH,), len(alphabet))
         yield text.Split(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec, None, None)

@@ -1,7 +1,7 @@
 """Compare the numbers of two finished runs: `python bench/compare_runs.py BEFORE AFTER` (two repositories' roots).
 
-Every figure of every experiment, baseline and ranking, and every tuned setting: for changes of the machinery, which must
-not change a number. A line a difference; exit status 1 if there is any.
+Every figure of every experiment, baseline and ranking, and every tuned setting: for changes of the machinery, which
+must not change a number. A line a difference; exit status 1 if there is any.
 """
 
 from __future__ import annotations
@@ -31,11 +31,17 @@ def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
 def read(root: Path) -> dict[str, float]:
     """Every number of a run, by file and key."""
     files = [path for pattern in CARDS for path in sorted(root.glob(pattern))]
-    return {
-        f"{path.relative_to(root)}:{key}": value
-        for path in files
-        for key, value in numbers(json.loads(path.read_text(encoding="utf-8")))
-    }
+    return {f"{path.relative_to(root)}:{key}": value for path in files for key, value in numbers(_content(root, path))}
+
+
+def _content(root: Path, path: Path) -> Any:
+    """The value of a file; of an experiment's card of old, with the anchors that stood in reports/evaluation then."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    old = root / "reports/evaluation" / f"{path.parent.name}.json"
+    if path.match("reports/scores/*/*/card.json") and "anchors" not in content and old.exists():
+        flat = json.loads(old.read_text(encoding="utf-8"))
+        content["anchors"] = {name: value for name, value in flat.items() if name not in content["figures"]["test"]}
+    return content
 
 
 def main(before: str, after: str) -> int:

@@ -19,18 +19,20 @@ from pathlib import Path
 import held_out
 import torch
 
-from genfoundry import device, evaluate, experiment, metrics, places, resolve
-from genfoundry.baselines.base import Answers, batches, chosen
+from genfoundry import device, evaluate, objectives, places, resolve
+from genfoundry.answers import Answers
 from genfoundry.config import Train
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
+from genfoundry.data.iterate import batches, chosen
+from genfoundry.experiment import Experiment
 from genfoundry.models.base import GenerativeModel
 from genfoundry.train import fit
 
 ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, after half as many
 
 
-def fitted(one: experiment.Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
+def fitted(one: Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
     """A model trained for `steps`, and the seconds that it took."""
     loader = labels.loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
     model = one.build(loader.split.spec).to(split.whole.device)
@@ -46,7 +48,7 @@ def measured(model: GenerativeModel, held: Split, objective: str) -> float:
     """The objective on the chosen items of a held-out split."""
     parts = [model.measure(batch.to(model.device))["nll"] for batch in batches(held, chosen(held, ITEMS), size=200)]
     found: Answers = {"nll": torch.cat(parts).double()}
-    return metrics.OBJECTIVES[objective].value(evaluate.score(found, held), held.spec.dims)
+    return objectives.OBJECTIVES[objective].value(evaluate.score(found, held), held.spec.dims)
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:

@@ -28,7 +28,7 @@ from typing import Any
 
 from spread_entries import BEST, BUDGET, FILE, ROOT, SPLIT, Entry, code, fault, load, read, settings, table
 
-from genfoundry import checkpoint, device, evaluate, ledger, metrics, places, resolve
+from genfoundry import checkpoint, device, evaluate, judges, ledger, metrics, objectives, places, resolve
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset
 from genfoundry.experiment import Experiment
@@ -89,10 +89,10 @@ def _figures(model: Learner, one: Experiment, data: Dataset) -> dict[str, float]
     """Every objective that the model can compute, on val."""
     val = data.split(SPLIT, one.task.levels, one.task.binarise)
     folder = places.judge(one.entry.dataset)
-    judge = evaluate.judge(folder) if (folder / "model.json").exists() else None
+    judge = judges.load(folder) if (folder / "model.json").exists() else None
     answers = evaluate.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
     found = metrics.figures(evaluate.score(answers, val, judge), val.spec.dims, data.modality)
-    return {name: value for name, value in found.items() if name in metrics.OBJECTIVES}
+    return {name: value for name, value in found.items() if name in objectives.OBJECTIVES}
 
 
 def work(name: str, asking: argparse.Namespace) -> Entry:

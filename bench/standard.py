@@ -21,12 +21,23 @@ from typing import Any
 import held_out
 import torch
 
-from genfoundry import checkpoint, device, evaluate, metrics, places, resolve, restoration
+from genfoundry import (
+    checkpoint,
+    classical_restoration,
+    device,
+    evaluate,
+    judges,
+    metrics,
+    objectives,
+    places,
+    resolve,
+)
 from genfoundry.abilities import bounds
-from genfoundry.baselines.base import chosen
+from genfoundry.answers import restoration
 from genfoundry.config import Bound, yaml_file
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
+from genfoundry.data.iterate import chosen
 from genfoundry.examine import Bench
 from genfoundry.experiment import Experiment
 from genfoundry.models.base import Learner
@@ -68,8 +79,8 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
     where = next(model.parameters()).device
     held = data.split(name, one.task.levels, one.task.binarise, where)
     folder, seed = places.judge(one.entry.dataset), one.run.seed
-    judge = evaluate.judge(folder, str(where)) if (folder / "model.json").exists() else None
-    needs = set(metrics.OBJECTIVES) | {need for o in metrics.OBJECTIVES.values() for need in o.needs}
+    judge = judges.load(folder, str(where)) if (folder / "model.json").exists() else None
+    needs = set(objectives.OBJECTIVES) | {need for o in objectives.OBJECTIVES.values() for need in o.needs}
     if judge is None or not samples:
         needs -= {"features", "real"}
     found = evaluate.answers(model, held, samples=samples, seed=seed, needs=needs)
@@ -81,11 +92,11 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
         tight = found["nll"][chosen(held, len(gap))].numpy() - gap
         out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
         out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
-    for damage in metrics.DAMAGES:
+    for damage in objectives.DAMAGES:
         if f"restored_{damage}" in found:
             posed = restoration.posed(held, damage)
             train = data.split("train", one.task.levels, one.task.binarise)
-            for name, method in restoration.classical(train, damage).items():
+            for name, method in classical_restoration.classical(train, damage).items():
                 scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
                 out |= {f"{name} {unit}": float(v.mean()) for unit, v in scores.items()}
     return out

@@ -16,8 +16,8 @@ import torch
 from chars import splits
 
 from genfoundry import config, resolve
-from genfoundry.data import text
 from genfoundry.data.base import Loader
+from genfoundry.data.splits import text
 from genfoundry.models.base import Hyper
 from genfoundry.models.transformer import Transformer
 from genfoundry.train import fit

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from genfoundry import distances, memory, neighbourhoods, yardstick
+from genfoundry.frechet import frechet
 
 
 def seconds(call: Callable[[], object], runs: int = 3) -> float:
@@ -31,7 +32,7 @@ def main(n: int = 10_000) -> None:
     fake, real = rng.normal(0.1, 1, (n, 64)), rng.normal(size=(n, 64))
     train, queries = torch.rand(60_000, 196), torch.rand(n, 196)
     rows: dict[str, Callable[[], object]] = {
-        "Frechet distance": lambda: distances.frechet(fake, real),
+        "Frechet distance": lambda: frechet(fake, real),
         "kernel distance": lambda: distances.kernel(fake, real),
         "precision, recall, density, coverage": lambda: neighbourhoods.manifolds(fake, real),
         "nearest-neighbour test": lambda: neighbourhoods.neighbour(fake, real),

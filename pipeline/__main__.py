@@ -129,8 +129,7 @@ def dispatch(name: str, arguments: list[str]) -> int:
         if not arguments:
             print(f"genfoundry {name}: expected python -m pipeline {name} build/plan/{name}/NAME.json", file=sys.stderr)
             return 2
-        label = f"{name}@{Path(arguments[0]).stem}" if Path(arguments[0]).parent.name == name else name
-        note(label, *_without_mlflow(run_stage(name, arguments[0], arguments[1:])))
+        note(label_of(name, arguments), *_without_mlflow(run_stage(name, arguments[0], arguments[1:])))
     elif name in names("commands"):
         os.environ.update(QUIET)
         run_command(name, arguments)
@@ -139,6 +138,12 @@ def dispatch(name: str, arguments: list[str]) -> int:
         print(f"genfoundry: {name!r} is no stage or command; expected one of {there}", file=sys.stderr)
         return 2
     return 0
+
+
+def label_of(name: str, arguments: list[str]) -> str:
+    """DVC's name of the unit of a plan's file (`train@vae-fashion`); else the stage's or command's own."""
+    unit = Path(arguments[0]) if arguments else Path()
+    return f"{name}@{unit.stem}" if unit.parent.name == name else name
 
 
 def _without_mlflow(times: Times) -> tuple[float, float]:
@@ -153,7 +158,7 @@ def main(argv: list[str]) -> int:
     os.environ.pop("DVC_STAGE", None)  # not for what the stage itself starts
     os.environ.pop("MLFLOW_RUN_ID", None)  # `mlflow run` sets it, and every stage would join that one run
     os.environ.update(QUIET)
-    label = " ".join([name, *(Path(argument).stem for argument in arguments[:1] if argument.startswith("build/"))])
+    label = label_of(name, arguments)
     try:
         return dispatch(name, arguments)
     except UserError as error:

@@ -25,7 +25,7 @@ OBJECTIVE = config.Task(dataset=DATA, objective="nats", margin=0.01)
 
 
 def prepare(root: Path, rows: int = 600) -> None:
-    """An AR(2) series, prepared as `data.base.prepare` would; a data set without a judge."""
+    """An AR(2) series, prepared as `data.preparation.prepare` would; a data set without a judge."""
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
@@ -67,6 +67,7 @@ def train(root: Path, name: str, order: int, shift: float = 0.0) -> str:
         scores=root / "reports/scores" / DATA / name,
         figures=root / "reports/evaluation" / f"{name}.json",
         pictures=root / "reports/panels" / name,
+        objective="nats",
         samples=4,
         seed=0,
     )

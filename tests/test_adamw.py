@@ -15,7 +15,7 @@ from genfoundry import device, resolve
 from genfoundry.config import Train
 from genfoundry.models.vae import Vae
 from genfoundry.data.base import Loader
-from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.train import fit
 from genfoundry.types import Spec
 device.arm(resolve.settings())

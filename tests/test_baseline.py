@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import compress, restoration
+from genfoundry import compress
+from genfoundry.answers import restoration
 from genfoundry.baselines import base, smoothing
 from genfoundry.baselines import images as pictures
-from genfoundry.data import seasons, series
+from genfoundry.data import seasons
 from genfoundry.data.base import Split
+from genfoundry.data.iterate import chosen
+from genfoundry.data.splits import series
 from genfoundry.evaluate import score
 from genfoundry.ngram import NGram
 from genfoundry.types import Batch, Spec
@@ -257,10 +260,10 @@ def test_trivial_forecasts_over_gaps_and_beside_numbers() -> None:
 
 def test_chosen_items_are_a_function_of_split_and_number() -> None:
     split = images(30, 2)
-    index = base.chosen(split, 10)
-    assert torch.equal(index, base.chosen(split, 10))
+    index = chosen(split, 10)
+    assert torch.equal(index, chosen(split, 10))
     assert len(index.unique()) == 10
-    assert len(base.chosen(split, 50)) == 50
+    assert len(chosen(split, 50)) == 50
 
 
 def test_the_gaussian_has_the_mean_and_the_covariance_of_the_items() -> None:

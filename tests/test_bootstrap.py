@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
-from genfoundry import bootstrap, metrics, yardstick
+from genfoundry import bootstrap, metrics, objectives, yardstick
 from genfoundry.abilities import figures as abilities
 from genfoundry.bootstrap import Array, Estimate, Ids
 from genfoundry.distances import Distance, frechet_distance, kernel_distance
@@ -268,10 +268,10 @@ def test_every_figure_states_its_items_and_groups() -> None:
 
 
 def test_groups_beside_scores_are_one_an_item_and_alike_for_both_of_a_pair() -> None:
-    assert metrics.groups_of({"nll": np.zeros(4)}, "nll").tolist() == [0, 1, 2, 3]
-    assert metrics.groups_of({"nll": np.zeros(3), "nll_group": np.array([7, 7, 2])}, "nll").tolist() == [7, 7, 2]
+    assert objectives.groups_of({"nll": np.zeros(4)}, "nll").tolist() == [0, 1, 2, 3]
+    assert objectives.groups_of({"nll": np.zeros(3), "nll_group": np.array([7, 7, 2])}, "nll").tolist() == [7, 7, 2]
     with pytest.raises(UserError, match="nll_group: expected 3 ids, one an item, got 2"):
-        metrics.groups_of({"nll": np.zeros(3), "nll_group": np.zeros(2, np.int64)}, "nll")
+        objectives.groups_of({"nll": np.zeros(3), "nll_group": np.zeros(2, np.int64)}, "nll")
     one, other = ({"nll": np.zeros(3), "nll_group": np.array(ids)} for ids in ([0, 0, 1], [0, 1, 1]))
     with pytest.raises(UserError, match="of other groups"):
         metrics.improvement(one, other, "nats", 1)

@@ -13,14 +13,15 @@ import torch
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf, ledoit_wolf_shrinkage
 
-from genfoundry import restoration
+from genfoundry import classical_restoration
+from genfoundry.answers import restoration
 from genfoundry.baselines import base, classes, contexts
 from genfoundry.checkpoint import write_json
 from genfoundry.damage import SIGMA
 from genfoundry.data.labels import few
-from genfoundry.data.lines import Split as Lines
-from genfoundry.data.pixels import ImageSplit
-from genfoundry.data.text import Split as Text
+from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.lines import Split as Lines
+from genfoundry.data.splits.text import Split as Text
 from genfoundry.gaussian import ROUNDING, Gaussian, LinearAR
 from genfoundry.neighbours import Neighbours
 from genfoundry.reporting import report
@@ -96,7 +97,7 @@ def test_linear_restoration_beats_the_mean_and_the_identity(damage: str) -> None
         return float((x - posed.clean).square().mean())
 
     name = "wiener filter" if posed.known is None else "gaussian conditional mean"
-    found = error(restoration.classical(train, damage)[name](posed.x, posed.known, posed.levels))
+    found = error(classical_restoration.classical(train, damage)[name](posed.x, posed.known, posed.levels))
     mean = train.whole.float().mean(0)
     assert found < 0.9 * error(mean if posed.known is None else torch.where(posed.known, posed.x, mean))
     assert found < error(posed.x)
@@ -111,7 +112,7 @@ def test_the_wiener_filter_has_the_error_of_the_best_estimate() -> None:
     train, clean = images(draws(20_000), "train"), draws(4000, seed=3)
     noisy = clean + np.random.default_rng(4).normal(0, sigma, clean.shape)
     x = torch.from_numpy(noisy).float().view(-1, 1, 6, 6)
-    found = restoration.classical(train, "gaussian")["wiener filter"](x, None, TOP + 1).flatten(1).numpy()
+    found = classical_restoration.classical(train, "gaussian")["wiener filter"](x, None, TOP + 1).flatten(1).numpy()
     assert np.square(found - clean).mean() == pytest.approx(best, rel=0.03)
 
 
@@ -121,7 +122,7 @@ def test_neighbours_are_training_items_alone_and_not_the_item_itself(damage: str
     x = draws(120)
     train = images(np.concatenate([x, x + 1]), "train")
     train.groups = torch.arange(120).repeat(2)  # type: ignore[attr-defined]
-    found = restoration.classical(train, damage)["k nearest items"]
+    found = classical_restoration.classical(train, damage)["k nearest items"]
     learnt = found.__self__  # type: ignore[attr-defined]
     assert learnt._neighbours.k > 2
     items = {item.numpy().tobytes() for item in train.whole.float().flatten(1)}

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import augmentation, evaluate, examine, metrics, restoration, yardstick
-from genfoundry.baselines.base import chosen
-from genfoundry.data.pixels import ImageSplit
+from genfoundry import augmentation, classical_restoration, evaluate, examine, metrics, objectives, yardstick
+from genfoundry.answers import restoration
+from genfoundry.damage import damaged
+from genfoundry.data.iterate import chosen
+from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.models.judge import Judge
 from genfoundry.shared import Shared
@@ -118,9 +120,9 @@ def test_an_interval_of_class_accuracy_counts_trainings() -> None:
 def test_what_no_model_decides_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmentation, "EPOCHS", 1)
     asked: list[str] = []
-    hits, classical = augmentation.hits, restoration._median
+    hits, classical = augmentation.hits, classical_restoration._median
     monkeypatch.setattr(augmentation, "hits", lambda *a: asked.append(a[-1]) or hits(*a))
-    monkeypatch.setattr(restoration, "_median", lambda *a: asked.append("median") or classical(*a))
+    monkeypatch.setattr(classical_restoration, "_median", lambda *a: asked.append("median") or classical(*a))
     judge, beside = Judge(SPEC, Judge.Config()), []
     for _ in range(2):
         seen = bench(judge)
@@ -149,13 +151,13 @@ def test_restorations_stand_beside_classical_ones() -> None:
 
 
 @pytest.mark.parametrize("name", ["val", "test"])
-@pytest.mark.parametrize("damage", metrics.DAMAGES)
+@pytest.mark.parametrize("damage", objectives.DAMAGES)
 def test_a_split_is_restored_as_by_hand(name: str, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Blurs, "damages", (damage,))
     part = split(name, 60, 1)
     found = evaluate.answers(Blurs(SPEC, Hyper()), part, samples=2, seed=0)
     clean = part.batch(chosen(part, 60)).x
-    noisy, known = restoration.damaged(clean, damage, 17, name)
+    noisy, known = damaged(clean, damage, 17, name)
     assert (known is not None) == (damage == "mask")
     error = (noisy.mean(2, keepdim=True).expand_as(noisy).clamp(0, 16) - clean).double().square().mean((1, 2, 3))
     scores = evaluate.score(found, part)
@@ -168,7 +170,7 @@ def test_a_split_is_restored_as_by_hand(name: str, damage: str, monkeypatch: pyt
 
 def test_every_split_is_damaged_anew() -> None:
     x = torch.full((4, 1, 8, 8), 8)
-    assert not torch.equal(*(restoration.damaged(x, "gaussian", 17, name)[0] for name in ("val", "test")))
+    assert not torch.equal(*(damaged(x, "gaussian", 17, name)[0] for name in ("val", "test")))
 
 
 def test_psnr_is_its_formula_and_a_copy_is_perfect() -> None:
@@ -184,18 +186,18 @@ def test_psnr_is_its_formula_and_a_copy_is_perfect() -> None:
 
 def test_damages_are_counted_and_what_they_say() -> None:
     x = torch.full((200, 1, 8, 8), 8)
-    noisy, known = restoration.damaged(x, "gaussian", 17)
+    noisy, known = damaged(x, "gaussian", 17)
     assert known is None
     assert (noisy - 8).std().item() == pytest.approx(0.5 * 16, rel=0.02)
-    assert torch.equal(noisy, restoration.damaged(x, "gaussian", 17)[0])
-    pepper, _ = restoration.damaged(x, "salt_pepper", 17)
+    assert torch.equal(noisy, damaged(x, "gaussian", 17)[0])
+    pepper, _ = damaged(x, "salt_pepper", 17)
     assert [(pepper == v).float().mean().item() for v in (0, 16)] == pytest.approx([0.1, 0.1], abs=0.01)
-    masked, known = restoration.damaged(x.expand(-1, 3, -1, -1), "mask", 17)
+    masked, known = damaged(x.expand(-1, 3, -1, -1), "mask", 17)
     assert known is not None
     assert known.float().mean().item() == pytest.approx(0.5, abs=0.02)
     assert (masked[~known] == 0).all()
     assert (known[:, 0] == known[:, 2]).all()
-    upper = restoration.damaged(x, "complete", 17)[1]
+    upper = damaged(x, "complete", 17)[1]
     assert upper is not None
     assert upper[:, :, :4].all()
     assert not upper[:, :, 4:].any()
@@ -208,8 +210,8 @@ def test_each_classical_method_helps_against_its_damage() -> None:
     train = ImageSplit("train", items, Spec((1, 16, 16), 31), None, None)
 
     def psnr(method: str, damage: str) -> float:
-        x, known = restoration.damaged(clean, damage, 31)
-        restored = restoration.classical(train, damage)[method](x, known, 31)
+        x, known = damaged(clean, damage, 31)
+        restored = classical_restoration.classical(train, damage)[method](x, known, 31)
         return float(restoration.quality(restored, clean, 31)["psnr"].mean())
 
     assert psnr("median filter", "salt_pepper") > psnr("identity", "salt_pepper") + 8

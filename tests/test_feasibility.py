@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from genfoundry import config, feasibility, places, resolve
-from genfoundry.data import base
+from genfoundry.data import preparation
 from genfoundry.types import Spec
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +75,9 @@ def test_the_rows_of_prepared_data_count(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(resolve.faults(own))
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/x.csv").write_text("t,a\n" + "".join(f"{t},{t * t % 7}\n" for t in range(90)))
-    base.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / places.prepared("mine"), own.datasets["mine"], 20)
+    preparation.prepare(
+        tmp_path / "raw", tmp_path / "inbox", tmp_path / places.prepared("mine"), own.datasets["mine"], 20
+    )
     (said,) = resolve.faults(own)
     assert "36 values cannot fit an autoregression of order 20" in said
 

@@ -8,9 +8,10 @@ import torch
 
 from genfoundry import yardstick
 from genfoundry.data.base import Part, groups_in
-from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.groups import grouped
-from genfoundry.metrics import GROUP, figures, groups_of
+from genfoundry.metrics import figures
+from genfoundry.objectives import GROUP, groups_of
 from genfoundry.types import Spec
 
 SPEC = Spec((1, 4, 4), 256)

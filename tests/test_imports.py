@@ -14,9 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, STAGES = "genfoundry", "pipeline"
 VALUES = {"genfoundry.types", "genfoundry.encoding", "genfoundry.config"}
 HEAVY = {
-    "mlflow": {f"tracking.{m}" for m in ("live", "store", "store_check", "publish", "runs", "package", "pyfunc")},
+    "mlflow": {
+        f"tracking.{m}"
+        for m in ("live", "store", "store_check", "publish", "runs", "package", "pyfunc", "mlflow_private")
+    },
     "optuna": {"tune"},
-    "great_expectations": {"validate"},
+    "great_expectations": {"validate", "gx_private"},
 }
 WITHOUT_TORCH = (
     "config",
@@ -24,13 +27,14 @@ WITHOUT_TORCH = (
     "graph",
     "ledger",
     "metrics",
+    "objectives",
     "places",
     "promote",
     "rank",
     "rules",
-    "tracking.live",
 )
-WITHOUT_TORCH += ("tracking.live", "reporting.report", "reporting.site", "types", "validate", "weights", "data.sources")
+WITHOUT_TORCH += ("rules", "tracking.live", "reporting.report", "reporting.site", "types", "validate", "weights")
+WITHOUT_TORCH += ("answers", "data.fetch.catalog", "data.preparation")
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,17 @@ def allowed(name: str) -> set[str] | None:
     nn = {m for m in MODULES if _under(m, "genfoundry.nn")}
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
-    if name in {"genfoundry", "genfoundry.types", "genfoundry.adamw", "genfoundry.cgroup"}:
+    answers = {m for m in MODULES if _under(m, "genfoundry.answers")}
+    if name in {"genfoundry", "genfoundry.types", "genfoundry.cgroup", "genfoundry.torch_private"}:
         return set()
+    if name == "genfoundry.adamw":
+        return {"genfoundry.torch_private"}
     if name == "genfoundry.encoding":
         return {"genfoundry.types"}
     if name in config:
         return {"genfoundry.types", "genfoundry.encoding", *config}
     if name in nn:
-        return nn | {"genfoundry.types"}
+        return nn | {"genfoundry.types", "genfoundry.torch_private"}
     if name == "genfoundry.models":
         return {"genfoundry.types", "genfoundry.models.base"}
     if name == "genfoundry.models.base":
@@ -135,6 +142,19 @@ def allowed(name: str) -> set[str] | None:
     if name == "genfoundry.train":
         below = {"genfoundry.adamw", "genfoundry.checkpoint", "genfoundry.models.base", "genfoundry.data.base"}
         return VALUES | below
+    if name == "genfoundry.frechet":
+        return {"genfoundry.types"}
+    if name == "genfoundry.objectives":
+        return {"genfoundry.types", "genfoundry.frechet", "genfoundry.models.base"}
+    if _under(name, "genfoundry.answers"):  # no metric, no interval, no trivial model: tuning runs these
+        beside = {
+            "genfoundry.objectives",
+            "genfoundry.groups",
+            "genfoundry.judges",
+            "genfoundry.chrf",
+            "genfoundry.damage",
+        }
+        return {"genfoundry.types", "genfoundry.models.base", *beside, *data, *answers}
     if name in data:
         return {*VALUES, "genfoundry.cgroup", "genfoundry.checkpoint", *data}
     return None

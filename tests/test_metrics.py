@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from genfoundry import metrics
-from genfoundry.distances import frechet
+from genfoundry import metrics, objectives
+from genfoundry.frechet import frechet
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
 from genfoundry.types import UserError
 
@@ -96,9 +96,9 @@ def test_standard_error_of_frechet_is_that_of_fresh_samples() -> None:
     def scores() -> dict[str, np.ndarray]:
         return {"features": rng.normal(0.5, 1, (400, 4)), "real": rng.normal(size=(400, 4))}
 
-    unit = metrics.objective("frechet")
+    unit = objectives.objective("frechet")
     spread = np.std([unit.value(scores(), 1) for _ in range(100)])
-    assert unit.estimate(scores(), 1).stderr == pytest.approx(spread, rel=0.2)
+    assert metrics.estimate(unit, scores(), 1).stderr == pytest.approx(spread, rel=0.2)
 
 
 def test_improvement_is_signed_and_paired() -> None:
@@ -146,12 +146,12 @@ def test_what_is_not_measured_alike_is_not_compared() -> None:
     with pytest.raises(UserError, match="same"):
         metrics.improvement({"features": a, "real": a}, {"features": a, "real": b}, "frechet", 1)
     with pytest.raises(UserError, match="same n"):
-        metrics.objective("frechet").value({"features": a[:5], "real": b}, 1)
+        objectives.objective("frechet").value({"features": a[:5], "real": b}, 1)
 
 
 def test_unknown_objective_lists_the_known() -> None:
     with pytest.raises(UserError, match=r"'bpd' is unknown; one of bits_per_dim, nats_per_char"):
-        metrics.objective("bpd")
+        objectives.objective("bpd")
 
 
 def test_objectives_follow_abilities() -> None:
@@ -164,12 +164,12 @@ def test_objectives_follow_abilities() -> None:
     class Teller(Learner):
         def classify(self) -> None: ...
 
-    assert metrics.objectives(Mute, "images") == ("frechet",)
-    assert metrics.objectives(GenerativeModel, "images") == ("bits_per_dim", "nats", "nats_per_sample", "frechet")
-    assert metrics.objectives(GenerativeModel, "text") == ("nats_per_char", "nats", "nats_per_sample")
-    assert metrics.objectives(Seer, "series") == ("nats", "nats_per_sample", "mae", "mase", "dtw")
-    assert metrics.objectives(Learner, "images") == ()
-    assert metrics.objectives(Teller, "images") == ("accuracy",)
+    assert objectives.objectives(Mute, "images") == ("frechet",)
+    assert objectives.objectives(GenerativeModel, "images") == ("bits_per_dim", "nats", "nats_per_sample", "frechet")
+    assert objectives.objectives(GenerativeModel, "text") == ("nats_per_char", "nats", "nats_per_sample")
+    assert objectives.objectives(Seer, "series") == ("nats", "nats_per_sample", "mae", "mase", "dtw")
+    assert objectives.objectives(Learner, "images") == ()
+    assert objectives.objectives(Teller, "images") == ("accuracy",)
 
 
 def test_restoration_is_ranked_by_the_damage_that_was_learnt() -> None:
@@ -179,9 +179,9 @@ def test_restoration_is_ranked_by_the_damage_that_was_learnt() -> None:
     class Noisy(Hyper):
         noise: str = "none"
 
-    assert metrics.objectives(Mends, "images", Noisy(noise="mask")) == ("restore_mask_psnr",)
-    assert metrics.objectives(Mends, "images", Noisy()) == ()
-    assert metrics.objectives(Mends, "images") == metrics.objectives(Learner, "images", Noisy(noise="mask")) == ()
+    assert objectives.objectives(Mends, "images", Noisy(noise="mask")) == ("restore_mask_psnr",)
+    assert objectives.objectives(Mends, "images", Noisy()) == ()
+    assert objectives.objectives(Mends, "images") == objectives.objectives(Learner, "images", Noisy(noise="mask")) == ()
 
 
 def test_ranking_and_promotion_need_no_torch() -> None:

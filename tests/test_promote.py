@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from fabricated import OBJECTIVE, TASK
 
 import genfoundry
-from genfoundry import config, incumbent, ledger, promote, weights
+from genfoundry import config, dvc_store, incumbent, ledger, promote, weights
 from genfoundry.types import UserError
 
 
@@ -39,15 +38,6 @@ def root(made: Path, tmp_path: Path) -> Path:
 
 def lines(root: Path) -> list[ledger.Line]:
     return ledger.read(root / "ledger.jsonl")
-
-
-def into_cache(root: Path, name: str = "weak") -> None:
-    """What DVC's cache would hold of the model."""
-    for path in (root / "models/experiments" / name).iterdir():
-        md5 = hashlib.md5(path.read_bytes()).hexdigest()
-        place = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, place)
 
 
 def test_the_first_champion_says_all_that_a_later_comparison_needs(root: Path) -> None:
@@ -230,12 +220,11 @@ def test_a_champion_s_own_seeds_bound_what_takes_over_from_it(root: Path) -> Non
     assert promote.promote(TASK, OBJECTIVE, root) == "unchanged"
 
 
-def test_a_champion_in_the_cache_is_measured_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_champion_that_left_the_workspace_is_measured_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.numpy import load_file
 
     scores = load_file(root / "reports/scores" / fabricated.DATA / "weak/scores.safetensors")
     monkeypatch.chdir(root)  # as a stage calls it
-    into_cache(root)
     fabricated.forget(root, "weak")
     fabricated.train(root, "strong", 2)
     fabricated.register(root)
@@ -259,14 +248,17 @@ def test_an_old_champion_answers_by_its_own_commits_code(root: Path) -> None:
     (folder / "model.json").write_text(json.dumps(card))
     line = {**lines(root)[0], "digest": "bygone", "commit": commit, "clean": True}
     ledger.append(root / "ledger.jsonl", {**line, "weights": weights.describe(folder, root)})
-    into_cache(root)
+    shutil.copytree(folder, root / "bygone")
+    weights.keep(root, weights.describe(folder, root))
     fabricated.forget(root, "weak")
     fabricated.train(root, "strong", 2)
     fabricated.register(root)
     assert promote.promote(TASK, OBJECTIVE, root) == "champion"
     assert lines(root)[-1]["figures"]["incumbent"]["nats"] > 0
     # Without that commit no code knows the model: the champion stays.
-    ledger.append(root / "ledger.jsonl", {**line, "commit": "0" * 40, "weights": lines(root)[1]["weights"]})
+    ledger.append(
+        root / "ledger.jsonl", {**line, "commit": "0" * 40, "weights": weights.describe(root / "bygone", root)}
+    )
     fabricated.train(root, "stronger", 3)
     fabricated.forget(root, "strong")
     fabricated.register(root)
@@ -308,7 +300,7 @@ def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_
     """As many items, by chance, are no sign that they are the same."""
     source = tmp_path / "then"
     shutil.copytree(Path(genfoundry.__file__).parent, source / "genfoundry", ignore=shutil.ignore_patterns("*.pyc"))
-    series = source / "genfoundry/data/series.py"
+    series = source / "genfoundry/data/splits/series.py"
     line = "return (first[:, None] + np.arange(each)).ravel(), np.repeat(np.arange(count), each)"
     text = series.read_text(encoding="utf-8")
     assert line in text
@@ -326,6 +318,7 @@ def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_
 
 def test_a_champion_that_is_nowhere_gives_way(root: Path) -> None:
     fabricated.forget(root, "weak")
+    shutil.rmtree(root / weights.STORE)
     fabricated.train(root, "worse", 1, shift=0.3)
     fabricated.register(root)
     assert promote.promote(TASK, OBJECTIVE, root) == "champion"
@@ -347,12 +340,13 @@ def test_a_champion_with_other_levels_gives_way(root: Path) -> None:
 def test_a_remote_that_gives_an_error_decides_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def pull(root: Path, md5s: list[str]) -> None:
+    def fetch(root: Path, files: object, *, remotes: bool) -> list[Path]:
         raise weights.Unreachable("DVC remote: no route")
 
-    monkeypatch.setattr(weights, "pull", pull)
+    monkeypatch.setattr(dvc_store, "fetch", fetch)
     (root / ".dvc").mkdir()
     fabricated.forget(root, "weak")
+    shutil.rmtree(root / weights.STORE)
     fabricated.train(root, "strong", 2)
     fabricated.register(root)
     assert promote.promote(TASK, OBJECTIVE, root) == "undecided"
@@ -369,35 +363,48 @@ def test_scores_of_another_model_are_not_taken(root: Path) -> None:
 
 
 def test_no_ranking_names_the_stage_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="`dvc repro register` writes it"):
+    with pytest.raises(UserError, match="`dvc repro rank` writes it"):
         promote.promote(TASK, OBJECTIVE, tmp_path)
 
 
-def test_weights_come_from_a_dvc_remote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dvc = pytest.importorskip("dvc.repo").Repo
-    remote, cache = root / "remote", root / "elsewhere"
-    repo = dvc.init(str(root), no_scm=True)
-    with repo.config.edit() as settings:
-        settings["remote"]["store"] = {"url": str(remote)}
-        settings["core"]["remote"] = "store"
-        settings["cache"]["dir"] = str(cache)
-    repo.close()
-    into_cache(root)
-    shutil.move(root / ".dvc/cache/files", remote / "files")
-    assert weights.cache_folder(root) == cache / "files/md5"
-    wanted = lines(root)[0]["weights"]
-    fabricated.forget(root, "weak")
-    with pytest.raises(weights.Lost, match="neither the workspace nor the DVC cache has"):
-        weights.find(root, wanted, remote=False)
-    folder = weights.find(root, wanted)
-    assert {p.name for p in folder.iterdir()} == {"weights.safetensors", "model.json"}
-    assert list((cache / "files/md5").rglob("*"))  # DVC's own cache has them now
-    shutil.rmtree(folder)
-    shutil.rmtree(remote)
-    shutil.rmtree(cache)
-    with pytest.raises(weights.Lost):
-        weights.find(root, wanted)
-    with dvc(str(root)) as repo, repo.config.edit() as settings:
-        settings["remote"]["store"] = {"url": "http://127.0.0.1:9/x"}
-    with pytest.raises(weights.Unreachable, match="DVC remote: "):
-        weights.find(root, wanted)
+def test_a_ranking_is_decided_before_its_file_is_written_and_not_again_afterwards(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    fabricated.register(tmp_path)
+    path = tmp_path / f"reports/ranking/{TASK}.json"
+    content = path.read_bytes()
+    path.unlink()
+    assert not promote.settled(TASK, tmp_path, content)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path, content) == "champion"
+    assert promote.settled(TASK, tmp_path, content) and not promote.settled(TASK, tmp_path)
+    path.write_bytes(content)
+    assert promote.settled(TASK, tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "unchanged"
+    (line,) = lines(tmp_path)
+    assert line["ranking"] == ledger.fingerprint(content)
+
+
+def stored(root: Path) -> set[Path]:
+    """The folders of the ledger's store, each with the files that it should have."""
+    return {path.parent for path in (root / weights.STORE).glob("*/model.json")}
+
+
+def test_the_store_has_champion_and_latest_challenger_and_nothing_older(root: Path) -> None:
+    strict = OBJECTIVE.model_copy(update={"margin": 5.0})
+    for name, order, decision in (("strong", 2, "challenger"), ("stronger", 3, "challenger")):
+        fabricated.train(root, name, order)
+        fabricated.register(root, strict)
+        assert promote.promote(TASK, strict, root) == decision
+        fabricated.forget(root, name)
+    champion, _, latest = (weights.find(root, line["weights"]) for line in [lines(root)[0], *lines(root)[-1:] * 2])
+    assert stored(root) == {latest, weights.keep(root, lines(root)[0]["weights"])}
+    assert champion == root / "models/experiments/weak"
+    with pytest.raises(weights.Lost, match=r"neither the workspace nor .state/weights nor DVC's cache and remotes"):
+        weights.find(root, lines(root)[1]["weights"])
+
+
+def test_a_refused_model_is_not_stored(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    fabricated.references(tmp_path, hard=("reference", 0.01))
+    fabricated.register(tmp_path)
+    assert promote.promote(TASK, OBJECTIVE, tmp_path) == "refused"
+    assert stored(tmp_path) == set()

@@ -15,7 +15,7 @@ from PIL import Image
 from proposals import PARAMS, proposed
 
 from genfoundry import config
-from genfoundry.data import base
+from genfoundry.data import preparation
 from genfoundry.types import UserError
 from genfoundry.validate import validate
 from pipeline.commands import init
@@ -42,7 +42,7 @@ def held(path: Path, **given: Any) -> tuple[dict[str, Any], list[str]]:
         raw.mkdir()
         shutil.copy(path, raw)
     out = path.parent / "prepared"
-    base.prepare(raw, path.parent / "inbox", out, dataset, PARAMS.seed)
+    preparation.prepare(raw, path.parent / "inbox", out, dataset, PARAMS.seed)
     validate(out, "mine", dataset.expect, path.parent / "verdict.json", path.parent / "docs")
     return entry, found.said
 

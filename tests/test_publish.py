@@ -14,7 +14,7 @@ from typing import Any
 
 import fabricated
 import pytest
-from fabricated import OBJECTIVE, TASK
+from fabricated import DATA, OBJECTIVE, TASK
 
 from genfoundry import costs, ledger, promote
 from genfoundry.tracking import store
@@ -73,6 +73,10 @@ def test_metrics_are_figures_and_not_what_figures_are_stated_with(root: Path) ->
     found = {key for name, key in census(root)["points"] if name == "strong"}
     assert {"val/nats", "gate/nats", "test/nats", "gate/nats_stderr"} <= found
     assert not [key for key in found if key.endswith(("nats_n", "nats_groups", "nats_low", "nats_high"))]
+    card = json.loads((root / "reports/scores" / DATA / "strong/card.json").read_text())
+    assert card["anchors"] and {f"test/{name}" for name in card["anchors"]} <= found
+    assert json.loads((root / "reports/evaluation/strong.json").read_text()).keys() == {
+        "objective", "val", "gate", "test", "low", "high"}  # fmt: skip
 
 
 def test_runs_versions_and_aliases_are_there(root: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genfoundry.data.labels import of_trial
-from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.remarks import remarks
 from genfoundry.reporting import report
 from genfoundry.types import Spec

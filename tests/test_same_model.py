@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import config, evaluate, metrics
+from genfoundry import config, evaluate, metrics, objectives
 from genfoundry.config import Train, check
-from genfoundry.data import base, sources
+from genfoundry.data import base, preparation
+from genfoundry.data.fetch import catalog
 from genfoundry.models.vae import Vae
 from genfoundry.train import fit
 from genfoundry.types import counted
@@ -21,9 +22,9 @@ MODELS, STEPS, COMPARED = 15, 60, 200
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> base.Dataset:
     folder, entry = tmp_path_factory.mktemp("digits"), config.Dataset(modality="images", raw="digits", levels=17)
-    sources.fetch(entry, folder / "raw", downloads=folder / "downloads", progress=None)
+    catalog.fetch(entry, folder / "raw", downloads=folder / "downloads", progress=None)
     (folder / "inbox").mkdir()
-    base.prepare(folder / "raw", folder / "inbox", folder / "prepared", entry, 20)
+    preparation.prepare(folder / "raw", folder / "inbox", folder / "prepared", entry, 20)
     return base.Dataset(folder / "prepared")
 
 
@@ -41,7 +42,7 @@ def nats(digits: base.Dataset, seed: int) -> dict[str, np.ndarray]:
 
 
 def test_the_same_model_again_is_seldom_called_better(digits: base.Dataset) -> None:
-    unit, dims = metrics.OBJECTIVES["bits_per_dim"], digits.spec.dims
+    unit, dims = objectives.OBJECTIVES["bits_per_dim"], digits.spec.dims
     models = [{k: {"nll": v} for k, v in nats(digits, seed).items()} for seed in range(MODELS)]
     spread = float(np.std([unit.value(one["val"], dims) for one in models], ddof=1))
     pairs = list(itertools.permutations(range(MODELS), 2))[:COMPARED]

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genfoundry import checkpoint, ledger, weights
+from genfoundry import checkpoint, ledger, places, weights
 from genfoundry.data import pictures
 from genfoundry.data.base import Dataset
 from genfoundry.models.base import GenerativeModel
@@ -53,7 +53,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     crown(root, "gan", Dcgan(image, Dcgan.Config()), modality="images")
     crown(root, "plays", CharRnn(Spec((6,), len(ALPHABET)), CharRnn.Config()), modality="text", alphabet=ALPHABET)
     for name in ("digits", "gan"):
-        checkpoint.write_json(root / "data/prepared" / name / "spec.json", {"spec": image.to_json()})
+        checkpoint.write_json(root / places.prepared(name) / "spec.json", {"spec": image.to_json()})
     fabricated.prepare(root)
     fabricated.train(root, "ar", 2)
     folder = root / "models/experiments/ar"
@@ -105,7 +105,7 @@ def test_series_are_csv(run: Any) -> None:
 def test_a_series_scores_as_its_evaluation_did(run: Any, root: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    arrays = load_file(root / "data/prepared" / fabricated.DATA / "test.safetensors")
+    arrays = load_file(root / places.prepared(fabricated.DATA) / "test.safetensors")
     values = np.concatenate([arrays["past"], arrays["x"]])[:, 0]
     file = tmp_path / "new.csv"
     file.write_text("time,height\n" + "".join(f"{t},{float(v)!r}\n" for t, v in enumerate(values)))
@@ -113,7 +113,7 @@ def test_a_series_scores_as_its_evaluation_did(run: Any, root: Path, tmp_path: P
     assert status == 0
     rows = list(csv.DictReader((tmp_path / "s.csv").open()))
     split, model = (
-        Dataset(root / "data/prepared" / fabricated.DATA).split("test"),
+        Dataset(root / places.prepared(fabricated.DATA)).split("test"),
         checkpoint.load(root / "models/experiments/ar"),
     )
     windows = split.crop(torch.arange(0, split.positions, split.spec.shape[0]))  # side by side, as a file is read
@@ -255,9 +255,9 @@ def test_rows_are_numbered_and_gaps_are_kept(run: Any, root: Path, tmp_path: Pat
     declared = {"missing": "keep", "numbered": True, "columns": ["height"]}
     crown(root, "counted", model, modality="series", names=["height"], declared=declared)
     x[[43, 50]] = torch.nan
-    (root / "data/prepared/counted").mkdir(parents=True)
+    (root / places.prepared("counted")).mkdir(parents=True)
     arrays = {"x": x[41:].numpy().copy(), "past": x[35:41].numpy().copy(), "first": np.array([41])}
-    save_file(arrays, root / "data/prepared/counted/test.safetensors")
+    save_file(arrays, root / places.prepared("counted") / "test.safetensors")
     cells = [(f"{v:.17g}" if v == v else "") for v in x[:, 0].tolist()]
     (tmp_path / "x.csv").write_text("time,other,height\n" + "".join(f"{t},a,{v}\n" for t, v in enumerate(cells)))
     out = tmp_path / "s.csv"
@@ -275,7 +275,7 @@ def test_rows_are_numbered_and_gaps_are_kept(run: Any, root: Path, tmp_path: Pat
 
 def test_no_mlflow_is_needed(root: Path) -> None:
     code = (
-        "import sys; sys.modules['mlflow'] = None; from genfoundry import serve; "
+        "import sys; sys.modules['mlflow'] = None; from genfoundry.serving import serve; "
         "sys.exit(serve.main(['sample', '--task', 'plays', '--n', '1']))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True)

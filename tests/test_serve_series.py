@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genfoundry import checkpoint, config
-from genfoundry.data import base
+from genfoundry.data import base, preparation
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.serving import inputs
 from genfoundry.serving.served import Served
@@ -23,7 +23,7 @@ def test_scores_and_samples_do_not_depend_on_an_offset(offset: float, tmp_path: 
     values = np.sin(np.arange(200) / 3) + np.random.default_rng(0).normal(0, 0.1, 200)
     file = tmp_path / "raw/a.csv"
     file.write_text("t,v\n" + "".join(f"{t},{v + offset!r}\n" for t, v in enumerate(values.tolist())))
-    base.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "data", SERIES, 20)
+    preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "data", SERIES, 20)
     data = base.Dataset(tmp_path / "data")
     model = LinearAr(data.spec, LinearAr.Config(order=4))
     model.begin("fit", data.split("train"))

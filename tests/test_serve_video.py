@@ -53,8 +53,8 @@ def test_samples_go_on_from_the_past(served: Served) -> None:
 def test_the_command_line_goes_on_from_the_first_video_of_test(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "data/prepared/x").mkdir(parents=True)
-    save_file({"x": VIDEOS}, tmp_path / "data/prepared/x/test.safetensors")
+    (tmp_path / "data/prepared/x/arrays").mkdir(parents=True)
+    save_file({"x": VIDEOS}, tmp_path / "data/prepared/x/arrays/test.safetensors")
     monkeypatch.setattr(serve, "champion", lambda root, task: serve.Champion(served, {}))  # type: ignore[arg-type]
     said = serve.sample(tmp_path, "moving", 4, out=tmp_path / "s.npz", seed=1)
     assert said.startswith("4 samples of shape (2, 1, 4, 5)")

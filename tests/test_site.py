@@ -199,7 +199,9 @@ def test_ten_experiments_take_two_seconds_and_no_heavy_library(root: Path, tmp_p
     for k in range(10):
         showcase.experiment(tmp_path, f"more-{k}", {"frechet": 10.0 + k, "n": 1000})
         shutil.copytree(root / "reports/panels" / showcase.VAE, tmp_path / "reports/panels" / f"more-{k}")
-    code = "import sys; from pathlib import Path; from genfoundry import site; site.render(Path(sys.argv[1]))\n"
+    code = (
+        "import sys; from pathlib import Path; from genfoundry.reporting import site; site.render(Path(sys.argv[1]))\n"
+    )
     code += "print([m for m in ('torch', 'mlflow', 'optuna', 'matplotlib', 'pandas') if m in sys.modules])"
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)

@@ -3,19 +3,19 @@
 `python -m pipeline golden` writes them anew, after a change that is meant to change outs.
 """
 
-import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 
 from genfoundry import checkpoint, shell
+from genfoundry.files import sha256
 from genfoundry.types import UserError
 from genfoundry.unit import Unit, read_all
 from pipeline.commands import smoke
-from pipeline.orchestration import integrity
+from pipeline.orchestration import libraries
+from pipeline.orchestration.integrity import files
 
 FILE = Path("tests/golden/smoke.json")
 Hashes = Mapping[str, Mapping[str, str]]  # stage -> path -> sha256, in dvc.yaml's order
@@ -37,21 +37,12 @@ def run() -> None:
 def hashes(root: Path) -> dict[str, dict[str, str]]:
     """Every file of every out in a repository that has run: stage -> path -> sha256."""
     found = {key: of_unit(root, unit) for key, unit in read_all(root).items()}
-    return {name: files for name, files in found.items() if files}
+    return {key: hashed for key, hashed in found.items() if hashed}
 
 
 def of_unit(root: Path, unit: Unit) -> dict[str, str]:
-    """Path -> sha256 of every file of a unit's outs."""
-    paths = [path for out in unit.outputs for path in integrity.files(root / out)]
-    return {path.relative_to(root).as_posix(): _sha256(path) for path in paths}
-
-
-def _sha256(path: Path) -> str:
-    """Of the bytes; a judge's model.json without `source`, the digest of the code that trained it."""
-    content = path.read_bytes()
-    if path.name == "model.json":
-        content = checkpoint.canonical({k: v for k, v in json.loads(content).items() if k != "source"}).encode()
-    return hashlib.sha256(content).hexdigest()
+    """Path -> sha256 of a unit's outputs; the plan is none: its digests of code change with every edit."""
+    return {path.relative_to(root).as_posix(): sha256(path) for out in unit.outputs for path in files(root / out)}
 
 
 def differences(known: Hashes, found: Hashes) -> list[str]:
@@ -67,22 +58,10 @@ def differences(known: Hashes, found: Hashes) -> list[str]:
     return lines
 
 
-def explained(lines: list[str], lock: Path) -> str:
+def explained(lines: list[str], root: Path) -> str:
     """What to make of differences: the first stage, packages that are not requirements.lock's, the way to renew."""
     first = lines[0].partition(": ")[0]
     said = [f"{len(lines)} outs are not those of {FILE}; the first stage with a difference is {first}:", *lines[:20]]
     said += [f"... and {len(lines) - 20} more"] if len(lines) > 20 else []
-    if others := list(_other_versions(lock)):
-        said.append(f"installed are other versions than {lock.name} has: {', '.join(others)}")
+    said += libraries.mismatches(root)
     return "\n".join([*said, "if the change is meant: python -m pipeline golden, and commit the file"])
-
-
-def _other_versions(lock: Path) -> Iterator[str]:
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        name, _, wanted = line.partition("==")
-        try:
-            installed = version(name).partition("+")[0] if wanted else wanted
-        except PackageNotFoundError:
-            installed = "none"
-        if installed != wanted:
-            yield f"{name} {installed} (not {wanted})"

@@ -1,70 +1,186 @@
-"""`make repro`: check params.yaml, run the pipeline, bring MLflow up to date, say where the time went."""
+"""`make repro`: check params.yaml, run what is due, bring MLflow up to date, say where the time went."""
 
 import json
 import os
-import re
+import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from genfoundry import cgroup, config, experiment, graph, inbox, jobs, lockfile, places, shell, together, turns, warm
+from genfoundry import config, inbox, places, shell
+from genfoundry.config.references import read
 from genfoundry.tracking import store
 from genfoundry.types import UserError
-from pipeline import sources
+from genfoundry.unit import Unit, read_all
+from pipeline.commands import show_plan
+from pipeline.orchestration import dag, dvc_lock, engine, run_lock, scheduler, slots, sources
+from pipeline.stages import plan
 
 HERE = Path()
-LOG = Path(".state/times.jsonl")
-MEMORY = 2 * 2**30  # bytes that a job may need
+TIMES = Path(".state/times.jsonl")
+PLAN = "pipeline/dvc.yaml:plan"
 MOST = 1000  # jobs at once
 
 
-def run(*argv: str) -> None:
-    number, targets = options(argv)
-    began = time.perf_counter()
-    with turns.taken(HERE):
-        shell.check_repository(HERE)
-        shell.check_versioned(HERE)
-        if experiment.main():
-            raise UserError("params.yaml: see above; nothing was run")
-        for name in experiment.settings().datasets:
-            if message := inbox.restore(HERE, name):
-                print(f"genfoundry repro: {message}", file=sys.stderr)
-        prune()
-        LOG.parent.mkdir(exist_ok=True)
-        LOG.unlink(missing_ok=True)
-        store.forget(HERE)
-        checked = time.perf_counter()
-        at_once = slots(experiment.settings(), number)
-        if warning := crowded(experiment.settings(), number):
-            print(f"genfoundry repro: {warning}", file=sys.stderr)
-        with warm.kept(HERE) as found:
-            env = environment() | found
-            status = look(env)
-            env[sources.SAID] = "1"
-            side = len(at_once) > 1 and not targets
-            status = status or (beside(at_once, env) if side else rounds(targets, env))
-        ran = time.perf_counter()
-        lockfile.order(HERE)
-        if status:
-            raise UserError("dvc repro stopped at the stage above; what was finished is kept, run it again to go on")
-        from genfoundry.reporting import site
+@dataclass(frozen=True)
+class Options:
+    """What a person asks for; `targets` are DVC's and go to plain `dvc repro`."""
 
-        site.render(HERE)  # a stage that DVC restored has not rendered it, and promotions come after the report
-        fault = publish_runs()
-    split(checked - began, ran - checked, time.perf_counter() - ran, len(at_once) if not targets else 1)
-    board = Path("reports/leaderboard.md")
-    if board.exists():
+    jobs: int | None = None
+    engine: str = ""
+    task: str = ""
+    experiment: str = ""
+    targets: tuple[str, ...] = ()
+
+
+def run(*argv: str) -> None:
+    options, began = read_options(argv), time.perf_counter()
+    with run_lock.hold(HERE):
+        params = check()
+        with engine.start(options.engine, params, HERE) as started:
+            at_once = allot(params, options.jobs, started.room)
+            checked = time.perf_counter()
+            env = {"GENFOUNDRY_TIMES": str(TIMES.resolve()), "PYTHONPATH": "src", plan.SAID: "1", **started.env}
+            failed = bring_up_to_date(params, options, at_once, env)
+        ran = time.perf_counter()
+        dvc_lock.sort_stages(HERE, read_all(HERE))
+        if failed:
+            raise UserError("what was finished is kept; run it again to go on")
+        fault = publish()
+    split(checked - began, ran - checked, time.perf_counter() - ran, 1 if options.targets else len(at_once))
+    board = places.LEADERBOARD[1]
+    if board.exists() and not (options.task or options.experiment):
         print(board.read_text(encoding="utf-8"), flush=True)
     if fault:
         print(f"genfoundry repro: {fault}", file=sys.stderr)
 
 
-def publish_runs() -> str:
-    """Bring MLflow up to date; the line that says why it is left out, "" where it is not. It fails no run."""
+def read_options(argv: Sequence[str]) -> Options:
+    """The command line.
+
+    Raises:
+        UserError: an option has no value, or a wrong one.
+    """
+    given: dict[str, str] = {}
+    targets: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word not in ("--jobs", "--engine", "--task", "--experiment"):
+            targets.append(word)
+        elif not (value := next(words, "")):
+            raise UserError(f"{word}: expected a value, got none")
+        else:
+            given[word[2:]] = value
+    number = given.pop("jobs", None)
+    if number is not None and not (number.isdecimal() and number.isascii() and 1 <= int(number) <= MOST):
+        raise UserError(f"--jobs: expected a whole number of jobs from 1 to {MOST}, got {number!r} (make repro JOBS=2)")
+    return Options(int(number) if number else None, targets=tuple(targets), **given)
+
+
+def check() -> config.Params:
+    """Everything that can be seen to be wrong before anything runs; what went missing of inboxes is brought back.
+
+    Raises:
+        UserError: something is wrong.
+    """
+    shell.check_repository(HERE)
+    shell.check_versioned(HERE)
+    show_plan.run()
+    params = read(HERE / places.PARAMS)
+    for name in params.datasets:
+        if message := inbox.restore(HERE, name):
+            print(f"genfoundry repro: {message}", file=sys.stderr)
+    TIMES.parent.mkdir(exist_ok=True)
+    TIMES.unlink(missing_ok=True)
+    store.forget(HERE)
+    return params
+
+
+def compile_plan(env: Mapping[str, str]) -> None:
+    """Run the stage `plan`; it says itself what it finds, and DVC what is wrong.
+
+    Raises:
+        UserError: it failed.
+    """
+    command = (*dag.DVC, "repro", PLAN)
+    if subprocess.run(command, cwd=HERE, env={**os.environ, **env}, stdout=subprocess.DEVNULL).returncode:
+        raise UserError("the plan could not be made, see above; nothing was run")
+
+
+def allot(run: config.Run, wanted: int | None, room: int | None) -> list[dict[str, str]]:
+    """A slot for each of the jobs at once: this machine's, or as many as have room where an engine does the work."""
+    if room is not None:
+        return [{} for _ in range(wanted or room)]
+    if warning := slots.crowded(run, wanted):
+        print(f"genfoundry repro: {warning}", file=sys.stderr)
+    return slots.local(run, wanted)
+
+
+def bring_up_to_date(
+    params: config.Params, options: Options, at_once: Sequence[Mapping[str, str]], env: dict[str, str]
+) -> bool:
+    """Run the plan, then what is due; whether anything failed."""
+    compile_plan(env)
+    pull_away(params)
+    if options.targets:
+        return shell.show(*dag.DVC, "repro", *options.targets, root=HERE, env=env) != 0
+    units = select_units(read_all(HERE), options)
+    always = {f"register@{options.task}" if options.task else "register"}
+    seconds = {f"train@{name}": value for name, value in show_plan.expected(units).items()}
+    jobs = dag.jobs(units, dag.find_due(HERE) | always, seconds)
+    out = scheduler.run(jobs, at_once, HERE, env)
+    if len(at_once) > 1 and out.spans:
+        print(f"{len(at_once)} jobs at once: busy {out.busy(len(at_once)):.0%} of the time")
+    if out.failed:
+        show_failures(out)
+        if tasks := dag.find_measured(units, jobs, {*out.failed, *out.left}):
+            register = (sys.executable, "-m", "pipeline", "register", places.plan("register").as_posix())
+            shell.show(*register, *tasks, root=HERE, env=env)
+    return bool(out.failed)
+
+
+def select_units(units: dict[str, Unit], options: Options) -> dict[str, Unit]:
+    """The units that a task or an experiment needs, else all, with the decision of a task as a unit of its own.
+
+    Raises:
+        UserError: there is no such task or experiment.
+    """
+    if options.experiment and f"evaluate@{options.experiment}" not in units:
+        names = [unit.name for unit in units.values() if unit.stage == "evaluate"]
+        allowed = config.alternatives(options.experiment, names)
+        raise UserError(f"params.yaml: experiments: {options.experiment!r} is not there; {allowed}")
+    if decision := dag.find_decision(units, options.task):
+        units = {**units, decision.key: decision}
+    targets = [f"register@{options.task}"] if options.task else []
+    targets += [f"evaluate@{options.experiment}"] if options.experiment else []
+    selected = dag.select(dag.find_needs(units), targets or list(units))
+    return {key: unit for key, unit in units.items() if key in selected}
+
+
+def pull_away(params: config.Params) -> None:
+    """Bring the copy that DVC has of a source that is away into the workspace, where it is not there."""
+    for status in sources.check_all(HERE, params):
+        if status.state == "away" and not places.raw(status.name).exists():
+            shell.ask(*dag.DVC, "pull", "--allow-missing", f"fetch@{status.name}", root=HERE, check=False)
+
+
+def show_failures(out: scheduler.Outcome) -> None:
+    """Every failed job with its reason, and what was not run for want of it."""
+    for name, reason in out.failed.items():
+        print(f"genfoundry repro: {name} failed: {reason}", file=sys.stderr)
+    if out.left:
+        print(f"genfoundry repro: for want of it, not run: {', '.join(sorted(out.left))}", file=sys.stderr)
+
+
+def publish() -> str:
+    """Render the pages and bring MLflow up to date; the line that says why it is left out. It fails no run."""
+    from genfoundry.reporting import site
     from genfoundry.tracking import publish
     from genfoundry.tracking.store_errors import StoreError
 
+    site.render(HERE)  # a stage that DVC restored has not rendered it, and promotions come after the report
     try:
         publish.update(HERE)
     except StoreError as error:
@@ -72,121 +188,9 @@ def publish_runs() -> str:
     return ""
 
 
-def options(argv: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
-    """The number of `--jobs` and DVC's targets."""
-    if "--jobs" not in argv:
-        return None, argv
-    at = argv.index("--jobs")
-    number = argv[at + 1] if len(argv) > at + 1 else ""
-    if not number.isdecimal() or not 1 <= int(number) <= MOST:
-        raise UserError(f"--jobs {number}: a whole number of jobs is wanted, 1 to {MOST} (make repro JOBS=2)")
-    return int(number), argv[:at] + argv[at + 2 :]
-
-
-def slots(params: config.Params, wanted: int | None) -> list[dict[str, str]]:
-    """What each of the jobs at once finds in its environment: a GPU of its own, or nothing, where cores are shared.
-
-    As many as GPUs, else as cores over threads; never more than experiments, or than memory holds. Cores and memory
-    are those that this process may use: a container's quota and limit, not what its host has.
-    """
-    import torch
-
-    gpus = torch.cuda.device_count() if params.device in ("auto", "cuda") else 0
-    if gpus:
-        named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")[:gpus]
-        number = wanted or max(1, min(gpus, cgroup.memory() // MEMORY))
-        return [{"CUDA_VISIBLE_DEVICES": named[job % gpus]} for job in range(number)]
-    if wanted is None and params.device in ("auto", "cpu"):
-        wanted = min(room(params), len(params.experiments))
-    return [{} for _ in range(wanted or 1)]
-
-
-def room(params: config.Params) -> int:
-    """How many jobs cores and memory hold."""
-    return max(1, min(cgroup.cpus() // params.threads, cgroup.memory() // MEMORY))
-
-
-def crowded(params: config.Params, wanted: int | None) -> str:
-    """What to say of more jobs than there is room for; they are run all the same. "" where they fit."""
-    if wanted is None or wanted <= (fit := room(params)):
-        return ""
-    here = f"{cgroup.cpus()} cores at {params.threads} each and {cgroup.memory() / 2**30:.1f} GiB of memory"
-    return f"--jobs {wanted}: more than the {fit} that {here} hold; slower, or killed for want of memory"
-
-
-def environment() -> dict[str, str]:
-    return {"GENFOUNDRY_TIMES": str(LOG.resolve()), "PYTHONPATH": "src"}
-
-
-def look(env: dict[str, str]) -> int:
-    """Bring up to date what the other stages' being due is read from: digests of code and sources; the exit status.
-
-    Where a source is away, the copy that DVC has is brought into the workspace if it is not there.
-    """
-    if status := shell.show(*jobs.DVC, "repro", "code", "sources", root=HERE, env=env):
-        return status
-    for source in sources.check_all(HERE, experiment.settings()):
-        if source.state == "away" and not places.raw(source.name).exists():
-            shell.ask("dvc", "pull", "--allow-missing", f"fetch@{source.name}", root=HERE, check=False)
-    return 0
-
-
-def rounds(targets: tuple[str, ...], env: dict[str, str]) -> int:
-    """The first task, which is decided at once, so that a champion stands early, then all that is left; the status."""
-    for task in () if targets else list(experiment.settings().tasks)[:1]:
-        status = shell.show(*jobs.DVC, "repro", f"register@{task}", root=HERE, env=env)
-        status = status or shell.show(sys.executable, "-m", "pipeline", "promote", task, root=HERE, env=env)
-        if status:
-            return status
-    return shell.show(*jobs.DVC, "repro", *targets, root=HERE, env=env)
-
-
-def beside(places: list[dict[str, str]], env: dict[str, str]) -> int:
-    """Experiments side by side, each a DVC process of its own, then all that is left; the exit status."""
-    known = experiment.expected(experiment.settings())
-    stages = graph.stages(HERE)
-    planned = jobs.planned(stages, due(stages), known)
-    out = together.run(planned, places, HERE, env)
-    if out.spans:
-        print(f"{len(places)} jobs at once: busy {out.busy(len(places)):.0%} of the time")
-    if out.failed:
-        missed = f"; for want of it, not run: {', '.join(sorted(out.left))}" if out.left else ""
-        print(f"genfoundry repro: failed: {', '.join(sorted(out.failed))}{missed}", file=sys.stderr)
-        if tasks := ranked(planned, {*out.failed, *out.left}):
-            shell.show(sys.executable, "-m", "pipeline", "promote", *tasks, root=HERE, env=env)
-        return 1
-    return shell.show(*jobs.DVC, "repro", root=HERE, env=env)
-
-
-def ranked(planned: Collection[str], lost: set[str]) -> list[str]:
-    """The tasks that were ranked anew: of the others scores and ranking may not belong together."""
-    return [name.removeprefix("register@") for name in planned if name.startswith("register@") and name not in lost]
-
-
-def due(stages: Mapping[str, graph.Stage]) -> set[str]:
-    """The stages that DVC does not find unchanged."""
-    said = shell.ask(*jobs.DVC, "repro", "--dry", "--keep-going", root=HERE, check=False)
-    return stages.keys() - set(re.findall(r"Stage '([^']+)' didn't change", said))
-
-
-def prune() -> None:
-    """Remove outs of experiments that params.yaml no longer names: a ranking reads whole folders."""
-    params = experiment.settings()
-    for path in Path("reports/scores").glob("*/*"):
-        entry = params.experiments.get(path.name)
-        if entry is None or entry.dataset != path.parent.name:
-            shell.ask("rm", "-rf", path, root=HERE)
-    for path in (*Path("reports/evaluation").glob("*.json"), *Path("reports/training").glob("*.csv")):
-        if path.stem not in params.experiments:
-            path.unlink()
-    for path in (*Path("reports/ranking").glob("*.json"), *Path("reports/baselines").glob("*")):
-        if path.name.removesuffix(".json") not in params.tasks and path.name != ".gitignore":
-            shell.ask("rm", "-rf", path, root=HERE)
-
-
 def split(check: float, dvc: float, publish: float, at_once: int) -> None:
     """Where the time went, and when the first champion stood; with jobs at once, stages took `at_once` times `dvc`."""
-    rows = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
+    rows = [json.loads(line) for line in TIMES.read_text().splitlines()] if TIMES.exists() else []
     work, startup = sum(r["work"] for r in rows), sum(r["startup"] for r in rows)
     wall, total = check + dvc + publish, check + dvc * at_once + publish
     overhead, rest = total - work, dvc * at_once - work - startup
@@ -198,6 +202,6 @@ def split(check: float, dvc: float, publish: float, at_once: int) -> None:
         f"{wall:.0f} s in all{beside}: work {work:.0f} s; start-up {overhead:.0f} s = {overhead / total:.0%} "
         f"(imports {startup:.0f}, {idle} {rest:.0f}, MLflow {publish:.0f}, check {check:.0f})"
     )
-    first = min((row["end"] for row in rows if row["stage"].startswith("promote")), default=0.0)
+    first = min((row["end"] for row in rows if row["stage"] == "register"), default=0.0)
     if first and places.LEDGER.exists():
         print(f"first promotion decided after {first - (time.time() - wall):.0f} s", file=sys.stderr)

@@ -1,37 +1,33 @@
 """`make retrain`, the scheduled job: look for new data, refuse or retrain, decide, publish, commit and push, report."""
 
 import os
-import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from genfoundry import checkpoint, experiment, graph, inbox, ledger, places, shell, turns
+from genfoundry import checkpoint, inbox, ledger, places, resolve, shell, unit
 from genfoundry.data.fetch import check
-from genfoundry.data.sources import DOWNLOADS
+from genfoundry.data.fetch.catalog import DOWNLOADS
 from genfoundry.types import UserError
-from pipeline import sources
 from pipeline.commands import repro
-from pipeline.orchestration import git_sync, uncommitted
+from pipeline.orchestration import git_sync, recorded, run_lock, sources, uncommitted
+from pipeline.stages import plan
 
 HERE = Path()
-JUDGING = ("genfoundry prepare:", "genfoundry validate:")  # how the lines begin that say what is wrong with data
-LOCK = Path("dvc.lock")
+JUDGING = ("genfoundry prepare@", "genfoundry validate@")  # how the lines begin that say what is wrong with data
 SUMMARY = Path("reports/retrain.md")
-EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline")  # what a person edits and stages are made from
-KEPT = ("dvc.lock", "ledger.jsonl", "data/inbox", "reports/evaluation", "reports/training", "reports/ranking",
+LOCKS = ("dvc.lock", "pipeline/dvc.lock")
+EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline", ":(exclude)pipeline/dvc.lock")  # what a person edits
+KEPT = (*LOCKS, "ledger.jsonl", "data/inbox", "data/sources.json",
+        "reports/evaluation", "reports/training", "reports/ranking",
         "reports/validation", "reports/leaderboard.json", "reports/leaderboard.md", "reports/retrain.md")  # fmt: skip
 
 
 def run(*argv: str) -> None:
     branch = argv[argv.index("--branch") + 1] if len(argv) > 1 and argv[0] == "--branch" else ""
-    with turns.taken(HERE):
+    with run_lock.hold(HERE):
         shell.check_versioned(HERE)
         to = git_sync.find_destination(HERE, branch)
         if to and follow(to):  # other code than this process has read: begin again with it
@@ -48,26 +44,20 @@ def follow(to: git_sync.Destination) -> bool:
 
 
 def retrain(to: git_sync.Destination | None) -> None:
-    params = experiment.settings()
-    lock = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
+    params = resolve.settings()
     for name in params.datasets:
         look(name)
-    shell.ask("dvc", "repro", "code", root=HERE)  # what is due is read from its out
-    if shell.show("dvc", "repro", "-q", "sources", root=HERE):
-        raise UserError("the sources could not be looked at, see above; nothing was run")
-    os.environ[sources.SAID] = "1"
+    plan.run()  # without DVC, which would write what is new into its lock, whether or not it is retrained
+    os.environ[plan.SAID] = "1"
     away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
     for name, dataset in params.datasets.items():
         for line in check.check_remote(name, dataset, places.raw(name), DOWNLOADS):
             print(f"retrain: {line}", file=sys.stderr)
-    due = stale(HERE)
-    if due:
+    if due := recorded.find_stale(HERE, unit.read_all(HERE)):
         print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
         train(list(params.datasets), to)
     else:
         print("retrain: nothing is new; the champions stay as they are")
-        if lock:  # a digest of code may be written anew in it: an edit that would be in the way of the next update
-            checkpoint.write_bytes(LOCK, lock.encode())
         if to and git_sync.count_ahead(HERE, to):  # an earlier run was not pushed
             publish(to, data=True)
     if away:
@@ -115,40 +105,6 @@ def look(name: str) -> None:
         shell.ask("dvc", "add", folder, root=HERE)
 
 
-def stale(root: Path) -> list[str]:
-    """The stages that would run, by DVC's own reckoning, whether or not their outs are on this machine."""
-    stages = graph.stages(root)
-    lost = bring_partial(root, stages)
-    always = {name for name, stage in stages.items() if stage.always}
-    # A dry run fails at a stage that would run and whose dependencies are not on this machine: it names that one too.
-    dry = ("dvc", "repro", "--dry", "--allow-missing")
-    done = subprocess.run(dry, cwd=root, capture_output=True, text=True)
-    found = re.findall(r"(?:Running stage|failed to reproduce) '([^']+)'", done.stdout + done.stderr)
-    if done.returncode and not found:
-        raise UserError(f"{' '.join(dry)}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
-    return [name for name in dict.fromkeys([*lost, *found]) if name not in always]
-
-
-def bring_partial(root: Path, stages: Mapping[str, graph.Stage]) -> list[str]:
-    """Pull the outs that stages depend on in part, or with others as a folder; returns the stages whose outs are lost.
-
-    For what is not on this machine, `dvc repro --allow-missing` compares dvc.lock's hashes: it sees no change of a file
-    inside an out that is a folder, nor of a folder that holds outs (iterative/dvc#11099).
-    """
-    deps = {Path(dep) for stage in stages.values() for dep in stage.deps if not stage.always}
-    wanted = {
-        out: name
-        for name, stage in stages.items()
-        for out in stage.outs
-        if any(Path(out) in dep.parents or dep in Path(out).parents for dep in deps)
-    }
-    recorded = graph.read(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
-    absent = [out for out, name in wanted.items() if name in recorded and not (root / out).exists()]
-    if absent:
-        shell.ask("dvc", "pull", "--allow-missing", *absent, root=root, check=False)
-    return list(dict.fromkeys(wanted[out] for out in absent if not (root / out).exists()))
-
-
 def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None) -> None:
     """Validate every data set before anything is trained; one that fails leaves everything as it was.
 
@@ -168,9 +124,9 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
         if not any(line.startswith(JUDGING) for line in said):  # no fault of the data: a source, a disk, the code
             raise UserError(f"{name}: the data could not be had, and nothing was decided: {reason}")
         tracked = f"{places.inbox(name)}.dvc"
-        data = yaml.safe_load(Path(tracked).read_text())["outs"][0]["md5"]
-        shell.ask("git", "checkout", "-q", "--", *(p for p in ("dvc.lock", tracked) if in_git(p)), root=HERE)
-        for task, one in experiment.settings().tasks.items():
+        data = inbox.read_tracked(HERE, name)["md5"]
+        shell.ask("git", "checkout", "-q", "--", *(p for p in (*LOCKS, tracked) if in_git(p)), root=HERE)
+        for task, one in resolve.settings().tasks.items():
             if one.dataset == name:
                 refuse(task, data, reason)
         finish(before, f"Refuse new data of {name}", to, "ledger.jsonl", str(SUMMARY))

@@ -1,58 +1,73 @@
 """`make plan`: check params.yaml and print what would run at the chosen budget, and for how long."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
 
-from genfoundry import config, places, resolve
-from genfoundry.checkpoint import read_json
-from genfoundry.experiment import Experiment
-from genfoundry.types import UserError
+from genfoundry import config, places
+from genfoundry.config.references import read
+from genfoundry.files import read_json
+from genfoundry.unit import Unit, read_all
+from pipeline.orchestration import recorded
+from pipeline.stages import plan
 
-REFERENCE = Path(
-    "bench/speed.json"
-)  # seconds a step on two cores without a GPU, for a machine that has trained nothing yet
+HERE = Path()
+REFERENCE = Path("bench/speed.json")  # seconds a step on two cores, for a machine that has trained nothing yet
 HEAD = ["experiment", "model", "data set", "task", "parameters", "trials", "steps", "training"]
 
 
 def run() -> None:
-    params = resolve.settings()
-    if faults := list(resolve.faults(params)):
-        raise UserError("\n".join(faults))
-    table = [HEAD, *rows(params)]
+    plan.run()
+    params, units = read(HERE / places.PARAMS), read_all(HERE)
+    table = [HEAD, *rows(params, units)]
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    share = params.budgets[params.budget].trial_share
+    stale, share = recorded.find_stale(HERE, units), params.budgets[params.budget].trial_share
     print(
         f"budget {params.budget}, seed {params.seed}, {params.threads} threads, {params.precision}, device "
-        f"{params.device}; a trial trains {share:.0%} of the steps"
+        f"{params.device}; a trial trains {share:.0%} of the steps; {len(stale)} of {len(units)} units are not as "
+        "dvc.lock has them" + (f": {', '.join(stale[:6])}{' ...' if len(stale) > 6 else ''}" if stale else "")
     )
 
 
-def work(one: Experiment) -> int:
-    """Training steps at the chosen budget, over all trials and seeds."""
-    steps = sum(one.train.steps.values())
-    return steps * len(one.keys) + one.trials * round(steps * one.budget.trial_share)
+def count_steps(unit: Unit) -> int:
+    """Steps of one training, all its phases together."""
+    return sum(unit.settings["train"]["steps"].values())
 
 
-def expected(params: config.Params) -> dict[str, float]:
-    """Experiment -> seconds that its trainings take at the chosen budget, as far as was measured."""
+def count_trials(unit: Unit) -> int:
+    """Trials of a tuning; none where nothing is searched."""
+    return int(unit.settings["budget"]["trials"]) if unit.settings["experiment"]["search"] else 0
+
+
+def work(unit: Unit) -> int:
+    """Training steps over all trials and seeds."""
+    steps, settings = count_steps(unit), unit.settings
+    trial = round(steps * settings["budget"]["trial_share"])
+    return steps * int(settings["experiment"]["seeds"]) + count_trials(unit) * trial
+
+
+def expected(units: Mapping[str, Unit]) -> dict[str, float]:
+    """Experiment -> seconds that its trainings take, as far as was measured."""
     pace: dict[str, float] = {}
     for path in (REFERENCE, places.SPEED):
         pace |= read_json(path) if path.exists() else {}
-    return {name: pace[name] * work(resolve.resolve(params, name, {})) for name in params.experiments if name in pace}
+    trainings = [unit for unit in units.values() if unit.stage == "train"]
+    return {unit.name: pace[unit.name] * work(unit) for unit in trainings if unit.name in pace}
 
 
-def rows(params: config.Params) -> list[list[str]]:
-    """A row an experiment: what will run at the chosen budget, and for how long as far as was measured."""
-    here, seconds_of = read_json(places.SPEED) if places.SPEED.exists() else {}, expected(params)
+def rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[str]]:
+    """A row an experiment: what will run, and for how long as far as was measured."""
+    here, seconds = read_json(places.SPEED) if places.SPEED.exists() else {}, expected(units)
     table = []
     for name, entry in params.experiments.items():
-        one = resolve.resolve(params, name, {})
-        steps = sum(one.train.steps.values())
-        seconds = "not measured yet" if steps else "0 s"
-        if name in seconds_of:
-            seconds = f"{seconds_of[name]:.0f} s" + ("" if name in here else " on 2 cores")
-        hyper = one.hyper.model_dump(exclude_unset=True)
-        shown = ", ".join(f"{k}={v}" for k, v in hyper.items()) or "defaults"
-        table.append([name, entry.model, entry.dataset, entry.task, shown, str(one.trials), str(steps), seconds])
+        unit = units[f"train@{name}"]
+        steps, took = count_steps(unit), "not measured yet"
+        if name in seconds:
+            took = f"{seconds[name]:.0f} s" + ("" if name in here else " on 2 cores")
+        shown = ", ".join(f"{key}={value}" for key, value in entry.hyper.items()) or "defaults"
+        took = took if steps else "0 s"
+        table.append([name, entry.model, entry.dataset, entry.task, shown, str(count_trials(unit)), str(steps), took])
     return table

@@ -20,11 +20,9 @@ def run() -> None:
 
 
 def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
-    """A committed copy of the working tree whose params.yaml and inboxes are the smoke run's."""
+    """A committed copy of the working tree whose params.yaml is the smoke run's."""
     copy = shell.working_copy(root, folder)
     shutil.copy(copy / PARAMS, copy / "params.yaml")
     configure.change(copy, "arithmetic", arithmetic)
-    for tracked in (copy / "data/inbox").glob("*.dvc"):
-        (copy / "data/inbox/smoke.dvc").write_text(tracked.read_text().replace(tracked.stem, "smoke"))
     shell.commit(copy, "smoke parameters", "params.yaml")
     return copy

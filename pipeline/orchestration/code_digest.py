@@ -22,6 +22,7 @@ from pipeline.orchestration import libraries, syntax
 HOMES = {"genfoundry": ("src", "genfoundry"), "pipeline": ("pipeline",)}
 MACHINERY = {
     *(f"src/genfoundry/{name}" for name in ("tracking", "serving", "onboarding", "reporting", "data/fetch")),
+    "src/genfoundry/costs.py",  # seconds and bytes that were measured: never part of an output
     *(f"pipeline/{name}" for name in ("orchestration", "commands", "__main__.py", "__init__.py")),
 }
 CACHE = Path(".state/syntax.json")
@@ -49,6 +50,8 @@ class Code:
         self.root = root
         self._sources: dict[str, syntax.Source | None] = {}
         self._targets: dict[str, frozenset[str]] = {}
+        self._imported_libraries: dict[str, set[str]] = {}
+        self._pins = libraries.locked(root)
         self._parsed = _Cache(root / CACHE)
 
     def digest(self, starts: Collection[Path], leave_out: Collection[Path] = ()) -> str:
@@ -59,9 +62,9 @@ class Code:
         """
         files = sorted(self._closure(starts, leave_out))
         sources = {path: source for path in files if (source := self._source(path)) is not None}
-        imported = {name.split(".")[0] for source in sources.values() for name in source.imports}
+        imported = set[str]().union(*(self._libraries(path) for path in sources))
         lines = [f"{path} {source.tree}" for path, source in sources.items()]
-        lines += libraries.versions(self.root, imported)
+        lines += libraries.versions(imported, self._pins)
         self._parsed.save()
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -99,6 +102,14 @@ class Code:
             names = [_absolute(name, path) for name in source.imports] if source else []
             self._targets[path] = frozenset(file for name in names for file in self._files(name))
         return self._targets[path]
+
+    def _libraries(self, path: str) -> set[str]:
+        """The numeric libraries that a file imports."""
+        if path not in self._imported_libraries:
+            source = self._source(path)
+            names = {name.partition(".")[0] for name in source.imports} if source else set()
+            self._imported_libraries[path] = names & libraries.LIBRARIES.keys()
+        return self._imported_libraries[path]
 
     def _files(self, name: str) -> Iterator[str]:
         """The science files that importing a dotted name runs: importing a.b runs a's __init__ too."""

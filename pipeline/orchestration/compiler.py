@@ -6,19 +6,16 @@ source file in the digests of the units that run it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genfoundry import config, places, resolve
-from genfoundry.data import sources
+from genfoundry import config, objectives, places, resolve
+from genfoundry.data.fetch import catalog
 from genfoundry.unit import Unit
 from pipeline.orchestration.code_digest import Code
-
-STAGES = Path("pipeline/stages")
-SRC = Path("src/genfoundry")
-TUNE = STAGES / "tune.py"
+from pipeline.orchestration.code_starts import TUNING, find_starts
 
 
 def compile_units(root: Path, params: config.Params, source_digests: Mapping[str, str]) -> list[Unit]:
@@ -60,7 +57,7 @@ class Compiler:
             "modality": dataset.modality,
             "raw": dataset.model_dump(mode="json", include={"raw"})["raw"],
             "source": self.source_digests[name],
-            "checksums": sources.checksums(dataset),
+            "checksums": catalog.checksums(dataset),
         }
         return self._unit("fetch", name, (), (places.raw(name),), settings)
 
@@ -69,7 +66,7 @@ class Compiler:
         dataset = self.params.datasets[name]
         settings = {"seed": self.params.seed, "dataset": dataset.model_dump(mode="json", exclude={"expect"})}
         inputs = (places.raw(name), places.inbox(name))
-        return self._unit("prepare", name, inputs, (places.prepared(name),), settings, self._reader(name))
+        return self._unit("prepare", name, inputs, (places.prepared(name),), settings, self._starts("prepare", name))
 
     def validate(self, name: str) -> Unit:
         """The verdict on the arrays."""
@@ -85,7 +82,7 @@ class Compiler:
             "hyper": hyper.model_dump(mode="json"),
             "train": train.model_dump(mode="json"),
         }
-        starts = (*self._reader(name), *self._network(name))
+        starts = self._starts("judge", name, self._judge(name))
         inputs = (places.prepared(name), places.verdict(name))
         return self._unit("judge", name, inputs, (places.judge(name),), settings, starts)
 
@@ -99,7 +96,7 @@ class Compiler:
             "test_items": budget.test_items,
             "judged": task.dataset in self.params.judges,
         }
-        starts = self._measuring(task.dataset)
+        starts = self._starts("baseline", task.dataset, self._judge(task.dataset), None)
         return self._unit("baseline", name, self._data(task.dataset), (places.baselines(name),), settings, starts)
 
     def train(self, name: str) -> Unit:
@@ -107,15 +104,17 @@ class Compiler:
         one = resolve.resolve(self.params, name, {})
         dataset = one.entry.dataset
         outputs = (places.model(name), places.tuning(name), places.curves(name))
-        starts = (*self._reader(dataset), _model(one.entry.model), *(self._network(dataset) if one.trials else ()))
-        settings = {**one.dump(), "judged": bool(one.trials) and dataset in self.params.judges}
-        leave_out = () if one.trials else (TUNE,)  # what searches nothing does not run it
+        needs = objectives.OBJECTIVES[one.task.objective].needs if one.trials else ()
+        judge = self._judge(dataset) if "features" in needs else ()
+        starts = self._starts("train", dataset, (one.entry.model, *judge), needs)
+        settings = {**one.dump(), "judged": bool(judge)}
+        leave_out = () if one.trials else (TUNING,)  # what searches nothing does not run it
         return self._unit("train", name, self._data(dataset), outputs, settings, starts, leave_out)
 
     def evaluate(self, name: str) -> Unit:
         """An experiment's scores, figures and pictures."""
         entry, budget = self.params.experiments[name], self._budget()
-        shared = self._measuring(entry.dataset)
+        shared = self._starts("evaluate", entry.dataset, self._judge(entry.dataset), None)
         settings = {
             "run": self._run(),
             "dataset": entry.dataset,
@@ -124,11 +123,12 @@ class Compiler:
             "test_items": budget.test_items,
             "bound": budget.bound.model_dump(mode="json"),
             "objective": self.params.tasks[entry.task].objective,
-            "shared_code": self.code.digest([STAGES / "evaluate.py", *shared]),
+            "shared_code": self.code.digest(shared),
         }
         outputs = (places.scores(entry.dataset, name), places.panels(name), places.figures(name))
         inputs = (places.model(name), *self._data(entry.dataset))
-        return self._unit("evaluate", name, inputs, outputs, settings, (*shared, _model(entry.model)))
+        starts = self._starts("evaluate", entry.dataset, (entry.model, *self._judge(entry.dataset)), None)
+        return self._unit("evaluate", name, inputs, outputs, settings, starts)
 
     def rank(self) -> Unit:
         """The order of every task's candidates."""
@@ -156,12 +156,12 @@ class Compiler:
         inputs: tuple[Path, ...],
         outputs: tuple[Path, ...],
         settings: Mapping[str, Any],
-        starts: tuple[Path, ...] = (),
-        leave_out: tuple[Path, ...] = (),
+        starts: Collection[Path] = (),
+        leave_out: Collection[Path] = (),
     ) -> Unit:
-        begin = dict.fromkeys((STAGES / f"{stage}.py", *starts))
-        digest = self.code.digest(list(begin), leave_out)
-        paths = (tuple(map(Path.as_posix, some)) for some in (inputs, outputs, begin, leave_out))
+        starts = starts or find_starts(stage)
+        digest = self.code.digest(starts, leave_out)
+        paths = (tuple(map(Path.as_posix, some)) for some in (inputs, outputs, starts, leave_out))
         return Unit(stage, name, *paths, digest, settings)
 
     def _run(self) -> dict[str, Any]:
@@ -174,19 +174,11 @@ class Compiler:
         """What users of a data set depend on: its arrays, its judge where there is one, and that it was found good."""
         return (places.dataset(dataset), places.verdict(dataset))
 
-    def _reader(self, dataset: str) -> tuple[Path, ...]:
-        return (SRC / f"data/{self.params.datasets[dataset].modality}.py",)
+    def _judge(self, dataset: str) -> tuple[str, ...]:
+        """The model of a data set's judge, where it has one."""
+        return (self.params.judges[dataset].model,) if dataset in self.params.judges else ()
 
-    def _network(self, dataset: str) -> tuple[Path, ...]:
-        judge = self.params.judges.get(dataset)
-        return (_model(judge.model),) if judge else ()
-
-    def _measuring(self, dataset: str) -> tuple[Path, ...]:
-        """What measures on a data set, beside the stage: its reader, its trivial models, its judge."""
-        trivial = SRC / f"baselines/{self.params.datasets[dataset].modality}.py"
-        rows = (trivial,) if (self.root / trivial).exists() else ()
-        return (*self._reader(dataset), *rows, *self._network(dataset))
-
-
-def _model(name: str) -> Path:
-    return SRC / f"models/{name}.py"
+    def _starts(
+        self, stage: str, dataset: str, models: Collection[str] = (), needs: Collection[str] | None = ()
+    ) -> list[Path]:
+        return find_starts(stage, self.params.datasets[dataset].modality, models, needs, self.root)

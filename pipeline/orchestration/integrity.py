@@ -7,11 +7,11 @@ recorded as what the outs were made from. A stage that fails is not recorded at 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from genfoundry import checkpoint
+from genfoundry.files import canonical, sha256
 from genfoundry.types import UserError
 from genfoundry.unit import Unit
 from pipeline.orchestration import code_digest
@@ -29,7 +29,7 @@ def guard(unit: Unit, root: Path) -> Iterator[str]:
     code, before = code_of(unit, root), digests(unit, root)
     if code != unit.code:
         raise UserError(f"{unit.path}: the sources of {unit.key} changed since the plan; run it again")
-    yield hashlib.sha256(checkpoint.canonical(before).encode()).hexdigest()
+    yield combine(before)
     if code_of(unit, root) != code:
         raise UserError(f"the sources of {unit.key} changed while it ran; nothing is recorded, run it again")
     after = digests(unit, root)
@@ -46,7 +46,12 @@ def code_of(unit: Unit, root: Path) -> str:
 def digests(unit: Unit, root: Path) -> dict[str, str]:
     """sha256 of every file that a unit reads, the plan's own among them, by its path."""
     paths = [path for name in (unit.path, *unit.inputs) for path in files(root / name)]
-    return {path.relative_to(root).as_posix(): checkpoint.sha256(path) for path in paths}
+    return {path.relative_to(root).as_posix(): sha256(path) for path in paths}
+
+
+def combine(digests: Mapping[str, str]) -> str:
+    """One digest of all that a unit depends on."""
+    return hashlib.sha256(canonical(digests).encode()).hexdigest()
 
 
 def files(path: Path) -> Iterator[Path]:

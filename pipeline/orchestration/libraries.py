@@ -7,7 +7,7 @@ pages that are no output (Jinja).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -34,13 +34,12 @@ LIBRARIES = {  # imported name -> distribution
 UNDECLARED = {"pandas": ("pyarrow",)}  # what a library computes with without requiring it: pandas reads parquet by it
 
 
-def versions(root: Path, names: Iterable[str]) -> list[str]:
+def versions(names: Iterable[str], pins: Mapping[str, str]) -> list[str]:
     """`name==version` of the numeric libraries among imported names, and of those that these compute with.
 
-    The version is the installed public one (`2.13.0` of `2.13.0+cpu`). Where requirements.lock has another, both are
+    The version is the installed public one (`2.13.0` of `2.13.0+cpu`). Where `pins` (`locked`) has another, both are
     given: an edited pin and an upgrade count alike.
     """
-    pins = locked(root)
     found, todo = set[str](), {LIBRARIES[name] for name in names if name in LIBRARIES}
     while todo:
         found.add(name := todo.pop())
@@ -75,7 +74,7 @@ def installed(name: str) -> str:
         return ""
 
 
-def _version(name: str, pins: dict[str, str]) -> str:
+def _version(name: str, pins: Mapping[str, str]) -> str:
     found = installed(name) or "absent"
     return found if pins.get(name, found) == found else f"{found} (locked: {pins[name]})"
 

@@ -17,6 +17,7 @@ from typing import Any
 FILE = Path(".state/plan.json")
 SOURCES = ("params.yaml", "requirements.lock", "src/genfoundry", "pipeline", "data/inbox", "data/sources.json")
 INSTALLED = tuple(path for path in sys.path if path.endswith("site-packages"))  # told by the folder's own time
+SKIP = ("__pycache__", ".gitignore", "dvc.lock")
 MADE_FROM = (*SOURCES, "build/plan", *INSTALLED)
 
 
@@ -59,5 +60,5 @@ def _stamps(path: Path, deep: bool) -> Iterator[str]:
     else:
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name not in ("__pycache__", ".gitignore"):
+                if entry.name not in SKIP:
                     yield from _stamps(Path(entry.path), deep)

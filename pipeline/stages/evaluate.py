@@ -20,6 +20,7 @@ def run(unit: Unit) -> None:
         scores=places.scores(dataset, name),
         figures=places.figures(name),
         pictures=places.panels(name),
+        objective=settings["objective"],
         samples=settings["samples"],
         seed=params.seed,
         device=str(target),

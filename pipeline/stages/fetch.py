@@ -1,10 +1,10 @@
 """Raw bytes of a data set, checked against their checksums; of a path of the user's own, a copy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from genfoundry import config, places, weights
-from genfoundry.data import sources
-from genfoundry.data.fetch import check, local
+from genfoundry import config, dvc_store, places
+from genfoundry.data.fetch import catalog, check, local
 from genfoundry.unit import Unit
 
 HERE = Path()
@@ -15,12 +15,14 @@ def run(unit: Unit) -> None:
     entry = {key: unit.settings[key] for key in ("modality", "raw")}
     dataset = config.check(config.Dataset, entry, f"datasets.{name}")
     pinned = expected in (check.PINNED, check.ABSENT)
-    copied = sources.fetch(dataset, places.raw(name), expected=None if pinned else expected, recoverable=in_cache)
+    copied = catalog.fetch(dataset, places.raw(name), expected=None if pinned else expected, recoverable=in_cache)
     if copied is not None:
         local.Record(HERE, name).note_taken(copied)
         check.record(HERE, name, copied)
 
 
-def in_cache(path: Path) -> bool:
-    """Whether DVC's cache has a file's content."""
-    return weights.cached(HERE, weights.hash_md5(path)).is_file()
+def in_cache(paths: Sequence[Path]) -> set[Path]:
+    """Those files whose content DVC's cache has."""
+    digests = {path: dvc_store.hash_md5(path) for path in paths}
+    stored = dvc_store.in_cache(HERE, digests.values()) if digests else set()
+    return {path for path, md5 in digests.items() if md5 in stored}

@@ -7,7 +7,7 @@ import torch
 
 from genfoundry import checkpoint, config, controls, device, models, places, session
 from genfoundry.data.base import Dataset, Loader
-from genfoundry.evaluate import accuracy
+from genfoundry.judges import accuracy
 from genfoundry.types import counted
 from genfoundry.unit import Unit
 
@@ -25,7 +25,6 @@ def run(unit: Unit, state: Path) -> None:
     session.session(model, Loader(split, train.batch, key), train, key=key, folder=state)
     right = {part: accuracy(model, data.split(part)) for part in ("val", "test")}
     card = {
-        "source": unit.code,  # who uses the features depends on their code too
         "dataset": name,
         "precision": train.precision,
         "threads": params.threads,

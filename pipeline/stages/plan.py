@@ -69,11 +69,14 @@ def write(root: Path, units: Collection[Unit]) -> None:
             path.unlink()
 
 
+GENERATED = ("reports/scores/*/*", "reports/evaluation/*.json", "reports/training/*.csv", "reports/baselines/*",
+             "reports/tuning/*", "reports/panels/*", "reports/validation/*", "data/prepared/*/*")  # fmt: skip
+
+
 def remove_outs(root: Path, units: Collection[Unit]) -> None:
     """Remove what stages wrote for entries that params.yaml no longer has."""
     planned = {Path(out) for unit in units for out in unit.outputs}
-    for pattern in ("reports/scores/*/*", "reports/evaluation/*.json", "reports/training/*.csv", "reports/baselines/*",
-                    "data/prepared/*/*", "reports/tuning/*", "reports/panels/*"):  # fmt: skip
-        for path in root.glob(pattern):
-            if path.relative_to(root) not in planned and not path.name.startswith("."):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    planned |= {out.with_suffix("") for out in planned}  # a verdict's page stands beside it
+    for path in (path for pattern in GENERATED for path in root.glob(pattern)):
+        if path.relative_to(root) not in planned and not path.name.startswith("."):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -1,24 +1,25 @@
 """Make the best of each ranking a version of the registered model, its champion if it beats the present one on gate.
 
-This stage always runs, and mostly finds nothing to decide. With the name of a task it ranks and decides that one alone,
-before the others are measured: what the stage `rank` writes later is the same.
+This stage always runs, and mostly finds nothing to decide. With names of tasks it ranks and decides those alone, before
+the others are measured: what the stage `rank` writes later is the same.
 """
 
 import time
 from pathlib import Path
 
-from genfoundry import config, promote
+from genfoundry import places, promote
 from genfoundry.unit import Unit
 
 HERE = Path()
 
 
-def run(unit: Unit, task: str = "") -> float:
-    rankings = {name: _ranking(unit, name, early=bool(task)) for name in ([task] if task else unit.settings["tasks"])}
+def run(unit: Unit, *tasks: str) -> float:
+    rankings = {name: _ranking(unit, name, early=bool(tasks)) for name in tasks or unit.settings["tasks"]}
     due = {name: ranking for name, ranking in rankings.items() if not promote.settled(name, HERE, ranking)}
     if not due:  # before anything else is imported: this runs every time, and mostly for nothing
         print(f"register: nothing to decide for {', '.join(rankings)}")
         return 0.0
+    from genfoundry import config
     from genfoundry.tracking import publish
 
     for name, ranking in due.items():
@@ -31,10 +32,9 @@ def run(unit: Unit, task: str = "") -> float:
 
 def _ranking(unit: Unit, name: str, early: bool) -> bytes:
     """The bytes of a task's ranking: those that the stage `rank` wrote, or will write."""
-    from genfoundry import checkpoint, places
-
     if not early:
         return places.ranking(name).read_bytes()
+    from genfoundry.files import canonical
     from pipeline.stages import rank
 
-    return checkpoint.canonical(rank.rank_task(Unit.read(places.plan("rank")), name)).encode()
+    return canonical(rank.rank_task(Unit.read(places.plan("rank")), name)).encode()

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from genfoundry import checkpoint, device, evaluate, feasibility, metrics, places, session, tune
+from genfoundry import checkpoint, device, evaluate, feasibility, judges, objectives, places, session, tune
 from genfoundry.data import labels
 from genfoundry.data.base import Dataset, Split
 from genfoundry.experiment import Experiment
@@ -70,12 +70,12 @@ class Trials:
         train, val = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val"))
         val = labels.of_trial(val, one.budget.trial_items, one.task.labels)
         judge = places.judge(one.entry.dataset) if unit.settings["judged"] else None
-        return cls(one, target, train, val, evaluate.judge(judge))
+        return cls(one, target, train, val, judges.load(judge))
 
     def measure(self, model: Learner) -> float:
         """The task's objective on val."""
         seed = counted(*self.one.key, "tune") % 2**31
-        unit, most = metrics.OBJECTIVES[self.one.task.objective], min(self.one.budget.samples, len(self.val))
+        unit, most = objectives.OBJECTIVES[self.one.task.objective], min(self.one.budget.samples, len(self.val))
         answers = evaluate.answers(model, self.val, samples=most, seed=seed, needs=unit.needs)
         return float(unit.value(evaluate.score(answers, self.val, self.judge), self.val.spec.dims))
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim.adamw import adamw
+
+from genfoundry.torch_private import adamw
 
 EPSILON = 1e-8
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import metrics
+from genfoundry import objectives
 from genfoundry.baselines import base as baselines
 from genfoundry.evaluate import score
 from genfoundry.examine import real_features
@@ -30,7 +30,7 @@ def of(
             answered = row.answers(split)
             scores = score(answered, split, judging, real_features(shared, split, answered, judging))
             after = row.role if row.role in ("floor", "ceiling") else row.name
-            able = {n: unit for n, unit in metrics.OBJECTIVES.items() if all(need in scores for need in unit.needs)}
+            able = {n: unit for n, unit in objectives.OBJECTIVES.items() if all(need in scores for need in unit.needs)}
             found |= {f"{n}/{after}": np.array([unit.value(scores, split.spec.dims)]) for n, unit in able.items()}
         return found
 

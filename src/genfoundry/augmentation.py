@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.baselines.base import batches
 from genfoundry.config import Train, check
-from genfoundry.data.base import Loader
-from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.base import Loader, split_class
+from genfoundry.data.iterate import batches
 from genfoundry.models.base import Classifies, Learner
 from genfoundry.train import fit
 from genfoundry.types import counted
@@ -58,7 +57,7 @@ def _trained(judge: Learner, x: Tensor, label: Tensor, name: str) -> Learner:
     torch.manual_seed(counted("classifier", name, "init"))
     model = type(judge)(spec, judge.config).to(judge.device)
     tensors = {"x": x.to(judge.device), "label": label.to(judge.device)}
-    split, batch = ImageSplit(name, tensors, spec, spec.levels, None), min(BATCH, len(x))
+    split, batch = split_class("images")(name, tensors, spec, spec.levels, None), min(BATCH, len(x))
     steps = {model.phases[0]: math.ceil(EPOCHS * len(x) / batch)}
     train = check(Train, {**model.defaults, "batch": batch, "steps": steps}, "classifier")
     for _ in fit(model, Loader(split, batch, ("classifier", name)), train, key=("classifier", name)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SHARED = Path(__file__).parent / "reporting/site/templates/style.css"
+SHARED = Path(__file__).parent / "reporting/site/templates/style.css"  # the report's: this page is no output either
 OWN = """
 table { margin: .5rem 0 } th, td { white-space: normal; overflow-wrap: anywhere }
 h5, h6 { margin: .2rem 0; font-size: 1rem }

@@ -9,9 +9,8 @@ import numpy as np
 
 from genfoundry.bootstrap import Array, Estimate, Ids
 from genfoundry.distance_intervals import difference_of_distances, squared_distance
-from genfoundry.types import UserError
+from genfoundry.frechet import TINY, transport
 
-TINY = 1e-12  # of the largest eigenvalue: one that is none
 ROWS = 1024  # of a matrix of distances that are in memory at once
 
 
@@ -42,51 +41,19 @@ class Distance:
         return difference_of_distances(self.value - other.value, squared, bias, *parts)
 
 
-def frechet(fake: Array, real: Array) -> float:
-    """Squared Frechet distance of Gaussians fitted to two samples of features, (n, F) each (Heusel 2017, eq. 6).
-
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), by eigenvalues of symmetric matrices; NaN if a feature is. It is biased
-    upward by about 1/n, so compare figures of the same n only.
-
-    Raises:
-        UserError: a sample is no matrix of two items at least.
-    """
-    return frechet_distance(fake, real).value
-
-
 def frechet_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distance:
     """The squared Frechet distance with the influence of every item; `ids` (m,) are groups of the real ones.
 
     The gradient by S1 is I - T with T = S1^(-1/2) (S1^(1/2) S2 S1^(1/2))^(1/2) S1^(-1/2), the optimal transport from
     one Gaussian to the other (Olkin and Pukelsheim 1982), that by S2 is I - T^(-1).
     """
-    fake, real = (_checked(x) for x in (fake, real))
-    if not (np.isfinite(fake).all() and np.isfinite(real).all()):
+    of = transport(fake, real)
+    if of is None:
         return Distance(math.nan, math.nan, math.nan, np.zeros(len(fake)), np.zeros(len(real)), ids)
-    gap, x, y = fake.mean(0) - real.mean(0), fake - fake.mean(0), real - real.mean(0)
-    one, two = x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1)
-    root, inverse = _roots(one)
-    cross, uncross = _roots(root @ two @ root)
-    there, back = inverse @ cross @ inverse, root @ uncross @ root
-    value = max(float(gap @ gap + np.trace(one) + np.trace(two) - 2 * np.trace(cross)), 0.0)
-    of_fake = 2 * x @ gap + (x * (x - x @ there)).sum(1)
-    of_real = -2 * y @ gap + (y * (y - y @ back)).sum(1)
-    return Distance(value, value, _frechet_bias(x, y, (one + two) / 2, ids), of_fake, of_real, ids)
-
-
-def _checked(features: Array) -> Array:
-    features = np.asarray(features, np.float64)
-    if features.ndim != 2 or len(features) < 2:
-        raise UserError(f"features: shape {features.shape}; a covariance needs (n >= 2, features)")
-    return features
-
-
-def _roots(matrix: Array) -> tuple[Array, Array]:
-    """The root of a symmetric matrix, and the pseudo-inverse of that."""
-    values, vectors = np.linalg.eigh(matrix)
-    root = np.sqrt(values.clip(0))
-    inverse = np.where(values > TINY * values[-1], 1 / np.where(root > 0, root, 1.0), 0.0)
-    return vectors * root @ vectors.T, vectors * inverse @ vectors.T
+    of_fake = 2 * of.x @ of.gap + (of.x * (of.x - of.x @ of.there)).sum(1)
+    of_real = -2 * of.y @ of.gap + (of.y * (of.y - of.y @ of.back)).sum(1)
+    bias = _frechet_bias(of.x, of.y, (of.one + of.two) / 2, ids)
+    return Distance(of.value, of.value, bias, of_fake, of_real, ids)
 
 
 def _frechet_bias(x: Array, y: Array, covariance: Array, ids: Ids | None) -> float:

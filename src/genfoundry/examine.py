@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry import augmentation, memory, metrics, restoration
+from genfoundry import augmentation, classical_restoration, memory, objectives
 from genfoundry.abilities import anomaly, bounds, codes, completion, continuation, edits, horizons, translation, video
-from genfoundry.baselines.base import batches, chosen
+from genfoundry.answers import Scores, restoration
 from genfoundry.config import Bound
 from genfoundry.data.base import Part
-from genfoundry.evaluate import SIZE, Judges, Scores, features, items, spread
+from genfoundry.data.iterate import SIZE, batches, chosen, items
 from genfoundry.groups import grouped
+from genfoundry.judges import Judges, features, spread
 from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
 from genfoundry.shared import Shared
 from genfoundry.types import counted
@@ -75,12 +76,12 @@ class Bench:
     def classical(self, damage: str, posed: restoration.Posed) -> dict[str, Scores]:
         """Classical method -> scores of what it makes of test items so damaged: the same for every model."""
 
-        def compute(method: restoration.Method) -> Scores:
+        def compute(method: classical_restoration.Method) -> Scores:
             return dict(posed.scores(damage, method(posed.x, posed.known, posed.levels)))
 
         return {
             name: dict(self.shared.get(f"{name} {damage} {self.split.name}", partial(compute, method)))
-            for name, method in restoration.classical(self.train, damage).items()
+            for name, method in classical_restoration.classical(self.train, damage).items()
         }
 
 
@@ -171,7 +172,7 @@ def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Sco
 
 def _restored(model: Learner, bench: Bench) -> Iterator[tuple[str, Tensor]]:
     """Damage -> what the model made of the items so damaged; restorations were answered before, for the ranking."""
-    for damage in metrics.DAMAGES:
+    for damage in objectives.DAMAGES:
         if f"restored_{damage}" in bench.found:
             yield damage, bench.found[f"restored_{damage}"]
 

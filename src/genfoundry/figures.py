@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import anchors, checkpoint, controls, metrics, panels, yardstick
+from genfoundry import anchors, checkpoint, controls, metrics, objectives, panels, yardstick
+from genfoundry.answers import Scores
 from genfoundry.baselines import base as baselines
 from genfoundry.config import Bound
 from genfoundry.data.base import Dataset, Part
-from genfoundry.evaluate import Scores, answers, items, judge, score
+from genfoundry.data.iterate import items
+from genfoundry.evaluate import answers, score
 from genfoundry.examine import Bench, abilities, real_features, reasons
 from genfoundry.examine import samples as samples_of
+from genfoundry.judges import load as judge
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.remarks import remarks
 from genfoundry.shared import Shared
@@ -27,8 +30,7 @@ if TYPE_CHECKING:
 BOUND = Bound()
 COLLAPSED = 1.0  # nats a sample: codes that carry less are not in use
 SPLITS = ("val", "gate", "test")  # ranked on, promoted on, reported
-BESIDE = ("_low", "_high", "_n", "_groups")  # what a figure is stated with: in the card alone,
-STATED = ("frechet_n", "iw_n")  # but for these
+DIGITS = 5  # significant digits of a headline figure: a table of all experiments fits a terminal
 
 
 def write_scores(folder: Path, card: Mapping[str, Any], scores: Mapping[str, NDArray[np.generic]]) -> None:
@@ -47,6 +49,7 @@ def of_experiment(
     scores: Path,
     figures: Path,
     pictures: Path,
+    objective: str,
     samples: int,
     seed: int,
     device: str = "cpu",
@@ -54,13 +57,14 @@ def of_experiment(
     test_items: int | None = None,
     shared: Shared | None = None,
 ) -> None:
-    """Measure the model in a folder on val, gate and test; write scores, the flat figures on test, and panels.
+    """Measure the model in a folder on val, gate and test; write scores, the headline figures, and panels.
 
     Args:
         model, data, judge_folder: folders of the trained model, the prepared data set and its judge, if it has one.
-        scores: folder for card.json and scores.safetensors, which is all that the ranking reads.
-        figures: file of the flat figures on test.
+        scores: folder for card.json, with every figure, and scores.safetensors, which is all that the ranking reads.
+        figures: file of the headline figures.
         pictures: folder of panels on test.
+        objective: what the experiment's task ranks by, the headline figure.
         samples: number of images to draw a split (fewer where the split has fewer items).
         seed: of all noise.
         device: what model and judge run on.
@@ -97,25 +101,33 @@ def of_experiment(
     steps = card.get("train", {}).get("steps")
     about |= {"steps": None if steps is None else sum(steps.values())}
     about |= {"seeds": _seeds(model, known, judging, dataset.modality, per_split, seed, device, shared)}
+    about |= {"anchors": anchors.of(known, dataset.modality, judging, shared, per_split["test"])}
     with checkpoint.fresh(scores) as folder:
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
-    flat = {k: v for k, v in per_split["test"].items() if not k.endswith(BESIDE) or k in STATED}
-    flat |= anchors.of(known, dataset.modality, judging, shared, per_split["test"])
-    checkpoint.write_json(figures, {**flat, "likelihood": about["likelihood"]})
+    checkpoint.write_json(figures, headline(objective, per_split))
     with checkpoint.fresh(pictures) as folder:
         panels.draw_model(folder, learner, split, dataset.meta, seed)
         _draw(folder, bench)
 
 
+def headline(objective: str, per_split: Mapping[str, Mapping[str, float]]) -> dict[str, str | float]:
+    """What DVC shows of an experiment: its objective on val, gate and test, the ends of the 95% interval on test.
+
+    Figures that are unknown are absent; every figure in full is in the card.
+    """
+    places = {split: (split, objective) for split in SPLITS}
+    places |= {end: ("test", f"{objective}_{end}") for end in ("low", "high")}
+    values = {key: per_split.get(split, {}).get(name) for key, (split, name) in places.items()}
+    rounded = {key: float(f"{value:.{DIGITS}g}") for key, value in values.items() if value is not None}
+    return {"objective": objective, **rounded}
+
+
 def _shared(
     shared: Shared, dataset: Dataset, known: baselines.Known, networks: tuple[Learner | None, Learner | None]
 ) -> Shared:
-    """What may be shared by evaluations of the same data, of as many items a split, in the features of these networks.
-
-    A network's digest is of its weights: `source` is of the code that it runs, which is none of this stage's own.
-    """
+    """What may be shared by evaluations of the same data, of as many items a split, in these networks' features."""
     sizes = {name: len(split) for name, split in known.held.items()}
-    return shared.of(dataset.meta, sizes, *((n and (n.card["digest"], n.card.get("source"))) for n in networks))
+    return shared.of(dataset.meta, sizes, *((n and n.card["digest"]) for n in networks))
 
 
 def _draw(folder: Path, bench: Bench) -> None:
@@ -161,7 +173,7 @@ def _seeds(
             scored = score(answered, split, judging, real_features(shared, split, answered, judging))
             rows.append(_figures(scored, split, modality))
     out: dict[str, Any] = {"n": 1 + len(folders)}
-    values = {name: {o: [row[o] for row in rows] for o in metrics.OBJECTIVES if all(o in row for row in rows)}
+    values = {name: {o: [row[o] for row in rows] for o in objectives.OBJECTIVES if all(o in row for row in rows)}
               for name, rows in found.items()}  # fmt: skip
     if not folders:
         return out | {"values": values["test"], "spread": {}, "val_spread": {}}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.metrics import GROUP
+from genfoundry.objectives import GROUP
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from genfoundry.data.base import Split
-    from genfoundry.metrics import Scores
+    from genfoundry.objectives import Scores
 
 
 def grouped(scores: Scores, split: Split, index: Tensor | None = None) -> dict[str, NDArray[np.generic]]:

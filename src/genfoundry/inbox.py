@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from genfoundry import checkpoint, ledger, places, shell, weights
+from genfoundry import checkpoint, dvc_store, ledger, places, shell
 from genfoundry.data.listing import scan
 from genfoundry.types import UserError
 
@@ -45,10 +45,7 @@ def read_tracked(root: Path, name: str) -> dict[str, Any]:
 
 def read_manifest(root: Path, md5: str) -> Tracked | None:
     """The files of a folder that DVC knows by `md5` (it ends in .dir); None where its cache lacks that list."""
-    path = weights.cached(root, md5)
-    if not path.is_file():
-        return None
-    return {entry["relpath"]: entry["md5"] for entry in checkpoint.read_json(path)}
+    return dvc_store.list_folder(root, md5)
 
 
 def restore(root: Path, name: str) -> str:
@@ -58,21 +55,27 @@ def restore(root: Path, name: str) -> str:
         UserError: neither DVC's cache nor its remote has a file.
     """
     missing = find_missing(root, name)
-    if any(md5 is None or not weights.cached(root, md5).is_file() for md5 in missing.values()):
+    if not missing:
+        return ""
+    if lost := _copy_from_cache(root, name, missing):
         tracked = places.inbox(name).with_suffix(".dvc")
         shell.ask("dvc", "fetch", tracked, root=root)
         _fetch_committed(root, name)
-        missing = find_missing(root, name)
-        if lost := [file for file, md5 in missing.items() if not md5 or not weights.cached(root, md5).is_file()]:
+        missing = find_missing(root, name) | {file: md5 for file, md5 in missing.items() if md5 and file not in lost}
+        if lost := _copy_from_cache(root, name, missing):
             raise UserError(f"{tracked}: neither DVC's cache nor its remote has {lost[0]}")
-    for file, md5 in missing.items():
-        checkpoint.write_bytes(root / places.inbox(name) / file, weights.cached(root, str(md5)).read_bytes())
-    if not missing:
-        return ""
     return (
         f"{places.inbox(name)}: brought back {len(missing)} files that DVC tracks and that were missing here "
         f"(e.g. {next(iter(missing))}); `make withdraw DATASET={name} FILES=...` takes files out for good"
     )
+
+
+def _copy_from_cache(root: Path, name: str, files: Mapping[str, str | None]) -> list[str]:
+    """Copy files by their md5 from DVC's cache into an inbox; returns those that it lacks."""
+    folder = (root / places.inbox(name)).absolute()
+    wanted = {folder / file: md5 for file, md5 in files.items() if md5}
+    lost = {path.relative_to(folder).as_posix() for path in dvc_store.fetch(root, wanted, remotes=False)}
+    return [file for file, md5 in files.items() if md5 is None or file in lost]
 
 
 def _fetch_committed(root: Path, name: str) -> None:
@@ -101,7 +104,7 @@ def find_missing(root: Path, name: str) -> dict[str, str | None]:
             missing[f"{count - number} of {count} files"] = None
         kept = {file: md5 for file, md5 in (manifest or {}).items() if md5 not in withdrawn}
         missing.update({file: md5 for file, md5 in kept.items() if not (folder / file).is_file()})
-    contents = {weights.hash_md5(folder / file) for file in files} if missing else set()
+    contents = {dvc_store.hash_md5(folder / file) for file in files} if missing else set()
     return {file: md5 for file, md5 in missing.items() if md5 not in contents}
 
 
@@ -115,7 +118,7 @@ def check_names(root: Path, name: str) -> None:
     manifest = (read_manifest(root, tracked["md5"]) or {}) if tracked.get("nfiles") else {}
     for file, md5 in manifest.items():
         path = root / places.inbox(name) / file
-        if path.exists() and weights.hash_md5(path) != md5:
+        if path.exists() and dvc_store.hash_md5(path) != md5:
             raise UserError(f"{path}: an earlier batch has this name and other content; rename the new file")
 
 
@@ -127,7 +130,7 @@ def check_complete(root: Path, name: str) -> None:
     """
     withdrawn = read_withdrawn(root, name)
     folder = root / places.inbox(name)
-    present = {file: weights.hash_md5(folder / file) for file in list_files(root, name)} if withdrawn else {}
+    present = {file: dvc_store.hash_md5(folder / file) for file in list_files(root, name)} if withdrawn else {}
     for file, md5 in present.items():
         if md5 in withdrawn:
             raise UserError(
@@ -203,7 +206,7 @@ def withdraw(root: Path, name: str, files: Sequence[str]) -> list[str]:
         shown = ", ".join(there[:8]) + (" ..." if len(there) > 8 else "")
         raise UserError(f"{places.inbox(name)}: no file {unknown[0]!r}; it has {shown or 'none'}")
     now, who = datetime.now(UTC).isoformat(timespec="seconds"), ledger.who(root)
-    lines = [{"file": file, "md5": weights.hash_md5(folder / file), "time": now, "who": who} for file in chosen]
+    lines = [{"file": file, "md5": dvc_store.hash_md5(folder / file), "time": now, "who": who} for file in chosen]
     path = root / withdrawn_path(name)
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     text = "".join(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n" for line in lines)

@@ -23,7 +23,7 @@ from genfoundry.types import UserError, counted
 if TYPE_CHECKING:
     from genfoundry.config import Task
     from genfoundry.ledger import Line
-    from genfoundry.metrics import Scores
+    from genfoundry.objectives import Scores
 
 
 class Unmeasured(Exception):
@@ -64,7 +64,7 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
         Lost: its weights are nowhere.
         Unmeasured: no code could measure it.
     """
-    from genfoundry.metrics import objective
+    from genfoundry.objectives import objective
 
     about = ("data", "judge") if "features" in objective(task.objective).needs else ("data",)
     for path in sorted((root / places.scores(task.dataset)).glob("*/card.json")):
@@ -118,7 +118,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
         Unmeasured: the code failed, or its answers cannot be scored or are about other items: code of another time may
             cut the same data into others, as many by chance.
     """
-    from genfoundry import evaluate, items_seen
+    from genfoundry import evaluate, items_seen, judges
     from genfoundry.checkpoint import read_tensors
     from genfoundry.data.base import Dataset
 
@@ -137,7 +137,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
     if done.stdout.split()[-1:] != [items_seen.digest(split)]:
         raise Unmeasured("its code takes other items out of gate than today's")
-    judge = evaluate.judge(network if (network / "model.json").exists() else None)
+    judge = judges.load(network if (network / "model.json").exists() else None)
     try:
         return evaluate.score(answers, split, judge, ours.get("real"))
     except (UserError, ValueError, RuntimeError, KeyError) as error:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.baselines.base import batches, chosen
 from genfoundry.damage import SALT, SIGMA, damaged
+from genfoundry.data.iterate import batches, chosen
 from genfoundry.gaussian import ROUNDING, Gaussian
 from genfoundry.neighbours import CHOICES, Neighbours
 

@@ -113,9 +113,9 @@ def challenger(lines: Iterable[Line], task: str) -> Line | None:
     return None
 
 
-def fingerprint(path: Path) -> str | None:
-    """sha256 of a file's bytes; None where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+def fingerprint(ranking: bytes) -> str:
+    """Hex sha256 of a ranking's bytes, by which a line names what was decided on."""
+    return hashlib.sha256(ranking).hexdigest()
 
 
 def who(root: Path) -> str:

@@ -1,157 +1,33 @@
-"""Objectives, their intervals, and who is better: pure numpy on per-item scores and features.
-
-Scores are what `evaluate.score` returns for one split: "nll" (N,) nats a sample, "nll_cells" (N,) how many of its
-values are there where some are missing, "mae" and "dtw" (N,) in the series'
-unit, "mase" (N,) in errors of the value a season ago in train, "hits" (M,) of labelled items, 1 where it is told,
-"restore_<damage>_psnr" (n,) in dB of restored items, "frame" (N,) nats a frame of a video, "chrf" (n,) of translations,
-of 100, "features" and "real" (n, F) of generated and real items in the judge's feature space. Beside a score stand the
-ids of its items' groups, "<name>_group" (n,), where items are not independent: an interval is over groups.
-"""
+"""Objectives with their intervals, and who is better: pure numpy on the scores of `objectives`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from genfoundry.bootstrap import Array, Estimate, Ids, mean, sum_of_means
-from genfoundry.distances import Distance, frechet_distance
+from genfoundry.bootstrap import Estimate, Ids, mean, sum_of_means
+from genfoundry.distances import frechet_distance
+from genfoundry.objectives import GROUP, Objective, Scores, features_of, ids_of
+from genfoundry.objectives import OBJECTIVES as OBJECTIVES
+from genfoundry.objectives import RESTORED as RESTORED
+from genfoundry.objectives import objectives as objectives
 from genfoundry.types import UserError
 
-if TYPE_CHECKING:
-    from genfoundry.models.base import Hyper, Learner
 
-Scores = Mapping[str, NDArray[np.generic]]
-GROUP = "_group"  # "<name>_group" (n,) int64 beside a score "<name>" (n,): the independent unit of each of its items
-CELLS = "nll_cells"  # (N,) values of an item that are there, beside "nll" where some are missing
-QUANTILES = (0.05, 0.5, 0.95)  # of a forecast: the 90% interval and the point forecast
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A figure that a task can ask for: the scores it needs, its unit, and how it is computed from them."""
-
-    name: str
-    direction: Literal["minimize", "maximize"]
-    needs: tuple[str, ...]
-    modalities: tuple[str, ...]
-    unit: str
-    factor: Callable[[int], float] = lambda dims: 1.0
-    cells: str = ""  # the score (N,), where there is one, that says how many values of an item are not missing
-
-    def per_item(self, scores: Scores, dims: int) -> Array | None:
-        """(N,) values whose mean is the figure; None where the figure is no mean (a distance of two samples)."""
-        if len(self.needs) > 1:
-            return None
-        values = np.asarray(scores[self.needs[0]], np.float64)
-        if self.cells in scores:
-            return _per_cell(values, np.asarray(scores[self.cells], np.float64))
-        return values * self.factor(dims)
-
-    def value(self, scores: Scores, dims: int) -> float:
-        """The figure; `dims` is the number of values in a sample (`Spec.dims`).
-
-        Raises:
-            UserError: what it is computed from was not measured.
-        """
-        if missing := [need for need in self.needs if need not in scores]:
-            hint = " (no item has a label)" if missing == ["hits"] else ""
-            raise UserError(f"{self.name}: cannot be computed, since {', '.join(missing)} was not measured{hint}")
-        items = self.per_item(scores, dims)
-        return float(items.mean()) if items is not None else _distance(scores).value
-
-    def estimate(self, scores: Scores, dims: int) -> Estimate:
-        """The figure with its standard error and interval over independent groups.
-
-        Raises:
-            UserError: what it is computed from was not measured.
-        """
-        if any(need not in scores for need in self.needs):
-            self.value(scores, dims)  # says what is missing
-        items = self.per_item(scores, dims)
-        return _distance(scores).estimate() if items is None else mean(items, ids_of(scores, self.needs[0]))
-
-
-def ids_of(scores: Scores, name: str) -> Ids | None:
-    """(n,) groups of a score's items; None where every item is its own."""
-    found = scores.get(f"{name}{GROUP}")
-    if found is not None and len(found) != len(scores[name]):
-        raise UserError(f"{name}{GROUP}: expected {len(scores[name])} ids, one an item, got {len(found)}")
-    return None if found is None else np.asarray(found, np.int64)
-
-
-def groups_of(scores: Scores, name: str) -> Ids:
-    """(n,) groups of a score's items; 0 to n - 1 where every item is its own."""
-    found = ids_of(scores, name)
-    return np.arange(len(scores[name])) if found is None else found
-
-
-def _per_cell(total: Array, cells: Array) -> Array:
-    """(N,) values whose mean is the sum of totals over that of cells, and whose spread is that of this ratio.
-
-    The ratio estimator and its linearisation (Cochran 1977, 6.4): an item with few cells weighs little.
-    """
-    ratio = total.sum() / cells.sum()
-    return np.asarray(ratio + (total - ratio * cells) / cells.mean())
-
-
-DAMAGES = ("gaussian", "salt_pepper", "mask")  # what `restoration` does to images
-RESTORED = {f"restore_{damage}_psnr": damage for damage in DAMAGES}
-_ALL = ("images", "text", "series", "video")  # and lines, pairs: of no length in common, so that none divides by it
-OBJECTIVES: Mapping[str, Objective] = {
-    o.name: o
-    for o in (
-        Objective("bits_per_dim", "minimize", ("nll",), ("images", "video"), "bits", lambda d: 1 / (d * math.log(2))),
-        Objective("nats_per_char", "minimize", ("nll",), ("text",), "nats", lambda d: 1 / d),
-        Objective("nats_per_char_carried", "minimize", ("nll_carried",), ("text",), "nats", lambda d: 1 / d),
-        Objective("nats", "minimize", ("nll",), _ALL, "nats a value", lambda d: 1 / d, CELLS),
-        Objective("nats_per_sample", "minimize", ("nll",), (*_ALL, "lines", "pairs"), "nats a sample"),
-        Objective("nats_per_frame", "minimize", ("frame",), ("video",), "nats a frame"),
-        Objective("mae", "minimize", ("mae",), ("series",), "the series' unit"),
-        Objective("mase", "minimize", ("mase",), ("series",), "seasonal-naive errors in train"),
-        Objective("dtw", "minimize", ("dtw",), ("series",), "the series' unit"),
-        Objective("chrf", "maximize", ("chrf",), ("pairs",), "of 100"),
-        Objective("accuracy", "maximize", ("hits",), ("images",), "share"),
-        *(Objective(name, "maximize", (name,), ("images",), "dB") for name in RESTORED),
-        Objective("frechet", "minimize", ("features", "real"), ("images",), "squared deviations of judge features"),
-    )
-}
-
-
-def objective(name: str) -> Objective:
-    """The objective called `name`.
+def estimate(objective: Objective, scores: Scores, dims: int) -> Estimate:
+    """An objective with its standard error and interval over independent groups.
 
     Raises:
-        UserError: there is none; the message lists the names.
+        UserError: what it is computed from was not measured.
     """
-    if name not in OBJECTIVES:
-        raise UserError(f"objective: {name!r} is unknown; one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name]
-
-
-def objectives(model: type[Learner], modality: str, config: Hyper | None = None) -> tuple[str, ...]:
-    """Names of the objectives that `model`, so configured, can compute on such data: by its abilities, not its name."""
-    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Streams, Translates, undone
-
-    able: set[str] = set()
-    if issubclass(model, GenerativeModel):
-        able |= {"features", "real"} | ({"nll", "frame"} if model.likelihood != "none" else set())
-    if issubclass(model, Forecasts):
-        able |= {"mae", "mase", "dtw"}
-    if issubclass(model, Streams):
-        able |= {"nll_carried"}
-    if issubclass(model, Translates):
-        able |= {"chrf"}
-    if issubclass(model, Classifies):
-        able |= {"hits"}
-    if hasattr(model, "restore") and config is not None:
-        able |= {f"restore_{damage}_psnr" for damage in undone(config)}
-    found = (o for o in OBJECTIVES.values() if able.issuperset(o.needs) and modality in o.modalities)
-    return tuple(o.name for o in found)
+    if any(need not in scores for need in objective.needs):
+        objective.value(scores, dims)  # says what is missing
+    items = objective.per_item(scores, dims)
+    if items is None:
+        return frechet_distance(*features_of(scores), ids_of(scores, "real")).estimate()
+    return mean(items, ids_of(scores, objective.needs[0]))
 
 
 def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
@@ -160,7 +36,7 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
     Beside each, `<name>_n` items in `<name>_groups` independent groups, and beside an objective its standard error over
     these, `<name>_stderr`. A figure that is not finite is left out: a model that diverged has none.
     """
-    found = {o.name: o.estimate(scores, dims) for o in measured(scores, modality)}
+    found = {o.name: estimate(o, scores, dims) for o in measured(scores, modality)}
     needed = {need for o in OBJECTIVES.values() for need in (*o.needs, o.cells)}
     others = [name for name in sorted(scores) if name not in needed and not name.endswith(GROUP)]
     found |= {name: mean(scores[name], ids_of(scores, name)) for name in others}
@@ -213,19 +89,8 @@ def _common(candidate: Scores, incumbent: Scores, name: str) -> Ids | None:
 
 
 def _frechet_gain(candidate: Scores, incumbent: Scores) -> Estimate:
-    (a, real), (b, other) = _features(candidate), _features(incumbent)
+    (a, real), (b, other) = features_of(candidate), features_of(incumbent)
     if real.shape != other.shape or a.shape != b.shape or not np.allclose(real, other, atol=1e-3):
         raise UserError(f"frechet: features {a.shape} and {b.shape} are not against the same {real.shape} real ones")
     ids = _common(candidate, incumbent, "real")
     return frechet_distance(b, real, ids).less(frechet_distance(a, real, ids))
-
-
-def _distance(scores: Scores) -> Distance:
-    return frechet_distance(*_features(scores), ids_of(scores, "real"))
-
-
-def _features(scores: Scores) -> tuple[Array, Array]:
-    ours, real = (np.asarray(scores[key], np.float64) for key in ("features", "real"))
-    if ours.shape != real.shape:
-        raise UserError(f"frechet: {ours.shape} generated against {real.shape} real features; use the same n and judge")
-    return ours, real

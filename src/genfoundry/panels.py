@@ -12,11 +12,11 @@ from torch import Tensor
 
 from genfoundry import picture
 from genfoundry.abilities import translation
-from genfoundry.baselines.base import batches, chosen
-from genfoundry.baselines.text import LENGTH, TEXTS
+from genfoundry.baselines.base import LENGTH, TEXTS
 from genfoundry.data.base import Seasonal
-from genfoundry.metrics import QUANTILES
+from genfoundry.data.iterate import batches, chosen
 from genfoundry.models.base import Decodes, GenerativeModel, Learner
+from genfoundry.objectives import QUANTILES
 from genfoundry.types import counted
 
 if TYPE_CHECKING:

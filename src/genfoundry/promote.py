@@ -13,11 +13,11 @@ A champion that a new reference beats, and that no candidate replaces, goes on s
 what it loses to.
 The champion is re-measured by the code of its own commit, in a subprocess, on today's `gate`; where a folder of the
 workspace holds that very model, measured on today's data, its scores are taken from there.
-A champion whose weights no place has (workspace, cache, every remote answered) serves nobody: the candidate takes over,
-and the reason says so. So it does from one that answers another question (other levels, binarisation or labels than the
-task's) and from one whose figure on today's `gate` is not finite. A champion that is there but that no code can measure
-any more stays, and the candidate is "challenger". A remote that gives an error decides nothing: no line is written, and
-the next run asks again.
+A champion whose weights no place has (workspace, store, cache, every remote answered) serves nobody: the candidate
+takes over, and the reason says so. So it does from one that answers another question (other levels, binarisation or
+labels than the task's) and from one whose figure on today's `gate` is not finite. A champion that is there but that no
+code can measure any more stays, and the candidate is "challenger". A remote that gives an error decides nothing: no
+line is written, and the next run asks again.
 """
 
 from __future__ import annotations
@@ -35,51 +35,74 @@ from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
-    from genfoundry.metrics import Scores
+    from genfoundry.objectives import Scores
 
 
-def settled(task_name: str, root: Path) -> bool:
-    """Whether the ledger's last line for the task is about the ranking that is there: the fast no-op (a few ms)."""
+def settled(task_name: str, root: Path, ranking: bytes | None = None) -> bool:
+    """Whether the ledger's last line for the task is about this ranking: the fast no-op (a few ms).
+
+    `ranking` is the content of reports/ranking/<task>.json; None reads that file.
+    """
     line = ledger.last(ledger.read(root / "ledger.jsonl"), task_name)
-    return line is not None and line["ranking"] == ledger.fingerprint(_ranking(root, task_name))
+    content = _ranking(root, task_name) if ranking is None else ranking
+    return line is not None and content is not None and line["ranking"] == ledger.fingerprint(content)
 
 
-def promote(task_name: str, task: Task, root: Path) -> str:
-    """Decide about the best of reports/ranking/<task>.json and append the decision to ledger.jsonl.
+def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None) -> str:
+    """Decide about the best of a task's ranking and append the decision to ledger.jsonl.
+
+    Args:
+        task_name: the task.
+        task: its settings.
+        root: the repository.
+        ranking: the bytes that reports/ranking/<task>.json has, or will have once the stage `rank` ran, so that a task
+            can be decided before all are ranked; None reads the file.
 
     Returns "champion", "challenger" or "refused"; "unchanged" when it was decided before; "undecided" when a remote
     could not be asked (a warning is on stderr, and nothing was written).
 
     Raises:
-        UserError: the ranking and the scores do not belong together.
+        UserError: there is no ranking, or it and the scores do not belong together.
     """
-    if settled(task_name, root):
+    content = _ranking(root, task_name) if ranking is None else ranking
+    if content is None:
+        raise UserError(f"{_ranking_path(root, task_name)}: not there; `dvc repro rank` writes it")
+    if settled(task_name, root, content):
         return "unchanged"
     root = root.resolve()  # the champion may be measured in a subprocess elsewhere
-    path = _ranking(root, task_name)
-    if not path.exists():
-        raise UserError(f"{path}: not there; `dvc repro register` writes it")
-    ranking = json.loads(path.read_text(encoding="utf-8"))
+    return _promote(task_name, task, root, content)
+
+
+def _promote(task_name: str, task: Task, root: Path, content: bytes) -> str:
+    ranking = json.loads(content)
     lines = ledger.read(root / "ledger.jsonl")
     champion = ledger.champion(lines, task_name)
     candidate = ranking["candidates"][0]
     if _decided(task, root, ledger.of(lines, task_name), champion, ranking):
         return "unchanged"
-    from genfoundry.weights import Unreachable
+    from genfoundry import weights
 
     try:
         decision, reason, figures = _decide(task, root, ranking, champion)
-    except Unreachable as error:
+    except weights.Unreachable as error:
         print(f"genfoundry promote {task_name}: nothing decided, asking again next time: {error}", file=sys.stderr)
         return "undecided"
     line = _line(task_name, root, candidate, ranking["data"], champion)
-    line |= {"decision": decision, "reason": reason, "figures": figures, "ranking": ledger.fingerprint(path)}
+    line |= {"decision": decision, "reason": reason, "figures": figures, "ranking": ledger.fingerprint(content)}
+    if decision != "refused":
+        weights.keep(root, line["weights"])  # before the line: what a line names must not get lost
     ledger.append(root / "ledger.jsonl", line)
+    weights.prune(root, ledger.read(root / "ledger.jsonl"))
     return decision
 
 
-def _ranking(root: Path, task_name: str) -> Path:
+def _ranking_path(root: Path, task_name: str) -> Path:
     return root / "reports" / "ranking" / f"{task_name}.json"
+
+
+def _ranking(root: Path, task_name: str) -> bytes | None:
+    path = _ranking_path(root, task_name)
+    return path.read_bytes() if path.exists() else None
 
 
 def _decided(
@@ -110,11 +133,11 @@ def _decide(
     task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Line | None
 ) -> tuple[str, str, dict[str, Any]]:
     """Decision, reason, figures."""
-    from genfoundry import incumbent, metrics, references
+    from genfoundry import incumbent, objectives, references
 
     best, rows = ranking["candidates"][0], references.read(_baselines(root, ranking))
     card, ours = incumbent.scored(root, task, best["experiment"], best["digest"])
-    value = metrics.objective(task.objective).value(ours, card["dims"])
+    value = objectives.objective(task.objective).value(ours, card["dims"])
     figures: dict[str, Any] = {"split": "gate", "incumbent": None, "difference": None, "interval": None}
     figures |= {"margin": ranking["margin"], "ranking_margin": ranking["margin"], "seed_margin": ranking["seed_margin"]}
     figures |= {"reference": references.best(rows, task, "gate"), "loses_to": [], "candidate": None}
@@ -141,11 +164,11 @@ def _lead(
     task: Task, root: Path, task_name: str, candidate: tuple[dict[str, Any], Scores], row: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """By how much a candidate beats the reference that is hardest to beat; None where that has no scores by item."""
-    from genfoundry import incumbent, metrics
+    from genfoundry import incumbent, metrics, objectives
 
     (card, ours), name = candidate, row["name"] if row else ""
     theirs = incumbent.reference(root, task_name, name) if row else {}
-    unit = metrics.objective(task.objective)
+    unit = objectives.objective(task.objective)
     if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
         return None  # a compressor of the whole file, say
     try:
@@ -163,7 +186,7 @@ def _compare(
     figures: dict[str, Any],
     rows: Mapping[str, Any],
 ) -> tuple[str, str, dict[str, Any]]:
-    from genfoundry import incumbent, metrics, references, weights
+    from genfoundry import incumbent, metrics, objectives, references, weights
 
     (card, ours), was = candidate, f"the champion {champion['digest'][:12]}"
     try:
@@ -174,7 +197,7 @@ def _compare(
         return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
-    unit, dims = metrics.objective(task.objective), card["dims"]
+    unit, dims = objectives.objective(task.objective), card["dims"]
     value = unit.value(theirs, dims)
     if not math.isfinite(value):
         return "champion", f"{was} has {task.objective} {value} on today's gate", figures

@@ -27,7 +27,7 @@ def rank(
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data or in different features.
     """
-    from genfoundry.metrics import OBJECTIVES
+    from genfoundry.objectives import OBJECTIVES
 
     sign = 1.0 if task.direction == "minimize" else -1.0
     found = sorted(_candidates(task, scores, experiments), key=lambda c: (sign * c["value"], c["experiment"]))

@@ -59,7 +59,7 @@ def lost_to(rows: Mapping[str, Any], objective: str, direction: str, value: floa
 
 def lost_on_gate(rows: Mapping[str, Any], objective: str, figures: Mapping[str, Mapping[str, float]]) -> list[Loss]:
     """`lost_to` on gate of a model with these figures a split; [] where it has none of the objective there."""
-    from genfoundry.metrics import OBJECTIVES
+    from genfoundry.objectives import OBJECTIVES
 
     value = figures.get("gate", {}).get(objective)
     if value is None:

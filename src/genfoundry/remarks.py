@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genfoundry.baselines.base import batches
+from genfoundry.data.iterate import batches
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import config, feasibility, metrics, models, places
+from genfoundry import config, feasibility, models, objectives, places
 from genfoundry.config.references import read
 from genfoundry.experiment import Experiment, apply_settings
 from genfoundry.reserved import find_misplaced
@@ -33,10 +33,10 @@ def settings(path: Path = PARAMS) -> config.Params:
         )
     )
     for name, task in params.tasks.items():
-        if task.objective not in metrics.OBJECTIVES:
-            allowed = config.alternatives(task.objective, list(metrics.OBJECTIVES))
+        if task.objective not in objectives.OBJECTIVES:
+            allowed = config.alternatives(task.objective, list(objectives.OBJECTIVES))
             faults.append(f"tasks.{name}.objective: {task.objective!r} is not known; {allowed}")
-        elif task.direction != (right := metrics.OBJECTIVES[task.objective].direction):
+        elif task.direction != (right := objectives.OBJECTIVES[task.objective].direction):
             faults.append(f"tasks.{name}.direction: {task.direction!r}, but {task.objective} is to {right}")
     used = {f"experiments.{n}.model": e.model for n, e in params.experiments.items()}
     used |= {f"judges.{name}.model": judge.model for name, judge in params.judges.items()}
@@ -73,9 +73,9 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
             f"params.yaml: experiments.{name}.data.streams: {entry.data.streams}: {entry.model} carries no state along "
             "a text; leave data.streams out"
         )
-    able = metrics.objectives(kind, params.datasets[entry.dataset].modality, hyper)
+    able = objectives.objectives(kind, params.datasets[entry.dataset].modality, hyper)
     if task.objective not in able:
-        damage = metrics.RESTORED.get(task.objective) if hasattr(kind, "restore") else None
+        damage = objectives.RESTORED.get(task.objective) if hasattr(kind, "restore") else None
         hint = f" (hyper.noise: {damage} is right)" if damage else ""
         raise UserError(
             f"params.yaml: experiments.{name}.task: {entry.task!r} is ranked by {task.objective}, which {entry.model} "

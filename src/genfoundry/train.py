@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genfoundry import checkpoint
 from genfoundry.adamw import AdamW
@@ -170,7 +171,8 @@ def _step(
     if train.ema:
         decay = min(train.ema, (1 + clock.step) / (10 + clock.step))
         current = model.state_dict()
-        torch._foreach_lerp_(list(state.average.values()), [current[k] for k in state.average], 1 - decay)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average(list(state.average.values()), [current[k] for k in state.average], None)
 
 
 def _differentiate(state: State, losses: dict[str, Tensor]) -> None:

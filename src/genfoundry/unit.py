@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import places
-from genfoundry.checkpoint import canonical, read_json
+from genfoundry.files import canonical, read_json
 from genfoundry.types import UserError
 
 KEYS = ("stage", "name", "inputs", "outputs", "starts", "leave_out", "code", "settings")
@@ -55,10 +55,10 @@ class Unit:
             UserError: no such file, or no unit's.
         """
         if not Path(path).is_file():
-            raise UserError(f"{path}: not there; expected a file of the plan, which `dvc repro plan` writes")
+            raise UserError(f"{path}: not there; expected a file of the plan, which `dvc repro` writes first")
         content = read_json(Path(path))
         if not isinstance(content, dict) or sorted(content) != sorted(KEYS):
-            raise UserError(f"{path}: expected a unit of the plan with the keys {', '.join(KEYS)}; run dvc repro plan")
+            raise UserError(f"{path}: expected a unit of the plan with the keys {', '.join(KEYS)}; run dvc repro")
         paths = {key: tuple(content[key]) for key in ("inputs", "outputs", "starts", "leave_out")}
         return cls(**{**content, **paths})
 
@@ -71,5 +71,5 @@ def read_all(root: Path) -> dict[str, Unit]:
     """
     index = root / "build/plan/index.json"
     if not index.is_file():
-        raise UserError(f"{index}: not there; `dvc repro plan` writes the plan")
+        raise UserError(f"{index}: not there; `dvc repro` writes the plan first")
     return {key: Unit.read(root / path) for key, path in read_json(index)}

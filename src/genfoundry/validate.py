@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genfoundry import gx_private
 from genfoundry.checkpoint import read_json, write_bytes, write_json
 from genfoundry.datadocs import templates
 from genfoundry.rules import SHOWN, SPLITS, Rule, derive, rules
@@ -83,7 +84,6 @@ def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> tuple[list[Ou
     """The outcome of every rule, in order, and the sections of Great Expectations' own page about them."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
 
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
@@ -102,7 +102,7 @@ def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> tuple[list[Ou
             one.result["observed_value"] = seen.item()  # its renderer fails on NumPy 2's scalars
     found = {r["expectation_config"]["meta"]["rule"]: r for r in result.to_json_dict()["results"]}
     outcomes = [_outcome(rule, found[i], frame) for i, rule in enumerate(checks)]
-    return outcomes, ValidationResultsPageRenderer().render(result).to_json_dict()["sections"][1:]
+    return outcomes, gx_private.render_sections(result)
 
 
 def _expectation(rule: Rule, number: int) -> Any:
@@ -174,9 +174,4 @@ def _line(outcome: Outcome) -> str:
 
 def _page(dataset: str, outcomes: list[Outcome], sections: list[Any]) -> str:
     """Great Expectations' sections in a frame of our own: its own asks five hosts for scripts, styles and a logo."""
-    from great_expectations.render.view import DefaultJinjaPageView
-    from jinja2 import ChoiceLoader, DictLoader
-
-    view = DefaultJinjaPageView()
-    view.env.loader = ChoiceLoader([DictLoader(templates()), view.env.loader])
-    return str(view.env.get_template("page.j2").render(dataset=dataset, outcomes=outcomes, sections=sections))
+    return gx_private.render_page(templates(), dataset=dataset, outcomes=outcomes, sections=sections)

@@ -20,8 +20,9 @@ from genfoundry.abilities import figures as abilities
 from genfoundry.bootstrap import Array, Estimate, Ids, mean, medians, of_draws, shares_of, sum_of_means
 from genfoundry.distances import frechet_distance, kernel_distance
 from genfoundry.gauge import TITLES, Figure
-from genfoundry.metrics import GROUP, OBJECTIVES, Scores, flat, ids_of, measured
+from genfoundry.metrics import estimate, flat, measured
 from genfoundry.neighbourhoods import manifolds, neighbour
+from genfoundry.objectives import GROUP, OBJECTIVES, Scores, ids_of
 
 __all__ = ["CONTROL", "FIGURES", "Figure", "figures"]
 
@@ -102,7 +103,7 @@ def figures(scores: Scores, dims: int, modality: str) -> dict[str, float]:
     is over; an objective has its standard error too, `<name>_stderr`. An interval of precision, recall, density,
     coverage or 1-NN is over items at fixed neighbourhoods. A figure that is not finite is left out.
     """
-    found = {o.name: o.estimate(scores, dims) for o in measured(scores, modality)}
+    found = {o.name: estimate(o, scores, dims) for o in measured(scores, modality)}
     for suffix in ("", CONTROL):
         if f"features{suffix}" in scores:
             found |= {f"{name}{suffix}": one for name, one in _of_samples(*_samples(scores, suffix)).items()}

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genfoundry import evaluate, metrics, yardstick
-from genfoundry.abilities import carried
-from genfoundry.data import text
+from genfoundry import evaluate, metrics, objectives, yardstick
+from genfoundry.answers import carried
+from genfoundry.data.splits import text
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.types import Batch, Spec
 
@@ -55,5 +55,5 @@ def test_the_figure_stands_beside_the_windowed_one() -> None:
         assert figures["nats_per_char_carried"] == pytest.approx(found["nll_carried"].mean().item() / 8)
         assert figures["nats_per_char"] == pytest.approx(found["nll"].mean().item() / 8)
     assert "nll_carried" not in evaluate.answers(model, split, samples=2, seed=0, needs=("nll",))
-    assert "nats_per_char_carried" in metrics.objectives(CharRnn, "text")
+    assert "nats_per_char_carried" in objectives.objectives(CharRnn, "text")
     assert "nats_per_char_carried" in yardstick.FIGURES

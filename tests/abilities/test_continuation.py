@@ -11,7 +11,7 @@ import torch
 
 from genfoundry import yardstick
 from genfoundry.abilities import continuation
-from genfoundry.data import lines, text
+from genfoundry.data.splits import lines, text
 from genfoundry.examine import Bench
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.types import Batch, Draw, Spec

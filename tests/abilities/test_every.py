@@ -8,7 +8,7 @@ import toys
 
 from genfoundry import examine, models, yardstick
 from genfoundry.config import Bound
-from genfoundry.data.lines import Split as Lines
+from genfoundry.data.splits.lines import Split as Lines
 from genfoundry.evaluate import answers
 from genfoundry.models.base import (
     Autoregressive,

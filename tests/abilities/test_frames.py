@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genfoundry import examine, metrics, models, picture, yardstick
+from genfoundry import examine, models, objectives, picture, yardstick
 from genfoundry.abilities import video
 from genfoundry.baselines import base as baselines
 from genfoundry.baselines.contexts import ABOVE, LAST, Counted
-from genfoundry.data.video import Split
+from genfoundry.data.iterate import chosen
+from genfoundry.data.splits.video import Split
 from genfoundry.evaluate import answers, score
 from genfoundry.types import Spec
 
@@ -54,7 +55,7 @@ def test_the_copy_of_the_last_frame_counts_flips() -> None:
     row = next(r for r in baselines.rows(known(train, test=test), "video") if r.name == "copy-last-frame")
     found = row.answers(test)
     assert np.allclose(found["nll"].numpy(), -np.log(np.where(was == now, 1 - chance, chance)).sum(1))
-    index = baselines.chosen(test, 12)
+    index = chosen(test, 12)
     assert torch.equal(found["samples"], test.whole[index][:, 2:3].expand(-1, 2, -1, -1, -1).long())
     scored = score(found, test)
     wrong = (found["samples"] != test.whole[index][:, 3:]).flatten(1).double().mean(1).numpy()
@@ -72,12 +73,12 @@ def test_trivial_models_and_real_videos_of_others() -> None:
     }  # fmt: skip
     real = found["real-against-real"].answers(test)["samples"]
     assert sorted(x.tolist() for x in real) == sorted(x.tolist() for x in test.whole[:, 3:].long())
-    assert not any(torch.equal(a, b) for a, b in zip(real, test.whole[baselines.chosen(test, 12)][:, 3:], strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(real, test.whole[chosen(test, 12)][:, 3:], strict=True))
 
 
 def test_a_copy_is_as_near_as_can_be() -> None:
     one = split("test", 5)
-    truth = one.batch(baselines.chosen(one, 5)).x
+    truth = one.batch(chosen(one, 5)).x
     assert video.compared(truth, one)["continued_psnr"].tolist() == [100.0] * 5
     wrong = truth.clone()
     wrong[:, 0, 0, 0, 0] = 1 - wrong[:, 0, 0, 0, 0]
@@ -88,9 +89,9 @@ def test_a_model_has_nats_a_frame_and_strips(tmp_path: Path) -> None:
     kind = models.find("video_pixel")
     torch.manual_seed(0)
     model, train, test = kind(SPEC, kind.Config()).eval(), split("train"), split("test", 14)
-    assert "nats_per_frame" in metrics.objectives(kind, "video")
+    assert "nats_per_frame" in objectives.objectives(kind, "video")
     tuned = score(answers(model, test, samples=0, seed=0, needs=("frame",)), test)
-    value = metrics.OBJECTIVES["nats_per_frame"].value(tuned, SPEC.dims)
+    value = objectives.OBJECTIVES["nats_per_frame"].value(tuned, SPEC.dims)
     assert value == pytest.approx(float(tuned["nll"].mean()) / 2)
     bench = examine.Bench(None, train, test, None, answers(model, test, samples=9, seed=0))  # type: ignore[arg-type]
     own, beside = examine.abilities(model, bench, 0, 14)

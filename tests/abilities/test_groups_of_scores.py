@@ -10,12 +10,14 @@ import torch
 import toys
 from torch import Tensor
 
-from genfoundry import augmentation, evaluate, examine, models, restoration
+from genfoundry import augmentation, evaluate, examine, models
+from genfoundry.answers import restoration
+from genfoundry.answers import samples as drawn
 from genfoundry.config import Bound
-from genfoundry.data import lines, pairs, pixels, text, video
 from genfoundry.data.base import Split
-from genfoundry.metrics import GROUP, groups_of
+from genfoundry.data.splits import images, lines, pairs, text, video
 from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.objectives import GROUP, groups_of
 from genfoundry.types import Draw, Spec
 
 KINDS = {name: models.find(name) for name in models.names()}
@@ -25,16 +27,16 @@ MADE = {f"surprise_{name}{end}" for name in ("smooth", "digits") for end in ("",
 FOURS = torch.arange(120) // 4  # the group of each of 120 items
 
 
-def grouped_images(change: Tensor | None = None) -> pixels.ImageSplit:
+def grouped_images(change: Tensor | None = None) -> images.Split:
     """Test items in groups of four; those at `change` have other pixels."""
     x, label = toys.images(120, 1)
     if change is not None:
         x[change, :, 3:] = 16 - x[change, :, 3:]
     tensors = {"x": x.to(torch.uint8), "label": label, "group": FOURS + 7}
-    return pixels.ImageSplit("test", tensors, toys.SPEC, None, None)
+    return images.Split("test", tensors, toys.SPEC, None, None)
 
 
-def examined(model: Any, split: pixels.ImageSplit, judge: Any) -> dict[str, Any]:
+def examined(model: Any, split: images.Split, judge: Any) -> dict[str, Any]:
     bench = toys.bench(judge, bound=Bound(k=2, items=80))
     bench.split = split
     bench.dataset.splits["test"] = split  # type: ignore[attr-defined]
@@ -114,8 +116,8 @@ def test_hits_of_classifiers_have_the_groups_of_the_labelled_items(monkeypatch: 
 
 
 def test_real_items_have_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "features", lambda judge, x, levels: x.flatten(1).numpy().astype(np.float32))
-    monkeypatch.setattr(evaluate, "Judges", toys.Reads)
+    monkeypatch.setattr(drawn, "features", lambda judge, x, levels: x.flatten(1).numpy().astype(np.float32))
+    monkeypatch.setattr(drawn, "Judges", toys.Reads)
     split = grouped_images()
     found = evaluate.score({"samples": torch.zeros(50, 1, 8, 8)}, split, toys.Reads(toys.SPEC, toys.Reads.Config()))
     where = {x.tobytes(): int(g) for x, g in zip(split.whole.flatten(1).float().numpy(), split.groups, strict=True)}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genfoundry import evaluate, examine, yardstick
 from genfoundry.abilities import horizons
-from genfoundry.data.series import Split
+from genfoundry.data.splits.series import Split
 from genfoundry.models.base import Hyper, Learner
 from genfoundry.types import Spec
 

@@ -11,11 +11,12 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
-from genfoundry import examine, metrics, yardstick
+from genfoundry import examine, metrics, objectives, yardstick
 from genfoundry.abilities import figures, translation
 from genfoundry.baselines import base as baselines
 from genfoundry.baselines.pairs import dictionary
-from genfoundry.data.pairs import Split, codes
+from genfoundry.data.pairs import codes
+from genfoundry.data.splits.pairs import Split
 from genfoundry.evaluate import answers, score
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.panels import draw
@@ -97,6 +98,6 @@ def test_a_corpus_has_counts_on_test_and_a_table(tmp_path: Path) -> None:
 
 
 def test_only_what_translates_can_be_ranked_by_it() -> None:
-    assert "chrf" in metrics.objectives(Says, "pairs")
-    assert "chrf" not in metrics.objectives(GenerativeModel, "pairs")
-    assert "chrf" not in metrics.objectives(Says, "text")
+    assert "chrf" in objectives.objectives(Says, "pairs")
+    assert "chrf" not in objectives.objectives(GenerativeModel, "pairs")
+    assert "chrf" not in objectives.objectives(Says, "text")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genfoundry import examine
-from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.models.base import Learner
 from genfoundry.types import Batch, Spec
 

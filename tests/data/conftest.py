@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genfoundry import config
-from genfoundry.data import base
+from genfoundry.data import base, preparation
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def prepare(tmp_path: Path) -> Callable[..., base.Dataset]:
     """Prepares tmp_path/raw and tmp_path/inbox."""
 
     def run(dataset: config.Dataset, seed: int = 20, out: str = "prepared") -> base.Dataset:
-        base.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / out, dataset, seed)
+        preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / out, dataset, seed)
         return base.Dataset(tmp_path / out)
 
     return run

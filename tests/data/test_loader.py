@@ -9,9 +9,9 @@ import pytest
 import torch
 from raw_folders import images, write_idx
 
-from genfoundry.baselines.base import batches
-from genfoundry.data import text
 from genfoundry.data.base import Dataset, Loader, Part, Split
+from genfoundry.data.iterate import batches
+from genfoundry.data.splits import text
 from genfoundry.types import Spec, UserError
 
 Prepare = Callable[..., Dataset]

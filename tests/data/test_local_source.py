@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from genfoundry import config
-from genfoundry.data import sources
-from genfoundry.data.fetch import check, local
+from genfoundry.data.fetch import catalog, check, local
 from genfoundry.types import UserError
 
 
@@ -44,7 +43,7 @@ def test_links_are_followed_and_what_cannot_be_is_counted(
     (source / "a/loop").symlink_to(source)
     (source / "gone.txt").symlink_to(tmp_path / "nowhere")
     os.mkfifo(source / "pipe")
-    sources.fetch(own(source), tmp_path / "out")
+    catalog.fetch(own(source), tmp_path / "out")
     assert files(tmp_path / "out") == {"a/1.txt": "a", "b/1.txt": "b"}
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_symlink()]
     said = capsys.readouterr().err
@@ -55,11 +54,11 @@ def test_links_are_followed_and_what_cannot_be_is_counted(
 def test_a_copy_of_read_only_folders_can_be_replaced(source: Path, tmp_path: Path) -> None:
     for path in (source / "a/1.txt", source / "a"):
         path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    sources.fetch(own(source), tmp_path / "out")
+    catalog.fetch(own(source), tmp_path / "out")
     modes = {path: path.stat().st_mode & stat.S_IRWXU for path in (tmp_path / "out/a", tmp_path / "out/a/1.txt")}
     assert all(mode & stat.S_IWUSR for mode in modes.values()), modes
     (source / "a").chmod(stat.S_IRWXU)
-    sources.fetch(own(source), tmp_path / "out")
+    catalog.fetch(own(source), tmp_path / "out")
 
 
 def test_a_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,43 +71,43 @@ def test_a_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UserError, match=r"a/1.txt: cannot be read: Permission denied$"):
-        sources.fetch(own(source), tmp_path / "out")
+        catalog.fetch(own(source), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_files_that_nothing_else_has_are_not_removed(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    sources.fetch(own(source), out)
+    catalog.fetch(own(source), out)
     (out / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match=r"1 files in it would be lost.*out/mine.txt\); move them elsewhere"):
-        sources.fetch(own(source), out)
+        catalog.fetch(own(source), out)
     assert files(out) == {"a/1.txt": "a", "b/1.txt": "b", "mine.txt": "mine"}
-    sources.fetch(own(source), out, recoverable=lambda path: path.name == "mine.txt")
+    catalog.fetch(own(source), out, recoverable=lambda paths: {p for p in paths if p.name == "mine.txt"})
     assert files(out) == {"a/1.txt": "a", "b/1.txt": "b"}
 
 
 def test_files_beside_downloaded_ones_are_not_removed(tmp_path: Path) -> None:
     digits = config.Dataset(modality="images", raw="digits")
-    sources.fetch(digits, tmp_path / "out", downloads=tmp_path / "downloads", progress=None)
+    catalog.fetch(digits, tmp_path / "out", downloads=tmp_path / "downloads", progress=None)
     (tmp_path / "out/digits.csv.gz").write_text("rot")  # has a checksum, so it can be had again
-    sources.fetch(digits, tmp_path / "out", downloads=tmp_path / "downloads", progress=None)
+    catalog.fetch(digits, tmp_path / "out", downloads=tmp_path / "downloads", progress=None)
     (tmp_path / "out/mine.csv").write_text("mine")
     with pytest.raises(UserError, match=r"would be lost.*mine.csv"):
-        sources.fetch(digits, tmp_path / "out", downloads=tmp_path / "downloads", progress=None)
+        catalog.fetch(digits, tmp_path / "out", downloads=tmp_path / "downloads", progress=None)
 
 
 def test_a_copy_stays_where_the_source_is_away(source: Path, tmp_path: Path) -> None:
-    digest = sources.fetch(own(source), tmp_path / "out")
+    digest = catalog.fetch(own(source), tmp_path / "out")
     away = own(tmp_path / "away")
-    assert sources.fetch(away, tmp_path / "out", expected=digest) == digest
+    assert catalog.fetch(away, tmp_path / "out", expected=digest) == digest
     with pytest.raises(UserError, match=r"raw.path: .*away is not there; .*dvc pull"):
-        sources.fetch(away, tmp_path / "out", expected="0" * 64)
+        catalog.fetch(away, tmp_path / "out", expected="0" * 64)
     assert files(tmp_path / "out") == {"a/1.txt": "a", "b/1.txt": "b"}
 
 
 def test_a_source_that_changes_meanwhile_is_not_recorded(source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="changed while it was copied"):
-        sources.fetch(own(source), tmp_path / "out", expected="0" * 64)
+        catalog.fetch(own(source), tmp_path / "out", expected="0" * 64)
     assert not (tmp_path / "out").exists()
 
 
@@ -180,14 +179,14 @@ def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"the file name b'caf\\xe9.txt' is not UTF-8; rename it"):
             status(source, tmp_path, None)
         with pytest.raises(UserError, match="is not UTF-8"):
-            sources.fetch(own(source), tmp_path / "out")
+            catalog.fetch(own(source), tmp_path / "out")
 
 
 def test_hidden_files_do_not_count(source: Path, tmp_path: Path) -> None:
     before = status(source, tmp_path, None).digest
     (source / ".DS_Store").write_text("x")
     assert status(source, tmp_path, before).state == "same"
-    sources.fetch(own(source), tmp_path / "out")
+    catalog.fetch(own(source), tmp_path / "out")
     assert files(tmp_path / "out") == {"a/1.txt": "a", "b/1.txt": "b"}
 
 

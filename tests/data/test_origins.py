@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from genfoundry.data.base import Part
-from genfoundry.data.series import Split, items
+from genfoundry.data.splits.series import Split, items
 from genfoundry.types import Spec
 
 # each default series: its rows, window, and an autoregression fitted to it once trend and season are taken off

@@ -249,7 +249,7 @@ def test_a_picture_that_is_none(tmp_path: Path) -> None:
 
 
 def test_files_are_found_below_hidden_folders_but_not_in_them(tmp_path: Path, prepare: Prepare) -> None:
-    from genfoundry.data.base import files
+    from genfoundry.data.listing import files
 
     for name in (".home/a.png", ".home/.cache/b.png"):
         save(tmp_path / name, grey(1)[0])

@@ -12,8 +12,9 @@ import torch
 from raw_folders import series
 
 from genfoundry import config, resolve
-from genfoundry.data import base, sources, table
+from genfoundry.data import preparation, table
 from genfoundry.data.base import Dataset
+from genfoundry.data.fetch import catalog
 from genfoundry.types import UserError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -135,8 +136,8 @@ def test_quarters_and_years_of_months_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["co2", "elnino", "macrodata"])
 def test_series_of_statsmodels(name: str, tmp_path: Path) -> None:
     dataset = resolve.settings(ROOT / "params.yaml").datasets[name]
-    sources.fetch(dataset, tmp_path / "raw", downloads=tmp_path / "downloads", progress=None)
-    base.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "out", dataset, 20)
+    catalog.fetch(dataset, tmp_path / "raw", downloads=tmp_path / "downloads", progress=None)
+    preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "out", dataset, 20)
     data = Dataset(tmp_path / "out")
     assert min(data.meta["counts"].values()) >= 7
     expected = {"co2": (52, 1), "elnino": (12, 1), "macrodata": (0, 3)}

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from genfoundry.data.splits.text import Split
 from genfoundry.data.streams import Streams
-from genfoundry.data.text import Split
 from genfoundry.types import Spec, UserError
 
 LENGTH = 5

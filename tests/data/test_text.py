@@ -11,7 +11,7 @@ import torch
 from raw_folders import text
 
 from genfoundry.data.base import Dataset
-from genfoundry.data.text import Split
+from genfoundry.data.splits.text import Split
 from genfoundry.types import Spec, UserError
 
 Prepare = Callable[..., Dataset]

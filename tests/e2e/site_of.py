@@ -47,12 +47,15 @@ def ran(root: Path) -> list[str]:
     return [json.loads(line)["stage"] for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def due(root: Path, *targets: str) -> set[str]:
-    """The stages that DVC would run now, less those that always run."""
-    good(call("dvc", "repro", "code", root=root))
-    said = good(call("dvc", "repro", "--dry", *targets, root=root))
-    found = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")}
-    return found - {"promote", "sources", "turn"}
+PLAN = "pipeline/dvc.yaml:plan"
+
+
+def due(root: Path) -> set[str]:
+    """The stages whose own command, dependencies or outs are not as dvc.lock has them, less those that always run."""
+    good(call("dvc", "repro", "-q", PLAN, root=root))
+    done = call("dvc", "status", "--json", root=root)
+    assert done.returncode == 0, done.stderr
+    return {name for name, changes in json.loads(done.stdout).items() if changes != ["always changed"]}
 
 
 def change(root: Path, dotted: str, value: Any) -> None:

@@ -53,7 +53,8 @@ def test_every_data_set_ends_in_figures_and_a_ranking(site: Path) -> None:
         "linear-ar-weather": ("mae", "nats"),
     }
     for experiment, task in KEPT.items():
-        figures = read(site / f"reports/evaluation/{experiment}.json")
+        (card,) = (site / "reports/scores").glob(f"*/{experiment}/card.json")
+        figures = read(card)["figures"]["test"]
         assert all(math.isfinite(figures[name]) for name in objectives[experiment]), figures
         assert [c["experiment"] for c in read(site / f"reports/ranking/{task}.json")["candidates"]] == [experiment]
         assert list((site / f"reports/panels/{experiment}").glob("*.png"))
@@ -61,7 +62,7 @@ def test_every_data_set_ends_in_figures_and_a_ranking(site: Path) -> None:
 
 
 def test_photographs_became_what_was_declared(site: Path) -> None:
-    meta = read(site / "data/prepared/shapes/spec.json")
+    meta = read(site / "data/prepared/shapes/arrays/spec.json")
     assert meta["spec"]["shape"] == [3, 64, 64] and meta["spec"]["classes"] == 0
     assert sum(meta["counts"].values()) == 200
     assert read(site / "models/experiments/vae-shapes/model.json")["meta"]["declared"] == {
@@ -71,7 +72,7 @@ def test_photographs_became_what_was_declared(site: Path) -> None:
 
 
 def test_a_published_test_split_is_kept(site: Path) -> None:
-    counts = read(site / "data/prepared/med/spec.json")["counts"]
+    counts = read(site / "data/prepared/med/arrays/spec.json")["counts"]
     assert counts["test"] == 40 and sum(counts.values()) == 230
 
 

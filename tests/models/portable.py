@@ -21,9 +21,9 @@ from torch import Tensor
 
 from genfoundry import device, models, resolve
 from genfoundry.config import references
-from genfoundry.evaluate import Judges
-from genfoundry.metrics import QUANTILES
+from genfoundry.judges import Judges
 from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
+from genfoundry.objectives import QUANTILES
 from genfoundry.train import fit
 from genfoundry.unit import read_all
 from pipeline.__main__ import timed

@@ -15,7 +15,7 @@ from genfoundry import checkpoint, examine
 from genfoundry.abilities import completion
 from genfoundry.config import Train
 from genfoundry.data.base import Loader
-from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.models.made import Made, shrinkage
 from genfoundry.nn.autoregression import triangular_least_squares
 from genfoundry.train import fit

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genfoundry import restoration
+from genfoundry import damage, objectives
 from genfoundry.nn.corruption import LEVELS, Corruption, kept
 
 
@@ -31,11 +31,11 @@ def test_it_is_drawn_anew_from_the_global_generator() -> None:
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("noise", restoration.DAMAGES)
+@pytest.mark.parametrize("noise", objectives.DAMAGES)
 def test_training_damages_as_restoration_does(noise: str) -> None:
-    """The same statistics on levels 0..255 as `restoration.damaged`, which evaluation uses."""
+    """The same statistics on levels 0..255 as `damage.damaged`, which evaluation uses."""
     clean = torch.full((64, 1, 16, 16), 100)
-    x, known = restoration.damaged(clean, noise, 256)
+    x, known = damage.damaged(clean, noise, 256)
     torch.manual_seed(0)
     ours = Corruption(noise).drawn(clean * (2 / 255) - 1)  # type: ignore[arg-type]
     theirs = Corruption(noise).given(x * (2 / 255) - 1, known)  # type: ignore[arg-type]

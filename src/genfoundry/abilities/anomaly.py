@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from genfoundry import compress
 from genfoundry.abilities.figures import CORRECTED
-from genfoundry.baselines.base import batches, chosen
-from genfoundry.data.base import modality
-from genfoundry.evaluate import SIZE, Scores
+from genfoundry.answers import Scores
+from genfoundry.data.base import split_class
+from genfoundry.data.iterate import SIZE, batches, chosen
 from genfoundry.groups import grouped
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.types import counted
@@ -86,8 +86,8 @@ def others(bench: Bench, index: Tensor) -> Iterator[tuple[str, Split]]:
     for name, x in _made(items, spec.levels or 256):
         group = plain.groups[index] if name in OF_ITEMS else torch.arange(len(x))
         tensors = {"x": x.to(torch.uint8), "label": torch.full((len(x),), -1), "group": group}
-        kind = modality(bench.dataset.modality)
-        yield name, kind.Split(f"{bench.split.name}-{name}", tensors, spec, bench.split.spec.levels, bench.binarise)
+        kind = split_class(bench.dataset.modality)
+        yield name, kind(f"{bench.split.name}-{name}", tensors, spec, bench.split.spec.levels, bench.binarise)
 
 
 def _made(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:

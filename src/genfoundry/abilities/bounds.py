@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genfoundry import restoration
-from genfoundry.baselines.base import batches, chosen
-from genfoundry.evaluate import SIZE, Scores
+from genfoundry.answers import Scores, restoration
+from genfoundry.data.iterate import SIZE, batches, chosen
 from genfoundry.groups import grouped
 from genfoundry.models.base import Learner, Reconstructs, Tightens
 from genfoundry.types import counted

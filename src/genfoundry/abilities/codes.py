@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry import picture
-from genfoundry.baselines.base import batches, chosen
-from genfoundry.evaluate import SIZE, Scores
+from genfoundry.answers import Scores
+from genfoundry.data.iterate import SIZE, batches, chosen
 from genfoundry.groups import grouped
 from genfoundry.models.base import Decodes, Embeds, Infers, Learner, Quantises
 from genfoundry.types import counted

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from genfoundry import restoration
-from genfoundry.evaluate import Scores
+from genfoundry.answers import Scores, restoration
 from genfoundry.groups import grouped
 from genfoundry.models.base import Autoregressive, Completes, Learner
 from genfoundry.nn.ancestral import joint

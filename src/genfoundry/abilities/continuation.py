@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from genfoundry import picture
-from genfoundry.baselines.base import batches, chosen
+from genfoundry.answers import Scores
 from genfoundry.data.base import Contiguous
-from genfoundry.data.text import decode
-from genfoundry.evaluate import SIZE, Scores
+from genfoundry.data.characters import decode
+from genfoundry.data.iterate import SIZE, batches, chosen
 from genfoundry.groups import grouped
 from genfoundry.models.base import Autoregressive, GenerativeModel, Learner
 from genfoundry.nn.ancestral import nats

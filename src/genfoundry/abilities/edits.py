@@ -19,8 +19,10 @@ from torch import Tensor
 from genfoundry import picture
 from genfoundry.abilities.codes import Coded
 from genfoundry.abilities.figures import kept
-from genfoundry.evaluate import SIZE, Scores, spread
+from genfoundry.answers import Scores
+from genfoundry.data.iterate import SIZE
 from genfoundry.groups import grouped
+from genfoundry.judges import spread
 from genfoundry.models.base import Classifies, Decodes, Edits, Embeds, Learner
 from genfoundry.types import Batch, counted
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from genfoundry.bootstrap import Array, Estimate, Ids, of_sums, sum_of_means
+from genfoundry.chrf import ASKED, chrf
 from genfoundry.gauge import TITLES, Figure
-from genfoundry.metrics import OBJECTIVES, Scores, ids_of
+from genfoundry.objectives import OBJECTIVES, Scores, ids_of
 from genfoundry.roc import auroc
 
 ACTIVE = 0.01  # variance over items of a code's posterior mean, above which it carries something (Burda et al. 2016)
@@ -31,8 +32,6 @@ OTHERS = {  # what is no item of the data set
     "digits": "scikit-learn's handwritten digits, brought to the same shape and levels",
     "classes": "test items of the classes that were left out of training",
 }
-ASKED = 1000  # items of a split that are translated, or all if there are fewer
-ORDERS, RECALL = 6, 2.0  # of grams of characters that chrF counts; how much recall weighs
 TRANSLATED = (
     ("exact_lines", "exact lines", "share", f"translations that are right in every character, of {ASKED:,} items"),
     ("chrf_corpus", "chrF, corpus", "of 100", "chrF of all translations as one text"),
@@ -177,22 +176,9 @@ def perplexity(use: Array) -> Array:
     return np.asarray(np.exp(entropy))
 
 
-def chrf(counts: Array) -> Array:
-    """(..., 3 ORDERS) counts -> (...) of 100: the F score of precision and recall, each averaged over the orders.
-
-    Over those orders, that is, of which both texts have grams.
-    """
-    ours, theirs, both = np.moveaxis(counts.reshape(*counts.shape[:-1], ORDERS, 3), -1, 0)
-    there = (ours > 0) & (theirs > 0)
-    orders = np.maximum(there.sum(-1), 1)
-    precision, recall = (np.where(there, both / np.maximum(n, 1), 0).sum(-1) / orders for n in (ours, theirs))
-    weight = RECALL * RECALL
-    return np.asarray(100 * (1 + weight) * precision * recall / np.maximum(weight * precision + recall, 1e-300))
-
-
 def bleu(counts: Array) -> Array:
     """(..., 10) counts -> (...) of 100: BLEU of the whole, with sacrebleu's smoothing."""
-    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics import BLEU
 
     def one(row: Any) -> float:
         made, true, *grams = (int(n) for n in row)

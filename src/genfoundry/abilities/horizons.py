@@ -12,9 +12,10 @@ from torch import Tensor
 
 from genfoundry import picture
 from genfoundry.abilities.figures import by_horizon
+from genfoundry.answers import Scores
 from genfoundry.bootstrap import Array
 from genfoundry.data.base import Seasonal
-from genfoundry.evaluate import SIZE, Scores
+from genfoundry.data.iterate import SIZE
 from genfoundry.models.base import Forecasts, Learner
 from genfoundry.types import Batch
 

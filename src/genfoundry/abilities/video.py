@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from genfoundry import picture
-from genfoundry.baselines.base import batches, chosen
-from genfoundry.evaluate import SIZE, Scores, items
+from genfoundry.answers import Scores
+from genfoundry.data.iterate import SIZE, batches, chosen, items
 from genfoundry.groups import grouped
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.types import counted

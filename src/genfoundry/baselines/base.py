@@ -9,22 +9,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from genfoundry.metrics import OBJECTIVES
-from genfoundry.types import Batch, counted
+from genfoundry.answers import Answers
+from genfoundry.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
-Answers = dict[str, Tensor]
+TEXTS, LENGTH = 4, 400  # sample texts that are shown, characters each
 Role = Literal["floor", "copy", "ceiling", "baseline", "compressor", "reference"]
 
 
@@ -40,18 +39,6 @@ class Row:
     likelihood: Literal["exact", "bound", "none"]
     answers: Callable[[Split], Answers]
     absent: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-
-def batches(split: Split, index: Tensor | None = None, size: int = 500) -> Iterator[Batch]:
-    """The items at `index` (default: all, in order) in batches of `size`."""
-    for part in torch.split(torch.arange(len(split)) if index is None else index, size):
-        yield split.batch(part)
-
-
-def chosen(split: Split, n: int) -> Tensor:
-    """(n,) items, a function of the split's name and n: a file's first items may be all of one class."""
-    draw = torch.Generator().manual_seed(counted("chosen", split.name, n))
-    return torch.randperm(len(split), generator=draw)[torch.arange(n) % len(split)]
 
 
 @dataclass(frozen=True)
@@ -87,12 +74,6 @@ def _of(modality: str, which: str, known: Known) -> list[Row]:
         return []
     found: list[Row] = getattr(importlib.import_module(f"genfoundry.baselines.{modality}"), which)(known)
     return found
-
-
-def values(split: Split) -> NDArray[Any]:
-    """(N, dims) values of every item, in bytes where they fit."""
-    kind = torch.uint8 if split.spec.levels is not None and split.spec.levels <= 256 else None
-    return np.concatenate([b.x.reshape(len(b), -1).cpu().to(kind or b.x.dtype).numpy() for b in batches(split)])
 
 
 def nats(bits: NDArray[np.float64]) -> Answers:

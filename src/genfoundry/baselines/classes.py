@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.baselines.base import Known, Row, batches, values
+from genfoundry.baselines.base import Known, Row
+from genfoundry.data.iterate import batches, values
 from genfoundry.data.labels import few
 from genfoundry.types import counted
 

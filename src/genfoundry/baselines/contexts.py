@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.baselines.base import Answers, batches
+from genfoundry.answers import Answers
+from genfoundry.data.iterate import batches
 from genfoundry.types import Batch
 
 if TYPE_CHECKING:

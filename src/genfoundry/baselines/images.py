@@ -5,24 +5,25 @@ What an item's class is told from is in `classes`, what damage is undone by in `
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from genfoundry import compress, restoration
-from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, nats, no_likelihood, values
+from genfoundry import classical_restoration, compress
+from genfoundry.answers import Answers, restoration
+from genfoundry.baselines.base import Known, Row, nats, no_likelihood
 from genfoundry.baselines.classes import classifiers
 from genfoundry.baselines.contexts import MOST, WIDE, Counted
+from genfoundry.baselines.pixels import Pixels
+from genfoundry.data.iterate import batches, chosen, values
 from genfoundry.gaussian import LinearAR
-from genfoundry.metrics import RESTORED
+from genfoundry.objectives import RESTORED
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
-Ints = NDArray[np.int64]
 COMPONENTS, FITTED = 64, 10_000  # of the Gaussian: principal components, training items
 LINEAR = 1024  # values of an item, at most, that each is forecast from all before it
 
@@ -59,14 +60,14 @@ def rows(known: Known) -> list[Row]:
 def restorers(train: Split, damage: str) -> list[Row]:
     """The classical methods for a damage."""
 
-    def row(name: str, method: restoration.Method) -> Row:
+    def row(name: str, method: classical_restoration.Method) -> Row:
         def answer(split: Split) -> Answers:
             posed = restoration.posed(split, damage)
             return {f"restored_{damage}": method(posed.x, posed.known, posed.levels)}
 
         return Row(name, "baseline", "none", answer)
 
-    return [row(name, method) for name, method in restoration.classical(train, damage).items()]
+    return [row(name, method) for name, method in classical_restoration.classical(train, damage).items()]
 
 
 def _densities(known: Known) -> list[Row]:
@@ -133,32 +134,6 @@ def _gaussian(known: Known) -> Row:
         return {"samples": x.float() if levels is None else x.round().clamp(0, levels - 1).long()}
 
     return Row("pca-gaussian", "ceiling", "none", drawn)
-
-
-class Pixels:
-    """Every pixel on its own: its histogram over train, with one added to each count (Laplace)."""
-
-    def __init__(self, values: NDArray[Any], levels: int) -> None:
-        self.dims, self.levels = values.shape[1], levels
-        counts = np.ones(self.dims * levels)
-        for part in np.array_split(values, max(len(values) // 2000, 1)):
-            counts += np.bincount(self._cells(part).ravel(), minlength=counts.size)
-        self.probability = counts.reshape(self.dims, levels) / (len(values) + levels)
-
-    def _cells(self, values: NDArray[Any]) -> Ints:
-        return values.astype(np.int64) + np.arange(self.dims) * self.levels
-
-    def nll(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """(N, dims) -> (N,) nats, exact."""
-        table = -np.log(self.probability).ravel()
-        parts = np.array_split(values, max(len(values) // 2000, 1))
-        return np.concatenate([table[self._cells(part)].sum(1) for part in parts])
-
-    def sample(self, n: int, seed: int) -> Ints:
-        """(n, dims): one search in the cumulative sums, laid end to end, for all pixels at once."""
-        steps = (self.probability.cumsum(1) + np.arange(self.dims)[:, None]).ravel()
-        draws = np.random.default_rng(seed).random((n, self.dims)) + np.arange(self.dims)
-        return (np.searchsorted(steps, draws) - np.arange(self.dims) * self.levels).clip(0, self.levels - 1)
 
 
 def _compressor(name: str) -> Row:

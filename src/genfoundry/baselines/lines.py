@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from genfoundry import compress
-from genfoundry.baselines.base import Answers, Known, Row, nats, values
-from genfoundry.baselines.text import LENGTH, TEXTS
-from genfoundry.data.lines import END, lengths
+from genfoundry.answers import Answers
+from genfoundry.baselines.base import LENGTH, TEXTS, Known, Row, nats
+from genfoundry.data.iterate import values
+from genfoundry.data.splits.lines import END, lengths
 from genfoundry.ngram import Ints, NGram
 from genfoundry.types import counted
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from genfoundry.abilities.translation import asked
-from genfoundry.baselines.base import Answers, Known, Row, batches
+from genfoundry.answers import Answers
+from genfoundry.answers.translation import asked
+from genfoundry.baselines.base import Known, Row
+from genfoundry.data.iterate import batches
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
-    from genfoundry.data.pairs import Split as Pairs
+    from genfoundry.data.splits.pairs import Split as Pairs
 
 
 def anchors(known: Known) -> list[Row]:

@@ -14,16 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genfoundry.answers import Answers
 from genfoundry.baselines import smoothing
-from genfoundry.baselines.base import Answers, Known, Row, batches
-from genfoundry.data import series
+from genfoundry.baselines.base import Known, Row
 from genfoundry.data.base import Seasonal
+from genfoundry.data.iterate import batches
 from genfoundry.data.seasons import period
-from genfoundry.metrics import QUANTILES
+from genfoundry.objectives import QUANTILES
 from genfoundry.types import Batch
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
+    from genfoundry.data.splits import series
 
 Floats = NDArray[np.float64]
 Point = Callable[[Floats, int], Floats]  # the past (P, D) and a horizon T -> (T, D)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from genfoundry import compress
-from genfoundry.baselines.base import Answers, Known, Row, nats, no_likelihood, values
+from genfoundry.answers import Answers
+from genfoundry.baselines.base import LENGTH, TEXTS, Known, Row, nats, no_likelihood
+from genfoundry.data.iterate import values
 from genfoundry.ngram import NGram
 from genfoundry.types import counted
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
-
-TEXTS, LENGTH = 4, 400  # sample texts, characters each
 
 
 def anchors(known: Known) -> list[Row]:

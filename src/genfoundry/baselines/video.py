@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from genfoundry import compress
-from genfoundry.baselines.base import Answers, Known, Row, batches, chosen, nats, values
+from genfoundry.answers import Answers
+from genfoundry.baselines.base import Known, Row, nats
 from genfoundry.baselines.contexts import ABOVE, LAST, MOST, PAST, Counted
-from genfoundry.baselines.images import Pixels
+from genfoundry.baselines.pixels import Pixels
+from genfoundry.data.iterate import batches, chosen, values
 from genfoundry.types import counted
 
 if TYPE_CHECKING:

@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from genfoundry import checkpoint, config
-from genfoundry.data.grouping import HELD as HELD
-from genfoundry.data.grouping import SPLITS as SPLITS
-from genfoundry.data.grouping import count_groups, require_groups
-from genfoundry.data.listing import files as files
-from genfoundry.data.listing import only as only
+from genfoundry import checkpoint
 from genfoundry.types import Batch, Spec, UserError, counted
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
     from torch import Tensor
 
-Arrays = dict[str, NDArray[Any]]
-DECLARED = (
-    "size",
-    "colour",
-    "patch",
-    "label",
-    "flip",
-    "columns",
-    "missing",
-    "step",
-    "numbered",
-    "header",
-)  # what files that come later are read by, too
-
-
-class EmptySplit(UserError):
-    """A split has no item."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a modality makes of raw files and inbox: arrays a split, the spec, a description row a sample."""
-
-    splits: dict[str, Arrays]
-    spec: Spec
-    names: tuple[str, ...]
-    counts: dict[str, int]
-    describe: pd.DataFrame
-    declared: Mapping[str, Any] = field(default_factory=dict)  # what the files decided that later ones are read by, too
+SPLITS = ("train", "val", "gate", "test")
+HELD = SPLITS[1:]
 
 
 class Split(Protocol):
@@ -95,6 +57,23 @@ class Seasonal(Protocol):
 
     season: int  # rows after which train repeats itself; 0: no such number
     scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A split whose items have classes, some of which may be unknown (-1)."""
+
+    label: Tensor  # (N,)
+
+    def select(self, kept: Tensor) -> LabelledSplit:
+        """The items that are marked (N,)."""
+
+    def relabel(self, label: Tensor) -> LabelledSplit:
+        """The same items with other labels (N,), which the spec counts."""
+
+
+class LabelledSplit(Split, Labelled, Protocol):
+    """Both."""
 
 
 def groups_in(tensors: Mapping[str, Tensor], items: int) -> Tensor:
@@ -140,13 +119,10 @@ class Part:
         return self.split.crop(position)
 
 
-class Modality(Protocol):
-    """What a modality's file in this folder offers: `prepare`, and the class of its splits."""
+class SplitClass(Protocol):
+    """The `Split` of a modality's file in `data.splits`."""
 
-    def prepare(self, raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-        """Raw files and inbox as arrays."""
-
-    def Split(
+    def __call__(
         self,
         name: str,
         tensors: dict[str, Tensor],
@@ -158,47 +134,9 @@ class Modality(Protocol):
         """Prepared arrays as a split at a task's levels; `flip` is for images alone."""
 
 
-def modality(name: str) -> Modality:
-    """The module of a modality."""
-    return cast(Modality, importlib.import_module(f"genfoundry.data.{name}"))
-
-
-def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: int) -> None:
-    """Raw files and inbox -> `out`: a safetensors file a split, spec.json, describe.parquet; all or nothing.
-
-    Raises:
-        UserError: a file is damaged or does not fit the declaration, or a split would be empty or of one group.
-    """
-    from safetensors.numpy import save_file
-
-    made = modality(dataset.modality).prepare(raw, inbox, dataset, seed)
-    for name in SPLITS:
-        if not made.counts.get(name):
-            raise EmptySplit(
-                f"{raw}: split {name} is empty ({made.counts}); add data, or give it a larger share under split"
-            )
-    groups = count_groups(made.splits)
-    require_groups(raw, groups, dataset)
-    with checkpoint.fresh(out) as folder:
-        total = hashlib.sha256()
-        for name in SPLITS:
-            arrays = {key: np.ascontiguousarray(value) for key, value in made.splits[name].items()}
-            save_file(arrays, folder / f"{name}.safetensors")  # which copies nothing
-            total.update(bytes.fromhex(checkpoint.sha256(folder / f"{name}.safetensors")))
-        made.describe.to_parquet(folder / "describe.parquet", index=False)
-        meta = {
-            "modality": dataset.modality,
-            "spec": made.spec.to_json(),
-            "alphabet": dataset.alphabet or None,
-            "names": list(made.names),
-            "counts": made.counts,
-            "digest": total.hexdigest(),
-        }
-        meta |= {"groups": groups} if groups else {}
-        given = dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True)
-        if declared := {**made.declared, **given}:
-            meta["declared"] = declared
-        checkpoint.write_json(folder / "spec.json", meta)
+def split_class(modality: str) -> SplitClass:
+    """The class of a modality's splits."""
+    return cast(SplitClass, importlib.import_module(f"genfoundry.data.splits.{modality}").Split)
 
 
 class Dataset:
@@ -227,7 +165,7 @@ class Dataset:
         tensors = checkpoint.read_tensors(self.folder / f"{name}.safetensors")
         moved = {key: value.to(device) for key, value in tensors.items()}
         flip = bool(self.meta.get("declared", {}).get("flip", False))
-        return modality(self.modality).Split(name, moved, self.spec, levels, binarise, flip)
+        return split_class(self.modality)(name, moved, self.spec, levels, binarise, flip)
 
 
 class Loader:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.data.base import files
-from genfoundry.data.text import normal
+from genfoundry.data.documents import normal
+from genfoundry.data.listing import files
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry import config
+from genfoundry.data.base import HELD
 from genfoundry.types import UserError, counted
 
-SPLITS = ("train", "val", "gate", "test")
-HELD = SPLITS[1:]
 ENOUGH = 5  # groups: four degrees of freedom for the variance between them
 SMALLER = {
     "text": "a smaller unit",

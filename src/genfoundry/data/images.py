@@ -13,13 +13,14 @@ import numpy as np
 from genfoundry import config
 from genfoundry.data import class_labels, image_files
 from genfoundry.data.arrays import Array, Part
-from genfoundry.data.base import SPLITS, Prepared, files, only
+from genfoundry.data.base import SPLITS
+from genfoundry.data.class_names import names_of
 from genfoundry.data.grouping import assign, assign_groups, numbered
 from genfoundry.data.image_files import KINDS, TABLES, read
+from genfoundry.data.listing import files, only
 from genfoundry.data.pictures import SUFFIXES, Form
-from genfoundry.data.pixels import ImageSplit as Split
 from genfoundry.data.pixels import describe
-from genfoundry.data.sources import names as names_of
+from genfoundry.data.preparation import Prepared
 from genfoundry.types import Spec, UserError
 
 LEAST_SIDE = 4  # pixels: what every model and metric here can work with
@@ -169,6 +170,3 @@ def _reorder(x: Array, order: Array) -> None:
         while (source := sources[at]) != start:
             x[at], done[at], at = x[source], True, source
         x[at], done[at] = first, True
-
-
-__all__ = ["Split", "prepare", "read"]

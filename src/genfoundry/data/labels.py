@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genfoundry import config
-from genfoundry.data.base import Loader, Part, Split
-from genfoundry.data.pixels import ImageSplit
+from genfoundry.data.base import Labelled, LabelledSplit, Loader, Part, Split
 from genfoundry.data.streams import Streams
 from genfoundry.types import UserError, counted
 
@@ -30,7 +27,7 @@ def loader(split: Split, data: config.Data, batch: int, key: tuple[object, ...],
     return Mixed(few(split, data.labels, dataset, draw), batch, key, 0.5 if data.labelled is None else data.labelled)
 
 
-def without(split: Split, classes: tuple[int, ...], dataset: str) -> ImageSplit:
+def without(split: Split, classes: tuple[int, ...], dataset: str) -> LabelledSplit:
     """The split's items that are of none of these classes.
 
     Raises:
@@ -39,19 +36,12 @@ def without(split: Split, classes: tuple[int, ...], dataset: str) -> ImageSplit:
     import torch
 
     where, there = f"data.without: {list(classes)}: data set {dataset}", split.spec.classes
-    if not isinstance(split, ImageSplit) or not all(k < there for k in classes):
+    if not isinstance(split, Labelled) or not all(k < there for k in classes):
         raise UserError(f"{where} has {there} classes; numbers below {there} are right")
     kept = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
     if not kept.any():
         raise UserError(f"{where} has no items of other classes; leave out fewer")
-    return _kept(split, kept)
-
-
-def _kept(split: ImageSplit, kept: Tensor) -> ImageSplit:
-    """The items of a split that are marked."""
-    left = copy.copy(split)
-    left.whole, left.label, left._fixed = split.whole[kept], split.label[kept], None
-    return _counted(left)
+    return split.select(kept)
 
 
 def of_trial(val: Split, items: int | None, labels: int | None) -> Part:
@@ -60,13 +50,13 @@ def of_trial(val: Split, items: int | None, labels: int | None) -> Part:
     Of a task with `labels` these are labelled and no more than that many: settings that are chosen by thousands of
     labels are not what could be chosen where there are a hundred (Oliver et al. 2018, arXiv:1804.09170, section 4.6).
     """
-    if labels is not None and isinstance(val, ImageSplit) and (val.label >= 0).any():
-        val = _kept(val, val.label >= 0)
+    if labels is not None and isinstance(val, Labelled) and (val.label >= 0).any():
+        val = val.select(val.label >= 0)
         items = min(items or labels, labels)
     return Part(val, min(items or len(val), len(val)))
 
 
-def few(split: Split, count: int, dataset: str, draw: int) -> ImageSplit:
+def few(split: Split, count: int, dataset: str, draw: int) -> LabelledSplit:
     """The split with `count` labels, as many of each class as of any other (or one more); the others become -1.
 
     Which is a function of (data set, count, draw) alone: experiments that are compared learn from the same labels.
@@ -77,7 +67,7 @@ def few(split: Split, count: int, dataset: str, draw: int) -> ImageSplit:
     import torch
 
     where, classes = f"data.labels: {count}: data set {dataset}", split.spec.classes
-    if not isinstance(split, ImageSplit) or not classes or not (split.label >= 0).any():
+    if not isinstance(split, Labelled) or not classes or not (split.label >= 0).any():
         raise UserError(f"{where} has no labels; leave data.labels and data.labelled out")
     if count < classes:
         raise UserError(f"{where} has {classes} classes; {classes} or more are right")
@@ -89,16 +79,7 @@ def few(split: Split, count: int, dataset: str, draw: int) -> ImageSplit:
         if len(own) < wanted:
             raise UserError(f"{where} has {len(own)} items of class {c} in {split.name}; {wanted} are needed")
         known[own[torch.randperm(len(own), generator=generator)[:wanted]]] = True
-    hidden = copy.copy(split)  # shares the images
-    hidden.label = torch.where(known.to(split.label.device), split.label, -1)
-    return _counted(hidden)
-
-
-def _counted(split: ImageSplit) -> ImageSplit:
-    """The split with its own labels' counts in its spec."""
-    counts = split.label[split.label >= 0].bincount(minlength=split.spec.classes)
-    split.spec = replace(split.spec, class_counts=tuple(counts.tolist()))
-    return split
+    return split.relabel(torch.where(known.to(split.label.device), split.label, -1))
 
 
 class Mixed(Loader):
@@ -108,7 +89,7 @@ class Mixed(Loader):
     come up k times.
     """
 
-    def __init__(self, split: ImageSplit, batch: int, key: tuple[object, ...], share: float) -> None:
+    def __init__(self, split: LabelledSplit, batch: int, key: tuple[object, ...], share: float) -> None:
         super().__init__(split, batch, key)
         first = min(max(round(share * batch), 1), batch)
         known = split.label >= 0

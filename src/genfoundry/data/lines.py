@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.base import SPLITS, Prepared, groups_in
+from genfoundry.data.base import SPLITS
+from genfoundry.data.characters import encode
+from genfoundry.data.documents import table, units
 from genfoundry.data.grouping import numbered
-from genfoundry.data.text import encode, table, units
-from genfoundry.types import Batch, Spec, UserError
+from genfoundry.data.preparation import Prepared
+from genfoundry.data.splits.lines import END
+from genfoundry.types import Spec, UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-END = 0
+    pass
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
@@ -62,48 +63,3 @@ def codes(lines: list[str], alphabet: str, width: int) -> np.ndarray:
     for row, line in zip(grid, lines, strict=True):
         row[: len(line)] = encode(line, alphabet)
     return grid
-
-
-def lengths(x: np.ndarray) -> np.ndarray:
-    """(N, T) -> (N,) characters up to and with the first end: what a figure a character divides by."""
-    ends = np.concatenate([x == END, np.ones((len(x), 1), bool)], 1)
-    found: np.ndarray = np.minimum(ends.argmax(1) + 1, x.shape[1])
-    return found
-
-
-class Split:
-    """Lines on a device; an item, and a position, is a line."""
-
-    def __init__(
-        self,
-        name: str,
-        tensors: dict[str, Tensor],
-        spec: Spec,
-        levels: int | None,
-        binarise: str | None,
-        flip: bool = False,
-    ) -> None:
-        if levels is not None or binarise is not None:
-            raise UserError("data: levels and binarise are for images; lines have their alphabet")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    @property
-    def positions(self) -> int:
-        """Lines."""
-        return len(self.whole)
-
-    @property
-    def groups(self) -> Tensor:
-        """(N,) int64: the unit of text that each line is of."""
-        return groups_in(self._held, len(self))
-
-    def batch(self, index: Tensor) -> Batch:
-        """These lines."""
-        x = self.whole[index].long()
-        before = (x == END).cumsum(1) - (x == END).long()  # (B, T): ends before this character
-        return Batch(x, mask=before == 0)
-
-    crop = batch

@@ -1,20 +1,14 @@
-"""Prepared images: what stands in the description table, and the split on a device at a task's levels."""
+"""Prepared images: what stands in the description table."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.data.base import groups_in
-from genfoundry.types import Batch, Spec, UserError, counted
-
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
 
 Array = NDArray[Any]
 AT_A_TIME = 1 << 22  # values
@@ -58,79 +52,3 @@ def _statistics(flat: Array) -> dict[str, Array]:
         "spread": flat.std(1, dtype=np.float32),
         "distinct": 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1),
     }
-
-
-class ImageSplit:
-    """Images on a device, quantised or binarised as the task wants, mirrored at random in training with `flip`."""
-
-    def __init__(
-        self,
-        name: str,
-        tensors: dict[str, Tensor],
-        spec: Spec,
-        levels: int | None,
-        binarise: str | None,
-        flip: bool = False,
-    ) -> None:
-        native = spec.levels or 256
-        levels = levels or native
-        if levels > native:
-            raise UserError(f"levels: {levels}: the data have {native}; {native} or fewer are right")
-        self.name, self.whole, self.label = name, tensors["x"], tensors["label"].long()
-        self._held = tensors
-        self.spec = replace(spec, levels=levels)
-        self.flip = flip
-        self.native, self.binarise = native, (binarise or "threshold") if levels == 2 else None
-        self._fixed: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    @property
-    def positions(self) -> int:
-        """Images."""
-        return len(self.whole)
-
-    @cached_property
-    def groups(self) -> Tensor:
-        """(N,) int64: what goes to a split as a whole with each image; else equal images are of one group."""
-        import torch
-
-        if "group" in self._held:
-            return groups_in(self._held, len(self))
-        rows = self.whole.reshape(len(self), -1).cpu().numpy()
-        first: dict[bytes, int] = {}
-        return torch.tensor([first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)], dtype=torch.int64)
-
-    def batch(self, index: Tensor) -> Batch:
-        """These images; dynamic binarisation is one counted draw, so that a figure does not hang on their order."""
-        return Batch(self._levels(self._evaluated()[index]), label=self.label[index])
-
-    def crop(self, position: Tensor) -> Batch:
-        """These images; dynamic binarisation and mirroring draw anew, from torch's global generator."""
-        import torch
-
-        x = self.whole[position]
-        if self.flip:
-            mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-            x = torch.where(mirrored, x.flip(-1), x)
-        if self.binarise == "dynamic" and self.native > 2:
-            chance = x.float() / (self.native - 1)
-            return Batch((torch.rand_like(chance) < chance).long(), label=self.label[position])
-        return Batch(self._levels(x), label=self.label[position])
-
-    def _evaluated(self) -> Tensor:
-        import torch
-
-        if self.binarise != "dynamic" or self.native == 2:
-            return self.whole
-        if self._fixed is None:
-            generator = torch.Generator().manual_seed(counted("binarise", self.name))
-            chance = self.whole.cpu().float() / (self.native - 1)
-            drawn = torch.rand(chance.shape, generator=generator) < chance
-            self._fixed = (drawn.to(torch.uint8) * (self.native - 1)).to(self.whole.device)
-        return self._fixed
-
-    def _levels(self, x: Tensor) -> Tensor:
-        levels = self.spec.levels or 256
-        return x.long() if levels == self.native else x.long() * levels // self.native

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data import images
-from genfoundry.data.base import HELD, SPLITS, Arrays, Prepared, groups_in, only
+from genfoundry.data import image_files
+from genfoundry.data.base import HELD, SPLITS
 from genfoundry.data.grouping import numbered
+from genfoundry.data.listing import only
 from genfoundry.data.moving import casts, pools, videos
 from genfoundry.data.pictures import SUFFIXES, Form
 from genfoundry.data.pixels import describe
-from genfoundry.types import Batch, Spec, UserError
+from genfoundry.data.preparation import Arrays, Prepared
+from genfoundry.types import Spec, UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 LEVELS = 2
 
@@ -32,8 +34,8 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     assert dataset.moving is not None and dataset.size is not None
     only(inbox, ".npz", "-ubyte", "-ubyte.gz", *SUFFIXES)
     form = Form(None, "grey", None, dataset.slices, "none", dataset.label)
-    old = images.read(raw, form, apart=True)
-    new = images.read(inbox, replace(form, label=form.label or old.label), old.layout, apart=True)
+    old = image_files.read(raw, form, apart=True)
+    new = image_files.read(inbox, replace(form, label=form.label or old.label), old.layout, apart=True)
     held = pools(old.parts + new.parts, dataset, dataset.moving, seed)
     steps, counts = dataset.context + dataset.window, dataset.moving.videos.model_dump()
     made, splits = {}, {}
@@ -58,41 +60,3 @@ def _groups(cast: np.ndarray | None) -> Arrays:
     """The group of each video where some have one cast."""
     names = [] if cast is None else [row.tobytes() for row in cast]
     return {"group": numbered(names)} if len(set(names)) < len(names) else {}
-
-
-class Split:
-    """Videos on a device; an item, and a position, is a video: `cond` its first frames, `x` those that follow."""
-
-    def __init__(
-        self,
-        name: str,
-        tensors: dict[str, Tensor],
-        spec: Spec,
-        levels: int | None,
-        binarise: str | None,
-        flip: bool = False,
-    ) -> None:
-        if levels not in (None, spec.levels) or binarise is not None:
-            raise UserError(f"data: levels and binarise are for images; these videos have {spec.levels} levels")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    @property
-    def positions(self) -> int:
-        """Videos."""
-        return len(self.whole)
-
-    @property
-    def groups(self) -> Tensor:
-        """(N,) int64: the items that each video is made of."""
-        return groups_in(self._held, len(self))
-
-    def batch(self, index: Tensor) -> Batch:
-        """These videos."""
-        given = self.spec.cond_shape[0] if self.spec.cond_shape else 0
-        video = self.whole[index].long()  # (B, P + T, C, H, W)
-        return Batch(video[:, given:], cond=video[:, :given] if given else None)
-
-    crop = batch

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry.data.arrays import Part
-from genfoundry.data.base import files
+from genfoundry.data.listing import files
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:

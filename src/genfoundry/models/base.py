@@ -179,7 +179,7 @@ class Reconstructs(Protocol):
 class Restores(Protocol):
     """Damaged x -> its restoration. `Config.noise` says which damage a model learns to undo, "none" for none."""
 
-    damages: tuple[str, ...]  # of `metrics.DAMAGES`: those that it is made for; `undone` of its configuration
+    damages: tuple[str, ...]  # of `objectives.DAMAGES`: those that it is made for; `undone` of its configuration
 
     def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """(B, C, H, W) float32 damaged levels -> (B, C, H, W) restored; `known` (bool) tells where x is not missing."""

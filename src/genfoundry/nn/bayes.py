@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from genfoundry.torch_private import standard_gamma
+
 Factors = Literal["full", "mean_field"]
 
 
@@ -103,7 +105,7 @@ def drawn(q: Posterior, n: int, generator: torch.Generator | None = None) -> tup
     """Coefficients (n, K) and noise variances (n,) from q."""
     noise = torch.randn(n, len(q.mean), dtype=q.mean.dtype, device=q.mean.device, generator=generator)
     beta = q.mean + noise @ torch.linalg.cholesky(q.covariance).mT
-    gamma = torch._standard_gamma(q.shape.expand(n), generator=generator)
+    gamma = standard_gamma(q.shape.expand(n), generator)
     return beta, q.rate / gamma
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import config, metrics, models
-from genfoundry.data import base
+from genfoundry import config, models, objectives
+from genfoundry.data import base, preparation
 from genfoundry.data.grouping import FewGroups
 from genfoundry.data.listing import require_utf8
 from genfoundry.onboarding.expectations import expectations, met
@@ -116,8 +116,8 @@ def _told(raw: Path, path: Path, given: Mapping[str, Any]) -> Seen:
 
 def _prepared(raw: Path, scratch: Path, dataset: config.Dataset, seed: int, path: Path) -> base.Dataset:
     try:
-        base.prepare(raw, scratch / "inbox", scratch / "prepared", dataset, seed)
-    except base.EmptySplit:
+        preparation.prepare(raw, scratch / "inbox", scratch / "prepared", dataset, seed)
+    except preparation.EmptySplit:
         raise UserError(f"{path}: too few data for four splits; {LEAST} items in each are the least") from None
     except UserError as error:
         raise type(error)(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
@@ -149,12 +149,12 @@ def _judge(data: base.Dataset, entry: dict[str, Any], params: config.Params) -> 
 
 def _tasks(name: str, data: base.Dataset, entry: dict[str, Any], judged: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     for objective, word, margin in TASKS.get(entry["modality"], ()):
-        if "features" in metrics.OBJECTIVES[objective].needs and not judged:
+        if "features" in objectives.OBJECTIVES[objective].needs and not judged:
             continue
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit
             margin = float(f"{0.02 * float(data.split('train').whole.std(0).mean()):.1g}")
-        direction = metrics.OBJECTIVES[objective].direction
+        direction = objectives.OBJECTIVES[objective].direction
         turned = {} if direction == "minimize" else {"direction": direction}
         yield word, {"dataset": name, "objective": objective, **turned, **levels, "margin": margin}
 
@@ -169,7 +169,7 @@ def _experiments(
         kind = models.find(model)
         if not issubclass(kind, GenerativeModel) or data.modality not in kind.modalities:
             continue
-        able = metrics.objectives(kind, data.modality)
+        able = objectives.objectives(kind, data.modality)
         task = next((key for key, one in tasks.items() if one["objective"] in able), None)
         if task is None:
             said.append(f"{model} is left out: no task on these data is one that it can compute")

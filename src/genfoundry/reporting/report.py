@@ -8,7 +8,7 @@ from typing import Any
 
 from genfoundry import references
 from genfoundry.checkpoint import read_json, write_bytes, write_json
-from genfoundry.metrics import OBJECTIVES
+from genfoundry.objectives import OBJECTIVES
 from genfoundry.yardstick import FIGURES, Figure
 
 Row = dict[str, Any]

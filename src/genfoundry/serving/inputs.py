@@ -55,9 +55,9 @@ def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[n
 
 def _text(file: Path, alphabet: str) -> str:
     """The file's text as `prepare` would have it; characters outside the alphabet are left out, and said to be."""
-    from genfoundry.data import text
+    from genfoundry.data import documents
 
-    whole = text.normal(file, file.read_bytes())
+    whole = documents.normal(file, file.read_bytes())
     known = "".join(c for c in whole if c in alphabet)
     if not known.strip():
         raise UserError(f"{file}: no character of the model's alphabet {alphabet!r} in it")
@@ -145,17 +145,17 @@ def _videos(file: Path, served: Served) -> tuple[NDArray[Any], NDArray[Any] | No
 
 def _parts(file: Path, form: Form) -> list[Part]:
     """What a file or folder holds; the label's column of a CSV is the last where the file does not show it."""
-    from genfoundry.data import images
+    from genfoundry.data import image_files
     from genfoundry.data.grey_table import AmbiguousLabel
 
     if file.is_dir():
-        return images.read(file, form).parts
+        return image_files.read(file, form).parts
     with tempfile.TemporaryDirectory() as alone:  # a data set's reader reads folders
         (Path(alone) / file.name).symlink_to(file.resolve())
         try:
-            return images.read(Path(alone), form).parts
+            return image_files.read(Path(alone), form).parts
         except AmbiguousLabel:
-            return images.read(Path(alone), replace(form, label="last")).parts
+            return image_files.read(Path(alone), replace(form, label="last")).parts
         except UserError as error:
             raise UserError(str(error).replace(f"{alone}/{file.name}", str(file))) from None
 
@@ -164,8 +164,8 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
     """Images of a file (or of a folder of pictures), at the levels that the model knows."""
     import torch
 
-    from genfoundry.data import images
     from genfoundry.data.pictures import SUFFIXES, Form
+    from genfoundry.data.splits import images
 
     size, patch = (served.declared.get(key) for key in ("size", "patch"))
     colour, label = served.declared.get("colour"), served.declared.get("label")

@@ -126,10 +126,9 @@ def _system_metrics(run: str, store: str) -> Iterator[None]:
     """Processor, memory, disk, network and, where there is one, GPU of this machine, while the block runs."""
     monitor: Any = None
     with suppress(Exception):
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+        from genfoundry.tracking import mlflow_private
 
-        monitor = SystemMetricsMonitor(run, sampling_interval=SAMPLING, tracking_uri=store)
-        monitor.start()
+        monitor = mlflow_private.watch_system(run, store, SAMPLING)
     try:
         yield
     finally:

@@ -15,7 +15,8 @@ from typing import Any
 from genfoundry import costs, places
 from genfoundry.checkpoint import read_json
 
-BESIDE = ("_n", "_groups", "_low", "_high")  # what a figure is stated with, after its name
+BESIDE = ("_n", "_groups", "_low", "_high")  # what a figure is stated with, after its name,
+STATED = ("frechet_n", "iw_n")  # but for these, which say of how many samples and items a figure on test is
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,18 @@ class Trained:
         return found | {key: str(card[key]) for key in keys if key in card}
 
     def figures(self) -> dict[str, float]:
-        """Figures by split: `val/...`, `gate/...` of the scores, `test/...` of the evaluation.
+        """Figures by split, `val/...`, `gate/...`, `test/...`, and, with test's, those of what stands beside a model.
 
         The items and groups that a figure is of, and its interval's ends, are no figures: they are in the scores' card.
         """
-        per_split = read_json(self.scores)["figures"] if self.scores.exists() else {}
-        beside = {f"{name}{end}" for figures in per_split.values() for name in figures for end in BESIDE}
-        per_split = {split: {k: v for k, v in f.items() if k not in beside} for split, f in per_split.items()}
-        if self.evaluation.exists():
-            per_split = {**per_split, "test": read_json(self.evaluation)}
-        flat = {f"{split}/{name}": value for split, figures in per_split.items() for name, value in figures.items()}
+        card = read_json(self.scores) if self.scores.exists() else {"figures": {}}
+        flat = {
+            f"{split}/{name}": value
+            for split, figures in card["figures"].items()
+            for name, value in figures.items()
+            if not name.endswith(BESIDE) or (split == "test" and name in STATED)
+        }
+        flat |= {f"test/{name}": value for name, value in card.get("anchors", {}).items()}
         return {k: float(v) for k, v in flat.items() if isinstance(v, int | float) and math.isfinite(v)}
 
     def curve(self) -> Iterator[tuple[str, float, int]]:

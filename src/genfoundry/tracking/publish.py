@@ -92,7 +92,8 @@ def _versions(client: MlflowClient, root: Path, task: str, lines: list[ledger.Li
         run = known.get((digest, line["experiment"])) or _bare_run(client, root, line, known)
         version = versions.get(digest)
         if version is None or version.tags.get("weights") != "complete":
-            complete = _uploaded(client, root, run.info.run_id, line, digest in served)
+            missing = version is not None and version.tags.get("weights") == "missing"
+            complete = _uploaded(client, root, run.info.run_id, line, digest in served, missing)
             tags = {"weights": "complete" if complete else "missing"}
             if version is None:
                 source = f"runs:/{run.info.run_id}/model"
@@ -158,17 +159,21 @@ def _bare_run(client: MlflowClient, root: Path, line: ledger.Line, known: runs.R
     return known[line["digest"], line["experiment"]]
 
 
-def _uploaded(client: MlflowClient, root: Path, run: str, line: ledger.Line, serving: bool) -> bool:
+def _uploaded(
+    client: MlflowClient, root: Path, run: str, line: ledger.Line, serving: bool, known_missing: bool = False
+) -> bool:
     """Have the run hold the MLflow model; False when the weights are not to be had.
 
-    Only what an alias serves is fetched from the DVC remote: a long ledger would otherwise fetch every old model.
+    Only what an alias serves is looked for in DVC's remotes: a long ledger would otherwise fetch every old model.
+    `known_missing`: an earlier look into DVC's cache found nothing, and is not repeated for what nothing serves.
     """
     if client.list_artifacts(run, "model"):
         return True
     from genfoundry.tracking.package import package
 
     try:
-        folder = weights.find(root, line["weights"], remote=serving)
+        farthest: Any = "remotes" if serving else "store" if known_missing else "cache"
+        folder = weights.find(root, line["weights"], farthest=farthest)
     except (weights.Lost, weights.Unreachable) as error:
         if serving:
             print(f"publish: {line['task']}: the {line['decision']} cannot be loaded: {error}", file=sys.stderr)

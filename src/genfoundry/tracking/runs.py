@@ -88,9 +88,9 @@ def _complete(client: MlflowClient, run: Run, one: Trained, tags: Mapping[str, s
     for folder, place in ((one.panels, "panels"), (one.tuning, "tuning")):
         if folder.is_dir():
             client.log_artifacts(name, str(folder), place)
-    for path in (one.curves, one.evaluation):
+    for path, place in ((one.curves, "training"), (one.evaluation, "evaluation"), (one.scores, "evaluation")):
         if path.exists():
-            client.log_artifact(name, str(path), path.parent.name)
+            client.log_artifact(name, str(path), place)
 
 
 def _dataset(one: Trained) -> Any:

@@ -68,20 +68,10 @@ def _check_server(address: str, wait: float, variable: str) -> None:
 
         create_engine(address).connect().close()
     elif where:
-        from mlflow.utils.credentials import get_default_host_creds
-        from mlflow.utils.rest_utils import http_request
+        from genfoundry.tracking import mlflow_private
 
-        question = {"max_results": 1}
-        found = http_request(
-            get_default_host_creds(address),
-            API,
-            "POST",
-            max_retries=0,
-            timeout=wait,
-            raise_on_status=False,
-            json=question,
-        )
-        _check_answer(found, address, variable)
+        answer = mlflow_private.post(address, API, {"max_results": 1}, timeout=wait)
+        _check_answer(answer, address, variable)
 
 
 def _check_answer(answer: Any, address: str, variable: str) -> None:

@@ -1,1 +1,3 @@
-"""Getting raw files: sources of the user's own (`local`). It may import `config`, `checkpoint` and `types`."""
+"""Getting raw files: a catalog of known ones, downloads, paths of the user's own. It may import `config`, `checkpoint`,
+`types` and the listing of folders. It is machinery: raw files have checksums, so an edit here re-runs nothing.
+"""

@@ -6,8 +6,8 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
-from genfoundry.data import numerals, times, tsv
-from genfoundry.data import text as text_of
+from genfoundry.data import documents, numerals, times, tsv
+from genfoundry.data.characters import UNKNOWN
 from genfoundry.onboarding.look.seen import Seen, shares
 from genfoundry.types import UserError
 
@@ -21,10 +21,10 @@ def text(folder: Path, paths: list[Path]) -> Seen:
     Raises:
         UserError: not UTF-8, or more different characters than a code has values.
     """
-    documents = [content for _, content in text_of.read(folder)]
-    lengths = [len(document) for document in documents]
+    texts = [content for _, content in documents.read(folder)]
+    lengths = [len(document) for document in texts]
     total = sum(lengths)
-    units = {unit: sum(len(text_of.cut(d, unit)) for d in documents) for unit in ("document", "paragraph", "line")}
+    units = {unit: sum(len(documents.cut(d, unit)) for d in texts) for unit in ("document", "paragraph", "line")}
     if units["line"] < LEAST:
         raise UserError(
             f"{folder}: {units['line']} lines of text in all; a document, paragraph or line goes to one of four "
@@ -35,9 +35,9 @@ def text(folder: Path, paths: list[Path]) -> Seen:
         "paragraph": units["paragraph"] >= 60,
     }
     unit = next((name for name in ("document", "paragraph") if enough[name]), "line")
-    alphabet = _alphabet(Counter(c for document in documents for c in document), folder, text_of.UNKNOWN)
+    alphabet = _alphabet(Counter(c for document in texts for c in document), folder, UNKNOWN)
     window = 128 if total >= 200_000 else 64 if total >= 20_000 else 32
-    said = [f"{len(documents)} documents, {total} characters, {len(alphabet)} different ones", *_unusual(alphabet),
+    said = [f"{len(texts)} documents, {total} characters, {len(alphabet)} different ones", *_unusual(alphabet),
             f"unit: {unit}: {units[unit]} of them are spread over the splits; window: {window} characters"]  # fmt: skip
     more = {} if unit == "document" else {"unit": unit}
     return Seen({"split": shares(units[unit]), **more, "window": window, "alphabet": alphabet}, said)
@@ -70,7 +70,7 @@ def pairs(folder: Path, paths: list[Path]) -> Seen:
     if not found:
         raise UserError(f"{folder}: no pairs in {paths[0].name}")
     source, target = (max(len(pair[side]) for pair in found) for side in (0, 1))
-    alphabet = _alphabet(Counter(c for pair in found for c in "".join(pair)), folder, text_of.UNKNOWN - 1)
+    alphabet = _alphabet(Counter(c for pair in found for c in "".join(pair)), folder, UNKNOWN - 1)
     room = {"window": -(-(target + 1) // 16) * 16, "context": -(-source // 16) * 16}
     said = [f"{len(found)} pairs, sources up to {source} and targets up to {target} characters, "
             f"{len(alphabet)} different ones", *_unusual(alphabet),

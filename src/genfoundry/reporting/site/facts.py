@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genfoundry import costs, ledger, places, references
 from genfoundry.checkpoint import read_json
 
@@ -93,11 +91,9 @@ class Facts:
         return dict(sorted((found | {m.task: m.dataset for m in self.models.values()}).items()))
 
     def datasets(self) -> list[str]:
-        """Every data set that was measured or modelled, or validated and not gone from params.yaml since."""
+        """Every data set that was measured, modelled or validated; the plan removes what is gone from params.yaml."""
         judged = {path.stem for path in (self.root / places.verdict("")).parent.glob("*.json")}
         judged |= {path.parent.name for path in (self.root / places.docs("")).glob("*/failed.json")}
-        if (params := self.root / "params.yaml").exists():
-            judged &= set(yaml.safe_load(params.read_text(encoding="utf-8"))["datasets"])
         return sorted({*judged, *self.homes.values()})
 
     def tasks(self, dataset: str) -> list[str]:

@@ -22,8 +22,8 @@ import zipfile
 from pathlib import Path
 from typing import TextIO
 
-from genfoundry.data import index
-from genfoundry.data.archive import members
+from genfoundry.data.fetch import pip_index
+from genfoundry.data.fetch.archive import members
 
 TIMEOUT = 20.0
 CHUNK = 1 << 20
@@ -111,7 +111,7 @@ class Transport:
         if not version:
             raise Unreachable(f"{release!r} has no version; write NAME==VERSION")
         reasons: list[str] = []
-        for link in index.links(name, version, reasons):
+        for link in pip_index.links(name, version, reasons):
             target = Path(self._scratch.name, "pypi", Path(urllib.parse.urlsplit(link).path).name)
             target.parent.mkdir(exist_ok=True)
             try:
@@ -128,7 +128,7 @@ class Transport:
         if host in self._down:
             raise Unreachable(self._down[host])
         try:
-            response = index.opened(url, TIMEOUT)
+            response = pip_index.opened(url, TIMEOUT)
         except urllib.error.HTTPError as error:
             raise Unreachable(f"HTTP {error.code} {error.reason}") from None
         except (OSError, http.client.HTTPException) as error:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, TextIO
 
 from genfoundry import checkpoint
 from genfoundry.config import Folder, alternatives
-from genfoundry.data.archive import members
 from genfoundry.data.fetch import local
+from genfoundry.data.fetch.archive import members
+from genfoundry.data.fetch.download import Transport, Unreachable
 from genfoundry.data.listing import printable
-from genfoundry.data.transport import Transport, Unreachable
 from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from genfoundry import config
 
 DOWNLOADS = Path(".state/downloads")
+Recoverable = Callable[[Sequence[Path]], Set[Path]]  # of these files, those whose content can be had again
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,9 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be had by its name; `names` are its classes'."""
+    """A data set that can be had by its name (those of its classes are in `data.class_names`)."""
 
     files: tuple[File, ...]
-    names: tuple[str, ...] = ()
 
 
 def _fashion(name: str, sha256: str) -> File:
@@ -95,8 +95,7 @@ SOURCES = {
             _fashion("train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
             _fashion("t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
             _fashion("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
-        ),
-        ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+        )
     ),
     # Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits: the test part, as scikit-learn ships it.
     "digits": Source(
@@ -106,8 +105,7 @@ SOURCES = {
                 "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
                 ("package:sklearn/datasets/data/digits.csv.gz",),
             ),
-        ),
-        tuple("0123456789"),
+        )
     ),
     # Two colour photographs, china.jpg by D. Büchele and flower.jpg by vultilion (Flickr, CC BY 2.0), as scikit-learn
     # ships them.
@@ -133,11 +131,6 @@ SOURCES = {
 }
 
 
-def names(dataset: config.Dataset) -> tuple[str, ...]:
-    """The names of the classes of a data set that is fetched by its name; () if none are known."""
-    return SOURCES[dataset.raw].names if isinstance(dataset.raw, str) and dataset.raw in SOURCES else ()
-
-
 def fetch(
     dataset: config.Dataset,
     out: Path,
@@ -145,13 +138,13 @@ def fetch(
     downloads: Path = DOWNLOADS,
     progress: TextIO | None = sys.stderr,
     expected: str | None = None,
-    recoverable: Callable[[Path], bool] = lambda path: False,
+    recoverable: Recoverable = lambda paths: set(),
 ) -> str | None:
     """Fill `out` with the raw files of a data set. Good files in `downloads` (by checksum) are not fetched again.
 
     Returns the digest of what was copied from a path of the user's own, None for files with checksums. `expected` is
     what that digest must be; where the path is away, a folder `out` with that content stays. A file in `out` that
-    neither the source has nor can be had again (`recoverable`) is never removed.
+    neither the source has nor can be had again is never removed: `recoverable` returns those of these files that can.
 
     Raises:
         UserError: a file cannot be had from any of its places (each is named, with the reason), cannot be written, or
@@ -167,7 +160,7 @@ def fetch(
         with checkpoint.fresh(out) as folder:
             for file, path in held:
                 _place(file, path, folder)
-            _refuse_loss(out, folder, lambda path: path in names or recoverable(path))
+            _refuse_loss(out, folder, lambda paths: recoverable([p for p in paths if p not in names]) | names)
     return None
 
 
@@ -227,7 +220,7 @@ def _place(file: File, path: Path, folder: Path) -> None:
         raise UserError(f"{file.name}: no member matches {', '.join(file.unpack)}")
 
 
-def _copy(path: Path, out: Path, expected: str | None, recoverable: Callable[[Path], bool]) -> str:
+def _copy(path: Path, out: Path, expected: str | None, recoverable: Recoverable) -> str:
     if not local.list_files(path):
         if expected and out.is_dir() and local.digest(out) == expected:
             return expected
@@ -241,18 +234,16 @@ def _copy(path: Path, out: Path, expected: str | None, recoverable: Callable[[Pa
     return digest
 
 
-def _refuse_loss(old: Path, new: Path, recoverable: Callable[[Path], bool]) -> None:
+def _refuse_loss(old: Path, new: Path, recoverable: Recoverable) -> None:
     """Refuse to replace a folder while it holds files that nothing else has: somebody put them there.
 
     Raises:
         UserError: says how many there are, and where the first is.
     """
-    lost = [
-        path
-        for path in sorted(p for p in old.rglob("*") if p.is_file() and not p.is_symlink())
-        if not _same(path, new / path.relative_to(old)) and not recoverable(path)
-    ]
-    if lost:
+    files = sorted(p for p in old.rglob("*") if p.is_file() and not p.is_symlink())
+    gone = [path for path in files if not _same(path, new / path.relative_to(old))]
+    again = recoverable(gone) if gone else set()
+    if lost := [path for path in gone if path not in again]:
         raise UserError(
             f"{old}: {len(lost)} files in it would be lost, which neither the data set's source nor DVC has "
             f"(e.g. {printable(lost[0])}); move them elsewhere, then run it again"

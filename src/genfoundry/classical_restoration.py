@@ -1,12 +1,8 @@
-"""Restoring damaged images and completing cut ones: the damages, the classical methods, and how good a result is.
-
-Images are (n, C, H, W) levels 0..L-1, as float32 once damaged. PSNR and SSIM are scikit-image's, over the range of L.
-"""
+"""Restoring damaged images and completing cut ones by classical methods, on (n, C, H, W) levels 0..L-1 as float32."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,65 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.baselines.base import batches, chosen
 from genfoundry.damage import SIGMA
-from genfoundry.damage import damaged as damaged
-from genfoundry.groups import grouped
+from genfoundry.data.iterate import batches
 from genfoundry.learnt_restoration import Learnt
-from genfoundry.metrics import DAMAGES
+from genfoundry.objectives import DAMAGES
 
 if TYPE_CHECKING:
     from genfoundry.data.base import Split
 
-ITEMS = 100  # images of a split that are restored
 Images = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Posed:
-    """Items of a split (n, C, H, W), the same damaged, and where values are known if the damage says so."""
-
-    split: Split
-    index: Tensor  # (n,) which items
-    clean: Tensor
-    x: Tensor
-    known: Tensor | None
-    levels: int
-
-    def scores(self, damage: str, restored: Tensor) -> dict[str, NDArray[np.generic]]:
-        """`restore_<damage>_psnr` and `_ssim` (n,), `complete_psnr` and `_ssim`, and the groups of the items."""
-        name = damage if damage == "complete" else f"restore_{damage}"
-        found = quality(restored, self.clean, self.levels)
-        return grouped({f"{name}_{unit}": v for unit, v in found.items()}, self.split, self.index)
-
-    def sheet(self, restored: Tensor) -> Tensor:
-        """Threes: original, damaged, restored."""
-        return torch.stack([self.clean.float(), self.x.clamp(0, self.levels - 1), restored.float()], 1).flatten(0, 1)
-
-
-def posed(split: Split, damage: str) -> Posed:
-    """What everyone restores of a split: the same items, damaged alike."""
-    levels = split.spec.levels or 256
-    index = chosen(split, min(ITEMS, len(split)))
-    clean = torch.cat([b.x for b in batches(split, index)]).cpu()
-    return Posed(split, index, clean, *damaged(clean, damage, levels, split.name), levels)
-
-
-def quality(restored: Tensor, clean: Tensor, levels: int) -> dict[str, NDArray[np.float64]]:
-    """`psnr` (n,) in dB and `ssim` (n,) of images against the clean ones; values are clipped to the range first."""
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
-    top = levels - 1
-    a, b = (x.cpu().double().clamp(0, top).numpy() for x in (clean, restored))
-    window = min(7, min(a.shape[-2:]) - (min(a.shape[-2:]) + 1) % 2)
-    with np.errstate(divide="ignore"):
-        psnr = np.array([peak_signal_noise_ratio(x, y, data_range=top) for x, y in zip(a, b, strict=True)])
-    ssim = [
-        structural_similarity(x, y, data_range=top, channel_axis=0, win_size=window) for x, y in zip(a, b, strict=True)
-    ]
-    return {"psnr": psnr.clip(max=100.0), "ssim": np.array(ssim)}  # an exact copy has an infinite PSNR
-
-
 Method = Callable[[Tensor, Tensor | None, int], Tensor]  # damaged, known, levels -> restored
 
 

@@ -1,0 +1,40 @@
+"""The files that a unit's code digest starts from: its stage file, and the modules that it imports by their names.
+
+A name that is made at run time is not seen in the sources, so it is said here: a modality's reader and split, the
+models, the trivial models of a modality, the kinds of answers that scores are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from genfoundry import answers
+
+SCIENCE = Path("src/genfoundry")
+STAGES = Path("pipeline/stages")
+TUNING = STAGES / "tune.py"  # what a training without a search leaves out
+
+
+def find_starts(
+    stage: str,
+    modality: str = "",
+    models: Collection[str] = (),
+    needs: Collection[str] | None = (),
+    root: Path = Path(),
+) -> list[Path]:
+    """The files, relative to `root`, that a unit's digest starts from.
+
+    Args:
+        stage: the name of the stage.
+        modality: that of the unit's data set; "" for a stage of no data set.
+        models: those that the unit builds or loads: the experiment's, and its data set's judge where it is loaded.
+        needs: the scores that it computes (`Objective.needs` in a training that tunes); None: every objective's.
+    """
+    found = [STAGES / f"{stage}.py", *(SCIENCE / f"models/{name}.py" for name in sorted(set(models)))]
+    found += [SCIENCE / f"answers/{kind}.py" for kind in answers.kinds(needs)]
+    if modality:
+        found.append(SCIENCE / ("data" if stage == "prepare" else "data/splits") / f"{modality}.py")
+    if modality and stage in ("baseline", "evaluate"):  # some modalities have no trivial models
+        found += [path for path in [SCIENCE / f"baselines/{modality}.py"] if (root / path).exists()]
+    return found

@@ -1,0 +1,33 @@
+"""One `make repro` or `make retrain` at a time in a repository: a second one waits, and says so."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE = Path(".state/run.lock")
+HELD = "GENFOUNDRY_RUN"  # set for all that a run starts: the lock is theirs, too
+
+
+@contextmanager
+def hold(root: Path) -> Iterator[None]:
+    """Hold the lock while the block runs, once nobody else does; it is free when its process ends, however it ends."""
+    if os.environ.get(HELD):
+        yield
+        return
+    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
+    with (root / FILE).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("genfoundry: waiting for another run in this repository to end", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        os.environ[HELD] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[HELD]

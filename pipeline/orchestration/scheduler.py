@@ -1,0 +1,176 @@
+"""Jobs as processes, several at once: output line by line under each one's name, failures kept apart, a clean end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from genfoundry import shell
+from pipeline.orchestration.dag import Job
+from pipeline.orchestration.progress import Progress
+
+PATIENCE = 30.0  # seconds that an interrupted job has to end by itself
+TICK = 0.5  # seconds between two looks at whether the run was interrupted
+REMEMBERED = 200  # last lines of a job, in which the reason of a failure is looked for
+
+
+@dataclass
+class Outcome:
+    """`failed` jobs with their reasons; `left` needed one of them; `spans` are (slot, job, start, end) in seconds."""
+
+    failed: dict[str, str] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    spans: list[tuple[int, str, float, float]] = field(default_factory=list)
+
+    def busy(self, slots: int) -> float:
+        """Share of the slots' time that jobs had."""
+        return sum(end - start for *_, start, end in self.spans) / max(end for *_, end in self.spans) / slots
+
+
+def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path, env: Mapping[str, str]) -> Outcome:
+    """Run every job after those that it needs, as many at once as there are slots.
+
+    A slot is what its job finds in the environment besides `env` (a GPU's number, say). A job that fails stops only
+    what needs it.
+
+    Raises:
+        KeyboardInterrupt: after every job was told to end, and did.
+    """
+    order = TopologicalSorter({name: sorted(job.needs & jobs.keys()) for name, job in jobs.items()})
+    order.prepare()
+    out, ranks, began = Outcome(), rank(jobs), time.monotonic()
+    ready, free, running = set[str](), list(range(len(slots))), dict[Future[str], tuple[str, int, float]]()
+    progress = Progress(jobs, ranks, len(slots))
+    with ThreadPoolExecutor(len(slots)) as pool, Processes(root, env).ending() as processes:
+        while True:
+            ready.update(order.get_ready())
+            while ready and free:
+                name, slot = choose(jobs, ready, [name for name, *_ in running.values()], ranks), free.pop(0)
+                ready.remove(name)
+                future = pool.submit(processes.run, jobs[name], slots[slot])
+                running[future] = (name, slot, time.monotonic() - began)
+            starts = {name: start for name, _, start in running.values()}
+            progress.show(out.spans, starts, time.monotonic() - began)
+            if not running:
+                break
+            ended, _ = wait(running, TICK, FIRST_COMPLETED)
+            processes.raise_if_interrupted()
+            for future in ended:
+                name, slot, start = running.pop(future)
+                free = sorted([*free, slot])
+                out.spans.append((slot, name, start, time.monotonic() - began))
+                if reason := future.result():
+                    out.failed[name] = reason
+                else:
+                    order.done(name)
+    out.left = [name for name in jobs if name not in {job for _, job, *_ in out.spans}]
+    return out
+
+
+def rank(jobs: Mapping[str, Job]) -> dict[str, float]:
+    """Job -> expected seconds from its start to the end of all that waits for it (its longest path)."""
+    order = [*TopologicalSorter({name: sorted(job.needs & jobs.keys()) for name, job in jobs.items()}).static_order()]
+    ranks = dict.fromkeys(jobs, 0.0)
+    for name in reversed(order):
+        ranks[name] += jobs[name].seconds
+        for need in jobs[name].needs & jobs.keys():
+            ranks[need] = max(ranks[need], ranks[name])
+    return ranks
+
+
+def choose(
+    jobs: Mapping[str, Job], ready: Collection[str], running: Collection[str], ranks: Mapping[str, float]
+) -> str:
+    """The job to start next: the longest path first, but one slot is for what the first champion waits for."""
+    leading = [] if any(jobs[name].leads for name in running) else [name for name in ready if jobs[name].leads]
+    return max(sorted(leading or ready), key=lambda name: ranks[name])
+
+
+class Processes:
+    """The processes of running jobs, each in a session of its own, so that all that it started ends with it."""
+
+    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
+        self._root, self._env = root, {**os.environ, **env}
+        self._lock, self._interrupted = threading.Lock(), threading.Event()
+        self._running: dict[str, subprocess.Popen[str]] = {}
+
+    def run(self, job: Job, slot: Mapping[str, str]) -> str:
+        """Run a job to its end, its output line by line under its name; the reason why it failed, else ""."""
+        with self._lock:
+            if self._interrupted.is_set():
+                return "interrupted"
+            process = self._running[job.name] = subprocess.Popen(
+                job.command,
+                cwd=self._root,
+                env={**self._env, **slot},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        lines = deque[str](maxlen=REMEMBERED)
+        assert process.stdout is not None
+        for line in filter(None, map(str.rstrip, process.stdout)):
+            lines.append(line)
+            sys.stdout.write(f"{job.name:30} | {line}\n")  # one write a line: threads do not mix
+            sys.stdout.flush()
+        status = process.wait()
+        with self._lock:
+            del self._running[job.name]
+        return find_reason(lines) if status else ""
+
+    def raise_if_interrupted(self) -> None:
+        """Raise KeyboardInterrupt after Ctrl-C or SIGTERM."""
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def ending(self) -> Iterator[Processes]:
+        """Nothing runs any more when the block ends: a training that is interrupted stands at its last checkpoint."""
+        before = {
+            number: signal.signal(number, lambda *_: self._interrupted.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield self
+        finally:
+            with self._lock:
+                self._interrupted.set()
+                rest = list(self._running.values())
+            self._end(rest)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, processes: list[subprocess.Popen[str]]) -> None:
+        until = time.monotonic() + PATIENCE
+        for how in (signal.SIGINT, signal.SIGKILL):
+            for process in processes:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, how)  # the session's leader may be over, and what it started not
+            for process in processes:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, until - time.monotonic()))
+            processes = [process for process in processes if process.returncode is None]
+
+
+def find_reason(lines: Collection[str]) -> str:
+    """The line of a failed job's that tells why: a stage's own error, else an exception, else DVC's or git's error."""
+    own = [line for line in lines if line.startswith("genfoundry ")]
+    if own:
+        return own[-1]
+    at = max((number for number, line in enumerate(lines) if line.startswith("Traceback ")), default=None)
+    after = [] if at is None else [line for line in list(lines)[at + 1 :] if line[0] not in " >"]
+    return after[0] if after else shell.find_reason("\n".join(lines))
