@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from edits import Copy, make_copy
+from plan_edits import Copy, make_copy
 
 
 @pytest.fixture(scope="session")

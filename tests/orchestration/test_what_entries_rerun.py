@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from edits import LAST, SEARCHES, Copy, Rewrite, units
+from plan_edits import LAST, SEARCHES, Copy, Rewrite, units
 
 
 def replace(old: str, new: str) -> Rewrite:

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from edits import LAST, PARAMS, SEARCHES, Copy, units
+from plan_edits import LAST, PARAMS, SEARCHES, Copy, units
 
 from genfoundry.unit import Unit
 from pipeline.orchestration.code_digest import Code
