@@ -123,14 +123,16 @@ def allowed(name: str) -> set[str] | None:
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
     answers = {m for m in MODULES if _under(m, "genfoundry.answers")}
-    if name in {"genfoundry", "genfoundry.types", "genfoundry.adamw", "genfoundry.cgroup"}:
+    if name in {"genfoundry", "genfoundry.types", "genfoundry.cgroup", "genfoundry.torch_private"}:
         return set()
+    if name == "genfoundry.adamw":
+        return {"genfoundry.torch_private"}
     if name == "genfoundry.encoding":
         return {"genfoundry.types"}
     if name in config:
         return {"genfoundry.types", "genfoundry.encoding", *config}
     if name in nn:
-        return nn | {"genfoundry.types"}
+        return nn | {"genfoundry.types", "genfoundry.torch_private"}
     if name == "genfoundry.models":
         return {"genfoundry.types", "genfoundry.models.base"}
     if name == "genfoundry.models.base":

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pipelet
 import pytest
@@ -14,7 +15,7 @@ import yaml
 
 from genfoundry import inbox, shell
 from genfoundry.types import UserError
-from pipeline import sources
+from pipeline.orchestration import sources
 
 
 @pytest.fixture
@@ -70,15 +71,13 @@ def test_a_clone_whose_empty_inbox_dvc_has_added(root: Path, tmp_path_factory: p
     assert inbox.list_files(root, "mine") == ["a.csv", "b.csv"]
 
 
-def test_withdrawn_content_is_refused_by_a_stage_that_always_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(root)
-    params = SimpleNamespace(datasets={"mine": SimpleNamespace(raw="sunspots")})
-    monkeypatch.setattr(sources.experiment, "settings", lambda: params)
-    sources.run()
+def test_withdrawn_content_is_refused_by_a_stage_that_always_runs(root: Path) -> None:
+    params: Any = SimpleNamespace(datasets={"mine": SimpleNamespace(raw="sunspots")})
+    sources.check_all(root, params)
     inbox.withdraw(root, "mine", ["a.csv"])
     (folder(root) / "again.csv").write_text("a")
     with pytest.raises(UserError, match=r"again.csv: was withdrawn on 20"):
-        sources.run()
+        sources.check_all(root, params)
 
 
 def test_a_file_that_vanished_is_missed(root: Path) -> None:

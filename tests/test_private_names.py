@@ -1,6 +1,7 @@
 """No private name of another package is used, but for a few in one named file a package, which are tested here.
 
-A name is private that begins with an underscore, or that is in a module which the package's documentation does not name.
+A name is private that begins with an underscore, or that is in a module which its package's documentation does not
+name.
 """
 
 from __future__ import annotations
@@ -111,9 +112,9 @@ def faults(source: str, where: str) -> Iterator[str]:
         elif isinstance(node.ctx, ast.Store | ast.Del) and not chain.startswith(tuple(SETTINGS)):
             yield f"{where}:{node.lineno}: {chain} is replaced"
     for node in ast.walk(tree):  # setattr(package.module, "name", ...)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setattr", "delattr"):
-            if node.args and (chain := _dotted(node.args[0], names)):
-                yield f"{where}:{node.lineno}: an attribute of {chain} is replaced"
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if called in ("setattr", "delattr") and (chain := _dotted(node.args[0], names)):
+            yield f"{where}:{node.lineno}: an attribute of {chain} is replaced"
 
 
 def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:

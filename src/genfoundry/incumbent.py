@@ -17,11 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from genfoundry import judges, places, weights
-=======
-from genfoundry import weights
->>>>>>> i16-digest
+from genfoundry import places, weights
 from genfoundry.types import UserError, counted
 
 if TYPE_CHECKING:
