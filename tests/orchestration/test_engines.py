@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -133,6 +135,32 @@ def test_a_slurm_job_that_dies_twice_is_given_up() -> None:
     with pytest.raises(UserError, match=r"a Slurm job died twice: see x.err"):
         slurm_engine.wait(Executor(), jobs, 0, call, run_of())
     assert submitted == ["the call"]
+
+
+LINGER = """
+import work
+from pipeline.orchestration import engine
+engine.choose().map(work.linger, [("build/plan/train/x.json",)])
+"""
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Whether something comes to hold in so many seconds."""
+    until = time.monotonic() + seconds
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.05)
+    return holds()
+
+
+def test_an_interruption_ends_what_runs_elsewhere(chosen: Any, root: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"}
+    process = subprocess.Popen([sys.executable, "-c", LINGER], env=env, stderr=subprocess.DEVNULL)
+    assert within(60, (root / "pid").exists)
+    worker = Path("/proc", (root / "pid").read_text())
+    assert worker.exists()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    assert within(30, lambda: not worker.exists())
 
 
 def test_local_calls_run_here() -> None:
