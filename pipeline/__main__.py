@@ -19,32 +19,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from genfoundry.device import PORTABLE
 from genfoundry.types import UserError
+from pipeline.orchestration.environment import QUIET, environment
 
-QUIET = {
-    "DVC_NO_ANALYTICS": "1",
-    "DO_NOT_TRACK": "1",
-    "GX_ANALYTICS_ENABLED": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    "OMP_DYNAMIC": "FALSE",  # as many threads as params.yaml says, always: their number is part of the result
-    "MKL_DYNAMIC": "FALSE",
-    "MPLBACKEND": "Agg",
-}
 STATUS = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space"}
 STATUS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
 HERE = Path(__file__).parent
 Times = tuple[float, float, float]  # seconds: start-up, work, and of the work for MLflow
-
-
-def environment(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What torch and the BLAS libraries read once, when they are imported; `settings` are a unit's `run`."""
-    if "threads" not in settings:
-        return QUIET
-    threads, portable = str(settings["threads"]), settings.get("arithmetic") == "portable"
-    pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    return QUIET | pools | (PORTABLE if portable else {})
 
 
 def run_stage(stage: str, path: str, arguments: list[str]) -> Times:

@@ -155,6 +155,8 @@ def allowed(name: str) -> set[str] | None:
             "genfoundry.damage",
         }
         return {"genfoundry.types", "genfoundry.models.base", *beside, *data, *answers}
+    if _under(name, "genfoundry.data.fetch"):  # machinery, which notes in .state what it has fetched
+        return {*VALUES, "genfoundry.cgroup", "genfoundry.checkpoint", "genfoundry.places", *data}
     if name in data:
         return {*VALUES, "genfoundry.cgroup", "genfoundry.checkpoint", *data}
     return None

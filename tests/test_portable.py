@@ -18,9 +18,9 @@ import yaml
 from genfoundry import checkpoint, device, models, places, resolve
 from genfoundry.config import references
 from genfoundry.types import UserError
-from pipeline.__main__ import environment
 from pipeline.commands import configure, golden, smoke, verify_portable
 from pipeline.orchestration import compiler
+from pipeline.orchestration.environment import environment
 from pipeline.stages import plan
 
 ROOT = Path(__file__).parent.parent

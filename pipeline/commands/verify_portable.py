@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from genfoundry import device
 from genfoundry.types import UserError
-from pipeline.__main__ import environment
+from pipeline.orchestration.environment import environment
 
 PROCESSORS = ("Haswell", "Skylake-Client", "EPYC")  # Intel 2013, Intel 2015, AMD 2017: qemu emulates no AVX-512
 WORKER = "tests/models/portable.py"

@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 from genfoundry import config
 from genfoundry.types import UserError
+from pipeline.orchestration.environment import ENGINE
 
 R = TypeVar("R")
-ENGINE = "GENFOUNDRY_ENGINE"
 ENGINES = ("local", "ray", "slurm")
 
 

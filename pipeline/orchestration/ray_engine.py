@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pipeline.orchestration import remote
 
 R = TypeVar("R")
 ADDRESS = "RAY_ADDRESS"
+ANSWER = 10.0  # seconds that a cluster has to answer
 STORE = 100 * 2**20  # bytes of a local cluster's object store: arguments and results are small
 
 
@@ -68,6 +70,7 @@ def connect() -> Any:
     if ray.is_initialized():
         return ray
     address = os.environ.get(ADDRESS)
+    check_address(address or "")
     own: dict[str, Any] = {"num_cpus": cgroup.cpus(), "include_dashboard": False, "object_store_memory": STORE}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own))
@@ -75,6 +78,21 @@ def connect() -> Any:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{ADDRESS}={address}: expected a Ray cluster that answers, got: {reason}") from None
     return ray
+
+
+def check_address(address: str) -> None:
+    """Refuse an address of the form host:port where nothing answers: Ray itself would ask again for minutes.
+
+    Raises:
+        UserError: says why.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"{ADDRESS}={address}: expected a Ray cluster that answers, got: {error}") from None
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from typing import IO, Any
 from genfoundry import config
 from genfoundry.types import UserError
 from genfoundry.unit import Unit
-from pipeline.orchestration.engine import ENGINE
+from pipeline.orchestration import environment as base
+from pipeline.orchestration.environment import ENGINE
 
 LOGS = Path(".state/engine")
 EVERY = 0.2  # seconds between two looks at what calls have written
@@ -64,11 +65,9 @@ def settings(calls: Sequence[tuple[Any, ...]]) -> config.Run:
 
 def environment(run: config.Run) -> dict[str, str]:
     """What has to stand in a worker's environment before it imports torch, and where its modules are."""
-    from pipeline.__main__ import environment
-
     root = Path.cwd()
     variables = {key: value for key, value in os.environ.items() if key.startswith(PASSED)}
-    variables |= environment(run.model_dump())
+    variables |= base.environment(run.model_dump())
     return variables | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", ENGINE: "local"}
 
 

@@ -52,22 +52,16 @@ def write_no_trials(one: Experiment) -> None:
         checkpoint.write_bytes(folder / "trials.jsonl", b"")
 
 
-def limit(name: str, began: float) -> session.Limit:
-    """The minutes that params.yaml gives an experiment, from `began` (seconds since 1970) on."""
-    minutes = checkpoint.read_json(places.LIMITS).get(name) if places.LIMITS.exists() else None
-    return session.Limit(name, minutes, began)
-
-
 def train_seed(path: str, number: int, chosen: Mapping[str, Any], state: str, began: float) -> float:
     """One training with one seed, in whichever process; the first is the model, and is logged to MLflow as it runs."""
     unit = Unit.read(path)
     one = Experiment.from_settings(unit.name, unit.settings).with_settings(chosen)
     folder = Path(state, f"seed-{number}")
     if number:  # their spread is in the evaluation, not in MLflow
-        train(one, number, folder, limit(one.name, began))
+        train(one, number, folder, session.Limit.read(one.name, began))
         return 0.0
     with tracking.Live(HERE, one.name, one.entry.task, Path(state).name) as live:
-        live.done(train(one, number, folder, limit(one.name, began), live.log))
+        live.done(train(one, number, folder, session.Limit.read(one.name, began), live.log))
     return float(live.overhead)
 
 

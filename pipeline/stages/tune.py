@@ -17,7 +17,6 @@ from genfoundry.models.base import Learner
 from genfoundry.types import UserError, counted
 from genfoundry.unit import Unit
 from pipeline.orchestration.engine import Engine
-from pipeline.stages.train import limit
 
 REPORTS = 3  # to the pruner, a trial
 
@@ -46,7 +45,7 @@ def study_of(one: Experiment) -> tune.Study:
 def run_trial(path: str, done: list[dict[str, Any]], index: int, began: float) -> dict[str, Any]:
     """One trial in whichever process; its record."""
     trials = Trials.read(path)
-    objective = Objective(trials, limit(trials.one.name, began))
+    objective = Objective(trials, session.Limit.read(trials.one.name, began))
     return tune.run_trial(study_of(trials.one), done, index, objective)
 
 

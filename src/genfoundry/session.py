@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genfoundry import checkpoint
+from genfoundry import checkpoint, places
 from genfoundry.config import Train
 from genfoundry.train import State, fit
 from genfoundry.types import Clock, Event, UserError
@@ -34,6 +34,12 @@ class Limit:
     def __init__(self, name: str, minutes: float | None, began: float | None = None) -> None:
         self.name, self.minutes = name, minutes
         self.began = time.time() if began is None else began
+
+    @classmethod
+    def read(cls, name: str, began: float) -> Limit:
+        """The minutes that params.yaml gives an experiment, from `began` (seconds since 1970) on."""
+        minutes = checkpoint.read_json(places.LIMITS).get(name) if places.LIMITS.exists() else None
+        return cls(name, minutes, began)
 
     def over(self) -> bool:
         """Whether the stage has had its minutes."""

@@ -252,3 +252,12 @@ def test_fetch_needs_no_torch() -> None:
 def test_named_classes_are_those_of_sources_in_the_catalog() -> None:
     assert set(class_names.NAMES) <= set(catalog.SOURCES)
     assert class_names.names_of(dataset()) == ()
+
+
+def test_what_is_unpacked_counts_as_a_checksum_does() -> None:
+    """Two sources of one archive have other files: an edit of a pattern must fetch anew."""
+    entry = {"modality": "text", "window": 8, "alphabet": "ab"}
+    plays, folio = (config.Dataset(**entry, raw=name) for name in ("shakespeare", "folio"))
+    assert catalog.checksums(plays).keys() == catalog.checksums(folio).keys()
+    assert catalog.checksums(plays) != catalog.checksums(folio)
+    assert catalog.checksums(dataset()) == {"a.bin": sha(GOOD)}

@@ -1,4 +1,4 @@
-"""One copy of the sources for all tests of plans: parsing them takes seconds."""
+"""One copy of the sources for all tests of edits: parsing them takes seconds."""
 
 from __future__ import annotations
 

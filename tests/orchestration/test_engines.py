@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 import plans
 import pytest
+import toy
 import work
 
 from genfoundry import cgroup, config
@@ -133,6 +137,32 @@ def test_a_slurm_job_that_dies_twice_is_given_up() -> None:
     assert submitted == ["the call"]
 
 
+LINGER = """
+import work
+from pipeline.orchestration import engine
+engine.choose().map(work.linger, [("build/plan/train/x.json",)])
+"""
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Whether something comes to hold in so many seconds."""
+    until = time.monotonic() + seconds
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.05)
+    return holds()
+
+
+def test_an_interruption_ends_what_runs_elsewhere(chosen: Any, root: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"}
+    process = subprocess.Popen([sys.executable, "-c", LINGER], env=env, stderr=subprocess.DEVNULL)
+    assert within(60, (root / "pid").exists)
+    worker = Path("/proc", (root / "pid").read_text())
+    assert worker.exists()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    assert within(30, lambda: not worker.exists())
+
+
 def test_local_calls_run_here() -> None:
     assert engine.Local().map(work.fail, [("", 0), ("", 2)]) == [0, 2]
     with pytest.raises(UserError):
@@ -174,6 +204,39 @@ def test_a_machine_without_slurm_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_task_has_a_gpu_where_the_device_is_one(device: str, gpus: int, wanted: int) -> None:
     assert ray_engine.gpus_of(run_of(device=device), {"CPU": 8.0, "GPU": float(gpus)}) == wanted
+
+
+def test_a_cluster_that_does_not_answer_is_refused() -> None:
+    line = "^RAY_ADDRESS=127.0.0.1:1: expected a Ray cluster that answers, got: .*refused"
+    with pytest.raises(UserError, match=line):
+        ray_engine.check_address("127.0.0.1:1")
+
+
+def test_an_address_of_another_form_is_rays_own_business() -> None:
+    for address in ("", "auto", "local"):
+        ray_engine.check_address(address)
+
+
+START = """
+from pathlib import Path
+from genfoundry import config
+from pipeline.orchestration import engine, ray_engine
+with engine.start("ray", config.Run(seed=1, threads=1, device="cpu"), Path()) as started:
+    print(started.env["GENFOUNDRY_ENGINE"], started.room, started.env["RAY_ADDRESS"])
+    ray_engine.check_address(started.env["RAY_ADDRESS"])
+"""
+
+
+def test_a_cluster_of_this_machine_ends_with_the_run(root: Path) -> None:
+    pytest.importorskip("ray")
+    env = {key: value for key, value in toy.ENV.items() if key != ray_engine.ADDRESS}
+    env["PYTHONPATH"] = f"{root}{os.pathsep}{root / 'src'}"
+    done = subprocess.run([sys.executable, "-c", START], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    name, room, address = done.stdout.split()
+    assert (name, int(room)) == ("ray", cgroup.cpus())
+    with pytest.raises(UserError, match="RAY_ADDRESS"):
+        ray_engine.check_address(address)
 
 
 @pytest.fixture

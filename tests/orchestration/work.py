@@ -47,3 +47,12 @@ def meet(path: str, mine: str, other: str) -> str:
         assert time.monotonic() < until
         time.sleep(0.02)
     return mine
+
+
+def linger(path: str) -> None:
+    """Say who this is, and go on for a minute."""
+    Path("pid.part").write_text(str(os.getpid()))
+    Path("pid.part").rename("pid")
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        time.sleep(0.05)

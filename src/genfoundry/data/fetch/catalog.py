@@ -165,8 +165,13 @@ def fetch(
 
 
 def checksums(dataset: config.Dataset) -> dict[str, str]:
-    """Name -> sha256 of each raw file of a data set; {} of a path of the user's own."""
-    return {} if isinstance(dataset.raw, Folder) else {file.name: file.sha256 for file in _files(dataset)}
+    """Name -> what decides the content of each raw file of a data set: its sha256, and what is unpacked of an archive.
+
+    {} of a path of the user's own.
+    """
+    if isinstance(dataset.raw, Folder):
+        return {}
+    return {file.name: " ".join((file.sha256, *file.unpack)) for file in _files(dataset)}
 
 
 def _files(dataset: config.Dataset) -> tuple[File, ...]:
