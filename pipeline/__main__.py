@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -49,10 +49,15 @@ def run_stage(stage: str, path: str, arguments: list[str]) -> Times:
 def timed(
     stage: str, arguments: tuple[Any, ...], given: Mapping[str, Callable[[], Any]] = MappingProxyType({})
 ) -> Times:
-    """Import and run a stage with what its signature asks for."""
+    """Import and run a stage with what its signature asks for.
+
+    Raises:
+        SystemExit: its number of arguments is wrong.
+    """
     run = importlib.import_module(f"pipeline.stages.{stage}").run
     asked = inspect.signature(run).parameters
     kwargs = {name: make() for name, make in given.items() if name in asked}
+    _check_number(stage, run, arguments, kwargs)
     startup, began = born(), time.perf_counter()
     extra = run(*arguments, **kwargs) or 0.0
     return startup, time.perf_counter() - began, extra
@@ -65,12 +70,16 @@ def run_command(command: str, arguments: list[str]) -> None:
         SystemExit: its number of arguments is wrong.
     """
     run = importlib.import_module(f"pipeline.commands.{command}").run
-    try:
-        inspect.signature(run).bind(*arguments)
-    except TypeError as error:
-        print(f"genfoundry {command}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    _check_number(command, run, arguments, {})
     run(*arguments)
+
+
+def _check_number(name: str, run: Callable[..., Any], arguments: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    try:
+        inspect.signature(run).bind(*arguments, **kwargs)
+    except TypeError as error:
+        print(f"genfoundry {name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def born() -> float:
@@ -99,14 +108,14 @@ def note(stage: str, startup: float, work: float) -> None:
 
 def names(folder: str) -> list[str]:
     """The modules of stages or commands."""
-    return sorted(path.stem for path in (HERE / folder).glob("[a-z]*.py"))
+    return sorted(path.stem for path in (HERE / folder).glob("[a-z]*.py") if path.stem != "tune")  # a part of `train`
 
 
 def dispatch(name: str, arguments: list[str]) -> int:
     """Run a stage or a command; 2 where there is no such one, or it is called wrongly."""
     if name == "plan" and not arguments:
         note("plan", *_without_mlflow(timed("plan", ())))
-    elif name in names("stages") and name != "tune":
+    elif name in names("stages"):
         if not arguments:
             print(f"genfoundry {name}: expected python -m pipeline {name} build/plan/{name}/NAME.json", file=sys.stderr)
             return 2

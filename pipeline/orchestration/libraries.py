@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -60,12 +60,8 @@ def mismatches(root: Path) -> list[str]:
 def locked(root: Path) -> dict[str, str]:
     """Distribution -> the public version that requirements.lock pins; {} where there is no such file."""
     path = root / LOCK
-    return _pins(path.read_text(encoding="utf-8") if path.exists() else "")
-
-
-@lru_cache(maxsize=8)  # a plan asks for every unit
-def _pins(text: str) -> dict[str, str]:
-    pins = (line.split("#")[0].split(";")[0].partition("==") for line in text.splitlines())
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    pins = (line.split("#")[0].split(";")[0].partition("==") for line in lines)
     return {_normal(name): public(version) for name, equal, version in pins if equal}
 
 

@@ -18,33 +18,39 @@ FILE = Path(".state/plan.json")
 SOURCES = ("params.yaml", "requirements.lock", "src/genfoundry", "pipeline", "data/inbox", "data/sources.json")
 INSTALLED = tuple(path for path in sys.path if path.endswith("site-packages"))  # told by the folder's own time
 SKIP = ("__pycache__", ".gitignore", "dvc.lock")
-MADE_FROM = (*SOURCES, "build/plan", *INSTALLED)
+WRITTEN = ("build/plan", ".state/limits.json", *INSTALLED)
+Stamps = dict[str, str]  # path -> digest of the sizes and times of its files
 
 
 def recall(root: Path) -> list[str] | None:
     """What was said of the sources when the plan was made; None where it has to be made anew."""
     try:
         content: dict[str, Any] = json.loads((root / FILE).read_text(encoding="utf-8"))
-        same = content["stamp"] == stamp(root, content["sources"])
-        return list(map(str, content["messages"])) if same else None
+        stamps, messages = dict(content["stamps"]), list(map(str, content["messages"]))
+        complete = stamps.keys() >= {*SOURCES, *WRITTEN}
+        return messages if complete and stamps == take_stamps(root, stamps) else None
     except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged
         return None
 
 
-def note(root: Path, messages: Sequence[str], sources: Sequence[str]) -> None:
-    """Remember what the plan was made from, after it was written; `sources` are paths of the user's own."""
-    content = {"stamp": stamp(root, sources), "sources": list(sources), "messages": list(messages)}
+def note(root: Path, messages: Sequence[str], before: Stamps) -> None:
+    """Remember what the plan was made from, after it was written.
+
+    `before` are the stamps of `SOURCES` and of the user's own paths, taken before they were read: an edit while the
+    plan was made has not gone into it.
+    """
+    content = {"stamps": before | take_stamps(root, WRITTEN), "messages": list(messages)}
     (root / FILE).parent.mkdir(exist_ok=True)
     (root / FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
-def stamp(root: Path, sources: Iterable[str]) -> str:
-    """A digest of the paths, sizes and modification times of all files that the plan is made from."""
-    total = hashlib.sha256()
-    for name in (*MADE_FROM, *sources):
-        for line in _stamps(root / Path(name).expanduser(), deep=name not in INSTALLED):
-            total.update(f"{line}\0".encode(errors="surrogateescape"))
-    return total.hexdigest()
+def take_stamps(root: Path, names: Iterable[str]) -> Stamps:
+    """For each path a digest of the paths, sizes and modification times of its files."""
+    return {name: _digest(_stamps(root / Path(name).expanduser(), deep=name not in INSTALLED)) for name in names}
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def _stamps(path: Path, deep: bool) -> Iterator[str]:

@@ -41,7 +41,9 @@ def compile_plan() -> list[str]:
     from genfoundry import checkpoint, places, resolve  # with the models, which import torch
     from pipeline.orchestration import compiler, libraries, sources
 
+    before = memo.take_stamps(HERE, memo.SOURCES)
     params = resolve.settings(HERE / places.PARAMS)
+    before |= memo.take_stamps(HERE, sources.paths(params))
     if faults := list(resolve.faults(params)):
         raise UserError("\n".join(faults))
     statuses = sources.check_all(HERE, params)
@@ -50,7 +52,7 @@ def compile_plan() -> list[str]:
     checkpoint.write_json(HERE / places.LIMITS, params.max_minutes)
     remove_outs(HERE, units)
     messages = [status.message for status in statuses if status.message] + libraries.mismatches(HERE)
-    memo.note(HERE, messages, sources.paths(params))
+    memo.note(HERE, messages, before)
     return messages
 
 

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pipelet
 import pytest
+import toy
+import toy_stage
 
 from genfoundry.types import UserError
 from genfoundry.unit import Unit
@@ -21,8 +22,8 @@ HELPER = "pipeline/stages/helper.py"
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of DVC's, in which nothing has run yet."""
-    root = pipelet.make(tmp_path_factory.mktemp("template"))
-    pipelet.good(pipelet.dvc(root, "init", "-q", "--no-scm"))
+    root = toy_stage.make(tmp_path_factory.mktemp("template"))
+    toy.dvc(root, "init", "-q", "--no-scm")
     return root
 
 
@@ -33,39 +34,39 @@ def root(template: Path, tmp_path: Path) -> Path:
 
 def check_refused(root: Path, message: str) -> None:
     """`dvc repro act@a` ends with one line of ours and the stage's exit status 1, and records nothing."""
-    done = pipelet.dvc(root, "repro", "act@a")
+    done = toy_stage.repro(root, "act@a")
     assert done.returncode
     assert "exited with 1" in done.stdout
     said = [line for line in done.stdout.splitlines() if line.startswith("genfoundry")]
-    assert said == [f"genfoundry act a: {message}"]
+    assert said == [f"genfoundry act@a: {message}"]
     assert "Traceback" not in done.stdout
-    assert pipelet.locked(root) == set()
+    assert toy.locked(root) == {}
 
 
 def test_a_run_without_edits_is_recorded(root: Path) -> None:
     """An edit of a comment, and one of the machinery, while it runs is none."""
     edits = (EDIT.format(path=HELPER, text="# a comment\n"), EDIT.format(path="pipeline/__main__.py", text="X = 2\n"))
-    pipelet.set_hook(root, "".join(edits))
-    pipelet.good(pipelet.dvc(root, "repro"))
-    assert pipelet.locked(root) == {"act@a", "act@b"}
+    toy_stage.set_hook(root, "".join(edits))
+    assert toy_stage.repro(root).returncode == 0
+    assert set(toy.locked(root)) == {"act@a", "act@b"}
     assert (root / "out/a").read_text() == "xa"
 
 
 def test_an_edit_of_science_code_during_the_run_is_not_recorded(root: Path) -> None:
-    pipelet.set_hook(root, EDIT.format(path=HELPER, text="X = 2\n"))
+    toy_stage.set_hook(root, EDIT.format(path=HELPER, text="X = 2\n"))
     check_refused(root, "the sources of act@a changed while it ran; nothing is recorded, run it again")
-    pipelet.set_hook(root, "")
-    pipelet.plan(root)
-    pipelet.good(pipelet.dvc(root, "repro", "act@a"))
-    assert pipelet.locked(root) == {"act@a"}
+    toy_stage.set_hook(root, "")
+    toy_stage.plan(root)
+    assert toy_stage.repro(root, "act@a").returncode == 0
+    assert set(toy.locked(root)) == {"act@a"}
 
 
 def test_an_edit_of_an_input_during_the_run_is_not_recorded(root: Path) -> None:
     """DVC itself would take the edited file for what the out was made from."""
-    pipelet.set_hook(root, EDIT.format(path="data/x", text="edited"))
+    toy_stage.set_hook(root, EDIT.format(path="data/x", text="edited"))
     check_refused(root, "data/x changed while act@a ran; nothing is recorded, run it again")
-    pipelet.set_hook(root, "")
-    pipelet.good(pipelet.dvc(root, "repro", "act@a"))
+    toy_stage.set_hook(root, "")
+    assert toy_stage.repro(root, "act@a").returncode == 0
     assert (root / "out/a").read_text() == "xediteda"
 
 
@@ -78,7 +79,7 @@ def test_an_edit_since_the_plan_fails_the_stage_before_it_begins(root: Path) -> 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """The same without DVC."""
-    root = pipelet.make(tmp_path / "site")
+    root = toy_stage.make(tmp_path / "site")
     (root / "data/more").mkdir()
     (root / "data/more/y").write_text("y")
     return root
@@ -170,7 +171,7 @@ def test_an_error_of_the_stage_is_its_own(site: Path) -> None:
 
 def test_a_library_that_was_upgraded_since_the_plan(site: Path) -> None:
     append(HELPER, "import numpy\n")(site)
-    pipelet.plan(site)
+    toy_stage.plan(site)
     with integrity.guard(read(site), site):
         pass
     (site / "requirements.lock").write_text("numpy==0.1\n")
@@ -193,6 +194,6 @@ def test_state_is_kept_for_what_the_unit_depends_on(site: Path) -> None:
     assert folder() != first
     (site / "data/x").write_text("x")
     assert folder() == first
-    other = pipelet.unit(site, "a", steps=2)
+    other = toy_stage.unit(site, "a", steps=2)
     (site / other.path).write_bytes(other.dump())
     assert folder() != first

@@ -47,14 +47,7 @@ def test_an_edit_of_machinery_re_runs_nothing(patterns: str, copy: Copy) -> None
     assert copy.edit(patterns, add_code).changed == set()
 
 
-TANGLED = {
-    "images": "data/video.py imports data/images.py",
-    "text": "data/pairs.py, data/lines.py and ngram.py import data/text.py",
-}
-MODALITIES = [
-    pytest.param(name, marks=[pytest.mark.xfail(reason=TANGLED[name], strict=True)] if name in TANGLED else [])
-    for name in sorted({dataset.modality for dataset in PARAMS.datasets.values()})
-]
+MODALITIES = sorted({dataset.modality for dataset in PARAMS.datasets.values()})
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -66,6 +59,8 @@ def test_a_modality_re_runs_its_data_sets_and_what_depends_on_them(modality: str
     edit = copy.edit(f"{SCIENCE}/data/{modality}.py", add_code)
     assert units("prepare", fits) <= edit.changed <= every
     assert edit.due == every | LAST
+    splits = copy.edit(f"{SCIENCE}/data/splits/{modality}.py", add_code).changed
+    assert units("judge baseline train evaluate", fits) <= splits <= every
 
 
 @pytest.mark.parametrize("model", ["vae", "ss_vae", "dcgan", "char_rnn", "linear_ar"])
@@ -137,9 +132,8 @@ LIBRARIES = [  # one, a unit that imports it, one that does not
     ("nibabel", "prepare@brain", "train@char-shakespeare"),
     ("optuna", "train@vae-fashion", "judge@fashion"),
     ("torch", "train@vae-fashion", "fetch@fashion"),
-    pytest.param("sacrebleu", "evaluate@bytenet-folio", "train@vae-fashion", marks=pytest.mark.xfail(
-        reason="a tuning imports the scores of all objectives", strict=True)),
-]  # fmt: skip
+    ("sacrebleu", "evaluate@bytenet-folio", "train@vae-fashion"),
+]
 
 
 @pytest.mark.parametrize(("library", "user", "other"), LIBRARIES)
