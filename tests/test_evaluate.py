@@ -346,7 +346,7 @@ def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
     def evaluated(where: str, shared: Shared | None, kind: type[Mean] = Mean, test_items: int = 90) -> dict[str, bytes]:
         model, judge = Reads(BITS, Hyper()), kind(Spec((1, 4, 4), 2, 2), Hyper())
         model.card = {"experiment": "coin", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
-        judge.card = {"digest": "b", "accuracy": {"test": 1.0}, "source": kind.__name__}
+        judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
         monkeypatch.setattr(figures, "judge", lambda folder, device="cpu": judge)
         monkeypatch.setattr(figures.controls, "load", lambda folder, device="cpu": judge)
         monkeypatch.setattr(figures.checkpoint, "load", lambda folder, device: model)
@@ -357,11 +357,11 @@ def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
     monkeypatch.setattr(figures, "Dataset", Folder)
-    kept = Shared(tmp_path / "shared")
-    for other in ({}, {"test_items": 120}, {"kind": Shifted}):
+    kept = {code: Shared(tmp_path / "shared", (code,)) for code in ("old", "new")}  # the digest of what evaluates
+    for code, other in (("old", {}), ("old", {"test_items": 120}), ("new", {"kind": Shifted})):
         alone = evaluated("alone", None, **other)
-        assert evaluated("cold", kept, **other) == alone, other
-        assert evaluated("warm", Shared(tmp_path / "shared"), **other) == alone, other
+        assert evaluated("cold", kept[code], **other) == alone, other
+        assert evaluated("warm", Shared(tmp_path / "shared", (code,)), **other) == alone, other
 
 
 def test_items_at_the_data_s_own_levels_are_those_of_the_split() -> None:

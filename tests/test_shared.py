@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genfoundry import shared
-from genfoundry.checkpoint import write_json
+from genfoundry import config, shared
 from genfoundry.shared import Shared
 
 
@@ -48,13 +47,10 @@ def test_without_a_folder_it_is_computed_once_an_evaluation() -> None:
 
 
 def test_a_repository_shares_what_one_version_of_its_code_computed(tmp_path: Path) -> None:
-    from genfoundry.experiment import settings
-
-    params, compute = settings(Path("params.yaml")), Counting()
-    for code in ("a", "a", "b"):
-        write_json(tmp_path / "reports/code.json", {"stages": {"evaluate": code}})
-        shared.here(tmp_path, params).get("lengths", compute)
-    assert compute.calls == 2
+    run, compute = config.Run(seed=0, threads=1), Counting()
+    for code, other in (("a", {}), ("a", {}), ("b", {}), ("a", {"seed": 1}), ("a", {"threads": 2})):
+        shared.here(tmp_path, code, run.model_copy(update=other)).get("lengths", compute)
+    assert compute.calls == 3  # a seed is for who asks to say
 
 
 def test_a_damaged_file_is_computed_anew(tmp_path: Path) -> None:
