@@ -50,3 +50,10 @@ def test_empty_sections_comments_and_no_last_newline() -> None:
 def test_another_layout_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(UserError, match=r"write by hand:\n(.*\n)*datasets:\n  mine:"):
         inserted(text, NEW)
+
+
+def test_a_section_that_the_file_has_not_had() -> None:
+    """`judges` is optional: it is made for the first entry, and not for none."""
+    text = "seed: 1\ndatasets:\n  a: {b: 1}\n"
+    assert inserted(text, {"datasets": {"c": {"d": 1}}, "judges": {}}) == text + "  c: {d: 1}\n"
+    assert inserted(text, {"judges": {"a": {"d": 1}}}) == text + "\njudges:\n  a: {d: 1}\n"

@@ -14,10 +14,10 @@ import yaml
 from PIL import Image
 from proposals import PARAMS, ROOT, proposed
 
-from genfoundry import experiment, models
+from genfoundry import models
 from genfoundry.models.base import GenerativeModel
 from genfoundry.types import UserError
-from pipeline.commands import init
+from pipeline.commands import init, show_plan
 
 DAYS = pd.date_range("2020-01-01", periods=300)
 
@@ -26,10 +26,11 @@ def test_photographs(tmp_path: Path) -> None:
     entry, found = proposed(own_data.photographs(tmp_path / "shapes", 100))
     chosen = {key: entry[key] for key in ("modality", "size", "colour")}
     assert chosen == {"modality": "images", "size": 64, "colour": "rgb"}
-    assert entry["judge"]["model"] == "judge" and entry["expect"]["labels"] == 2
+    judge = found.sections["judges"]["mine"]
+    assert judge["model"] == "judge" and entry["expect"]["labels"] == 2
     assert {t["objective"] for t in found.sections["tasks"].values()} == {"bits_per_dim", "frechet"}
     assert entry["raw"] == {"path": str(tmp_path / "shapes")}
-    assert entry["judge"]["steps"].keys() == PARAMS.budgets.keys()
+    assert judge["steps"].keys() == PARAMS.budgets.keys()
 
 
 def test_every_model_that_fits_gets_an_experiment_of_its_size(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_pictures_without_classes(tmp_path: Path) -> None:
     entry, found = proposed(own_data.photographs(tmp_path / "plain", 60, classes=False, low=30, high=44))
     assert "labels" not in entry["expect"]
     assert entry["size"] == 32  # the shorter sides' middle, by eights
-    assert entry["judge"]["model"] == "judge"  # which learns rotations where there are no labels
+    assert found.sections["judges"]["mine"]["model"] == "judge"  # which learns rotations where there are no labels
     assert any("turned" in line for line in found.said)
     assert "frechet" in {t["objective"] for t in found.sections["tasks"].values()}
 
@@ -338,7 +339,9 @@ def test_the_plan_takes_it(
     init.run(str(own_data.weather(tmp_path / "My weather.csv")))
     said = capsys.readouterr().out
     assert "params.yaml now has datasets: my-weather; tasks: my-weather-forecast" in said and "next: make plan" in said
-    assert experiment.main() == 0
+    for path in ("src", "pipeline", "requirements.lock"):
+        (site / path).symlink_to(ROOT / path)
+    show_plan.run()
     assert "my-weather-forecast" in capsys.readouterr().out
 
 

@@ -16,15 +16,13 @@ def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
     Raises:
         UserError: the file is laid out in another way than a section a line; it says what to write by hand.
     """
-    new = text
-    for section, entries in sections.items():
-        if entries:
-            new = _at_end(new, section, "".join(block(name, entry) for name, entry in entries.items()))
-    wanted = yaml_file.parse(text)
-    for section, entries in sections.items():
-        wanted[section] = {**(wanted.get(section) or {}), **entries} if entries else wanted.get(section)
-    if _plain(yaml_file.parse(new)) != _plain(wanted):
-        by_hand = "\n".join(f"{s}:\n" + "".join(block(n, e) for n, e in es.items()) for s, es in sections.items() if es)
+    new, wanted = text, yaml_file.parse(text)
+    added = {section: entries for section, entries in sections.items() if entries}
+    for section, entries in added.items():
+        new = _at_end(new, section, "".join(block(name, entry) for name, entry in entries.items()))
+        wanted[section] = {**(wanted.get(section) or {}), **entries}
+    if not _reads_as(new, wanted):
+        by_hand = "\n".join(f"{s}:\n" + "".join(block(n, e) for n, e in es.items()) for s, es in added.items())
         raise UserError(f"params.yaml: sections are not laid out as lines of their own; write by hand:\n{by_hand}")
     return new
 
@@ -52,6 +50,13 @@ def _at_end(text: str, section: str, lines: str) -> str:
             last = line.end()
     end = "" if body[:last].endswith("\n") or not last else "\n"
     return head + body[:last] + end + lines + body[last:]
+
+
+def _reads_as(text: str, value: Mapping[str, Any]) -> bool:
+    try:
+        return bool(_plain(yaml_file.parse(text)) == _plain(value))
+    except UserError:  # a section stands twice, or is put where YAML has none
+        return False
 
 
 def _plain(value: Any) -> Any:
