@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src python
 CHOSEN = $(strip $(if $(ARITHMETIC),arithmetic=$(ARITHMETIC)) $(if $(BUDGET),budget=$(BUDGET)))
 .DEFAULT_GOAL := help
-.PHONY: help setup init repro plan test lint type smoke sample score report ui retrain withdraw verify verify-portable clean
+.PHONY: help setup engines init repro plan test lint type smoke sample score report ui retrain withdraw verify verify-portable clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -26,6 +26,9 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
 	$(VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
+
+engines: setup ## add Ray and submitit to .venv, for ENGINE=ray and ENGINE=slurm
+	@$(VENV)/bin/python -m pip install -q -r requirements-engines.lock
 
 init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name CLASSES=parent|top|none LABEL=first|last SIZE=n]
 	@$(RUN) -m pipeline init "$(DATA)" "$(NAME)" $(if $(CLASSES),classes="$(CLASSES)") $(if $(LABEL),label="$(LABEL)") $(if $(SIZE),size="$(SIZE)")

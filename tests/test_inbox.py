@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pipelet
 import pytest
 import yaml
+from dvc_toy import dvc
 
 from genfoundry import inbox, shell
 from genfoundry.types import UserError
@@ -21,9 +23,9 @@ from pipeline.orchestration import sources
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A DVC repository whose inbox `mine` has two files, which the data set was prepared from."""
-    monkeypatch.setenv("PATH", pipelet.ENV["PATH"])
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    pipelet.good(pipelet.dvc(tmp_path, "init", "-q", "--no-scm"))
+    dvc(tmp_path, "init", "-q", "--no-scm")
     folder = tmp_path / "data/inbox/mine"
     folder.mkdir(parents=True)
     (folder / "a.csv").write_text("a")

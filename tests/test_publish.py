@@ -290,7 +290,7 @@ def test_a_stage_of_make_repro_leaves_the_line_to_its_end(
     assert not publish(tmp_path)
     assert capfd.readouterr().err == ""
     monkeypatch.chdir(tmp_path)
-    assert "nothing listens there" in repro.publish_runs()
+    assert "nothing listens there" in repro.publish()
 
 
 LOAD = """

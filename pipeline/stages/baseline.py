@@ -2,9 +2,16 @@
 
 from genfoundry import config, device, figures, places
 from genfoundry.unit import Unit
+from pipeline.orchestration.engine import Engine
 
 
-def run(unit: Unit) -> None:
+def run(unit: Unit, engine: Engine) -> None:
+    engine.map(measure, [(str(unit.path),)])
+
+
+def measure(path: str) -> None:
+    """Measure the rows of a task, in whichever process."""
+    unit = Unit.read(path)
     params, task = config.Run(**unit.settings["run"]), unit.settings["task"]
     device.arm(params)
     figures.of_baselines(

@@ -5,11 +5,18 @@ from pathlib import Path
 
 from genfoundry import checkpoint, config, costs, device, figures, places, shared
 from genfoundry.unit import Unit
+from pipeline.orchestration.engine import Engine
 
 HERE = Path()
 
 
-def run(unit: Unit) -> None:
+def run(unit: Unit, engine: Engine) -> None:
+    engine.map(measure, [(str(unit.path),)])
+
+
+def measure(path: str) -> None:
+    """Measure a trained model, in whichever process."""
+    unit = Unit.read(path)
     name, dataset, settings = unit.name, unit.settings["dataset"], unit.settings
     params = config.Run(**settings["run"])
     target, began = device.arm(params), time.perf_counter()

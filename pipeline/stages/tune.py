@@ -23,7 +23,7 @@ REPORTS = 3  # to the pruner, a trial
 
 def run(unit: Unit, one: Experiment, engine: Engine, state: Path, began: float) -> Mapping[str, Any]:
     """Run the trials that an earlier process did not finish, write the tuning's outs; the settings that were best."""
-    check_feasible(Trials.read(str(unit.path)))
+    engine.map(check_feasible, [(str(unit.path),)])
     study, log = study_of(one), state / "trials.jsonl"
 
     def run_batch(done: list[dict[str, Any]], indices: list[int]) -> list[dict[str, Any]]:
@@ -79,12 +79,13 @@ class Trials:
         return float(unit.value(evaluate.score(answers, self.val, self.judge), self.val.spec.dims))
 
 
-def check_feasible(trials: Trials) -> None:
+def check_feasible(path: str) -> None:
     """Refuse a space of which the data allow only a part: before the first trial, not after the last that works.
 
     Raises:
         UserError: a line a setting.
     """
+    trials = Trials.read(path)
     one = trials.one
     rows = int((~trials.train.whole.isnan()).all(1).sum()) if one.modality == "series" else None
     if faults := list(feasibility.faults(one, trials.train.spec, rows)):
