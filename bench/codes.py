@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from genfoundry import models
 from genfoundry.config import Train, check
 from genfoundry.data.base import Loader
-from genfoundry.data.images import Split
+from genfoundry.data.splits.images import Split
 from genfoundry.models.base import Learner
 from genfoundry.train import fit
 from genfoundry.types import Batch, Clock, Spec
