@@ -75,6 +75,14 @@ def test_a_name_that_is_none_is_refused() -> None:
         repro.select_units(plans.make(), Options(task="photos"))
 
 
+def test_a_name_that_is_none_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(repro, "check", lambda: config.Run(seed=1, threads=1))
+    monkeypatch.setattr(repro, "read_all", lambda root: plans.make())
+    with pytest.raises(UserError, match=r"tasks: 'photos' is not there"):
+        repro.run("--task", "photos", "--engine", "none")
+
+
 def test_every_failure_is_repeated_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     repro.show_failures(Outcome({"experiment@a": "too few items", "data@b": "no such file"}, ["results", "judge@b"]))
     assert capsys.readouterr().err.splitlines() == [

@@ -39,6 +39,7 @@ def run(*argv: str) -> None:
     options, began = read_options(argv), time.perf_counter()
     with run_lock.hold(HERE):
         params = check()
+        select_units(read_all(HERE), options)  # a name that is none is refused before a cluster is started
         with engine.start(options.engine, params, HERE) as started:
             at_once = allot(params, options.jobs, started.room)
             checked = time.perf_counter()

@@ -64,13 +64,15 @@ class Compiler:
     def prepare(self, name: str) -> Unit:
         """Arrays; what they are expected to be is for `validate` to read, where they come from for `fetch`."""
         dataset = self.params.datasets[name]
-        settings = {"seed": self.params.seed, "dataset": dataset.model_dump(mode="json", exclude={"expect"})}
+        entry = dataset.model_dump(mode="json", exclude={"expect"})
+        entry["raw"] = dataset.raw if isinstance(dataset.raw, str) else "own"  # a name of the catalog's has class names
+        settings = {"run": self._rounding(), "seed": self.params.seed, "dataset": entry}
         inputs = (places.raw(name), places.inbox(name))
         return self._unit("prepare", name, inputs, (places.prepared(name),), settings, self._starts("prepare", name))
 
     def validate(self, name: str) -> Unit:
         """The verdict on the arrays."""
-        settings = {"expect": self.params.datasets[name].expect.model_dump(mode="json")}
+        settings = {"run": self._rounding(), "expect": self.params.datasets[name].expect.model_dump(mode="json")}
         return self._unit("validate", name, (places.prepared(name),), (places.verdict(name),), settings)
 
     def judge(self, name: str) -> Unit:
@@ -141,7 +143,7 @@ class Compiler:
         """What is decided of every task, and by which rule."""
         inputs = (places.rankings(), places.scores(""), places.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
-        return self._unit("register", "", inputs, (), {"tasks": tasks})
+        return self._unit("register", "", inputs, (), {"run": self._rounding(), "tasks": tasks})
 
     def report(self) -> Unit:
         """The leaderboard."""
@@ -166,6 +168,10 @@ class Compiler:
 
     def _run(self) -> dict[str, Any]:
         return resolve.run_of(self.params).model_dump(mode="json")
+
+    def _rounding(self) -> dict[str, Any]:
+        """What of `run` sets the environment: all that a stage needs of it which trains nothing, but computes."""
+        return {key: self._run()[key] for key in ("threads", "arithmetic")}
 
     def _budget(self) -> config.Budget:
         return self.params.budgets[self.params.budget]

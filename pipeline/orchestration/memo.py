@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 FILE = Path(".state/plan.json")
 SOURCES = ("params.yaml", "requirements.lock", "src/genfoundry", "pipeline", "data/inbox", "data/sources.json")
-INSTALLED = tuple(path for path in sys.path if path.endswith("site-packages"))  # told by the folder's own time
+PACKAGES = ("site-packages", "dist-packages")  # told by the folder's own time
+INSTALLED = tuple(path for path in sys.path if path.endswith(PACKAGES))
 SKIP = ("__pycache__", ".gitignore", "dvc.lock")
 WRITTEN = ("build/plan", ".state/limits.json", *INSTALLED)
 Stamps = dict[str, str]  # path -> digest of the sizes and times of its files
@@ -45,7 +47,7 @@ def note(root: Path, messages: Sequence[str], before: Stamps) -> None:
 
 
 def take_stamps(root: Path, names: Iterable[str]) -> Stamps:
-    """For each path a digest of the paths, sizes and modification times of its files."""
+    """For each path a digest of the paths, sizes and times of its files."""
     return {name: _digest(_stamps(root / Path(name).expanduser(), deep=name not in INSTALLED)) for name in names}
 
 
@@ -53,18 +55,22 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def _stamps(path: Path, deep: bool) -> Iterator[str]:
+def _stamps(path: Path, deep: bool, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """A line a file; `above` are the folders around it, into which a link may lead back.
+
+    The times are those of the content and of its entry in the file system, which no copying with `cp -p` sets back.
+    """
     try:
         status = path.stat()
+        folder = deep and stat.S_ISDIR(status.st_mode)
+        inside = sorted(os.listdir(path)) if folder else []
     except OSError as error:
         yield f"{path} {error.errno}"
         return
-    if not path.is_dir():
-        yield f"{path} {status.st_size} {status.st_mtime_ns}"
-    elif not deep:
-        yield f"{path} {status.st_mtime_ns}"
-    else:
-        with os.scandir(path) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name not in SKIP:
-                    yield from _stamps(Path(entry.path), deep)
+    here = (status.st_dev, status.st_ino)
+    if not folder:
+        yield f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    elif here not in above:
+        for name in inside:
+            if name not in SKIP:
+                yield from _stamps(path / name, deep, (*above, here))

@@ -24,5 +24,5 @@ def paths(params: config.Params) -> list[str]:
     """Every file and folder of the user's own that a data set is taken from, as params.yaml has it."""
     folders = [one.raw.path for one in params.datasets.values() if isinstance(one.raw, config.Folder)]
     files = [file for one in params.datasets.values() if isinstance(one.raw, config.Files) for file in one.raw.files]
-    local = [place.removeprefix("file:").removeprefix("//") for file in files for place in file.places]
-    return [*folders, *(place for place in local if ":" not in place)]
+    local = [place for file in files for place in file.places if place.startswith("file:")]
+    return [*folders, *(place.removeprefix("file:").removeprefix("//") for place in local)]

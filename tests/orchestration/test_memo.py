@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from genfoundry import resolve
-from pipeline.orchestration import memo
+from genfoundry import config, resolve
+from pipeline.orchestration import memo, sources
 from pipeline.stages import plan
 
 FILES = ("params.yaml", "requirements.lock", "src/genfoundry/models/vae.py", "pipeline/stages/train.py",
@@ -46,8 +49,16 @@ def test_what_was_said_is_said_again(root: Path) -> None:
     assert memo.recall(root) == MESSAGES
 
 
+def rewrite_in_place(path: Path) -> None:
+    """Of the same size, and the old time put back, as by `cp -p` or within one tick of the clock."""
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    time.sleep(0.02)
+    path.write_text("edited")
+    os.utime(path, ns=times)
+
+
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("edit", [rewrite, Path.unlink], ids=["edited", "removed"])
+@pytest.mark.parametrize("edit", [rewrite, rewrite_in_place, Path.unlink], ids=["edited", "in place", "removed"])
 def test_an_edit_is_noticed(name: str, edit: Edit, root: Path) -> None:
     edit(root / name)
     assert memo.recall(root) is None
@@ -121,3 +132,19 @@ def test_an_edit_while_the_plan_is_made_is_not_lost(tmp_path: Path, monkeypatch:
     assert memo.recall(Path()) is None
     plan.compile_plan()
     assert memo.recall(Path()) is not None
+
+
+def test_links_that_lead_back_are_no_maze(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    for name in "abc":
+        (tmp_path / "own" / name).symlink_to(tmp_path / "own")
+    assert memo.take_stamps(tmp_path, ["own"]) == memo.take_stamps(tmp_path, ["own"])
+
+
+def test_every_file_of_the_users_own_is_looked_at() -> None:
+    places = ("https://x.org/a.csv", "file:/data/a:b.csv", "file:c.csv", "pypi:x==1/a.csv")
+    raw = {"files": [{"name": "a.csv", "sha256": "0" * 64, "places": places}]}
+    datasets = {name: config.Dataset(modality="series", raw=value) for name, value in
+                (("a", raw), ("b", {"path": "~/own"}), ("c", "sunspots"))}  # fmt: skip
+    params = cast(config.Params, SimpleNamespace(datasets=datasets))
+    assert sources.paths(params) == ["~/own", "/data/a:b.csv", "c.csv"]

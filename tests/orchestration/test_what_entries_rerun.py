@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from plan_edits import LAST, SEARCHES, Copy, Rewrite, units
+from plan_edits import LAST, SEARCHES, Copy, Edit, Rewrite, units
 
 
 def replace(old: str, new: str) -> Rewrite:
@@ -25,7 +25,7 @@ NEW = """experiments:
     hyper: {noise: mask}
     steps: {quick: 10}
 """
-COMPUTES = units("judge baseline train evaluate")
+COMPUTES = units("prepare validate judge baseline train evaluate register")
 ROWS = {  # an edit of params.yaml -> the units whose plan is another
     "a comment": ("seed: 20\n", "seed: 20  # lucky\n", set()),
     "an experiment's hyper": (VAE, VAE.replace("mixtures: 5", "mixtures: 6"), {"train@vae-fashion"}),
@@ -42,7 +42,8 @@ ROWS = {  # an edit of params.yaml -> the units whose plan is another
     "a judge's steps": (JUDGE, JUDGE.replace("quick: 1200", "quick: 1100"), {"judge@fashion"}),
     "a judge's steps at another budget": (JUDGE, JUDGE.replace("full: 20000", "full: 21000"), set()),
     "the threads": ("threads: 1 ", "threads: 2 ", COMPUTES),
-    "the seed": ("seed: 20\n", "seed: 21\n", COMPUTES | units("prepare")),
+    "the arithmetic": ("arithmetic: native ", "arithmetic: portable ", COMPUTES),
+    "the seed": ("seed: 20\n", "seed: 21\n", units("prepare judge baseline train evaluate")),
 }
 
 
@@ -68,3 +69,9 @@ def test_an_experiment_that_is_gone_re_runs_the_ranking(copy: Copy) -> None:
     edit = copy.edit("params.yaml", replace(block, ""))
     assert edit.changed == {"rank", "report"}
     assert edit.before.keys() - edit.after.keys() == {"train@bayes-sunspots", "evaluate@bayes-sunspots"}
+
+
+def test_another_place_of_a_file_re_runs_its_fetching_alone(copy: Copy) -> None:
+    own = "raw: {files: [{name: a.csv, sha256: %s, places: ['https://%s/a.csv']}]}"
+    one, two = (copy.edit("params.yaml", replace("raw: elnino", own % ("0" * 64, host))) for host in ("a.org", "b.org"))
+    assert Edit(one.after, two.after).changed == {"fetch@elnino"}
