@@ -73,5 +73,5 @@ def test_an_experiment_that_is_gone_re_runs_the_ranking(copy: Copy) -> None:
 
 def test_another_place_of_a_file_re_runs_its_fetching_alone(copy: Copy) -> None:
     own = "raw: {files: [{name: a.csv, sha256: %s, places: ['https://%s/a.csv']}]}"
-    one, two = (copy.edit("params.yaml", replace("raw: elnino", own % ("0" * 64, host))) for host in ("a.org", "b.org"))
+    one, two = (copy.edit("params.yaml", replace("raw: elnino", own % ("a" * 64, host))) for host in ("a.org", "b.org"))
     assert Edit(one.after, two.after).changed == {"fetch@elnino"}
