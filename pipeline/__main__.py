@@ -36,6 +36,9 @@ def run_stage(stage: str, path: str, arguments: list[str]) -> Times:
     unit = Unit.read(path)
     if unit.stage != stage:
         raise UserError(f"{path}: expected a unit of the stage {stage}, got one of {unit.stage}")
+    missing = next((name for name in unit.inputs if not Path(name).exists()), "")
+    if missing and stage != "report" and not arguments:  # which shows what there is, as an early decision takes it
+        raise UserError(f"{missing}: not there; `dvc repro {unit.key}` makes it first")
     os.environ.update(environment(unit.settings.get("run", {})))
     if not unit.outputs:  # it promises nothing, and mostly finds nothing to do
         return timed(stage, (unit, *arguments))

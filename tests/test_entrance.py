@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genfoundry import checkpoint
-from genfoundry.unit import Unit
+from genfoundry.unit import KEYS, Unit
 from pipeline.orchestration import code_digest
 
 ROOT = Path(__file__).parent.parent
@@ -39,12 +39,14 @@ def call(root: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def stage(root: Path, source: str, outputs: tuple[str, ...] = ("out",), **run: Any) -> None:
+def stage(
+    root: Path, source: str, outputs: tuple[str, ...] = ("out",), inputs: tuple[str, ...] = (), **run: Any
+) -> None:
     """A stage of this source, and a unit of it that is set to `run`."""
     path = "pipeline/stages/act.py"
     (root / path).write_text(f"import errno, os, time\nfrom genfoundry.types import UserError\n{source}\n")
     code = code_digest.digest(root, [Path(path)])
-    unit = Unit("act", "x", (), outputs, (path,), (), code, {"run": {"threads": 1} | run})
+    unit = Unit("act", "x", inputs, outputs, (path,), (), code, {"run": {"threads": 1} | run})
     checkpoint.write_bytes(root / unit.path, unit.dump())
 
 
@@ -90,6 +92,7 @@ BAD = {
     "not JSON": ("{", f"genfoundry act@x: {PLAN}: not JSON: "),
     "not text": ("\udcff", f"genfoundry act@x: {PLAN}: not JSON: "),
     "a list": ("[]", "expected a unit of the plan with the keys stage, name, "),
+    "no paths": (json.dumps(dict.fromkeys(KEYS, "act")), "expected a unit of the plan with the keys stage, name, "),
     "a key too few": ('{"stage": "act"}', "expected a unit of the plan with the keys stage, name, "),
 }
 
@@ -105,6 +108,14 @@ def test_a_plan_that_is_damaged(case: str, root: Path) -> None:
 def test_a_plan_that_is_not_there(root: Path) -> None:
     stage(root, "def run(unit): pass")
     refused(call(root, "act", "build/plan/act/y.json"), USER, "genfoundry act@y: build/plan/act/y.json: not there; ")
+
+
+def test_an_input_that_is_not_there(root: Path) -> None:
+    """No stage takes back what it wrote before, only to find that there is nothing to read."""
+    stage(root, "def run(unit): print('it ran')", inputs=("pipeline", "data/arrays"))
+    refused(call(root, "act", PLAN), USER, "genfoundry act@x: data/arrays: not there; `dvc repro act@x` makes it first")
+    stage(root, "def run(unit, task): print(task)", inputs=("data/arrays",))
+    assert call(root, "act", PLAN, "early").stdout == "early\n"
 
 
 def test_a_plan_of_another_stage(root: Path) -> None:

@@ -12,6 +12,7 @@ from genfoundry.types import UserError
 from pipeline.commands import repro
 from pipeline.commands.repro import Options
 from pipeline.orchestration.scheduler import Outcome
+from pipeline.stages import register
 
 sys.path.append(str(Path(__file__).parent / "orchestration"))
 import plans
@@ -106,3 +107,8 @@ def test_it_says_where_the_time_went(
     )
     repro.split(1.0, 20.0, 2.0, 1)
     assert "23 s in all: work 12 s; start-up 11 s = 48% (imports 3, DVC 5," in capsys.readouterr().out
+
+
+def test_a_decision_on_a_task_that_is_none_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^'photos' is no task; expected one of photos-density, photos-samples, "):
+        register.run(plans.make()["register"], "photos")

@@ -11,7 +11,8 @@ from genfoundry import places
 from genfoundry.files import canonical, read_json
 from genfoundry.types import UserError
 
-KEYS = ("stage", "name", "inputs", "outputs", "starts", "leave_out", "code", "settings")
+PATHS = ("inputs", "outputs", "starts", "leave_out")
+KEYS = ("stage", "name", *PATHS, "code", "settings")
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,10 @@ class Unit:
         if not Path(path).is_file():
             raise UserError(f"{path}: not there; expected a file of the plan, which `dvc repro` writes first")
         content = read_json(Path(path))
-        if not isinstance(content, dict) or sorted(content) != sorted(KEYS):
+        known = isinstance(content, dict) and sorted(content) == sorted(KEYS)
+        if not known or not all(isinstance(content[key], list) for key in PATHS):
             raise UserError(f"{path}: expected a unit of the plan with the keys {', '.join(KEYS)}; run dvc repro")
-        paths = {key: tuple(content[key]) for key in ("inputs", "outputs", "starts", "leave_out")}
+        paths = {key: tuple(content[key]) for key in PATHS}
         return cls(**{**content, **paths})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def of_model(model: str) -> set[str]:
     return {f"{stage}@{name}" for stage in ("train", "evaluate") for name in names}
 
 
+def of(*modalities: str) -> Callable[[str], bool]:
+    return lambda dataset: PARAMS.datasets[dataset].modality in modalities
+
+
 def test_the_plan_has_a_unit_for_everything(copy: Copy) -> None:
     assert set(copy.units) == units("fetch prepare validate judge baseline train evaluate rank register report")
     assert copy.edit("params.yaml", str).changed == set()
@@ -52,15 +57,12 @@ MODALITIES = sorted({dataset.modality for dataset in PARAMS.datasets.values()})
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_modality_re_runs_its_data_sets_and_what_depends_on_them(modality: str, copy: Copy) -> None:
-    def fits(dataset: str) -> bool:
-        return PARAMS.datasets[dataset].modality == modality
-
-    every = units("prepare validate judge baseline train evaluate", fits)
+    every = units("prepare validate judge baseline train evaluate", of(modality))
     edit = copy.edit(f"{SCIENCE}/data/{modality}.py", add_code)
-    assert units("prepare", fits) <= edit.changed <= every
+    assert units("prepare", of(modality)) <= edit.changed <= every
     assert edit.due == every | LAST
     splits = copy.edit(f"{SCIENCE}/data/splits/{modality}.py", add_code).changed
-    assert units("judge baseline train evaluate", fits) <= splits <= every
+    assert units("judge baseline train evaluate", of(modality)) <= splits <= every
 
 
 @pytest.mark.parametrize("model", ["vae", "ss_vae", "dcgan", "char_rnn", "linear_ar"])
@@ -77,18 +79,35 @@ def test_the_model_of_judges_re_runs_them_and_what_they_measure(copy: Copy) -> N
     assert measured <= edit.changed <= measured | (units("train", judged) & SEARCHES)
 
 
-@pytest.mark.parametrize("metric", ["abilities/anomaly", "abilities/edits", "memory", "neighbourhoods", "panels"])
+@pytest.mark.parametrize("metric", ["abilities/anomaly", "abilities/edits", "bootstrap", "distances", "panels"])
 def test_a_metric_that_nothing_is_chosen_by_trains_nothing(metric: str, copy: Copy) -> None:
     edit = copy.edit(f"{SCIENCE}/{metric}.py", add_code)
-    assert units("evaluate") <= edit.changed <= units("evaluate baseline")
+    assert units("evaluate") <= edit.changed <= units("evaluate baseline register")
     assert edit.due == edit.changed | LAST
 
 
 def test_a_trivial_model_re_runs_the_tables_of_its_modality(copy: Copy) -> None:
-    def fits(dataset: str) -> bool:
-        return PARAMS.datasets[dataset].modality == "series"
+    expected = units("baseline evaluate", of("series"))
+    assert copy.edit(f"{SCIENCE}/baselines/series.py", add_code).changed == expected
 
-    assert copy.edit(f"{SCIENCE}/baselines/series.py", add_code).changed == units("baseline evaluate", fits)
+
+ONLY = {
+    "data/table": units("prepare", of("series")),
+    "data/documents": units("prepare", of("text", "lines", "pairs")),
+    "data/volumes": units("prepare", of("images", "video")),  # a video shows images
+    "data/grouping": units("prepare"),
+    "data/preparation": units("prepare"),
+    "session": units("judge train"),
+    "answers/translation": units("baseline evaluate") | (SEARCHES & units("train", of("pairs"))),
+    "answers/forecast": units("baseline evaluate") | (SEARCHES & units("train", of("series"))),
+    "validate": units("validate"),
+    "promote": {"register"},
+}
+
+
+@pytest.mark.parametrize("file", ONLY)
+def test_a_file_re_runs_what_imports_it_and_nothing_else(file: str, copy: Copy) -> None:
+    assert copy.edit(f"{SCIENCE}/{file}.py", add_code).changed == ONLY[file]
 
 
 def test_the_training_loop_re_runs_every_training(copy: Copy) -> None:
