@@ -75,7 +75,9 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
     params = yaml.safe_load((copy / "params.yaml").read_text())
     params["threads"] = THREADS
     for entry in (*params["experiments"].values(), *params["judges"].values()):
-        entry["steps"] = {"smoke": 2 * STEPS} if entry.get("steps") else {}
+        if steps := entry.get("steps"):
+            phases = steps["smoke"]
+            entry["steps"] = {"smoke": dict.fromkeys(phases, STEPS) if isinstance(phases, dict) else 2 * STEPS}
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     os.chdir(copy)
     plan.compile_plan()
