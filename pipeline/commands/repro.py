@@ -88,7 +88,10 @@ def check() -> config.Params:
     """
     shell.check_repository(HERE)
     shell.check_versioned(HERE)
-    show_plan.run()
+    try:
+        show_plan.run()
+    except UserError as error:
+        raise UserError(f"{error}\nnothing was run") from None
     params = read(HERE / places.PARAMS)
     for name in params.datasets:
         if message := inbox.restore(HERE, name):
