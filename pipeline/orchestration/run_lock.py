@@ -11,11 +11,12 @@ from pathlib import Path
 
 FILE = Path(".state/run.lock")
 HELD = "GENFOUNDRY_RUN"  # set for all that a run starts: the lock is theirs, too
+held: list[int] = []  # the lock's file, for jobs to inherit: it is free when they ended, too, though the run was killed
 
 
 @contextmanager
 def hold(root: Path) -> Iterator[None]:
-    """Hold the lock while the block runs, once nobody else does; it is free when its process ends, however it ends."""
+    """Hold the lock while the block runs, once nobody else does; free when its processes end, however they end."""
     if os.environ.get(HELD):
         yield
         return
@@ -27,7 +28,9 @@ def hold(root: Path) -> Iterator[None]:
             print("genfoundry: waiting for another run in this repository to end", file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         os.environ[HELD] = "1"
+        held.append(lock.fileno())
         try:
             yield
         finally:
+            held.clear()
             del os.environ[HELD]

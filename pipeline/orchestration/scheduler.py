@@ -17,6 +17,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from genfoundry import shell
+from pipeline.orchestration import run_lock
 from pipeline.orchestration.dag import Job
 from pipeline.orchestration.progress import Progress
 
@@ -120,6 +121,7 @@ class Processes:
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                pass_fds=run_lock.held,
             )
         lines = deque[str](maxlen=REMEMBERED)
         assert process.stdout is not None

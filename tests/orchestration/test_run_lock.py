@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,29 @@ def test_the_second_of_two_runs_waits(tmp_path: Path) -> None:
             pass
     assert second.communicate(timeout=60) == ("ran\n", "")
     assert run_lock.HELD not in os.environ
+
+
+KILLED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from pipeline.orchestration import run_lock, scheduler
+from pipeline.orchestration.dag import Job
+
+def kill():
+    while not Path("up").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=kill).start()
+JOB = "import time; from pathlib import Path; Path('up').touch(); time.sleep(4); Path('over').touch()"
+with run_lock.hold(Path()):
+    scheduler.run({"a": Job("a", (sys.executable, "-c", JOB))}, [{}], Path(), {})
+"""
+
+
+def test_a_run_that_is_killed_leaves_the_lock_to_its_jobs(tmp_path: Path) -> None:
+    """Else the next run would start what they still do."""
+    first = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=ENV, stdout=subprocess.DEVNULL, timeout=60)
+    assert first.returncode == -signal.SIGKILL and not (tmp_path / "over").exists()
+    second = subprocess.run([sys.executable, "-c", SECOND], cwd=tmp_path, env=ENV, capture_output=True, timeout=60)
+    assert b"waiting for another run" in second.stderr and (tmp_path / "over").exists()
