@@ -53,10 +53,10 @@ smoke: setup ## the whole pipeline on the 8x8 digits, in a throw-away clone, in 
 	@$(RUN) -m pipeline smoke
 
 sample: setup ## draw from a champion: TASK=... N=... [PROMPT=...] [OUT=...]
-	@$(RUN) -m genfoundry.serving.serve sample --task "$(TASK)" --n "$(or $(N),16)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(OUT),--out "$(OUT)")
+	@$(RUN) -m genfoundry.serving.cli sample --task "$(TASK)" --n "$(or $(N),16)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(OUT),--out "$(OUT)")
 
 score: setup ## likelihood of your own data under a champion: TASK=... FILE=...
-	@$(RUN) -m genfoundry.serving.serve score --task "$(TASK)" --file "$(FILE)"
+	@$(RUN) -m genfoundry.serving.cli score --task "$(TASK)" --file "$(FILE)"
 
 report: setup ## render the report anew and say where it is
 	@$(RUN) -m pipeline plan && $(RUN) -m pipeline report build/plan/report.json && echo "file://$(CURDIR)/reports/index.html"

@@ -20,15 +20,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genfoundry import config, places
-from genfoundry.answers import carried
-from genfoundry.data import characters, documents
+from genfoundry import config, paths
+from genfoundry.data import alphabet as data_alphabet
+from genfoundry.data.loaders import StreamLoader
+from genfoundry.data.readers import documents
 from genfoundry.data.splits import text
-from genfoundry.data.streams import Streams
+from genfoundry.evaluation.predictions import stateful_likelihood
 from genfoundry.models.char_rnn import CharRnn
-from genfoundry.nn.draw import pick
-from genfoundry.train import fit
-from genfoundry.types import Spec, counted
+from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.seeding import derive_seed
+from genfoundry.training.loop import fit
+from genfoundry.types import Spec
 
 WIDTH, EMBEDDING, STREAMS, LENGTH, SIZE = 256, 64, 32, 64, 1_115_394
 LEVELS = 84
@@ -105,7 +107,7 @@ def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float3
     """Characters a second of `fit` on streams."""
     settings = {"batch": STREAMS, "lr": {"model": RATE}, "betas": [0.9, 0.99], "steps": {"fit": steps}}
     train = config.check(config.Train, settings | {"precision": precision, "weight_decay": DECAY}, "bench")
-    loader = Streams(split, STREAMS, ("bench",), LENGTH, RESETS)
+    loader = StreamLoader(split, STREAMS, ("bench",), LENGTH, RESETS)
     began = time.perf_counter()
     for _ in fit(net, loader, train, key=("bench",)):
         pass
@@ -114,9 +116,9 @@ def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float3
 
 def splits() -> Iterator[text.Split]:
     """Nine tenths, and the last."""
-    whole = "".join(one for _, one in documents.read(places.raw("shakespeare")))[:SIZE]
+    whole = "".join(one for _, one in documents.read(paths.raw("shakespeare")))[:SIZE]
     alphabet = "".join(sorted(set(whole)))
-    codes = torch.from_numpy(characters.encode(whole, alphabet))
+    codes = torch.from_numpy(data_alphabet.encode(whole, alphabet))
     for name, part in (("train", codes[: SIZE * 9 // 10]), ("held", codes[SIZE * 9 // 10 :])):
         spec = Spec((LENGTH,), len(alphabet))
         yield text.Split(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec, None, None)
@@ -135,7 +137,7 @@ def train() -> None:
 def measured(net: CharRnn, held: text.Split) -> str:
     net.eval()
     windows = torch.cat([net.measure(held.batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
-    one = carried.nats(net, held, lanes=1)
+    one = stateful_likelihood.nats(net, held, lanes=1)
     assert one is not None
     return f"{one.mean() / LENGTH:.4f} nats/char carried, {windows.double().mean() / LENGTH:.4f} on windows of {LENGTH}"
 
@@ -146,7 +148,7 @@ def learn(seconds: float, precision: str) -> None:
     levels = split.spec.levels or 0
     fitted(model(levels, LENGTH), split, 20, precision)  # the first steps are slow
     pace = fitted(model(levels, LENGTH), split, 200, precision)
-    torch.manual_seed(counted("learn"))
+    torch.manual_seed(derive_seed("learn"))
     net, steps = model(levels, LENGTH), int(seconds * pace / (STREAMS * LENGTH))
     pace = fitted(net, split, steps, precision)
     took = steps * STREAMS * LENGTH / pace

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from genfoundry import models
 from genfoundry.config import Train, check
-from genfoundry.data.base import Loader
+from genfoundry.data.loaders import Loader
 from genfoundry.data.splits.images import Split
 from genfoundry.models.base import Learner
-from genfoundry.train import fit
+from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Clock, Spec
 
 ROUNDS, BATCH, SPEC = 3, 128, Spec((3, 32, 32), 256, classes=10, class_counts=(100,) * 10)

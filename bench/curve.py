@@ -19,22 +19,26 @@ from pathlib import Path
 import held_out
 import torch
 
-from genfoundry import device, evaluate, objectives, places, resolve
-from genfoundry.answers import Answers
+from genfoundry import paths
 from genfoundry.config import Train
-from genfoundry.data import labels
-from genfoundry.data.base import Dataset, Split
+from genfoundry.data import loaders
+from genfoundry.data.dataset import Dataset
 from genfoundry.data.iterate import batches, chosen
+from genfoundry.evaluation import objectives, predict
+from genfoundry.evaluation.predictions import Answers
 from genfoundry.experiment import Experiment
 from genfoundry.models.base import GenerativeModel
-from genfoundry.train import fit
+from genfoundry.splits import Split
+from genfoundry.training import device
+from genfoundry.training.loop import fit
+from pipeline.orchestration import resolve
 
 ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, after half as many
 
 
 def fitted(one: Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
     """A model trained for `steps`, and the seconds that it took."""
-    loader = labels.loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
+    loader = loaders.make_loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
     model = one.build(loader.split.spec).to(split.whole.device)
     assert isinstance(model, GenerativeModel)
     began = time.perf_counter()
@@ -48,12 +52,12 @@ def measured(model: GenerativeModel, held: Split, objective: str) -> float:
     """The objective on the chosen items of a held-out split."""
     parts = [model.measure(batch.to(model.device))["nll"] for batch in batches(held, chosen(held, ITEMS), size=200)]
     found: Answers = {"nll": torch.cat(parts).double()}
-    return objectives.OBJECTIVES[objective].value(evaluate.score(found, held), held.spec.dims)
+    return objectives.OBJECTIVES[objective].value(predict.score(found, held), held.spec.dims)
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
     one = resolve.load(name)
-    target, data = device.arm(one.run), Dataset(places.prepared(one.entry.dataset))
+    target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     split, held = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", asked.split))
     train = one.train.model_copy(update={"precision": asked.precision})
     fitted(one, split, train, PACE // 2)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genfoundry import models
 from genfoundry.config import check
-from genfoundry.nn.draw import pick
+from genfoundry.nn.heads.categorical_sampling import pick
 from genfoundry.types import Batch, Spec
 
 ROUNDS = 3  # of the fast arm; the naive one runs once

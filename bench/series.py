@@ -16,8 +16,8 @@ import torch
 from scipy.signal import lfilter
 from statsmodels.tsa.ar_model import AutoReg
 
-from genfoundry.nn.autoregression import least_squares
-from genfoundry.nn.order import criteria
+from genfoundry.nn.timeseries.order_selection import criteria
+from genfoundry.nn.timeseries.var import least_squares
 
 ROUNDS = 3
 

@@ -28,13 +28,19 @@ from typing import Any
 
 from spread_entries import BEST, BUDGET, FILE, ROOT, SPLIT, Entry, code, fault, load, read, settings, table
 
-from genfoundry import checkpoint, device, evaluate, judges, ledger, metrics, objectives, places, resolve
-from genfoundry.data import labels
-from genfoundry.data.base import Dataset
+from genfoundry import files, paths
+from genfoundry.data import loaders
+from genfoundry.data.dataset import Dataset
+from genfoundry.errors import UserError
+from genfoundry.evaluation import judge as evaluation_judge
+from genfoundry.evaluation import objective_intervals, objectives, predict
 from genfoundry.experiment import Experiment
+from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
-from genfoundry.train import fit
-from genfoundry.types import UserError
+from genfoundry.selection import ledger
+from genfoundry.training import device
+from genfoundry.training.loop import fit
+from pipeline.orchestration import resolve
 
 SEEDS = 3
 
@@ -49,14 +55,14 @@ def wanted() -> list[str]:
 
 def measure(name: str, budget: str, seeds: int) -> Entry:
     """Train and measure; run in a process of its own, since a device and its threads are set once."""
-    overlay = places.tuning(name) / "overlay.json"
-    entry: Entry = {"budget": budget, "overlay": checkpoint.read_json(overlay) if overlay.exists() else {}}
+    overlay = paths.tuning(name) / "overlay.json"
+    entry: Entry = {"budget": budget, "overlay": files.read_json(overlay) if overlay.exists() else {}}
     one, dataset = load(name, entry)
-    if not (places.prepared(one.entry.dataset) / "spec.json").exists():
+    if not (paths.prepared(one.entry.dataset) / "spec.json").exists():
         raise UserError(
-            f"{places.prepared(one.entry.dataset)}: not there; `dvc repro judge@{one.entry.dataset}` makes it"
+            f"{paths.prepared(one.entry.dataset)}: not there; `dvc repro judge@{one.entry.dataset}` makes it"
         )
-    target, data = device.arm(one.run), Dataset(places.prepared(one.entry.dataset))
+    target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     trained = sum(one.train.steps.values()) > 0
     keys = [one.key, *((one.run.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
     rows = [_figures(_trained(one, data, number, key, target), one, data) for number, key in enumerate(keys)]
@@ -68,16 +74,16 @@ def measure(name: str, budget: str, seeds: int) -> Entry:
 
 def _trained(one: Experiment, data: Dataset, number: int, key: tuple[object, ...], target: Any) -> Learner:
     """The model of one seed: the pipeline's own where it is there, trained by these settings on these data."""
-    card = places.model(one.name) / "model.json"
+    card = paths.model(one.name) / "model.json"
     if number == 0 and card.exists():
-        about = checkpoint.read_json(card)
+        about = files.read_json(card)
         same = about["train"] == one.train.model_dump(mode="json")
         same = same and about["data"] == one.entry.data.model_dump(mode="json")
         same = same and about["config"] == json.loads(one.hyper.model_dump_json())
         if same and about["digests"]["data"] == data.meta["digest"]:
             return checkpoint.load(card.parent, str(target))
     split = data.split("train", one.task.levels, one.task.binarise, target)
-    loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
+    loader = loaders.make_loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
     model = one.build(loader.split.spec, key).to(target)
     for _ in fit(model, loader, one.train, key=key):
         pass
@@ -88,10 +94,10 @@ def _trained(one: Experiment, data: Dataset, number: int, key: tuple[object, ...
 def _figures(model: Learner, one: Experiment, data: Dataset) -> dict[str, float]:
     """Every objective that the model can compute, on val."""
     val = data.split(SPLIT, one.task.levels, one.task.binarise)
-    folder = places.judge(one.entry.dataset)
-    judge = judges.load(folder) if (folder / "model.json").exists() else None
-    answers = evaluate.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
-    found = metrics.figures(evaluate.score(answers, val, judge), val.spec.dims, data.modality)
+    folder = paths.judge(one.entry.dataset)
+    judge = evaluation_judge.load(folder) if (folder / "model.json").exists() else None
+    answers = predict.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
+    found = objective_intervals.figures(predict.score(answers, val, judge), val.spec.dims, data.modality)
     return {name: value for name, value in found.items() if name in objectives.OBJECTIVES}
 
 
@@ -139,7 +145,7 @@ def run(names: Iterable[str], asking: argparse.Namespace) -> int:
 
 
 def _write(found: dict[str, Entry]) -> None:
-    checkpoint.write_json(FILE, dict(sorted(found.items())))
+    files.write_json(FILE, dict(sorted(found.items())))
 
 
 def main() -> int:
@@ -154,7 +160,7 @@ def main() -> int:
     asking = parser.parse_args()
     os.chdir(ROOT)
     if asking.entry:
-        checkpoint.write_json(asking.entry, measure(asking.experiments[0], asking.budget, asking.seeds))
+        files.write_json(asking.entry, measure(asking.experiments[0], asking.budget, asking.seeds))
         return 0
     if asking.margins:
         print("\n".join(table(resolve.settings(), read())))

@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from genfoundry import margins, resolve
 from genfoundry.config import Dataset, Params, Task
+from genfoundry.errors import UserError
 from genfoundry.experiment import Experiment
-from genfoundry.types import UserError
-from pipeline.orchestration import code_digest
+from genfoundry.selection import margins
+from pipeline.orchestration import code_digest, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "bench/spread.json"

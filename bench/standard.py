@@ -21,27 +21,24 @@ from typing import Any
 import held_out
 import torch
 
-from genfoundry import (
-    checkpoint,
-    classical_restoration,
-    device,
-    evaluate,
-    judges,
-    metrics,
-    objectives,
-    places,
-    resolve,
-)
-from genfoundry.abilities import bounds
-from genfoundry.answers import restoration
+from genfoundry import files, paths
 from genfoundry.config import Bound, yaml_file
-from genfoundry.data import labels
-from genfoundry.data.base import Dataset, Split
+from genfoundry.data import loaders
+from genfoundry.data.dataset import Dataset
 from genfoundry.data.iterate import chosen
-from genfoundry.examine import Bench
+from genfoundry.evaluation import judge as evaluation_judge
+from genfoundry.evaluation import objective_intervals, objectives, predict
+from genfoundry.evaluation.baselines import classical_restoration
+from genfoundry.evaluation.context import Bench
+from genfoundry.evaluation.metrics import bounds
+from genfoundry.evaluation.predictions import restoration
 from genfoundry.experiment import Experiment
+from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
-from genfoundry.train import fit
+from genfoundry.splits import Split
+from genfoundry.training import device
+from genfoundry.training.loop import fit
+from pipeline.orchestration import resolve
 
 
 def arguments() -> argparse.Namespace:
@@ -64,7 +61,7 @@ def trained(one: Experiment, split: Split, asked: argparse.Namespace) -> tuple[L
     key = one.key if not asked.draw else (one.run.seed, f"{one.name}, seed {asked.draw}")
     steps = {phase: round(count * asked.share) for phase, count in one.train.steps.items()}
     train = one.train.model_copy(update={"steps": steps, "precision": asked.precision})
-    loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
+    loader = loaders.make_loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
     model = one.build(loader.split.spec, key).to(split.whole.device)
     began = time.perf_counter()
     for event in fit(model, loader, train, key=key):
@@ -78,13 +75,13 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
     """Figures on the split called `name`."""
     where = next(model.parameters()).device
     held = data.split(name, one.task.levels, one.task.binarise, where)
-    folder, seed = places.judge(one.entry.dataset), one.run.seed
-    judge = judges.load(folder, str(where)) if (folder / "model.json").exists() else None
+    folder, seed = paths.judge(one.entry.dataset), one.run.seed
+    judge = evaluation_judge.load(folder, str(where)) if (folder / "model.json").exists() else None
     needs = set(objectives.OBJECTIVES) | {need for o in objectives.OBJECTIVES.values() for need in o.needs}
     if judge is None or not samples:
         needs -= {"features", "real"}
-    found = evaluate.answers(model, held, samples=samples, seed=seed, needs=needs)
-    out: dict[str, Any] = metrics.figures(evaluate.score(found, held, judge), held.spec.dims, data.modality)
+    found = predict.answers(model, held, samples=samples, seed=seed, needs=needs)
+    out: dict[str, Any] = objective_intervals.figures(predict.score(found, held, judge), held.spec.dims, data.modality)
     if "nll" in found:
         out["nats_worst"] = float(found["nll"].max())  # a mean hides it
     bench = Bench(data, held, held, judge, found, Bound(k=500, items=2000))
@@ -107,7 +104,7 @@ def main() -> None:
     params = resolve.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
     overlay = {key: yaml_file.parse(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
     one = resolve.resolve(params, asked.experiment, overlay)
-    target, data = device.arm(one.run), Dataset(places.prepared(one.entry.dataset))
+    target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)
     if asked.model:
         checkpoint.save(asked.model, model, {})
@@ -119,7 +116,7 @@ def main() -> None:
     line = json.dumps(how | figures, sort_keys=True)
     print(line)
     if asked.out:
-        checkpoint.write_bytes(asked.out, (line + "\n").encode())
+        files.write_bytes(asked.out, (line + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -21,12 +21,15 @@ from dataclasses import replace
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from genfoundry import device, experiment, places, resolve
+from genfoundry import experiment, paths
 from genfoundry.config import yaml_file
-from genfoundry.data.base import Dataset, Loader
-from genfoundry.nn.masked import GatedStack
-from genfoundry.train import fit
+from genfoundry.data.dataset import Dataset
+from genfoundry.data.loaders import Loader
+from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
+from genfoundry.training import device
+from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Clock
+from pipeline.orchestration import resolve
 
 ROUNDS, WARM = 5, 3  # rounds; steps before the clock starts
 
@@ -81,8 +84,8 @@ def alone(arm: str, words: list[str]) -> None:
     one = resolve.load(name, overlay=overlay)
     one = replace(one, train=one.train.model_copy(update={"precision": precision}))
     torch.set_num_threads(one.run.threads)
-    target = device.find(one.run.device) if arm == "plain" else device.arm(one.run)
-    split = Dataset(places.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
+    target = device.find(one.run.device) if arm == "plain" else device.configure_torch(one.run)
+    split = Dataset(paths.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
     print((plain if arm == "plain" else ours)(one, split, steps) / steps, one.train.batch)
 
 

@@ -15,13 +15,14 @@ from dataclasses import replace
 import torch
 from chars import splits
 
-from genfoundry import config, resolve
-from genfoundry.data.base import Loader
+from genfoundry import config
+from genfoundry.data.loaders import Loader
 from genfoundry.data.splits import text
 from genfoundry.models.base import Hyper
 from genfoundry.models.transformer import Transformer
-from genfoundry.train import fit
-from genfoundry.types import counted
+from genfoundry.seeding import derive_seed
+from genfoundry.training.loop import fit
+from pipeline.orchestration import resolve
 
 LENGTH = 128
 NAME = "transformer-shakespeare"
@@ -56,7 +57,7 @@ def main() -> None:
     split, held = (cut(part, LENGTH) for part in splits())
 
     def build(hyper: Hyper) -> Transformer:
-        torch.manual_seed(counted("learn"))
+        torch.manual_seed(derive_seed("learn"))
         net = one.kind(split.spec, hyper)
         assert isinstance(net, Transformer)
         return net

@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from genfoundry import distances, memory, neighbourhoods, yardstick
-from genfoundry.frechet import frechet
+from genfoundry.evaluation import distances, manifolds, yardstick
+from genfoundry.evaluation.frechet import frechet
+from genfoundry.evaluation.metrics import memorization
 
 
 def seconds(call: Callable[[], object], runs: int = 3) -> float:
@@ -34,9 +35,9 @@ def main(n: int = 10_000) -> None:
     rows: dict[str, Callable[[], object]] = {
         "Frechet distance": lambda: frechet(fake, real),
         "kernel distance": lambda: distances.kernel(fake, real),
-        "precision, recall, density, coverage": lambda: neighbourhoods.manifolds(fake, real),
-        "nearest-neighbour test": lambda: neighbourhoods.neighbour(fake, real),
-        "nearest of 60,000 training items": lambda: memory.nearest(queries, train),
+        "precision, recall, density, coverage": lambda: manifolds.manifolds(fake, real),
+        "nearest-neighbour test": lambda: manifolds.neighbour(fake, real),
+        "nearest of 60,000 training items": lambda: memorization.nearest(queries, train),
     }
     print(f"n = {n:,}, 64 features, {torch.get_num_threads()} threads")
     for name, call in rows.items():

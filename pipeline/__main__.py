@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration.environment import QUIET, environment
 
 STATUS = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space"}
@@ -30,8 +30,8 @@ Times = tuple[float, float, float]  # seconds: start-up, work, and of the work f
 
 def run_stage(stage: str, path: str, arguments: list[str]) -> Times:
     """Run a stage's unit, guarded against edits."""
-    from genfoundry.unit import Unit
     from pipeline.orchestration import integrity
+    from pipeline.orchestration.unit import Unit
 
     unit = Unit.read(path)
     if unit.stage != stage:

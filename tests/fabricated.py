@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from genfoundry import checkpoint, config, figures, places, rank
-from genfoundry.data import base
+from genfoundry import config, files, paths
+from genfoundry.data import dataset
+from genfoundry.evaluation import run
+from genfoundry.models import checkpoint
 from genfoundry.models.linear_ar import LinearAr
-from genfoundry.tracking import store
+from genfoundry.selection import ranking as selection_ranking
+from genfoundry.tracking import client
 from genfoundry.types import Spec
 
 DATA = "waves"
@@ -32,7 +35,7 @@ def prepare(root: Path, rows: int = 600) -> None:
     x = np.zeros((rows, 1))
     for t in range(2, rows):
         x[t] = 1.2 * x[t - 1] - 0.6 * x[t - 2] + rng.normal()
-    folder = root / places.prepared(DATA)
+    folder = root / paths.prepared(DATA)
     folder.mkdir(parents=True)
     ends = dict(zip(("train", "val", "gate", "test"), np.cumsum([0.3, 0.2, 0.3, 0.2]), strict=True))
     start, counts = 0, {}
@@ -45,12 +48,12 @@ def prepare(root: Path, rows: int = 600) -> None:
         counts[name], start = (len(past) + stop - start - CONTEXT) // WINDOW, stop
     spec = Spec((WINDOW, 1), None, cond_shape=(CONTEXT, 1))
     meta = {"modality": "series", "spec": spec.to_json(), "alphabet": None, "names": ["height"], "counts": counts}
-    checkpoint.write_json(folder / "spec.json", {**meta, "digest": "d" * 64})
+    files.write_json(folder / "spec.json", {**meta, "digest": "d" * 64})
 
 
 def train(root: Path, name: str, order: int, shift: float = 0.0) -> str:
     """An experiment as its stages leave it; `shift` worsens the fitted constant. Returns the model's digest."""
-    folder, data = root / "models/experiments" / name, base.Dataset(root / places.prepared(DATA))
+    folder, data = root / "models/experiments" / name, dataset.Dataset(root / paths.prepared(DATA))
     split = data.split("train")
     model = LinearAr(split.spec, LinearAr.Config(order=order))
     model.begin("fit", split)
@@ -60,9 +63,9 @@ def train(root: Path, name: str, order: int, shift: float = 0.0) -> str:
     card = {"experiment": name, "dataset": DATA, "task": TASK, "data": {"levels": None, "binarise": None}, "meta": meta}
     card |= {"device": "cpu", "precision": "float32", "threads": 1, "train": {"batch": 8, "lr": {"model": 0.5}}}
     digest = checkpoint.save(folder, model, {**card, "digests": {"data": data.meta["digest"]}})
-    figures.of_experiment(
+    run.of_experiment(
         folder,
-        root / places.prepared(DATA),
+        root / paths.prepared(DATA),
         None,
         scores=root / "reports/scores" / DATA / name,
         figures=root / "reports/evaluation" / f"{name}.json",
@@ -90,8 +93,8 @@ def trials(root: Path, name: str) -> None:
     ]
     lines = [{**line, "reports": [[1, 3.0], [2, 2.5]], "attributes": {}} for line in lines]
     (folder / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    checkpoint.write_json(folder / "overlay.json", {"hyper.order": 2})
-    checkpoint.write_json(folder / "summary.json", {"objective": "nats", "default": 2.0, "best": 1.8, "gain": 0.2})
+    files.write_json(folder / "overlay.json", {"hyper.order": 2})
+    files.write_json(folder / "summary.json", {"objective": "nats", "default": 2.0, "best": 1.8, "gain": 0.2})
 
 
 def references(root: Path, **values: tuple[str, float | None]) -> None:
@@ -104,13 +107,13 @@ def references(root: Path, **values: tuple[str, float | None]) -> None:
         for name, (role, value) in values.items()
     }
     about = {"task": TASK, "dataset": DATA, "levels": None, "binarise": None, "data": "d" * 64, "judge": None}
-    checkpoint.write_json(root / "reports/baselines" / TASK / "card.json", {**about, "rows": rows})
+    files.write_json(root / "reports/baselines" / TASK / "card.json", {**about, "rows": rows})
 
 
 def register(root: Path, task: config.Task = OBJECTIVE) -> dict[str, Any]:
     """What the stage `register` does."""
-    ranking = rank.rank(TASK, task, root / "reports/scores" / DATA, root / "reports/baselines" / TASK)
-    checkpoint.write_json(root / "reports/ranking" / f"{TASK}.json", ranking)
+    ranking = selection_ranking.rank(TASK, task, root / "reports/scores" / DATA, root / "reports/baselines" / TASK)
+    files.write_json(root / "reports/ranking" / f"{TASK}.json", ranking)
     return ranking
 
 
@@ -118,7 +121,7 @@ def register(root: Path, task: config.Task = OBJECTIVE) -> dict[str, Any]:
 def _database() -> bytes:
     """MLflow's tables, empty: making them takes seconds, so that tests share one copy."""
     with tempfile.TemporaryDirectory() as folder:
-        store.connect(Path(folder))
+        client.connect(Path(folder))
         return (Path(folder) / "mlflow.db").read_bytes()
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genfoundry.config import references
-from genfoundry.onboarding import insert, propose
+from genfoundry.config import load
+from genfoundry.onboarding import propose, yaml_insert
 from pipeline.commands import init
 
 ROOT = Path(__file__).parent.parent
-PARAMS = references.read(ROOT / "params.yaml")
+PARAMS = load.read(ROOT / "params.yaml")
 
 
 def proposed(path: Path, **given: Any) -> tuple[dict[str, Any], propose.Proposal]:
     """The data set's entry, and the proposal; with it the project's params.yaml is as right as before."""
     found = propose.propose(path, "mine", PARAMS, given)
-    init.check(insert.inserted((ROOT / "params.yaml").read_text(), found.sections))
+    init.check(yaml_insert.inserted((ROOT / "params.yaml").read_text(), found.sections))
     return found.sections["datasets"]["mine"], found

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from genfoundry import costs, ledger, places
-from genfoundry.checkpoint import write_json
-from genfoundry.reporting import report
+from genfoundry import paths
+from genfoundry.files import write_json
+from genfoundry.reporting import leaderboard
+from genfoundry.selection import ledger
+from genfoundry.tracking import cost_log
 
 DATA, SERIES = "shapes", "tides <i>&"
 GAN, VAE, LINEAR = "gan-shapes", "vae-shapes", "linear-tides"
@@ -53,10 +55,10 @@ def outs(root: Path) -> Path:
     counts = {"train": 8000, "val": 500, "gate": 500, "test": 1000}
     spec = {"shape": [1, SIDE, SIDE], "levels": 17, "classes": 10}
     about = {"modality": "images", "spec": spec, "counts": counts, "digest": "e" * 64}
-    write_json(root / places.prepared(DATA) / "spec.json", about)
-    costs.note(root, digest(VAE), parameters=123456, train_seconds=75.0, peak_memory_bytes=5e8, device="cpu")
+    write_json(root / paths.prepared(DATA) / "spec.json", about)
+    cost_log.note(root, digest(VAE), parameters=123456, train_seconds=75.0, peak_memory_bytes=5e8, device="cpu")
     folders = [root / "reports" / name for name in ("scores", "baselines", "ranking")]
-    report.write(*folders, root / "reports")  # type: ignore[call-arg]
+    leaderboard.write(*folders, root / "reports")  # type: ignore[call-arg]
     return root
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from genfoundry import checkpoint
-from genfoundry.unit import KEYS, Unit
+from genfoundry import files
 from pipeline.orchestration import code_digest
+from pipeline.orchestration.unit import KEYS, Unit
 
 ROOT = Path(__file__).parent.parent
 USER, USAGE, INTERRUPTED = 1, 2, 130
@@ -44,10 +44,10 @@ def stage(
 ) -> None:
     """A stage of this source, and a unit of it that is set to `run`."""
     path = "pipeline/stages/act.py"
-    (root / path).write_text(f"import errno, os, time\nfrom genfoundry.types import UserError\n{source}\n")
+    (root / path).write_text(f"import errno, os, time\nfrom genfoundry.errors import UserError\n{source}\n")
     code = code_digest.digest(root, [Path(path)])
     unit = Unit("act", "x", inputs, outputs, (path,), (), code, {"run": {"threads": 1} | run})
-    checkpoint.write_bytes(root / unit.path, unit.dump())
+    files.write_bytes(root / unit.path, unit.dump())
 
 
 def run_stage(root: Path, source: str, **env: str) -> subprocess.CompletedProcess[str]:

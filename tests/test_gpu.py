@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent / "models"))
 
 from tiny import Loader, build, settings, specs
 
-from genfoundry import device, models
-from genfoundry.train import State, fit
+from genfoundry import models
+from genfoundry.training import device
+from genfoundry.training.loop import State, fit
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 CASES = [(name, spec) for name in models.names() for spec in specs(models.find(name)).values()]

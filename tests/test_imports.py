@@ -14,7 +14,7 @@ from pipeline.orchestration.code_digest import is_machinery
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, STAGES = "genfoundry", "pipeline"
-VALUES = {"genfoundry.types", "genfoundry.encoding", "genfoundry.config"}
+VALUES = {"genfoundry.types", "genfoundry.files", "genfoundry.config"}
 HEAVY = {
     "mlflow": {
         f"tracking.{m}"
@@ -122,48 +122,55 @@ def allowed(name: str) -> set[str] | None:
     nn = {m for m in MODULES if _under(m, "genfoundry.nn")}
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
-    answers = {m for m in MODULES if _under(m, "genfoundry.answers")}
-    if name in {"genfoundry", "genfoundry.types", "genfoundry.cgroup", "genfoundry.torch_private"}:
+    answers = {m for m in MODULES if _under(m, "genfoundry.evaluation.predictions")}
+    if name in {"genfoundry", "genfoundry.types", "genfoundry.data.cgroup", "genfoundry.nn.torch_private"}:
         return set()
-    if name == "genfoundry.adamw":
-        return {"genfoundry.torch_private"}
-    if name == "genfoundry.encoding":
+    if name == "genfoundry.training.optimizer":
+        return {"genfoundry.nn.torch_private"}
+    if name == "genfoundry.files":
         return {"genfoundry.types"}
     if name in config:
-        return {"genfoundry.types", "genfoundry.encoding", *config}
+        return {"genfoundry.types", "genfoundry.files", *config}
     if name in nn:
-        return nn | {"genfoundry.types", "genfoundry.torch_private"}
+        return nn | {"genfoundry.types", "genfoundry.nn.torch_private"}
     if name == "genfoundry.models":
         return {"genfoundry.types", "genfoundry.models.base"}
     if name == "genfoundry.models.base":
-        return {"genfoundry.types", "genfoundry.data.base"}
+        return {"genfoundry.types", "genfoundry.data.dataset"}
     if _model(name):
-        return {"genfoundry.types", "genfoundry.models.base", "genfoundry.data.base", *nn}
-    if name == "genfoundry.train":
-        below = {"genfoundry.adamw", "genfoundry.checkpoint", "genfoundry.models.base", "genfoundry.data.base"}
+        return {"genfoundry.types", "genfoundry.models.base", "genfoundry.data.dataset", *nn}
+    if name == "genfoundry.training.loop":
+        below = {
+            "genfoundry.training.optimizer",
+            "genfoundry.models.checkpoint",
+            "genfoundry.models.base",
+            "genfoundry.data.dataset",
+        }
         return VALUES | below
-    if name == "genfoundry.frechet":
+    if name == "genfoundry.evaluation.frechet":
         return {"genfoundry.types"}
-    if name == "genfoundry.objectives":
-        return {"genfoundry.types", "genfoundry.frechet", "genfoundry.models.base"}
-    if _under(name, "genfoundry.answers"):  # no metric, no interval, no trivial model: tuning runs these
+    if name == "genfoundry.evaluation.objectives":
+        return {"genfoundry.types", "genfoundry.evaluation.frechet", "genfoundry.models.base"}
+    if _under(name, "genfoundry.evaluation.predictions"):  # no metric, no interval, no trivial model: tuning runs these
         beside = {
-            "genfoundry.objectives",
-            "genfoundry.groups",
-            "genfoundry.judges",
-            "genfoundry.chrf",
-            "genfoundry.damage",
+            "genfoundry.evaluation.objectives",
+            "genfoundry.evaluation.groups",
+            "genfoundry.evaluation.judge",
+            "genfoundry.evaluation.chrf",
+            "genfoundry.evaluation.damage",
         }
         return {"genfoundry.types", "genfoundry.models.base", *beside, *data, *answers}
     if _under(name, "genfoundry.data.fetch"):  # machinery, which notes in .state what it has fetched
-        return {*VALUES, "genfoundry.cgroup", "genfoundry.checkpoint", "genfoundry.places", *data}
+        return {*VALUES, "genfoundry.data.cgroup", "genfoundry.models.checkpoint", "genfoundry.paths", *data}
     if name in data:
-        return {*VALUES, "genfoundry.cgroup", "genfoundry.checkpoint", *data}
+        return {*VALUES, "genfoundry.data.cgroup", "genfoundry.models.checkpoint", *data}
     return None
 
 
 def test_the_files_are_found() -> None:
-    assert {"genfoundry.types", "genfoundry.models.base", "genfoundry.train", "pipeline.__main__"} <= set(MODULES)
+    assert {"genfoundry.types", "genfoundry.models.base", "genfoundry.training.loop", "pipeline.__main__"} <= set(
+        MODULES
+    )
     assert any(map(_model, MODULES)) and sum(map(len, IMPORTS.values())) > 100
 
 
@@ -194,7 +201,7 @@ def test_science_imports_no_machinery() -> None:
 
 
 def test_train_imports_data_lazily() -> None:
-    for one in IMPORTS["genfoundry.train"]:
+    for one in IMPORTS["genfoundry.training.loop"]:
         assert not _under(one.target, "genfoundry.data") or one.lazy or one.typing, one
 
 

@@ -16,17 +16,18 @@ import pytest
 import torch
 import yaml
 
-from genfoundry import checkpoint, device, models, places, resolve
-from genfoundry.config import references
-from genfoundry.types import UserError
+from genfoundry import files, models, paths
+from genfoundry.config import load
+from genfoundry.errors import UserError
+from genfoundry.training import device
 from pipeline.commands import configure, golden, smoke, verify_portable
-from pipeline.orchestration import compiler
+from pipeline.orchestration import compiler, resolve
 from pipeline.orchestration.environment import environment
 from pipeline.stages import plan
 
 ROOT = Path(__file__).parent.parent
 PORTABLE = {"threads": 1, "arithmetic": "portable"}
-SMOKE = references.read(ROOT / smoke.PARAMS)
+SMOKE = load.read(ROOT / smoke.PARAMS)
 
 
 @pytest.fixture
@@ -103,9 +104,9 @@ def armed(monkeypatch: pytest.MonkeyPatch, **set_to: Any) -> torch.device:
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
     monkeypatch.setattr(device, "_replaced", lambda: None)  # it would last as long as the process
-    params = references.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
+    params = load.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
     try:
-        return device.arm(resolve.run_of(params))
+        return device.configure_torch(resolve.run_of(params))
     finally:
         torch.backends.nnpack.set_flags(True)
         torch.use_deterministic_algorithms(False)
@@ -117,7 +118,7 @@ def test_a_missing_setting_is_said(key: str, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in device.PORTABLE.items():
         monkeypatch.setenv(name, value if name != key else "another")
     with pytest.raises(UserError, match=rf"arithmetic: portable needs {key}='.*' before Python starts$"):
-        device.arm(SMOKE.model_copy(update=PORTABLE))
+        device.configure_torch(SMOKE.model_copy(update=PORTABLE))
     torch.use_deterministic_algorithms(False)
 
 
@@ -170,17 +171,17 @@ def test_configure_refuses_and_leaves_the_file(key: str, value: str, said: str, 
 
 
 def test_hashes_see_every_byte_of_an_out_but_not_the_code(root: Path) -> None:
-    judge, units = root / places.judge("digits"), compiler.compile_units(ROOT, SMOKE, dict.fromkeys(SMOKE.datasets, ""))
+    judge, units = root / paths.judge("digits"), compiler.compile_units(ROOT, SMOKE, dict.fromkeys(SMOKE.datasets, ""))
     plan.write(root, units)
-    checkpoint.write_json(judge / "model.json", {"digest": "d"})
-    checkpoint.write_bytes(root / "reports/panels/vae-digits/samples.png", b"one")
+    files.write_json(judge / "model.json", {"digest": "d"})
+    files.write_bytes(root / "reports/panels/vae-digits/samples.png", b"one")
     first = golden.hashes(root)
     assert list(first) == ["judge@digits", "evaluate@vae-digits"]
     plan.write(root, [replace(unit, code="another") for unit in units])
     assert golden.hashes(root) == first
-    checkpoint.write_json(judge / "model.json", {"digest": "e"})
-    checkpoint.write_bytes(root / "reports/panels/vae-digits/samples.png", b"two")
-    checkpoint.write_bytes(root / "reports/panels/vae-digits/new.png", b"")
+    files.write_json(judge / "model.json", {"digest": "e"})
+    files.write_bytes(root / "reports/panels/vae-digits/samples.png", b"two")
+    files.write_bytes(root / "reports/panels/vae-digits/new.png", b"")
     lines = golden.differences(first, golden.hashes(root))
     assert lines == [
         "judge@digits: data/prepared/digits/judge/model.json: other bytes",

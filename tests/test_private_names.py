@@ -84,8 +84,8 @@ SETTINGS = {  # values of other packages that their documentation tells users to
     "PIL.Image.MAX_IMAGE_PIXELS": "a limit",
 }
 EXCEPTIONS = {  # the named file of each package
-    "torch": "src/genfoundry/torch_private.py",
-    "great_expectations": "src/genfoundry/gx_private.py",
+    "torch": "src/genfoundry/nn/torch_private.py",
+    "great_expectations": "src/genfoundry/data/validation/gx_private.py",
     "mlflow": "src/genfoundry/tracking/mlflow_private.py",
 }
 
@@ -189,7 +189,7 @@ def test_versions_are_bounded(package: str) -> None:
 
 def test_torch_s_functional_adamw_takes_what_is_given_to_it_and_skips_what_is_not_finite() -> None:
     """It is torch.optim.AdamW's step, but for `found_inf`."""
-    from genfoundry.torch_private import adamw
+    from genfoundry.nn.torch_private import adamw
 
     start, gradient = torch.linspace(-1, 1, 7), torch.linspace(2, -3, 7)
     reference = torch.nn.Parameter(start.clone())
@@ -206,7 +206,7 @@ def test_torch_s_functional_adamw_takes_what_is_given_to_it_and_skips_what_is_no
 
 
 def test_torch_s_gamma_is_that_of_its_distribution_and_follows_its_generator() -> None:
-    from genfoundry.torch_private import standard_gamma
+    from genfoundry.nn.torch_private import standard_gamma
 
     shape = torch.tensor([0.5, 3.0]).double().expand(20000, 2)
     drawn = [standard_gamma(shape, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
@@ -220,7 +220,7 @@ def test_great_expectations_renders_a_section_an_expectation_into_a_template_of_
     import great_expectations as gx
     import pandas as pd
 
-    from genfoundry import gx_private
+    from genfoundry.data.validation import gx_private
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}

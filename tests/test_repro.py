@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genfoundry import config
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.commands import repro
 from pipeline.commands.repro import Options
 from pipeline.orchestration.scheduler import Outcome

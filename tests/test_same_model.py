@@ -8,45 +8,46 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import config, evaluate, metrics, objectives
+from genfoundry import config
 from genfoundry.config import Train, check
-from genfoundry.data import base, preparation
+from genfoundry.data import dataset, loaders, preparation
 from genfoundry.data.fetch import catalog
+from genfoundry.evaluation import objective_intervals, objectives, predict
 from genfoundry.models.vae import Vae
-from genfoundry.train import fit
-from genfoundry.types import counted
+from genfoundry.seeding import derive_seed
+from genfoundry.training.loop import fit
 
 MODELS, STEPS, COMPARED = 15, 60, 200
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> base.Dataset:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> dataset.Dataset:
     folder, entry = tmp_path_factory.mktemp("digits"), config.Dataset(modality="images", raw="digits", levels=17)
     catalog.fetch(entry, folder / "raw", downloads=folder / "downloads", progress=None)
     (folder / "inbox").mkdir()
     preparation.prepare(folder / "raw", folder / "inbox", folder / "prepared", entry, 20)
-    return base.Dataset(folder / "prepared")
+    return dataset.Dataset(folder / "prepared")
 
 
-def nats(digits: base.Dataset, seed: int) -> dict[str, np.ndarray]:
+def nats(digits: dataset.Dataset, seed: int) -> dict[str, np.ndarray]:
     """Split -> (N,) nats of a small model trained with this seed."""
     split = digits.split("train")
-    torch.manual_seed(counted(seed, "init"))
+    torch.manual_seed(derive_seed(seed, "init"))
     model = Vae(split.spec, Vae.Config(detail=0))
     train = check(Train, {**model.defaults, "batch": 32, "steps": {"fit": STEPS}}, "test")
-    list(fit(model, base.Loader(split, 32, (seed,)), train, key=(seed,)))
+    list(fit(model, loaders.Loader(split, 32, (seed,)), train, key=(seed,)))
     found = {}
     for name in ("val", "gate"):
-        found[name] = evaluate.answers(model, digits.split(name), samples=2, seed=0)["nll"].numpy()
+        found[name] = predict.answers(model, digits.split(name), samples=2, seed=0)["nll"].numpy()
     return found
 
 
-def test_the_same_model_again_is_seldom_called_better(digits: base.Dataset) -> None:
+def test_the_same_model_again_is_seldom_called_better(digits: dataset.Dataset) -> None:
     unit, dims = objectives.OBJECTIVES["bits_per_dim"], digits.spec.dims
     models = [{k: {"nll": v} for k, v in nats(digits, seed).items()} for seed in range(MODELS)]
     spread = float(np.std([unit.value(one["val"], dims) for one in models], ddof=1))
     pairs = list(itertools.permutations(range(MODELS), 2))[:COMPARED]
-    lows = [metrics.improvement(models[a]["gate"], models[b]["gate"], unit, dims).low for a, b in pairs]
+    lows = [objective_intervals.improvement(models[a]["gate"], models[b]["gate"], unit, dims).low for a, b in pairs]
     assert len(lows) == COMPARED
     assert sum(low > 2 * spread for low in lows) <= 16
     assert sum(low > 0 for low in lows) > 16  # the bootstrap alone, which knows nothing of seeds, is not enough

@@ -10,7 +10,7 @@ import fabricated
 import fake_server
 import pytest
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.commands import ui
 
 

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from genfoundry import resolve
 from genfoundry.config import yaml_file
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
+from pipeline.orchestration import resolve
 
 PLAIN = (bool, int, float, str)
 

@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from genfoundry import checkpoint, shell
+from genfoundry import files as files_module
+from genfoundry import shell
+from genfoundry.errors import UserError
 from genfoundry.files import sha256
-from genfoundry.types import UserError
-from genfoundry.unit import Unit, read_all
 from pipeline.commands import smoke
 from pipeline.orchestration import libraries
 from pipeline.orchestration.integrity import files
+from pipeline.orchestration.unit import Unit, read_all
 
 FILE = Path("tests/golden/smoke.json")
 Hashes = Mapping[str, Mapping[str, str]]  # stage -> path -> sha256, in dvc.yaml's order
@@ -28,7 +29,7 @@ def run() -> None:
             raise UserError("the smoke run failed, see above")
         found = hashes(copy)
     known = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-    checkpoint.write_bytes(FILE, (json.dumps(found, indent=1) + "\n").encode())
+    files_module.write_bytes(FILE, (json.dumps(found, indent=1) + "\n").encode())
     print(
         "\n".join(differences(known, found)) or "as before", f"{FILE}: {sum(map(len, found.values()))} outs", sep="\n"
     )

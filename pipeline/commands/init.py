@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from genfoundry import checkpoint, places, reserved, resolve, shell
+from genfoundry import files, paths, shell
 from genfoundry.config import Params, yaml_file
-from genfoundry.onboarding import insert, propose
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
+from genfoundry.onboarding import propose, yaml_insert
+from pipeline.orchestration import reserved_folders, resolve
 
 HERE = Path()
 
@@ -23,18 +24,18 @@ def run(data: str, name: str = "", *keys: str) -> None:
         name, keys = "", (name, *keys)
     given = dict(map(key_and_value, keys))
     path = Path(data).expanduser()
-    reserved.check_source_path(path, HERE, "DATA")
+    reserved_folders.check_source_path(path, HERE, "DATA")
     params = resolve.settings()
     name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params, given)
-    text = insert.inserted(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
+    text = yaml_insert.inserted(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check(text)
     inbox(name)
-    checkpoint.write_bytes(resolve.PARAMS, text.encode())
+    files.write_bytes(resolve.PARAMS, text.encode())
     for line in proposal.said:
         print(f"  {line}")
     wrote = [f"{section}: {', '.join(entries)}" for section, entries in proposal.sections.items() if entries]
-    print(f"params.yaml now has {'; '.join(wrote)}. Files put into {places.inbox(name)}/ join it later.")
+    print(f"params.yaml now has {'; '.join(wrote)}. Files put into {paths.inbox(name)}/ join it later.")
     then = "make plan, then make repro" if proposal.sections["experiments"] else f"dvc repro validate@{name}"
     print(f"next: {then}; to keep it: git add params.yaml data/inbox")
 
@@ -69,7 +70,7 @@ def free(name: str, params: Params) -> str:
         raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; another is right, such as NAME=data-{name}")
     if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
-    if (tracked := places.inbox(name).with_suffix(".dvc")).exists():
+    if (tracked := paths.inbox(name).with_suffix(".dvc")).exists():
         raise UserError(
             f"{tracked}: an inbox of this name is there already; choose another name with NAME=..., or remove it: "
             f"dvc remove {tracked}"
@@ -88,7 +89,7 @@ def check(text: str) -> None:
 
 def inbox(name: str) -> None:
     """An empty inbox that DVC tracks, as `make setup` expects; all or nothing."""
-    folder = places.inbox(name)
+    folder = paths.inbox(name)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genfoundry import config, inbox, places, shell
-from genfoundry.config.references import read
-from genfoundry.tracking import store
-from genfoundry.types import UserError
-from genfoundry.unit import Unit, read_all
+from genfoundry import config, paths, shell
+from genfoundry.config.load import read
+from genfoundry.errors import UserError
+from genfoundry.tracking import client
 from pipeline.commands import show_plan
-from pipeline.orchestration import dag, dvc_lock, engine, run_lock, scheduler, slots, sources
+from pipeline.orchestration import dag, dvc_lock, engine, inbox, run_lock, scheduler, slots, sources
+from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
 HERE = Path()
@@ -51,7 +51,7 @@ def run(*argv: str) -> None:
             raise UserError("what was finished is kept; run it again to go on")
         fault = publish()
     split(checked - began, ran - checked, time.perf_counter() - ran, 1 if options.targets else len(at_once))
-    board = places.LEADERBOARD[1]
+    board = paths.LEADERBOARD[1]
     if board.exists() and not (options.task or options.experiment):
         print(board.read_text(encoding="utf-8"), flush=True)
     if fault:
@@ -92,13 +92,13 @@ def check() -> config.Params:
         show_plan.run()
     except UserError as error:
         raise UserError(f"{error}\nnothing was run") from None
-    params = read(HERE / places.PARAMS)
+    params = read(HERE / paths.PARAMS)
     for name in params.datasets:
         if message := inbox.restore(HERE, name):
             print(f"genfoundry repro: {message}", file=sys.stderr)
     TIMES.parent.mkdir(exist_ok=True)
     TIMES.unlink(missing_ok=True)
-    store.forget(HERE)
+    client.forget(HERE)
     return params
 
 
@@ -140,7 +140,7 @@ def bring_up_to_date(
     if out.failed:
         show_failures(out)
         if tasks := dag.find_measured(units, jobs, {*out.failed, *out.left}):
-            register = (sys.executable, "-m", "pipeline", "register", places.plan("register").as_posix())
+            register = (sys.executable, "-m", "pipeline", "register", paths.plan("register").as_posix())
             shell.show(*register, *tasks, root=HERE, env=env)
     return bool(out.failed)
 
@@ -166,7 +166,7 @@ def select_units(units: dict[str, Unit], options: Options) -> dict[str, Unit]:
 def pull_away(params: config.Params) -> None:
     """Bring the copy that DVC has of a source that is away into the workspace, where it is not there."""
     for status in sources.check_all(HERE, params):
-        if status.state == "away" and not places.raw(status.name).exists():
+        if status.state == "away" and not paths.raw(status.name).exists():
             shell.ask(*dag.DVC, "pull", "--allow-missing", f"fetch@{status.name}", root=HERE, check=False)
 
 
@@ -207,5 +207,5 @@ def split(check: float, dvc: float, publish: float, at_once: int) -> None:
         f"(imports {startup:.0f}, {idle} {rest:.0f}, MLflow {publish:.0f}, check {check:.0f})"
     )
     first = min((row["end"] for row in rows if row["stage"] == "register"), default=0.0)
-    if first and places.LEDGER.exists():
+    if first and paths.LEDGER.exists():
         print(f"first promotion decided after {first - (time.time() - wall):.0f} s", file=sys.stderr)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genfoundry import checkpoint, inbox, ledger, places, resolve, shell, unit
+from genfoundry import files, shell
+from genfoundry import paths as paths_module
 from genfoundry.data.fetch import check
 from genfoundry.data.fetch.catalog import DOWNLOADS
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
+from genfoundry.selection import ledger
 from pipeline.commands import repro
-from pipeline.orchestration import git_sync, recorded, run_lock, sources, uncommitted
+from pipeline.orchestration import git_sync, inbox, recorded, resolve, run_lock, sources, uncommitted, unit
 from pipeline.stages import plan
 
 HERE = Path()
@@ -51,7 +53,7 @@ def retrain(to: git_sync.Destination | None) -> None:
     os.environ[plan.SAID] = "1"
     away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
     for name, dataset in params.datasets.items():
-        for line in check.check_remote(name, dataset, places.raw(name), DOWNLOADS):
+        for line in check.check_remote(name, dataset, paths_module.raw(name), DOWNLOADS):
             print(f"retrain: {line}", file=sys.stderr)
     if due := recorded.find_stale(HERE, unit.read_all(HERE)):
         print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
@@ -69,7 +71,7 @@ def train(datasets: list[str], to: git_sync.Destination | None) -> None:
     if to:
         check_remotes(to)
         shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
-    before = len(ledger.read(places.LEDGER))
+    before = len(ledger.read(paths_module.LEDGER))
     refuse_bad(datasets, before, to)
     repro.run()
     finish(before, "Retrain on new data", to)
@@ -95,7 +97,7 @@ def look(name: str) -> None:
 
     The inbox only grows, unless files are withdrawn: tracked ones that are not here (a new clone) are brought back.
     """
-    folder, tracked = places.inbox(name), inbox.read_tracked(HERE, name)
+    folder, tracked = paths_module.inbox(name), inbox.read_tracked(HERE, name)
     folder.mkdir(parents=True, exist_ok=True)
     if message := inbox.restore(HERE, name):
         print(f"retrain: {message}")
@@ -123,7 +125,7 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
         reason = "; ".join(line.partition(": ")[2] for line in said) or "dvc repro failed, see its output"
         if not any(line.startswith(JUDGING) for line in said):  # no fault of the data: a source, a disk, the code
             raise UserError(f"{name}: the data could not be had, and nothing was decided: {reason}")
-        tracked = f"{places.inbox(name)}.dvc"
+        tracked = f"{paths_module.inbox(name)}.dvc"
         data = inbox.read_tracked(HERE, name)["md5"]
         shell.ask("git", "checkout", "-q", "--", *(p for p in (*LOCKS, tracked) if in_git(p)), root=HERE)
         for task, one in resolve.settings().tasks.items():
@@ -135,7 +137,7 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
 
 def refuse(task: str, data: str, reason: str) -> None:
     """One ledger line, unless the last one for the task refuses the same data already."""
-    last = ledger.last(ledger.read(places.LEDGER), task)
+    last = ledger.last(ledger.read(paths_module.LEDGER), task)
     if last and last["decision"] == "refused" and last["data"] == data:
         return
     line: dict[str, Any] = {"task": task, "decision": "refused", "reason": reason, "data": data}
@@ -143,7 +145,7 @@ def refuse(task: str, data: str, reason: str) -> None:
     line["time"] = datetime.now(UTC).isoformat(timespec="seconds")
     line["commit"], line["clean"] = ledger.commit(HERE)
     line |= dict.fromkeys(("experiment", "model", "digest", "ranking")) | {"weights": {}, "figures": {}}
-    ledger.append(places.LEDGER, line)
+    ledger.append(paths_module.LEDGER, line)
 
 
 def in_git(path: str) -> bool:
@@ -152,8 +154,8 @@ def in_git(path: str) -> bool:
 
 def finish(before: int, message: str, to: git_sync.Destination | None, *paths: str) -> None:
     """Summary, commit, data to the DVC remote first, then the commit to git's."""
-    lines = ledger.read(places.LEDGER)[before:]
-    checkpoint.write_bytes(SUMMARY, summary(lines).encode())
+    lines = ledger.read(paths_module.LEDGER)[before:]
+    files.write_bytes(SUMMARY, summary(lines).encode())
     print(SUMMARY.read_text(encoding="utf-8"))
     if shown := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(shown).open("a", encoding="utf-8") as file:
@@ -181,5 +183,5 @@ def summary(lines: list[dict[str, Any]]) -> str:
     if board.exists() and any(x["decision"] != "refused" for x in lines):
         text += ["", board.read_text(encoding="utf-8")]
         for name in sorted({x["experiment"] for x in lines if x.get("experiment")}):
-            text += [f"![{name}](panels/{name}/{p.name})" for p in sorted(places.panels(name).glob("*.png"))]
+            text += [f"![{name}](panels/{name}/{p.name})" for p in sorted(paths_module.panels(name).glob("*.png"))]
     return "\n".join(text) + "\n"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from genfoundry import config, places
-from genfoundry.config.references import read
+from genfoundry import config, paths
+from genfoundry.config.load import read
 from genfoundry.files import read_json
-from genfoundry.unit import Unit, read_all
 from pipeline.orchestration import recorded
+from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
 HERE = Path()
@@ -19,7 +19,7 @@ HEAD = ["experiment", "model", "data set", "task", "parameters", "trials", "step
 
 def run() -> None:
     plan.run()
-    params, units = read(HERE / places.PARAMS), read_all(HERE)
+    params, units = read(HERE / paths.PARAMS), read_all(HERE)
     table = [HEAD, *rows(params, units)]
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
     for row in table:
@@ -52,7 +52,7 @@ def work(unit: Unit) -> int:
 def expected(units: Mapping[str, Unit]) -> dict[str, float]:
     """Experiment -> seconds that its trainings take, as far as was measured."""
     pace: dict[str, float] = {}
-    for path in (REFERENCE, places.SPEED):
+    for path in (REFERENCE, paths.SPEED):
         pace |= read_json(path) if path.exists() else {}
     trainings = [unit for unit in units.values() if unit.stage == "train"]
     return {unit.name: pace[unit.name] * work(unit) for unit in trainings if unit.name in pace}
@@ -60,7 +60,7 @@ def expected(units: Mapping[str, Unit]) -> dict[str, float]:
 
 def rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[str]]:
     """A row an experiment: what will run, and for how long as far as was measured."""
-    here, seconds = read_json(places.SPEED) if places.SPEED.exists() else {}, expected(units)
+    here, seconds = read_json(paths.SPEED) if paths.SPEED.exists() else {}, expected(units)
     table = []
     for name, entry in params.experiments.items():
         unit = units[f"train@{name}"]

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from genfoundry import shell
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.commands import configure
 
 PARAMS = Path("tests/smoke/params.yaml")

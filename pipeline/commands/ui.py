@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from genfoundry import shell
-from genfoundry.tracking import publish, store
+from genfoundry.errors import UserError
+from genfoundry.tracking import client, publish
 from genfoundry.tracking.store_errors import StoreError, redact
-from genfoundry.types import UserError
 
 HERE = Path()
 HOST, PORT = "127.0.0.1", 5000
@@ -16,16 +16,16 @@ HOST, PORT = "127.0.0.1", 5000
 
 def run(*argv: str) -> None:
     port = number(argv)
-    uri = store.uri(HERE)
-    store.forget(HERE)
+    uri = client.uri(HERE)
+    client.forget(HERE)
     try:
-        store.connect(HERE)
-        if not store.is_server(uri):
+        client.connect(HERE)
+        if not client.is_server(uri):
             free(port)
         publish.update(HERE)
     except StoreError as error:
         raise UserError(str(error)) from None
-    if store.is_server(uri):
+    if client.is_server(uri):
         print(f"MLflow is at {redact(uri)}; open it there")
     else:
         serve(uri, port)
@@ -54,7 +54,7 @@ def free(port: int) -> None:
 def serve(uri: str, port: int) -> None:
     """MLflow's own server, until it is interrupted."""
     env = {"MLFLOW_BACKEND_STORE_URI": uri}  # not an argument: every user of the machine reads those
-    if (registry := store.registry(HERE)) != uri:
+    if (registry := client.registry(HERE)) != uri:
         env["MLFLOW_REGISTRY_STORE_URI"] = registry
     with suppress(KeyboardInterrupt):
         status = shell.show(sys.executable, "-m", "mlflow", "ui", "--port", str(port), root=HERE, env=env)

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from genfoundry import shell
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.commands import configure
 
 

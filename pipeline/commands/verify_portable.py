@@ -11,8 +11,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 
-from genfoundry import device
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
+from genfoundry.training import device
 from pipeline.orchestration.environment import environment
 
 PROCESSORS = ("Haswell", "Skylake-Client", "EPYC")  # Intel 2013, Intel 2015, AMD 2017: qemu emulates no AVX-512

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from genfoundry import inbox, ledger, places, resolve
-from genfoundry.types import UserError
+from genfoundry import paths
+from genfoundry.errors import UserError
+from genfoundry.selection import ledger
+from pipeline.orchestration import inbox, resolve
 
 HERE = Path()
 
@@ -16,16 +18,16 @@ def run(dataset: str = "", *files: str) -> None:
             f"data sets: {', '.join(params.datasets)}"
         )
     removed = inbox.withdraw(HERE, dataset, files)
-    print(f"withdrawn from {places.inbox(dataset)}: {', '.join(removed)}")
+    print(f"withdrawn from {paths.inbox(dataset)}: {', '.join(removed)}")
     experiments = [name for name, entry in params.experiments.items() if entry.dataset == dataset]
     print(f"to be trained again without them: {', '.join(experiments) or 'no experiment'}")
-    lines = ledger.read(HERE / places.LEDGER)
+    lines = ledger.read(HERE / paths.LEDGER)
     for task in (name for name, task in params.tasks.items() if task.dataset == dataset):
         if champion := ledger.champion(lines, task):
             print(
                 f"champion of {task} since {champion['time']}: {champion['experiment']} ({champion['digest'][:12]}), "
                 "which may have been trained on them; it serves until another is promoted"
             )
-    tracked = places.inbox(dataset).with_suffix(".dvc")
+    tracked = paths.inbox(dataset).with_suffix(".dvc")
     print(f"next: git add {tracked} {inbox.withdrawn_path(dataset)} && git commit, then make retrain (or make repro)")
     print("then `dvc gc --workspace --cloud` removes their content, and old models, from DVC's cache and remote")

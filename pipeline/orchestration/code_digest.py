@@ -16,13 +16,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration import libraries, syntax
 
 HOMES = {"genfoundry": ("src", "genfoundry"), "pipeline": ("pipeline",)}
 MACHINERY = {
     *(f"src/genfoundry/{name}" for name in ("tracking", "serving", "onboarding", "reporting", "data/fetch")),
-    "src/genfoundry/costs.py",  # seconds and bytes that were measured: never part of an output
     *(f"pipeline/{name}" for name in ("orchestration", "commands", "__main__.py", "__init__.py")),
 }
 CACHE = Path(".state/syntax.json")

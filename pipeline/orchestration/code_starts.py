@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from genfoundry import answers
+from genfoundry.evaluation import predictions
 
 SCIENCE = Path("src/genfoundry")
 STAGES = Path("pipeline/stages")
@@ -32,9 +32,9 @@ def find_starts(
         needs: the scores that it computes (`Objective.needs` in a training that tunes); None: every objective's.
     """
     found = [STAGES / f"{stage}.py", *(SCIENCE / f"models/{name}.py" for name in sorted(set(models)))]
-    found += [SCIENCE / f"answers/{kind}.py" for kind in answers.kinds(needs)]
+    found += [SCIENCE / f"evaluation/predictions/{kind}.py" for kind in predictions.kinds(needs)]
     if modality:
-        found.append(SCIENCE / ("data" if stage == "prepare" else "data/splits") / f"{modality}.py")
+        found.append(SCIENCE / ("data/modalities" if stage == "prepare" else "data/splits") / f"{modality}.py")
     if modality and stage in ("baseline", "evaluate"):  # some modalities have no trivial models
-        found += [path for path in [SCIENCE / f"baselines/{modality}.py"] if (root / path).exists()]
+        found += [path for path in [SCIENCE / f"evaluation/baselines/{modality}.py"] if (root / path).exists()]
     return found

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genfoundry import config, objectives, places, resolve
+from genfoundry import config
+from genfoundry import paths as paths_module
 from genfoundry.data.fetch import catalog
-from genfoundry.unit import Unit
+from genfoundry.evaluation import objectives
+from pipeline.orchestration import resolve
 from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.code_starts import TUNING, find_starts
+from pipeline.orchestration.unit import Unit
 
 
 def compile_units(root: Path, params: config.Params, source_digests: Mapping[str, str]) -> list[Unit]:
@@ -59,7 +62,7 @@ class Compiler:
             "source": self.source_digests[name],
             "checksums": catalog.checksums(dataset),
         }
-        return self._unit("fetch", name, (), (places.raw(name),), settings)
+        return self._unit("fetch", name, (), (paths_module.raw(name),), settings)
 
     def prepare(self, name: str) -> Unit:
         """Arrays; what they are expected to be is for `validate` to read, where they come from for `fetch`."""
@@ -67,13 +70,15 @@ class Compiler:
         entry = dataset.model_dump(mode="json", exclude={"expect"})
         entry["raw"] = dataset.raw if isinstance(dataset.raw, str) else "own"  # a name of the catalog's has class names
         settings = {"run": self._rounding(), "seed": self.params.seed, "dataset": entry}
-        inputs = (places.raw(name), places.inbox(name))
-        return self._unit("prepare", name, inputs, (places.prepared(name),), settings, self._starts("prepare", name))
+        inputs = (paths_module.raw(name), paths_module.inbox(name))
+        return self._unit(
+            "prepare", name, inputs, (paths_module.prepared(name),), settings, self._starts("prepare", name)
+        )
 
     def validate(self, name: str) -> Unit:
         """The verdict on the arrays."""
         settings = {"run": self._rounding(), "expect": self.params.datasets[name].expect.model_dump(mode="json")}
-        return self._unit("validate", name, (places.prepared(name),), (places.verdict(name),), settings)
+        return self._unit("validate", name, (paths_module.prepared(name),), (paths_module.verdict(name),), settings)
 
     def judge(self, name: str) -> Unit:
         """The feature network of a data set."""
@@ -85,8 +90,8 @@ class Compiler:
             "train": train.model_dump(mode="json"),
         }
         starts = self._starts("judge", name, self._judge(name))
-        inputs = (places.prepared(name), places.verdict(name))
-        return self._unit("judge", name, inputs, (places.judge(name),), settings, starts)
+        inputs = (paths_module.prepared(name), paths_module.verdict(name))
+        return self._unit("judge", name, inputs, (paths_module.judge(name),), settings, starts)
 
     def baseline(self, name: str) -> Unit:
         """The rows that a task's models must beat."""
@@ -99,13 +104,13 @@ class Compiler:
             "judged": task.dataset in self.params.judges,
         }
         starts = self._starts("baseline", task.dataset, self._judge(task.dataset), None)
-        return self._unit("baseline", name, self._data(task.dataset), (places.baselines(name),), settings, starts)
+        return self._unit("baseline", name, self._data(task.dataset), (paths_module.baselines(name),), settings, starts)
 
     def train(self, name: str) -> Unit:
         """An experiment's tuning and trainings."""
         one = resolve.resolve(self.params, name, {})
         dataset = one.entry.dataset
-        outputs = (places.model(name), places.tuning(name), places.curves(name))
+        outputs = (paths_module.model(name), paths_module.tuning(name), paths_module.curves(name))
         needs = objectives.OBJECTIVES[one.task.objective].needs if one.trials else ()
         judge = self._judge(dataset) if "features" in needs else ()
         starts = self._starts("train", dataset, (one.entry.model, *judge), needs)
@@ -127,29 +132,29 @@ class Compiler:
             "objective": self.params.tasks[entry.task].objective,
             "shared_code": self.code.digest(shared),
         }
-        outputs = (places.scores(entry.dataset, name), places.panels(name), places.figures(name))
-        inputs = (places.model(name), *self._data(entry.dataset))
+        outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.figures(name))
+        inputs = (paths_module.model(name), *self._data(entry.dataset))
         starts = self._starts("evaluate", entry.dataset, (entry.model, *self._judge(entry.dataset)), None)
         return self._unit("evaluate", name, inputs, outputs, settings, starts)
 
     def rank(self) -> Unit:
         """The order of every task's candidates."""
-        inputs = (places.scores(""), places.baselines(""))
+        inputs = (paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         settings = {"tasks": tasks, "experiments": list(self.params.experiments)}
-        return self._unit("rank", "", inputs, (places.rankings(),), settings)
+        return self._unit("rank", "", inputs, (paths_module.rankings(),), settings)
 
     def register(self) -> Unit:
         """What is decided of every task, and by which rule."""
-        inputs = (places.rankings(), places.scores(""), places.baselines(""))
+        inputs = (paths_module.rankings(), paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         return self._unit("register", "", inputs, (), {"run": self._rounding(), "tasks": tasks})
 
     def report(self) -> Unit:
         """The leaderboard."""
-        inputs = (places.scores(""), places.baselines(""), places.rankings())
+        inputs = (paths_module.scores(""), paths_module.baselines(""), paths_module.rankings())
         settings = {"experiments": list(self.params.experiments), "tasks": list(self.params.tasks)}
-        return self._unit("report", "", inputs, places.LEADERBOARD, settings)
+        return self._unit("report", "", inputs, paths_module.LEADERBOARD, settings)
 
     def _unit(
         self,
@@ -178,7 +183,7 @@ class Compiler:
 
     def _data(self, dataset: str) -> tuple[Path, ...]:
         """What users of a data set depend on: its arrays, its judge where there is one, and that it was found good."""
-        return (places.dataset(dataset), places.verdict(dataset))
+        return (paths_module.dataset(dataset), paths_module.verdict(dataset))
 
     def _judge(self, dataset: str) -> tuple[str, ...]:
         """The model of a data set's judge, where it has one."""

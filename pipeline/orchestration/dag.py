@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path, PurePath
 
-from genfoundry import config, places, shell
-from genfoundry.types import UserError
-from genfoundry.unit import Unit
+from genfoundry import config, paths, shell
+from genfoundry.errors import UserError
+from pipeline.orchestration.unit import Unit
 
 SECONDS = 3.0  # that a unit is expected to take of which nothing is known: mostly its imports
 DVC = (sys.executable, "-m", "dvc")
@@ -83,7 +83,7 @@ def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
         return None
     name = task or tasks[0]
     dataset = units["register"].settings["tasks"][name]["dataset"]
-    inputs = (places.scores(dataset).as_posix(), places.baselines(name).as_posix())
+    inputs = (paths.scores(dataset).as_posix(), paths.baselines(name).as_posix())
     return replace(units["register"], name=name, inputs=inputs)
 
 
@@ -142,7 +142,7 @@ def _job_name(unit: Unit) -> str:
 def _command(units: Mapping[str, Unit], row: list[str], due: Collection[str]) -> tuple[str, ...]:
     unit = units[row[0]]
     if _decides(unit):
-        return (sys.executable, "-m", "pipeline", "register", places.plan("register").as_posix(), unit.name)
+        return (sys.executable, "-m", "pipeline", "register", paths.plan("register").as_posix(), unit.name)
     return (*REPRO, *(path for key in row for path in _find_tracked(units[key], due)), *row)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from genfoundry import checkpoint
+from genfoundry import files
 
 BLOCK = re.compile(r"(?m)^(?=  \S)")  # a stage's lines begin with its name, two spaces in
 NAME = re.compile(r"  (?:'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\"][^\n]*)):\n")  # YAML quotes what is no plain string
@@ -26,4 +26,4 @@ def sort_stages(root: Path, names: Iterable[str]) -> None:
     place = {name: number for number, name in enumerate(names)}
     order = sorted(range(len(keys)), key=lambda at: (place.get(keys[at], len(place)), at))
     if order != sorted(order):
-        checkpoint.write_bytes(path, (head + "".join(blocks[at] for at in order)).encode())
+        files.write_bytes(path, (head + "".join(blocks[at] for at in order)).encode())

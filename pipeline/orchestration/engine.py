@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from genfoundry import config
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration.environment import ENGINE
 
 R = TypeVar("R")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genfoundry.device import PORTABLE
+from genfoundry.training.device import PORTABLE
 
 ENGINE = "GENFOUNDRY_ENGINE"  # names the engine to a run's stages
 QUIET = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genfoundry import shell
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration import uncommitted
 
 SUBJECTS = ("Retrain on new data", "Refuse new data of ")  # how the commits of a retraining begin

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from genfoundry.errors import UserError
 from genfoundry.files import canonical, sha256
-from genfoundry.types import UserError
-from genfoundry.unit import Unit
 from pipeline.orchestration import code_digest
+from pipeline.orchestration.unit import Unit
 
 SKIP = {"__pycache__", ".gitignore"}
 

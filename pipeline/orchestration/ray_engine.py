@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genfoundry import cgroup, config
-from genfoundry.types import UserError
+from genfoundry import config
+from genfoundry.data import cgroup
+from genfoundry.errors import UserError
 from pipeline.orchestration import remote
 
 R = TypeVar("R")

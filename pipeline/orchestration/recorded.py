@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genfoundry import inbox, places
-from genfoundry.unit import Unit
+from genfoundry import paths
+from pipeline.orchestration import inbox
+from pipeline.orchestration.unit import Unit
 
 Lock = Mapping[str, Mapping[str, Any]]
 
@@ -41,4 +42,4 @@ def _known(root: Path, unit: Unit) -> Iterator[tuple[str, str | None]]:
     path = unit.path.as_posix()
     yield path, hashlib.md5((root / path).read_bytes(), usedforsecurity=False).hexdigest()
     if unit.stage == "prepare":
-        yield places.inbox(unit.name).as_posix(), inbox.read_tracked(root, unit.name).get("md5")
+        yield paths.inbox(unit.name).as_posix(), inbox.read_tracked(root, unit.name).get("md5")

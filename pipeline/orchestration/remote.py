@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from genfoundry import config
-from genfoundry.types import UserError
-from genfoundry.unit import Unit
+from genfoundry.errors import UserError
 from pipeline.orchestration import environment as base
 from pipeline.orchestration.environment import ENGINE
+from pipeline.orchestration.unit import Unit
 
 LOGS = Path(".state/engine")
 EVERY = 0.2  # seconds between two looks at what calls have written

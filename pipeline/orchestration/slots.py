@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from genfoundry import cgroup, config
+from genfoundry import config
+from genfoundry.data import cgroup
 
 MEMORY = 2 * 2**30  # bytes that a job may need
 

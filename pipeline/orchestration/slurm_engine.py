@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genfoundry import config
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration import remote
 
 R = TypeVar("R")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genfoundry import config, inbox
+from genfoundry import config
 from genfoundry.data.fetch import check
+from pipeline.orchestration import inbox
 
 
 def check_all(root: Path, params: config.Params) -> list[check.Status]:

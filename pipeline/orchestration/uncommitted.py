@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from genfoundry import shell
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 
 WRITTEN = ("dvc.lock", "reports/", "data/inbox/")  # what runs write into git, less the ledger, and make anew
 

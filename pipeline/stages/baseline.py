@@ -1,8 +1,10 @@
 """What a task's models must beat, and what they are shown beside: trivial models, compressors, floor and ceiling."""
 
-from genfoundry import config, device, figures, places
-from genfoundry.unit import Unit
+from genfoundry import config, paths
+from genfoundry.evaluation import run as evaluation_run
+from genfoundry.training import device
 from pipeline.orchestration.engine import Engine
+from pipeline.orchestration.unit import Unit
 
 
 def run(unit: Unit, engine: Engine) -> None:
@@ -13,13 +15,13 @@ def measure(path: str) -> None:
     """Measure the rows of a task, in whichever process."""
     unit = Unit.read(path)
     params, task = config.Run(**unit.settings["run"]), unit.settings["task"]
-    device.arm(params)
-    figures.of_baselines(
+    device.configure_torch(params)
+    evaluation_run.of_baselines(
         unit.name,
-        places.prepared(task["dataset"]),
-        places.judge(task["dataset"]) if unit.settings["judged"] else None,
+        paths.prepared(task["dataset"]),
+        paths.judge(task["dataset"]) if unit.settings["judged"] else None,
         dataset_name=task["dataset"],
-        out=places.baselines(unit.name),
+        out=paths.baselines(unit.name),
         levels=task["levels"],
         binarise=task["binarise"],
         labels=task["labels"],

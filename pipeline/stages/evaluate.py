@@ -3,9 +3,14 @@
 import time
 from pathlib import Path
 
-from genfoundry import checkpoint, config, costs, device, figures, places, shared
-from genfoundry.unit import Unit
+from genfoundry import config, paths
+from genfoundry.evaluation import cache
+from genfoundry.evaluation import run as evaluation_run
+from genfoundry.models import checkpoint
+from genfoundry.tracking import cost_log
+from genfoundry.training import device
 from pipeline.orchestration.engine import Engine
+from pipeline.orchestration.unit import Unit
 
 HERE = Path()
 
@@ -19,21 +24,21 @@ def measure(path: str) -> None:
     unit = Unit.read(path)
     name, dataset, settings = unit.name, unit.settings["dataset"], unit.settings
     params = config.Run(**settings["run"])
-    target, began = device.arm(params), time.perf_counter()
-    figures.of_experiment(
-        places.model(name),
-        places.prepared(dataset),
-        places.judge(dataset) if settings["judged"] else None,
-        scores=places.scores(dataset, name),
-        figures=places.figures(name),
-        pictures=places.panels(name),
+    target, began = device.configure_torch(params), time.perf_counter()
+    evaluation_run.of_experiment(
+        paths.model(name),
+        paths.prepared(dataset),
+        paths.judge(dataset) if settings["judged"] else None,
+        scores=paths.scores(dataset, name),
+        figures=paths.figures(name),
+        pictures=paths.panels(name),
         objective=settings["objective"],
         samples=settings["samples"],
         seed=params.seed,
         device=str(target),
         test_items=settings["test_items"],
         bound=config.Bound(**settings["bound"]),
-        shared=shared.here(HERE, settings["shared_code"], params),
+        shared=cache.here(HERE, settings["shared_code"], params),
     )
-    took, model = time.perf_counter() - began, checkpoint.load(places.model(name), target)
-    costs.note(HERE, model.card["digest"], evaluate_seconds=took, **costs.samples_per_second(model))
+    took, model = time.perf_counter() - began, checkpoint.load(paths.model(name), target)
+    cost_log.note(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.samples_per_second(model))

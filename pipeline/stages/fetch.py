@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from genfoundry import config, dvc_store, places
+from genfoundry import config
+from genfoundry import paths as paths_module
 from genfoundry.data.fetch import catalog, check, local
-from genfoundry.unit import Unit
+from genfoundry.selection import dvc_store
+from pipeline.orchestration.unit import Unit
 
 HERE = Path()
 
@@ -15,7 +17,7 @@ def run(unit: Unit) -> None:
     entry = {key: unit.settings[key] for key in ("modality", "raw")}
     dataset = config.check(config.Dataset, entry, f"datasets.{name}")
     pinned = expected in (check.PINNED, check.ABSENT)
-    copied = catalog.fetch(dataset, places.raw(name), expected=None if pinned else expected, recoverable=in_cache)
+    copied = catalog.fetch(dataset, paths_module.raw(name), expected=None if pinned else expected, recoverable=in_cache)
     if copied is not None:
         local.Record(HERE, name).note_taken(copied)
         check.record(HERE, name, copied)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genfoundry import shell
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration import memo
 
 if TYPE_CHECKING:
-    from genfoundry.unit import Unit
+    from pipeline.orchestration.unit import Unit
 
 HERE = Path()
 SAID = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has said what sources are like
@@ -38,18 +38,24 @@ def compile_plan() -> list[str]:
     Raises:
         UserError: params.yaml is wrong, a line a fault; a source cannot be read, or an inbox lost files.
     """
-    from genfoundry import checkpoint, places, resolve  # with the models, which import torch
-    from pipeline.orchestration import compiler, libraries, sources
+    from genfoundry import files as files_module
+    from genfoundry import paths
+    from pipeline.orchestration import (
+        compiler,
+        libraries,
+        resolve,  # with the models, which import torch
+        sources,
+    )
 
     before = memo.take_stamps(HERE, memo.SOURCES)
-    params = resolve.settings(HERE / places.PARAMS)
+    params = resolve.settings(HERE / paths.PARAMS)
     before |= memo.take_stamps(HERE, sources.paths(params))
     if faults := list(resolve.faults(params)):
         raise UserError("\n".join(faults))
     statuses = sources.check_all(HERE, params)
     units = compiler.compile_units(HERE, params, {status.name: status.digest for status in statuses})
     write(HERE, units)
-    checkpoint.write_json(HERE / places.LIMITS, params.max_minutes)
+    files_module.write_json(HERE / paths.LIMITS, params.max_minutes)
     remove_outs(HERE, units)
     messages = [status.message for status in statuses if status.message] + libraries.mismatches(HERE)
     memo.note(HERE, messages, before)
@@ -58,15 +64,16 @@ def compile_plan() -> list[str]:
 
 def write(root: Path, units: Collection[Unit]) -> None:
     """The plan's files: those of before whose bytes are the same are left as they are."""
-    from genfoundry import checkpoint, places
+    from genfoundry import files as files_module
+    from genfoundry import paths
 
     files = {unit.path: unit.dump() for unit in units}
     index = [(unit.key, unit.path.as_posix()) for unit in units]
-    files[places.PLAN / "index.json"] = checkpoint.canonical(index).encode()
+    files[paths.PLAN / "index.json"] = files_module.canonical(index).encode()
     for path, content in files.items():
         if not (root / path).is_file() or (root / path).read_bytes() != content:
-            checkpoint.write_bytes(root / path, content)
-    for path in (root / places.PLAN).rglob("*"):
+            files_module.write_bytes(root / path, content)
+    for path in (root / paths.PLAN).rglob("*"):
         if path.is_file() and path.relative_to(root) not in files:
             path.unlink()
 

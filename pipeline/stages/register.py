@@ -7,9 +7,10 @@ the others are measured: what the stage `rank` writes later is the same.
 import time
 from pathlib import Path
 
-from genfoundry import places, promote
-from genfoundry.types import UserError
-from genfoundry.unit import Unit
+from genfoundry import paths
+from genfoundry.errors import UserError
+from genfoundry.selection import promotion
+from pipeline.orchestration.unit import Unit
 
 HERE = Path()
 
@@ -18,7 +19,7 @@ def run(unit: Unit, *tasks: str) -> float:
     if unknown := [name for name in tasks if name not in unit.settings["tasks"]]:
         raise UserError(f"{unknown[0]!r} is no task; expected one of {', '.join(unit.settings['tasks'])}")
     rankings = {name: _ranking(unit, name, early=bool(tasks)) for name in tasks or unit.settings["tasks"]}
-    due = {name: ranking for name, ranking in rankings.items() if not promote.settled(name, HERE, ranking)}
+    due = {name: ranking for name, ranking in rankings.items() if not promotion.settled(name, HERE, ranking)}
     if not due:  # before anything else is imported: this runs every time, and mostly for nothing
         print(f"register: nothing to decide for {', '.join(rankings)}")
         return 0.0
@@ -27,7 +28,7 @@ def run(unit: Unit, *tasks: str) -> float:
 
     for name, ranking in due.items():
         settings = config.check(config.Task, unit.settings["tasks"][name], f"tasks.{name}")
-        print(f"{name}: {promote.promote(name, settings, HERE, ranking)}")
+        print(f"{name}: {promotion.promote(name, settings, HERE, ranking)}")
     began = time.perf_counter()
     publish.publish(HERE)
     return time.perf_counter() - began
@@ -36,8 +37,8 @@ def run(unit: Unit, *tasks: str) -> float:
 def _ranking(unit: Unit, name: str, early: bool) -> bytes:
     """The bytes of a task's ranking: those that the stage `rank` wrote, or will write."""
     if not early:
-        return places.ranking(name).read_bytes()
+        return paths.ranking(name).read_bytes()
     from genfoundry.files import canonical
     from pipeline.stages import rank
 
-    return canonical(rank.rank_task(Unit.read(places.plan("rank")), name)).encode()
+    return canonical(rank.rank_task(Unit.read(paths.plan("rank")), name)).encode()

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from genfoundry import places
-from genfoundry.reporting import report, site
-from genfoundry.unit import Unit
+from genfoundry import paths
+from genfoundry.reporting import leaderboard, site
+from pipeline.orchestration.unit import Unit
 
 HERE = Path()
 
 
 def run(unit: Unit) -> None:
-    report.write(places.scores(""), places.baselines(""), places.rankings(), places.INDEX.parent)
+    leaderboard.write(paths.scores(""), paths.baselines(""), paths.rankings(), paths.INDEX.parent)
     site.render(HERE)

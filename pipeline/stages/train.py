@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genfoundry import checkpoint, costs, device, places, session
-from genfoundry.data import labels
-from genfoundry.data.base import Dataset
+from genfoundry import files, paths
+from genfoundry.data import loaders
+from genfoundry.data.dataset import Dataset
 from genfoundry.experiment import Experiment
+from genfoundry.models import checkpoint
+from genfoundry.tracking import cost_log
 from genfoundry.tracking import live as tracking
+from genfoundry.training import device, session
 from genfoundry.types import Event
-from genfoundry.unit import Unit
 from pipeline.orchestration.engine import Engine
+from pipeline.orchestration.unit import Unit
 
 HERE = Path()
 
@@ -34,11 +37,11 @@ def run(unit: Unit, engine: Engine, state: Path) -> float:
     calls = [(str(unit.path), number, chosen, str(state), began) for number in range(len(one.keys))]
     overhead = engine.map(train_seed, calls)
     finished = [state / f"seed-{number}" for number in range(len(calls))]
-    with checkpoint.fresh(places.model(unit.name)) as folder:
+    with files.replace_dir(paths.model(unit.name)) as folder:
         shutil.copytree(finished[0] / "done", folder, dirs_exist_ok=True)
         for number, other in enumerate(finished[1:], start=1):
             shutil.copytree(other / "done", folder / "seeds" / str(number))
-    checkpoint.write_bytes(places.curves(unit.name), (finished[0] / "curves.csv").read_bytes())
+    files.write_bytes(paths.curves(unit.name), (finished[0] / "curves.csv").read_bytes())
     shutil.rmtree(state, ignore_errors=True)
     return sum(overhead)
 
@@ -46,10 +49,10 @@ def run(unit: Unit, engine: Engine, state: Path) -> float:
 def write_no_trials(one: Experiment) -> None:
     """The outs of a tuning that searches nothing."""
     summary = {"objective": one.task.objective, "trials": 0, "steps": 0, "whole": sum(one.train.steps.values())}
-    with checkpoint.fresh(places.tuning(one.name)) as folder:
-        checkpoint.write_json(folder / "overlay.json", {})
-        checkpoint.write_json(folder / "summary.json", summary | dict.fromkeys(("default", "best", "gain")))
-        checkpoint.write_bytes(folder / "trials.jsonl", b"")
+    with files.replace_dir(paths.tuning(one.name)) as folder:
+        files.write_json(folder / "overlay.json", {})
+        files.write_json(folder / "summary.json", summary | dict.fromkeys(("default", "best", "gain")))
+        files.write_bytes(folder / "trials.jsonl", b"")
 
 
 def train_seed(path: str, number: int, chosen: Mapping[str, Any], state: str, began: float) -> float:
@@ -74,24 +77,24 @@ def train(
 ) -> str:
     """The model in folder/done, its curves beside it; returns the model's digest."""
     if (folder / "done/model.json").exists():  # an earlier process got this far
-        return str(checkpoint.read_json(folder / "done/model.json")["digest"])
-    target, key = device.arm(one.run), one.keys[number]
-    data = Dataset(places.prepared(one.entry.dataset))
+        return str(files.read_json(folder / "done/model.json")["digest"])
+    target, key = device.configure_torch(one.run), one.keys[number]
+    data = Dataset(paths.prepared(one.entry.dataset))
     split = data.split("train", one.task.levels, one.task.binarise, target)
-    loader = labels.loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
+    loader = loaders.make_loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
     model = one.build(loader.split.spec, key).to(target)
     began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
     events = session.session(model, loader, one.train, key=key, folder=folder, watch=watch, limit=limit)
     took, steps = time.perf_counter() - began, sum(one.train.steps.values())
-    checkpoint.write_bytes(folder / "curves.csv", session.curves(events).encode())
+    files.write_bytes(folder / "curves.csv", session.curves(events).encode())
     digest = checkpoint.save(folder / "done", model, card(one, data, target.type) | {"training": number})
     measured: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
     if not resumed:
-        measured |= {"train_seconds": took, "peak_memory_bytes": costs.peak_memory(str(target))}
+        measured |= {"train_seconds": took, "peak_memory_bytes": cost_log.peak_memory(str(target))}
         if steps:
-            session.remember_speed(places.SPEED, one.name, took / steps)
+            session.remember_speed(paths.SPEED, one.name, took / steps)
             measured["train_items_per_second"] = steps * one.train.batch / took
-    costs.note(HERE, digest, **measured)
+    cost_log.note(HERE, digest, **measured)
     return digest
 
 

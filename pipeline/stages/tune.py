@@ -9,14 +9,20 @@ from typing import Any
 
 import torch
 
-from genfoundry import checkpoint, device, evaluate, feasibility, judges, objectives, places, session, tune
-from genfoundry.data import labels
-from genfoundry.data.base import Dataset, Split
+from genfoundry import files, paths
+from genfoundry.data import label_subsets, loaders
+from genfoundry.data.dataset import Dataset
+from genfoundry.errors import UserError
+from genfoundry.evaluation import judge as evaluation_judge
+from genfoundry.evaluation import objectives, predict
 from genfoundry.experiment import Experiment
 from genfoundry.models.base import Learner
-from genfoundry.types import UserError, counted
-from genfoundry.unit import Unit
+from genfoundry.seeding import derive_seed
+from genfoundry.splits import Split
+from genfoundry.training import device, session, tuning
+from pipeline.orchestration import feasibility
 from pipeline.orchestration.engine import Engine
+from pipeline.orchestration.unit import Unit
 
 REPORTS = 3  # to the pruner, a trial
 
@@ -29,24 +35,24 @@ def run(unit: Unit, one: Experiment, engine: Engine, state: Path, began: float) 
     def run_batch(done: list[dict[str, Any]], indices: list[int]) -> list[dict[str, Any]]:
         return engine.map(run_trial, [(str(unit.path), done, index, began) for index in indices])
 
-    memory = tune.search(study, run_batch, log)
-    with checkpoint.fresh(places.tuning(unit.name)) as folder:
-        tune.write(study, memory, log, folder, one.task.objective)
-    return dict(checkpoint.read_json(places.tuning(unit.name) / "overlay.json"))
+    memory = tuning.search(study, run_batch, log)
+    with files.replace_dir(paths.tuning(unit.name)) as folder:
+        tuning.write(study, memory, log, folder, one.task.objective)
+    return dict(files.read_json(paths.tuning(unit.name) / "overlay.json"))
 
 
-def study_of(one: Experiment) -> tune.Study:
+def study_of(one: Experiment) -> tuning.Study:
     """What is searched, by how many trials of how many steps."""
     steps = [sum(train.steps.values()) for train in (session.shorter(one.train, one.budget.trial_share), one.train)]
     space, batch = one.entry.search, one.budget.trial_batch
-    return tune.Study(one.key, one.task.direction, space, one.defaults(), one.trials, *steps, batch=batch)
+    return tuning.Study(one.key, one.task.direction, space, one.defaults(), one.trials, *steps, batch=batch)
 
 
 def run_trial(path: str, done: list[dict[str, Any]], index: int, began: float) -> dict[str, Any]:
     """One trial in whichever process; its record."""
     trials = Trials.read(path)
     objective = Objective(trials, session.Limit.read(trials.one.name, began))
-    return tune.run_trial(study_of(trials.one), done, index, objective)
+    return tuning.run_trial(study_of(trials.one), done, index, objective)
 
 
 @dataclass(frozen=True)
@@ -64,19 +70,19 @@ class Trials:
     def read(cls, path: str) -> "Trials":
         unit = Unit.read(path)
         one = Experiment.from_settings(unit.name, unit.settings)
-        target = device.arm(one.run)
-        data = Dataset(places.prepared(one.entry.dataset))
+        target = device.configure_torch(one.run)
+        data = Dataset(paths.prepared(one.entry.dataset))
         train, val = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", "val"))
-        val = labels.of_trial(val, one.budget.trial_items, one.task.labels)
-        judge = places.judge(one.entry.dataset) if unit.settings["judged"] else None
-        return cls(one, target, train, val, judges.load(judge))
+        val = label_subsets.select_trial_items(val, one.budget.trial_items, one.task.labels)
+        judge = paths.judge(one.entry.dataset) if unit.settings["judged"] else None
+        return cls(one, target, train, val, evaluation_judge.load(judge))
 
     def measure(self, model: Learner) -> float:
         """The task's objective on val."""
-        seed = counted(*self.one.key, "tune") % 2**31
+        seed = derive_seed(*self.one.key, "tune") % 2**31
         unit, most = objectives.OBJECTIVES[self.one.task.objective], min(self.one.budget.samples, len(self.val))
-        answers = evaluate.answers(model, self.val, samples=most, seed=seed, needs=unit.needs)
-        return float(unit.value(evaluate.score(answers, self.val, self.judge), self.val.spec.dims))
+        answers = predict.answers(model, self.val, samples=most, seed=seed, needs=unit.needs)
+        return float(unit.value(predict.score(answers, self.val, self.judge), self.val.spec.dims))
 
 
 def check_feasible(path: str) -> None:
@@ -99,18 +105,18 @@ class Objective:
     trials: Trials
     limit: session.Limit
 
-    def __call__(self, settings: Mapping[str, Any], report: tune.Report) -> float:
+    def __call__(self, settings: Mapping[str, Any], report: tuning.Report) -> float:
         one, key = self.trials.one, (*self.trials.one.key, "tune")
         trial = one.with_settings(settings)
         train = session.shorter(trial.train, one.budget.trial_share)
-        loader = labels.loader(self.trials.train, one.entry.data, train.batch, key, one.entry.dataset, 0)
+        loader = loaders.make_loader(self.trials.train, one.entry.data, train.batch, key, one.entry.dataset, 0)
         try:
             model = trial.build(loader.split.spec).to(self.trials.target)
         except UserError as error:  # between bounds that can be built: this trial fails, the study goes on
-            raise tune.Infeasible(str(error)) from None
+            raise tuning.Infeasible(str(error)) from None
         total, reported = train.steps.get(model.phases[-1], 0), 0
         prunes = study_of(one).prunes
-        for event in tune.trained(model, loader, train, key):
+        for event in tuning.trained(model, loader, train, key):
             due = math.floor(REPORTS * event.clock.share)
             if prunes and event.clock.phase == model.phases[-1] and reported < due < REPORTS and total:
                 reported = due

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, models
-from genfoundry.types import Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.types import Spec
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Hyper, Learner
@@ -81,9 +82,9 @@ class Experiment:
         """A new model with initial weights counted from `key` (its own)."""
         import torch
 
-        from genfoundry.types import counted
+        from genfoundry.seeding import derive_seed
 
-        torch.manual_seed(counted(*(key or self.key), "init"))
+        torch.manual_seed(derive_seed(*(key or self.key), "init"))
         return self.kind(spec, self.hyper)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Experiment:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 
 IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
 FAREWELLS = ("Having any troubles?", "hint:", "Aborting")  # last lines of DVC's and git's that tell nothing

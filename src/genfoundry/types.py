@@ -6,7 +6,6 @@ Likelihoods are in nats; bits/dim and nats/char appear at the reporting edge onl
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,16 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-class UserError(Exception):
-    """A mistake of the user's (data, params.yaml, checkpoint, request): one line: what, where, what is right."""
-
-
-def counted(*parts: object) -> int:
-    """A 63-bit seed that is a function of `parts` alone: randomness is counted, never carried."""
-    text = "\x1f".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
 @dataclass(frozen=True)

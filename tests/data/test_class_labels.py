@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from raw_folders import grey
 
-from genfoundry.data.arrays import Part
-from genfoundry.data.class_labels import unify
-from genfoundry.types import UserError
+from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.class_labels import unify
+from genfoundry.errors import UserError
 
 
 def part(*labels: int, names: tuple[str, ...] = ()) -> Part:

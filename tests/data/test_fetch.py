@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from genfoundry import config
-from genfoundry.data import class_names
 from genfoundry.data.fetch import catalog, download, pip_index
-from genfoundry.types import UserError
+from genfoundry.data.readers import class_names
+from genfoundry.errors import UserError
 
 GOOD = b"good bytes" * 1000
 

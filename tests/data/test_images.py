@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from raw_folders import grey, idx_bytes, images, write_idx
 
-from genfoundry.data.base import Dataset
-from genfoundry.types import UserError
+from genfoundry.data.dataset import Dataset
+from genfoundry.errors import UserError
 
 Prepare = Callable[..., Dataset]
 

@@ -13,13 +13,14 @@ import torch
 from raw_folders import text
 from safetensors.numpy import load_file, save_file
 
-from genfoundry import metrics
-from genfoundry.baselines import base as baselines
 from genfoundry.config import Expect
-from genfoundry.data.base import SPLITS, Dataset
+from genfoundry.data.dataset import Dataset
 from genfoundry.data.splits.lines import lengths
-from genfoundry.rules import derive, rules
-from genfoundry.types import UserError
+from genfoundry.data.validation.rules import derive, rules
+from genfoundry.errors import UserError
+from genfoundry.evaluation import objective_intervals
+from genfoundry.evaluation.baselines import base as baselines
+from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
 
@@ -93,7 +94,7 @@ def test_no_figure_divides_by_padding(tmp_path: Path, prepare: Prepare) -> None:
         held = {name: data.split(name) for name in SPLITS[1:]}
         known = baselines.Known(data.split("train"), held, {}, 20, data.meta["alphabet"])
         scores = {row.name: row.answers(held["test"])["nll"].numpy() for row in baselines.rows(known, "lines")}
-        found.append({name: metrics.figures({"nll": nll}, window, "lines") for name, nll in scores.items()})
+        found.append({name: objective_intervals.figures({"nll": nll}, window, "lines") for name, nll in scores.items()})
         assert scores["5-gram"].mean() < scores["unigram"].mean()
     for name, figures in found[0].items():
         assert {name.removesuffix("_stderr") for name in figures} == {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry.data.listing import files, only, scan
-from genfoundry.types import UserError
+from genfoundry.data.readers.listing import files, only, scan
+from genfoundry.errors import UserError
 
 
 def write(*paths: Path) -> None:

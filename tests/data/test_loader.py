@@ -9,10 +9,13 @@ import pytest
 import torch
 from raw_folders import images, write_idx
 
-from genfoundry.data.base import Dataset, Loader, Part, Split
+from genfoundry.data.dataset import Dataset, Part
 from genfoundry.data.iterate import batches
+from genfoundry.data.loaders import Loader
 from genfoundry.data.splits import text
-from genfoundry.types import Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.splits import Split
+from genfoundry.types import Spec
 
 Prepare = Callable[..., Dataset]
 

@@ -14,7 +14,7 @@ import pytest
 
 from genfoundry import config
 from genfoundry.data.fetch import catalog, check, local
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 
 
 @pytest.fixture

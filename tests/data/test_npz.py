@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from raw_folders import grey
 
-from genfoundry.data import npz
-from genfoundry.data.arrays import Part
-from genfoundry.types import UserError
+from genfoundry.data.readers import npz
+from genfoundry.data.readers.arrays import Part
+from genfoundry.errors import UserError
 
 
 def read(path: Path, **arrays: Any) -> list[Part]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from genfoundry.data.base import Part
+from genfoundry.data.dataset import Part
 from genfoundry.data.splits.series import Split, items
 from genfoundry.types import Spec
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from raw_folders import pairs
 
-from genfoundry.data.base import SPLITS, Dataset
-from genfoundry.types import UserError
+from genfoundry.data.dataset import Dataset
+from genfoundry.errors import UserError
+from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
 

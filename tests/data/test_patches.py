@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from raw_folders import images
 
-from genfoundry.data.base import SPLITS, Dataset
-from genfoundry.types import UserError
+from genfoundry.data.dataset import Dataset
+from genfoundry.errors import UserError
+from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
 PATCH = {"size": 8, "stride": 4, "region": 20}

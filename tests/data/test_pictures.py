@@ -14,10 +14,11 @@ from PIL import Image
 from raw_folders import grey, images
 
 from genfoundry import config
-from genfoundry.data import pictures, progress
-from genfoundry.data.base import Dataset
-from genfoundry.data.pictures import Form, picture
-from genfoundry.types import UserError
+from genfoundry.data.dataset import Dataset
+from genfoundry.data.readers import images as readers_images
+from genfoundry.data.readers import progress
+from genfoundry.data.readers.images import Form, picture
+from genfoundry.errors import UserError
 
 Prepare = Callable[..., Dataset]
 
@@ -65,7 +66,7 @@ def test_a_cameras_orientation_is_obeyed(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned: show it a quarter to the right
     path = save(tmp_path / "a.png", x, exif=exif)
     assert (picture(path)[0] == np.rot90(x, -1)).all()
-    assert pictures.header(path)[0] == (3, 2)
+    assert readers_images.header(path)[0] == (3, 2)
 
 
 def test_what_is_transparent_stands_on_white(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_what_is_transparent_stands_on_white(tmp_path: Path) -> None:
 
 def test_more_than_8_bits_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "deep.png", np.full((4, 4), 4095, np.uint16))
-    for read in (picture, pictures.header):
+    for read in (picture, readers_images.header):
         with pytest.raises(UserError, match=r"deep.png: .*16 or more bits.*convert it to 8 bits") as refused:
             read(path)
         assert "\n" not in str(refused.value)
@@ -249,7 +250,7 @@ def test_a_picture_that_is_none(tmp_path: Path) -> None:
 
 
 def test_files_are_found_below_hidden_folders_but_not_in_them(tmp_path: Path, prepare: Prepare) -> None:
-    from genfoundry.data.listing import files
+    from genfoundry.data.readers.listing import files
 
     for name in (".home/a.png", ".home/.cache/b.png"):
         save(tmp_path / name, grey(1)[0])

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 from raw_folders import series
 
-from genfoundry import checkpoint, config, metrics, resolve
-from genfoundry.baselines import base as baselines
-from genfoundry.data.base import Dataset
-from genfoundry.evaluate import answers, score
+from genfoundry import config
+from genfoundry.data.dataset import Dataset
+from genfoundry.errors import UserError
+from genfoundry.evaluation import objective_intervals
+from genfoundry.evaluation.baselines import base as baselines
+from genfoundry.evaluation.predict import answers, score
+from genfoundry.models import checkpoint
 from genfoundry.models.base import GenerativeModel
 from genfoundry.models.bayes_ar import BayesAr
 from genfoundry.models.linear_ar import LinearAr
-from genfoundry.serving.served import Served
-from genfoundry.types import UserError
+from genfoundry.serving.predictor import Served
+from pipeline.orchestration import resolve
 
 ROOT = Path(__file__).parent.parent.parent
 Prepare = Callable[..., Dataset]
@@ -57,7 +60,7 @@ def prepared(prepare: Prepare, raw: Path, x: np.ndarray, out: str) -> Dataset:
 
 def flat(scores: Any, factor: float) -> dict[str, float]:
     """MASE, coverage, and nats a value less what the unit takes."""
-    found = metrics.figures(scores, 10, "series")
+    found = objective_intervals.figures(scores, 10, "series")
     shifted = {"nats": found["nats"] - math.log(abs(factor))} if "nats" in found else {}
     return {"mase": found["mase"], "covered": found["covered"], **shifted}
 

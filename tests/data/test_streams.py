@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from genfoundry.data.loaders import StreamLoader
 from genfoundry.data.splits.text import Split
-from genfoundry.data.streams import Streams
-from genfoundry.types import Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.types import Spec
 
 LENGTH = 5
 
@@ -14,8 +15,8 @@ def split(n: int = 400) -> Split:
     return Split("train", {"x": torch.arange(n), "start": torch.zeros(1)}, Spec((8,), n), None, None)
 
 
-def streams(resets: float = 0.3, batch: int = 4, key: str = "k") -> Streams:
-    return Streams(split(), batch, (key,), LENGTH, resets)
+def streams(resets: float = 0.3, batch: int = 4, key: str = "k") -> StreamLoader:
+    return StreamLoader(split(), batch, (key,), LENGTH, resets)
 
 
 def test_rows_go_on_where_they_ended_until_the_epoch_does() -> None:
@@ -57,7 +58,7 @@ def test_a_step_is_a_function_of_key_phase_and_step_alone() -> None:
 
 
 def test_resets_come_as_often_as_they_are_asked_for() -> None:
-    loader = Streams(split(40_000), 16, ("k",), LENGTH, 0.1)
+    loader = StreamLoader(split(40_000), 16, ("k",), LENGTH, 0.1)
     fresh = torch.stack([loader.batch("fit", step).fresh for step in range(1, 400)]).double()  # type: ignore[arg-type]
     assert fresh.mean().item() == pytest.approx(0.1, abs=0.02)
     assert not torch.stack([streams(0.0).batch("fit", s).fresh for s in range(1, 18)]).any()  # type: ignore[arg-type]
@@ -70,4 +71,4 @@ def test_what_has_no_streams_says_so() -> None:
         streams(batch=50)
     lines = type("Lines", (), {"name": "train", "whole": torch.zeros(9), "positions": 9})()
     with pytest.raises(UserError, match="do not follow one another"):
-        Streams(lines, 2, (), 2, 0.0)
+        StreamLoader(lines, 2, (), 2, 0.0)

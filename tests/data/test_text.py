@@ -10,9 +10,10 @@ import pytest
 import torch
 from raw_folders import text
 
-from genfoundry.data.base import Dataset
+from genfoundry.data.dataset import Dataset
 from genfoundry.data.splits.text import Split
-from genfoundry.types import Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.types import Spec
 
 Prepare = Callable[..., Dataset]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from raw_folders import pairs
 
-from genfoundry.data import tsv
-from genfoundry.data.base import Dataset
-from genfoundry.types import UserError
+from genfoundry.data.dataset import Dataset
+from genfoundry.data.readers import tsv
+from genfoundry.errors import UserError
 
 PAIRS = [("olde", "old"), ("fame, he", 'he "said" no'), ("b", "a b")]
 

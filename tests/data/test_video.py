@@ -12,9 +12,10 @@ import torch
 from raw_folders import grey, idx_bytes
 
 from genfoundry import config
-from genfoundry.data import moving
-from genfoundry.data.base import SPLITS, Dataset
-from genfoundry.types import UserError
+from genfoundry.data.dataset import Dataset
+from genfoundry.data.transforms import moving_items
+from genfoundry.errors import UserError
+from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
 
@@ -36,7 +37,7 @@ def test_a_place_is_thrown_back_as_a_ball_is() -> None:
     draw = np.random.default_rng(0)
     reach = np.array([7, 5])
     start, velocity = draw.integers(0, reach + 1, (40, 2)), draw.integers(-3, 4, (40, 2))
-    found = moving.bounced(start, velocity, 30, reach)
+    found = moving_items.bounced(start, velocity, 30, reach)
     for k in range(40):
         place, step = start[k].copy(), velocity[k].copy()
         for t in range(30):
@@ -49,15 +50,15 @@ def test_a_place_is_thrown_back_as_a_ball_is() -> None:
 
 
 def test_an_item_as_large_as_the_frame_stays() -> None:
-    assert not moving.bounced(np.zeros((1, 2), int), np.ones((1, 2), int), 9, np.array([0, 4]))[0, :, 0].any()
+    assert not moving_items.bounced(np.zeros((1, 2), int), np.ones((1, 2), int), 9, np.array([0, 4]))[0, :, 0].any()
 
 
 def test_items_are_whole_wherever_they_are_and_lie_over_one_another() -> None:
     draw, side, size = np.random.default_rng(1), 3, (8, 9)
     items = (draw.random((2, side, side)) < 0.7).astype(np.uint8)
     reach = np.array(size) - side
-    places = moving.bounced(draw.integers(0, reach + 1, (2, 2)), np.array([[1, 2], [-2, 1]]), 40, reach)
-    video = moving.frames(items, places, size)[:, 0]
+    places = moving_items.bounced(draw.integers(0, reach + 1, (2, 2)), np.array([[1, 2], [-2, 1]]), 40, reach)
+    video = moving_items.frames(items, places, size)[:, 0]
     apart = (np.abs(places[0] - places[1]) >= side).any(1)
     assert 0 < apart.sum() < 40
     mass = video.sum((1, 2))

@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 
 from site_of import ROOT, good, pipeline
 
-from genfoundry import device
+from genfoundry.training import device
 from pipeline.commands import smoke as smoke_stage
 
 

@@ -12,10 +12,12 @@ import pytest
 import yaml
 from site_of import ROOT, call, change, clone, due, good, pipeline, ran
 
-from genfoundry import device, ledger, margins, shell
-from genfoundry.unit import Unit
+from genfoundry import shell
+from genfoundry.selection import ledger, margins
+from genfoundry.training import device
 from pipeline.commands import golden
 from pipeline.orchestration import integrity
+from pipeline.orchestration.unit import Unit
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +35,8 @@ def test_champions_are_registered(smoke: Path) -> None:
     assert {line["task"] for line in lines} == tasks
     assert ledger.champion(lines, "sunspots-forecast")
     script = (
-        "from pathlib import Path\nfrom genfoundry.tracking import store\nclient = store.connect(Path('.'))\n"
+        "from pathlib import Path\nfrom genfoundry.tracking import client as store\n"
+        "client = store.connect(Path('.'))\n"
         "print(client.get_model_version_by_alias('sunspots-forecast', 'champion').tags['model_digest'])"
     )
     said = good(call(sys.executable, "-c", script, root=smoke))
@@ -154,7 +157,7 @@ def test_a_tuning_past_its_minutes_keeps_its_finished_trials(copy: Path) -> None
 
 def test_an_edit_is_due_where_it_counts_and_nowhere_else(copy: Path) -> None:
     """DVC's own reckoning, after the plan; the whole table is in tests/orchestration."""
-    (copy / "src/genfoundry/train.py").open("a").write("# edited\n")
+    (copy / "src/genfoundry/training/loop.py").open("a").write("# edited\n")
     (copy / "src/genfoundry/tracking/live.py").open("a").write("EDITED = 1\n")
     assert due(copy) == set()
     (copy / "src/genfoundry/models/vae.py").open("a").write("EDITED = 1\n")
@@ -189,7 +192,7 @@ def test_corrupt_data_stop_all_that_depend_on_them(copy: Path) -> None:
 
 def test_mlproject_runs_the_main_entry(copy: Path) -> None:
     count = (
-        "from pathlib import Path\nfrom genfoundry.tracking import store\nc = store.connect(Path('.'))\n"
+        "from pathlib import Path\nfrom genfoundry.tracking import client\nc = client.connect(Path('.'))\n"
         "print(sum(len(c.search_runs([e.experiment_id])) for e in c.search_experiments() if e.name != 'Default'))"
     )
     before = good(call(sys.executable, "-c", count, root=copy)).split()[-1]
@@ -223,7 +226,7 @@ def test_a_fresh_clone_knows_what_is_stale_without_the_data(smoke: Path, copy: P
     (copy / "data/inbox/digits").mkdir(exist_ok=True)
     shell.commit(copy, "run", "dvc.lock", "ledger.jsonl", "reports", "data/inbox")
     other = clone(copy, tmp_path / "other")
-    look = "from pathlib import Path; from genfoundry import unit; from pipeline.orchestration import recorded; "
+    look = "from pathlib import Path; from pipeline.orchestration import recorded, unit; "
     look += "print(recorded.find_stale(Path(), unit.read_all(Path())))"
 
     def stale() -> str:

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from site_of import ROOT, call, clone, good, pipeline, ran
 
-from genfoundry import ledger, shell
+from genfoundry import shell
+from genfoundry.selection import ledger
 from pipeline.commands import smoke as smoke_stage
 
 pytestmark = pytest.mark.e2e

@@ -10,7 +10,7 @@ import torch
 from tiny import SPECS, Loader, build, settings
 
 from genfoundry import models
-from genfoundry.train import State, fit
+from genfoundry.training.loop import State, fit
 
 
 def main(name: str, example: str, path: Path, steps: int) -> None:

@@ -19,17 +19,18 @@ import yaml
 from tiny import Loader, build, settings, specs
 from torch import Tensor
 
-from genfoundry import device, models, resolve
-from genfoundry.config import references
-from genfoundry.judges import Judges
+from genfoundry import models
+from genfoundry.config import load
+from genfoundry.evaluation.judge import Judges
+from genfoundry.evaluation.objectives import QUANTILES
 from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
-from genfoundry.objectives import QUANTILES
-from genfoundry.train import fit
-from genfoundry.unit import read_all
+from genfoundry.training import device
+from genfoundry.training.loop import fit
 from pipeline.__main__ import timed
 from pipeline.commands import golden, smoke
 from pipeline.commands.verify_portable import THREADS
-from pipeline.orchestration import engine
+from pipeline.orchestration import engine, resolve
+from pipeline.orchestration.unit import read_all
 from pipeline.stages import plan
 
 STEPS = 4
@@ -90,8 +91,8 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
 def main(*words: str) -> None:
     """`portable.py [--models] native|portable`; `--models` leaves the stages out."""
     arithmetic = words[-1]
-    params = references.read(ROOT / smoke.PARAMS).model_copy(update={"arithmetic": arithmetic, "threads": THREADS})
-    device.arm(resolve.run_of(params))
+    params = load.read(ROOT / smoke.PARAMS).model_copy(update={"arithmetic": arithmetic, "threads": THREADS})
+    device.configure_torch(resolve.run_of(params))
     with tempfile.TemporaryDirectory() as folder:
         stages = () if "--models" in words else of_stages(Path(folder), arithmetic)
         for name, digest in chain(of_models(), stages):

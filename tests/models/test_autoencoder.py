@@ -9,7 +9,7 @@ from tiny import Loader, settings
 from torch import Tensor
 
 from genfoundry.models.autoencoder import Autoencoder, root
-from genfoundry.train import fit
+from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Draw, Spec
 
 SPEC = Spec((1, 8, 8), 17)

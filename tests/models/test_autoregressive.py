@@ -12,9 +12,9 @@ from torch import Tensor
 
 from genfoundry import models
 from genfoundry.models.base import Autoregressive, Completes
-from genfoundry.nn import draw
-from genfoundry.nn.ancestral import nats, shares
-from genfoundry.nn.draw import pick
+from genfoundry.nn.autoregressive.ancestral import nats, shares
+from genfoundry.nn.heads import categorical_sampling
+from genfoundry.nn.heads.categorical_sampling import pick
 from genfoundry.types import Batch, Draw, Spec
 
 SPECS = {
@@ -181,7 +181,7 @@ def test_what_the_sampler_computes_is_what_a_full_pass_does(
         seen.append(logits.log_softmax(-1).flatten(0, -2))
         return logits
 
-    monkeypatch.setattr(draw, "sharpen", watched)
+    monkeypatch.setattr(categorical_sampling, "sharpen", watched)
     x = model.sample(4, draw=Draw(top_k=10_000), **given)  # a cut that cuts nothing: every level is looked at
     assert len(seen) == spec.dims, "a value is drawn with one `pick`"
     with torch.no_grad():

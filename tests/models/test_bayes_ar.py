@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from genfoundry.errors import UserError
 from genfoundry.models.bayes_ar import BayesAr
 from genfoundry.models.linear_ar import LinearAr
-from genfoundry.types import Batch, Draw, Spec, UserError
+from genfoundry.types import Batch, Draw, Spec
 
 SPEC = Spec((3, 1), None, cond_shape=(4, 1))
 

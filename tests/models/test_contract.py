@@ -14,10 +14,10 @@ import torch
 from tiny import SPECS, Loader, build, settings, specs
 from torch import Tensor
 
-from genfoundry import checkpoint, models
-from genfoundry.models import base
+from genfoundry import models
+from genfoundry.models import base, checkpoint
 from genfoundry.models.base import GenerativeModel, Learner
-from genfoundry.train import State, fit
+from genfoundry.training.loop import State, fit
 from genfoundry.types import Batch, Clock, Event, Spec
 
 NAMES = models.names()

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry import objectives
+from genfoundry.evaluation import objectives
 from genfoundry.models import base
 from genfoundry.models.denoiser import Denoiser
-from genfoundry.nn.corruption import Noise
+from genfoundry.nn.conv.corruption import Noise
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 8, 8), 17)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from genfoundry.errors import UserError
 from genfoundry.models.fvsbn import Fvsbn
-from genfoundry.types import Batch, Clock, Spec, UserError
+from genfoundry.types import Batch, Clock, Spec
 
 
 def test_each_pixel_is_a_logistic_regression_on_those_before_it() -> None:

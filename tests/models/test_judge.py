@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry import judges
 from genfoundry.data.splits.images import Split as ImageSplit
-from genfoundry.distances import kernel
-from genfoundry.frechet import frechet
+from genfoundry.evaluation import judge as evaluation_judge
+from genfoundry.evaluation.distances import kernel
+from genfoundry.evaluation.frechet import frechet
 from genfoundry.models.judge import Judge
 from genfoundry.types import Batch, Clock, Spec
 
@@ -48,7 +48,7 @@ def test_without_labels_it_tells_turns() -> None:
 def test_it_learns_to_tell_turns() -> None:
     from tiny import Loader, settings
 
-    from genfoundry.train import fit
+    from genfoundry.training.loop import fit
 
     spec = Spec((1, 8, 8), 17)
     torch.manual_seed(0)
@@ -68,7 +68,7 @@ def waves(n: int, seed: int) -> ImageSplit:
 
 
 def of(model: Judge, split: ImageSplit) -> np.ndarray:
-    return judges.features(model, split.batch(torch.arange(len(split))).x, 17).astype(np.float64)
+    return evaluation_judge.features(model, split.batch(torch.arange(len(split))).x, 17).astype(np.float64)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_frechet_distance_has_the_same_unit_however_large_the_last_weights_are
 def test_the_control_tells_noise_from_images(judge: Judge, train: ImageSplit) -> None:
     control = judge.control(train)
     one, other = of(control, waves(300, 1)), of(control, waves(300, 2))
-    noise = judges.features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
+    noise = evaluation_judge.features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
     assert frechet(one, other) < 0.1 * frechet(noise, other)
     assert abs(kernel(one, other)) < 0.1 * kernel(noise, other)
 

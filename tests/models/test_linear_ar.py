@@ -9,8 +9,9 @@ import torch
 from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.vector_ar.var_model import VAR
 
+from genfoundry.errors import UserError
 from genfoundry.models.linear_ar import LinearAr
-from genfoundry.types import Batch, Draw, Spec, UserError
+from genfoundry.types import Batch, Draw, Spec
 
 
 def fitted(phi: list[float], length: int = 4000) -> LinearAr:

@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genfoundry import checkpoint, examine
-from genfoundry.abilities import completion
 from genfoundry.config import Train
-from genfoundry.data.base import Loader
+from genfoundry.data.loaders import Loader
 from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.errors import UserError
+from genfoundry.evaluation import context
+from genfoundry.evaluation.metrics import completion
+from genfoundry.models import checkpoint
 from genfoundry.models.made import Made, shrinkage
-from genfoundry.nn.autoregression import triangular_least_squares
-from genfoundry.train import fit
-from genfoundry.types import Batch, Clock, Spec, UserError
+from genfoundry.nn.timeseries.var import triangular_least_squares
+from genfoundry.training.loop import fit
+from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 3, 3), 2)
 EVERY = torch.tensor(list(itertools.product((0, 1), repeat=9))).view(512, 1, 3, 3)
@@ -145,7 +147,7 @@ def test_a_mixture_over_orders_is_examined_without_completions() -> None:
     x = torch.randint(2, (8, 1, 4, 4))
     split: Any = SimpleNamespace(spec=spec, name="test", batch=lambda index: Batch(x[index]), whole=x)
     assert completion.completed(model, SimpleNamespace(split=split, train=split), 0) == ({}, {})  # type: ignore[arg-type]
-    assert {examine.reasons(model, None)[need] for need in ("complete", "predict")} == {"a mixture over orders"}
+    assert {context.reasons(model, None)[need] for need in ("complete", "predict")} == {"a mixture over orders"}
 
 
 def test_it_starts_at_the_best_linear_predictor() -> None:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from genfoundry.models.base import Autoregressive, Completes
 from genfoundry.models.pixel_cnn import PixelCnn
-from genfoundry.nn.head import Head
-from genfoundry.nn.likelihood import Bernoulli, Categorical
-from genfoundry.nn.mixture import LogisticMixture
+from genfoundry.nn.heads.base import Head
+from genfoundry.nn.heads.logistic_mixture import LogisticMixture
+from genfoundry.nn.heads.simple import Bernoulli, Categorical
 from genfoundry.types import Batch, Clock, Spec
 
 LABELLED = Spec((1, 4, 5), 2, classes=3, class_counts=(1, 2, 3))

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from genfoundry.models.classifier import Classifier
 from genfoundry.models.ss_vae import SsVae, mixed
-from genfoundry.nn.conv import scaled
-from genfoundry.nn.latent import Normal, divergence
-from genfoundry.nn.recognise import Blend, consistency, supervised, varied
+from genfoundry.nn.conv.blocks import scaled
+from genfoundry.nn.conv.classifier import Blend, consistency, supervised, varied
+from genfoundry.nn.latent.gaussian import Normal, divergence
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 4, 4), 4, classes=3, class_counts=(1, 2, 5))

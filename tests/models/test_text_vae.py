@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genfoundry.models.text_vae import END, STEPS, TextVae
-from genfoundry.nn.ends import inside
+from genfoundry.nn.sequence.end_of_sequence import inside
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 

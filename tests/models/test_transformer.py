@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from genfoundry.models.transformer import Transformer
-from genfoundry.nn import draw
-from genfoundry.nn.ancestral import Canvas
-from genfoundry.nn.draw import pick
+from genfoundry.nn.autoregressive.ancestral import Canvas
+from genfoundry.nn.heads import categorical_sampling
+from genfoundry.nn.heads.categorical_sampling import pick
 from genfoundry.types import Batch, Draw, Spec
 
 COLOUR, TEXT = Spec((2, 3, 4), 7, classes=2), Spec((6,), 5)
@@ -40,7 +40,7 @@ class Forced(Canvas):
         super().__init__(len(values), spec, values.device, Draw(top_k=99))  # which looks at every level, and cuts none
         self.values, self.scores = values.flatten(1), []  # type: ignore[var-annotated]
         self.seen = torch.empty(0)
-        monkeypatch.setattr(draw, "sharpen", self.see)
+        monkeypatch.setattr(categorical_sampling, "sharpen", self.see)
 
     def see(self, logits: Tensor, how: Draw) -> Tensor:
         self.seen = logits.log_softmax(-1).view(len(self.x), -1)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from genfoundry.models.vae import Vae
-from genfoundry.nn.codec import BEYOND, ConvDecoder
-from genfoundry.nn.conv import scaled
+from genfoundry.nn.conv.blocks import scaled
+from genfoundry.nn.conv.encoder_decoder import BEYOND, ConvDecoder
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 4, 4), 4)

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from genfoundry.errors import UserError
 from genfoundry.models.video_pixel import VideoPixel
-from genfoundry.nn import cells
-from genfoundry.nn.conv_lstm import ConvLstm
-from genfoundry.types import Batch, Spec, UserError
+from genfoundry.nn.heads import cell as heads_cell
+from genfoundry.nn.sequence.conv_lstm import ConvLstm
+from genfoundry.types import Batch, Spec
 
 
 def model(spec: Spec) -> VideoPixel:
@@ -80,16 +81,16 @@ def test_the_convolutional_lstm_is_its_equations_and_goes_on_from_a_state() -> N
 @pytest.mark.parametrize("shape", [(1, 4, 6), (3, 5, 3), (2, 1, 1)])
 def test_cells_hold_every_pixel_once(shape: tuple[int, int, int]) -> None:
     x = torch.randn(2, *shape)
-    assert torch.equal(cells.unfolded(cells.folded(x), shape[1:]), x)
-    order = cells.order(shape)
+    assert torch.equal(heads_cell.unfolded(heads_cell.folded(x), shape[1:]), x)
+    order = heads_cell.order(shape)
     assert order.sort().values.tolist() == list(range(len(order))) and len(order) == x[0].numel()
-    rows = order % (shape[1] * shape[2]) // shape[2] // cells.SIDE
+    rows = order % (shape[1] * shape[2]) // shape[2] // heads_cell.SIDE
     assert (rows.diff() >= 0).all(), "a row of cells before the next"
 
 
 def test_a_value_of_a_cell_knows_those_before_it() -> None:
     torch.manual_seed(0)
-    head = cells.CellHead(3, 4, 5, hidden=6).double()
+    head = heads_cell.CellHead(3, 4, 5, hidden=6).double()
     torch.nn.init.normal_(head.before)
     features, x = torch.randn(1, 3, 1, 2, dtype=torch.float64), torch.randn(1, 4, 1, 2, dtype=torch.float64)
     assert torch.allclose(head(features, x).exp().sum(-1), torch.ones(1, 4, 1, 2, dtype=torch.float64))

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from genfoundry.models.vq_vae import VqVae
 from genfoundry.models.vq_vae2 import VqVae2
-from genfoundry.nn.quantize import Quantiser
-from genfoundry.train import fit
+from genfoundry.nn.latent.vector_quantizer import Quantiser
+from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Spec
 
 GREY = SPECS["images"]["grey"]

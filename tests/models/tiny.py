@@ -10,7 +10,8 @@ from torch import Tensor
 from genfoundry import models
 from genfoundry.config import Train, check
 from genfoundry.models.base import Learner
-from genfoundry.types import Batch, Spec, counted
+from genfoundry.seeding import derive_seed
+from genfoundry.types import Batch, Spec
 
 SPECS: dict[str, dict[str, Spec]] = {
     "images": {
@@ -92,7 +93,7 @@ class Loader:
         return 2 * value - 1 if self.spec.levels is None else (value * self.spec.levels).long()
 
     def batch(self, phase: str, step: int) -> Batch:
-        draw = torch.Generator().manual_seed(0 if self.fixed else counted(phase, step))
+        draw = torch.Generator().manual_seed(0 if self.fixed else derive_seed(phase, step))
         label = torch.randint(max(self.spec.classes, 1), (8,), generator=draw)
         if self.spec.cond_shape is None:
             fresh = None

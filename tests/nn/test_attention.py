@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from genfoundry.nn.attention import attended, rotation, turned
-from genfoundry.nn.grams import Grams
+from genfoundry.nn.autoregressive.attention import attended, rotation, turned
+from genfoundry.nn.autoregressive.ngram_embedding import Grams
 
 
 def test_attention_is_its_formula() -> None:

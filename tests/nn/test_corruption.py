@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genfoundry import damage, objectives
-from genfoundry.nn.corruption import LEVELS, Corruption, kept
+from genfoundry.evaluation import damage, objectives
+from genfoundry.nn.conv.corruption import LEVELS, Corruption, kept
 
 
 def test_each_kind_is_what_it_says() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.nn.bilstm import DiagonalBiLstm, Scan
-from genfoundry.nn.diagonal import DiagonalLstm, Diagonals
+from genfoundry.nn.autoregressive.diagonal import DiagonalLstm, Diagonals
+from genfoundry.nn.autoregressive.diagonal_bilstm import DiagonalBiLstm, Scan
 
 SIZES = [(4, 6), (6, 3), (1, 5), (5, 1), (1, 1)]
 BATCH, INPUTS, UNITS = 2, 3, 2

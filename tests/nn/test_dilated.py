@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from genfoundry.nn.dilated import Dilated, Stack
+from genfoundry.nn.sequence.dilated import Dilated, Stack
 
 
 @pytest.mark.parametrize("causal", [True, False])

@@ -10,11 +10,11 @@ import torch
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 from test_autoregression import sunspots
 
-from genfoundry.nn import gaps, kalman
-from genfoundry.nn.autoregression import continued, covariances, impulse, log_density, predicted, root
-from genfoundry.nn.autoregression import least_squares as complete
-from genfoundry.nn.kalman import Belief
-from genfoundry.nn.regression import Fit, terms
+from genfoundry.nn.timeseries import em_missing, kalman
+from genfoundry.nn.timeseries.kalman import Belief
+from genfoundry.nn.timeseries.least_squares import Fit, terms
+from genfoundry.nn.timeseries.var import continued, covariances, impulse, log_density, predicted, root
+from genfoundry.nn.timeseries.var import least_squares as complete
 
 NAN = float("nan")
 
@@ -92,7 +92,7 @@ def test_forecasts_without_a_gap_are_those_of_the_recursion() -> None:
 def test_the_likelihood_over_gaps_is_the_filters() -> None:
     x, fit = gappy(), complete(sunspots(), 3)
     known = terms(torch.arange(309), "c", 0)
-    _, found, evidence = gaps.expected(x, fit, known)
+    _, found, evidence = em_missing.expected(x, fit, known)
     start = Belief(x[:3].flip(0).reshape(1, 3), torch.zeros(1, 3, 3, dtype=torch.float64))
     density, _ = kalman.filtered(x[None, 3:], (known @ fit.gamma.mT)[None, 3:], fit.phi, fit.sigma, start)
     assert evidence == pytest.approx(density.sum().item(), rel=1e-12)
@@ -107,9 +107,9 @@ def test_the_fit_over_gaps_is_the_maximum(joint: bool) -> None:
     noise = torch.randn(1, 300, 2, dtype=torch.float64) @ root(fit.sigma).mT
     x = continued(torch.zeros(1, 2, 2, dtype=torch.float64), fit.gamma.mT[None].expand(1, 300, 2), fit.phi, noise)[0]
     x[5:][torch.rand(295, 2) < 0.15] = NAN
-    best, _, _ = gaps.least_squares(x, 2, joint=joint)
+    best, _, _ = em_missing.least_squares(x, 2, joint=joint)
     known = terms(torch.arange(300), "c", 0)
-    evidence = gaps.expected(x, best, known)[2]
+    evidence = em_missing.expected(x, best, known)[2]
     places = [(0, (0, 0)), (0, (1, 0)), (1, (0, 0, 0)), (1, (1, 1, 1))]
     places += [(1, (0, 0, 1)), (1, (1, 1, 0))] if joint else []
     for which, place in places:
@@ -117,17 +117,17 @@ def test_the_fit_over_gaps_is_the_maximum(joint: bool) -> None:
         for sign in (-1, 1):
             other = [part.clone() for part in best]
             other[which][place] += sign * 1e-3
-            changes.append(gaps.expected(x, Fit(*other), known)[2] - evidence)
+            changes.append(em_missing.expected(x, Fit(*other), known)[2] - evidence)
         assert max(changes) < 0
         assert abs(changes[1] - changes[0]) < 0.05 * abs(changes[0] + changes[1])
 
 
 def test_few_gaps_change_little_and_none_nothing() -> None:
     x = sunspots()
-    whole, same = complete(x, 4), gaps.least_squares(x, 4)[0]
+    whole, same = complete(x, 4), em_missing.least_squares(x, 4)[0]
     assert all(torch.allclose(a, b, rtol=1e-8) for a, b in zip(whole, same, strict=True))
     x[[50, 51, 200]] = NAN
-    few = gaps.least_squares(x, 4)[0]
+    few = em_missing.least_squares(x, 4)[0]
     assert torch.allclose(few.phi, whole.phi, atol=0.05)
     assert not torch.allclose(few.phi, whole.phi, atol=1e-4)
 
@@ -136,6 +136,6 @@ def test_no_rows_without_a_gap() -> None:
     x = sunspots()
     x[::3] = NAN
     with pytest.raises(ValueError, match="no 3 rows without a gap follow each other"):
-        gaps.least_squares(x, 3)
-    assert math.isfinite(gaps.least_squares(x, 2)[0].sigma.item())
-    assert np.isfinite(gaps.least_squares(x, 0)[0].gamma.item())
+        em_missing.least_squares(x, 3)
+    assert math.isfinite(em_missing.least_squares(x, 2)[0].sigma.item())
+    assert np.isfinite(em_missing.least_squares(x, 0)[0].gamma.item())

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from genfoundry import resolve
-from genfoundry.unit import Unit
-from pipeline.orchestration import compiler
+from pipeline.orchestration import compiler, resolve
+from pipeline.orchestration.unit import Unit
 
 ROOT = Path(__file__).parent.parent.parent
 PARAMS = resolve.settings(ROOT / "params.yaml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from genfoundry.unit import Unit
+from pipeline.orchestration.unit import Unit
 
 TASKS = {"series-forecast": "series", "photos-density": "photos", "photos-samples": "photos"}
 EXPERIMENTS = {

@@ -15,11 +15,20 @@ from pipeline.orchestration import code_starts
 from pipeline.orchestration.code_digest import Code, is_machinery
 
 BY_NAME = {  # where a module's name is made at run time: `code_starts` names the module, or nothing is imported
-    ("src/genfoundry/answers/__init__.py", "importlib.import_module(f'genfoundry.answers.{name}')"),
-    ("src/genfoundry/baselines/base.py", "importlib.import_module(f'genfoundry.baselines.{modality}')"),
-    ("src/genfoundry/baselines/base.py", "importlib.util.find_spec(f'genfoundry.baselines.{modality}')"),
-    ("src/genfoundry/data/base.py", "importlib.import_module(f'genfoundry.data.splits.{modality}')"),
-    ("src/genfoundry/data/preparation.py", "importlib.import_module(f'genfoundry.data.{name}')"),
+    (
+        "src/genfoundry/evaluation/predictions/__init__.py",
+        "importlib.import_module(f'genfoundry.evaluation.predictions.{name}')",
+    ),
+    (
+        "src/genfoundry/evaluation/baselines/base.py",
+        "importlib.import_module(f'genfoundry.evaluation.baselines.{modality}')",
+    ),
+    (
+        "src/genfoundry/evaluation/baselines/base.py",
+        "importlib.util.find_spec(f'genfoundry.evaluation.baselines.{modality}')",
+    ),
+    ("src/genfoundry/data/dataset.py", "importlib.import_module(f'genfoundry.data.splits.{modality}')"),
+    ("src/genfoundry/data/preparation.py", "importlib.import_module(f'genfoundry.data.modalities.{name}')"),
     ("src/genfoundry/models/__init__.py", "importlib.import_module(f'genfoundry.models.{name}')"),
 }
 

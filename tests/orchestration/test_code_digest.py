@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration import code_digest, libraries, syntax
 from pipeline.orchestration.code_digest import Code
 

@@ -12,7 +12,7 @@ import plans
 import pytest
 import toy
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 from pipeline.orchestration import dag, scheduler
 
 FIRST = dag.find_decision(plans.make())

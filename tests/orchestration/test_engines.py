@@ -20,8 +20,9 @@ import pytest
 import toy
 import work
 
-from genfoundry import cgroup, config
-from genfoundry.types import UserError
+from genfoundry import config
+from genfoundry.data import cgroup
+from genfoundry.errors import UserError
 from pipeline.orchestration import engine, ray_engine, slurm_engine
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,9 +10,9 @@ import pytest
 import toy
 import toy_stage
 
-from genfoundry.types import UserError
-from genfoundry.unit import Unit
+from genfoundry.errors import UserError
 from pipeline.orchestration import integrity
+from pipeline.orchestration.unit import Unit
 
 Edit = Callable[[Path], object]
 EDIT = "from pathlib import Path\npath = Path({path!r})\npath.write_text(path.read_text() + {text!r})\n"

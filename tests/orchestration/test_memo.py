@@ -12,8 +12,8 @@ from typing import cast
 
 import pytest
 
-from genfoundry import config, resolve
-from pipeline.orchestration import memo, sources
+from genfoundry import config
+from pipeline.orchestration import memo, resolve, sources
 from pipeline.stages import plan
 
 FILES = ("params.yaml", "requirements.lock", "src/genfoundry/models/vae.py", "pipeline/stages/train.py",

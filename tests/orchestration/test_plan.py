@@ -16,10 +16,10 @@ import pytest
 import yaml
 from plan_edits import ROOT, Copy, compile_plan
 
-from genfoundry import places
-from genfoundry.types import UserError
-from genfoundry.unit import Unit, read_all
+from genfoundry import paths as paths_module
+from genfoundry.errors import UserError
 from pipeline.orchestration import memo
+from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
 PARAMS: Mapping[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -60,7 +60,7 @@ def test_a_stage_reads_what_earlier_stages_write(copy: Copy) -> None:
     for unit in copy.units.values():
         for path in map(Path, unit.inputs):
             covered = any(out == path or path in out.parents or out in path.parents for out in written)
-            assert covered or path == places.inbox(unit.name), f"{unit.key}: nothing before it writes {path}"
+            assert covered or path == paths_module.inbox(unit.name), f"{unit.key}: nothing before it writes {path}"
         written |= {Path(out) for out in unit.outputs}
 
 
@@ -96,12 +96,15 @@ def test_a_plan_is_read_back_in_its_order(copy: Copy, written: Path) -> None:
 def test_only_files_that_changed_are_written(copy: Copy, written: Path) -> None:
     """And one of an experiment that is no more goes, as do files that nobody planned."""
     before = {path: path.stat().st_mtime_ns for path in written.rglob("*.json")}
-    one, gone = written / places.plan("train", "vae-fashion"), written / places.plan("train", "bayes-sunspots")
+    one, gone = (
+        written / paths_module.plan("train", "vae-fashion"),
+        written / paths_module.plan("train", "bayes-sunspots"),
+    )
     one.write_text("damaged")
-    (written / places.PLAN / "train/nobody.json").write_text("{}")
+    (written / paths_module.PLAN / "train/nobody.json").write_text("{}")
     plan.write(written, [unit for key, unit in copy.units.items() if key != "train@bayes-sunspots"])
     after = {path: path.stat().st_mtime_ns for path in written.rglob("*.json")}
-    index = written / places.PLAN / "index.json"
+    index = written / paths_module.PLAN / "index.json"
     assert before.keys() - after.keys() == {gone} and not after.keys() - before.keys()
     assert {path for path in after if after[path] != before[path]} == {one, index}
     assert one.read_bytes() == copy.units["train@vae-fashion"].dump()
@@ -125,7 +128,7 @@ def test_outs_of_what_params_yaml_no_longer_has_are_removed(out: str, copy: Copy
 
 def test_outs_that_are_planned_stay(copy: Copy, tmp_path: Path) -> None:
     outs = [tmp_path / out / "file" for unit in copy.units.values() for out in unit.outputs]
-    outs += [tmp_path / places.docs("fashion") / "file"]
+    outs += [tmp_path / paths_module.docs("fashion") / "file"]
     for file in outs:
         file.parent.mkdir(parents=True)
         file.touch()
@@ -148,7 +151,7 @@ def test_the_stage_writes_the_plan_and_the_limits(site: Path) -> None:
     (site / "params.yaml").write_text(text.replace("max_minutes: {}", "max_minutes: {vae-fashion: 5}"))
     plan.compile_plan()
     assert list(read_all(site)) == list(compile_plan(ROOT))
-    assert yaml.safe_load((site / places.LIMITS).read_text()) == {"vae-fashion": 5}
+    assert yaml.safe_load((site / paths_module.LIMITS).read_text()) == {"vae-fashion": 5}
     assert memo.recall(Path()) is not None
 
 
@@ -167,7 +170,7 @@ def test_a_wrong_entry_writes_nothing(old: str, new: str, fault: str, site: Path
     (site / "params.yaml").write_text(text.replace(old, new))
     with pytest.raises(UserError, match=f"^params.yaml: .*{re.escape(fault)}"):
         plan.compile_plan()
-    assert not (site / places.PLAN).exists() and not (site / ".state").exists()
+    assert not (site / paths_module.PLAN).exists() and not (site / ".state").exists()
 
 
 def test_a_file_that_is_no_unit(tmp_path: Path) -> None:

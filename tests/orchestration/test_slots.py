@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from genfoundry import cgroup, config
+from genfoundry import config
+from genfoundry.data import cgroup
 from pipeline.orchestration import slots
 
 RUN = config.Run(seed=1, threads=1)

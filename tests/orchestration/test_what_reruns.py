@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from plan_edits import LAST, PARAMS, SEARCHES, Copy, units
 
-from genfoundry.unit import Unit
 from pipeline.orchestration.code_digest import Code
+from pipeline.orchestration.unit import Unit
 
 SCIENCE = "src/genfoundry"
 
@@ -58,7 +58,7 @@ MODALITIES = sorted({dataset.modality for dataset in PARAMS.datasets.values()})
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_modality_re_runs_its_data_sets_and_what_depends_on_them(modality: str, copy: Copy) -> None:
     every = units("prepare validate judge baseline train evaluate", of(modality))
-    edit = copy.edit(f"{SCIENCE}/data/{modality}.py", add_code)
+    edit = copy.edit(f"{SCIENCE}/data/modalities/{modality}.py", add_code)
     assert units("prepare", of(modality)) <= edit.changed <= every
     assert edit.due == every | LAST
     splits = copy.edit(f"{SCIENCE}/data/splits/{modality}.py", add_code).changed
@@ -79,29 +79,29 @@ def test_the_model_of_judges_re_runs_them_and_what_they_measure(copy: Copy) -> N
     assert measured <= edit.changed <= measured | (units("train", judged) & SEARCHES)
 
 
-@pytest.mark.parametrize("metric", ["abilities/anomaly", "abilities/edits", "bootstrap", "distances", "panels"])
+@pytest.mark.parametrize("metric", ["metrics/ood", "metrics/latent_edits", "bootstrap", "distances", "panels"])
 def test_a_metric_that_nothing_is_chosen_by_trains_nothing(metric: str, copy: Copy) -> None:
-    edit = copy.edit(f"{SCIENCE}/{metric}.py", add_code)
+    edit = copy.edit(f"{SCIENCE}/evaluation/{metric}.py", add_code)
     assert units("evaluate") <= edit.changed <= units("evaluate baseline register")
     assert edit.due == edit.changed | LAST
 
 
 def test_a_trivial_model_re_runs_the_tables_of_its_modality(copy: Copy) -> None:
     expected = units("baseline evaluate", of("series"))
-    assert copy.edit(f"{SCIENCE}/baselines/series.py", add_code).changed == expected
+    assert copy.edit(f"{SCIENCE}/evaluation/baselines/series.py", add_code).changed == expected
 
 
 ONLY = {
-    "data/table": units("prepare", of("series")),
-    "data/documents": units("prepare", of("text", "lines", "pairs")),
-    "data/volumes": units("prepare", of("images", "video")),  # a video shows images
-    "data/grouping": units("prepare"),
+    "data/readers/time_csv": units("prepare", of("series")),
+    "data/readers/documents": units("prepare", of("text", "lines", "pairs")),
+    "data/readers/nifti": units("prepare", of("images", "video")),  # a video shows images
+    "data/split_assignment": units("prepare"),
     "data/preparation": units("prepare"),
-    "session": units("judge train"),
-    "answers/translation": units("baseline evaluate") | (SEARCHES & units("train", of("pairs"))),
-    "answers/forecast": units("baseline evaluate") | (SEARCHES & units("train", of("series"))),
-    "validate": units("validate"),
-    "promote": {"register"},
+    "training/session": units("judge train"),
+    "evaluation/predictions/translation": units("baseline evaluate") | (SEARCHES & units("train", of("pairs"))),
+    "evaluation/predictions/forecast": units("baseline evaluate") | (SEARCHES & units("train", of("series"))),
+    "data/validation/great_expectations": units("validate"),
+    "selection/promotion": {"register"},
 }
 
 
@@ -112,7 +112,7 @@ def test_a_file_re_runs_what_imports_it_and_nothing_else(file: str, copy: Copy) 
 
 def test_the_training_loop_re_runs_every_training(copy: Copy) -> None:
     """Evaluations and baselines too: both train classifiers on samples, and a denoiser to hold models against."""
-    changed = copy.edit(f"{SCIENCE}/train.py", add_code).changed
+    changed = copy.edit(f"{SCIENCE}/training/loop.py", add_code).changed
     assert units("judge train") <= changed <= units("judge train evaluate baseline")
 
 
@@ -126,7 +126,7 @@ def test_a_stages_file_re_runs_its_units(stage: str, rerun: str, copy: Copy) -> 
     assert copy.edit(f"pipeline/stages/{stage}.py", add_code).changed == units(rerun)
 
 
-@pytest.mark.parametrize("path", ["pipeline/stages/tune.py", f"{SCIENCE}/tune.py"])
+@pytest.mark.parametrize("path", ["pipeline/stages/tune.py", f"{SCIENCE}/training/tuning.py"])
 def test_the_tuning_re_runs_what_searches(path: str, copy: Copy) -> None:
     assert copy.edit(path, add_code).changed == SEARCHES
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import plans
 import yaml
 
-from genfoundry.unit import Unit
+from pipeline.orchestration.unit import Unit
 
 ENV = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GENFOUNDRY_"))} | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -10,9 +10,9 @@ from typing import Any
 
 from toy import ENV
 
-from genfoundry import checkpoint
-from genfoundry.unit import Unit
+from genfoundry import files
 from pipeline.orchestration import code_digest
+from pipeline.orchestration.unit import Unit
 
 ROOT = Path(__file__).parent.parent.parent
 STAGES = """
@@ -27,7 +27,7 @@ stages:
 ACT = """
 from pathlib import Path
 
-from genfoundry.unit import Unit
+from pipeline.orchestration.unit import Unit
 from pipeline.stages import helper
 
 def run(unit: Unit) -> None:
@@ -44,9 +44,9 @@ def make(root: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "stages", "commands", "dvc.*")
     shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=ignored)
     for path, text in {"stages/__init__": "", "stages/act": ACT, "stages/helper": "X = 1\n"}.items():
-        checkpoint.write_bytes(root / f"pipeline/{path}.py", text.encode())
+        files.write_bytes(root / f"pipeline/{path}.py", text.encode())
     (root / "dvc.yaml").write_text(STAGES)
-    checkpoint.write_bytes(root / "data/x", b"x")
+    files.write_bytes(root / "data/x", b"x")
     shutil.copy(ROOT / ".dvcignore", root)  # bytecode is no dependency
     plan(root)
     return root
@@ -55,7 +55,7 @@ def make(root: Path) -> Path:
 def plan(root: Path) -> None:
     """What the stage `plan` would write, by the code as it stands."""
     for one in (unit(root, "a"), unit(root, "b")):
-        checkpoint.write_bytes(root / one.path, one.dump())
+        files.write_bytes(root / one.path, one.dump())
 
 
 def unit(root: Path, name: str, **settings: Any) -> Unit:

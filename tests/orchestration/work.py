@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 
 
 def describe(path: str, number: int) -> tuple[int, int, str, dict[str, str]]:

@@ -1,7 +1,6 @@
 """Schemas of params.yaml: frozen, and a key that is not known is an error. `references` reads the file."""
 
-from genfoundry.config.base import Frozen, alternatives, check
-from genfoundry.config.dataset import (
+from genfoundry.config.dataset_schema import (
     Align,
     ClassRule,
     Dataset,
@@ -18,7 +17,21 @@ from genfoundry.config.dataset import (
     Slices,
     Videos,
 )
-from genfoundry.config.params import Bound, Budget, Count, Data, Entry, Params, Run, Scalar, Search, Steps, Task, Train
+from genfoundry.config.experiment_schema import (
+    Bound,
+    Budget,
+    Count,
+    Data,
+    Entry,
+    Params,
+    Run,
+    Scalar,
+    Search,
+    Steps,
+    Task,
+    Train,
+)
+from genfoundry.config.strict import Frozen, alternatives, check
 
 __all__ = [
     "Align",

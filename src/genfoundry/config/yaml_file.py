@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from genfoundry import encoding
-from genfoundry.types import UserError
+from genfoundry import files
+from genfoundry.errors import UserError
 
 BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser: the same values, several times as fast
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+|[-+]\.[0-9]+")
@@ -58,9 +58,9 @@ def load(path: Path) -> Any:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from None
-    if not (code := encoding.encoding(content)).startswith("utf-8"):
+    if not (code := files.detect_encoding(content)).startswith("utf-8"):
         raise UserError(f"{path}: not YAML in UTF-8 but in {code.upper()}; save it as UTF-8, as DVC reads it")
-    return parse(encoding.decode(path, content), path.name)
+    return parse(files.decode_text(path, content), path.name)
 
 
 def parse(text: str, source: str = "params.yaml") -> Any:
@@ -88,7 +88,7 @@ def _where(error: yaml.MarkedYAMLError, text: str) -> str:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return f": not YAML: {error.problem or error}"
-    lines = encoding.lines(text)
+    lines = files.split_lines(text)
     line = lines[mark.line] if mark.line < len(lines) else ""
     hint = "check the indentation, colons and quotes there and in the line before"
     if "\t" in line[: len(line) - len(line.lstrip())] or (line[mark.column :].startswith("\t")):

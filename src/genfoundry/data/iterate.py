@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.types import Batch, counted
+from genfoundry.seeding import derive_seed
+from genfoundry.types import Batch
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 SIZE = 200  # items in a batch of evaluation: fixed, since noise is drawn a batch at a time
 
@@ -26,7 +27,7 @@ def batches(split: Split, index: Tensor | None = None, size: int = 500) -> Itera
 
 def chosen(split: Split, n: int) -> Tensor:
     """(n,) items, a function of the split's name and n: a file's first items may be all of one class."""
-    draw = torch.Generator().manual_seed(counted("chosen", split.name, n))
+    draw = torch.Generator().manual_seed(derive_seed("chosen", split.name, n))
     return torch.randperm(len(split), generator=draw)[torch.arange(n) % len(split)]
 
 

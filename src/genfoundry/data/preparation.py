@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import checkpoint, config
-from genfoundry.data.base import SPLITS
-from genfoundry.data.grouping import count_groups, require_groups
-from genfoundry.types import Spec, UserError
+from genfoundry import config, files
+from genfoundry.data.split_assignment import count_groups, require_groups
+from genfoundry.errors import UserError
+from genfoundry.splits import SPLITS
+from genfoundry.types import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ class Modality(Protocol):
 
 def modality(name: str) -> Modality:
     """The module of a modality."""
-    return cast(Modality, importlib.import_module(f"genfoundry.data.{name}"))
+    return cast(Modality, importlib.import_module(f"genfoundry.data.modalities.{name}"))
 
 
 def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: int) -> None:
@@ -79,12 +80,12 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
             )
     groups = count_groups(made.splits)
     require_groups(raw, groups, dataset)
-    with checkpoint.fresh(out) as folder:
+    with files.replace_dir(out) as folder:
         total = hashlib.sha256()
         for name in SPLITS:
             arrays = {key: np.ascontiguousarray(value) for key, value in made.splits[name].items()}
             save_file(arrays, folder / f"{name}.safetensors")  # which copies nothing
-            total.update(bytes.fromhex(checkpoint.sha256(folder / f"{name}.safetensors")))
+            total.update(bytes.fromhex(files.sha256(folder / f"{name}.safetensors")))
         made.describe.to_parquet(folder / "describe.parquet", index=False)
         meta = {
             "modality": dataset.modality,
@@ -98,4 +99,4 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
         given = dataset.model_dump(mode="json", include=set(DECLARED), exclude_defaults=True)
         if declared := {**made.declared, **given}:
             meta["declared"] = declared
-        checkpoint.write_json(folder / "spec.json", meta)
+        files.write_json(folder / "spec.json", meta)

@@ -7,16 +7,18 @@ import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
+
+NO_MODELS = ("base", "checkpoint")
 
 
 def names(folder: Path | None = None) -> list[str]:
     """Every model there is a file of."""
     where = [str(folder)] if folder else __path__
-    return sorted(m.name for m in pkgutil.iter_modules(where) if m.name != "base")
+    return sorted(m.name for m in pkgutil.iter_modules(where) if m.name not in NO_MODELS)
 
 
 def find(name: str) -> type[Learner]:

@@ -14,14 +14,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.codec import Codec, Net
-from genfoundry.nn.conv import scaled
-from genfoundry.nn.corruption import Corruption, Noise, kept
-from genfoundry.nn.likelihood import head_for
+from genfoundry.nn.conv.blocks import scaled
+from genfoundry.nn.conv.corruption import Corruption, Noise, kept
+from genfoundry.nn.conv.encoder_decoder import Codec, Net
+from genfoundry.nn.heads.simple import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 AT_ONCE = 1000  # training items whose codes are computed in one batch
 

@@ -9,10 +9,11 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from genfoundry.types import Batch, Clock, Draw, Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 Likelihood = Literal["exact", "bound", "none"]
 

@@ -15,13 +15,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from genfoundry.errors import UserError
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn import bayes
-from genfoundry.nn.autoregression import standard
-from genfoundry.types import Batch, Draw, Spec, UserError, counted
+from genfoundry.nn.timeseries import bayes_regression
+from genfoundry.nn.timeseries.var import standard
+from genfoundry.seeding import derive_seed
+from genfoundry.types import Batch, Draw, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 SHAPE, RATE = 1.0, 0.5  # of the noise's variance, in units of the series'
 DRAWS = 256  # of q, that a forecast mixes
@@ -42,7 +44,7 @@ class BayesAr(GenerativeModel):
         order: int = Field(2, ge=1)
         tightness: float = Field(1.0, gt=0)
         decay: float = Field(0.5, ge=0)
-        factors: bayes.Factors = "full"
+        factors: bayes_regression.Factors = "full"
 
     modalities: ClassVar[tuple[str, ...]] = ("series",)
     likelihood: ClassVar[Likelihood] = "bound"
@@ -74,11 +76,11 @@ class BayesAr(GenerativeModel):
         return {"model": []}
 
     @property
-    def prior(self) -> bayes.Prior:
+    def prior(self) -> bayes_regression.Prior:
         """Of the constant, deviation 1, and the lags, latest first."""
         lag = torch.arange(1, self.config.order + 1, dtype=torch.float64, device=self.device)
         deviation = torch.cat([lag.new_ones(1), self.config.tightness / lag**self.config.decay])
-        return bayes.Prior(1 / deviation.square(), SHAPE, RATE)
+        return bayes_regression.Prior(1 / deviation.square(), SHAPE, RATE)
 
     def check_rows(self, rows: int) -> None:
         order = self.config.order
@@ -95,12 +97,12 @@ class BayesAr(GenerativeModel):
         y, centre, scale = standard(whole, "c")
         for d, column in enumerate(y.T):
             w, target = self.rows(column[None])[0], column[order:]
-            q = bayes.variational(w, target, self.prior, self.config.factors)
+            q = bayes_regression.variational(w, target, self.prior, self.config.factors)
             for own, value in zip((self.mean, self.covariance, self.shape, self.rate), q, strict=True):
                 own[d] = value
             jacobian = len(target) * scale[d].log()  # the bounds are those of the values in their own unit
-            self.evidence[d] = bayes.log_evidence(w, target, self.prior) - jacobian
-            self.elbo[d] = bayes.lower_bound(w, target, self.prior, q) - jacobian
+            self.evidence[d] = bayes_regression.log_evidence(w, target, self.prior) - jacobian
+            self.elbo[d] = bayes_regression.lower_bound(w, target, self.prior, q) - jacobian
         self.centre.copy_(centre)
         self.scale.copy_(scale)
         self.last.copy_(whole[len(whole) - order :])
@@ -110,9 +112,9 @@ class BayesAr(GenerativeModel):
         lags = values.unfold(1, self.config.order, 1)[:, :-1].flip(2)
         return torch.cat([torch.ones_like(lags[..., :1]), lags], 2)
 
-    def posterior(self, d: int) -> bayes.Posterior:
+    def posterior(self, d: int) -> bayes_regression.Posterior:
         """q of a column."""
-        return bayes.Posterior(self.mean[d], self.covariance[d], self.shape[d], self.rate[d])
+        return bayes_regression.Posterior(self.mean[d], self.covariance[d], self.shape[d], self.rate[d])
 
     def past(self, cond: Tensor | None, n: int) -> Tensor:
         """The last p rows of `cond`, standardised (B, p, D); without one, those of train."""
@@ -139,7 +141,7 @@ class BayesAr(GenerativeModel):
         """(B,) nats: minus log of the mean density over k draws from q."""
         density = -batch.x.shape[1] * self.scale.log().sum()
         for d, (w, y) in enumerate(self._split(batch)):
-            beta, variance = bayes.drawn(self.posterior(d), k)
+            beta, variance = bayes_regression.drawn(self.posterior(d), k)
             error = y - torch.einsum("bti,ki->kbt", w, beta)  # (k, B, T)
             variance = variance[:, None, None]
             density = density - 0.5 * ((2 * math.pi * variance).log() + error.square() / variance).sum(2)
@@ -149,7 +151,7 @@ class BayesAr(GenerativeModel):
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         past, columns = self.past(cond, n), []
         for d in range(past.shape[2]):
-            beta, variance = bayes.drawn(self.posterior(d), n)
+            beta, variance = bayes_regression.drawn(self.posterior(d), n)
             beta = self.mean[d] + draw.temperature * (beta - self.mean[d])
             noise = torch.randn(n, self.spec.shape[0], dtype=torch.float64, device=self.device)
             path = _run(past[..., d], beta, draw.temperature * variance.sqrt()[:, None] * noise)
@@ -160,11 +162,13 @@ class BayesAr(GenerativeModel):
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
         """(B, P, D) -> (B, Q, horizon, D) float64: quantiles of the predictive mixture over draws of q."""
         past, columns = self.past(cond, len(cond)), []
-        generator = torch.Generator(self.device).manual_seed(counted("bayes_ar", "forecast"))
+        generator = torch.Generator(self.device).manual_seed(derive_seed("bayes_ar", "forecast"))
         for d in range(past.shape[2]):
             # draws of a column and of its mirror image are mirrored too, whatever constant is added
             sign = -1.0 if self.last[-1, d] < self.centre[d] else 1.0
-            beta, variance = bayes.drawn(bayes.mirrored(self.posterior(d), sign), DRAWS, generator)
+            beta, variance = bayes_regression.drawn(
+                bayes_regression.mirrored(self.posterior(d), sign), DRAWS, generator
+            )
             still = beta.new_zeros(1, horizon)
             mean = _run(sign * past[None, ..., d], beta[:, None], still)  # (S, B, T)
             shock = torch.cat([torch.zeros_like(beta[:, :1]), beta[:, 1:]], 1)
@@ -173,7 +177,7 @@ class BayesAr(GenerativeModel):
             psi = _run(torch.zeros_like(beta[:, 1:]), shock, ones)  # (S, T)
             deviation = (variance[:, None] * psi.square().cumsum(1)).sqrt()[:, None]
             levels = quantiles if sign > 0 else tuple(1 - level for level in quantiles)
-            bands = [bayes.mixture_quantile(level, mean, deviation) for level in levels]
+            bands = [bayes_regression.mixture_quantile(level, mean, deviation) for level in levels]
             columns.append(sign * torch.stack(bands, 1) * self.scale[d] + self.centre[d])
         return torch.stack(columns, 3)
 

@@ -18,10 +18,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.dilated import Stack
-from genfoundry.nn.draw import pick
-from genfoundry.nn.ends import LOOK, closed, closing, inside, nats, predicted
-from genfoundry.nn.follow import Followed, places
+from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.sequence.dilated import Stack
+from genfoundry.nn.sequence.edit_alignment import Followed, places
+from genfoundry.nn.sequence.end_of_sequence import LOOK, closed, closing, inside, nats, predicted
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 

@@ -18,14 +18,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.draw import pick
-from genfoundry.nn.head import wide
-from genfoundry.nn.recurrent import Kind, cell, rest
-from genfoundry.nn.stepping import stepper
+from genfoundry.nn.heads.base import wide
+from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.sequence.rnn_cells import Kind, cell, rest
+from genfoundry.nn.sequence.rnn_stepper import stepper
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 State = tuple[Tensor, Tensor]  # (B,) the character that is still to be read, and the cell's state before it
 

@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.draw import pick
-from genfoundry.nn.ends import LOOK, closed, closing, inside, nats, predicted
-from genfoundry.nn.recurrent import GatedCell, rest
+from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.sequence.end_of_sequence import LOOK, closed, closing, inside, nats, predicted
+from genfoundry.nn.sequence.rnn_cells import GatedCell, rest
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 

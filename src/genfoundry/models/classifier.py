@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from genfoundry.models.base import Hyper, Learner
-from genfoundry.nn.conv import scaled
-from genfoundry.nn.recognise import Recogniser, supervised, varied
+from genfoundry.nn.conv.blocks import scaled
+from genfoundry.nn.conv.classifier import Recogniser, supervised, varied
 from genfoundry.types import Batch, Clock, Spec
 
 

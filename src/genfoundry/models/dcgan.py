@@ -17,7 +17,7 @@ from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.conv import Crop, halved
+from genfoundry.nn.conv.blocks import Crop, halved
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 

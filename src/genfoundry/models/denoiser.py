@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import Hyper, Learner
-from genfoundry.nn.codec import residuals
-from genfoundry.nn.conv import Up, down, halved, scaled
-from genfoundry.nn.corruption import Corruption, Noise, kept
+from genfoundry.nn.conv.blocks import Up, down, halved, scaled
+from genfoundry.nn.conv.corruption import Corruption, Noise, kept
+from genfoundry.nn.conv.encoder_decoder import residuals
 from genfoundry.types import Batch, Clock, Spec
 
 

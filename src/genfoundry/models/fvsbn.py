@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, drawn, raster
-from genfoundry.nn.draw import pick
-from genfoundry.nn.head import wide
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster
+from genfoundry.nn.heads.base import wide
+from genfoundry.nn.heads.categorical_sampling import pick
 from genfoundry.types import Batch, Draw, Spec
 
 

@@ -16,11 +16,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import Hyper, Learner
-from genfoundry.nn.conv import halved, scaled, stage
-from genfoundry.types import Batch, Clock, Spec, counted
+from genfoundry.nn.conv.blocks import halved, scaled, stage
+from genfoundry.seeding import derive_seed
+from genfoundry.types import Batch, Clock, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 AT_ONCE = 500  # items of train whose features are computed together
 MOST = 10_000  # items of train that features are standardised by
@@ -126,7 +127,7 @@ class Judge(Learner):
         He et al. 2015 (arXiv:1502.01852) draw such weights that a signal keeps its size through rectifiers; batch
         normalisation gets its statistics in one pass over `data` (train), by which the features are standardised too.
         """
-        torch.manual_seed(counted("control"))
+        torch.manual_seed(derive_seed("control"))
         made = type(self)(self.spec, self.config).to(self.device)
         for module in made.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -161,5 +162,5 @@ class Judge(Learner):
 
 def _some(data: Split) -> Tensor:
     """(at most MOST,) items, in no order: they may lie by class, and each batch is to look like the whole."""
-    draw = torch.Generator().manual_seed(counted("standardise", len(data)))
+    draw = torch.Generator().manual_seed(derive_seed("standardise", len(data)))
     return torch.randperm(len(data), generator=draw)[:MOST]

@@ -14,15 +14,16 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from genfoundry.errors import UserError
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn import autoregression, gaps, kalman
-from genfoundry.nn.autoregression import continued, covariances, enough, log_density, predicted, root
-from genfoundry.nn.order import Criterion, selected
-from genfoundry.nn.regression import terms, width
-from genfoundry.types import Batch, Draw, Spec, UserError
+from genfoundry.nn.timeseries import em_missing, kalman, var
+from genfoundry.nn.timeseries.least_squares import terms, width
+from genfoundry.nn.timeseries.order_selection import Criterion, selected
+from genfoundry.nn.timeseries.var import continued, covariances, enough, log_density, predicted, root
+from genfoundry.types import Batch, Draw, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 
 class LinearAr(GenerativeModel):
@@ -114,11 +115,7 @@ class LinearAr(GenerativeModel):
         missing = bool(whole.isnan().any())
         try:
             order = c.order if isinstance(c.order, int) else selected(whole, c.most, c.order, *how)
-            fit = (
-                gaps.least_squares(whole, order, *how)[0]
-                if missing
-                else autoregression.least_squares(whole, order, *how)
-            )
+            fit = em_missing.least_squares(whole, order, *how)[0] if missing else var.least_squares(whole, order, *how)
         except ValueError as error:
             raise self.too_few(error) from None
         self.gamma.copy_(fit.gamma)

@@ -18,14 +18,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from genfoundry.errors import UserError
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, raster
-from genfoundry.nn.autoregression import triangular_least_squares
-from genfoundry.nn.likelihood import head_for
-from genfoundry.types import Batch, Clock, Draw, Spec, UserError, counted
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, raster
+from genfoundry.nn.heads.simple import head_for
+from genfoundry.nn.timeseries.var import triangular_least_squares
+from genfoundry.seeding import derive_seed
+from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 MOST = 4096  # values of an image for which `make init` writes an entry
 FITTED = 20_000  # training items that the direct connections start from
@@ -71,7 +73,7 @@ class Made(GenerativeModel):
         super().__init__(spec, config)
         dims, hidden = spec.dims, config.hidden
         self.head = head_for(Spec((1, dims), spec.levels), config.mixtures)
-        draws = [torch.Generator().manual_seed(counted("made", dims, m)) for m in range(1, config.orderings)]
+        draws = [torch.Generator().manual_seed(derive_seed("made", dims, m)) for m in range(1, config.orderings)]
         orderings = [raster(spec), *(torch.randperm(dims, generator=draw) for draw in draws)]
         self.register_buffer("orderings", torch.stack(orderings))
         degrees = 1 + torch.arange(hidden) * max(dims - 1, 1) // hidden  # ascending: a sampler reads slices

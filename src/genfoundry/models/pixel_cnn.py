@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, drawn, raster, shares
-from genfoundry.nn.masked import GatedStack
-from genfoundry.nn.readout import Readout
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster, shares
+from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
+from genfoundry.nn.heads.pixel_readout import Readout
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 

@@ -17,10 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, drawn, raster
-from genfoundry.nn.bilstm import DiagonalBiLstm, Scan
-from genfoundry.nn.diagonal import Diagonals
-from genfoundry.nn.readout import Readout
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster
+from genfoundry.nn.autoregressive.diagonal import Diagonals
+from genfoundry.nn.autoregressive.diagonal_bilstm import DiagonalBiLstm, Scan
+from genfoundry.nn.heads.pixel_readout import Readout
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 AT_ONCE = (

@@ -18,11 +18,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.codec import Codec, Net
-from genfoundry.nn.conv import scaled
-from genfoundry.nn.latent import Normal, anneal, divergence
-from genfoundry.nn.likelihood import head_for
-from genfoundry.nn.recognise import Blend, Recogniser, consistency, supervised, varied
+from genfoundry.nn.conv.blocks import scaled
+from genfoundry.nn.conv.classifier import Blend, Recogniser, consistency, supervised, varied
+from genfoundry.nn.conv.encoder_decoder import Codec, Net
+from genfoundry.nn.heads.simple import head_for
+from genfoundry.nn.latent.gaussian import Normal, anneal, divergence
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 STYLES = 8  # rows of the analogies

@@ -17,10 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.draw import pick
-from genfoundry.nn.ends import inside
-from genfoundry.nn.latent import Normal, anneal, divergence, floored
-from genfoundry.nn.recurrent import GatedCell, rest
+from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.latent.gaussian import Normal, anneal, divergence, floored
+from genfoundry.nn.sequence.end_of_sequence import inside
+from genfoundry.nn.sequence.rnn_cells import GatedCell, rest
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 END = 0

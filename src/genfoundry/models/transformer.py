@@ -18,10 +18,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.ancestral import Canvas, completed, drawn, joint, raster
-from genfoundry.nn.attention import Attention
-from genfoundry.nn.likelihood import Categorical, head_for
-from genfoundry.nn.reader import Patches, Reader
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, joint, raster
+from genfoundry.nn.autoregressive.attention import Attention
+from genfoundry.nn.autoregressive.patch_tokens import Patches, Reader
+from genfoundry.nn.heads.simple import Categorical, head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 PIECE = 25  # items that are measured at once on a CPU: more do not fit its caches

@@ -18,11 +18,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.codec import Codec, ConvDecoder, Net, quiet
-from genfoundry.nn.conv import scaled
-from genfoundry.nn.corruption import Corruption, Noise, kept
-from genfoundry.nn.latent import Code, Normal, anneal, floored
-from genfoundry.nn.likelihood import head_for
+from genfoundry.nn.conv.blocks import scaled
+from genfoundry.nn.conv.corruption import Corruption, Noise, kept
+from genfoundry.nn.conv.encoder_decoder import Codec, ConvDecoder, Net, quiet
+from genfoundry.nn.heads.simple import head_for
+from genfoundry.nn.latent.gaussian import Code, Normal, anneal, floored
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 AT_ONCE = 400  # images that `bound` decodes in one batch; many more leave the cache, and take twice as long

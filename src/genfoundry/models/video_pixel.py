@@ -15,11 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.cells import CellHead, folded, order, unfolded
-from genfoundry.nn.codec import residuals
-from genfoundry.nn.conv import halved
-from genfoundry.nn.conv_lstm import ConvLstm, State
-from genfoundry.nn.masked import GatedStack
+from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
+from genfoundry.nn.conv.blocks import halved
+from genfoundry.nn.conv.encoder_decoder import residuals
+from genfoundry.nn.heads.cell import CellHead, folded, order, unfolded
+from genfoundry.nn.sequence.conv_lstm import ConvLstm, State
 from genfoundry.types import Batch, Draw, Spec
 
 Memory = tuple[State, Tensor]  # the LSTM's state, and the last frame as cells

@@ -15,15 +15,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.codec import residuals
-from genfoundry.nn.conv import Up, down, halved, scaled
-from genfoundry.nn.likelihood import head_for
-from genfoundry.nn.prior import BottomPrior, CodePrior
-from genfoundry.nn.quantize import Quantised, Quantiser, Rule, spread
+from genfoundry.nn.conv.blocks import Up, down, halved, scaled
+from genfoundry.nn.conv.encoder_decoder import residuals
+from genfoundry.nn.heads.simple import head_for
+from genfoundry.nn.latent.code_prior import BottomPrior, CodePrior
+from genfoundry.nn.latent.vector_quantizer import Quantised, Quantiser, Rule, spread
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
-    from genfoundry.data.base import Split
+    from genfoundry.splits import Split
 
 FIRST = 64  # images whose encodings the codebooks start from
 

@@ -1,1 +1,1 @@
-"""`make init`: looking at a user's files and proposing entries of params.yaml."""
+"""Onboarding (`make init`): a user's files are inspected, and entries of params.yaml proposed for them."""

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import config, models, objectives
-from genfoundry.data import base, preparation
-from genfoundry.data.grouping import FewGroups
-from genfoundry.data.listing import require_utf8
-from genfoundry.onboarding.expectations import expectations, met
-from genfoundry.onboarding.look import look
-from genfoundry.onboarding.look.seen import Seen
-from genfoundry.types import Spec, UserError
+from genfoundry import config, models
+from genfoundry.data import dataset as data_dataset
+from genfoundry.data import preparation
+from genfoundry.data.readers.listing import require_utf8
+from genfoundry.data.split_assignment import FewGroups
+from genfoundry.errors import UserError
+from genfoundry.evaluation import objectives
+from genfoundry.onboarding.infer_expectations import expectations, met
+from genfoundry.onboarding.inspect import look
+from genfoundry.onboarding.inspect.result import Seen
+from genfoundry.types import Spec
 
 if TYPE_CHECKING:
     from genfoundry.models.base import GenerativeModel
@@ -114,20 +117,20 @@ def _told(raw: Path, path: Path, given: Mapping[str, Any]) -> Seen:
         raise UserError(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
 
 
-def _prepared(raw: Path, scratch: Path, dataset: config.Dataset, seed: int, path: Path) -> base.Dataset:
+def _prepared(raw: Path, scratch: Path, dataset: config.Dataset, seed: int, path: Path) -> data_dataset.Dataset:
     try:
         preparation.prepare(raw, scratch / "inbox", scratch / "prepared", dataset, seed)
     except preparation.EmptySplit:
         raise UserError(f"{path}: too few data for four splits; {LEAST} items in each are the least") from None
     except UserError as error:
         raise type(error)(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
-    data = base.Dataset(scratch / "prepared")
+    data = data_dataset.Dataset(scratch / "prepared")
     if min(data.meta["counts"].values()) < LEAST:
         raise UserError(f"{path}: too few data for four splits: {_counted(data)}; {LEAST} items in each are the least")
     return data
 
 
-def _counted(data: base.Dataset) -> str:
+def _counted(data: data_dataset.Dataset) -> str:
     return "items: " + ", ".join(f"{count} {split}" for split, count in data.meta["counts"].items())
 
 
@@ -136,7 +139,7 @@ def _ordered(entry: dict[str, Any]) -> dict[str, Any]:
     return {**{key: entry[key] for key in first}, **{k: v for k, v in entry.items() if k not in first}}
 
 
-def _judge(data: base.Dataset, entry: dict[str, Any], params: config.Params) -> dict[str, Any]:
+def _judge(data: data_dataset.Dataset, entry: dict[str, Any], params: config.Params) -> dict[str, Any]:
     """A network that learns the labels; without them, by itself, rotations."""
     if entry["modality"] != "images":
         return {}
@@ -147,7 +150,9 @@ def _judge(data: base.Dataset, entry: dict[str, Any], params: config.Params) -> 
     return {"model": JUDGE, **own, "steps": steps, "train": {"batch": batch}}
 
 
-def _tasks(name: str, data: base.Dataset, entry: dict[str, Any], judged: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def _tasks(
+    name: str, data: data_dataset.Dataset, entry: dict[str, Any], judged: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for objective, word, margin in TASKS.get(entry["modality"], ()):
         if "features" in objectives.OBJECTIVES[objective].needs and not judged:
             continue
@@ -160,7 +165,7 @@ def _tasks(name: str, data: base.Dataset, entry: dict[str, Any], judged: bool) -
 
 
 def _experiments(
-    name: str, tasks: dict[str, Any], data: base.Dataset, params: config.Params, said: list[str]
+    name: str, tasks: dict[str, Any], data: data_dataset.Dataset, params: config.Params, said: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """An entry for every model that takes such data and can be ranked on them; why the others are left out is said."""
     from genfoundry.models.base import GenerativeModel
@@ -187,7 +192,9 @@ def _experiments(
         said.append(f"no model of {data.modality} is here yet: the data set stands alone, without task and experiment")
 
 
-def _sized(kind: type[GenerativeModel], data: base.Dataset, params: config.Params) -> tuple[dict[str, Any], int]:
+def _sized(
+    kind: type[GenerativeModel], data: data_dataset.Dataset, params: config.Params
+) -> tuple[dict[str, Any], int]:
     """hyper, train, steps and search of an entry, and the number of weights: the model is built once to see it fit."""
     items = data.meta["counts"]["train"]
     entry = kind.sized(data.spec, items)

@@ -1,1 +1,1 @@
-"""The leaderboard and the static site: what people look at."""
+"""Reporting: the leaderboard and the static site, rendered from what the other stages wrote."""

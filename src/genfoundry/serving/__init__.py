@@ -1,1 +1,1 @@
-"""Champions answering requests: from the command line, in MLflow, over a file."""
+"""Serving: a champion answers requests, from the command line or in MLflow, and scores files of the user's own."""

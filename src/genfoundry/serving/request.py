@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from genfoundry.types import Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.types import Spec
 
 COLUMNS = {
     "images": ("n", "x"),

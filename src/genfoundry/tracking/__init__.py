@@ -1,1 +1,1 @@
-"""Everything MLflow: live logs, runs and versions rebuilt from outs and ledger, packaged models."""
+"""Tracking: everything MLflow, and the measured costs of a run. MLflow is a projection of outputs and ledger."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from genfoundry.tracking.store import Metrics, connect, experiment_id, log_metrics, uri
+from genfoundry.tracking.client import Metrics, connect, experiment_id, log_metrics, uri
 from genfoundry.tracking.store_errors import failure, left_out
 from genfoundry.types import Event
 

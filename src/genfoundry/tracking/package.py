@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from genfoundry.serving.predictor import Served, Unserved
 from genfoundry.serving.request import COLUMNS, DEFAULTS
-from genfoundry.serving.served import Served, Unserved
 
 CODE = Path(__file__).parents[1]
 NEEDS = ("numpy", "pandas", "pydantic", "safetensors", "torch")

@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import ledger, references, weights
-from genfoundry.tracking import outs, runs
-from genfoundry.tracking.store import connect, connect_registry, experiment_id, locked, uri
+from genfoundry.errors import UserError
+from genfoundry.selection import ledger, references, weight_store
+from genfoundry.tracking import outputs, runs
+from genfoundry.tracking.client import connect, connect_registry, experiment_id, locked, uri
 from genfoundry.tracking.store_errors import StoreError, failure
-from genfoundry.types import UserError
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -53,7 +53,7 @@ def update(root: Path) -> None:
     """
     root = root.resolve()
     lines = [line for line in ledger.read(root / "ledger.jsonl") if line["digest"]]  # refused data have no model
-    there = outs.trained(root)
+    there = outputs.trained(root)
     if not lines and not there:
         return
     client = connect(root)
@@ -66,7 +66,7 @@ def update(root: Path) -> None:
         raise failure(error, uri(root)) from error
 
 
-def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: list[outs.Trained]) -> None:
+def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: list[outputs.Trained]) -> None:
     tasks = sorted({line["task"] for line in lines})
     homes = sorted({*tasks, *(one.card["task"] for one in there)})
     known = runs.by_digest(client, [experiment_id(client, root, task) for task in homes])
@@ -173,8 +173,8 @@ def _uploaded(
 
     try:
         farthest: Any = "remotes" if serving else "store" if known_missing else "cache"
-        folder = weights.find(root, line["weights"], farthest=farthest)
-    except (weights.Lost, weights.Unreachable) as error:
+        folder = weight_store.find(root, line["weights"], farthest=farthest)
+    except (weight_store.Lost, weight_store.Unreachable) as error:
         if serving:
             print(f"publish: {line['task']}: the {line['decision']} cannot be loaded: {error}", file=sys.stderr)
         return False

@@ -26,12 +26,13 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
-from genfoundry.dropped_params import refuse_dropped_params
+from genfoundry.errors import UserError
 from genfoundry.serving import request
+from genfoundry.serving.predictor import Served
 from genfoundry.serving.request import Row
-from genfoundry.serving.served import Served
-from genfoundry.types import Draw, UserError
-from genfoundry.value_checks import MOST
+from genfoundry.serving.value_checks import MOST
+from genfoundry.tracking.dropped_params import refuse_dropped_params
+from genfoundry.types import Draw
 
 
 class RequestError(MlflowException):  # type: ignore[misc]

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import places
-from genfoundry.checkpoint import read_json
-from genfoundry.tracking.outs import Trained
-from genfoundry.tracking.store import Metrics, experiment_id, log_metrics
+from genfoundry import paths
+from genfoundry.files import read_json
+from genfoundry.tracking.client import Metrics, experiment_id, log_metrics
+from genfoundry.tracking.outputs import Trained
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -97,10 +97,10 @@ def _dataset(one: Trained) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     data, digest = one.card["dataset"], one.card["digests"]["data"]
-    spec = one.root / places.prepared(data) / "spec.json"
+    spec = one.root / paths.prepared(data) / "spec.json"
     about = read_json(spec) if spec.exists() else {}
     counts = json.dumps(about["counts"]) if about.get("digest") == digest else None
-    source = json.dumps({"uri": places.prepared(data).as_posix()})
+    source = json.dumps({"uri": paths.prepared(data).as_posix()})
     entity = Dataset(name=data, digest=digest[:36], source_type="local", source=source, profile=counts)
     return DatasetInput(entity, [InputTag("mlflow.data.context", "training"), InputTag("digest", digest)])
 

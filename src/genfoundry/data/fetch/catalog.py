@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from genfoundry import checkpoint
+from genfoundry import files as files_module
 from genfoundry.config import Folder, alternatives
 from genfoundry.data.fetch import local
 from genfoundry.data.fetch.archive import members
 from genfoundry.data.fetch.download import Transport, Unreachable
-from genfoundry.data.listing import printable
-from genfoundry.types import UserError
+from genfoundry.data.readers.listing import printable
+from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
     from genfoundry import config
@@ -157,7 +157,7 @@ def fetch(
     with _writable(downloads), Transport(progress) as transport:
         downloads.mkdir(parents=True, exist_ok=True)
         held = [(file, _held(file, out, downloads, transport)) for file in wanted]
-        with checkpoint.fresh(out) as folder:
+        with files_module.replace_dir(out) as folder:
             for file, path in held:
                 _place(file, path, folder)
             _refuse_loss(out, folder, lambda paths: recoverable([p for p in paths if p not in names]) | names)
@@ -190,7 +190,7 @@ def _held(file: File, out: Path, downloads: Path, transport: Transport) -> Path:
     """A copy of the file, with the right checksum, in `downloads`."""
     kept = downloads / file.sha256
     for known in (kept, out / file.name):
-        if known.is_file() and checkpoint.sha256(known) == file.sha256:
+        if known.is_file() and files_module.sha256(known) == file.sha256:
             return known
     reasons = []
     for place in file.places:
@@ -201,7 +201,7 @@ def _held(file: File, out: Path, downloads: Path, transport: Transport) -> Path:
             except Unreachable as error:
                 reasons.append(f"{place}: {error}")
                 continue
-            found = checkpoint.sha256(new)
+            found = files_module.sha256(new)
             if found == file.sha256:
                 os.replace(new, kept)
                 return kept
@@ -231,7 +231,7 @@ def _copy(path: Path, out: Path, expected: str | None, recoverable: Recoverable)
             return expected
         fault = "has no files" if path.exists() else "is not there; give a file or folder, from the repository's root"
         raise UserError(f"raw.path: {path} {fault}" + ("; `dvc pull` brings the copy that DVC has" if expected else ""))
-    with checkpoint.fresh(out) as folder:
+    with files_module.replace_dir(out) as folder:
         digest = local.copy(path, folder)
         if expected and digest != expected:
             raise UserError(f"raw.path: {path} changed while it was copied; run it again")

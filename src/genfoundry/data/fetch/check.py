@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from genfoundry import checkpoint, places
+from genfoundry import files as files_module
+from genfoundry import paths
 from genfoundry.config import Files, Folder
 from genfoundry.data.fetch import local
-from genfoundry.types import UserError
+from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
     from genfoundry.config import Dataset
@@ -120,13 +121,13 @@ def read_recorded(root: Path) -> dict[str, str]:
 
     The file is in git beside dvc.lock: where a source is away, as in another clone, it says what DVC's copy is of.
     """
-    path = root / places.SOURCES
-    return dict(checkpoint.read_json(path)) if path.exists() else {}
+    path = root / paths.SOURCES
+    return dict(files_module.read_json(path)) if path.exists() else {}
 
 
 def record(root: Path, name: str, digest: str) -> None:
     """Note what a source was taken as. Safe against other writers."""
-    with checkpoint.alone(root / ".state/sources.json"):
+    with files_module.file_lock(root / ".state/sources.json"):
         known = read_recorded(root)
         if known.get(name) != digest:
-            checkpoint.write_json(root / places.SOURCES, {**known, name: digest})
+            files_module.write_json(root / paths.SOURCES, {**known, name: digest})

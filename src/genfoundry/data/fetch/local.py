@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genfoundry import checkpoint
-from genfoundry.data.listing import printable, require_utf8, scan
-from genfoundry.data.progress import told
-from genfoundry.types import UserError
+from genfoundry import files as files_module
+from genfoundry.data.readers.listing import printable, require_utf8, scan
+from genfoundry.data.readers.progress import told
+from genfoundry.errors import UserError
 
 STATE = Path(".state/sources")
 CHUNK = 1 << 20
@@ -73,7 +73,7 @@ def sha256(path: Path) -> str:
         UserError: the file cannot be read.
     """
     try:
-        return checkpoint.sha256(path)
+        return files_module.sha256(path)
     except OSError as error:
         raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from None
 
@@ -103,7 +103,7 @@ class Record:
         self._content: dict[str, Any] = {}
         if self.path.exists():
             try:
-                self._content = dict(checkpoint.read_json(self.path))
+                self._content = dict(files_module.read_json(self.path))
             except (UserError, TypeError, ValueError):  # damaged: everything is read again
                 self._content = {}
 
@@ -135,7 +135,7 @@ class Record:
         return {name: entry[2] for name, entry in after.items()}
 
     def _write(self) -> None:
-        checkpoint.write_json(self.path, self._content)
+        files_module.write_json(self.path, self._content)
 
 
 def _count_changes(before: Mapping[str, list[Any]], after: Mapping[str, list[Any]]) -> str:

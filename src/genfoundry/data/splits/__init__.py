@@ -1,4 +1,1 @@
-"""One file a modality: its `Split`, prepared arrays on a device, which is all that training and evaluation use of it.
-
-`Dataset.split` imports it by the modality's name. How raw files become arrays is in `data.<modality>`.
-"""
+"""One file a modality: a split as tensors on a device, with the batches that training and evaluation use."""

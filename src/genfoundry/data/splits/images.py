@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from genfoundry.data.base import groups_in
-from genfoundry.types import Batch, Spec, UserError, counted
+from genfoundry.errors import UserError
+from genfoundry.seeding import derive_seed
+from genfoundry.splits import groups_in
+from genfoundry.types import Batch, Spec
 
 if TYPE_CHECKING:
     from typing import Self
@@ -81,7 +83,7 @@ class Split:
         if self.binarise != "dynamic" or self.native == 2:
             return self.whole
         if self._fixed is None:
-            generator = torch.Generator().manual_seed(counted("binarise", self.name))
+            generator = torch.Generator().manual_seed(derive_seed("binarise", self.name))
             chance = self.whole.cpu().float() / (self.native - 1)
             drawn = torch.rand(chance.shape, generator=generator) < chance
             self._fixed = (drawn.to(torch.uint8) * (self.native - 1)).to(self.whole.device)

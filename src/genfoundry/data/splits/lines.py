@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genfoundry.data.base import groups_in
-from genfoundry.types import Batch, Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.splits import groups_in
+from genfoundry.types import Batch, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.types import Batch, Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.types import Batch, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor

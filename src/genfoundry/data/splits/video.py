@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genfoundry.data.base import groups_in
-from genfoundry.types import Batch, Spec, UserError
+from genfoundry.errors import UserError
+from genfoundry.splits import groups_in
+from genfoundry.types import Batch, Spec
 
 if TYPE_CHECKING:
     from torch import Tensor

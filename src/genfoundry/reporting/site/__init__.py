@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genfoundry import places
-from genfoundry.checkpoint import write_bytes
-from genfoundry.reporting.site import dataset, index, model, paper
-from genfoundry.reporting.site.facts import Facts
+from genfoundry import paths
+from genfoundry.files import write_bytes
+from genfoundry.reporting.site import dataset, index, model
+from genfoundry.reporting.site import render as site_render
+from genfoundry.reporting.site.results import Facts
 
 
 def render(root: Path) -> list[Path]:
@@ -26,14 +27,14 @@ def render(root: Path) -> list[Path]:
         UserError: an out or the ledger is damaged, or a page cannot be written.
     """
     facts = Facts.read(root)
-    pages = {places.INDEX: paper.page("index.html", home="", **index.view(facts))}
+    pages = {paths.INDEX: site_render.page("index.html", home="", **index.view(facts))}
     for name in facts.datasets():
-        pages[places.dataset_page(name)] = paper.page("dataset.html", home="../", **dataset.view(facts, name))
+        pages[paths.dataset_page(name)] = site_render.page("dataset.html", home="../", **dataset.view(facts, name))
     for name in facts.models:
-        pages[places.model_page(name)] = paper.page("model.html", home="../", **model.view(facts, name))
+        pages[paths.model_page(name)] = site_render.page("model.html", home="../", **model.view(facts, name))
     for path, text in pages.items():
         write_bytes(root / path, text.encode())
-    for folder in {places.dataset_page("").parent, places.model_page("").parent}:
+    for folder in {paths.dataset_page("").parent, paths.model_page("").parent}:
         for old in (root / folder).glob("*.html"):
             if old.relative_to(root) not in pages:
                 old.unlink()

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from genfoundry import ledger, places
-from genfoundry.reporting import report
-from genfoundry.reporting.site import board, panels, rates
-from genfoundry.reporting.site.facts import Facts, Json, Model, there
-from genfoundry.reporting.site.paper import Picture, Text, picture
-from genfoundry.yardstick import FIGURES
+from genfoundry import paths
+from genfoundry.evaluation.yardstick import FIGURES
+from genfoundry.reporting import leaderboard
+from genfoundry.reporting.site import panels, rate_distortion, table
+from genfoundry.reporting.site.render import Picture, Text, picture
+from genfoundry.reporting.site.results import Facts, Json, Model, there
+from genfoundry.selection import ledger
 
 SIDE = 8  # images on a side of the game's sheets
 
@@ -36,7 +37,7 @@ class Shown:
 
 def view(facts: Facts, name: str) -> dict[str, Any]:
     """The names in templates/dataset.html."""
-    tables = [board.table(one) for one in facts.board["tables"] if one["dataset"] == name]
+    tables = [table.table(one) for one in facts.board["tables"] if one["dataset"] == name]
     prepared = facts.prepared(name)
     return {
         "name": name,
@@ -48,18 +49,18 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "waiting": list(facts.waiting(name)),
         "tables": tables,
         "gallery": list(_gallery(facts, name)),
-        "planes": rates.planes(facts, name),
+        "planes": rate_distortion.planes(facts, name),
         "trivial": list(_trivial(facts, name)),
         "restorations": [Shown(p, m.name) for m in facts.of(name) for p in panels.restored(_panels(facts, m))],
         "game": game(facts, name),
         "judge": _judge(facts, name),
         "verdict": facts.verdict(name),
-        "docs": (facts.root / places.docs(name) / "index.html").exists(),
+        "docs": (facts.root / paths.docs(name) / "index.html").exists(),
         "decisions": [line for task in facts.tasks(name) for line in ledger.of(facts.lines, task)][::-1],
         "scripts": ("sort.js", "game.js"),
         "side": SIDE,
-        "points": report.points,
-        "intervals": report.INTERVALS,
+        "points": leaderboard.points,
+        "intervals": leaderboard.INTERVALS,
     }
 
 
@@ -84,7 +85,7 @@ def _counts(of: Json) -> str:
 
 
 def _panels(facts: Facts, model: Model) -> Any:
-    return facts.root / places.panels(model.name)
+    return facts.root / paths.panels(model.name)
 
 
 def _gallery(facts: Facts, name: str) -> Iterator[Shown]:
@@ -99,7 +100,7 @@ def _gallery(facts: Facts, name: str) -> Iterator[Shown]:
 
 def _real(facts: Facts, name: str) -> Picture | Text | None:
     for task in facts.tasks(name):
-        folder = facts.root / places.baselines(task)
+        folder = facts.root / paths.baselines(task)
         if found := panels.panel(folder, "real-against-real", "Real items", "what the data look like"):
             return found
     return None
@@ -109,7 +110,7 @@ def _trivial(facts: Facts, name: str) -> Iterator[Shown]:
     """Samples of the trivial models, each once though tasks on the same data have the same ones."""
     seen = {"real-against-real"}
     for task in facts.tasks(name):
-        folder = facts.root / places.baselines(task)
+        folder = facts.root / paths.baselines(task)
         for row, content in facts.trivial.get(task, {}).get("rows", {}).items():
             if row not in seen and (found := panels.panel(folder, row, row, f"a {content['role']}")):
                 seen.add(row)
@@ -135,7 +136,7 @@ def game(facts: Facts, name: str) -> Game | None:
 def _judge(facts: Facts, name: str) -> Json | None:
     """What the judge is; None where there is none."""
     stated = next((m.card["judge"] for m in facts.of(name) if m.card.get("judge")), None)
-    card = there(facts.root / places.judge(name) / "model.json")
+    card = there(facts.root / paths.judge(name) / "model.json")
     if "digest" not in card and stated is None:
         return None
     whole = card if "digest" in card else {}

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from genfoundry import places
+from genfoundry import paths
+from genfoundry.evaluation.yardstick import FIGURES
 from genfoundry.reporting.site import panels
-from genfoundry.reporting.site.facts import Facts, Json
-from genfoundry.reporting.site.paper import Picture, Text, number
-from genfoundry.yardstick import FIGURES
+from genfoundry.reporting.site.render import Picture, Text, number
+from genfoundry.reporting.site.results import Facts, Json
 
 LATEST = 8  # decisions
 LINES = 12  # of a text
@@ -95,7 +95,7 @@ def _panel(facts: Facts, name: str) -> Picture | Text | None:
     models = sorted(champions, key=lambda m: m.figures.get("frechet", math.inf)) + facts.of(name)
     for model in models:
         for kind in ("samples", "forecast"):
-            found = panels.panel(facts.root / places.panels(model.name), kind, title=model.name)
+            found = panels.panel(facts.root / paths.panels(model.name), kind, title=model.name)
             if isinstance(found, Text):
                 return Text(found.title, found.says, "\n".join(found.text.splitlines()[:LINES]))
             if found:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genfoundry import places
-from genfoundry.reporting import report
-from genfoundry.reporting.site import board, chart, panels, sections, tuning
-from genfoundry.reporting.site.facts import Facts, Json, Model
-from genfoundry.reporting.site.paper import duration, number, size
-from genfoundry.tracking.outs import Trained
-from genfoundry.yardstick import CONTROL, FIGURES, Figure
+from genfoundry import paths
+from genfoundry.evaluation.yardstick import CONTROL, FIGURES, Figure
+from genfoundry.reporting import leaderboard
+from genfoundry.reporting.site import chart, panels, sections, table, tuning
+from genfoundry.reporting.site.render import duration, number, size
+from genfoundry.reporting.site.results import Facts, Json, Model
+from genfoundry.tracking.outputs import Trained
 
 COSTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {  # key -> title, in words
     "parameters": ("parameters", number),
@@ -52,22 +52,22 @@ class Measured:
     def decimals(self) -> int:
         """Of every number in the row."""
         half = [(self.interval[1] - self.interval[0]) / 2] if self.interval else []
-        return board.places([self.value], half)
+        return table.places([self.value], half)
 
 
 def view(facts: Facts, name: str) -> dict[str, Any]:
     """The names in templates/model.html."""
     model = facts.models[name]
     rows = list(figures(model, compressed(facts, model)))
-    folder = facts.root / places.panels(name)
-    curves = facts.root / places.curves(name)
+    folder = facts.root / paths.panels(name)
+    curves = facts.root / paths.curves(name)
     return {
         "model": model,
         "champion_of": [task for task, _, m in facts.champions(model.dataset) if m is model],
         "best_of": [t for t, r in facts.rankings.items() if r["candidates"][:1] and _leads(r, model)],
         "lost": {task: facts.lost(task, model) for task in facts.homes | facts.rankings},
         "notes": [f"{t}: {r['note']}" for t, r in facts.rankings.items() if r.get("note") and _leads(r, model)],
-        "rows": [row for row in rows if row.figure.needs in report.TABLED],
+        "rows": [row for row in rows if row.figure.needs in leaderboard.TABLED],
         "sections": list(sections.sections(rows, model.figures)),
         "lacking": sections.lacking(rows),
         "failing": sections.failing,
@@ -83,8 +83,8 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "provenance": provenance(facts, model),
         "settings": sorted(Trained(facts.root, name).params().items()) if model.whole else [],
         "scripts": ("sort.js",),
-        "points": report.points,
-        "intervals": report.INTERVALS,
+        "points": leaderboard.points,
+        "intervals": leaderboard.INTERVALS,
     }
 
 
@@ -120,7 +120,7 @@ def figures(model: Model, beside: Json) -> Iterator[Measured]:
             yield Measured(
                 figure,
                 test.get(name),
-                report.interval(test, name) if name in test else None,
+                leaderboard.interval(test, name) if name in test else None,
                 test.get(f"{name}{CONTROL}"),
                 splits.get("val", {}).get(name),
                 splits.get("gate", {}).get(name),
@@ -128,7 +128,7 @@ def figures(model: Model, beside: Json) -> Iterator[Measured]:
                 seeds.get("spread", {}).get(name),
                 absent.get(name, ""),
                 [(how, f[name]) for how, f in sorted(others.items()) if name in f],
-                report.over([{"figures": test}], name),
+                leaderboard.over([{"figures": test}], name),
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genfoundry.reporting.site.paper import Picture, Text, picture, text
+from genfoundry.reporting.site.render import Picture, Text, picture, text
 
 KNOWN = {  # file -> title, what it shows
     "samples": ("Samples", "drawn from the model; every model from equal seeds"),

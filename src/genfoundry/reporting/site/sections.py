@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genfoundry.reporting import report
+from genfoundry.reporting import leaderboard
 
 if TYPE_CHECKING:
     from genfoundry.reporting.site.model import Measured
@@ -91,6 +91,6 @@ def lacking(rows: Sequence[Measured]) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for row in rows:
         need = row.figure.needs
-        if need not in report.TABLED and need not in there:
+        if need not in leaderboard.TABLED and need not in there:
             found.setdefault(ABOUT[need], row.absent)
     return list(found.items())

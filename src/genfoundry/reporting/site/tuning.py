@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from genfoundry import places
+from genfoundry import paths as paths_module
+from genfoundry.evaluation.yardstick import FIGURES
 from genfoundry.reporting.site import chart
-from genfoundry.reporting.site.facts import Facts, Json, Model, there
-from genfoundry.reporting.site.paper import Picture, number, picture, setting
-from genfoundry.yardstick import FIGURES
+from genfoundry.reporting.site.render import Picture, number, picture, setting
+from genfoundry.reporting.site.results import Facts, Json, Model, there
 
 
 def view(facts: Facts, model: Model) -> Json | None:
     """Trials, what the best gained over the default, and Optuna's pictures; None where nothing was searched."""
-    folder = facts.root / places.tuning(model.name)
+    folder = facts.root / paths_module.tuning(model.name)
     summary = there(folder / "summary.json")
     path = folder / "trials.jsonl"
     trials = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
@@ -48,5 +48,5 @@ def _trial(trial: Json) -> str:
 
 
 def _optuna(facts: Facts, model: Model) -> list[Picture]:
-    paths = sorted((facts.root / places.tuning(model.name)).glob("*.png"))
+    paths = sorted((facts.root / paths_module.tuning(model.name)).glob("*.png"))
     return [p for path in paths if (p := picture(path, path.stem.capitalize(), f"Optuna's plot: {path.stem}"))]

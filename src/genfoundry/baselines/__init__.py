@@ -1,1 +1,0 @@
-"""Trivial models and compressors that models are held against: one modality a file."""

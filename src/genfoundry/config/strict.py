@@ -1,0 +1,194 @@
+"""What every schema is, and how a value is held to one: a fault is a line that says what, where and what is right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from genfoundry.errors import UserError
+
+M = TypeVar("M", bound=BaseModel)
+# pydantic speaks of JSON, a file of YAML
+EXPECTED = {
+    "Input should be an object": "expected a mapping, lines of `key: value`",
+    "Input should be a valid array": "expected a list, such as [a, b]",
+}
+Location = tuple[int | str, ...]
+
+
+class Frozen(BaseModel):
+    """Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def check(model: type[M], value: object, where: str, source: str = "params.yaml") -> M:
+    """`value` as a `model`; a UserError names every wrong key, its value and what is allowed.
+
+    JSON strict mode takes a list for a tuple and 1 for 1.0, but not a string for a number.
+    """
+    try:
+        return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        lines: dict[str, dict[str, None]] = {}  # what may stand there, of a union one message a member
+        located = [(e, *_resolve(model, e["loc"], value)) for e in error.errors()]
+        misspelt = {(*key[:-1], meant) for e, key, kind, _ in located if (meant := _meant_key(e["type"], key, kind))}
+        for e, key, kind, chosen in located:
+            if chosen and not (e["type"] == "missing" and key in misspelt):
+                place, message = _line(kind, e["type"], key, e.get("input"), e["msg"], where)
+                lines.setdefault(place, {})[message] = None
+        raise UserError(
+            "\n".join(f"{source}: {place}: {', or '.join(said)}" for place, said in lines.items())
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{source}: {where}: {error}; numbers, strings, lists and mappings are allowed") from None
+
+
+def _resolve(model: type[BaseModel], loc: Location, value: Any) -> tuple[Location, Any, bool]:
+    """pydantic's location of an error as keys of the file; the type that holds the last key; whether it matters.
+
+    Of a union pydantic tries every member, and puts its name into the location: an error of a member that the value
+    was not meant to be says nothing.
+    """
+    keys: list[int | str] = []
+    kind: Any = model
+    holder: Any = model
+    chosen = True
+    for part in loc:
+        members = _members(kind)
+        if len(members) > 1 and (tagged := [m for m in members if _tag(m) == _name(part)]):
+            chosen = chosen and tagged[0] in _meant(members, value)
+            kind = tagged[0]
+            continue
+        holder = kind = members[0] if members else kind
+        keys.append(part)
+        kind, value = _child(kind, part), _item(value, part)
+    members = _members(kind)
+    return tuple(keys), holder if keys else (members or [model])[0], chosen
+
+
+def _members(kind: Any) -> list[Any]:
+    """The types of a union less None, of any other type itself alone; annotations are taken off."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (Union, UnionType):
+        return [member for part in get_args(kind) if part is not type(None) for member in _members(part)]
+    return [kind]
+
+
+def _tag(kind: Any) -> str:
+    """What pydantic calls a member of a union, up to a bracket."""
+    return {Literal: "literal", tuple: "tuple", list: "list", dict: "dict"}.get(
+        get_origin(kind), getattr(kind, "__name__", "")
+    )
+
+
+def _name(part: int | str) -> str:
+    """The same in a location: of `dict[str,int]` dict, of `constrained-int` int."""
+    return str(part).partition("[")[0].removeprefix("constrained-")
+
+
+def _meant(members: list[Any], value: Any) -> list[Any]:
+    """The members that the value can have been meant to be: of a mapping the schema that its keys are most like."""
+    schemas = [member for member in members if _is_schema(member)]
+    mappings = [*schemas, *(member for member in members if get_origin(member) is dict)]
+    if not isinstance(value, Mapping):
+        return [member for member in members if member not in mappings] or members
+    if not mappings:
+        return members
+    return [max(mappings, key=lambda member: _likeness(member, value))]
+
+
+def _likeness(kind: Any, value: Mapping[str, Any]) -> float:
+    names = list(kind.model_fields) if _is_schema(kind) else []
+    return sum(max((difflib.SequenceMatcher(None, key, n).ratio() for n in names), default=0.0) for key in value)
+
+
+def _is_schema(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _child(kind: Any, part: int | str) -> Any:
+    """The type of what stands at a key or number of a value of this type."""
+    if _is_schema(kind):
+        return kind.model_fields[part].annotation if part in kind.model_fields else None
+    inner = [argument for argument in get_args(kind) if argument is not Ellipsis]
+    if not inner:
+        return None
+    return inner[part] if get_origin(kind) is tuple and isinstance(part, int) and part < len(inner) else inner[-1]
+
+
+def _item(value: Any, part: int | str) -> Any:
+    try:
+        return value[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _line(kind: Any, fault: str, key: Location, got: object, message: str, where: str) -> tuple[str, str]:
+    """Where it is and what is wrong there; `kind` holds the last part of `key`."""
+    place = ".".join(filter(None, (where, *map(str, key))))
+    if fault == "extra_forbidden":
+        return place, f"unknown key; {alternatives(str(key[-1]), _fields(kind))}"
+    if fault == "missing" and isinstance(key[-1], int):
+        return ".".join(filter(None, (where, *map(str, key[:-1])))), f"{key[-1]} values; expected {_length(kind)}"
+    if fault == "missing":
+        return place, f"missing; required are {', '.join(sorted(_fields(kind, required=True)))}"
+    said = EXPECTED.get(message, message.removeprefix("Value error, "))
+    return f"{place}: {_shown(got)}", said + _hint(got, message)
+
+
+def _length(kind: Any) -> str:
+    """How many values a tuple has."""
+    return f"a list of {len(get_args(kind))}"
+
+
+def _meant_key(fault: str, key: Location, kind: Any) -> str:
+    """The key that an unknown one is most like: it is not missing, but misspelt."""
+    close = difflib.get_close_matches(str(key[-1]), _fields(kind), n=1) if fault == "extra_forbidden" else []
+    return close[0] if close else ""
+
+
+def _shown(value: object, most: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def _hint(got: object, message: str) -> str:
+    """What may have been meant instead of a value of another type."""
+    if isinstance(got, str) and "valid string" not in message and _is_number(got):
+        return "; a string, since it is quoted: write it without quotes"
+    if isinstance(got, float) and "valid integer" in message and got.is_integer():
+        return f"; write {got:.0f}"
+    if "valid string" in message and isinstance(got, bool | int | float):
+        return "; YAML reads it so: put it in quotes"
+    if got is None and "object" in message:
+        return "; nothing stands below it: indent what belongs there, or write {}"
+    if got is None:
+        return "; nothing stands there"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return text.isascii() and math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _fields(kind: Any, required: bool = False) -> list[str]:
+    """The keys of a schema."""
+    fields = kind.model_fields.items() if _is_schema(kind) else ()
+    return [name for name, field in fields if field.is_required() or not required]
+
+
+def alternatives(name: str, allowed: list[str]) -> str:
+    """'did you mean X? allowed: ...' for an unknown name."""
+    close = difflib.get_close_matches(name, allowed, n=1)
+    return (f"did you mean {close[0]!r}? " if close else "") + "allowed: " + (", ".join(sorted(allowed)) or "none")

@@ -1,0 +1,63 @@
+"""Subsets of labelled items: classes left out, few labels kept, the items of a tuning trial."""
+
+from __future__ import annotations
+
+import torch
+
+from genfoundry.data.dataset import Part
+from genfoundry.errors import UserError
+from genfoundry.seeding import derive_seed
+from genfoundry.splits import Labelled, LabelledSplit, Split
+
+
+def exclude_classes(split: Split, classes: tuple[int, ...], dataset: str) -> LabelledSplit:
+    """The split's items that are of none of these classes.
+
+    Raises:
+        UserError: there are no such classes, or no others.
+    """
+
+    where, there = f"data.without: {list(classes)}: data set {dataset}", split.spec.classes
+    if not isinstance(split, Labelled) or not all(k < there for k in classes):
+        raise UserError(f"{where} has {there} classes; numbers below {there} are right")
+    kept = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
+    if not kept.any():
+        raise UserError(f"{where} has no items of other classes; leave out fewer")
+    return split.select(kept)
+
+
+def select_trial_items(val: Split, items: int | None, labels: int | None) -> Part:
+    """The items of `val` that a trial of a tuning is measured on: at most `items`, the same for every trial.
+
+    Of a task with `labels` these are labelled and no more than that many: settings that are chosen by thousands of
+    labels are not what could be chosen where there are a hundred (Oliver et al. 2018, arXiv:1804.09170, section 4.6).
+    """
+    if labels is not None and isinstance(val, Labelled) and (val.label >= 0).any():
+        val = val.select(val.label >= 0)
+        items = min(items or labels, labels)
+    return Part(val, min(items or len(val), len(val)))
+
+
+def keep_labels(split: Split, count: int, dataset: str, draw: int) -> LabelledSplit:
+    """The split with `count` labels, as many of each class as of any other (or one more); the others become -1.
+
+    Which is a function of (data set, count, draw) alone: experiments that are compared learn from the same labels.
+
+    Raises:
+        UserError: there are fewer labelled items, or fewer labels than classes.
+    """
+
+    where, classes = f"data.labels: {count}: data set {dataset}", split.spec.classes
+    if not isinstance(split, Labelled) or not classes or not (split.label >= 0).any():
+        raise UserError(f"{where} has no labels; leave data.labels and data.labelled out")
+    if count < classes:
+        raise UserError(f"{where} has {classes} classes; {classes} or more are right")
+    label = split.label.cpu()
+    generator = torch.Generator().manual_seed(derive_seed("labels", dataset, count, draw))
+    known = torch.zeros(len(label), dtype=torch.bool)
+    for c in range(classes):
+        own, wanted = (label == c).nonzero()[:, 0], count // classes + (c < count % classes)
+        if len(own) < wanted:
+            raise UserError(f"{where} has {len(own)} items of class {c} in {split.name}; {wanted} are needed")
+        known[own[torch.randperm(len(own), generator=generator)[:wanted]]] = True
+    return split.relabel(torch.where(known.to(split.label.device), split.label, -1))

@@ -1,0 +1,1 @@
+"""One file a modality: how raw files of it become the arrays of a prepared data set."""

@@ -1,0 +1,116 @@
+"""One numbering of the classes for all of a data set's files: 0..K-1, and -1 for what has no label."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genfoundry.data.readers.arrays import Array, Part
+from genfoundry.errors import UserError
+
+IGNORED = 255  # of labels in a byte: what many tools write for "no class"
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """The files' own labels, sorted, and whether 255 stands for no label; () where labels are 0..K-1 already."""
+
+    values: tuple[int, ...] = ()
+    ignored: bool = False
+
+    def number(self, label: Array, source: str) -> Array:
+        """(N,) the classes' numbers of the files' labels.
+
+        Raises:
+            UserError: a label is none of the data set's.
+        """
+        if self.ignored:
+            label = np.where(label == IGNORED, -1, label)
+        if not self.values:
+            return label
+        own = np.array(self.values)
+        at = np.searchsorted(own, label).clip(0, len(own) - 1)
+        strange = label[(own[at] != label) & (label != -1)]
+        if len(strange):
+            raise UserError(f"{source}: label {strange[0]}; this data set's are {some(self.values)}, and -1 for none")
+        return np.where(label == -1, -1, at)
+
+
+def numbering(parts: Sequence[Part], declared: int | None, named: bool) -> Numbering:
+    """How the labels of these parts become 0..K-1: as they are, or 1..K and labels with gaps numbered anew.
+
+    Args:
+        parts: what a data set consists of, without its inbox.
+        declared: the number of classes that the entry expects; another number of labels is left as it is.
+        named: whether the classes' names are known, so that a label is a place among them.
+    """
+    values = sorted({int(v) for part in parts for v in np.unique(part.label) if v >= 0})
+    rest = [v for v in values if v != IGNORED]
+    ignored = IGNORED in values and len(rest) > 1 and rest[0] in (0, 1) and rest == list(range(rest[0], rest[-1] + 1))
+    ignored = ignored and rest[-1] < IGNORED - 1
+    values = rest if ignored else values
+    if named or values == list(range(len(values))) or declared not in (None, len(values)):
+        return Numbering((), ignored)
+    return Numbering(tuple(values), ignored)
+
+
+def names_of_words(parts: Sequence[Part]) -> tuple[str, ...]:
+    """The classes that files name by words, sorted."""
+    return tuple(sorted({name for part in parts for name in part.names}))
+
+
+def rename(part: Part, names: tuple[str, ...], where: object) -> None:
+    """Number a part's classes as the data set does: an inbox may hold some of them only.
+
+    Raises:
+        UserError: a class is none of the data set's.
+    """
+    part.names = tuple(_as_known(name, names) for name in part.names)
+    if unknown := sorted(set(part.names) - set(names)):
+        right = f"known are {', '.join(names)}" if names else "this data set's images lie in no class's folder"
+        raise UserError(f"{where}: class {unknown[0]!r} is new; {right}")
+    if part.names:
+        table = np.array([names.index(name) for name in part.names])
+        part.label = np.where(part.label >= 0, table[part.label], -1)
+        part.names = names
+
+
+def _as_known(name: str, names: tuple[str, ...]) -> str:
+    """The class of that name as the data set encodes its accents: macOS takes them apart, others do not."""
+    if name in names or name.isascii():
+        return name
+    same = [known for known in names if unicodedata.normalize("NFC", known) == unicodedata.normalize("NFC", name)]
+    return same[0] if len(same) == 1 else name
+
+
+def unify(
+    old: Sequence[Part], new: Sequence[Part], declared: int | None, known: tuple[str, ...], where: object
+) -> tuple[str, ...]:
+    """Number the classes of all parts 0..K-1, and return their names; `new` ones came by the inbox `where`.
+
+    Args:
+        old: the parts of the raw files, whose classes are those of the data set.
+        new: the parts of the inbox.
+        declared: the number of classes that the entry expects.
+        known: the names of the classes of a published data set.
+        where: what a message about a new class names.
+
+    Raises:
+        UserError: a class or label of the inbox is none of the data set's.
+    """
+    names = names_of_words(old) or known
+    numbers = numbering([part for part in old if not part.names], declared, bool(names))
+    for part in (*old, *new):
+        if part.names:
+            rename(part, names, where)
+        else:
+            part.label = numbers.number(part.label, part.source)
+    return names or tuple(map(str, numbers.values))
+
+
+def some(values: tuple[int, ...]) -> str:
+    """A few of them."""
+    return ", ".join(map(str, values)) if len(values) <= 12 else f"{values[0]}, {values[1]}, ..., {values[-1]}"

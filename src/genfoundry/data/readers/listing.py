@@ -1,0 +1,116 @@
+"""The files of a folder in one order everywhere: links are followed, what is hidden or a system's own is left out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genfoundry.errors import UserError
+
+SYSTEM = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
+SYSTEM |= {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files below a folder, sorted by path; links that lead nowhere or back, and what else is no regular file."""
+
+    files: list[Path] = field(default_factory=list)
+    dangling: list[Path] = field(default_factory=list)
+
+
+def scan(folder: Path) -> Listing:
+    """Every file below a folder that is not hidden; an empty listing where there is no such folder.
+
+    Raises:
+        UserError: a name is not UTF-8 (neither YAML, JSON nor DVC could hold it), or a folder cannot be read.
+    """
+    files: list[str] = []
+    dangling: list[str] = []
+    if folder.is_dir():
+        _walk(folder, "", (_identity(os.stat(folder)),), files, dangling)
+    return Listing([folder / name for name in sorted(files)], [folder / name for name in sorted(dangling)])
+
+
+def _walk(root: Path, below: str, parents: tuple[object, ...], files: list[str], dangling: list[str]) -> None:
+    """Add what lies in the folder `below` to both lists; `parents` are those on the way, so that no link loops."""
+    try:
+        entries = list(os.scandir(root / below))
+    except OSError as error:
+        raise UserError(f"{printable(root / below)}: {error.strerror}; a folder that can be read is needed") from None
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
+            continue  # thumbnails and such, of a system's own
+        name = f"{below}{entry.name}"
+        require_utf8(root, name)
+        kind, here = _kind(entry)
+        if kind == "folder" and here not in parents:
+            _walk(root, f"{name}/", (*parents, here), files, dangling)
+        elif kind == "file":
+            files.append(name)
+        else:
+            dangling.append(name)
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[str, object]:
+    """What an entry, or the target of a link, is: folder (and which one), file, or something else."""
+    try:
+        if entry.is_dir():
+            return "folder", _identity(entry.stat())
+        return "file" if entry.is_file() else "", None
+    except OSError:  # a link to itself
+        return "", None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def require_utf8(root: Path, name: str) -> None:
+    """Refuse a name that is not UTF-8.
+
+    Raises:
+        UserError: shows the bytes of the name.
+    """
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"{printable(root)}: the file name {os.fsencode(name)!r} is not UTF-8; rename it (a whole folder: "
+                "convmv -f latin1 -t utf8 -r --notest FOLDER)"
+            ) from None
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that every terminal takes: bytes that are not UTF-8 become escapes."""
+    return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def files(folder: Path, *suffixes: str) -> list[Path]:
+    """Files below a folder whose names end with one of the suffixes, upper or lower case.
+
+    Raises:
+        UserError: a name is not UTF-8.
+    """
+    return of_kind(scan(folder).files, *suffixes)
+
+
+def of_kind(paths: list[Path], *suffixes: str) -> list[Path]:
+    """Those whose names end with one of the suffixes, upper or lower case."""
+    return [path for path in paths if path.name.lower().endswith(suffixes)]
+
+
+def only(inbox: Path, *suffixes: str) -> None:
+    """Refuse an inbox with files of another kind: what is ignored without a word is taken for used.
+
+    Raises:
+        UserError: names the first such file and the kinds that are right.
+    """
+    listing = scan(inbox)
+    for path in listing.files:
+        if not path.name.lower().endswith(suffixes) and path.stem.upper() != "README":
+            raise UserError(f"{path}: not a kind of file that this data set takes; {', '.join(suffixes)} are right")
+    for path in listing.dangling:
+        raise UserError(f"{path}: a link whose target is missing or holds the link, or no regular file; remove it")

@@ -1,0 +1,1 @@
+"""Validation of a prepared data set with Great Expectations, and the page that shows the verdict."""

@@ -1,0 +1,177 @@
+"""A data set's description table against its declared expectations: Great Expectations, a verdict, a page to read.
+
+Every rule is an expectation on one table, a row a sample; what is no property of a row alone (duplicates, balance of
+the classes, steps in time) is a column that `rules.derive` adds.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genfoundry.data.validation import gx_private
+from genfoundry.data.validation.page import templates
+from genfoundry.data.validation.rules import SHOWN, SPLITS, Rule, derive, rules
+from genfoundry.errors import UserError
+from genfoundry.files import read_json, write_bytes, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genfoundry.config import Expect
+
+COLUMNS = ("split", "label", "min", "max", "length", "distinct", "unknown", "time", "finite", "digest", "source")
+PLACE = ("split", "row", "source")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a rule. `seen` is the bare observation, `observed` the same in words, with examples on failure."""
+
+    rule: Rule
+    success: bool
+    seen: Any
+    observed: str
+
+
+def validate(folder: Path, dataset: str, expect: Expect, verdict: Path, docs: Path) -> None:
+    """Hold the prepared data set in `folder` to `expect`; write the page `docs`/index.html and, if all hold, `verdict`.
+
+    `verdict` is a function of the prepared data and `expect` alone. A failed run leaves none, but `docs`/failed.json.
+
+    Raises:
+        UserError: a line a failed expectation (data set, expectation, column, expected, observed), then the page.
+    """
+    verdict.unlink(missing_ok=True)
+    frame = derive(_description(folder / "describe.parquet"), expect)
+    outcomes, sections = _run(dataset, frame, rules(expect, frame.columns))
+    counts = frame["split"].value_counts()
+    value = {
+        "data": read_json(folder / "spec.json")["digest"],
+        "dataset": dataset,
+        "duplicates_within": int(frame["duplicate_within_split"].sum()),
+        "expectations": [_entry(o) for o in outcomes],
+        "rows": {split: int(counts.get(split, 0)) for split in SPLITS},
+        "success": all(o.success for o in outcomes),
+    }
+    page = docs / "index.html"
+    write_bytes(page, _page(dataset, outcomes, sections).encode())
+    failures = [f"{dataset}: {_line(o)}" for o in outcomes if not o.success]
+    if failures:
+        write_json(docs / "failed.json", value)
+        raise UserError("\n".join([*failures, f"{dataset}: {len(failures)} expectations failed; Data Docs: {page}"]))
+    (docs / "failed.json").unlink(missing_ok=True)
+    write_json(verdict, value)
+
+
+def _description(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a description table ({' '.join(str(error).split())}); prepare it again") from None
+    if missing := [c for c in COLUMNS if c not in frame]:
+        raise UserError(f"{path}: columns {', '.join(missing)} are missing; a row needs {', '.join(COLUMNS)}")
+    return frame
+
+
+def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> tuple[list[Outcome], list[Any]]:
+    """The outcome of every rule, in order, and the sections of Great Expectations' own page about them."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas(dataset).add_dataframe_asset("describe")
+    suite = gx.ExpectationSuite(dataset, expectations=[_expectation(rule, i) for i, rule in enumerate(checks)])
+    definition = gx.ValidationDefinition(
+        name=dataset, data=asset.add_batch_definition_whole_dataframe("all"), suite=context.suites.add(suite)
+    )
+    result = context.validation_definitions.add(definition).run(
+        batch_parameters={"dataframe": frame},
+        result_format={"result_format": "SUMMARY", "unexpected_index_column_names": list(PLACE)},
+    )
+    for one in result.results:
+        if hasattr(seen := one.result.get("observed_value"), "item"):
+            one.result["observed_value"] = seen.item()  # its renderer fails on NumPy 2's scalars
+    found = {r["expectation_config"]["meta"]["rule"]: r for r in result.to_json_dict()["results"]}
+    outcomes = [_outcome(rule, found[i], frame) for i, rule in enumerate(checks)]
+    return outcomes, gx_private.render_sections(result)
+
+
+def _expectation(rule: Rule, number: int) -> Any:
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    settings: dict[str, Any] = {**rule.bounds, "notes": rule.says, "meta": {"rule": number}}
+    settings |= {} if "Table" in rule.name else {"column": rule.column}
+    settings |= {"row_condition": Column("split") == rule.split} if rule.split else {}
+    return getattr(gxe, rule.name)(severity="info" if rule.counts else "critical", **settings)
+
+
+def _outcome(rule: Rule, found: dict[str, Any], frame: pd.DataFrame) -> Outcome:
+    success, result = bool(found["success"]), found["result"]
+    if not result:
+        return Outcome(rule, False, None, f"not evaluated: {_exception(found['exception_info'])}")
+    if "element_count" in result:
+        seen: Any = {"of": result["element_count"], "unexpected": result["unexpected_count"]}
+        words = f"{seen['unexpected']} of {seen['of']} rows not so"
+        examples = [f"{e[rule.column]} at {_place(e)}" for e in result.get("partial_unexpected_index_list") or ()]
+    elif "missing_count" in result:
+        seen = {"missing": result["partial_missing_list"]}
+        words, examples = "missing " + (", ".join(map(str, seen["missing"])) or "none"), []
+    else:
+        seen = result.get("observed_value")
+        seen = None if isinstance(seen, float) and not math.isfinite(seen) else seen
+        words, examples = str(seen), list(_examples(rule, frame))
+    shown = f", e.g. {'; '.join(examples[:SHOWN])}" if examples and not success else ""
+    return Outcome(rule, success, seen, words + shown)
+
+
+def _examples(rule: Rule, frame: pd.DataFrame) -> Iterator[str]:
+    """Where a sum over rows comes from; for a duplicate also where the first one is."""
+    if rule.name != "ExpectColumnSumToBeBetween":
+        return
+    for _, row in frame[frame[rule.column] > 0].head(SHOWN).iterrows():
+        first = frame[frame["digest"] == row["digest"]].iloc[0]
+        yield _place(row) + (f" = {_place(first)}" if "duplicate" in rule.column else "")
+
+
+def _place(row: Any) -> str:
+    return f"{row['split']} row {row['row']} ({row['source']})"
+
+
+def _exception(info: dict[str, Any]) -> str:
+    messages = [v["exception_message"] for v in info.values() if isinstance(v, dict)] or [info["exception_message"]]
+    return " ".join(str(messages[0]).split())
+
+
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    rule = outcome.rule
+    return {
+        "column": rule.column,
+        "expectation": rule.name,
+        "expected": rule.bounds,
+        "observed": outcome.seen,
+        "says": rule.says,
+        "split": rule.split,
+        "success": outcome.success,
+    }
+
+
+def _line(outcome: Outcome) -> str:
+    rule = outcome.rule
+    where = f" of {rule.split}" if rule.split else ""
+    told = f"{rule.says}: {rule.name}, column {rule.column}{where}"
+    return f"{told}: expected {rule.expected}, observed {outcome.observed}"
+
+
+def _page(dataset: str, outcomes: list[Outcome], sections: list[Any]) -> str:
+    """Great Expectations' sections in a frame of our own: its own asks five hosts for scripts, styles and a logo."""
+    return gx_private.render_page(templates(), dataset=dataset, outcomes=outcomes, sections=sections)

@@ -1,0 +1,7 @@
+"""The error that a user can mend: what went wrong, where, and what would be right."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake of the user's (data, params.yaml, checkpoint, request): one line: what, where, what is right."""

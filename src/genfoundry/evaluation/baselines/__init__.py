@@ -1,0 +1,1 @@
+"""Baselines that models are compared with: trivial models, compressors, classical methods; a file a modality."""

@@ -1,0 +1,201 @@
+"""Estimates with intervals from items that come in independent groups: standard errors over groups, cluster bootstrap.
+
+An item's group is its independent unit: a play for its lines, a region for its patches, the item itself where items
+are independent. Only groups are resampled, since items of one group are alike. Means have a closed form (CR2 standard
+errors, a t quantile); other statistics of sums over items have the draws of a cluster bootstrap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
+
+from genfoundry.seeding import derive_seed
+
+Array = NDArray[np.float64]
+Ids = NDArray[np.int64]
+Part = tuple[Array, Ids | None]  # values of a sample's items (n,), and the groups of these; None: each its own
+DRAWS = 1000  # of a bootstrap
+TAIL = 0.975  # of a 95% interval, above
+AT_ONCE = 2_000_000  # counts of a bootstrap that are in memory
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure of `n` items in `groups` independent groups, its standard error and its 95% interval.
+
+    `stderr`, `low` and `high` are NaN where nothing is known of them: of one group, or of a value that is not finite.
+    """
+
+    value: float
+    n: int
+    groups: int
+    stderr: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def within(self, least: float, most: float) -> Estimate:
+        """The same, its interval cut to the values that the figure can have."""
+        return replace(self, low=float(np.clip(self.low, least, most)), high=float(np.clip(self.high, least, most)))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of a sum of means, its degrees of freedom, and what it was measured on; NaN for one group."""
+
+    variance: float
+    freedom: float
+    n: int
+    groups: int
+
+    @property
+    def quantile(self) -> float:
+        """Of t: how many standard errors an interval reaches on either side."""
+        return float(stdtrit(self.freedom, TAIL))
+
+
+def spread(*parts: Part) -> Spread:
+    """The variance of the sum of the parts' means: CR2 with Satterthwaite's degrees of freedom.
+
+    The residual e_g of a group that has the share w_g of the items counts e_g^2 / (1 - w_g), which has no bias where
+    items are independent and next to none where groups differ (Bell and McCaffrey 2002; Imbens and Kolesar 2016,
+    arXiv:1210.1208); of items that are their own groups it is the ordinary variance of a mean, with n - 1 degrees of
+    freedom. Parts without groups are independent samples; parts with groups share them by their ids.
+    """
+    found = [_of_groups(errors, shares) for errors, shares in _grouped(parts)]
+    n, groups = min(len(values) for values, _ in parts), min(count for _, _, count in found)
+    variances, freedoms = (np.array([one[i] for one in found]) for i in (0, 1))
+    total = float(variances.sum())
+    if not total > 0:
+        return Spread(total, float(freedoms.min()), n, groups)
+    return Spread(total, float(total**2 / (variances**2 / freedoms).sum()), n, groups)
+
+
+def _grouped(parts: Sequence[Part]) -> Iterator[tuple[Array, Array]]:
+    """(G,) residuals and (G,) shares of the items, of each collection of groups."""
+    for values, ids in parts:
+        if ids is None:
+            yield (values - values.mean()) / len(values), np.full(len(values), 1 / len(values))
+    together = [(values, ids) for values, ids in parts if ids is not None]
+    if together:
+        names, places = np.unique(np.concatenate([ids for _, ids in together]), return_inverse=True)
+        at = np.split(places, np.cumsum([len(ids) for _, ids in together])[:-1])
+        errors, shares = np.zeros(len(names)), np.zeros(len(names))
+        for (values, _), place in zip(together, at, strict=True):
+            errors += np.bincount(place, values - values.mean(), len(names)) / len(values)
+            shares += np.bincount(place, minlength=len(names)) / len(values) / len(together)
+        yield errors, shares
+
+
+def _of_groups(errors: Array, shares: Array) -> tuple[float, float, int]:
+    """Variance, degrees of freedom, number of groups."""
+    if len(errors) < 2:
+        return math.nan, math.nan, len(errors)
+    counting = shares * shares / (1 - shares)
+    freedom = 1 / ((shares * shares).sum() + counting.sum() ** 2 - (counting * counting).sum())
+    return float((errors * errors / (1 - shares)).sum()), float(freedom), len(errors)
+
+
+def sum_of_means(value: float, *parts: Part) -> Estimate:
+    """`value` with the t interval of the sum of the parts' means: of a mean, or of what is one to first order."""
+    with np.errstate(invalid="ignore"):  # of a model that diverged there is no interval
+        found = spread(*parts)
+    stderr = math.sqrt(found.variance)
+    reach = found.quantile * stderr
+    return Estimate(value, found.n, found.groups, stderr, value - reach, value + reach)
+
+
+def mean(items: object, ids: Ids | None = None) -> Estimate:
+    """The mean of `items` (n, ...); its interval is t's, or Wilson's where every item is 0 or 1.
+
+    Wilson's holds near 0 and 1, where t's does not; its number of items is that of independent ones which would give
+    the same variance (Kish's effective sample size), and the number of groups where all items are alike.
+    """
+    values = np.asarray(items, np.float64)
+    values = values.reshape(len(values), -1).mean(1)
+    found = sum_of_means(float(values.mean()), (values, ids))
+    if found.groups < 2 or not ((values == 0) | (values == 1)).all():
+        return found
+    p, t = found.value, spread((values, ids)).quantile
+    n = min(p * (1 - p) / found.stderr**2, found.n) if found.stderr > 0 else found.groups
+    middle, reach = p + t * t / (2 * n), t * math.sqrt(p * (1 - p) / n + (t / (2 * n)) ** 2)
+    low, high = ((middle + sign * reach) / (1 + t * t / n) for sign in (-1, 1))
+    return replace(found, low=min(low, p), high=max(high, p))
+
+
+def of_sums(name: str, statistic: Callable[[Array], Array], sums: Array, ids: Ids | None = None) -> Estimate:
+    """A statistic of sums over items, its interval from a cluster bootstrap of `DRAWS` draws.
+
+    Args:
+        name: seeds the draws.
+        statistic: (R, K) sums over items -> (R,) values; of sums that are means times n, `sums` has a column of ones.
+        sums: (n, K) what an item adds.
+        ids: (n,) groups.
+    """
+    whole = sums if ids is None else _by_group(sums, ids)
+    value = float(statistic(sums.sum(0, keepdims=True))[0])
+    drawn = np.concatenate([statistic(counts @ whole) for counts in resamples(name, len(whole))])
+    return of_draws(value, drawn, len(sums), shares_of(ids, len(sums)))
+
+
+def of_draws(value: float, drawn: Array, n: int, shares: Array) -> Estimate:
+    """`value` with the percentile interval of a bootstrap's draws, moved to be centred at it.
+
+    The move: a resample holds fewer distinct items, which shifts many a statistic and must not pass for spread. The
+    interval is widened by what few groups (of `shares` of the items) lack: t's quantile over the normal one, and the
+    square root of 1 - sum of squared shares, which a resampled variance is too small by.
+    """
+    if len(shares) < 2:
+        return Estimate(value, n, len(shares))
+    short = 1 / math.sqrt(1 - float((shares * shares).sum()))
+    wide = short * spread_quantile(shares) / float(ndtri(TAIL))
+    low, high = wide * (np.quantile(drawn, (1 - TAIL, TAIL)) - drawn.mean())
+    stderr = short * float(drawn.std(ddof=1))
+    return Estimate(value, n, len(shares), stderr, value + min(float(low), 0.0), value + max(float(high), 0.0))
+
+
+def spread_quantile(shares: Array) -> float:
+    """Of t, for groups that have these shares of the items."""
+    return float(stdtrit(_of_groups(np.zeros(len(shares)), shares)[1], TAIL))
+
+
+def shares_of(ids: Ids | None, n: int) -> Array:
+    """(G,) shares of n items that are in each group."""
+    return np.full(n, 1 / n) if ids is None else np.unique(ids, return_counts=True)[1] / n
+
+
+def resamples(name: str, groups: int) -> Iterator[Array]:
+    """`DRAWS` resamples of groups in chunks (rows, groups): how often each group was drawn with replacement."""
+    rng, rows = np.random.default_rng(derive_seed("bootstrap", name)), max(1, AT_ONCE // groups)
+    for at in range(0, DRAWS, rows):
+        size = min(rows, DRAWS - at)
+        drawn = rng.integers(0, groups, (size, groups)) + groups * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.float64)
+
+
+def _by_group(values: Array, ids: Ids) -> Array:
+    """(G, K) sums of (n, K) values."""
+    order = np.argsort(ids, kind="stable")
+    starts = np.unique(ids[order], return_index=True)[1]
+    return np.asarray(np.add.reduceat(values[order], starts, axis=0))
+
+
+def medians(name: str, items: Array, ids: Ids | None = None) -> Array:
+    """(`DRAWS`,) medians of `items` (n,) resampled by groups: the lower one where there are two."""
+    order = np.argsort(items, kind="stable")
+    places = order if ids is None else np.unique(ids, return_inverse=True)[1][order]
+    found = []
+    for counts in resamples(name, int(places.max()) + 1):
+        below = np.cumsum(counts[:, places], axis=1)
+        found.append(items[order][(below < below[:, -1:] / 2).sum(1)])
+    return np.concatenate(found)

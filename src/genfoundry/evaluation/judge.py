@@ -1,0 +1,71 @@
+"""Judges: frozen networks whose features compare samples with real items, and how often they are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genfoundry.data.iterate import SIZE, batches
+from genfoundry.models import checkpoint
+from genfoundry.models.base import Classifies, Learner
+from genfoundry.types import Batch, Spec
+
+if TYPE_CHECKING:
+    from genfoundry.splits import Split
+
+
+@runtime_checkable
+class Judges(Protocol):
+    """A frozen network whose features compare samples with real items; it knows grey values 0..spec.levels-1."""
+
+    spec: Spec
+    kind: str  # what it learnt from: "classes" or "rotations"
+
+    def asked(self, batch: Batch) -> Batch:
+        """The batch with the labels that it was trained to tell."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, *shape) integers -> (B, F)."""
+
+
+@torch.inference_mode()
+def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32]:
+    """(n, F) judge features of images in 0..levels-1, which are spread over the judge's own levels first."""
+    parts = []
+    for part in torch.split(x, SIZE):
+        parts.append(judge.features(spread(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu())
+    return cast("NDArray[np.float32]", torch.cat(parts).numpy())
+
+
+def spread(x: Tensor, levels: int | None, over: int) -> Tensor:
+    """Levels 0..levels-1 (None: grey values) -> int64 0..over-1, black to black and white to white."""
+    if levels is None:
+        return x.round().clamp(0, over - 1).long()
+    return x.long() if levels == over else x.long() * (over - 1) // (levels - 1)
+
+
+@torch.inference_mode()
+def accuracy(judge: Learner, split: Split) -> float | None:
+    """How often the judge is right about a split at its own levels (labelled items, or turns); None without any."""
+    if not isinstance(judge, Classifies):
+        return None
+    judge.eval()
+    hits = []
+    for batch in batches(split, size=SIZE):
+        asked = (judge.asked(batch) if isinstance(judge, Judges) else batch).to(judge.device)
+        if asked.label is not None:
+            hits.append((judge.classify(asked).argmax(1) == asked.label)[asked.label >= 0])
+    return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None
+
+
+def load(folder: Path | None, device: str = "cpu") -> Learner | None:
+    """The judge in a folder; None of a data set that has none."""
+    return checkpoint.load(folder, device) if folder else None

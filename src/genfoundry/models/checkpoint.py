@@ -1,0 +1,94 @@
+"""Models and in-flight state on disk: safetensors + JSON, atomically written; no code runs on load."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genfoundry import config, models
+from genfoundry.errors import UserError
+from genfoundry.files import canonical, read_json, read_tensors, replace_dir, sha256, write_bytes, write_json
+from genfoundry.types import Spec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from genfoundry.models.base import Learner
+
+
+def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
+    """Write `weights.safetensors` and `model.json`; returns the digest of weights, class, configuration, spec."""
+    from safetensors.torch import save as packed
+
+    with replace_dir(folder) as new:
+        write_bytes(new / "weights.safetensors", packed(_state(model)))
+        weights = sha256(new / "weights.safetensors")
+        identity = {
+            "model": type(model).__module__.rsplit(".", 1)[-1],
+            "config": model.config.model_dump(mode="json"),
+            "spec": model.spec.to_json(),
+        }
+        digest = hashlib.sha256((canonical(identity) + weights).encode()).hexdigest()
+        digests = {**card.get("digests", {}), "weights": weights}
+        write_json(new / "model.json", {**card, **identity, "digests": digests, "digest": digest})
+    return digest
+
+
+def _state(model: Learner) -> dict[str, Tensor]:
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+
+
+def load(folder: Path | str, device: torch.device | str = "cpu") -> Learner:
+    """The model in `folder`, in evaluation mode; `model.card` is model.json's content.
+
+    Raises:
+        UserError: a file is missing or damaged, or the tensors do not fit model.json.
+    """
+    folder = Path(folder)
+    card = read_json(folder / "model.json")
+    model = _described(card, folder / "model.json")
+    load_weights(model, read_tensors(folder / "weights.safetensors"), folder / "weights.safetensors")
+    model.card = card
+    return model.to(device).eval()
+
+
+def _described(card: Any, path: Path) -> Learner:
+    """The model that model.json describes, its weights still to be filled in."""
+    missing = [key for key in ("model", "config", "spec") if not isinstance(card, dict) or card.get(key) is None]
+    if missing:
+        raise UserError(f"{path}: not a model's description: {', '.join(missing)} missing")
+    try:
+        kind = models.find(card["model"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    checked = config.check(kind.Config, card["config"], "config", str(path))
+    try:
+        return kind(Spec.from_json(card["spec"]), checked)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: spec does not suit model {card['model']!r}: {reason}") from None
+
+
+def load_weights(model: Learner, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy `tensors` into the model; every name, shape and type must fit.
+
+    Raises:
+        UserError: says which tensor is missing, unknown or of another shape.
+    """
+    own = model.state_dict()
+    faults = [f"{n} is missing" for n in own.keys() - tensors.keys()]
+    faults += [f"{n} is not of this model" for n in tensors.keys() - own.keys()]
+    faults += [
+        f"{n} is {tuple(tensors[n].shape)} {tensors[n].dtype}, model.json wants {tuple(own[n].shape)} {own[n].dtype}"
+        for n in own.keys() & tensors.keys()
+        if own[n].shape != tensors[n].shape or own[n].dtype != tensors[n].dtype
+    ]
+    if faults:
+        raise UserError(f"{path}: does not fit model.json: {'; '.join(sorted(faults)[:3])} ({len(faults)} in all)")
+    model.load_state_dict(dict(tensors))

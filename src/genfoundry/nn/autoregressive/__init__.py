@@ -1,0 +1,1 @@
+"""Causal networks over grids and token sequences, and ancestral sampling from them."""

@@ -1,0 +1,62 @@
+"""What an output head is: what a network's last layer means as a distribution over `Batch.x`.
+
+A head is not a module, it has no weights. `out` is (B, head.parameters, *S) and `x` is (B, C, *S), where S are the
+positions (H, W of an image, T of a text with C = 1). Channels of one position may depend on each other, positions are
+independent given `out`. Everything is computed in float32, under autocast too, and in float64 if `out` is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.types import Draw
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in float32; float64 stays as it is."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+@dataclass(frozen=True)
+class Head:
+    """A distribution over C values a position; `levels` is None for real values."""
+
+    channels: int
+    levels: int | None
+
+    @property
+    def parameters(self) -> int:
+        """Number of the network's output channels."""
+        raise NotImplementedError
+
+    def nll(self, out: Tensor, x: Tensor) -> Tensor:
+        """(B,) nats: -log p(x | out), summed over channels and positions."""
+        return self.nats(out, x).flatten(1).sum(1)
+
+    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+        """(B, C, *S): -log p of each value, given the channels before it at its position."""
+        raise NotImplementedError
+
+    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        """(B, *S, levels) log-probabilities of a channel's levels, given the channels of x before it there."""
+        raise NotImplementedError
+
+    def pick(self, out: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
+        """(B, *S) int64: levels of a channel, drawn given the channels of x before it; a uniform number each."""
+        return pick(self.scores(out, x, channel), draw)
+
+    def log_probabilities(self, out: Tensor, x: Tensor) -> Tensor:
+        """(B, C, *S, levels): of every level of every value, given the channels before it at its position."""
+        return torch.stack([self.scores(out, x, channel) for channel in range(self.channels)], 1)
+
+    def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
+        """(B, C, *S) in the range of `Batch.x`, drawn with the global generator."""
+        raise NotImplementedError
+
+    def mean(self, out: Tensor) -> Tensor:
+        """(B, C, *S) float32: the expected value of x, in the units of x."""
+        raise NotImplementedError

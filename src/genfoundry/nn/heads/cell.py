@@ -1,0 +1,74 @@
+"""Images as grids of cells of 2 x 2 pixels, and the distribution of a cell's values, each given those before it.
+
+An autoregression over cells has a quarter of the positions, and its layers reach twice as far.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.types import Draw
+
+SIDE = 2
+
+
+def folded(x: Tensor, outside: float = 0.0) -> Tensor:
+    """(N, C, H, W) -> (N, 4C, ceil(H / 2), ceil(W / 2)), channels last; `outside` fills up an odd size."""
+    height, width = x.shape[-2:]
+    x = F.pad(x, (0, width % SIDE, 0, height % SIDE), value=outside)
+    return F.pixel_unshuffle(x, SIDE).contiguous(memory_format=torch.channels_last)
+
+
+def unfolded(cells: Tensor, size: tuple[int, int]) -> Tensor:
+    """The images of these cells: (N, 4C, ...) -> (N, C, H, W)."""
+    return F.pixel_shuffle(cells, SIDE)[..., : size[0], : size[1]]
+
+
+def order(shape: tuple[int, int, int]) -> Tensor:
+    """(C H W,) int64: flat positions of an image (C, H, W), cell by cell in raster order, a cell's values in turn."""
+    channels, height, width = shape
+    at = torch.arange(channels * height * width, dtype=torch.float64).view(1, *shape)
+    found = folded(at, outside=-1.0).permute(0, 2, 3, 1).flatten().long()
+    return found[found >= 0]
+
+
+class CellHead(nn.Module):
+    """Features (N, width, h, w) and scaled values (N, K, h, w) -> (N, K, h, w, levels) log-probabilities.
+
+    Value k of a cell knows the features and the values before k: a masked layer, and a layer of its own for each.
+    """
+
+    mask: Tensor
+
+    def __init__(self, width: int, values: int, levels: int, *, hidden: int) -> None:
+        super().__init__()
+        self.values, self.levels, self.hidden = values, levels, hidden
+        self.base = nn.Conv2d(width, values * hidden, 1)
+        self.before = nn.Parameter(torch.zeros(values, hidden, values))
+        self.out = nn.Conv2d(values * hidden, values * levels, 1, groups=values)
+        earlier = torch.ones(values, values).tril(-1)  # (value, one before it)
+        self.register_buffer("mask", earlier.unsqueeze(1), persistent=False)
+
+    def forward(self, features: Tensor, x: Tensor) -> Tensor:
+        known = F.conv2d(x, (self.before * self.mask).view(-1, self.values, 1, 1))
+        out: Tensor = self.out(F.silu(self.base(F.silu(features)) + known))
+        out = out.view(len(out), self.values, self.levels, *out.shape[2:]).movedim(2, -1)
+        return (out if out.dtype == torch.float64 else out.float()).log_softmax(-1)
+
+    def draw(self, features: Tensor, inside: list[bool], scale: float, draw: Draw) -> tuple[Tensor, Tensor]:
+        """A cell (n, width) -> its values (n, K) int64 and, times `scale` and less 1, float; 0 where not `inside`."""
+        base = self.base(F.silu(features)[:, :, None, None]).view(-1, self.values, self.hidden)
+        weight = self.out.weight.view(self.values, self.levels, self.hidden)
+        bias, before = self.out.bias.view(self.values, self.levels), self.before * self.mask  # type: ignore[union-attr]
+        found = torch.zeros(len(features), self.values, dtype=torch.int64, device=features.device)
+        x = torch.full_like(base[:, :, 0], -1.0)
+        for k in range(self.values):
+            if inside[k]:
+                state = F.silu(base[:, k] + x @ before[k].T)
+                logits = torch.addmm(bias[k], state, weight[k].T)
+                found[:, k] = pick(logits.log_softmax(-1), draw)
+                x[:, k] = found[:, k] * scale - 1.0
+        return found, x

@@ -1,0 +1,1 @@
+"""Latent variables: diagonal Gaussians, vector quantisation, priors over codes."""

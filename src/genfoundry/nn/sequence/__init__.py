@@ -1,0 +1,1 @@
+"""Recurrent and dilated convolutional networks over sequences."""

@@ -1,0 +1,114 @@
+"""What a file or folder of the user's own holds, and the data set entry that reads it: `make init` begins here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from genfoundry.data.readers import grey_csv, image_folder
+from genfoundry.data.readers.image_folder import ARRAYS, KINDS
+from genfoundry.data.readers.images import SUFFIXES
+from genfoundry.data.readers.listing import Listing, of_kind, scan
+from genfoundry.data.readers.nifti import VOLUMES
+from genfoundry.errors import UserError
+from genfoundry.onboarding.inspect import images, series, text, volumes
+from genfoundry.onboarding.inspect.result import Seen
+
+READ = {
+    "images": tuple(suffix for suffix in KINDS if suffix not in VOLUMES),
+    "volumes": VOLUMES,
+    "text": (".txt",),
+    "series": (".csv", ".csv.gz"),
+    "pairs": (".tsv",),
+}
+FINDERS: dict[str, Callable[[Path, list[Path]], Seen]] = {
+    "text": text.text,
+    "series": series.look,
+    "pairs": text.pairs,
+}
+NOTES = ("README", "LICENSE", "LICENCE", "NOTICE", "COPYING", "CHANGELOG", "CITATION")  # no data, beside others
+PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+HINTS = {
+    **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".ico", ".cr2", ".nef", ".dng", ".raw"),
+                    "convert them to PNG or JPEG"),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), "save the frames that matter as PNG or JPEG"),
+    **dict.fromkeys(PACKED, "unpack them"),
+    ".npy": "np.savez('x.npz', images=np.load('x.npy')) makes an .npz of one",
+}  # fmt: skip
+
+
+def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
+    """Decide the modality by the kind that most files are of, and what reads them; `given` are keys of the entry.
+
+    Raises:
+        UserError: nothing that is read, files that cannot be, or what they mean is ambiguous.
+    """
+    listing = scan(folder)
+    by_kind = {kind: paths for kind, suffixes in READ.items() if (paths := of_kind(listing.files, *suffixes))}
+    if not by_kind:
+        suffixes = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
+        rest = "".join(f"; {line}" for line in _left_out(folder, listing, []))
+        raise UserError(f"{folder}: no file of a kind that is read; {suffixes} are{rest}")
+    data = {kind: paths for kind, paths in by_kind.items() if not all(path.stem.upper() in NOTES for path in paths)}
+    by_kind = data or by_kind
+    kind = max(by_kind, key=lambda k: len(by_kind[k]))
+    if kind != "images" and "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
+        kind = "images"
+    if kind == "series" and any(map(grey_csv.is_grey, by_kind[kind])):
+        kind = "images"
+    if kind in ("images", "volumes"):
+        _require_one_kind(folder, listing.files)
+    if kind == "images":
+        used = image_folder.used(listing.files)
+        seen = images.look(folder, used, given)
+    elif kind == "volumes":
+        used = by_kind[kind]
+        seen = volumes.look(folder, used, given)
+    else:
+        used = by_kind[kind]
+        seen = FINDERS[kind](folder, used)
+    return Seen({"modality": kind, **seen.entry}, [*seen.said, *_left_out(folder, listing, used)])
+
+
+def _beside(pictures: list[Path], others: list[Path]) -> bool:
+    """Whether most of the others are notes about pictures: captions, boxes, a file beside each by its name."""
+    names = {path.with_suffix("").name for path in pictures}
+    return 2 * sum(path.with_suffix("").name in names for path in others) > len(others)
+
+
+def _require_one_kind(folder: Path, paths: list[Path]) -> None:
+    """Refuse pictures, files of arrays and volumes in one folder: all would be read, as one data set."""
+    kinds = {"pictures": SUFFIXES, ".npz or IDX files": ARRAYS, "NIfTI volumes": VOLUMES}
+    present = {kind: own for kind, suffixes in kinds.items() if (own := of_kind(paths, *suffixes))}
+    if len(present) > 1:
+        several = " and ".join(
+            f"{len(own)} {kind} (e.g. {own[0].relative_to(folder).as_posix()})" for kind, own in present.items()
+        )
+        raise UserError(f"{folder}: {several}; one kind makes a data set: move the others out of this folder")
+
+
+def _left_out(folder: Path, listing: Listing, used: list[Path]) -> Iterator[str]:
+    """A line a kind of file that is not read, and one for links that lead nowhere."""
+    taken, kinds = set(map(str, used)), dict[str, list[Path]]()
+    for path in listing.files if len(taken) < len(listing.files) else ():
+        if str(path) not in taken:
+            kinds.setdefault(_suffix(path.name), []).append(path)
+    for suffix, paths in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        hint = f" ({HINTS[suffix]})" if suffix in HINTS else ""
+        files = "file" if len(paths) == 1 else "files"
+        yield f"left out: {len(paths)} {suffix} {files}, e.g. {paths[0].relative_to(folder).as_posix()}{hint}"
+    read = {parent for at in {os.path.dirname(name) for name in taken} for parent in (Path(at), *Path(at).parents)}
+    lost = sorted({path.parent.relative_to(folder).as_posix() for paths in kinds.values() for path in paths
+                   if path.parent not in read})  # fmt: skip
+    if used and lost:
+        yield f"folders without a file that is read: {len(lost)}, e.g. {lost[0]}"
+    if links := listing.dangling:
+        what = "1 symbolic link" if len(links) == 1 else f"{len(links)} symbolic links"
+        yield f"left out: {what} without a target, e.g. {links[0].relative_to(folder).as_posix()}"
+
+
+def _suffix(name: str) -> str:
+    ends = Path(name.lower()).suffixes
+    return "".join(ends[-2:] if ends[-1:] == [".gz"] else ends[-1:]) or "nameless"

@@ -1,0 +1,63 @@
+"""New entries in params.yaml as text: its comments and layout stay, and nothing is written that reads otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from genfoundry.config import yaml_file
+from genfoundry.errors import UserError
+
+
+def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """`text` with entries put at the end of their sections.
+
+    Raises:
+        UserError: the file is laid out in another way than a section a line; it says what to write by hand.
+    """
+    new, wanted = text, yaml_file.parse(text)
+    added = {section: entries for section, entries in sections.items() if entries}
+    for section, entries in added.items():
+        new = _at_end(new, section, "".join(block(name, entry) for name, entry in entries.items()))
+        wanted[section] = {**(wanted.get(section) or {}), **entries}
+    if not _reads_as(new, wanted):
+        by_hand = "\n".join(f"{s}:\n" + "".join(block(n, e) for n, e in es.items()) for s, es in added.items())
+        raise UserError(f"params.yaml: sections are not laid out as lines of their own; write by hand:\n{by_hand}")
+    return new
+
+
+def block(name: str, entry: Mapping[str, Any]) -> str:
+    """An entry of a section: one line if it is short, else a line a key."""
+    short = f"  {name}: {yaml_file.dump(entry)}\n"
+    if len(short) <= 120:
+        return short
+    return f"  {name}:\n" + "".join(f"    {yaml_file.dump({key: value})[1:-1]}\n" for key, value in entry.items())
+
+
+def _at_end(text: str, section: str, lines: str) -> str:
+    """After the section's last line that is not empty; comments before the next section belong to that one."""
+    found = re.search(rf"(?m)^{section}:[ \t]*(\{{\}})?[ \t]*(#.*)?\n", text if text.endswith("\n") else text + "\n")
+    if not found:  # an optional section that the file has not had so far
+        return f"{text.rstrip()}\n\n{section}:\n{lines}"
+    head = text[: found.start()] + re.sub(r"[ \t]*\{\}", "", found.group())
+    body = text[found.end() :]
+    last = 0
+    for line in re.finditer(r"(?m)^.*\n?", body):
+        if re.match(r"[^\s#]", line.group()):
+            break
+        if re.match(r"[ \t]+\S", line.group()):
+            last = line.end()
+    end = "" if body[:last].endswith("\n") or not last else "\n"
+    return head + body[:last] + end + lines + body[last:]
+
+
+def _reads_as(text: str, value: Mapping[str, Any]) -> bool:
+    try:
+        return bool(_plain(yaml_file.parse(text)) == _plain(value))
+    except UserError:  # a section stands twice, or is put where YAML has none
+        return False
+
+
+def _plain(value: Any) -> Any:
+    return {k: v or None for k, v in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,148 @@
+"""The ledger: one canonical JSON line a decision, append-only, in git. Which model serves a task is read from here.
+
+A line: {"time", "who", "task", "decision": "champion" | "challenger" | "refused", "reason", "experiment", "model",
+"digest" (of the model), "data" (digest of the data), "ranking" (sha256 of the ranking), "commit", "clean" (whether the
+code was that of the commit), "incumbent" (digest of the champion at the time, or null), "figures" (below), "weights":
+{"path", "files": {name: {"md5", "sha256", "size"}}}}.
+
+"figures", all on the split that "split" names (`gate`): "candidate", "incumbent" (the objective's value of each),
+"difference", "interval" (95%, of the paired improvement; null where all items are of one group), "items" and "groups"
+(what that interval is over), "reference" ({"name", "value"}, the hardest to beat),
+"over_reference" ({"name", "difference", "interval"}: by how much the candidate beats it, where that is known item by
+item), "loses_to" ([{"name", "role", "value", "by"}], the references that it does not beat), "margin" (that the interval
+was held against), "ranking_margin", "seed_margin" (what the ranking and the candidate's training seeds, on
+`val`, asked for). Lines before there were these say "baseline" for "reference", and no more of them.
+
+A "champion" line makes its model the champion; a later "refused" line about the same model says what beats it since.
+It imports neither torch nor numpy: the no-op of `promote` is a read of this file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from genfoundry import shell
+from genfoundry.errors import UserError
+
+Line = dict[str, Any]
+DECISIONS = ("champion", "challenger", "refused")
+REQUIRED = ("time", "who", "task", "decision", "reason", "experiment", "digest", "data", "ranking", "weights")
+
+
+def read(path: Path) -> list[Line]:
+    """Every decision, oldest first; a ledger that does not exist yet is empty.
+
+    Raises:
+        UserError: a line is not JSON (an unresolved merge, say) or lacks a key.
+    """
+    if not path.exists():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError:
+            raise UserError(f"{path}:{number}: not JSON; keep whole lines only, as git has them") from None
+        lines.append(_checked(line, f"{path}:{number}"))
+    return lines
+
+
+def append(path: Path, line: Line) -> None:
+    """Add one decision in one write; what is there is never touched. Safe against other writers."""
+    text = json.dumps(_checked(line, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            end = file.seek(0, os.SEEK_END)
+            if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+                text = "\n" + text  # an editor or a merge took the last newline
+            os.write(file.fileno(), text.encode())
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; free space or make the file writable") from None
+
+
+def _checked(line: Any, where: str) -> Line:
+    missing = [key for key in REQUIRED if key not in line] if isinstance(line, dict) else list(REQUIRED)
+    if missing:
+        raise UserError(f"{where}: no decision: {', '.join(missing)} missing")
+    if line["decision"] not in DECISIONS:
+        raise UserError(f"{where}: decision {line['decision']!r} is none of {', '.join(DECISIONS)}")
+    return dict(line)
+
+
+def of(lines: Iterable[Line], task: str) -> list[Line]:
+    """The decisions about one task, oldest first."""
+    return [line for line in lines if line["task"] == task]
+
+
+def last(lines: Iterable[Line], task: str) -> Line | None:
+    """The latest decision about a task."""
+    return next(reversed(of(lines, task)), None)
+
+
+def loses_to(lines: Iterable[Line], digest: str) -> list[dict[str, Any]]:
+    """The references that a model lost to by the latest decision about it; [] where it lost to none, or none says."""
+    about = [line for line in lines if line["digest"] == digest]
+    return list((about[-1].get("figures") or {}).get("loses_to") or ()) if about else []
+
+
+def champion(lines: Iterable[Line], task: str) -> Line | None:
+    """The decision that made the present champion."""
+    return next((line for line in reversed(of(lines, task)) if line["decision"] == "champion"), None)
+
+
+def challenger(lines: Iterable[Line], task: str) -> Line | None:
+    """The latest challenger since the present champion was made."""
+    for line in reversed(of(lines, task)):
+        if line["decision"] == "champion":
+            return None
+        if line["decision"] == "challenger":
+            return line
+    return None
+
+
+def fingerprint(ranking: bytes) -> str:
+    """Hex sha256 of a ranking's bytes, by which a line names what was decided on."""
+    return hashlib.sha256(ranking).hexdigest()
+
+
+def who(root: Path) -> str:
+    """Who decides: git's user name, else the system's."""
+    name = _git(root, "config", "user.name")
+    if name:
+        return name
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def commit(root: Path) -> tuple[str | None, bool]:
+    """The commit that is checked out, and whether `src` is as that commit has it; (None, False) without git.
+
+    Raises:
+        UserError: git refuses the repository: a champion of an unknown commit could not be measured again.
+    """
+    shell.check_repository(root)
+    found = _git(root, "rev-parse", "HEAD")
+    return (found or None), bool(found) and _git(root, "status", "--porcelain", "--", "src") == ""
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

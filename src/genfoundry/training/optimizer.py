@@ -1,0 +1,68 @@
+"""AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) by torch's fused kernel.
+
+torch.optim's class of this name computes the same, bit for bit, and imports torch's compiler at its first step, which
+takes as long as torch itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from genfoundry.nn.torch_private import adamw
+
+EPSILON = 1e-8
+
+
+class AdamW:
+    """`state` has a parameter's `step` (), `exp_avg` and `exp_avg_sq`, of its shape, from its first gradient on."""
+
+    def __init__(self, parameters: Sequence[Parameter], decay: float, betas: tuple[float, float]) -> None:
+        matrices = [p for p in parameters if p.ndim >= 2]
+        vectors = [p for p in parameters if p.ndim < 2]  # biases and gains keep their size
+        self.parameters, self.betas = [*matrices, *vectors], betas
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._groups = ((matrices, decay), (vectors, 0.0))
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.parameters if p.grad is not None]
+
+    @torch.no_grad()
+    def step(self, rate: float, scale: Tensor | None, bad: Tensor) -> None:
+        """Move by gradients divided by `scale` (), unless `bad` () is 1.0: both stay on the device, without a sync."""
+        for group, decay in self._groups:
+            moving: list[Tensor] = [p for p in group if p.grad is not None]
+            self.state |= {p: _fresh(p) for p in moving if p not in self.state}
+            states = [self.state[p] for p in moving]
+            if moving:
+                adamw(
+                    moving,
+                    [p.grad for p in moving if p.grad is not None],
+                    [state["exp_avg"] for state in states],
+                    [state["exp_avg_sq"] for state in states],
+                    [],
+                    [state["step"] for state in states],
+                    fused=True,  # unfused, sqrt differs between processors
+                    grad_scale=scale,
+                    found_inf=bad,
+                    amsgrad=False,
+                    beta1=self.betas[0],
+                    beta2=self.betas[1],
+                    lr=rate,
+                    weight_decay=decay,
+                    eps=EPSILON,
+                    maximize=False,
+                )
+
+
+def _fresh(parameter: Tensor) -> dict[str, Tensor]:
+    step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+    return {"step": step, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}

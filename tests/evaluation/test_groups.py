@@ -1,0 +1,68 @@
+"""Every item's independent unit, from the prepared data into the scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from genfoundry.data.dataset import Part
+from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.evaluation import yardstick
+from genfoundry.evaluation.groups import grouped
+from genfoundry.evaluation.objective_intervals import figures
+from genfoundry.evaluation.objectives import GROUP, groups_of
+from genfoundry.splits import groups_in
+from genfoundry.types import Spec
+
+SPEC = Spec((1, 4, 4), 256)
+
+
+def images(n: int = 8, group: list[int] | None = None) -> ImageSplit:
+    draw = torch.Generator().manual_seed(0)
+    tensors = {
+        "x": torch.randint(256, (n, 1, 4, 4), generator=draw, dtype=torch.uint8),
+        "label": torch.full((n,), -1),
+    }
+    return ImageSplit("test", tensors | ({} if group is None else {"group": torch.tensor(group)}), SPEC, None, None)
+
+
+def test_a_score_gets_the_groups_of_its_items() -> None:
+    split = images(group=[5, 5, 5, 7, 7, 9, 9, 9])
+    index = torch.tensor([7, 0, 3])
+    found = grouped({"nll": np.zeros(3), "codes": np.zeros((3, 2))}, split, index)
+    assert found["nll" + GROUP].tolist() == found["codes" + GROUP].tolist() == [9, 5, 7]
+    assert groups_of(found, "nll").tolist() == [9, 5, 7]
+
+
+def test_items_that_are_their_own_groups_need_none() -> None:
+    assert set(grouped({"nll": np.zeros(8)}, images())) == {"nll"}
+    twice = grouped({"nll": np.zeros(3)}, images(), torch.tensor([4, 1, 4]))
+    assert groups_of(twice, "nll").tolist() == [4, 1, 4]
+    assert groups_of({"nll": np.zeros(3)}, "nll").tolist() == [0, 1, 2]
+
+
+def test_a_score_of_other_items_is_refused_and_one_of_the_whole_has_no_groups() -> None:
+    split = images(group=[0] * 4 + [1] * 4)
+    with pytest.raises(ValueError, match="hits: expected a row for each of 8 items, got 5"):
+        grouped({"hits": np.zeros(5)}, split)
+    assert set(grouped({"nll": np.zeros(1)}, split)) == {"nll"}  # an archive's length, an item
+
+
+def test_equal_images_are_one_group() -> None:
+    split = images()
+    split.whole[5] = split.whole[2]
+    assert split.groups[5] == split.groups[2] and len(split.groups.unique()) == 7
+
+
+def test_part_keeps_the_groups_of_its_items() -> None:
+    split = images(group=[0, 0, 1, 1, 2, 2, 3, 3])
+    part = Part(split, 4)
+    assert part.groups.tolist() == split.groups[part.index].tolist()
+    assert groups_in({}, 3).tolist() == [0, 1, 2]
+
+
+def test_groups_are_no_figure_of_their_own() -> None:
+    scores = grouped({"nll": np.arange(8.0), "told": np.ones(8)}, images(group=[0] * 4 + [1] * 4))
+    for found in (figures(scores, 16, "images"), yardstick.figures(scores, 16, "images")):
+        assert "told" in found and not [name for name in found if name.endswith(GROUP)]

@@ -1,0 +1,118 @@
+"""Surprise by hand: a density that prefers simple images, and the correction that mends it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import toys
+from torch import Tensor
+
+from genfoundry.evaluation import context, yardstick
+from genfoundry.evaluation.metrics import ood
+from genfoundry.evaluation.roc import auroc
+from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.types import Batch, Spec
+
+SPEC = Spec((1, 32, 32), 17)
+
+
+def walks(n: int, seed: int) -> Tensor:
+    """Rows are random walks: every step but one in three moves a level."""
+    draw = torch.Generator().manual_seed(seed)
+    steps = torch.randint(-1, 2, (n, 1, 32, 32), generator=draw)
+    steps[..., 0] += torch.randint(17, (n, 1, 32), generator=draw)
+    return steps.cumsum(3).clamp(0, 16)
+
+
+class Smooth(GenerativeModel):
+    """A density of a step along a row: 0.5 to stay, 0.2 each to move by one, the rest for all others."""
+
+    likelihood = "exact"
+
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        steps = batch.x.diff(dim=-1).abs().clamp_max(2)
+        cost = -torch.tensor([0.5, 0.2, 0.1 / 30]).log()
+        return {"nll": cost[steps].flatten(1).sum(1) + 32 * math.log(17)}
+
+
+def bench(spec: Spec, x: Tensor, model: GenerativeModel | None = None, **more: object) -> context.Bench:
+    split = toys.split("test", x, torch.full((len(x),), -1), spec)
+    found = {"nll": model.measure(Batch(x))["nll"]} if model else {}
+    return context.Bench(toys.Data(test=split), split, split, None, found, **more)  # type: ignore[arg-type]
+
+
+def test_a_raw_likelihood_prefers_simple_images_and_the_corrected_one_does_not() -> None:
+    model = Smooth(SPEC, Hyper())
+    scores = ood.surprise(model, bench(SPEC, walks(80, 0), model), 0)
+    found = yardstick.figures(scores, SPEC.dims, "images")
+    assert found["auroc_constant"] < 0.01  # the known failure
+    assert found["auroc_constant_corrected"] > 0.99
+    assert found["auroc_shuffled"] > 0.99
+    assert set(found) >= {f"auroc_{name}{suffix}" for name in ("smooth", "digits") for suffix in ("", "_corrected")}
+    assert not [name for name in found if name.startswith("surprise")]
+
+
+def test_the_area_is_sklearn_s() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.integers(0, 20, 300).astype(float), rng.integers(5, 25, 200).astype(float)  # with many ties
+    theirs[:3] = np.inf
+    found = auroc((ours, None), (theirs, None))
+    truth = np.r_[np.zeros(300), np.ones(200)]
+    assert found.value == pytest.approx(roc_auc_score(truth, np.minimum(np.r_[ours, theirs], 1e9)))
+    draws = [auroc((rng.choice(ours, 300), None), (rng.choice(theirs, 200), None)).value for _ in range(400)]
+    assert found.stderr == pytest.approx(np.std(draws), rel=0.1)
+    assert auroc((ours, None), (ours + 100, None)).value == 1
+
+
+def test_others_have_the_shape_and_levels_of_the_items() -> None:
+    x = walks(50, 0)
+    seen = bench(SPEC, x)
+    made = {name: torch.cat([b.batch(torch.arange(len(b))).x]) for name, b in ood.others(seen, torch.arange(50))}
+    assert set(made) == {"shuffled", "constant", "smooth", "digits"}
+    for other in made.values():
+        assert other.shape == (50, 1, 32, 32) and other.dtype == torch.int64
+        assert other.min() >= 0 and other.max() <= 16
+    torch.testing.assert_close(made["shuffled"].flatten(1).sort(1).values, x.flatten(1).sort(1).values)
+    assert not torch.equal(made["shuffled"], x)
+    assert all(len(image.unique()) == 1 for image in made["constant"])
+    assert made["digits"].float().std(0).mean() > 1
+
+
+def test_two_levels_stay_two() -> None:
+    grey = toys.split("test", walks(20, 0), torch.full((20,), -1), SPEC)
+    two = type(grey)("test", {"x": grey.whole, "label": grey.label}, SPEC, 2, "threshold")
+    seen = context.Bench(toys.Data(test=grey), two, two, None, binarise="threshold")  # type: ignore[arg-type]
+    for _, other in ood.others(seen, torch.arange(20)):
+        assert set(other.batch(torch.arange(20)).x.unique().tolist()) <= {0, 1}
+
+
+def test_classes_left_out_are_among_others_and_not_among_the_items() -> None:
+    x = walks(60, 0)
+    x[20:40] = 0  # class 1: likelier than any walk
+    split = toys.split("test", x, torch.arange(60) // 20, Spec((1, 32, 32), 17, classes=3))
+    model = Smooth(SPEC, Hyper())
+    seen = context.Bench(
+        toys.Data(test=split),
+        split,
+        split,
+        None,
+        {"nll": model.measure(Batch(x))["nll"]},
+        without=(1,),  # type: ignore[arg-type]
+    )
+    scores = ood.surprise(model, seen, 0)
+    assert len(scores["surprise_test"]) == 40
+    assert len(scores["surprise_classes"]) == 20
+    found = yardstick.figures(scores, SPEC.dims, "images")
+    assert found["auroc_classes"] == 0
+    assert found["auroc_classes_corrected"] > 0.99
+
+
+def test_digits_are_no_anomaly_among_digits() -> None:
+    x = ood.digits()[:100].long()
+    names = [name for name, _ in ood.others(bench(Spec((1, 8, 8), 17), x), torch.arange(100))]
+    assert "digits" not in names and "smooth" in names
