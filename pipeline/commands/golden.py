@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from genfoundry import files as files_module
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.files import sha256
 from pipeline.commands import smoke

@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from genfoundry import files, paths, shell
+from genfoundry import files, paths
 from genfoundry.config import Params, yaml_file
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.onboarding import propose, yaml_insert
 from pipeline.orchestration import reserved_folders, resolve

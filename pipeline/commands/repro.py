@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genfoundry import config, paths, shell
+from genfoundry import config, paths
 from genfoundry.config.load import read
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.tracking import client
 from pipeline.commands import show_plan

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genfoundry import files, shell
+from genfoundry import files
 from genfoundry import paths as paths_module
+from genfoundry.console import shell
 from genfoundry.data.fetch import check
 from genfoundry.data.fetch.catalog import DOWNLOADS
 from genfoundry.errors import UserError

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.commands import configure
 

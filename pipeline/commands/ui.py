@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.tracking import client, publish
 from genfoundry.tracking.store_errors import StoreError, redact

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.commands import configure
 

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from genfoundry import files as files_module
-from genfoundry import paths, shell
+from genfoundry import paths
+from genfoundry.console import shell
 from genfoundry.data.readers.listing import scan
 from genfoundry.errors import UserError
 from genfoundry.selection import dvc_store, ledger

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import shell
 from pipeline.orchestration import run_lock
 from pipeline.orchestration.dag import Job
 from pipeline.orchestration.progress import Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 
 WRITTEN = ("dvc.lock", "reports/", "data/inbox/")  # what runs write into git, less the ledger, and make anew

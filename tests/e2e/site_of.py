@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from genfoundry import shell
+from genfoundry.console import shell
 
 ROOT = Path(__file__).parent.parent.parent
 CLEAN = {

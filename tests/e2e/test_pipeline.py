@@ -12,7 +12,7 @@ import pytest
 import yaml
 from site_of import ROOT, call, change, clone, due, good, pipeline, ran
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.selection import ledger, margins
 from genfoundry.training import device
 from pipeline.commands import golden

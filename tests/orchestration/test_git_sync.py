@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 from pipeline.orchestration import git_sync

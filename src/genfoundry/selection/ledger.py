@@ -29,7 +29,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 
 Line = dict[str, Any]
