@@ -35,6 +35,11 @@ def pipeline(*words: str, root: Path, **env: str) -> subprocess.CompletedProcess
     return call(sys.executable, "-m", "pipeline", *words, root=root, **env)
 
 
+def command(*words: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """`genfoundry WORDS` in `root`."""
+    return call(sys.executable, "-m", "pipeline.cli", *words, root=root)
+
+
 def good(done: subprocess.CompletedProcess[str]) -> str:
     """What a command said that had to succeed."""
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -24,7 +24,7 @@ class Progress:
     Args:
         what: the name of the work.
         total: the number of steps, items or bytes; 0 where that is not known.
-        unit: "MB" shows bytes as megabytes.
+        unit: what is counted; "MB" shows bytes as megabytes.
         every: seconds between two lines where standard error is no terminal.
     """
 
@@ -48,10 +48,10 @@ class Progress:
         self.done = self._first = done
         self._began = time.monotonic()
 
-    def show(self, done: float, note: str = "", seconds_left: float | None = None) -> None:
+    def show(self, done: float, note: str = "", seconds_left: float | None = None, at_once: bool = False) -> None:
         """Show that `done` is done, if that is due; the time left follows from the pace where it is not given."""
         self.done, now = done, time.monotonic()
-        if now < self._due or level() > logging.INFO:
+        if (now < self._due and not at_once) or level() > logging.INFO:
             return
         terminal = sys.stderr.isatty()
         self._due = now + (0.1 if terminal else self.every)
@@ -64,8 +64,8 @@ class Progress:
             print(", ".join(filter(None, (f"{self.what}: {self._count()}", note, left))), file=sys.stderr, flush=True)
 
     def _count(self) -> str:
-        done, total = (f"{n / 1e6:.1f}" if self.unit else f"{n:.0f}" for n in (self.done, self.total))
-        return f"{done} of {total} {self.unit}".rstrip() if self.total else f"{done} {self.unit}".rstrip()
+        done, total = (f"{n / 1e6:.1f}" if self.unit == "MB" else f"{n:.0f}" for n in (self.done, self.total))
+        return f"{done}/{total} {self.unit}".rstrip() if self.total else f"{done} {self.unit}".rstrip()
 
     def _draw(self, note: str, left: str) -> None:
         from rich.console import Console
