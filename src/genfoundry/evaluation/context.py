@@ -97,7 +97,7 @@ class Bench:
 
         return {
             name: dict(self.shared.get(f"{name} {damage} {self.split.name}", partial(compute, method)))
-            for name, method in classical_restoration.classical(self.train, damage).items()
+            for name, method in classical_restoration.restoration_methods(self.train, damage).items()
         }
 
 
