@@ -93,7 +93,7 @@ def plain(split: text.Split, steps: int) -> float:
     adam = torch.optim.Adam([*embedding.parameters(), *core.parameters(), *out.parameters()], RATE)
     began = time.perf_counter()
     for _ in range(steps):
-        x = split.crop(torch.randint(split.positions, (STREAMS,))).x
+        x = split.train_batch(torch.randint(split.positions, (STREAMS,))).x
         logits = out(core(embedding(x[:, :-1]))[0])
         loss = F.cross_entropy(logits.flatten(0, 1), x[:, 1:].flatten())
         adam.zero_grad()
@@ -136,7 +136,7 @@ def train() -> None:
 @torch.inference_mode()
 def measured(net: CharRnn, held: text.Split) -> str:
     net.eval()
-    windows = torch.cat([net.measure(held.batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
+    windows = torch.cat([net.measure(held.eval_batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
     one = stateful_likelihood.nats(net, held, lanes=1)
     assert one is not None
     return f"{one.mean() / LENGTH:.4f} nats/char carried, {windows.double().mean() / LENGTH:.4f} on windows of {LENGTH}"

@@ -38,7 +38,7 @@ def plain(name: str, phase: str, data: Split, steps: int) -> float:
     """Seconds for `steps` steps of the plain loop."""
     model = build(name)
     optimizers = {player: torch.optim.Adam(p) for player, p in model.players().items()}
-    loader = iter(DataLoader(TensorDataset(data.whole, data.label), batch_size=BATCH, shuffle=True))
+    loader = iter(DataLoader(TensorDataset(data.tensor, data.label), batch_size=BATCH, shuffle=True))
     began = time.process_time()
     for step in range(steps):
         x, label = next(loader)

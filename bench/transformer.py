@@ -31,7 +31,7 @@ NAME = "transformer-shakespeare"
 def cut(split: text.Split, length: int) -> text.Split:
     """The same text in windows of another length."""
     spec = replace(split.spec, shape=(length,))
-    return text.Split(split.name, {"x": split.whole, "start": split.start}, spec, None, None)
+    return text.Split(split.name, {"x": split.tensor, "start": split.start}, spec, None, None)
 
 
 def fitted(net: Transformer, split: text.Split, train: config.Train, steps: int) -> float:
@@ -47,7 +47,7 @@ def fitted(net: Transformer, split: text.Split, train: config.Train, steps: int)
 def measured(net: Transformer, held: text.Split, length: int) -> float:
     """Nats/char on windows side by side."""
     part = cut(held, length)
-    nll = [net.measure(part.batch(index))["nll"] for index in torch.arange(len(part)).split(200)]
+    nll = [net.measure(part.eval_batch(index))["nll"] for index in torch.arange(len(part)).split(200)]
     return torch.cat(nll).double().mean().item() / length
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SPLITS = ("train", "val", "gate", "test")
-HELD = SPLITS[1:]
+HELD_OUT = SPLITS[1:]
 
 
 class Split(Protocol):
@@ -19,7 +19,7 @@ class Split(Protocol):
 
     name: str
     spec: Spec
-    whole: Tensor
+    tensor: Tensor
 
     @property
     def positions(self) -> int:
@@ -32,10 +32,10 @@ class Split(Protocol):
     def __len__(self) -> int:
         """Number of evaluation items."""
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """These evaluation items: the same values every time."""
 
-    def crop(self, position: Tensor) -> Batch:
+    def train_batch(self, position: Tensor) -> Batch:
         """Samples at these training positions; dynamic binarisation draws from torch's global generator."""
 
 
@@ -43,7 +43,7 @@ class Split(Protocol):
 class Contiguous(Protocol):
     """A split that is one stream: its items, side by side, go on from one to the next."""
 
-    def piece(self, position: Tensor, length: int) -> Batch:
+    def stream_batch(self, position: Tensor, length: int) -> Batch:
         """(B, length) values from these positions on."""
 
 

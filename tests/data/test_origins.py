@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from genfoundry.data.dataset import Part
+from genfoundry.data.dataset import Subset
 from genfoundry.data.splits.series import Split, items
 from genfoundry.types import Spec
 
@@ -55,13 +55,13 @@ def test_an_item_knows_its_rows_and_its_block() -> None:
     tensors = {"x": x[14:], "past": x[10:14], "first": torch.tensor([14])}
     tensors |= {"season": torch.tensor([0]), "scale": torch.ones(1)}
     split = Split("gate", tensors, Spec((3, 1), None, cond_shape=(4, 1)), None, None)
-    batch = split.batch(torch.arange(len(split)))
+    batch = split.eval_batch(torch.arange(len(split)))
     assert torch.equal(batch.x[:, 0, 0].long(), split.origins) and batch.cond is not None
     assert torch.equal(batch.cond[:, -1, 0].long(), split.origins - 1)
     assert split.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert split.origins.tolist() == [14, 15, 18, 19, 22, 23, 26, 27, 30, 31]
     assert len(Split("val", {**tensors, "x": x[14:16]}, split.spec, None, None)) == 0
-    part = Part(split, 5)
+    part = Subset(split, 5)
     assert torch.equal(part.groups, split.groups[part.index])
 
 

@@ -97,7 +97,7 @@ def test_linear_restoration_beats_the_mean_and_the_identity(damage: str) -> None
 
     name = "wiener filter" if posed.known is None else "gaussian conditional mean"
     found = error(classical_restoration.classical(train, damage)[name](posed.x, posed.known, posed.levels))
-    mean = train.whole.float().mean(0)
+    mean = train.tensor.float().mean(0)
     assert found < 0.9 * error(mean if posed.known is None else torch.where(posed.known, posed.x, mean))
     assert found < error(posed.x)
 
@@ -124,7 +124,7 @@ def test_neighbours_are_training_items_alone_and_not_the_item_itself(damage: str
     found = classical_restoration.classical(train, damage)["k nearest items"]
     learnt = found.__self__  # type: ignore[attr-defined]
     assert learnt._neighbours.k > 2
-    items = {item.numpy().tobytes() for item in train.whole.float().flatten(1)}
+    items = {item.numpy().tobytes() for item in train.tensor.float().flatten(1)}
     assert {item.numpy().tobytes() for item in learnt._neighbours.items} == items
     one = images(draws(3, seed=5), "gate")
     alone, all_three = (restoration.posed(one, damage) for _ in range(2))
@@ -194,9 +194,9 @@ def test_classifiers_see_the_labels_that_the_models_see_and_no_others() -> None:
     for wrong in (-1, 1):  # the labels that are hidden may be anything, and so may their images
         other = labelled(400, 0, "train")
         other.label = torch.where(seen >= 0, train.label, wrong)
-        other.whole[seen < 0] = 7
+        other.tensor[seen < 0] = 7
         spoiled = keep_labels(train, 60, "rings", 0)
-        spoiled.label, spoiled.whole = seen, other.whole
+        spoiled.label, spoiled.tensor = seen, other.tensor
         known = base.Known(spoiled, {"test": test}, {"test": 10}, objective="accuracy", dataset="rings")
         again = {row.name: row.answers(test)["classes"] for row in classes.classifiers(known)}
         assert all(torch.equal(again[name], found[name]) for name in found)

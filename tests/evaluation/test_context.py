@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.data.iterate import chosen
+from genfoundry.data.iterate import sample_indices
 from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, predict, yardstick
 from genfoundry.evaluation.baselines import classical_restoration
@@ -158,7 +158,7 @@ def test_a_split_is_restored_as_by_hand(name: str, damage: str, monkeypatch: pyt
     monkeypatch.setattr(Blurs, "damages", (damage,))
     part = split(name, 60, 1)
     found = predict.answers(Blurs(SPEC, Hyper()), part, samples=2, seed=0)
-    clean = part.batch(chosen(part, 60)).x
+    clean = part.eval_batch(sample_indices(part, 60)).x
     noisy, known = damaged(clean, damage, 17, name)
     assert (known is not None) == (damage == "mask")
     error = (noisy.mean(2, keepdim=True).expand_as(noisy).clamp(0, 16) - clean).double().square().mean((1, 2, 3))

@@ -41,8 +41,9 @@ def test_a_model_has_the_figures_of_its_abilities_and_no_others(name: str) -> No
         "reconstruct_psnr": isinstance(model, Reconstructs),
         "bits_per_dim_iw": isinstance(model, Tightens),
         "active_units": isinstance(model, Infers),
-        "perplexity": isinstance(model, Quantises) and "codes" in model.codes(bench.split.batch(torch.arange(2))),
-        "perplexity_top": isinstance(model, Quantises) and "top" in model.codes(bench.split.batch(torch.arange(2))),
+        "perplexity": isinstance(model, Quantises) and "codes" in model.codes(bench.split.eval_batch(torch.arange(2))),
+        "perplexity_top": isinstance(model, Quantises)
+        and "top" in model.codes(bench.split.eval_batch(torch.arange(2))),
         "auroc_shuffled": isinstance(model, GenerativeModel) and model.likelihood != "none",
         "probe_accuracy": isinstance(model, Embeds),
         "complete_psnr": isinstance(model, Completes),

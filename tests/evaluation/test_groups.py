@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry.data.dataset import Part
+from genfoundry.data.dataset import Subset
 from genfoundry.data.splits.images import Split as ImageSplit
 from genfoundry.evaluation import yardstick
 from genfoundry.evaluation.groups import grouped
@@ -51,13 +51,13 @@ def test_a_score_of_other_items_is_refused_and_one_of_the_whole_has_no_groups() 
 
 def test_equal_images_are_one_group() -> None:
     split = images()
-    split.whole[5] = split.whole[2]
+    split.tensor[5] = split.tensor[2]
     assert split.groups[5] == split.groups[2] and len(split.groups.unique()) == 7
 
 
 def test_part_keeps_the_groups_of_its_items() -> None:
     split = images(group=[0, 0, 1, 1, 2, 2, 3, 3])
-    part = Part(split, 4)
+    part = Subset(split, 4)
     assert part.groups.tolist() == split.groups[part.index].tolist()
     assert groups_in({}, 3).tolist() == [0, 1, 2]
 

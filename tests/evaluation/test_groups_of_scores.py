@@ -122,7 +122,7 @@ def test_real_items_have_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawn, "Judges", toys.Reads)
     split = grouped_images()
     found = predict.score({"samples": torch.zeros(50, 1, 8, 8)}, split, toys.Reads(toys.SPEC, toys.Reads.Config()))
-    where = {x.tobytes(): int(g) for x, g in zip(split.whole.flatten(1).float().numpy(), split.groups, strict=True)}
+    where = {x.tobytes(): int(g) for x, g in zip(split.tensor.flatten(1).float().numpy(), split.groups, strict=True)}
     assert groups_of(found, "real").tolist() == [where[x.tobytes()] for x in found["real"]]
     assert "features" + GROUP not in found
 

@@ -51,7 +51,7 @@ def test_remarks_stand_below_the_table() -> None:
 def test_a_trial_asks_for_no_more_labels_than_its_task_has(items: int | None, labels: int, asked: int) -> None:
     part = select_trial_items(split(3000, 900), items, labels)
     assert len(part) == asked
-    assert (part.batch(torch.arange(asked)).label >= 0).all()
+    assert (part.eval_batch(torch.arange(asked)).label >= 0).all()
 
 
 def test_a_trial_of_another_task_is_measured_on_its_items() -> None:

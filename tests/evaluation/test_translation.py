@@ -48,7 +48,7 @@ class Says(GenerativeModel):
 
     def translate(self, cond: Tensor, cond_mask: Tensor | None = None) -> Tensor:
         data = split()
-        known = dict(zip(data.texts(data.batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
+        known = dict(zip(data.texts(data.eval_batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
         return torch.as_tensor(codes([known[s] for s in data.texts(cond)], LETTERS, 40)[0]).long()
 
 

@@ -68,7 +68,7 @@ def waves(n: int, seed: int) -> ImageSplit:
 
 
 def of(model: Judge, split: ImageSplit) -> np.ndarray:
-    return evaluation_judge.features(model, split.batch(torch.arange(len(split))).x, 17).astype(np.float64)
+    return evaluation_judge.features(model, split.eval_batch(torch.arange(len(split))).x, 17).astype(np.float64)
 
 
 @pytest.fixture

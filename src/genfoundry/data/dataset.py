@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Part:
+class Subset:
     """`n` items of a split, the same every time, side by side where they are a stream; all else is the split's own."""
 
     def __init__(self, split: Split, n: int) -> None:
@@ -26,7 +26,7 @@ class Part:
         draw = torch.Generator().manual_seed(derive_seed("part", split.name, n))
         apart = n < len(split) and not isinstance(split, Contiguous)
         self.index = torch.randperm(len(split), generator=draw)[:n] if apart else torch.arange(n)
-        self.split, self.name, self.spec, self.whole = split, split.name, split.spec, split.whole
+        self.split, self.name, self.spec, self.tensor = split, split.name, split.spec, split.tensor
 
     def __len__(self) -> int:
         return len(self.index)
@@ -44,13 +44,13 @@ class Part:
         """(N,): those of its items."""
         return self.split.groups[self.index]
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """These of its items."""
-        return self.split.batch(self.index[index.cpu()])
+        return self.split.eval_batch(self.index[index.cpu()])
 
-    def crop(self, position: Tensor) -> Batch:
+    def train_batch(self, position: Tensor) -> Batch:
         """The split's own."""
-        return self.split.crop(position)
+        return self.split.train_batch(position)
 
 
 class SplitClass(Protocol):

@@ -34,7 +34,7 @@ class Split:
         levels = levels or native
         if levels > native:
             raise UserError(f"levels: {levels}: the data have {native}; {native} or fewer are right")
-        self.name, self.whole, self.label = name, tensors["x"], tensors["label"].long()
+        self.name, self.tensor, self.label = name, tensors["x"], tensors["label"].long()
         self._held = tensors
         self.spec = replace(spec, levels=levels)
         self.flip = flip
@@ -42,12 +42,12 @@ class Split:
         self._fixed: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.whole)
+        return len(self.tensor)
 
     @property
     def positions(self) -> int:
         """Images."""
-        return len(self.whole)
+        return len(self.tensor)
 
     @cached_property
     def groups(self) -> Tensor:
@@ -56,19 +56,19 @@ class Split:
 
         if "group" in self._held:
             return groups_in(self._held, len(self))
-        rows = self.whole.reshape(len(self), -1).cpu().numpy()
+        rows = self.tensor.reshape(len(self), -1).cpu().numpy()
         first: dict[bytes, int] = {}
         return torch.tensor([first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)], dtype=torch.int64)
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """These images; dynamic binarisation is one counted draw, so that a figure does not hang on their order."""
         return Batch(self._levels(self._evaluated()[index]), label=self.label[index])
 
-    def crop(self, position: Tensor) -> Batch:
+    def train_batch(self, position: Tensor) -> Batch:
         """These images; dynamic binarisation and mirroring draw anew, from torch's global generator."""
         import torch
 
-        x = self.whole[position]
+        x = self.tensor[position]
         if self.flip:
             mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
             x = torch.where(mirrored, x.flip(-1), x)
@@ -81,12 +81,12 @@ class Split:
         import torch
 
         if self.binarise != "dynamic" or self.native == 2:
-            return self.whole
+            return self.tensor
         if self._fixed is None:
             generator = torch.Generator().manual_seed(derive_seed("binarise", self.name))
-            chance = self.whole.cpu().float() / (self.native - 1)
+            chance = self.tensor.cpu().float() / (self.native - 1)
             drawn = torch.rand(chance.shape, generator=generator) < chance
-            self._fixed = (drawn.to(torch.uint8) * (self.native - 1)).to(self.whole.device)
+            self._fixed = (drawn.to(torch.uint8) * (self.native - 1)).to(self.tensor.device)
         return self._fixed
 
     def _levels(self, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Split:
     def select(self, kept: Tensor) -> Self:
         """The images that are marked (N,)."""
         left = copy.copy(self)
-        left.whole, left._fixed = self.whole[kept], None
+        left.tensor, left._fixed = self.tensor[kept], None
         return left.relabel(self.label[kept])
 
     def relabel(self, label: Tensor) -> Self:

@@ -37,25 +37,25 @@ class Split:
     ) -> None:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; lines have their alphabet")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
+        self.name, self.tensor, self.spec, self._held = name, tensors["x"], spec, tensors
 
     def __len__(self) -> int:
-        return len(self.whole)
+        return len(self.tensor)
 
     @property
     def positions(self) -> int:
         """Lines."""
-        return len(self.whole)
+        return len(self.tensor)
 
     @property
     def groups(self) -> Tensor:
         """(N,) int64: the unit of text that each line is of."""
         return groups_in(self._held, len(self))
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """These lines."""
-        x = self.whole[index].long()
+        x = self.tensor[index].long()
         before = (x == END).cumsum(1) - (x == END).long()  # (B, T): ends before this character
         return Batch(x, mask=before == 0)
 
-    crop = batch
+    train_batch = eval_batch

@@ -26,10 +26,10 @@ class Split:
     ) -> None:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; pairs have their alphabet")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
+        self.name, self.tensor, self.spec, self._held = name, tensors["x"], spec, tensors
 
     def __len__(self) -> int:
-        return len(self.whole)
+        return len(self.tensor)
 
     def texts(self, codes: Tensor) -> list[str]:
         """The text of each row of codes (N, L), up to its first end."""
@@ -47,14 +47,14 @@ class Split:
     @property
     def positions(self) -> int:
         """Pairs."""
-        return len(self.whole)
+        return len(self.tensor)
 
     @property
     def groups(self) -> Tensor:
         """(N,) int64: the work, or the source, that each pair is of."""
         return groups_in(self._held, len(self))
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """These pairs."""
         import torch
 
@@ -63,4 +63,4 @@ class Split:
         mask = place[: x.shape[1]] <= length[:, None]  # (B, T): the characters and the first end
         return Batch(x.long(), cond.long(), place[: cond.shape[1]] < before[:, None], mask=mask)
 
-    crop = batch
+    train_batch = eval_batch

@@ -58,7 +58,7 @@ class Split:
 
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; a series has real values")
-        self.name, self.spec, self.whole = name, spec, tensors["x"]  # (L, D)
+        self.name, self.spec, self.tensor = name, spec, tensors["x"]  # (L, D)
         self.window = spec.shape[0]
         self.context = spec.cond_shape[0] if spec.cond_shape else 0
         self.values = torch.cat([tensors["past"], tensors["x"]])
@@ -81,11 +81,11 @@ class Split:
         """Offsets at which a whole window starts."""
         return max(0, len(self.values) - self.first - self.window + 1)
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """Evaluation items."""
-        return self.crop(self.starts.to(index.device)[index])
+        return self.train_batch(self.starts.to(index.device)[index])
 
-    def crop(self, position: Tensor) -> Batch:
+    def train_batch(self, position: Tensor) -> Batch:
         """Windows at any offset."""
         import torch
 

@@ -26,33 +26,33 @@ class Split:
     ) -> None:
         if levels is not None or binarise is not None:
             raise UserError("data: levels and binarise are for images; text has its alphabet")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
+        self.name, self.tensor, self.spec, self._held = name, tensors["x"], spec, tensors
         self.window = spec.shape[0]
 
     def __len__(self) -> int:
-        return len(self.whole) // self.window
+        return len(self.tensor) // self.window
 
     @property
     def positions(self) -> int:
         """Offsets at which a whole window starts."""
-        return len(self.whole) - self.window + 1
+        return len(self.tensor) - self.window + 1
 
     @property
     def groups(self) -> Tensor:
         """(N,) int64: the unit of text that each window begins in."""
         return groups_in(self._held, len(self))
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """Windows side by side."""
-        return self.crop(index * self.window)
+        return self.train_batch(index * self.window)
 
-    def crop(self, position: Tensor) -> Batch:
+    def train_batch(self, position: Tensor) -> Batch:
         """Windows at any offset."""
-        return self.piece(position, self.window)
+        return self.stream_batch(position, self.window)
 
-    def piece(self, position: Tensor, length: int) -> Batch:
+    def stream_batch(self, position: Tensor, length: int) -> Batch:
         """Characters from these positions on."""
         import torch
 
         within = torch.arange(length, device=position.device)  # of evaluation items: the CPU, wherever the text is
-        return Batch(self.whole[position[:, None] + within].long())  # (B, T)
+        return Batch(self.tensor[position[:, None] + within].long())  # (B, T)

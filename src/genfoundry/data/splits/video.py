@@ -26,25 +26,25 @@ class Split:
     ) -> None:
         if levels not in (None, spec.levels) or binarise is not None:
             raise UserError(f"data: levels and binarise are for images; these videos have {spec.levels} levels")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
+        self.name, self.tensor, self.spec, self._held = name, tensors["x"], spec, tensors
 
     def __len__(self) -> int:
-        return len(self.whole)
+        return len(self.tensor)
 
     @property
     def positions(self) -> int:
         """Videos."""
-        return len(self.whole)
+        return len(self.tensor)
 
     @property
     def groups(self) -> Tensor:
         """(N,) int64: the items that each video is made of."""
         return groups_in(self._held, len(self))
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """These videos."""
         given = self.spec.cond_shape[0] if self.spec.cond_shape else 0
-        video = self.whole[index].long()  # (B, P + T, C, H, W)
+        video = self.tensor[index].long()  # (B, P + T, C, H, W)
         return Batch(video[:, given:], cond=video[:, :given] if given else None)
 
-    crop = batch
+    train_batch = eval_batch

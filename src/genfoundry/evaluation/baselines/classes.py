@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import batches, values
+from genfoundry.data.iterate import iter_batches, stack_values
 from genfoundry.data.label_subsets import keep_labels
 from genfoundry.evaluation.baselines.base import Known, Row
 from genfoundry.seeding import derive_seed
@@ -33,7 +33,7 @@ def classifiers(known: Known) -> list[Row]:
     Of more than `MOST` labelled items they learn from so many, and their names say it.
     """
     train = known.train if known.labels is None else keep_labels(known.train, known.labels, known.dataset, 0)
-    label = torch.cat([b.label for b in batches(train) if b.label is not None]).cpu()
+    label = torch.cat([b.label for b in iter_batches(train) if b.label is not None]).cpu()
     most, at = label[label >= 0].bincount().argmax(), (label >= 0).nonzero()[:, 0]
     found = [Row("majority-class", "baseline", "none", lambda split: {"classes": most.expand(len(split))})]
     if len(set(label[at].tolist())) < 2:
@@ -41,14 +41,14 @@ def classifiers(known: Known) -> list[Row]:
     suffix = f"-{MOST}" if len(at) > MOST else ""
     draw = torch.Generator().manual_seed(derive_seed(known.seed, "classifiers"))
     at = at[torch.randperm(len(at), generator=draw)[:MOST]]
-    items = torch.cat([b.x.cpu() for b in batches(train, at)]).flatten(1).double().numpy()
+    items = torch.cat([b.x.cpu() for b in iter_batches(train, at)]).flatten(1).double().numpy()
     centre, scale = items.mean(0), items.std() or 1.0
     x, y = (items - centre) / scale, label[at].numpy()
     folds = list(_folds(y, train.groups[at].numpy(), derive_seed(known.seed, "folds") % 2**32))
 
     def row(name: str, classify: Classifier) -> Row:
         def answer(split: Split) -> dict[str, torch.Tensor]:
-            return {"classes": torch.from_numpy(classify((values(split) - centre) / scale))}
+            return {"classes": torch.from_numpy(classify((stack_values(split) - centre) / scale))}
 
         return Row(name + suffix, "reference", "none", answer)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.baselines.fitted_restoration import Learnt
 from genfoundry.evaluation.damage import SIGMA
 from genfoundry.evaluation.objectives import DAMAGES
@@ -31,11 +31,11 @@ def _classical(train: Split, damage: str) -> Mapping[str, tuple[tuple[str, ...],
     learnt = Learnt(train, damage)
 
     def filled(x: Tensor, known: Tensor, levels: int) -> Tensor:
-        mean = torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0).float().cpu() / len(train)
+        mean = torch.stack([b.x.double().sum(0) for b in iter_batches(train)]).sum(0).float().cpu() / len(train)
         return torch.where(known, x, mean)
 
     def completed(x: Tensor, known: Tensor, levels: int) -> Tensor:
-        items = torch.cat([b.x.cpu() for b in batches(train)]).flatten(1).float()
+        items = torch.cat([b.x.cpu() for b in iter_batches(train)]).flatten(1).float()
         seen = known[0].flatten()
         gaps = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
         return torch.where(known, x, items[gaps.argmin(1)].view_as(x))

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches, chosen
+from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation.baselines.gaussian import ROUNDING, Gaussian
 from genfoundry.evaluation.baselines.nearest_neighbours import CHOICES, Neighbours
 from genfoundry.evaluation.damage import SALT, SIGMA, damaged
@@ -77,5 +77,5 @@ class Learnt:
 
     def _items(self, most: int) -> tuple[Tensor, Tensor]:
         """As many training items (n, C, H, W) as have `most` values, drawn without order, and their positions (n,)."""
-        index = chosen(self.train, min(len(self.train), max(most // self.train.spec.dims, 2)))
-        return torch.cat([b.x.cpu() for b in batches(self.train, index)]), index
+        index = sample_indices(self.train, min(len(self.train), max(most // self.train.spec.dims, 2)))
+        return torch.cat([b.x.cpu() for b in iter_batches(self.train, index)]), index

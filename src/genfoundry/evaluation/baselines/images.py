@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from genfoundry.data.iterate import batches, chosen, values
+from genfoundry.data.iterate import iter_batches, sample_indices, stack_values
 from genfoundry.evaluation.baselines import classical_restoration, compressors
 from genfoundry.evaluation.baselines.base import Known, Row, nats, no_likelihood
 from genfoundry.evaluation.baselines.classes import classifiers
@@ -31,11 +31,11 @@ LINEAR = 1024  # values of an item, at most, that each is forecast from all befo
 def anchors(known: Known) -> list[Row]:
     """What a distance of samples lies between: other real items, and n copies of one mean image."""
     train = known.train
-    mean = torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0).cpu() / len(train)
+    mean = torch.stack([b.x.double().sum(0) for b in iter_batches(train)]).sum(0).cpu() / len(train)
     mean = mean.float() if train.spec.levels is None else mean.round().long()
 
     def real(split: Split) -> Answers:
-        others = torch.cat([b.x for name, s in known.held.items() if name != split.name for b in batches(s)])
+        others = torch.cat([b.x for name, s in known.held.items() if name != split.name for b in iter_batches(s)])
         draw = torch.Generator().manual_seed(derive_seed("floor", split.name))
         return {"samples": others[torch.randperm(len(others), generator=draw)[: known.sizes[split.name]]]}
 
@@ -76,18 +76,18 @@ def _densities(known: Known) -> list[Row]:
 
     def again(split: Split) -> Answers:
         n = min(known.sizes[split.name], len(train))
-        return {"samples": torch.cat([b.x for b in batches(train, chosen(train, n))])}
+        return {"samples": torch.cat([b.x for b in iter_batches(train, sample_indices(train, n))])}
 
     found = [*anchors(known), Row("training-copy", "copy", "none", again)]
     if len(train) > 2:
         found.append(_gaussian(known))
     if levels is None:
         return found
-    independent = Pixels(values(train), levels)
+    independent = Pixels(stack_values(train), levels)
 
     def guess(split: Split) -> Answers:
         drawn = independent.sample(known.sizes[split.name], derive_seed(known.seed, "pixels", split.name))
-        nll = torch.from_numpy(independent.nll(values(split)))
+        nll = torch.from_numpy(independent.nll(stack_values(split)))
         return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
 
     found.append(Row("independent-pixels", "baseline", "exact", guess))
@@ -101,11 +101,11 @@ def _densities(known: Known) -> list[Row]:
 
 
 def _linear(train: Split, independent: Pixels) -> Row:
-    index = chosen(train, min(FITTED, len(train)))
-    items = torch.cat([b.x.cpu() for b in batches(train, index)]).flatten(1)
+    index = sample_indices(train, min(FITTED, len(train)))
+    items = torch.cat([b.x.cpu() for b in iter_batches(train, index)]).flatten(1)
     linear = LinearAR.fit(items.numpy(), independent.probability)
     return Row(
-        "linear-gaussian", "baseline", "exact", lambda split: {"nll": torch.from_numpy(linear.nll(values(split)))}
+        "linear-gaussian", "baseline", "exact", lambda split: {"nll": torch.from_numpy(linear.nll(stack_values(split)))}
     )
 
 
@@ -114,7 +114,7 @@ def _xz(known: Known) -> Row:
     if any(len(set(split.groups.tolist())) * 2 <= len(split) for split in known.held.values()):
         why = "no likelihood of an item: it codes items of one region, volume or source by each other"
         return Row("xz", "compressor", "none", lambda split: {}, no_likelihood(why))
-    return Row("xz", "compressor", "bound", lambda s: nats(compressors.whole(values(s), s.spec.levels or 256)))
+    return Row("xz", "compressor", "bound", lambda s: nats(compressors.whole(stack_values(s), s.spec.levels or 256)))
 
 
 def _gaussian(known: Known) -> Row:
@@ -122,7 +122,7 @@ def _gaussian(known: Known) -> Row:
     from sklearn.decomposition import PCA
 
     train, levels = known.train, known.train.spec.levels
-    fitted = np.concatenate([b.x.reshape(len(b), -1).cpu().double().numpy() for b in batches(train, chosen(
+    fitted = np.concatenate([b.x.reshape(len(b), -1).cpu().double().numpy() for b in iter_batches(train, sample_indices(
         train, min(FITTED, len(train))))])  # fmt: skip
     count = min(COMPONENTS, *(s - 1 for s in fitted.shape))
     pca = PCA(count, svd_solver="randomized", random_state=derive_seed(known.seed, "pca") % 2**32).fit(fitted)
@@ -138,7 +138,7 @@ def _gaussian(known: Known) -> Row:
 
 def _compressor(name: str) -> Row:
     def answer(split: Split) -> Answers:
-        images = values(split).reshape(-1, *split.spec.shape)
+        images = stack_values(split).reshape(-1, *split.spec.shape)
         return nats(compressors.each(images, name, split.spec.levels or 256))
 
     return Row(name, "compressor", "bound", answer)

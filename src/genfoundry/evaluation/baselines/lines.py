@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from genfoundry.data.iterate import values
+from genfoundry.data.iterate import stack_values
 from genfoundry.data.splits.lines import END, lengths
 from genfoundry.evaluation.baselines import compressors
 from genfoundry.evaluation.baselines.base import LENGTH, TEXTS, Known, Row, nats
@@ -32,7 +32,7 @@ def rows(known: Known) -> list[Row]:
         model = NGram(stream(train), train.spec.levels or len(alphabet), order)
 
         def answer(split: Split) -> Answers:
-            lines = values(split)
+            lines = stack_values(split)
             started = np.pad(lines, ((0, 0), (1, 0)), constant_values=END)
             p = model.probability(started)[:, 1:]
             inside = np.arange(lines.shape[1]) < lengths(lines)[:, None]
@@ -51,6 +51,6 @@ def rows(known: Known) -> list[Row]:
 
 def stream(split: Split) -> Ints:
     """The lines of a split one after the other, each with one end: (L,)."""
-    lines = values(split)
+    lines = stack_values(split)
     found: Ints = lines[np.arange(lines.shape[1]) < lengths(lines)[:, None]].astype(np.int64)
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.baselines.base import Known, Row
 from genfoundry.evaluation.predictions import Answers
 from genfoundry.evaluation.predictions.translation import asked
@@ -32,7 +32,7 @@ def rows(known: Known) -> list[Row]:
 def dictionary(train: Split) -> dict[str, str]:
     """Word of a source -> what most often stands in its place in targets of as many words; of equals the first."""
     pairs, seen = cast("Pairs", train), defaultdict[str, Counter[str]](Counter)
-    for batch in batches(train):
+    for batch in iter_batches(train):
         assert batch.cond is not None
         for source, target in zip(pairs.texts(batch.cond), pairs.texts(batch.x), strict=True):
             ours, theirs = source.split(" "), target.split(" ")

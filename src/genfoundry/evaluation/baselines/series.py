@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.data.transforms.seasonality import period
 from genfoundry.evaluation.baselines import exponential_smoothing
 from genfoundry.evaluation.baselines.base import Known, Row
@@ -41,7 +41,7 @@ def rows(known: Known) -> list[Row]:
     """Persistence, seasonal naive where a season shows in train, exponential smoothing."""
     if known.train.spec.cond_shape is None:
         return []
-    found, whole = anchors(known), _held(known.train.whole.double().cpu().numpy())
+    found, whole = anchors(known), _held(known.train.tensor.double().cpu().numpy())
     context, train = known.train.spec.cond_shape[0], known.train
     lag = train.season if isinstance(train, Seasonal) else period(whole, context)
     if 0 < lag <= context:
@@ -80,8 +80,8 @@ def _smoothing(known: Known, lag: int) -> Row:
     """
     train = cast("series.Split", known.train)
     parts = sorted((train, *cast("Iterable[series.Split]", known.held.values())), key=lambda part: part.start)
-    whole = _held(torch.cat([part.whole for part in parts]).cpu().numpy())
-    chosen = [exponential_smoothing.chosen(x[: len(train.whole)], lag, train.window) for x in whole.T]
+    whole = _held(torch.cat([part.tensor for part in parts]).cpu().numpy())
+    chosen = [exponential_smoothing.chosen(x[: len(train.tensor)], lag, train.window) for x in whole.T]
 
     def answer(split: Split) -> Answers:
         origins, horizon, ahead = cast("series.Split", split).origins.numpy(), split.spec.shape[0], []
@@ -96,7 +96,7 @@ def _smoothing(known: Known, lag: int) -> Row:
 
 def _row(name: str, role: Any, train: Split, point: Point) -> Row:
     def points(split: Split, index: torch.Tensor | None = None) -> tuple[Floats, Floats]:
-        parts = list(batches(split, index))
+        parts = list(iter_batches(split, index))
         truth = np.concatenate([b.x.double().cpu().numpy() for b in parts])
         return np.stack([point(_held(p), truth.shape[1]) for b in parts for p in _past(b)]), truth
 
@@ -117,10 +117,10 @@ def _persistence(train: Split) -> Row:
 
     Over a gap of k - 1 missing values a step has k times the variance.
     """
-    spread = train.whole.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
+    spread = train.tensor.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
 
     def answer(split: Split) -> Answers:
-        parts = list(batches(split))
+        parts = list(iter_batches(split))
         x = torch.cat([b.x for b in parts]).to(torch.float64)  # (N, T, D)
         both = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)
         place = torch.arange(both.shape[1], device=x.device)[:, None]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from genfoundry.data.iterate import values
+from genfoundry.data.iterate import stack_values
 from genfoundry.evaluation.baselines import compressors
 from genfoundry.evaluation.baselines.base import LENGTH, TEXTS, Known, Row, nats, no_likelihood
 from genfoundry.evaluation.baselines.ngram import NGram
@@ -27,16 +27,16 @@ def rows(known: Known) -> list[Row]:
     train, seed, alphabet = known.train, known.seed, known.alphabet
 
     def counts(name: str, role: Literal["baseline", "reference"], order: int) -> Row:
-        model = NGram(train.whole.cpu().numpy(), train.spec.levels or len(alphabet), order)
+        model = NGram(train.tensor.cpu().numpy(), train.spec.levels or len(alphabet), order)
 
         def answer(split: Split) -> Answers:
             drawn = model.sample(TEXTS, LENGTH, derive_seed(seed, name, split.name))
-            return {"nll": torch.from_numpy(model.nll(values(split))), "samples": torch.from_numpy(drawn)}
+            return {"nll": torch.from_numpy(model.nll(stack_values(split))), "samples": torch.from_numpy(drawn)}
 
         return Row(name, role, "exact", answer)
 
     def squeezed(split: Split) -> Answers:
-        text = "".join(alphabet[i] for i in values(split).ravel().tolist())
+        text = "".join(alphabet[i] for i in stack_values(split).ravel().tolist())
         return {"nll_carried": nats(compressors.squeezed(text.encode(), len(split)))["nll"]}
 
     found = [counts("unigram", "baseline", 1), counts("5-gram", "reference", 5), counts("6-gram", "reference", 6)]

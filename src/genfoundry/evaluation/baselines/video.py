@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genfoundry.data.iterate import batches, chosen, values
+from genfoundry.data.iterate import iter_batches, sample_indices, stack_values
 from genfoundry.evaluation.baselines import compressors
 from genfoundry.evaluation.baselines.base import Known, Row, nats
 from genfoundry.evaluation.baselines.independent_pixels import Pixels
@@ -25,7 +25,11 @@ def anchors(known: Known) -> list[Row]:
     chance = Counted(known.train, LAST)
 
     def copy(split: Split) -> Answers:
-        last = [b.cond[:, -1:] for b in batches(split, chosen(split, known.sizes[split.name])) if b.cond is not None]
+        last = [
+            b.cond[:, -1:]
+            for b in iter_batches(split, sample_indices(split, known.sizes[split.name]))
+            if b.cond is not None
+        ]
         return {**chance.answers(split), "samples": torch.cat(last).expand(-1, *split.spec.shape)}
 
     return [Row("copy-last-frame", "baseline", "exact", copy)]
@@ -36,8 +40,8 @@ def rows(known: Known) -> list[Row]:
     train, levels = known.train, known.train.spec.levels
 
     def real(split: Split) -> Answers:
-        index = chosen(split, known.sizes[split.name])
-        return {"samples": torch.cat([b.x for b in batches(split, index)]).roll(1, 0)}
+        index = sample_indices(split, known.sizes[split.name])
+        return {"samples": torch.cat([b.x for b in iter_batches(split, index)]).roll(1, 0)}
 
     found = [*anchors(known), Row("real-against-real", "floor", "none", real)]
     if levels is None:
@@ -46,12 +50,12 @@ def rows(known: Known) -> list[Row]:
         found.append(Row("without-the-past", "baseline", "exact", Counted(train, ABOVE).answers))
     if levels ** len(PAST) <= MOST and train.spec.cond_shape is not None:
         found.append(Row("last-frame-and-above", "baseline", "exact", Counted(train, PAST).answers))
-    independent = Pixels(values(train), levels)
+    independent = Pixels(stack_values(train), levels)
 
     def guess(split: Split) -> Answers:
         drawn = independent.sample(known.sizes[split.name], derive_seed(known.seed, "pixels", split.name))
-        nll = torch.from_numpy(independent.nll(values(split)))
+        nll = torch.from_numpy(independent.nll(stack_values(split)))
         return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
 
     found.append(Row("independent-pixels", "baseline", "exact", guess))
-    return [*found, Row("xz", "compressor", "bound", lambda s: nats(compressors.whole(values(s), levels)))]
+    return [*found, Row("xz", "compressor", "bound", lambda s: nats(compressors.whole(stack_values(s), levels)))]
