@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from genfoundry.types import Batch, Spec
@@ -33,47 +32,40 @@ class Split(Protocol):
         """Number of evaluation items."""
 
     def eval_batch(self, index: Tensor) -> Batch:
-        """These evaluation items: the same values every time."""
+        """The evaluation items at `index` (B,): the same values every time."""
 
     def train_batch(self, position: Tensor) -> Batch:
-        """Samples at these training positions; dynamic binarisation draws from torch's global generator."""
+        """Samples at these training positions (B,); augmentation draws from torch's global generator."""
 
 
 @runtime_checkable
 class Contiguous(Protocol):
-    """A split that is one stream: its items, side by side, go on from one to the next."""
+    """A split that is one stream: each item continues the one before."""
 
     def stream_batch(self, position: Tensor, length: int) -> Batch:
-        """(B, length) values from these positions on."""
+        """(B, length) values from each position on."""
 
 
 @runtime_checkable
 class Seasonal(Protocol):
-    """A split of a series, with what train says of it."""
+    """A split of a time series, with two statistics of train."""
 
-    season: int  # rows after which train repeats itself; 0: no such number
+    season: int  # rows after which train repeats itself; 0: never
     scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
 
 
 @runtime_checkable
 class Labelled(Protocol):
-    """A split whose items have classes, some of which may be unknown (-1)."""
+    """A split whose items have classes, -1 where one is unknown."""
 
     label: Tensor  # (N,)
 
-    def select(self, kept: Tensor) -> LabelledSplit:
-        """The items that are marked (N,)."""
+    def select(self, mask: Tensor) -> LabelledSplit:
+        """The items where `mask` (N,) is true."""
 
     def relabel(self, label: Tensor) -> LabelledSplit:
-        """The same items with other labels (N,), which the spec counts."""
+        """The same items with other classes (N,), which the spec counts."""
 
 
 class LabelledSplit(Split, Labelled, Protocol):
-    """Both."""
-
-
-def groups_in(tensors: Mapping[str, Tensor], items: int) -> Tensor:
-    """(N,) int64 on the CPU: the stored "group" of each item; each item is its own where none is stored."""
-    import torch
-
-    return tensors["group"].long().cpu() if "group" in tensors else torch.arange(items)
+    """A split with classes."""

@@ -72,7 +72,5 @@ def test_a_part_is_some_items_and_always_the_same(split: Split) -> None:
 
 
 def test_a_part_of_a_stream_goes_on_from_item_to_item() -> None:
-    stream = text.Split(
-        "val", {"x": torch.arange(40, dtype=torch.uint8), "start": torch.zeros(1)}, Spec((4,), 40), None, None
-    )
+    stream = text.TextSplit("val", {"x": torch.arange(40, dtype=torch.uint8), "start": torch.zeros(1)}, Spec((4,), 40))
     assert torch.cat([b.x for b in iter_batches(Subset(stream, 3))]).flatten().tolist() == list(range(12))

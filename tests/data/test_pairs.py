@@ -111,5 +111,5 @@ def test_bad_files(tmp_path: Path, prepare: Prepare) -> None:
 
 def test_levels_are_for_images(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.tsv", lines(60))
-    with pytest.raises(UserError, match="pairs have their alphabet"):
+    with pytest.raises(UserError, match=r"data\.levels: expected no value for a PairSplit, got 2"):
         prepare(pairs()).split("train", 2)

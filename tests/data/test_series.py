@@ -166,7 +166,7 @@ def test_one_block_is_refused_unless_the_entry_says_so(tmp_path: Path, prepare: 
 
 def test_levels_are_for_images(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", range(100))
-    with pytest.raises(UserError, match="real values"):
+    with pytest.raises(UserError, match=r"data\.levels: expected no value for a SeriesSplit, got 2"):
         prepare(series()).split("train", 2)
 
 

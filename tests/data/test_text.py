@@ -11,7 +11,7 @@ import torch
 from raw_folders import text
 
 from genfoundry.data.dataset import Dataset
-from genfoundry.data.splits.text import Split
+from genfoundry.data.splits.text import TextSplit
 from genfoundry.errors import UserError
 from genfoundry.types import Spec
 
@@ -129,7 +129,7 @@ def test_one_long_text_is_cut(tmp_path: Path, prepare: Prepare, unit: str) -> No
 
 def test_items_are_asked_for_from_the_cpu_wherever_the_text_is() -> None:
     tensors = {"x": torch.zeros(40, dtype=torch.uint8, device="meta"), "start": torch.zeros(1)}
-    split = Split("test", tensors, Spec((8,), 3), None, None)
+    split = TextSplit("test", tensors, Spec((8,), 3))
     assert split.eval_batch(torch.tensor([0, 3])).x.shape == (2, 8)
 
 

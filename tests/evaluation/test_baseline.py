@@ -58,14 +58,14 @@ class Labelled(Items):
         return Batch(self.tensor[index].long(), label=self.label[index])
 
 
-def cut(x: torch.Tensor, at: int, spec: Spec) -> tuple[series.Split, series.Split]:
+def cut(x: torch.Tensor, at: int, spec: Spec) -> tuple[series.SeriesSplit, series.SeriesSplit]:
     """Values (L, D) as train, up to row `at`, and test."""
     context = spec.cond_shape[0] if spec.cond_shape else 0
     season = torch.tensor([seasonality.period(x[:at].numpy(), context)])
     known = {"season": season, "scale": torch.ones(x.shape[1], dtype=torch.float64)}
     train = {"x": x[:at], "past": x[:0], "first": torch.tensor([0]), **known}
     test = {"x": x[at:], "past": x[at - context : at], "first": torch.tensor([at]), **known}
-    return series.Split("train", train, spec, None, None), series.Split("test", test, spec, None, None)
+    return series.SeriesSplit("train", train, spec), series.SeriesSplit("test", test, spec)
 
 
 def images(n: int, levels: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0, name: str = "train") -> Items:

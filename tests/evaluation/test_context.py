@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genfoundry.data.iterate import sample_indices
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, predict, yardstick
 from genfoundry.evaluation.baselines import classical_restoration
 from genfoundry.evaluation.cache import Shared
@@ -38,7 +38,7 @@ def stripes(n: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def split(name: str, n: int, seed: int) -> ImageSplit:
     x, label = stripes(n, seed)
-    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, SPEC, None, None)
+    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, SPEC)
 
 
 class Data:
@@ -209,7 +209,7 @@ def test_each_classical_method_helps_against_its_damage() -> None:
     ramp = torch.arange(16).view(1, 1, 1, 16) + torch.arange(16).view(1, 1, 16, 1)
     clean = ramp.expand(4, 1, 16, 16).contiguous()
     items = {"x": clean.to(torch.uint8), "label": torch.zeros(4)}
-    train = ImageSplit("train", items, Spec((1, 16, 16), 31), None, None)
+    train = ImageSplit("train", items, Spec((1, 16, 16), 31))
 
     def psnr(method: str, damage: str) -> float:
         x, known = damaged(clean, damage, 31)

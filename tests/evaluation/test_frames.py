@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genfoundry import models
 from genfoundry.data.iterate import sample_indices
-from genfoundry.data.splits.video import Split
+from genfoundry.data.splits.video import VideoSplit
 from genfoundry.evaluation import context, objectives, plots, yardstick
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, Counted
@@ -25,14 +25,14 @@ from genfoundry.types import Spec
 SPEC = Spec((2, 1, 4, 4), 2, cond_shape=(3, 1, 4, 4), cond_levels=2)
 
 
-def split(name: str, n: int = 30, spec: Spec = SPEC, x: Tensor | None = None) -> Split:
+def split(name: str, n: int = 30, spec: Spec = SPEC, x: Tensor | None = None) -> VideoSplit:
     draw = torch.Generator().manual_seed(len(name))
     given = spec.cond_shape[0] if spec.cond_shape else 0
     whole = (torch.rand(n, given + spec.shape[0], *spec.shape[1:], generator=draw) < 0.3).to(torch.uint8)
-    return Split(name, {"x": whole if x is None else x}, spec, None, None)
+    return VideoSplit(name, {"x": whole if x is None else x}, spec)
 
 
-def known(train: Split, **held: Split) -> baselines.Known:
+def known(train: VideoSplit, **held: VideoSplit) -> baselines.Known:
     return baselines.Known(train, held, {name: len(one) for name, one in held.items()}, 20)
 
 

@@ -10,6 +10,7 @@ import torch
 import toys
 from torch import Tensor
 
+from genfoundry.data.splits.base import SplitOptions
 from genfoundry.evaluation import context, yardstick
 from genfoundry.evaluation.metrics import ood
 from genfoundry.evaluation.roc import auroc
@@ -85,7 +86,7 @@ def test_others_have_the_shape_and_levels_of_the_items() -> None:
 
 def test_two_levels_stay_two() -> None:
     grey = toys.split("test", walks(20, 0), torch.full((20,), -1), SPEC)
-    two = type(grey)("test", {"x": grey.tensor, "label": grey.label}, SPEC, 2, "threshold")
+    two = type(grey)("test", {"x": grey.tensor, "label": grey.label}, SPEC, SplitOptions(2, "threshold"))
     seen = context.Bench(toys.Data(test=grey), two, two, None, binarise="threshold")  # type: ignore[arg-type]
     for _, other in ood.others(seen, torch.arange(20)):
         assert set(other.eval_batch(torch.arange(20)).x.unique().tolist()) <= {0, 1}

@@ -10,13 +10,13 @@ from genfoundry.models.char_rnn import CharRnn
 from genfoundry.types import Batch, Spec
 
 
-def setting(n: int = 83) -> tuple[CharRnn, text.Split]:
+def setting(n: int = 83) -> tuple[CharRnn, text.TextSplit]:
     torch.manual_seed(0)
     model = CharRnn(Spec((8,), 5), CharRnn.Config(cell="lstm", width=6))
     with torch.no_grad():
         model.w_hy.weight.mul_(4)
     tensors = {"x": torch.randint(5, (n,), dtype=torch.uint8), "start": torch.zeros(1)}
-    return model.eval(), text.Split("test", tensors, model.spec, None, None)
+    return model.eval(), text.TextSplit("test", tensors, model.spec)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ def setting(n: int = 40) -> tuple[CharRnn, Bench]:
     with torch.no_grad():
         model.w_hy.weight.mul_(4)
     tensors = {"x": torch.randint(3, (n,), dtype=torch.uint8), "start": torch.zeros(1)}
-    split = text.Split("test", tensors, model.spec, None, None)
+    split = text.TextSplit("test", tensors, model.spec)
     return model.eval(), Bench(SimpleNamespace(meta={"alphabet": ALPHABET}), split, split, None)  # type: ignore[arg-type]
 
 
@@ -61,5 +61,5 @@ def test_a_text_shows_what_is_given_drawn_and_true(tmp_path: Path, monkeypatch: 
 
 def test_what_is_no_stream_is_not_continued() -> None:
     model, bench = setting()
-    bench.split = lines.Split("test", {"x": torch.zeros(9, 4, dtype=torch.uint8)}, model.spec, None, None)
+    bench.split = lines.LineSplit("test", {"x": torch.zeros(9, 4, dtype=torch.uint8)}, model.spec)
     assert text_continuation.continued(model, bench, 0) == {}

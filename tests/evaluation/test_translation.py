@@ -12,7 +12,7 @@ from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
 from genfoundry.data.modalities.pairs import codes
-from genfoundry.data.splits.pairs import Split
+from genfoundry.data.splits.pairs import PairSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, yardstick
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pairs import dictionary
@@ -32,13 +32,13 @@ PAIRS = [
 MADE = ["I have heard", "Upon a fearfull summons", "", "Hee will not haue it", "haue", "b", "Nay, let us follow him."]
 
 
-def split(pairs: list[tuple[str, str]] = PAIRS) -> Split:
+def split(pairs: list[tuple[str, str]] = PAIRS) -> PairSplit:
     source, target = zip(*pairs, strict=True)
     cond, before = codes([s[:40] for s in source], LETTERS, 40)
     x, length = codes([t[:39] for t in target], LETTERS, 40)
     arrays = {"x": x, "length": length, "cond": cond, "cond_length": before}
     held = {key: torch.as_tensor(value) for key, value in arrays.items()}
-    return Split("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC, None, None)
+    return PairSplit("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC)
 
 
 class Says(GenerativeModel):

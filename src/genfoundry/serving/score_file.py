@@ -167,7 +167,8 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
     import torch
 
     from genfoundry.data.readers.images import SUFFIXES, Form
-    from genfoundry.data.splits import images
+    from genfoundry.data.splits.base import SplitOptions
+    from genfoundry.data.splits.images import ImageSplit
 
     size, patch = (served.declared.get(key) for key in ("size", "patch"))
     colour, label = served.declared.get("colour"), served.declared.get("label")
@@ -188,5 +189,6 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
         return x
     tensors = {"x": torch.as_tensor(x), "label": torch.full((len(x),), -1)}
     spec = replace(served.spec, levels=native)
-    split = images.Split("score", tensors, spec, served.spec.levels, card.get("data", {}).get("binarise"))
+    options = SplitOptions(served.spec.levels, card.get("data", {}).get("binarise"))
+    split = ImageSplit("score", tensors, spec, options)
     return np.asarray(split.eval_batch(torch.arange(len(x))).x.numpy())

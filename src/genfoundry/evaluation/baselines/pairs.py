@@ -14,7 +14,7 @@ from genfoundry.evaluation.predictions import Answers
 from genfoundry.evaluation.predictions.translation import asked
 
 if TYPE_CHECKING:
-    from genfoundry.data.splits.pairs import Split as Pairs
+    from genfoundry.data.splits.pairs import PairSplit
     from genfoundry.splits import Split
 
 
@@ -31,7 +31,7 @@ def rows(known: Known) -> list[Row]:
 
 def dictionary(train: Split) -> dict[str, str]:
     """Word of a source -> what most often stands in its place in targets of as many words; of equals the first."""
-    pairs, seen = cast("Pairs", train), defaultdict[str, Counter[str]](Counter)
+    pairs, seen = cast("PairSplit", train), defaultdict[str, Counter[str]](Counter)
     for batch in iter_batches(train):
         assert batch.cond is not None
         for source, target in zip(pairs.texts(batch.cond), pairs.texts(batch.x), strict=True):
@@ -44,7 +44,7 @@ def dictionary(train: Split) -> dict[str, str]:
 
 def _row(name: str, translate: Callable[[str], str]) -> Row:
     def answer(split: Split) -> Answers:
-        batch, pairs, levels = asked(split), cast("Pairs", split), split.spec.levels or 0
+        batch, pairs, levels = asked(split), cast("PairSplit", split), split.spec.levels or 0
         assert batch.cond is not None
         made = torch.full(batch.x.shape, levels - 1, dtype=torch.int16)
         for row, source in zip(made, pairs.texts(batch.cond), strict=True):

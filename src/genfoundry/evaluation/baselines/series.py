@@ -78,13 +78,13 @@ def _smoothing(known: Known, lag: int) -> Row:
 
     Its form is chosen on train; weights are fitted anew a few times a split; states follow every row.
     """
-    train = cast("series.Split", known.train)
-    parts = sorted((train, *cast("Iterable[series.Split]", known.held.values())), key=lambda part: part.start)
+    train = cast("series.SeriesSplit", known.train)
+    parts = sorted((train, *cast("Iterable[series.SeriesSplit]", known.held.values())), key=lambda part: part.start)
     whole = _held(torch.cat([part.tensor for part in parts]).cpu().numpy())
     chosen = [exponential_smoothing.chosen(x[: len(train.tensor)], lag, train.window) for x in whole.T]
 
     def answer(split: Split) -> Answers:
-        origins, horizon, ahead = cast("series.Split", split).origins.numpy(), split.spec.shape[0], []
+        origins, horizon, ahead = cast("series.SeriesSplit", split).origins.numpy(), split.spec.shape[0], []
         for x, form in zip(whole.T, chosen, strict=True):
             reach = exponential_smoothing.deviations(x[: origins[0]], form, horizon)  # (T,)
             middle = exponential_smoothing.forecasts(x, origins, form, horizon)  # (N, T)

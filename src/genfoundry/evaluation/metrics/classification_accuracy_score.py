@@ -58,7 +58,7 @@ def _trained(judge: Learner, x: Tensor, label: Tensor, name: str) -> Learner:
     torch.manual_seed(derive_seed("classifier", name, "init"))
     model = type(judge)(spec, judge.config).to(judge.device)
     tensors = {"x": x.to(judge.device), "label": label.to(judge.device)}
-    split, batch = split_class("images")(name, tensors, spec, spec.levels, None), min(BATCH, len(x))
+    split, batch = split_class("images")(name, tensors, spec), min(BATCH, len(x))
     steps = {model.phases[0]: math.ceil(EPOCHS * len(x) / batch)}
     train = check(Train, {**model.defaults, "batch": batch, "steps": steps}, "classifier")
     for _ in fit(model, Loader(split, batch, ("classifier", name)), train, key=("classifier", name)):

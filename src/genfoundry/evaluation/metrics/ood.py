@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from genfoundry.data.dataset import split_class
 from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
+from genfoundry.data.splits.base import SplitOptions
 from genfoundry.evaluation.baselines import compressors
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.metrics.figures import CORRECTED
@@ -89,7 +90,10 @@ def others(bench: Bench, index: Tensor) -> Iterator[tuple[str, Split]]:
         group = plain.groups[index] if name in OF_ITEMS else torch.arange(len(x))
         tensors = {"x": x.to(torch.uint8), "label": torch.full((len(x),), -1), "group": group}
         kind = split_class(bench.dataset.modality)
-        yield name, kind(f"{bench.split.name}-{name}", tensors, spec, bench.split.spec.levels, bench.binarise)
+        yield (
+            name,
+            kind(f"{bench.split.name}-{name}", tensors, spec, SplitOptions(bench.split.spec.levels, bench.binarise)),
+        )
 
 
 def _made(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:

@@ -17,7 +17,7 @@ from genfoundry.evaluation.predictions import Answers, Scores
 from genfoundry.models.base import Translates
 
 if TYPE_CHECKING:
-    from genfoundry.data.splits.pairs import Split as Pairs
+    from genfoundry.data.splits.pairs import PairSplit
     from genfoundry.models.base import Learner
     from genfoundry.splits import Split
     from genfoundry.types import Batch
@@ -51,7 +51,7 @@ def scores(
 
 def texts(translated: Tensor, split: Split) -> tuple[list[str], list[str]]:
     """Translations, and the targets that they should be."""
-    pairs = cast("Pairs", split)
+    pairs = cast("PairSplit", split)
     return pairs.texts(translated), pairs.texts(asked(split).x)
 
 
