@@ -89,11 +89,8 @@ def others(bench: Bench, index: Tensor) -> Iterator[tuple[str, Split]]:
     for name, x in _made(items, spec.levels or 256):
         group = plain.groups[index] if name in OF_ITEMS else torch.arange(len(x))
         tensors = {"x": x.to(torch.uint8), "label": torch.full((len(x),), -1), "group": group}
-        kind = split_class(bench.dataset.modality)
-        yield (
-            name,
-            kind(f"{bench.split.name}-{name}", tensors, spec, SplitOptions(bench.split.spec.levels, bench.binarise)),
-        )
+        options = SplitOptions(bench.split.spec.levels, bench.binarise)
+        yield name, split_class(bench.dataset.modality)(f"{bench.split.name}-{name}", tensors, spec, options)
 
 
 def _made(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:
