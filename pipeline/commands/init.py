@@ -81,7 +81,7 @@ def free(name: str, params: Params) -> str:
 def check(text: str) -> None:
     """Hold the new params.yaml to all that the old one is held to, before it is written."""
     with tempfile.TemporaryDirectory() as folder:
-        new = Path(folder, "params.yaml")
+        new = Path(folder) / paths.PARAMS
         new.write_text(text, encoding="utf-8")
         if faults := list(resolve.faults(resolve.settings(new))):
             raise UserError("\n".join(faults))

@@ -19,7 +19,7 @@ from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
 HERE = Path()
-TIMES = Path(".state/times.jsonl")
+TIMES = paths.STAGE_TIMES
 PLAN = "pipeline/dvc.yaml:plan"
 MOST = 1000  # jobs at once
 

@@ -10,7 +10,6 @@ from typing import Any
 from genfoundry import files, shell
 from genfoundry import paths as paths_module
 from genfoundry.data.fetch import check
-from genfoundry.data.fetch.catalog import DOWNLOADS
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 from pipeline.commands import repro
@@ -19,7 +18,7 @@ from pipeline.stages import plan
 
 HERE = Path()
 JUDGING = ("genfoundry prepare@", "genfoundry validate@")  # how the lines begin that say what is wrong with data
-SUMMARY = Path("reports/retrain.md")
+SUMMARY = paths_module.RETRAIN_SUMMARY
 LOCKS = ("dvc.lock", "pipeline/dvc.lock")
 EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline", ":(exclude)pipeline/dvc.lock")  # what a person edits
 KEPT = (*LOCKS, "ledger.jsonl", "data/inbox", "data/sources.json",
@@ -53,7 +52,7 @@ def retrain(to: git_sync.Destination | None) -> None:
     os.environ[plan.SAID] = "1"
     away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
     for name, dataset in params.datasets.items():
-        for line in check.check_remote(name, dataset, paths_module.raw(name), DOWNLOADS):
+        for line in check.check_remote(name, dataset, paths_module.raw(name), paths_module.DOWNLOADS):
             print(f"retrain: {line}", file=sys.stderr)
     if due := recorded.find_stale(HERE, unit.read_all(HERE)):
         print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
@@ -84,7 +83,7 @@ def check_remotes(to: git_sync.Destination) -> None:
         UserError: one would not; its reason.
     """
     git_sync.check_push(HERE, to)
-    tracked = next(iter(sorted(Path("data/inbox").glob("*.dvc"))), None)
+    tracked = next(iter(sorted(paths_module.INBOXES.glob("*.dvc"))), None)
     if tracked is not None:  # an inbox, mostly an empty one, is the least that can be pushed
         try:
             shell.ask("dvc", "push", tracked, root=HERE)
@@ -131,7 +130,7 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
         for task, one in resolve.settings().tasks.items():
             if one.dataset == name:
                 refuse(task, data, reason)
-        finish(before, f"Refuse new data of {name}", to, "ledger.jsonl", str(SUMMARY))
+        finish(before, f"Refuse new data of {name}", to, str(paths_module.LEDGER), str(SUMMARY))
         raise UserError(f"{name}: the new data are refused, the champion stays: {reason}")
 
 
@@ -179,7 +178,7 @@ def summary(lines: list[dict[str, Any]]) -> str:
     text = [f"# Retraining, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", ""]
     text += ["| task | decision | experiment | reason |", "|---|---|---|---|"]
     text += [f"| {x['task']} | {x['decision']} | {x.get('experiment') or ''} | {x['reason']} |" for x in lines]
-    board = Path("reports/leaderboard.md")
+    board = paths_module.LEADERBOARD[1]
     if board.exists() and any(x["decision"] != "refused" for x in lines):
         text += ["", board.read_text(encoding="utf-8")]
         for name in sorted({x["experiment"] for x in lines if x.get("experiment")}):

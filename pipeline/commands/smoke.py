@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry import paths, shell
 from genfoundry.errors import UserError
 from pipeline.commands import configure
 
@@ -22,7 +22,7 @@ def run() -> None:
 def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
     """A committed copy of the working tree whose params.yaml is the smoke run's."""
     copy = shell.working_copy(root, folder)
-    shutil.copy(copy / PARAMS, copy / "params.yaml")
+    shutil.copy(copy / PARAMS, copy / paths.PARAMS)
     configure.change(copy, "arithmetic", arithmetic)
-    shell.commit(copy, "smoke parameters", "params.yaml")
+    shell.commit(copy, "smoke parameters", str(paths.PARAMS))
     return copy

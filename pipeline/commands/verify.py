@@ -6,9 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
 from genfoundry import shell
+from genfoundry.config import yaml_file
 from genfoundry.errors import UserError
 from pipeline.commands import configure
 
@@ -44,7 +43,7 @@ def lock(clone: Path, budget: str) -> bytes:
 
 def compare(one: bytes, two: bytes) -> None:
     """One line a stage; a UserError when any differs."""
-    left, right = (yaml.safe_load(text)["stages"] for text in (one, two))
+    left, right = (yaml_file.parse_generated(text.decode())["stages"] for text in (one, two))
     names = [*left, *(name for name in right if name not in left)]
     differ = [name for name in names if left.get(name) != right.get(name)]
     for name in names:

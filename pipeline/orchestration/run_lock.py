@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FILE = Path(".state/run.lock")
+from genfoundry import paths
+
 HELD = "GENFOUNDRY_RUN"  # set for all that a run starts: the lock is theirs, too
 held: list[int] = []  # the lock's file, for jobs to inherit: it is free when they ended, too, though the run was killed
 
@@ -20,8 +21,8 @@ def hold(root: Path) -> Iterator[None]:
     if os.environ.get(HELD):
         yield
         return
-    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
-    with (root / FILE).open("a") as lock:
+    (root / paths.RUN_LOCK).parent.mkdir(parents=True, exist_ok=True)
+    with (root / paths.RUN_LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 
 IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
@@ -104,8 +105,8 @@ def working_copy(root: Path, to: Path) -> Path:
 
 def make_ready(root: Path, clone: Path) -> None:
     """What `make setup` does for a clone, less the environment: inboxes, and the checked downloads there are."""
-    for tracked in (clone / "data/inbox").glob("*.dvc"):
+    for tracked in (clone / paths_module.INBOXES).glob("*.dvc"):
         tracked.with_suffix("").mkdir(exist_ok=True)
-    downloads = root / ".state/downloads"
+    downloads = root / paths_module.DOWNLOADS
     if downloads.exists():
-        shutil.copytree(downloads, clone / ".state/downloads", dirs_exist_ok=True)
+        shutil.copytree(downloads, clone / paths_module.DOWNLOADS, dirs_exist_ok=True)

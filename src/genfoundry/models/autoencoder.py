@@ -87,8 +87,8 @@ class Autoencoder(GenerativeModel):
     def end(self, phase: str, data: Split) -> None:
         """Fit the Gaussian that `prior` draws from: mean and covariance of the training items' codes."""
         self.eval()
-        items = torch.split(torch.arange(data.positions, device=data.whole.device), AT_ONCE)
-        z = torch.cat([self.clean(data.crop(part).x) for part in items]).double()
+        items = torch.split(torch.arange(data.positions, device=data.tensor.device), AT_ONCE)
+        z = torch.cat([self.clean(data.train_batch(part).x) for part in items]).double()
         self.centre.copy_(z.mean(0))
         self.factor.copy_(root(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
 

@@ -114,7 +114,7 @@ class Judge(Learner):
         total, squares = (torch.zeros(len(self.centre), dtype=torch.float64, device=self.device) for _ in range(2))
         index = _some(data)
         for part in torch.split(index, AT_ONCE):
-            values = self._numbers(data.batch(part).x.to(self.device)).double()
+            values = self._numbers(data.eval_batch(part).x.to(self.device)).double()
             total, squares = total + values.sum(0), squares + values.square().sum(0)
         mean = total / len(index)
         variance = squares / len(index) - mean.square()
@@ -137,7 +137,7 @@ class Judge(Learner):
         index = _some(data)
         with torch.no_grad():
             for part in torch.tensor_split(index, -(-len(index) // AT_ONCE)):
-                made.train()._numbers(data.batch(part).x.to(self.device))
+                made.train()._numbers(data.eval_batch(part).x.to(self.device))
         made.standardise(data)
         return made
 

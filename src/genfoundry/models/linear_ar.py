@@ -110,7 +110,7 @@ class LinearAr(GenerativeModel):
         return UserError(f"hyper.{key}: {error}; lower it, or add data")
 
     def begin(self, phase: str, data: Split) -> None:
-        c, whole = self.config, data.whole.double().cpu()  # where least squares of deficient rank are to be had
+        c, whole = self.config, data.tensor.double().cpu()  # where least squares of deficient rank are to be had
         how = (c.trend, c.season, c.joint)
         missing = bool(whole.isnan().any())
         try:

@@ -117,7 +117,7 @@ class Made(GenerativeModel):
         if self.spec.levels == 2 or self.config.orderings > 1 or not self.config.direct:
             return
         some = torch.randperm(data.positions)[:FITTED].to(self.device)  # items may lie class by class
-        x = self.scaled(data.crop(some).x.flatten(1))[:, self.orderings[0]]
+        x = self.scaled(data.train_batch(some).x.flatten(1))[:, self.orderings[0]]
         x = x.cpu()  # float64, which not every device has
         share = 1.0 if data.positions < ENOUGH * self.spec.dims else shrinkage(x, ridge=RIDGE)
         fitted = triangular_least_squares(x, ridge=RIDGE, shrinkage=share)

@@ -101,7 +101,7 @@ class VqVae(GenerativeModel):
         if phase == "codes":
             self.turn("autoencoder")
             some = torch.randint(data.positions, (FIRST,), device=self.device)
-            self.quantiser.begin(self.autoencoder["encoder"](scaled(data.crop(some).x, self.spec)))
+            self.quantiser.begin(self.autoencoder["encoder"](scaled(data.train_batch(some).x, self.spec)))
 
     @property
     def quantiser(self) -> Quantiser:

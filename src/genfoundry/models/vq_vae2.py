@@ -125,7 +125,7 @@ class VqVae2(GenerativeModel):
             self.turn("autoencoder")
             own = self.autoencoder
             some = torch.randint(data.positions, (FIRST,), device=self.device)
-            features = own.to_quarter(scaled(data.crop(some).x, self.spec))
+            features = own.to_quarter(scaled(data.train_batch(some).x, self.spec))
             top = own.to_eighth(features)
             own.top.begin(top)
             raised = own.raised(own.top.eval()(top).z)

@@ -158,7 +158,7 @@ def _tasks(
             continue
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit
-            margin = float(f"{0.02 * float(data.split('train').whole.std(0).mean()):.1g}")
+            margin = float(f"{0.02 * float(data.split('train').tensor.std(0).mean()):.1g}")
         direction = objectives.OBJECTIVES[objective].direction
         turned = {} if direction == "minimize" else {"direction": direction}
         yield word, {"dataset": name, "objective": objective, **turned, **levels, "margin": margin}

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 
-LISTS = Path(".state/folders")  # what folders in DVC's cache hold, by their md5
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds that a web server has to answer
 # Schemes whose file systems raise an error where the storage does not answer, instead of saying that a file is absent.
@@ -67,7 +67,7 @@ def list_folder(root: Path, md5: str) -> dict[str, str] | None:
 
     A list never changes, so that one that was read is remembered in .state: the next question does not start DVC.
     """
-    remembered = root / LISTS / f"{md5}.json"
+    remembered = root / paths_module.DVC_FOLDERS / f"{md5}.json"
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads(remembered.read_text(encoding="utf-8")))
     listed: dict[str, str] | None = _request(root, "list_folder", {"folder": md5}, remotes=False)

@@ -19,7 +19,6 @@ It imports neither torch nor numpy: the no-op of `promote` is a read of this fil
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import hashlib
 import json
@@ -29,8 +28,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genfoundry import shell
+from genfoundry import paths, shell
 from genfoundry.errors import UserError
+from genfoundry.files import file_lock
 
 Line = dict[str, Any]
 DECISIONS = ("champion", "challenger", "refused")
@@ -62,8 +62,7 @@ def append(path: Path, line: Line) -> None:
     text = json.dumps(_checked(line, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file_lock(path.parent / paths.STATE / path.name), path.open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
             if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
                 text = "\n" + text  # an editor or a merge took the last newline

@@ -30,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genfoundry import paths
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 
@@ -43,7 +44,7 @@ def settled(task_name: str, root: Path, ranking: bytes | None = None) -> bool:
 
     `ranking` is the content of reports/ranking/<task>.json; None reads that file.
     """
-    line = ledger.last(ledger.read(root / "ledger.jsonl"), task_name)
+    line = ledger.last(ledger.read(root / paths.LEDGER), task_name)
     content = _ranking(root, task_name) if ranking is None else ranking
     return line is not None and content is not None and line["ranking"] == ledger.fingerprint(content)
 
@@ -75,7 +76,7 @@ def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None
 
 def _promote(task_name: str, task: Task, root: Path, content: bytes) -> str:
     ranking = json.loads(content)
-    lines = ledger.read(root / "ledger.jsonl")
+    lines = ledger.read(root / paths.LEDGER)
     champion = ledger.champion(lines, task_name)
     candidate = ranking["candidates"][0]
     if _decided(task, root, ledger.of(lines, task_name), champion, ranking):
@@ -91,8 +92,8 @@ def _promote(task_name: str, task: Task, root: Path, content: bytes) -> str:
     line |= {"decision": decision, "reason": reason, "figures": figures, "ranking": ledger.fingerprint(content)}
     if decision != "refused":
         weight_store.keep(root, line["weights"])  # before the line: what a line names must not get lost
-    ledger.append(root / "ledger.jsonl", line)
-    weight_store.prune(root, ledger.read(root / "ledger.jsonl"))
+    ledger.append(root / paths.LEDGER, line)
+    weight_store.prune(root, ledger.read(root / paths.LEDGER))
     return decision
 
 

@@ -48,7 +48,7 @@ def champion(root: Path, task: str) -> Champion:
     Raises:
         UserError: the task has none (the message lists those that have), or its weights are not to be had.
     """
-    lines = ledger.read(root / "ledger.jsonl")
+    lines = ledger.read(root / paths.LEDGER)
     line = ledger.champion(lines, task)
     if line is None:
         known = sorted({one["task"] for one in lines if ledger.champion(lines, one["task"])})

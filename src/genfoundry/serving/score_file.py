@@ -18,7 +18,7 @@ from genfoundry.errors import UserError
 from genfoundry.files import read_json
 
 if TYPE_CHECKING:
-    from genfoundry.data.readers.arrays import Part
+    from genfoundry.data.readers.arrays import ImageSet
     from genfoundry.data.readers.images import Form
     from genfoundry.serving.predictor import Served
 
@@ -145,7 +145,7 @@ def _videos(file: Path, served: Served) -> tuple[NDArray[Any], NDArray[Any] | No
     return x[:, given:], x[:, :given] if given else None
 
 
-def _parts(file: Path, form: Form) -> list[Part]:
+def _parts(file: Path, form: Form) -> list[ImageSet]:
     """What a file or folder holds; the label's column of a CSV is the last where the file does not show it."""
     from genfoundry.data.readers import image_folder
     from genfoundry.data.readers.grey_csv import AmbiguousLabel
@@ -167,7 +167,8 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
     import torch
 
     from genfoundry.data.readers.images import SUFFIXES, Form
-    from genfoundry.data.splits import images
+    from genfoundry.data.splits.base import SplitOptions
+    from genfoundry.data.splits.images import ImageSplit
 
     size, patch = (served.declared.get(key) for key in ("size", "patch"))
     colour, label = served.declared.get("colour"), served.declared.get("label")
@@ -188,5 +189,6 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
         return x
     tensors = {"x": torch.as_tensor(x), "label": torch.full((len(x),), -1)}
     spec = replace(served.spec, levels=native)
-    split = images.Split("score", tensors, spec, served.spec.levels, card.get("data", {}).get("binarise"))
-    return np.asarray(split.batch(torch.arange(len(x))).x.numpy())
+    options = SplitOptions(served.spec.levels, card.get("data", {}).get("binarise"))
+    split = ImageSplit("score", tensors, spec, options)
+    return np.asarray(split.eval_batch(torch.arange(len(x))).x.numpy())

@@ -6,15 +6,15 @@ is imported inside functions: it takes seconds.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from genfoundry import paths
+from genfoundry.files import file_lock
 from genfoundry.tracking import store_check
 from genfoundry.tracking.store_errors import StoreError, failure
 
@@ -43,19 +43,9 @@ def is_server(address: str) -> bool:
     return (urlsplit(address).scheme or address) in ("http", "https", "databricks", "databricks-uc", "uc")
 
 
-@contextmanager
-def locked(root: Path, name: str) -> Iterator[None]:
-    """One process at a time on this machine."""
-    folder = state(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def state(root: Path) -> Path:
     """The folder of what is kept between processes, the store's faults among it."""
-    return home(root) / ".state"
+    return home(root) / paths.STATE
 
 
 def connect(root: Path) -> MlflowClient:
@@ -76,7 +66,7 @@ def connect(root: Path) -> MlflowClient:
 def _connect(root: Path, address: str) -> MlflowClient:
     prepare()
     try:
-        with locked(root, "mlflow") if address.startswith("sqlite") else nullcontext():
+        with file_lock(state(root) / "mlflow") if address.startswith("sqlite") else nullcontext():
             store_check.check(address)
             client = _client(address, address)
             client.search_experiments(max_results=1)
@@ -138,7 +128,7 @@ def registry(root: Path) -> str:
 
 def experiment_id(client: MlflowClient, root: Path, task: str) -> str:
     """MLflow's experiment of a task; made where there is none. Artifacts of a database are kept beside it."""
-    with locked(root, "mlflow"):
+    with file_lock(state(root) / "mlflow"):
         found = client.get_experiment_by_name(task)
         if found is not None:
             if found.lifecycle_stage == "deleted":

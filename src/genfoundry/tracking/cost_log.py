@@ -13,23 +13,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import files
+from genfoundry import files, paths
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
 
-FILE = Path(".state/costs.json")
-
 
 def read(root: Path) -> dict[str, dict[str, Any]]:
     """Model digest -> what was measured of it on this machine; {} where nothing was."""
-    path = root / FILE
+    path = root / paths.COSTS
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def note(root: Path, digest: str, **measured: float | str) -> None:
     """Add measurements of a model; earlier ones of the same name are replaced. Safe against other writers."""
-    path = root / FILE
+    path = root / paths.COSTS
     with files.file_lock(path):
         known = read(root)
         files.write_json(path, {**known, digest: {**known.get(digest, {}), **measured}})

@@ -15,10 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genfoundry import paths
 from genfoundry.errors import UserError
+from genfoundry.files import file_lock
 from genfoundry.selection import ledger, references, weight_store
 from genfoundry.tracking import outputs, runs
-from genfoundry.tracking.client import connect, connect_registry, experiment_id, locked, uri
+from genfoundry.tracking.client import connect, connect_registry, experiment_id, state, uri
 from genfoundry.tracking.store_errors import StoreError, failure
 
 if TYPE_CHECKING:
@@ -52,13 +54,13 @@ def update(root: Path) -> None:
         UserError: the ledger or an out is damaged.
     """
     root = root.resolve()
-    lines = [line for line in ledger.read(root / "ledger.jsonl") if line["digest"]]  # refused data have no model
+    lines = [line for line in ledger.read(root / paths.LEDGER) if line["digest"]]  # refused data have no model
     there = outputs.trained(root)
     if not lines and not there:
         return
     client = connect(root)
     try:
-        with locked(root, "publish"):
+        with file_lock(state(root) / "publish"):
             _publish(client, root, lines, there)
     except UserError:
         raise

@@ -127,7 +127,7 @@ def read_recorded(root: Path) -> dict[str, str]:
 
 def record(root: Path, name: str, digest: str) -> None:
     """Note what a source was taken as. Safe against other writers."""
-    with files_module.file_lock(root / ".state/sources.json"):
+    with files_module.file_lock(root / paths.STATE / paths.SOURCES.name):
         known = read_recorded(root)
         if known.get(name) != digest:
             files_module.write_json(root / paths.SOURCES, {**known, name: digest})

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import files as files_module
+from genfoundry import paths
 from genfoundry.data.readers.listing import printable, require_utf8, scan
 from genfoundry.data.readers.progress import told
 from genfoundry.errors import UserError
 
-STATE = Path(".state/sources")
 CHUNK = 1 << 20
 UNREAD = "a link whose target is missing or holds the link, or no regular file"
 Stamp = tuple[int, int]  # bytes, modification time in ns
@@ -98,7 +98,7 @@ class Record:
     """
 
     def __init__(self, root: Path, name: str) -> None:
-        self.path = root / STATE / f"{name}.json"
+        self.path = root / paths.SOURCE_STAMPS / f"{name}.json"
         self.changes = ""  # how the last `digests` differed from what was recorded, in words
         self._content: dict[str, Any] = {}
         if self.path.exists():

@@ -12,7 +12,7 @@ import numpy as np
 
 from genfoundry.data.modalities.images import LEAST_SIDE
 from genfoundry.data.readers import image_folder, images, npz, parallel_decoding
-from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.arrays import ImageSet
 from genfoundry.data.readers.folder_layout import derive
 from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
 from genfoundry.data.readers.listing import of_kind
@@ -47,7 +47,7 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
     return Seen({**seen.entry, **column}, [*seen.said, *notes, *classes.of_arrays(found.parts)])
 
 
-def _arrays(parts: list[Part], given: Mapping[str, Any]) -> Seen:
+def _arrays(parts: list[ImageSet], given: Mapping[str, Any]) -> Seen:
     shapes = Counter(part.x.shape[1:] for part in parts)
     top = max(int(part.x.max()) for part in parts)
     number = sum(len(part.x) for part in parts)
