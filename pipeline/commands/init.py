@@ -28,7 +28,7 @@ def run(data: str, name: str = "", *keys: str) -> None:
     params = resolve.settings()
     name = free(name or name_of(path), params)
     proposal = propose.propose(path, name, params, given)
-    text = yaml_insert.inserted(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
+    text = yaml_insert.insert_entries(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check(text)
     inbox(name)
     files.write_bytes(resolve.PARAMS, text.encode())

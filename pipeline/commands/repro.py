@@ -98,7 +98,7 @@ def check() -> config.Params:
             print(f"genfoundry repro: {message}", file=sys.stderr)
     TIMES.parent.mkdir(exist_ok=True)
     TIMES.unlink(missing_ok=True)
-    client.forget(HERE)
+    client.forget_failure(HERE)
     return params
 
 

@@ -38,7 +38,7 @@ def run(*argv: str) -> None:
 
 def follow(to: git_sync.Destination) -> bool:
     """Bring the branch up to date; whether code changed."""
-    before = ledger.commit(HERE)[0]
+    before = ledger.get_commit(HERE)[0]
     git_sync.update(HERE, to)
     changed = shell.ask("git", "diff", "--name-only", str(before), "HEAD", "--", "src", "pipeline", root=HERE)
     return bool(changed)
@@ -70,7 +70,7 @@ def train(datasets: list[str], to: git_sync.Destination | None) -> None:
     if to:
         check_remotes(to)
         shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
-    before = len(ledger.read(paths_module.LEDGER))
+    before = len(ledger.read_decisions(paths_module.LEDGER))
     refuse_bad(datasets, before, to)
     repro.run()
     finish(before, "Retrain on new data", to)
@@ -136,15 +136,15 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
 
 def refuse(task: str, data: str, reason: str) -> None:
     """One ledger line, unless the last one for the task refuses the same data already."""
-    last = ledger.last(ledger.read(paths_module.LEDGER), task)
+    last = ledger.find_last(ledger.read_decisions(paths_module.LEDGER), task)
     if last and last["decision"] == "refused" and last["data"] == data:
         return
     line: dict[str, Any] = {"task": task, "decision": "refused", "reason": reason, "data": data}
-    line["who"] = ledger.who(HERE)
+    line["who"] = ledger.get_user_name(HERE)
     line["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-    line["commit"], line["clean"] = ledger.commit(HERE)
+    line["commit"], line["clean"] = ledger.get_commit(HERE)
     line |= dict.fromkeys(("experiment", "model", "digest", "ranking")) | {"weights": {}, "figures": {}}
-    ledger.append(paths_module.LEDGER, line)
+    ledger.append_decision(paths_module.LEDGER, line)
 
 
 def in_git(path: str) -> bool:
@@ -153,7 +153,7 @@ def in_git(path: str) -> bool:
 
 def finish(before: int, message: str, to: git_sync.Destination | None, *paths: str) -> None:
     """Summary, commit, data to the DVC remote first, then the commit to git's."""
-    lines = ledger.read(paths_module.LEDGER)[before:]
+    lines = ledger.read_decisions(paths_module.LEDGER)[before:]
     files.write_bytes(SUMMARY, summary(lines).encode())
     print(SUMMARY.read_text(encoding="utf-8"))
     if shown := os.environ.get("GITHUB_STEP_SUMMARY"):

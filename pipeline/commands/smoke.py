@@ -21,7 +21,7 @@ def run() -> None:
 
 def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
     """A committed copy of the working tree whose params.yaml is the smoke run's."""
-    copy = shell.working_copy(root, folder)
+    copy = shell.make_working_copy(root, folder)
     shutil.copy(copy / PARAMS, copy / paths.PARAMS)
     configure.change(copy, "arithmetic", arithmetic)
     shell.commit(copy, "smoke parameters", str(paths.PARAMS))

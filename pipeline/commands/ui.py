@@ -16,8 +16,8 @@ HOST, PORT = "127.0.0.1", 5000
 
 def run(*argv: str) -> None:
     port = number(argv)
-    uri = client.uri(HERE)
-    client.forget(HERE)
+    uri = client.get_tracking_uri(HERE)
+    client.forget_failure(HERE)
     try:
         client.connect(HERE)
         if not client.is_server(uri):
@@ -54,7 +54,7 @@ def free(port: int) -> None:
 def serve(uri: str, port: int) -> None:
     """MLflow's own server, until it is interrupted."""
     env = {"MLFLOW_BACKEND_STORE_URI": uri}  # not an argument: every user of the machine reads those
-    if (registry := client.registry(HERE)) != uri:
+    if (registry := client.get_registry_uri(HERE)) != uri:
         env["MLFLOW_REGISTRY_STORE_URI"] = registry
     with suppress(KeyboardInterrupt):
         status = shell.show(sys.executable, "-m", "mlflow", "ui", "--port", str(port), root=HERE, env=env)

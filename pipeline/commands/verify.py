@@ -32,7 +32,7 @@ def lock(clone: Path, budget: str) -> bytes:
     """dvc.lock of a run in a new clone."""
     shell.ask("git", "clone", "-q", Path().resolve(), clone, root=Path())
     (clone / "dvc.lock").unlink(missing_ok=True)
-    shell.make_ready(Path(), clone)
+    shell.set_up_clone(Path(), clone)
     if budget:
         configure.change(clone, "budget", budget)
     env = {"PYTHONPATH": "src", "MLFLOW_TRACKING_URI": ""}

@@ -29,7 +29,9 @@ def put_aside(root: Path, upstream: str) -> None:
         )
     if clash:
         message = "what a retraining wrote and did not commit"
-        shell.ask("git", *shell.identity(root), "stash", "push", "-q", "-u", "-m", message, "--", *clash, root=root)
+        shell.ask(
+            "git", *shell.author_options(root), "stash", "push", "-q", "-u", "-m", message, "--", *clash, root=root
+        )
         print(
             f"retrain: {', '.join(clash[:8])}: an earlier run's edits, not committed, make way for "
             f"{name}; they are kept in git's stash (git stash list)",
