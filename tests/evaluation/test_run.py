@@ -70,7 +70,7 @@ class Mean(Learner):
 
     kind = "classes"
 
-    def asked(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         return batch
 
     def features(self, x: Tensor) -> Tensor:

@@ -39,7 +39,8 @@ from genfoundry.evaluation.metrics import (
     video,
 )
 from genfoundry.evaluation.predictions import Scores, restoration
-from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
+from genfoundry.models.abilities import Completes, Embeds, Reconstructs, Tightens
+from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """From a path to entries of params.yaml: the data set, tasks on it, and an experiment for every model that fits.
 
-Models are found by what they say of themselves (`modalities`, `likelihood`, abilities, `sized`), never by name.
+Models are found by their declarations (`modalities`, `likelihood`, abilities, `suggest_settings`), never by name.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _judge(data: data_dataset.Dataset, entry: dict[str, Any], params: config.Par
         return {}
     items, learner = data.meta["counts"]["train"], models.find(JUDGE)
     batch = _batch(items, int(learner.defaults.get("batch", 64)))
-    own = {key: value for key, value in learner.sized(data.spec, items).items() if key == "hyper"}
+    own = {key: value for key, value in learner.suggest_settings(data.spec, items).items() if key == "hyper"}
     steps = _steps(params, data.spec, items, batch)
     return {"model": JUDGE, **own, "steps": steps, "train": {"batch": batch}}
 
@@ -197,7 +197,7 @@ def _sized(
 ) -> tuple[dict[str, Any], int]:
     """hyper, train, steps and search of an entry, and the number of weights: the model is built once to see it fit."""
     items = data.meta["counts"]["train"]
-    entry = kind.sized(data.spec, items)
+    entry = kind.suggest_settings(data.spec, items)
     model = kind(data.spec, config.check(kind.Config, entry.get("hyper", {}), "hyper", kind.__name__))
     trained = [p for player in model.players().values() for p in player]
     if not trained:  # fitted in closed form
