@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import files as files_module
-from genfoundry import paths, shell
+from genfoundry import paths
 from genfoundry.config import yaml_file
+from genfoundry.console import shell
 from genfoundry.data.readers.listing import scan
 from genfoundry.errors import UserError
 from genfoundry.selection import dvc_store, ledger

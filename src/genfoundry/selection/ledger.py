@@ -28,7 +28,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genfoundry import paths, shell
+from genfoundry import paths
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.files import file_lock
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from genfoundry.console.progress import track
 from genfoundry.data.modalities.images import LEAST_SIDE
 from genfoundry.data.readers import image_folder, images, npz, parallel_decoding
 from genfoundry.data.readers.arrays import ImageSet
@@ -17,7 +18,6 @@ from genfoundry.data.readers.folder_layout import derive
 from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
 from genfoundry.data.readers.listing import of_kind
 from genfoundry.data.readers.parallel_decoding import Faults
-from genfoundry.data.readers.progress import told
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
 from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
@@ -103,7 +103,7 @@ def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str],
     sizes: Counter[tuple[int, int]] = Counter()
     colours: Counter[str] = Counter()
     moving, faults = [], Faults()
-    for path in told(paths, len(paths), "looking at images"):
+    for path in track(paths, len(paths), "looking at images"):
         try:
             size, colour, animated = images.header(path)
         except UserError as error:
