@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src
 option = $(if $($1),--$2 "$($1)")
 .DEFAULT_GOAL := help
-.PHONY: help setup engines init repro plan test lint type smoke sample score report ui retrain withdraw verify verify-portable clean
+.PHONY: help setup engines init repro plan docs test lint type smoke sample score report ui retrain withdraw verify verify-portable clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -48,6 +48,9 @@ lint: setup ## ruff (style and format), import-linter (the layers of packages)
 
 type: setup ## mypy, strict, on src
 	@$(RUN) mypy
+
+docs: setup ## build the documentation in build/docs; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 smoke: setup ## the whole pipeline on the 8x8 digits, in a throw-away clone, in about a minute
 	@$(RUN) genfoundry smoke

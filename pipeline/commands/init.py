@@ -35,7 +35,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
     params = resolve.settings()
     name = check_name(name or propose_name(path), params)
     proposal = propose.propose(path, name, params, given)
-    text = yaml_insert.inserted(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
+    text = yaml_insert.insert_entries(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check_params(text)
     make_inbox(name)
     files.write_bytes(resolve.PARAMS, text.encode())
@@ -92,7 +92,7 @@ def check_params(text: str) -> None:
         UserError: a line for each fault.
     """
     with tempfile.TemporaryDirectory() as folder:
-        new = Path(folder, "params.yaml")
+        new = Path(folder) / paths.PARAMS
         new.write_text(text, encoding="utf-8")
         if faults := list(resolve.faults(resolve.settings(new))):
             raise UserError("\n".join(faults))

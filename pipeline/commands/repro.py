@@ -21,7 +21,7 @@ from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
 HERE = Path()
-TIMES = Path(".state/times.jsonl")
+TIMES = paths.STAGE_TIMES
 PLAN = "pipeline/dvc.yaml:plan"
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def check() -> config.Params:
             logger.warning("%s", message)
     TIMES.parent.mkdir(exist_ok=True)
     TIMES.unlink(missing_ok=True)
-    client.forget(HERE)
+    client.forget_failure(HERE)
     return params
 
 

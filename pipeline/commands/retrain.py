@@ -12,7 +12,6 @@ from genfoundry import files
 from genfoundry import paths as paths_module
 from genfoundry.console import shell
 from genfoundry.data.fetch import check
-from genfoundry.data.fetch.catalog import DOWNLOADS
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 from pipeline.commands import repro
@@ -22,7 +21,7 @@ from pipeline.stages import plan
 HERE = Path()
 logger = logging.getLogger(__name__)
 JUDGING = ("genfoundry prepare@", "genfoundry validate@")  # how the lines begin that say what is wrong with data
-SUMMARY = Path("reports/retrain.md")
+SUMMARY = paths_module.RETRAIN_SUMMARY
 LOCKS = ("dvc.lock", "pipeline/dvc.lock")
 EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline", ":(exclude)pipeline/dvc.lock")  # what a person edits
 KEPT = (*LOCKS, "ledger.jsonl", "data/inbox", "data/sources.json",
@@ -48,7 +47,7 @@ def run(branch: str = "") -> int:
 
 def update_code(to: git_sync.Destination) -> bool:
     """Bring the branch up to date; return whether code changed."""
-    before = ledger.commit(HERE)[0]
+    before = ledger.get_commit(HERE)[0]
     git_sync.update(HERE, to)
     changed = shell.ask("git", "diff", "--name-only", str(before), "HEAD", "--", "src", "pipeline", root=HERE)
     return bool(changed)
@@ -63,7 +62,7 @@ def retrain(to: git_sync.Destination | None) -> None:
     os.environ[plan.REPORTED] = "1"
     away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
     for name, dataset in params.datasets.items():
-        for line in check.check_remote(name, dataset, paths_module.raw(name), DOWNLOADS):
+        for line in check.check_remote(name, dataset, paths_module.raw(name), paths_module.DOWNLOADS):
             logger.warning("%s", line)
     if due := recorded.find_stale(HERE, unit.read_all(HERE)):
         print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
@@ -82,7 +81,7 @@ def train(datasets: list[str], to: git_sync.Destination | None) -> None:
     if to:
         check_remotes(to)
         shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
-    before = len(ledger.read(paths_module.LEDGER))
+    before = len(ledger.read_decisions(paths_module.LEDGER))
     validate_all(datasets, before, to)
     repro.reproduce(repro.Options())
     finish(before, "Retrain on new data", to)
@@ -95,7 +94,7 @@ def check_remotes(to: git_sync.Destination) -> None:
         UserError: one would not; its reason.
     """
     git_sync.check_push(HERE, to)
-    tracked = next(iter(sorted(Path("data/inbox").glob("*.dvc"))), None)
+    tracked = next(iter(sorted(paths_module.INBOXES.glob("*.dvc"))), None)
     if tracked is not None:  # an inbox, mostly an empty one, is the least that can be pushed
         try:
             shell.ask("dvc", "push", tracked, root=HERE)
@@ -142,21 +141,21 @@ def validate_all(datasets: list[str], before: int, to: git_sync.Destination | No
         for task, settings in resolve.settings().tasks.items():
             if settings.dataset == name:
                 record_refusal(task, data, reason)
-        finish(before, f"Refuse new data of {name}", to, "ledger.jsonl", str(SUMMARY))
+        finish(before, f"Refuse new data of {name}", to, str(paths_module.LEDGER), str(SUMMARY))
         raise UserError(f"{name}: the new data are refused, the champion stays: {reason}")
 
 
 def record_refusal(task: str, data: str, reason: str) -> None:
     """Append a line to the ledger, unless the last one for the task refuses the same data already."""
-    last = ledger.last(ledger.read(paths_module.LEDGER), task)
+    last = ledger.find_last(ledger.read_decisions(paths_module.LEDGER), task)
     if last and last["decision"] == "refused" and last["data"] == data:
         return
     line: dict[str, Any] = {"task": task, "decision": "refused", "reason": reason, "data": data}
-    line["who"] = ledger.who(HERE)
+    line["who"] = ledger.get_user_name(HERE)
     line["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-    line["commit"], line["clean"] = ledger.commit(HERE)
+    line["commit"], line["clean"] = ledger.get_commit(HERE)
     line |= dict.fromkeys(("experiment", "model", "digest", "ranking")) | {"weights": {}, "figures": {}}
-    ledger.append(paths_module.LEDGER, line)
+    ledger.append_decision(paths_module.LEDGER, line)
 
 
 def in_git(path: str) -> bool:
@@ -166,7 +165,7 @@ def in_git(path: str) -> bool:
 
 def finish(before: int, message: str, to: git_sync.Destination | None, *paths: str) -> None:
     """Write the summary, commit, and push: data to DVC's remote first, then the commit to git's."""
-    lines = ledger.read(paths_module.LEDGER)[before:]
+    lines = ledger.read_decisions(paths_module.LEDGER)[before:]
     files.write_bytes(SUMMARY, summarize(lines).encode())
     print(SUMMARY.read_text(encoding="utf-8"))
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -191,7 +190,7 @@ def summarize(lines: list[dict[str, Any]]) -> str:
     text = [f"# Retraining, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", ""]
     text += ["| task | decision | experiment | reason |", "|---|---|---|---|"]
     text += [f"| {x['task']} | {x['decision']} | {x.get('experiment') or ''} | {x['reason']} |" for x in lines]
-    board = Path("reports/leaderboard.md")
+    board = paths_module.LEADERBOARD[1]
     if board.exists() and any(x["decision"] != "refused" for x in lines):
         text += ["", board.read_text(encoding="utf-8")]
         for name in sorted({x["experiment"] for x in lines if x.get("experiment")}):

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from genfoundry import paths
 from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.commands import configure
@@ -20,10 +21,10 @@ def run() -> None:
 
 def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
     """Make a committed copy of the working tree whose params.yaml is the smoke run's."""
-    copy = shell.working_copy(root, folder)
-    shutil.copy(copy / PARAMS, copy / "params.yaml")
+    copy = shell.make_working_copy(root, folder)
+    shutil.copy(copy / PARAMS, copy / paths.PARAMS)
     configure.change(copy, "arithmetic", arithmetic)
-    shell.commit(copy, "smoke parameters", "params.yaml")
+    shell.commit(copy, "smoke parameters", str(paths.PARAMS))
     return copy
 
 

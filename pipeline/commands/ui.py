@@ -16,8 +16,8 @@ HOST = "127.0.0.1"
 
 def run(port: int = 5000) -> None:
     """Publish, then serve MLflow's pages on `port`; of a server, print the address."""
-    uri = client.uri(HERE)
-    client.forget(HERE)
+    uri = client.get_tracking_uri(HERE)
+    client.forget_failure(HERE)
     try:
         client.connect(HERE)
         if not client.is_server(uri):
@@ -54,7 +54,7 @@ def serve(uri: str, port: int) -> None:
         UserError: it failed.
     """
     env = {"MLFLOW_BACKEND_STORE_URI": uri}  # not an argument: every user of the machine reads those
-    if (registry := client.registry(HERE)) != uri:
+    if (registry := client.get_registry_uri(HERE)) != uri:
         env["MLFLOW_REGISTRY_STORE_URI"] = registry
     with suppress(KeyboardInterrupt):
         status = shell.show(sys.executable, "-m", "mlflow", "ui", "--port", str(port), root=HERE, env=env)

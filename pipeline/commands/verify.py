@@ -6,8 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import yaml
-
+from genfoundry.config import yaml_file
 from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.commands import configure, smoke
@@ -39,7 +38,7 @@ def run_clone(clone: Path, budget: str) -> bytes:
     """Run the pipeline in a new clone and return its dvc.lock."""
     shell.ask("git", "clone", "-q", Path().resolve(), clone, root=Path())
     (clone / "dvc.lock").unlink(missing_ok=True)
-    shell.make_ready(Path(), clone)
+    shell.set_up_clone(Path(), clone)
     if budget:
         configure.change(clone, "budget", budget)
     smoke.run_pipeline(clone, MLFLOW_TRACKING_URI="")
@@ -52,7 +51,7 @@ def compare(first: bytes, second: bytes) -> None:
     Raises:
         UserError: any differs.
     """
-    left, right = (yaml.safe_load(text)["stages"] for text in (first, second))
+    left, right = (yaml_file.parse_generated(text.decode())["stages"] for text in (first, second))
     names = list(dict.fromkeys([*left, *right]))
     differ = [name for name in names if left.get(name) != right.get(name)]
     for name in names:

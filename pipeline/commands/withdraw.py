@@ -27,9 +27,9 @@ def run(dataset: str, files: Sequence[str]) -> None:
     print(f"withdrawn from {paths.inbox(dataset)}: {', '.join(removed)}")
     experiments = [name for name, entry in params.experiments.items() if entry.dataset == dataset]
     print(f"to be trained again without them: {', '.join(experiments) or 'no experiment'}")
-    lines = ledger.read(HERE / paths.LEDGER)
+    lines = ledger.read_decisions(HERE / paths.LEDGER)
     for task in (name for name, task in params.tasks.items() if task.dataset == dataset):
-        if champion := ledger.champion(lines, task):
+        if champion := ledger.find_champion(lines, task):
             print(
                 f"champion of {task} since {champion['time']}: {champion['experiment']} ({champion['digest'][:12]}), "
                 "which may have been trained on them; it serves until another is promoted"

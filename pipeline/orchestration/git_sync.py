@@ -104,7 +104,7 @@ def _join(root: Path, to: Destination) -> None:
 
 def merge(root: Path, to: Destination) -> bool:
     """Merge the upstream into the checked-out branch; False, with everything as it was, where that conflicts."""
-    done = _git(root, *shell.identity(root), "merge", "-q", "--no-edit", to.upstream)
+    done = _git(root, *shell.author_options(root), "merge", "-q", "--no-edit", to.upstream)
     if done.returncode:
         _git(root, "merge", "--abort")
     return done.returncode == 0

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FILE = Path(".state/run.lock")
+from genfoundry import paths
+
 HOLDER = "GENFOUNDRY_RUN"  # set for all that a run starts: the lock is theirs, too
 inherited: list[int] = []  # the lock's descriptor, for jobs: they hold it until they end, though the run was killed
 logger = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ def hold(root: Path) -> Iterator[None]:
     if os.environ.get(HOLDER):
         yield
         return
-    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
-    with (root / FILE).open("a") as lock:
+    (root / paths.RUN_LOCK).parent.mkdir(parents=True, exist_ok=True)
+    with (root / paths.RUN_LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

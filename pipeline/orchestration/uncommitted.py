@@ -30,7 +30,9 @@ def put_aside(root: Path, upstream: str) -> None:
         )
     if clash:
         message = "what a retraining wrote and did not commit"
-        shell.ask("git", *shell.identity(root), "stash", "push", "-q", "-u", "-m", message, "--", *clash, root=root)
+        shell.ask(
+            "git", *shell.author_options(root), "stash", "push", "-q", "-u", "-m", message, "--", *clash, root=root
+        )
         logger.warning(
             "%s: an earlier run's edits, not committed, make way for %s; they are kept in git's stash (git stash list)",
             ", ".join(clash[:8]),

@@ -70,7 +70,7 @@ def write(root: Path, units: Collection[Unit]) -> None:
 
     files = {unit.path: unit.dump() for unit in units}
     index = [(unit.key, unit.path.as_posix()) for unit in units]
-    files[paths.PLAN / "index.json"] = files_module.canonical(index).encode()
+    files[paths.PLAN_INDEX] = files_module.canonical(index).encode()
     for path, content in files.items():
         if not (root / path).is_file() or (root / path).read_bytes() != content:
             files_module.write_bytes(root / path, content)
@@ -79,14 +79,12 @@ def write(root: Path, units: Collection[Unit]) -> None:
             path.unlink()
 
 
-GENERATED = ("reports/scores/*/*", "reports/evaluation/*.json", "reports/training/*.csv", "reports/baselines/*",
-             "reports/tuning/*", "reports/panels/*", "reports/validation/*", "data/prepared/*/*")  # fmt: skip
-
-
 def remove_outs(root: Path, units: Collection[Unit]) -> None:
     """Remove what stages wrote for entries that params.yaml no longer has."""
+    from genfoundry import paths
+
     planned = {Path(out) for unit in units for out in unit.outputs}
     planned |= {out.with_suffix("") for out in planned}  # a verdict's page stands beside it
-    for path in (path for pattern in GENERATED for path in root.glob(pattern)):
+    for path in (path for pattern in paths.UNIT_OUTPUTS for path in root.glob(pattern)):
         if path.relative_to(root) not in planned and not path.name.startswith("."):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

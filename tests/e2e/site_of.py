@@ -77,7 +77,7 @@ def change(root: Path, dotted: str, value: Any) -> None:
 def clone(origin: Path, to: Path, remote: Path | None = None) -> Path:
     """A fresh clone, as `make setup` leaves it, with a DVC remote in a folder."""
     shell.ask("git", "clone", "-q", origin, to, root=origin.parent)
-    shell.make_ready(ROOT, to)
+    shell.set_up_clone(ROOT, to)
     if remote:
         (to / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {remote}\n")
     return to

@@ -30,17 +30,17 @@ def copy(smoke: Path, tmp_path: Path) -> Path:
 
 
 def test_champions_are_registered(smoke: Path) -> None:
-    lines = ledger.read(smoke / "ledger.jsonl")
+    lines = ledger.read_decisions(smoke / "ledger.jsonl")
     tasks = {"sunspots-forecast", "digits-density", "digits-samples", "digits-labels"}
     assert {line["task"] for line in lines} == tasks
-    assert ledger.champion(lines, "sunspots-forecast")
+    assert ledger.find_champion(lines, "sunspots-forecast")
     script = (
         "from pathlib import Path\nfrom genfoundry.tracking import client as store\n"
         "client = store.connect(Path('.'))\n"
         "print(client.get_model_version_by_alias('sunspots-forecast', 'champion').tags['model_digest'])"
     )
     said = good(call(sys.executable, "-c", script, root=smoke))
-    assert ledger.champion(lines, "sunspots-forecast")["digest"] in said  # type: ignore[index]
+    assert ledger.find_champion(lines, "sunspots-forecast")["digest"] in said  # type: ignore[index]
 
 
 def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
@@ -85,7 +85,7 @@ def test_another_seed_shows_the_spread(smoke: Path) -> None:
     assert card["seeds"]["values"]["bits_per_dim"][0] == card["figures"]["test"]["bits_per_dim"]
     assert card["seeds"]["spread"]["bits_per_dim"] > 0
     ranking = json.loads((smoke / "reports/ranking/digits-density.json").read_text())
-    asked = margins.bound(card["seeds"]["val_spread"]["bits_per_dim"], 2)
+    asked = margins.compute_seed_margin(card["seeds"]["val_spread"]["bits_per_dim"], 2)
     assert ranking["margin"] == max(0.005, asked)
     assert json.loads((smoke / ".state/costs.json").read_text())[own["digest"]]["train_seconds"] > 0
 
@@ -123,7 +123,7 @@ def test_dvc_shows_metrics_and_plots(copy: Path) -> None:
 def test_a_second_clone_ends_with_the_same_lock(smoke: Path, tmp_path: Path) -> None:
     """The first ran stage by stage, the second has two jobs at once."""
     shell.ask("git", "clone", "-q", smoke, tmp_path / "second", root=tmp_path)
-    shell.make_ready(smoke, tmp_path / "second")
+    shell.set_up_clone(smoke, tmp_path / "second")
     said = good(pipeline("repro", "--jobs", "2", root=tmp_path / "second"))
     assert "2 jobs at once" in said
     assert (tmp_path / "second/dvc.lock").read_bytes() == (smoke / "dvc.lock").read_bytes()

@@ -23,7 +23,8 @@ from genfoundry import models
 from genfoundry.config import load
 from genfoundry.evaluation.judge import Judges
 from genfoundry.evaluation.objectives import QUANTILES
-from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
+from genfoundry.models.abilities import Classifies, Embeds, Forecasts
+from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.training import device
 from genfoundry.training.loop import fit
 from pipeline.__main__ import timed

@@ -159,4 +159,4 @@ def test_a_repository_of_another_user(clones: tuple[Path, Path], monkeypatch: py
         shell.check_repository(a)
     assert "\n" not in str(said.value)
     with pytest.raises(UserError, match=r"--add safe.directory "):
-        ledger.commit(a)
+        ledger.get_commit(a)

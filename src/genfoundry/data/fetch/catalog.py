@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genfoundry import files as files_module
+from genfoundry import paths as paths_module
 from genfoundry.config import Folder, alternatives
 from genfoundry.data.fetch import local
 from genfoundry.data.fetch.archive import read_members
@@ -21,7 +22,6 @@ from genfoundry.errors import UserError
 if TYPE_CHECKING:
     from genfoundry import config
 
-DOWNLOADS = Path(".state/downloads")
 Recoverable = Callable[[Sequence[Path]], Set[Path]]  # of these files, those whose content can be had again
 
 
@@ -117,7 +117,7 @@ def fetch(
     dataset: config.Dataset,
     out: Path,
     *,
-    downloads: Path = DOWNLOADS,
+    downloads: Path = paths_module.DOWNLOADS,
     expected: str | None = None,
     recoverable: Recoverable = lambda paths: set(),
 ) -> str | None:

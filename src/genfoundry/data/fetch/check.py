@@ -121,7 +121,7 @@ def read_recorded(root: Path) -> dict[str, str]:
 
 def record(root: Path, name: str, digest: str) -> None:
     """Record the digest that a source was taken with. Safe against other writers."""
-    with files.file_lock(root / ".state/sources.json"):
+    with files.file_lock(root / paths.STATE / paths.SOURCES.name):
         recorded = read_recorded(root)
         if recorded.get(name) != digest:
             files.write_json(root / paths.SOURCES, {**recorded, name: digest})

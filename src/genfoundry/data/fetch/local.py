@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import files as files_module
+from genfoundry import paths
 from genfoundry.console.progress import track
 from genfoundry.data.readers.listing import printable, require_utf8, scan
 from genfoundry.errors import UserError
 
 logger = logging.getLogger(__name__)
-STATE = Path(".state/sources")
 CHUNK = 1 << 20
 UNREAD = "a link whose target is missing or holds the link, or no regular file"
 Stamp = tuple[int, int]  # bytes, modification time in ns
@@ -99,7 +99,7 @@ class Record:
     """
 
     def __init__(self, root: Path, name: str) -> None:
-        self.path = root / STATE / f"{name}.json"
+        self.path = root / paths.SOURCE_STAMPS / f"{name}.json"
         self.changes = ""  # how the last `digests` differed from what was recorded, in words
         self._content: dict[str, Any] = {}
         if self.path.exists():
