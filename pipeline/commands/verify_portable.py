@@ -24,7 +24,9 @@ HERE, ONE = "here", "here, on one core"
 def run(*argv: str) -> None:
     processors = [word for word in argv if word != "--native"] or PROCESSORS
     emulator = shutil.which("qemu-x86_64")
-    if reason := device.unable() or ("" if emulator else "qemu-x86_64 (on Debian: sudo apt-get install qemu-user)"):
+    if reason := device.lacking_features() or (
+        "" if emulator else "qemu-x86_64 (on Debian: sudo apt-get install qemu-user)"
+    ):
         print(f"verify-portable: skipped, it needs {reason}")
         return
     arithmetic = "native" if "--native" in argv else "portable"

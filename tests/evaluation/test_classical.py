@@ -263,7 +263,11 @@ def test_roles_tell_what_need_not_be_beaten() -> None:
 
 
 def test_the_reason_for_an_absent_figure_stands_in_its_cell(tmp_path: Path) -> None:
-    xz = {"role": "compressor", "likelihood": "none", "absent": base.no_likelihood("no likelihood of an item: why")}
+    xz = {
+        "role": "compressor",
+        "likelihood": "none",
+        "absent": base.explain_no_likelihood("no likelihood of an item: why"),
+    }
     png = {"role": "compressor", "likelihood": "bound", "figures": {"test": {"bits_per_dim": 3.0}}}
     about = {"dataset": "photos", "levels": 256, "binarise": None, "labels": None, "data": "d", "judge": None}
     card = {**about, "task": "t", "rows": {"png": png, "xz": {**xz, "figures": {"test": {"n": 20}}}}}
