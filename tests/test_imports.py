@@ -123,7 +123,7 @@ def allowed(name: str) -> set[str] | None:
     data = {m for m in MODULES if _under(m, "genfoundry.data")}
     config = {m for m in MODULES if _under(m, "genfoundry.config")}
     answers = {m for m in MODULES if _under(m, "genfoundry.evaluation.predictions")}
-    if name in {"genfoundry", "genfoundry.types", "genfoundry.data.cgroup", "genfoundry.nn.torch_private"}:
+    if name in {"genfoundry.types", "genfoundry.data.cgroup", "genfoundry.nn.torch_private"}:
         return set()
     if name == "genfoundry.training.optimizer":
         return {"genfoundry.nn.torch_private"}

@@ -6,6 +6,7 @@ As a program it does what `python -m genfoundry.evaluate` does, and prints the d
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -28,8 +29,7 @@ def digest(split: Split) -> str:
 
 
 def main() -> None:
-    from genfoundry import evaluate  # an entry that every version has
-
+    evaluate = importlib.import_module("genfoundry.evaluate")  # an entry that every version has
     try:
         from genfoundry.data.dataset import Dataset
         from genfoundry.errors import UserError
