@@ -86,9 +86,13 @@ def test_a_champion_is_loaded_by_its_task(tmp_path: Path) -> None:
     digest = genfoundry.save(model, tmp_path / "models/experiments/made-noise")
     with pytest.raises(UserError, match=r"noise@champion: expected a task with a champion \(none yet\), got 'noise'"):
         genfoundry.load("noise@champion", root=tmp_path)
-    line = dict.fromkeys(("time", "who", "reason", "data", "ranking"), "x") | {"task": "noise", "decision": "champion"}
+    line: dict[str, object] = dict.fromkeys(("time", "who", "reason", "data", "ranking"), "x") | {
+        "task": "noise",
+        "decision": "champion",
+    }
     weights = weight_store.describe(tmp_path / "models/experiments/made-noise", tmp_path)
-    ledger.append(tmp_path / "ledger.jsonl", {**line, "experiment": "made-noise", "digest": digest, "weights": weights})
+    line |= {"experiment": "made-noise", "digest": digest, "weights": weights}
+    ledger.append_decision(tmp_path / "ledger.jsonl", line)
     assert genfoundry.load("noise@champion", root=tmp_path).card["digest"] == digest
     with pytest.raises(UserError, match=r"expected a task with a champion \(noise\), got 'other'"):
         genfoundry.load("other@champion", root=tmp_path)

@@ -64,7 +64,7 @@ def train_seed(path: str, number: int, best: Mapping[str, Any], state: str, bega
     if number:  # the spread of the seeds is in the evaluation, not in MLflow
         train(experiment, number, folder, limit)
         return 0.0
-    with tracking.Live(HERE, experiment.name, experiment.entry.task, Path(state).name) as live:
+    with tracking.LiveLogger(HERE, experiment.name, experiment.entry.task, Path(state).name) as live:
         live.done(train(experiment, number, folder, limit, live.log))
     return float(live.overhead)
 
@@ -92,11 +92,11 @@ def train(
     digest = checkpoint.save(folder / "done", model, make_card(experiment, data, target.type) | {"training": number})
     costs: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
     if not resumed:
-        costs |= {"train_seconds": took, "peak_memory_bytes": cost_log.peak_memory(str(target))}
+        costs |= {"train_seconds": took, "peak_memory_bytes": cost_log.measure_peak_memory(str(target))}
         if steps:
             record_pace(paths.SPEED, experiment.name, took / steps)
             costs["train_items_per_second"] = steps * settings.batch / took
-    cost_log.note(HERE, digest, **costs)
+    cost_log.record_costs(HERE, digest, **costs)
     return digest
 
 

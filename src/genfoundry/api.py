@@ -46,12 +46,12 @@ def load(
 
     Raises:
         UserError: there is no such model, a file is damaged, or the weights do not fit.
-        Lost: the champion's weights are nowhere to be found.
+        WeightsLost: the champion's weights are nowhere to be found.
     """
     task, at, alias = str(source).partition("@")
     if at and alias == "champion" and not Path(source).exists():
-        lines = ledger.read(Path(root) / paths.LEDGER)
-        line = ledger.champion(lines, task)
+        lines = ledger.read_decisions(Path(root) / paths.LEDGER)
+        line = ledger.find_champion(lines, task)
         if line is None:
             tasks = sorted({other["task"] for other in lines if other["decision"] == "champion"})
             raise UserError(
@@ -168,6 +168,8 @@ def _open(
     if isinstance(data, Tensor | Batch):
         items = (data if isinstance(data, Batch) else Batch(data)).to(device)
         items = items if items.x.is_floating_point() else replace(items, x=items.x.long())
-        data = InMemorySplit(items, infer_spec(items, levels), name)
-    pairs = len(data.spec.shape) == 1 and data.spec.cond_shape is not None
-    return data, {"modality": "pairs" if pairs else MODALITIES[len(data.spec.shape)]}
+        split: Split = InMemorySplit(items, infer_spec(items, levels), name)
+    else:
+        split = data
+    pairs = len(split.spec.shape) == 1 and split.spec.cond_shape is not None
+    return split, {"modality": "pairs" if pairs else MODALITIES[len(split.spec.shape)]}

@@ -32,7 +32,7 @@ def write(folder: Path, n: int) -> None:
 
 
 def shown(data: Dataset, split: str) -> list[str]:
-    return ["".join(data.meta["alphabet"][i] for i in row) for row in data.split(split).whole.tolist()]
+    return ["".join(data.meta["alphabet"][i] for i in row) for row in data.split(split).tensor.tolist()]
 
 
 def test_a_line_is_a_sample(tmp_path: Path, prepare: Prepare) -> None:
@@ -67,7 +67,7 @@ def test_a_document_stays_in_one_split(tmp_path: Path, prepare: Prepare) -> None
 def test_masks_and_lengths(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw", 30)
     split = prepare(text(modality="lines")).split("train")
-    batch = split.batch(torch.arange(len(split)))
+    batch = split.eval_batch(torch.arange(len(split)))
     assert batch.mask is not None
     assert batch.mask.sum(1).tolist() == lengths(batch.x.numpy()).tolist()
     assert lengths(np.array([[1, 2, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 2, 0]])).tolist() == [3, 1, 4, 2]
@@ -110,6 +110,6 @@ def test_ngrams_of_lines_are_normalised(tmp_path: Path, prepare: Prepare) -> Non
     every = [[0, 0], *([a, b] for a, b in itertools.product(range(1, levels), range(levels)))]
     known = baselines.BaselineInputs(data.split("train"), {}, {}, 20, data.meta["alphabet"])
     split = data.split("test")
-    split.whole = torch.tensor(every, dtype=torch.uint8)
+    split.tensor = torch.tensor(every, dtype=torch.uint8)
     for row in baselines.fit_baselines(known, "lines")[:2]:
         assert row.predict(split)["nll"].neg().exp().sum().item() == pytest.approx(1.0)

@@ -16,7 +16,7 @@ TASK = "sunspots-forecast"
 
 
 def test_a_champion_is_asked_through_mlflow(smoke: Path) -> None:
-    line = ledger.champion(ledger.read(smoke / "ledger.jsonl"), TASK)
+    line = ledger.find_champion(ledger.read_decisions(smoke / "ledger.jsonl"), TASK)
     assert line is not None
     spec = json.loads((smoke / line["weights"]["path"] / "model.json").read_text())["spec"]
     row = {"n": 2, "past": [[50.0 + t] for t in range(spec["cond_shape"][0])]}

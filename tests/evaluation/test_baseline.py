@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry.data.iterate import chosen
+from genfoundry.data.iterate import sample_indices
 from genfoundry.data.splits import series
 from genfoundry.data.transforms import seasonality
 from genfoundry.evaluation.baselines import base, compressors, exponential_smoothing
@@ -27,13 +27,13 @@ class Items:
     """A split of whole items, or of windows of text."""
 
     name: str
-    whole: torch.Tensor
+    tensor: torch.Tensor
     spec: Spec
 
     def __len__(self) -> int:
         if len(self.spec.shape) == 3:
-            return len(self.whole)
-        return (len(self.whole) - self._past) // self.spec.shape[0]
+            return len(self.tensor)
+        return (len(self.tensor) - self._past) // self.spec.shape[0]
 
     @property
     def groups(self) -> torch.Tensor:
@@ -43,29 +43,29 @@ class Items:
     def _past(self) -> int:
         return self.spec.cond_shape[0] if self.spec.cond_shape else 0
 
-    def batch(self, index: torch.Tensor) -> Batch:
+    def eval_batch(self, index: torch.Tensor) -> Batch:
         if len(self.spec.shape) == 3:
-            return Batch(self.whole[index].long())
+            return Batch(self.tensor[index].long())
         start = index[:, None] * self.spec.shape[0] + self._past
-        x = self.whole[start + torch.arange(self.spec.shape[0])]
-        return Batch(x, self.whole[start + torch.arange(-self._past, 0)] if self._past else None)
+        x = self.tensor[start + torch.arange(self.spec.shape[0])]
+        return Batch(x, self.tensor[start + torch.arange(-self._past, 0)] if self._past else None)
 
 
 class Labelled(Items):
     label: torch.Tensor
 
-    def batch(self, index: torch.Tensor) -> Batch:
-        return Batch(self.whole[index].long(), label=self.label[index])
+    def eval_batch(self, index: torch.Tensor) -> Batch:
+        return Batch(self.tensor[index].long(), label=self.label[index])
 
 
-def cut(x: torch.Tensor, at: int, spec: Spec) -> tuple[series.Split, series.Split]:
+def cut(x: torch.Tensor, at: int, spec: Spec) -> tuple[series.SeriesSplit, series.SeriesSplit]:
     """Values (L, D) as train, up to row `at`, and test."""
     context = spec.cond_shape[0] if spec.cond_shape else 0
     season = torch.tensor([seasonality.period(x[:at].numpy(), context)])
     known = {"season": season, "scale": torch.ones(x.shape[1], dtype=torch.float64)}
     train = {"x": x[:at], "past": x[:0], "first": torch.tensor([0]), **known}
     test = {"x": x[at:], "past": x[at - context : at], "first": torch.tensor([at]), **known}
-    return series.Split("train", train, spec, None, None), series.Split("test", test, spec, None, None)
+    return series.SeriesSplit("train", train, spec), series.SeriesSplit("test", test, spec)
 
 
 def images(n: int, levels: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0, name: str = "train") -> Items:
@@ -162,9 +162,9 @@ def test_image_rows(levels: int, shape: tuple[int, int, int]) -> None:
     assert list(rows) == [*trivial, "png", "webp", "xz"]
     found = {name: row.predict(test) for name, row in rows.items()}
     assert {len(a["samples"]) for a in found.values() if "samples" in a} == {20}
-    assert torch.equal(found["pixel-means"]["samples"][3], train.whole.double().mean(0).round().long())
+    assert torch.equal(found["pixel-means"]["samples"][3], train.tensor.double().mean(0).round().long())
     assert found["independent-pixels"]["nll"].mean() / math.prod(shape) < math.log(levels) + 0.4
-    held, seen = ({x.numpy().tobytes() for x in part.whole.long()} for part in (val, train))
+    held, seen = ({x.numpy().tobytes() for x in part.tensor.long()} for part in (val, train))
     assert {x.numpy().tobytes() for x in found["real-against-real"]["samples"].long()} <= held
     assert {x.numpy().tobytes() for x in found["training-copy"]["samples"].long()} <= seen
     again = rows["independent-pixels"].predict(test)
@@ -223,7 +223,7 @@ def test_persistence_on_a_walk() -> None:
     found = row.predict(test)
     entropy = 0.5 * math.log(2 * math.pi * math.e * 4)
     assert found["nll"].mean() / 10 == pytest.approx(entropy, rel=0.03)
-    batch = test.batch(torch.tensor([5]))
+    batch = test.eval_batch(torch.tensor([5]))
     assert batch.cond is not None
     assert torch.equal(found["forecast"][5, 1], batch.cond[0, -1:].expand(10, 1))
     assert score(found, test)["covered"].mean() == pytest.approx(0.9, abs=0.06)
@@ -238,8 +238,8 @@ def test_trivial_forecasts_over_gaps_and_beside_numbers() -> None:
     train, test = cut(x, 400, spec)
     rows = {row.name: row for row in base.fit_baselines(known(train, test), "series")}
     found = rows["persistence"].predict(test)
-    first = next(i for i in range(len(test)) if bool(test.batch(torch.tensor([i])).cond[0, -1].isnan()))  # type: ignore[index]
-    batch = test.batch(torch.tensor([first]))
+    first = next(i for i in range(len(test)) if bool(test.eval_batch(torch.tensor([i])).cond[0, -1].isnan()))  # type: ignore[index]
+    batch = test.eval_batch(torch.tensor([first]))
     assert batch.cond is not None
     spread = full.diff(dim=0).square().mean().sqrt()
     past, ahead = batch.cond[0, :, 0], batch.x[0, :, 0]
@@ -259,10 +259,10 @@ def test_trivial_forecasts_over_gaps_and_beside_numbers() -> None:
 
 def test_chosen_items_are_a_function_of_split_and_number() -> None:
     split = images(30, 2)
-    index = chosen(split, 10)
-    assert torch.equal(index, chosen(split, 10))
+    index = sample_indices(split, 10)
+    assert torch.equal(index, sample_indices(split, 10))
     assert len(index.unique()) == 10
-    assert len(chosen(split, 50)) == 50
+    assert len(sample_indices(split, 50)) == 50
 
 
 def test_the_gaussian_has_the_mean_and_the_covariance_of_the_items() -> None:
@@ -271,7 +271,7 @@ def test_the_gaussian_has_the_mean_and_the_covariance_of_the_items() -> None:
     split = Items("train", (128 + across).round().clamp(0, 255).to(torch.uint8), Spec((1, 4, 4), 256))
     rows = {row.name: row for row in base.fit_baselines(known(split, split, n=4000), "images")}
     drawn = rows["pca-gaussian"].predict(split)["samples"].double().flatten(1)
-    items = split.whole.double().flatten(1)
+    items = split.tensor.double().flatten(1)
     np.testing.assert_allclose(drawn.mean(0), items.mean(0), atol=1.5)
     np.testing.assert_allclose(np.cov(drawn.T.numpy()), np.cov(items.T.numpy()), atol=40)
 
@@ -281,7 +281,7 @@ def test_a_season_is_found_and_repeated() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (600, 1)))
     spec = Spec((5, 1), None, cond_shape=(21, 1))
     train, test = cut(wave + noise, 450, spec)
-    assert seasonality.period(train.whole.numpy(), 21) == 7
+    assert seasonality.period(train.tensor.numpy(), 21) == 7
     assert seasonality.period(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
     error = {row.name: score(row.predict(test), test) for row in base.fit_baselines(known(train, test), "series")}
     assert set(error) == {"persistence", "seasonal-naive-7", "ets"}

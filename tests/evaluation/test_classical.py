@@ -14,9 +14,9 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf, ledoit_wolf_shrinkage
 
 from genfoundry.data.label_subsets import keep_labels
-from genfoundry.data.splits.images import Split as ImageSplit
-from genfoundry.data.splits.lines import Split as Lines
-from genfoundry.data.splits.text import Split as Text
+from genfoundry.data.splits.images import ImageSplit
+from genfoundry.data.splits.lines import LineSplit
+from genfoundry.data.splits.text import TextSplit
 from genfoundry.evaluation.baselines import base, classes, classical_restoration, pixel_contexts
 from genfoundry.evaluation.baselines.gaussian import ROUNDING, Gaussian, LinearAR
 from genfoundry.evaluation.baselines.nearest_neighbours import Neighbours
@@ -41,7 +41,7 @@ def images(x: np.ndarray[Any, Any], name: str, label: torch.Tensor | None = None
     side = int(x.shape[1] ** 0.5)
     values = torch.from_numpy(x.round().clip(0, TOP).astype(np.uint8)).view(-1, 1, side, side)
     label = torch.full((len(x),), -1) if label is None else label
-    return ImageSplit(name, {"x": values, "label": label}, Spec((1, side, side), TOP + 1, classes), None, None)
+    return ImageSplit(name, {"x": values, "label": label}, Spec((1, side, side), TOP + 1, classes))
 
 
 def rows(train: Any, *held: Any, modality: str = "images", **asked: Any) -> dict[str, base.Baseline]:
@@ -97,7 +97,7 @@ def test_linear_restoration_beats_the_mean_and_the_identity(damage: str) -> None
 
     name = "wiener filter" if posed.known is None else "gaussian conditional mean"
     found = error(classical_restoration.restoration_methods(train, damage)[name](posed.x, posed.known, posed.levels))
-    mean = train.whole.float().mean(0)
+    mean = train.tensor.float().mean(0)
     assert found < 0.9 * error(mean if posed.known is None else torch.where(posed.known, posed.x, mean))
     assert found < error(posed.x)
 
@@ -128,7 +128,7 @@ def test_neighbours_are_training_items_alone_and_not_the_item_itself(damage: str
     found = classical_restoration.restoration_methods(train, damage)["k nearest items"]
     learnt = found.__self__  # type: ignore[attr-defined]
     assert learnt._neighbours.k > 2
-    items = {item.numpy().tobytes() for item in train.whole.float().flatten(1)}
+    items = {item.numpy().tobytes() for item in train.tensor.float().flatten(1)}
     assert {item.numpy().tobytes() for item in learnt._neighbours.items} == items
     one = images(draws(3, seed=5), "gate")
     alone, all_three = (restoration.posed(one, damage) for _ in range(2))
@@ -172,7 +172,7 @@ def test_counted_contexts_have_mass_one(offsets: Any) -> None:
     items = torch.from_numpy((rng.random((60, 1, 3, 3)) < 0.3).astype(np.uint8))
     every = ((torch.arange(512)[:, None] // 2 ** torch.arange(9)) % 2).view(512, 1, 3, 3).to(torch.uint8)
     train, all_ = (
-        ImageSplit(name, {"x": x, "label": torch.full((len(x),), -1)}, spec, None, None)
+        ImageSplit(name, {"x": x, "label": torch.full((len(x),), -1)}, spec)
         for name, x in (("train", items), ("all", every))
     )
     assert torch.exp(-pixel_contexts.ContextModel(train, offsets).predict(all_)["nll"]).sum() == pytest.approx(1)
@@ -198,9 +198,9 @@ def test_classifiers_see_the_labels_that_the_models_see_and_no_others() -> None:
     for wrong in (-1, 1):  # the labels that are hidden may be anything, and so may their images
         other = labelled(400, 0, "train")
         other.label = torch.where(seen >= 0, train.label, wrong)
-        other.whole[seen < 0] = 7
+        other.tensor[seen < 0] = 7
         spoiled = keep_labels(train, 60, "rings", 0)
-        spoiled.label, spoiled.whole = seen, other.whole
+        spoiled.label, spoiled.tensor = seen, other.tensor
         known = base.BaselineInputs(spoiled, {"test": test}, {"test": 10}, objective="accuracy", dataset="rings")
         again = {row.name: row.predict(test)["classes"] for row in classes.fit_classifiers(known)}
         assert all(torch.equal(again[name], found[name]) for name in found)
@@ -233,9 +233,7 @@ def test_xz_is_left_out_where_items_are_coded_by_each_other() -> None:
 
 def test_xz_of_text_is_set_against_reading_in_one_go_alone() -> None:
     whole = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 4000)).to(torch.uint8)
-    train, test = (
-        Text(name, {"x": whole, "start": torch.zeros(1)}, Spec((32,), 4), None, None) for name in ("train", "test")
-    )
+    train, test = (TextSplit(name, {"x": whole, "start": torch.zeros(1)}, Spec((32,), 4)) for name in ("train", "test"))
     found = rows(train, test, modality="text", alphabet="abcd")
     assert list(found) == ["unigram", "5-gram", "6-gram", "xz"]
     assert set(found["xz"].predict(test)) == {"nll_carried"}
@@ -248,7 +246,7 @@ def test_six_characters_are_counted_where_five_do_not_tell() -> None:
     line = torch.tensor([1, 2, 2, 2, 2, 1, 3, 2, 2, 2, 2, 3] * 5, dtype=torch.uint8)
     whole = torch.zeros(50, 64, dtype=torch.uint8)
     whole[:, : len(line)] = line
-    split = Lines("train", {"x": whole}, Spec((64,), 4), None, None)
+    split = LineSplit("train", {"x": whole}, Spec((64,), 4))
     found = rows(split, split, modality="lines", alphabet="\nabc")
     assert found["6-gram"].role == "reference"
     assert found["6-gram"].predict(split)["nll"].mean() < found["5-gram"].predict(split)["nll"].mean()

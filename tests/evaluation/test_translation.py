@@ -12,7 +12,7 @@ from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
 from genfoundry.data.modalities.pairs import codes
-from genfoundry.data.splits.pairs import Split
+from genfoundry.data.splits.pairs import PairSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, yardstick
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pairs import fit_dictionary
@@ -32,13 +32,13 @@ PAIRS = [
 MADE = ["I have heard", "Upon a fearfull summons", "", "Hee will not haue it", "haue", "b", "Nay, let us follow him."]
 
 
-def split(pairs: list[tuple[str, str]] = PAIRS) -> Split:
+def split(pairs: list[tuple[str, str]] = PAIRS) -> PairSplit:
     source, target = zip(*pairs, strict=True)
     cond, before = codes([s[:40] for s in source], LETTERS, 40)
     x, length = codes([t[:39] for t in target], LETTERS, 40)
     arrays = {"x": x, "length": length, "cond": cond, "cond_length": before}
     held = {key: torch.as_tensor(value) for key, value in arrays.items()}
-    return Split("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC, None, None)
+    return PairSplit("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC)
 
 
 class Says(GenerativeModel):
@@ -48,7 +48,7 @@ class Says(GenerativeModel):
 
     def translate(self, cond: Tensor, cond_mask: Tensor | None = None) -> Tensor:
         data = split()
-        known = dict(zip(data.texts(data.batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
+        known = dict(zip(data.texts(data.eval_batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
         return torch.as_tensor(codes([known[s] for s in data.texts(cond)], LETTERS, 40)[0]).long()
 
 

@@ -27,7 +27,7 @@ from genfoundry.models import checkpoint
 from genfoundry.models.base import Hyper, Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.training import trainer
-from genfoundry.training.trainer import Limit, Progress, Trainer, format_curves, record_pace, shorten
+from genfoundry.training.trainer import Limit, Trainer, format_curves, record_pace, shorten
 from genfoundry.types import Batch, Clock, Event, Spec
 
 SPEC = Spec((2,), None)
@@ -69,12 +69,12 @@ class TwoPhases(Learner):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         self.seen += 1
         if clock.phase == "codes":
-            self.turn("critic")
+            self.set_training("critic")
             yield {"critic": self.critic(self.coder(batch.x)).mean() + self.critic(batch.x).square().mean()}
-            self.turn("coder")
+            self.set_training("coder")
             yield {"coder": -self.critic(self.coder(batch.x) + 0.1 * torch.randn(4, 2)).mean()}
         else:
-            self.turn("prior")
+            self.set_training("prior")
             scale = math.nan if clock.step == 13 else 1.0
             yield {"prior": scale * (self.prior(self.coder(batch.x).detach()) - self.level).square().mean()}
 
@@ -228,47 +228,25 @@ def test_a_session_past_its_minutes_goes_on_to_the_same_bits(
     assert trained(tmp_path, minute, every=1e9, limit=Limit("two-phases", 60)) == whole  # the end is no stop
 
 
-def shown(show: Progress, clock: Clockwork, phase: str, step: int, seconds: float) -> None:
-    clock.now += seconds
-    show.show(Event(Clock(phase, step, STEPS[phase]), {"coder": 1.23456}, {}))
-
-
-def test_the_line_shows_the_time_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    clock = Clockwork(monkeypatch)
-    show = Progress("x", STEPS)
-    shown(show, clock, "codes", 2, 4)
-    assert capsys.readouterr().err == ""  # not before SHOW_EVERY seconds
-    shown(show, clock, "codes", 4, 4)  # 2 s a step, 86 of 90 left
-    assert capsys.readouterr().err == "x codes 4/30 coder 1.235 172 s left\n"
-    shown(show, clock, "codes", 6, 4)
-    assert capsys.readouterr().err == ""
-    shown(show, clock, "prior", 12, 36)  # 40 steps in 44 s, 48 left
-    assert capsys.readouterr().err == "x prior 12/60 coder 1.235 53 s left\n"
-    shown(show, clock, "prior", 60, 100)
-    assert capsys.readouterr().err == "x prior 60/60 coder 1.235 0 s left\n"
-
-
-def test_a_session_that_goes_on_knows_what_is_left(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The steps of another process took none of this one's time, and are done."""
-    clock = Clockwork(monkeypatch)
-    show = Progress("x", STEPS)
-    shown(show, clock, "prior", 30, 10)
-    assert capsys.readouterr().err == "x prior 30/60 coder 1.235\n"  # one event tells no pace
-    shown(show, clock, "prior", 40, 10)
-    assert capsys.readouterr().err == "x prior 40/60 coder 1.235 20 s left\n"
-
-
-def test_a_session_shows_its_progress(
+def test_progress_counts_the_steps_of_all_phases_and_the_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trainer, "SHOW_EVERY", 0.0)
-    trained(tmp_path, every=1e9)
+    """An event takes six seconds. Of a training that goes on, the pace is that of this process alone."""
+    clock = Clockwork(monkeypatch)
+
+    def wait(event: Event) -> None:
+        clock.now += 6
+
+    with pytest.raises(UserError, match="reached at step 12/90"):
+        trained(tmp_path, wait, every=1e9, limit=Limit("two-phases", 1.2))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 60
-    assert lines[40].startswith("two-phases prior 22/60 prior ")
-    assert all(line.endswith(" s left") for line in lines[1:])
+    assert len(lines) == 12
+    assert lines[1].startswith("two-phases: 2/90, codes critic ") and lines[1].endswith(", 9 min left")
+    trained(tmp_path, wait, every=1e9)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 60 - 12
+    assert lines[0].startswith("two-phases: 13/90, codes ")
+    assert lines[-1].startswith("two-phases: 90/90, prior ") and lines[-1].endswith(", 0 s left")
 
 
 def test_shorter_keeps_what_is_0() -> None:

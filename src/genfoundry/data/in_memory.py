@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from genfoundry.data.splits.base import TensorSplit
 from genfoundry.errors import UserError
 from genfoundry.types import Batch, Spec
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class InMemorySplit:
+class InMemorySplit(TensorSplit):
     """Items in memory; an item, and a training position, is a row of the batch.
 
     Args:
@@ -22,29 +23,12 @@ class InMemorySplit:
     """
 
     def __init__(self, items: Batch, spec: Spec, name: str = "train") -> None:
-        self.items, self.spec, self.name, self.whole = items, spec, name, items.x
+        tensors = {f.name: value for f in fields(Batch) if (value := getattr(items, f.name)) is not None}
+        super().__init__(name, tensors, spec)
 
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @property
-    def positions(self) -> int:
-        """Number of training positions."""
-        return len(self.items)
-
-    @property
-    def groups(self) -> Tensor:
-        """(N,) int64: each item is an independent unit."""
-        import torch
-
-        return torch.arange(len(self))
-
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         """The items at `index` (B,)."""
-        rows = {f.name: v[index.to(v.device)] for f in fields(Batch) if (v := getattr(self.items, f.name)) is not None}
-        return replace(self.items, **rows)
-
-    crop = batch
+        return Batch(**{name: value[index.to(value.device)] for name, value in self.tensors.items()})
 
 
 def infer_spec(items: Batch, levels: int | None) -> Spec:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from genfoundry import files
 from genfoundry.config import Bound
-from genfoundry.data.dataset import Dataset, Part
-from genfoundry.data.iterate import items
+from genfoundry.data.dataset import Dataset, Subset
+from genfoundry.data.iterate import sample_items
 from genfoundry.evaluation import anchors, objective_intervals, objectives, panels, random_features, yardstick
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.cache import Shared
@@ -139,7 +139,7 @@ def _draw(folder: Path, bench: Bench) -> None:
     for name, drawing in bench.drawings.items():
         drawing(folder / f"{name}.png")
     if "samples" in bench.found and len(bench.split.spec.shape) == 3:
-        panels.tiles(folder, bench.found["samples"], items(bench.split, panels.GRID), bench.split.spec.levels)
+        panels.tiles(folder, bench.found["samples"], sample_items(bench.split, panels.GRID), bench.split.spec.levels)
 
 
 def _without(card: Mapping[str, Any]) -> tuple[int, ...]:
@@ -153,7 +153,7 @@ def _known(dataset: Dataset, samples: int, seed: int, how: Any, test_items: int 
     """
     held = {name: dataset.split(name, **how) for name in SPLITS}
     if test_items is not None and dataset.modality == "images" and test_items < len(held["test"]):
-        held["test"] = Part(held["test"], test_items)
+        held["test"] = Subset(held["test"], test_items)
     total = sum(map(len, held.values()))
     sizes = {name: min(samples, len(split), total - len(split)) for name, split in held.items()}
     alphabet = str(dataset.meta.get("alphabet") or "")

@@ -175,7 +175,7 @@ class _Phase:
 
     def _step(self, batch: Batch, clock: Clock) -> None:
         model, train = self.model, self.train
-        model.turn(*model.defaults["lr"])
+        model.set_training(*self.state.optimizers)
         game = model.losses(batch, clock)
         while True:
             # Around each next(), never across a yield: the cache of cast weights would serve players that have moved.

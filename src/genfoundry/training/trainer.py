@@ -1,12 +1,11 @@
-"""A training that survives its process: checkpoints, a time limit, progress with the time left, curves as CSV."""
+"""A training that survives its process: checkpoints, a time limit, progress, curves as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -14,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from genfoundry import files, paths
 from genfoundry.config import Train
+from genfoundry.console.progress import Progress
 from genfoundry.errors import UserError
 from genfoundry.training.loop import State, fit
-from genfoundry.types import Clock, Event
+from genfoundry.types import Event
 
 if TYPE_CHECKING:
     from genfoundry.data.loaders import Loader
     from genfoundry.models.base import Learner
 
 SAVE_EVERY = 15.0  # seconds; when a state is saved changes no result
-SHOW_EVERY = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Trainer:
         folder: of the checkpoint, from which a training goes on that was killed; None: it starts anew.
         limit: past it the training stops.
         on_event: called with each event, those of an earlier process included.
-        name: of the progress on standard error; "": none is shown.
+        name: under which progress is shown; "": none is.
         save_every: seconds between checkpoints.
     """
 
@@ -90,47 +89,25 @@ class Trainer:
         state = State.load(path, model) if path and path.exists() else State()
         for event in state.events:
             self.on_event(event)
-        progress = Progress(self.name, {phase: self.settings.steps.get(phase, 0) for phase in model.phases})
+        steps = [self.settings.steps.get(phase, 0) for phase in model.phases]
+        before = dict(zip(model.phases, accumulate(steps, initial=0), strict=False))
         saved = time.monotonic()
-        for event in fit(model, self.loader, self.settings, key=self.key, state=state):
-            self.on_event(event)
-            progress.show(event)
-            stop = self.limit.is_over() and state.phase < len(model.phases)
-            if path and (stop or time.monotonic() - saved >= self.save_every):
-                state.save(path, model)
-                saved = time.monotonic()
-            if stop:
-                raise self.limit.error(f"at step {progress.count(event.clock)}/{progress.total}", "the state is")
+        with Progress(self.name, sum(steps)) as progress:
+            progress.resume(sum(steps[: state.phase]) + state.step)
+            for event in fit(model, self.loader, self.settings, key=self.key, state=state):
+                self.on_event(event)
+                done = before[event.clock.phase] + event.clock.step
+                if self.name:
+                    losses = ", ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
+                    progress.show(done, f"{event.clock.phase} {losses}".rstrip())
+                stop = self.limit.is_over() and state.phase < len(model.phases)
+                if path and (stop or time.monotonic() - saved >= self.save_every):
+                    state.save(path, model)
+                    saved = time.monotonic()
+                if stop:
+                    raise self.limit.error(f"at step {done}/{sum(steps)}", "the state is")
         model.eval()
         return state.events
-
-
-class Progress:
-    """A line on standard error every few seconds: losses, and an estimate of the time left."""
-
-    def __init__(self, name: str, steps: Mapping[str, int]) -> None:
-        self.name, self.total = name, sum(steps.values())
-        self.before = dict(zip(steps, accumulate(steps.values(), initial=0), strict=False))
-        self.start = self.shown = time.monotonic()
-        self.first: int | None = None
-
-    def count(self, clock: Clock) -> int:
-        """The steps of all phases that are over."""
-        return self.before[clock.phase] + clock.step
-
-    def show(self, event: Event) -> None:
-        """Print a line, unless one was printed a moment ago."""
-        clock, now = event.clock, time.monotonic()
-        done = self.count(clock)
-        if self.first is None:  # the first steps of a training that goes on were another process's
-            self.first, self.start = done, now
-        if not self.name or now - self.shown < SHOW_EVERY:
-            return
-        self.shown = now
-        pace = (now - self.start) / max(1, done - self.first)
-        left = f"{pace * max(0, self.total - done):.0f} s left" if done > self.first else ""
-        losses = " ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
-        print(f"{self.name} {clock.phase} {clock.step}/{clock.total} {losses} {left}".rstrip(), file=sys.stderr)
 
 
 def shorten(train: Train, share: float) -> Train:

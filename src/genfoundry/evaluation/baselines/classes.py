@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import batches, values
+from genfoundry.data.iterate import iter_batches, stack_values
 from genfoundry.data.label_subsets import keep_labels
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
 from genfoundry.evaluation.predictions import Answers
@@ -34,7 +34,7 @@ def fit_classifiers(inputs: BaselineInputs) -> list[Baseline]:
     Of more than `MAX_ITEMS` labelled items they learn from so many, and their names say it.
     """
     train = inputs.train if inputs.labels is None else keep_labels(inputs.train, inputs.labels, inputs.dataset, 0)
-    label = torch.cat([b.label for b in batches(train) if b.label is not None]).cpu()  # (N,), -1: unlabelled
+    label = torch.cat([b.label for b in iter_batches(train) if b.label is not None]).cpu()  # (N,), -1: unlabelled
     majority, index = label[label >= 0].bincount().argmax(), (label >= 0).nonzero()[:, 0]
     baselines = [Baseline("majority-class", "baseline", "none", lambda s: {"classes": majority.expand(len(s))})]
     if len(set(label[index].tolist())) < 2:
@@ -42,14 +42,14 @@ def fit_classifiers(inputs: BaselineInputs) -> list[Baseline]:
     suffix = f"-{MAX_ITEMS}" if len(index) > MAX_ITEMS else ""
     draw = torch.Generator().manual_seed(derive_seed(inputs.seed, "classifiers"))
     index = index[torch.randperm(len(index), generator=draw)[:MAX_ITEMS]]
-    items = torch.cat([b.x.cpu() for b in batches(train, index)]).flatten(1).double().numpy()  # (n, D)
+    items = torch.cat([b.x.cpu() for b in iter_batches(train, index)]).flatten(1).double().numpy()  # (n, D)
     mean, scale = items.mean(0), items.std() or 1.0
     x, y = (items - mean) / scale, label[index].numpy()
     folds = make_folds(y, train.groups[index].numpy(), derive_seed(inputs.seed, "folds") % 2**32)
 
     def as_baseline(name: str, classify: Classifier) -> Baseline:
         def predict(split: Split) -> Answers:
-            return {"classes": torch.from_numpy(classify((values(split) - mean) / scale))}
+            return {"classes": torch.from_numpy(classify((stack_values(split) - mean) / scale))}
 
         return Baseline(name + suffix, "reference", "none", predict)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.baselines.fitted_restoration import FittedMethods
 from genfoundry.evaluation.damage import SIGMA
 from genfoundry.evaluation.objectives import DAMAGES
@@ -30,7 +30,7 @@ def restoration_methods(train: Split, damage: str) -> dict[str, Method]:
         return torch.where(known, x, sum_items(train).float().cpu() / len(train))
 
     def fill_from_nearest(x: Tensor, known: Tensor, levels: int) -> Tensor:
-        items = torch.cat([b.x.cpu() for b in batches(train)]).flatten(1).float()  # (N, D)
+        items = torch.cat([b.x.cpu() for b in iter_batches(train)]).flatten(1).float()  # (N, D)
         seen = known[0].flatten()
         distances = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
         return torch.where(known, x, items[distances.argmin(1)].view_as(x))
@@ -51,7 +51,7 @@ def restoration_methods(train: Split, damage: str) -> dict[str, Method]:
 
 def sum_items(train: Split) -> Tensor:
     """(*shape) float64: the sum over all training items."""
-    return torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0)
+    return torch.stack([b.x.double().sum(0) for b in iter_batches(train)]).sum(0)
 
 
 def _map_images(x: Tensor, restore: Callable[[int, Images], Images]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches, chosen
+from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation.baselines.gaussian import ROUNDING, Gaussian
 from genfoundry.evaluation.baselines.nearest_neighbours import CHOICES, Neighbours
 from genfoundry.evaluation.damage import SALT, SIGMA, damaged
@@ -80,5 +80,5 @@ class FittedMethods:
 
     def _some_items(self, most: int) -> tuple[Tensor, Tensor]:
         """Random training items (n, C, H, W) of at most `most` values in all, and their positions (n,)."""
-        index = chosen(self.train, min(len(self.train), max(most // self.train.spec.dims, 2)))
-        return torch.cat([b.x.cpu() for b in batches(self.train, index)]), index
+        index = sample_indices(self.train, min(len(self.train), max(most // self.train.spec.dims, 2)))
+        return torch.cat([b.x.cpu() for b in iter_batches(self.train, index)]), index

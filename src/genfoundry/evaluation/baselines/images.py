@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from genfoundry.data.iterate import batches, chosen, values
+from genfoundry.data.iterate import iter_batches, sample_indices, stack_values
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, explain_no_likelihood, nll_from_bits
 from genfoundry.evaluation.baselines.classes import fit_classifiers
 from genfoundry.evaluation.baselines.classical_restoration import Method, restoration_methods, sum_items
@@ -38,7 +38,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     mean = mean.float() if train.spec.levels is None else mean.round().long()
 
     def draw_real(split: Split) -> Answers:
-        others = torch.cat([b.x for name, s in inputs.held_out.items() if name != split.name for b in batches(s)])
+        others = torch.cat([b.x for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)])
         draw = torch.Generator().manual_seed(derive_seed("floor", split.name))
         return {"samples": others[torch.randperm(len(others), generator=draw)[: inputs.sample_counts[split.name]]]}
 
@@ -73,14 +73,14 @@ def _fit_densities(inputs: BaselineInputs) -> list[Baseline]:
 
     def copy_train(split: Split) -> Answers:
         n = min(inputs.sample_counts[split.name], len(train))
-        return {"samples": torch.cat([b.x for b in batches(train, chosen(train, n))])}
+        return {"samples": torch.cat([b.x for b in iter_batches(train, sample_indices(train, n))])}
 
     baselines = [*fit_anchors(inputs), Baseline("training-copy", "copy", "none", copy_train)]
     if len(train) > 2:
         baselines.append(_fit_pca_gaussian(inputs))
     if levels is None:
         return baselines
-    pixels = IndependentPixels(values(train), levels)
+    pixels = IndependentPixels(stack_values(train), levels)
     baselines.append(as_baseline(pixels, inputs))
     if 2 < levels <= 256 and train.spec.dims <= MAX_DIMS and len(train) > 10:
         baselines.append(_fit_linear(train, pixels))
@@ -93,15 +93,15 @@ def _fit_densities(inputs: BaselineInputs) -> list[Baseline]:
 
 def _some_items(train: Split) -> torch.Tensor:
     """At most `MAX_ITEMS` training items, (n, dims)."""
-    index = chosen(train, min(MAX_ITEMS, len(train)))
-    return torch.cat([b.x.cpu() for b in batches(train, index)]).flatten(1)
+    index = sample_indices(train, min(MAX_ITEMS, len(train)))
+    return torch.cat([b.x.cpu() for b in iter_batches(train, index)]).flatten(1)
 
 
 def _fit_linear(train: Split, pixels: IndependentPixels) -> Baseline:
     model = LinearAR.fit(_some_items(train).numpy(), pixels.probability)
 
     def predict(split: Split) -> Answers:
-        return {"nll": torch.from_numpy(model.nll(values(split)))}
+        return {"nll": torch.from_numpy(model.nll(stack_values(split)))}
 
     return Baseline("linear-gaussian", "baseline", "exact", predict)
 
@@ -124,7 +124,7 @@ def _fit_pca_gaussian(inputs: BaselineInputs) -> Baseline:
 
 
 def _compress(name: str, split: Split) -> Answers:
-    images = values(split).reshape(-1, *split.spec.shape)
+    images = stack_values(split).reshape(-1, *split.spec.shape)
     return nll_from_bits(image_bits(images, name, split.spec.levels or 256))
 
 
@@ -133,5 +133,5 @@ def _xz(inputs: BaselineInputs) -> Baseline:
     if any(len(set(split.groups.tolist())) * 2 <= len(split) for split in inputs.held_out.values()):
         reason = "no likelihood of an item: it codes items of one region, volume or source by each other"
         return Baseline("xz", "compressor", "none", lambda split: {}, explain_no_likelihood(reason))
-    predict = lambda s: nll_from_bits(xz_bits(values(s), s.spec.levels or 256))  # noqa: E731
+    predict = lambda s: nll_from_bits(xz_bits(stack_values(s), s.spec.levels or 256))  # noqa: E731
     return Baseline("xz", "compressor", "bound", predict)

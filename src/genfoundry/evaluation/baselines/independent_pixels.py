@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import values
+from genfoundry.data.iterate import stack_values
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
 from genfoundry.evaluation.predictions import Answers
 from genfoundry.seeding import derive_seed
@@ -56,7 +56,7 @@ def as_baseline(model: IndependentPixels, inputs: BaselineInputs) -> Baseline:
 
     def predict(split: Split) -> Answers:
         drawn = model.sample(inputs.sample_counts[split.name], derive_seed(inputs.seed, "pixels", split.name))
-        nll = torch.from_numpy(model.nll(values(split)))
+        nll = torch.from_numpy(model.nll(stack_values(split)))
         return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
 
     return Baseline("independent-pixels", "baseline", "exact", predict)

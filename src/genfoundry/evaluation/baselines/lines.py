@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genfoundry.data.iterate import values
+from genfoundry.data.iterate import stack_values
 from genfoundry.data.splits.lines import END, lengths
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, nll_from_bits
 from genfoundry.evaluation.baselines.compressors import xz_text_bits
@@ -33,7 +33,7 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
 
 
 def _nll(model: NGram, split: Split) -> Floats:
-    lines = values(split)  # (N, T)
+    lines = stack_values(split)  # (N, T)
     p = model.probability(np.pad(lines, ((0, 0), (1, 0)), constant_values=END))[:, 1:]
     return np.asarray(-np.log(p).sum(1, where=_inside(lines)))
 
@@ -45,6 +45,6 @@ def _inside(lines: Ints) -> np.ndarray:
 
 def join_lines(split: Split) -> Ints:
     """The lines of a split one after the other, each with one end: (L,)."""
-    lines = values(split)
+    lines = stack_values(split)
     joined: Ints = lines[_inside(lines)].astype(np.int64)
     return joined

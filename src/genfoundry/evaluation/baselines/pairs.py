@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
 from genfoundry.evaluation.predictions import Answers
 from genfoundry.evaluation.predictions.translation import asked
 
 if TYPE_CHECKING:
-    from genfoundry.data.splits.pairs import Split as Pairs
+    from genfoundry.data.splits.pairs import PairSplit
     from genfoundry.splits import Split
 
 
@@ -32,8 +32,8 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
 
 def fit_dictionary(train: Split) -> dict[str, str]:
     """Source word -> the most frequent word at its position in targets of equal length, ties in alphabetical order."""
-    pairs, counts = cast("Pairs", train), defaultdict[str, Counter[str]](Counter)
-    for batch in batches(train):
+    pairs, counts = cast("PairSplit", train), defaultdict[str, Counter[str]](Counter)
+    for batch in iter_batches(train):
         assert batch.cond is not None
         for source, target in zip(pairs.texts(batch.cond), pairs.texts(batch.x), strict=True):
             source_words, target_words = source.split(" "), target.split(" ")
@@ -45,7 +45,7 @@ def fit_dictionary(train: Split) -> dict[str, str]:
 
 def _translator(name: str, translate: Callable[[str], str]) -> Baseline:
     def predict(split: Split) -> Answers:
-        batch, pairs, levels = asked(split), cast("Pairs", split), split.spec.levels or 0
+        batch, pairs, levels = asked(split), cast("PairSplit", split), split.spec.levels or 0
         assert batch.cond is not None
         targets = torch.full(batch.x.shape, levels - 1, dtype=torch.int16)  # (n, T) of the end
         for row, source in zip(targets, pairs.texts(batch.cond), strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.predictions import Answers
 from genfoundry.types import Batch
 
@@ -43,7 +43,7 @@ class ContextModel:
     def __init__(self, train: Split, offsets: Sequence[Offset]) -> None:
         self.levels, self.offsets = train.spec.levels or 256, offsets
         counts = np.ones(self.levels ** (len(offsets) + 1))
-        for batch in batches(train):
+        for batch in iter_batches(train):
             counts += np.bincount(self._cells(batch).ravel(), minlength=counts.size)
         table = counts.reshape(-1, self.levels)
         self.table = -np.log(table / table.sum(1, keepdims=True)).ravel()
@@ -67,7 +67,7 @@ class ContextModel:
 
     def predict(self, split: Split) -> Answers:
         """The likelihood of each item, "nll" (N,) nats."""
-        return {"nll": torch.cat([torch.from_numpy(self.nll(batch)) for batch in batches(split)])}
+        return {"nll": torch.cat([torch.from_numpy(self.nll(batch)) for batch in iter_batches(split)])}
 
     def nll(self, batch: Batch) -> NDArray[np.float64]:
         """(B,) nats, exact."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.data.transforms.seasonality import period
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
 from genfoundry.evaluation.baselines.exponential_smoothing import choose_form, forecast, forecast_rmse
@@ -40,7 +40,7 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
     """Persistence, seasonal naive where a season shows in train, exponential smoothing."""
     if inputs.train.spec.cond_shape is None:
         return []
-    baselines, values = fit_anchors(inputs), _forward_fill(inputs.train.whole.double().cpu().numpy())
+    baselines, values = fit_anchors(inputs), _forward_fill(inputs.train.tensor.double().cpu().numpy())
     context, train = inputs.train.spec.cond_shape[0], inputs.train
     lag = train.season if isinstance(train, Seasonal) else period(values, context)
     if 0 < lag <= context:
@@ -73,13 +73,15 @@ def _fit_smoothing(inputs: BaselineInputs, lag: int) -> Baseline:
 
     Its form is chosen on train; parameters are fitted anew a few times a split; states are filtered through every row.
     """
-    train = cast("series.Split", inputs.train)
-    parts = sorted((train, *cast("Iterable[series.Split]", inputs.held_out.values())), key=lambda part: part.start)
-    values = _forward_fill(torch.cat([part.whole for part in parts]).cpu().numpy())  # (L, D)
-    forms = [choose_form(x[: len(train.whole)], lag, train.window) for x in values.T]
+    train = cast("series.SeriesSplit", inputs.train)
+    parts = sorted(
+        (train, *cast("Iterable[series.SeriesSplit]", inputs.held_out.values())), key=lambda part: part.start
+    )
+    values = _forward_fill(torch.cat([part.tensor for part in parts]).cpu().numpy())  # (L, D)
+    forms = [choose_form(x[: len(train.tensor)], lag, train.window) for x in values.T]
 
     def predict(split: Split) -> Answers:
-        origins, horizon, quantiles = cast("series.Split", split).origins.numpy(), split.spec.shape[0], []
+        origins, horizon, quantiles = cast("series.SeriesSplit", split).origins.numpy(), split.spec.shape[0], []
         for x, form in zip(values.T, forms, strict=True):
             spread = forecast_rmse(x[: origins[0]], form, horizon)  # (T,)
             quantiles.append(_gaussian_quantiles(forecast(x, origins, form, horizon), spread))  # Q times (N, T)
@@ -93,7 +95,7 @@ def _fit_seasonal_naive(train: Split, lag: int) -> Baseline:
 
     def forecast_windows(split: Split, index: torch.Tensor | None = None) -> tuple[Floats, Floats]:
         """Forecasts and truth, (N, T, D) each."""
-        parts = list(batches(split, index))
+        parts = list(iter_batches(split, index))
         truth = np.concatenate([b.x.double().cpu().numpy() for b in parts])
         ago = np.arange(truth.shape[1]) % lag - lag
         return np.stack([_forward_fill(past)[len(past) + ago] for b in parts for past in _past(b)]), truth
@@ -114,10 +116,10 @@ def _fit_persistence(train: Split) -> Baseline:
 
     Over a gap of k - 1 missing values a step has k times the variance.
     """
-    stddev = train.whole.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
+    stddev = train.tensor.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
 
     def predict(split: Split) -> Answers:
-        parts = list(batches(split))
+        parts = list(iter_batches(split))
         x = torch.cat([b.x for b in parts]).to(torch.float64)  # (N, T, D)
         values = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)
         row = torch.arange(values.shape[1], device=x.device)[:, None]

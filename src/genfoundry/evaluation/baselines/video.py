@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genfoundry.data.iterate import batches, chosen, values
+from genfoundry.data.iterate import iter_batches, sample_indices, stack_values
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, nll_from_bits
 from genfoundry.evaluation.baselines.compressors import xz_bits
 from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
@@ -24,7 +24,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     changes = ContextModel(inputs.train, LAST)
 
     def repeat_last(split: Split) -> Answers:
-        items = batches(split, chosen(split, inputs.sample_counts[split.name]))
+        items = iter_batches(split, sample_indices(split, inputs.sample_counts[split.name]))
         last = torch.cat([b.cond[:, -1:] for b in items if b.cond is not None])  # (n, 1, C, H, W)
         return {**changes.predict(split), "samples": last.expand(-1, *split.spec.shape)}
 
@@ -36,8 +36,8 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
     train, levels = inputs.train, inputs.train.spec.levels
 
     def draw_real(split: Split) -> Answers:
-        index = chosen(split, inputs.sample_counts[split.name])
-        return {"samples": torch.cat([b.x for b in batches(split, index)]).roll(1, 0)}
+        index = sample_indices(split, inputs.sample_counts[split.name])
+        return {"samples": torch.cat([b.x for b in iter_batches(split, index)]).roll(1, 0)}
 
     baselines = [*fit_anchors(inputs), Baseline("real-against-real", "floor", "none", draw_real)]
     if levels is None:
@@ -46,5 +46,8 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
         baselines.append(Baseline("without-the-past", "baseline", "exact", ContextModel(train, ABOVE).predict))
     if levels ** len(PAST) <= MAX_CONTEXTS and train.spec.cond_shape is not None:
         baselines.append(Baseline("last-frame-and-above", "baseline", "exact", ContextModel(train, PAST).predict))
-    baselines.append(as_baseline(IndependentPixels(values(train), levels), inputs))
-    return [*baselines, Baseline("xz", "compressor", "bound", lambda s: nll_from_bits(xz_bits(values(s), levels)))]
+    baselines.append(as_baseline(IndependentPixels(stack_values(train), levels), inputs))
+    return [
+        *baselines,
+        Baseline("xz", "compressor", "bound", lambda s: nll_from_bits(xz_bits(stack_values(s), levels))),
+    ]
