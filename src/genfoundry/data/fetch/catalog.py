@@ -45,7 +45,7 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be had by its name (those of its classes are in `data.class_names`)."""
+    """A data set that can be had by its name (those of its classes are in `readers.class_labels`)."""
 
     files: tuple[File, ...]
 

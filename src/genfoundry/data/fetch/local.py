@@ -18,8 +18,8 @@ from typing import Any
 
 from genfoundry import files as files_module
 from genfoundry import paths
-from genfoundry.data.readers.listing import printable, require_utf8, scan
-from genfoundry.data.readers.progress import told
+from genfoundry.data.readers.listing import printable, require_utf8, scan_folder
+from genfoundry.data.readers.progress import report_progress
 from genfoundry.errors import UserError
 
 CHUNK = 1 << 20
@@ -34,7 +34,7 @@ def list_files(source: Path) -> dict[str, Path]:
         UserError: a folder cannot be read, or a name is not UTF-8.
     """
     if source.is_dir():
-        return {path.relative_to(source).as_posix(): path for path in scan(source).files}
+        return {path.relative_to(source).as_posix(): path for path in scan_folder(source).files}
     require_utf8(source.parent, source.name)
     return {source.name: source} if source.is_file() else {}
 
@@ -46,11 +46,11 @@ def copy(source: Path, target: Path) -> str:
         UserError: a file cannot be read.
         OSError: `target` cannot be written.
     """
-    if unread := scan(source).dangling:
+    if unread := scan_folder(source).dangling:
         more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
         print(f"{source}: left out: {unread[0].relative_to(source)}{more}: {UNREAD}", file=sys.stderr)
     files, digests = list_files(source), {}
-    for name, path in told(files.items(), len(files), f"copying {printable(source)}"):
+    for name, path in report_progress(files.items(), len(files), f"copying {printable(source)}"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         _copy_file(path, target / name)
         digests[name] = sha256(target / name)
@@ -125,7 +125,7 @@ class Record:
         """
         before: dict[str, list[Any]] = self._content.get("files", {})
         after: dict[str, list[Any]] = {}
-        for name, path in told(files.items(), len(files), "reading the source"):
+        for name, path in report_progress(files.items(), len(files), "reading the source"):
             same, stamp = before.get(name), list(_stamp(path))
             after[name] = same if same and same[:2] == stamp else [*stamp, sha256(path)]
         if after != before:

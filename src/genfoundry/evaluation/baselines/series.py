@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from genfoundry.data.iterate import iter_batches
-from genfoundry.data.transforms.seasonality import period
+from genfoundry.data.transforms.seasonality import find_season
 from genfoundry.evaluation.baselines import exponential_smoothing
 from genfoundry.evaluation.baselines.base import Known, Row
 from genfoundry.evaluation.objectives import QUANTILES
@@ -43,7 +43,7 @@ def rows(known: Known) -> list[Row]:
         return []
     found, whole = anchors(known), _held(known.train.tensor.double().cpu().numpy())
     context, train = known.train.spec.cond_shape[0], known.train
-    lag = train.season if isinstance(train, Seasonal) else period(whole, context)
+    lag = train.season if isinstance(train, Seasonal) else find_season(whole, context)
     if 0 < lag <= context:
         found.append(_row(f"seasonal-naive-{lag}", "baseline", train, _a_season_ago(lag)))
     if len(whole) > 20:
