@@ -27,7 +27,7 @@ from genfoundry.data.readers import documents
 from genfoundry.data.splits import text
 from genfoundry.evaluation.predictions import stateful_likelihood
 from genfoundry.models.char_rnn import CharRnn
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec
@@ -59,7 +59,7 @@ def naive(net: CharRnn, n: int) -> Tensor:
     drawn = []
     for _ in range(net.spec.dims):
         states, state = net.cell(unread[:, None], state)
-        unread = pick(net.w_hy(states[:, -1]))
+        unread = sample_categorical(net.w_hy(states[:, -1]))
         drawn.append(unread)
     return torch.stack(drawn, 1)
 

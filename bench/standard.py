@@ -93,7 +93,7 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
         if f"restored_{damage}" in found:
             posed = restoration.posed(held, damage)
             train = data.split("train", one.task.levels, one.task.binarise)
-            for name, method in classical_restoration.classical(train, damage).items():
+            for name, method in classical_restoration.restoration_methods(train, damage).items():
                 scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
                 out |= {f"{name} {unit}": float(v.mean()) for unit, v in scores.items()}
     return out

@@ -22,7 +22,7 @@ from pipeline.orchestration import libraries, syntax
 
 HOMES = {"genfoundry": ("src", "genfoundry"), "pipeline": ("pipeline",)}
 MACHINERY = {
-    *(f"src/genfoundry/{name}" for name in ("tracking", "serving", "onboarding", "reporting", "data/fetch")),
+    *(f"src/genfoundry/{name}" for name in ("console", "tracking", "serving", "onboarding", "reporting", "data/fetch")),
     *(f"pipeline/{name}" for name in ("orchestration", "commands", "__main__.py", "__init__.py")),
 }
 KEPT = 2000  # parsed files in the cache, the oldest of which go first

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import files as files_module
-from genfoundry import paths, shell
+from genfoundry import paths
 from genfoundry.config import yaml_file
+from genfoundry.console import shell
 from genfoundry.data.readers.listing import scan_folder
 from genfoundry.errors import UserError
 from genfoundry.selection import dvc_store, ledger
@@ -75,7 +76,7 @@ def _copy_from_cache(root: Path, name: str, files: Mapping[str, str | None]) -> 
     """Copy files by their md5 from DVC's cache into an inbox; returns those that it lacks."""
     folder = (root / paths.inbox(name)).absolute()
     wanted = {folder / file: md5 for file, md5 in files.items() if md5}
-    lost = {path.relative_to(folder).as_posix() for path in dvc_store.fetch(root, wanted, remotes=False)}
+    lost = {path.relative_to(folder).as_posix() for path in dvc_store.fetch_files(root, wanted, remotes=False)}
     return [file for file, md5 in files.items() if md5 is None or file in lost]
 
 
@@ -194,7 +195,7 @@ def withdraw(root: Path, name: str, files: Sequence[str]) -> list[str]:
     if unknown := [file for file in chosen if file not in there]:
         shown = ", ".join(there[:8]) + (" ..." if len(there) > 8 else "")
         raise UserError(f"{paths.inbox(name)}: no file {unknown[0]!r}; it has {shown or 'none'}")
-    now, who = datetime.now(UTC).isoformat(timespec="seconds"), ledger.who(root)
+    now, who = datetime.now(UTC).isoformat(timespec="seconds"), ledger.get_user_name(root)
     lines = [{"file": file, "md5": dvc_store.hash_md5(folder / file), "time": now, "who": who} for file in chosen]
     path = root / withdrawn_path(name)
     before = path.read_text(encoding="utf-8") if path.exists() else ""

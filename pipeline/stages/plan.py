@@ -6,14 +6,14 @@ params.yaml no longer names is removed, with its outs: rankings read whole folde
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.orchestration import memo
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from pipeline.orchestration.unit import Unit
 
 HERE = Path()
-SAID = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has said what sources are like
+logger = logging.getLogger(__name__)
+REPORTED = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has reported what sources are like
 
 
 def run() -> None:
     shell.check_repository(HERE)  # a champion of an unknown commit could not be measured again
     messages = memo.recall(HERE)
     for message in compile_plan() if messages is None else messages:
-        if SAID not in os.environ:
-            print(f"genfoundry plan: {message}", file=sys.stderr)
+        if REPORTED not in os.environ:
+            logger.warning("%s", message)
 
 
 def compile_plan() -> list[str]:

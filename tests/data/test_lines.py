@@ -92,8 +92,8 @@ def test_no_figure_divides_by_padding(tmp_path: Path, prepare: Prepare) -> None:
                 save_file({"x": np.pad(x, ((0, 0), (0, 8)))}, path)
             data = Dataset(data.folder)
         held = {name: data.split(name) for name in SPLITS[1:]}
-        known = baselines.Known(data.split("train"), held, {}, 20, data.meta["alphabet"])
-        scores = {row.name: row.answers(held["test"])["nll"].numpy() for row in baselines.rows(known, "lines")}
+        known = baselines.BaselineInputs(data.split("train"), held, {}, 20, data.meta["alphabet"])
+        scores = {row.name: row.predict(held["test"])["nll"].numpy() for row in baselines.fit_baselines(known, "lines")}
         found.append({name: objective_intervals.figures({"nll": nll}, window, "lines") for name, nll in scores.items()})
         assert scores["5-gram"].mean() < scores["unigram"].mean()
     for name, figures in found[0].items():
@@ -108,8 +108,8 @@ def test_ngrams_of_lines_are_normalised(tmp_path: Path, prepare: Prepare) -> Non
     data = prepare(text(modality="lines"))
     levels = data.spec.levels or 0
     every = [[0, 0], *([a, b] for a, b in itertools.product(range(1, levels), range(levels)))]
-    known = baselines.Known(data.split("train"), {}, {}, 20, data.meta["alphabet"])
+    known = baselines.BaselineInputs(data.split("train"), {}, {}, 20, data.meta["alphabet"])
     split = data.split("test")
     split.tensor = torch.tensor(every, dtype=torch.uint8)
-    for row in baselines.rows(known, "lines")[:2]:
-        assert row.answers(split)["nll"].neg().exp().sum().item() == pytest.approx(1.0)
+    for row in baselines.fit_baselines(known, "lines")[:2]:
+        assert row.predict(split)["nll"].neg().exp().sum().item() == pytest.approx(1.0)

@@ -25,7 +25,7 @@ from genfoundry.evaluation.predict import answers, score
 from genfoundry.models import checkpoint
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.serving import score_file
-from genfoundry.serving.predictor import Served
+from genfoundry.serving.predictor import Predictor
 from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
@@ -147,7 +147,9 @@ def test_a_likelihood_a_value_counts_the_values_that_are_there(tmp_path: Path, p
         checkpoint.save(
             tmp_path / f"model-{name}", model, {"meta": {"modality": "series", "declared": data.meta["declared"]}}
         )
-        nats, values = score_file.scores(tmp_path, tmp_path / "raw/a.csv", Served(tmp_path / f"model-{name}"), 0)
+        nats, values = score_file.score_items(
+            tmp_path, tmp_path / "raw/a.csv", Predictor(tmp_path / f"model-{name}"), 0
+        )
         assert values.sum() == (~hidden[4:799]).sum()
         found[f"{name}, served"] = nats.sum() / values.sum()
     assert list(found.values()) == pytest.approx([0.5 * math.log(2 * math.pi * math.e)] * 4, rel=0.08)

@@ -16,7 +16,6 @@ from raw_folders import grey, images
 from genfoundry import config
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.readers import images as readers_images
-from genfoundry.data.readers import progress
 from genfoundry.data.readers.images import Form, read_picture
 from genfoundry.errors import UserError
 
@@ -260,11 +259,3 @@ def test_files_are_found_below_hidden_folders_but_not_in_them(tmp_path: Path, pr
     for name in (".home/a.png", ".home/.cache/b.png"):
         save(tmp_path / name, grey(1)[0])
     assert [p.name for p in list_files(tmp_path / ".home", ".png")] == ["a.png"]
-
-
-def test_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
-    assert list(progress.report_progress(range(3), 3, "reading", out)) == [0, 1, 2] and out.getvalue() == ""
-    monkeypatch.setattr(progress, "QUIET", -1.0)
-    list(progress.report_progress(range(3), 3, "reading", out))
-    assert "reading: 3 of 3, 0 s left" in out.getvalue()

@@ -44,10 +44,10 @@ def images(x: np.ndarray[Any, Any], name: str, label: torch.Tensor | None = None
     return ImageSplit(name, {"x": values, "label": label}, Spec((1, side, side), TOP + 1, classes))
 
 
-def rows(train: Any, *held: Any, modality: str = "images", **asked: Any) -> dict[str, base.Row]:
+def rows(train: Any, *held: Any, modality: str = "images", **asked: Any) -> dict[str, base.Baseline]:
     splits = {split.name: split for split in held}
-    known = base.Known(train, splits, dict.fromkeys(splits, 10))
-    return {row.name: row for row in base.rows(replace(known, **asked), modality)}
+    known = base.BaselineInputs(train, splits, dict.fromkeys(splits, 10))
+    return {row.name: row for row in base.fit_baselines(replace(known, **asked), modality)}
 
 
 @pytest.mark.parametrize(("n", "dims"), [(30, 50), (400, 12)])
@@ -96,7 +96,7 @@ def test_linear_restoration_beats_the_mean_and_the_identity(damage: str) -> None
         return float((x - posed.clean).square().mean())
 
     name = "wiener filter" if posed.known is None else "gaussian conditional mean"
-    found = error(classical_restoration.classical(train, damage)[name](posed.x, posed.known, posed.levels))
+    found = error(classical_restoration.restoration_methods(train, damage)[name](posed.x, posed.known, posed.levels))
     mean = train.tensor.float().mean(0)
     assert found < 0.9 * error(mean if posed.known is None else torch.where(posed.known, posed.x, mean))
     assert found < error(posed.x)
@@ -111,7 +111,11 @@ def test_the_wiener_filter_has_the_error_of_the_best_estimate() -> None:
     train, clean = images(draws(20_000), "train"), draws(4000, seed=3)
     noisy = clean + np.random.default_rng(4).normal(0, sigma, clean.shape)
     x = torch.from_numpy(noisy).float().view(-1, 1, 6, 6)
-    found = classical_restoration.classical(train, "gaussian")["wiener filter"](x, None, TOP + 1).flatten(1).numpy()
+    found = (
+        classical_restoration.restoration_methods(train, "gaussian")["wiener filter"](x, None, TOP + 1)
+        .flatten(1)
+        .numpy()
+    )
     assert np.square(found - clean).mean() == pytest.approx(best, rel=0.03)
 
 
@@ -121,7 +125,7 @@ def test_neighbours_are_training_items_alone_and_not_the_item_itself(damage: str
     x = draws(120)
     train = images(np.concatenate([x, x + 1]), "train")
     train.groups = torch.arange(120).repeat(2)  # type: ignore[attr-defined]
-    found = classical_restoration.classical(train, damage)["k nearest items"]
+    found = classical_restoration.restoration_methods(train, damage)["k nearest items"]
     learnt = found.__self__  # type: ignore[attr-defined]
     assert learnt._neighbours.k > 2
     items = {item.numpy().tobytes() for item in train.tensor.float().flatten(1)}
@@ -171,7 +175,7 @@ def test_counted_contexts_have_mass_one(offsets: Any) -> None:
         ImageSplit(name, {"x": x, "label": torch.full((len(x),), -1)}, spec)
         for name, x in (("train", items), ("all", every))
     )
-    assert torch.exp(-pixel_contexts.Counted(train, offsets).answers(all_)["nll"]).sum() == pytest.approx(1)
+    assert torch.exp(-pixel_contexts.ContextModel(train, offsets).predict(all_)["nll"]).sum() == pytest.approx(1)
 
 
 def labelled(n: int, seed: int, name: str) -> ImageSplit:
@@ -186,7 +190,7 @@ def labelled(n: int, seed: int, name: str) -> ImageSplit:
 def test_classifiers_see_the_labels_that_the_models_see_and_no_others() -> None:
     train, test = labelled(400, 0, "train"), labelled(200, 1, "test")
     asked: dict[str, Any] = {"objective": "accuracy", "dataset": "rings", "labels": 60}
-    found = {name: row.answers(test)["classes"] for name, row in rows(train, test, **asked).items()}
+    found = {name: row.predict(test)["classes"] for name, row in rows(train, test, **asked).items()}
     assert list(found) == ["majority-class", "logistic-regression", "rbf-svm"]
     assert (found["rbf-svm"] == test.label).double().mean() > 0.97
     assert (found["logistic-regression"] == test.label).double().mean() < 0.8
@@ -197,34 +201,34 @@ def test_classifiers_see_the_labels_that_the_models_see_and_no_others() -> None:
         other.tensor[seen < 0] = 7
         spoiled = keep_labels(train, 60, "rings", 0)
         spoiled.label, spoiled.tensor = seen, other.tensor
-        known = base.Known(spoiled, {"test": test}, {"test": 10}, objective="accuracy", dataset="rings")
-        again = {row.name: row.answers(test)["classes"] for row in classes.classifiers(known)}
+        known = base.BaselineInputs(spoiled, {"test": test}, {"test": 10}, objective="accuracy", dataset="rings")
+        again = {row.name: row.predict(test)["classes"] for row in classes.fit_classifiers(known)}
         assert all(torch.equal(again[name], found[name]) for name in found)
 
 
 def test_many_labels_are_a_sample_of_them_and_the_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "MOST", 50)
+    monkeypatch.setattr(classes, "MAX_ITEMS", 50)
     train, test = labelled(400, 0, "train"), labelled(50, 1, "test")
     assert list(rows(train, test, objective="accuracy")) == ["majority-class", "logistic-regression-50", "rbf-svm-50"]
 
 
 def test_folds_hold_whole_groups() -> None:
     y, group = np.tile([0, 1], 30), np.repeat(np.arange(12), 5)
-    for kept, held in classes._folds(y, group, 0):
+    for kept, held in classes.make_folds(y, group, 0):
         assert not set(group[kept]) & set(group[held])
-    assert classes._folds(np.array([0, 0, 1]), np.arange(3), 0) == []
+    assert classes.make_folds(np.array([0, 0, 1]), np.arange(3), 0) == []
 
 
 def test_xz_is_left_out_where_items_are_coded_by_each_other() -> None:
     train, test = images(draws(40), "train"), images(draws(20, seed=1), "test")
-    assert rows(train, test)["xz"].answers(test)["nll"].shape == (1,)
+    assert rows(train, test)["xz"].predict(test)["nll"].shape == (1,)
     test.groups = torch.arange(20) // 5  # type: ignore[attr-defined]
     row = rows(train, test)["xz"]
-    assert row.answers(test) == {}
+    assert row.predict(test) == {}
     assert row.likelihood == "none"
     assert {"bits_per_dim", "nats_per_sample"} <= set(row.absent)
     assert "no likelihood of an item" in row.absent["bits_per_dim"]
-    assert rows(train, test)["png"].answers(test)["nll"].shape == (20,)
+    assert rows(train, test)["png"].predict(test)["nll"].shape == (20,)
 
 
 def test_xz_of_text_is_set_against_reading_in_one_go_alone() -> None:
@@ -232,7 +236,7 @@ def test_xz_of_text_is_set_against_reading_in_one_go_alone() -> None:
     train, test = (TextSplit(name, {"x": whole, "start": torch.zeros(1)}, Spec((32,), 4)) for name in ("train", "test"))
     found = rows(train, test, modality="text", alphabet="abcd")
     assert list(found) == ["unigram", "5-gram", "6-gram", "xz"]
-    assert set(found["xz"].answers(test)) == {"nll_carried"}
+    assert set(found["xz"].predict(test)) == {"nll_carried"}
     assert "nats_per_char" in found["xz"].absent
     assert "nats_per_char_carried" not in found["xz"].absent
 
@@ -245,7 +249,7 @@ def test_six_characters_are_counted_where_five_do_not_tell() -> None:
     split = LineSplit("train", {"x": whole}, Spec((64,), 4))
     found = rows(split, split, modality="lines", alphabet="\nabc")
     assert found["6-gram"].role == "reference"
-    assert found["6-gram"].answers(split)["nll"].mean() < found["5-gram"].answers(split)["nll"].mean()
+    assert found["6-gram"].predict(split)["nll"].mean() < found["5-gram"].predict(split)["nll"].mean()
 
 
 def test_roles_tell_what_need_not_be_beaten() -> None:
@@ -257,7 +261,11 @@ def test_roles_tell_what_need_not_be_beaten() -> None:
 
 
 def test_the_reason_for_an_absent_figure_stands_in_its_cell(tmp_path: Path) -> None:
-    xz = {"role": "compressor", "likelihood": "none", "absent": base.no_likelihood("no likelihood of an item: why")}
+    xz = {
+        "role": "compressor",
+        "likelihood": "none",
+        "absent": base.explain_no_likelihood("no likelihood of an item: why"),
+    }
     png = {"role": "compressor", "likelihood": "bound", "figures": {"test": {"bits_per_dim": 3.0}}}
     about = {"dataset": "photos", "levels": 256, "binarise": None, "labels": None, "data": "d", "judge": None}
     card = {**about, "task": "t", "rows": {"png": png, "xz": {**xz, "figures": {"test": {"n": 20}}}}}

@@ -122,7 +122,7 @@ def test_an_interval_of_class_accuracy_counts_trainings() -> None:
 def test_what_no_model_decides_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classification_accuracy_score, "EPOCHS", 1)
     asked: list[str] = []
-    hits, classical = classification_accuracy_score.hits, classical_restoration._median
+    hits, classical = classification_accuracy_score.hits, classical_restoration.filter_median
     monkeypatch.setattr(classification_accuracy_score, "hits", lambda *a: asked.append(a[-1]) or hits(*a))
     monkeypatch.setattr(classical_restoration, "_median", lambda *a: asked.append("median") or classical(*a))
     judge, beside = Judge(SPEC, Judge.Config()), []
@@ -213,7 +213,7 @@ def test_each_classical_method_helps_against_its_damage() -> None:
 
     def psnr(method: str, damage: str) -> float:
         x, known = damaged(clean, damage, 31)
-        restored = classical_restoration.classical(train, damage)[method](x, known, 31)
+        restored = classical_restoration.restoration_methods(train, damage)[method](x, known, 31)
         return float(restoration.quality(restored, clean, 31)["psnr"].mean())
 
     assert psnr("median filter", "salt_pepper") > psnr("identity", "salt_pepper") + 8

@@ -11,21 +11,23 @@ from genfoundry.config import Bound
 from genfoundry.data.splits.lines import LineSplit
 from genfoundry.evaluation import context, yardstick
 from genfoundry.evaluation.predict import answers
-from genfoundry.models.base import (
+from genfoundry.models.abilities import (
     Autoregressive,
     Completes,
     Decodes,
     Embeds,
-    GenerativeModel,
     Infers,
     Quantises,
     Reconstructs,
     Tightens,
 )
+from genfoundry.models.base import GenerativeModel
 from genfoundry.types import Spec
 
 KINDS = {name: models.find(name) for name in models.names()}
-IMAGES = [name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.refuses(toys.SPEC.levels)]
+IMAGES = [
+    name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.why_unsupported(toys.SPEC.levels)
+]
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -17,7 +17,7 @@ from genfoundry.data.iterate import sample_indices
 from genfoundry.data.splits.video import VideoSplit
 from genfoundry.evaluation import context, objectives, plots, yardstick
 from genfoundry.evaluation.baselines import base as baselines
-from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, Counted
+from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, ContextModel
 from genfoundry.evaluation.metrics import video
 from genfoundry.evaluation.predict import answers, score
 from genfoundry.types import Spec
@@ -32,14 +32,14 @@ def split(name: str, n: int = 30, spec: Spec = SPEC, x: Tensor | None = None) ->
     return VideoSplit(name, {"x": whole if x is None else x}, spec)
 
 
-def known(train: VideoSplit, **held: VideoSplit) -> baselines.Known:
-    return baselines.Known(train, held, {name: len(one) for name, one in held.items()}, 20)
+def known(train: VideoSplit, **held: VideoSplit) -> baselines.BaselineInputs:
+    return baselines.BaselineInputs(train, held, {name: len(one) for name, one in held.items()}, 20)
 
 
 @pytest.mark.parametrize("offsets", [LAST, ABOVE], ids=["last", "above"])
 def test_counted_pixels_have_mass_one(offsets: Any) -> None:
     spec = Spec((2, 1, 2, 2), 2, cond_shape=(1, 1, 2, 2), cond_levels=2)
-    model = Counted(split("train", 40, spec), offsets)
+    model = ContextModel(split("train", 40, spec), offsets)
     every = ((torch.arange(256)[:, None] // 2 ** torch.arange(8)) % 2).view(256, 2, 1, 2, 2)
     given = torch.tensor([[1, 0], [1, 1]]).expand(256, 1, 1, 2, 2)
     nll = model.nll(split("all", spec=spec, x=torch.cat([given, every], 1)).eval_batch(torch.arange(256)))
@@ -53,8 +53,8 @@ def test_the_copy_of_the_last_frame_counts_flips() -> None:
     flips = {v: ((after[before == v] != v).sum() + 1) / ((before == v).sum() + 2) for v in (0, 1)}
     was, now = test.tensor[:, 2:4].flatten(1).numpy(), test.tensor[:, 3:].flatten(1).numpy()
     chance = np.where(was == 1, flips[1], flips[0])
-    row = next(r for r in baselines.rows(known(train, test=test), "video") if r.name == "copy-last-frame")
-    found = row.answers(test)
+    row = next(r for r in baselines.fit_baselines(known(train, test=test), "video") if r.name == "copy-last-frame")
+    found = row.predict(test)
     assert np.allclose(found["nll"].numpy(), -np.log(np.where(was == now, 1 - chance, chance)).sum(1))
     index = sample_indices(test, 12)
     assert torch.equal(found["samples"], test.tensor[index][:, 2:3].expand(-1, 2, -1, -1, -1).long())
@@ -67,12 +67,12 @@ def test_the_copy_of_the_last_frame_counts_flips() -> None:
 
 def test_trivial_models_and_real_videos_of_others() -> None:
     train, test = split("train"), split("test", 12)
-    found = {row.name: row for row in baselines.rows(known(train, test=test), "video")}
+    found = {row.name: row for row in baselines.fit_baselines(known(train, test=test), "video")}
     roles = {name: row.role for name, row in found.items()}
     assert {n for n, role in roles.items() if role == "baseline"} == {
         "copy-last-frame", "without-the-past", "last-frame-and-above", "independent-pixels",
     }  # fmt: skip
-    real = found["real-against-real"].answers(test)["samples"]
+    real = found["real-against-real"].predict(test)["samples"]
     assert sorted(x.tolist() for x in real) == sorted(x.tolist() for x in test.tensor[:, 3:].long())
     assert not any(torch.equal(a, b) for a, b in zip(real, test.tensor[sample_indices(test, 12)][:, 3:], strict=True))
 

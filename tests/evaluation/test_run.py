@@ -70,7 +70,7 @@ class Mean(Learner):
 
     kind = "classes"
 
-    def asked(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         return batch
 
     def features(self, x: Tensor) -> Tensor:
@@ -314,7 +314,7 @@ def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monk
         f"probe_accuracy_{stated}" for stated in ("low", "high", "n", "groups")}  # fmt: skip
     leaderboard.write(reports / "scores", reports / "baselines", reports / "ranking", reports)
     assert Path("reports/models/half.html") in site.render(tmp_path)
-    assert cost_log.samples_per_second(model) == {}
+    assert cost_log.measure_sampling_rate(model) == {}
 
 
 def test_figures_of_some_of_test_are_of_the_same_items_for_every_row(

@@ -15,7 +15,7 @@ from genfoundry.data.modalities.pairs import encode_padded
 from genfoundry.data.splits.pairs import PairSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, yardstick
 from genfoundry.evaluation.baselines import base as baselines
-from genfoundry.evaluation.baselines.pairs import dictionary
+from genfoundry.evaluation.baselines.pairs import fit_dictionary
 from genfoundry.evaluation.metrics import figures, translation
 from genfoundry.evaluation.panels import draw
 from genfoundry.evaluation.predict import answers, score
@@ -79,13 +79,13 @@ def test_edges() -> None:
 
 def test_trivial_translations() -> None:
     train, data = split(3 * PAIRS), split()
-    assert dictionary(train)["haue"] == "have"
-    assert "issue" not in dictionary(split(PAIRS[6:]))  # of as many words alone
-    known = baselines.Known(train, {"test": data}, {"test": 4})
-    found = {row.name: score(row.answers(data), data) for row in baselines.rows(known, "pairs")}
+    assert fit_dictionary(train)["haue"] == "have"
+    assert "issue" not in fit_dictionary(split(PAIRS[6:]))  # of as many words alone
+    known = baselines.BaselineInputs(train, {"test": data}, {"test": 4})
+    found = {row.name: score(row.predict(data), data) for row in baselines.fit_baselines(known, "pairs")}
     assert found["copy"]["exact_lines"].sum() == 1
     assert found["dictionary"]["chrf"].mean() > found["copy"]["chrf"].mean()
-    assert [row.name for row in baselines.anchors(known, "pairs")] == ["copy"]
+    assert [row.name for row in baselines.fit_anchors(known, "pairs")] == ["copy"]
 
 
 def test_a_corpus_has_counts_on_test_and_a_table(tmp_path: Path) -> None:

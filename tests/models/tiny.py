@@ -34,7 +34,7 @@ SPECS: dict[str, dict[str, Spec]] = {
 def specs(kind: type[Learner]) -> dict[str, Spec]:
     """The specs of the modalities that a model declares, less those whose levels it refuses."""
     every = {name: spec for modality in kind.modalities for name, spec in SPECS[modality].items()}
-    return {name: spec for name, spec in every.items() if not kind.refuses(spec.levels)}
+    return {name: spec for name, spec in every.items() if not kind.why_unsupported(spec.levels)}
 
 
 def build(name: str, spec: Spec, seed: int = 0) -> Learner:

@@ -39,7 +39,8 @@ from genfoundry.evaluation.metrics import (
     video,
 )
 from genfoundry.evaluation.predictions import Scores, restoration
-from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
+from genfoundry.models.abilities import Completes, Embeds, Reconstructs, Tightens
+from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Bench:
 
         return {
             name: dict(self.shared.get(f"{name} {damage} {self.split.name}", partial(compute, method)))
-            for name, method in classical_restoration.classical(self.train, damage).items()
+            for name, method in classical_restoration.restoration_methods(self.train, damage).items()
         }
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genfoundry.data.iterate import EVAL_BATCH, iter_batches
 from genfoundry.models import checkpoint
-from genfoundry.models.base import Classifies, Learner
+from genfoundry.models.abilities import Classifies
+from genfoundry.models.base import Learner
 from genfoundry.types import Batch, Spec
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Judges(Protocol):
     spec: Spec
     kind: str  # what it learnt from: "classes" or "rotations"
 
-    def asked(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """The batch with the labels that it was trained to tell."""
 
     @property
@@ -60,7 +61,7 @@ def accuracy(judge: Learner, split: Split) -> float | None:
     judge.eval()
     hits = []
     for batch in iter_batches(split, size=EVAL_BATCH):
-        asked = (judge.asked(batch) if isinstance(judge, Judges) else batch).to(judge.device)
+        asked = (judge.prepare_batch(batch) if isinstance(judge, Judges) else batch).to(judge.device)
         if asked.label is not None:
             hits.append((judge.classify(asked).argmax(1) == asked.label)[asked.label >= 0])
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None

@@ -15,7 +15,8 @@ from genfoundry.evaluation import plots
 from genfoundry.evaluation.baselines.base import LENGTH, TEXTS
 from genfoundry.evaluation.metrics import translation
 from genfoundry.evaluation.objectives import QUANTILES
-from genfoundry.models.base import Decodes, GenerativeModel, Learner
+from genfoundry.models.abilities import Decodes
+from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Seasonal
 

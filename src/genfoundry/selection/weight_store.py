@@ -18,9 +18,9 @@ from genfoundry import paths
 from genfoundry.errors import UserError
 from genfoundry.files import replace_dir, sha256
 from genfoundry.selection import dvc_store, ledger
-from genfoundry.selection.dvc_store import Unreachable
+from genfoundry.selection.dvc_store import RemoteUnreachable
 
-__all__ = ["Lost", "Unreachable", "describe", "find", "keep", "prune"]
+__all__ = ["RemoteUnreachable", "WeightsLost", "describe", "find", "keep", "prune"]
 
 Files = Mapping[str, Mapping[str, Any]]
 PLACES = {
@@ -30,7 +30,7 @@ PLACES = {
 }
 
 
-class Lost(UserError):
+class WeightsLost(UserError):
     """Every place was asked, and none has the weights."""
 
 
@@ -52,8 +52,8 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
         farthest: the last place to look in. DVC's cache costs a second, a remote the transfer.
 
     Raises:
-        Lost: none of these places has them.
-        Unreachable: not here, and a remote gave an error.
+        WeightsLost: none of these places has them.
+        RemoteUnreachable: not here, and a remote gave an error.
     """
     files: Files = weights["files"]
     stored = _folder(root, files)
@@ -64,7 +64,7 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
         _fetch(root, files, stored, remotes=farthest == "remotes")
     if not _complete(stored, files):
         missing = ", ".join(str(wanted["sha256"])[:12] for wanted in files.values())
-        raise Lost(f"{weights['path']}: weights not found: {PLACES[farthest]} sha256 {missing}")
+        raise WeightsLost(f"{weights['path']}: weights not found: {PLACES[farthest]} sha256 {missing}")
     return stored
 
 
@@ -72,23 +72,23 @@ def keep(root: Path, weights: Mapping[str, Any]) -> Path:
     """Put a copy of a model's files into the ledger's store.
 
     Raises:
-        Lost: the workspace does not have them as `weights` describes them.
+        WeightsLost: the workspace does not have them as `weights` describes them.
     """
     files: Files = weights["files"]
     source, stored = root / str(weights["path"]), _folder(root, files)
     if _complete(stored, files):
         return stored
     if not _complete(source, files):
-        raise Lost(f"{source}: expected the weights that were decided on, got other files or none")
+        raise WeightsLost(f"{source}: expected the weights that were decided on, got other files or none")
     _copy(source, stored, files)
     return stored
 
 
-def prune(root: Path, lines: Iterable[ledger.Line]) -> None:
+def prune(root: Path, lines: Iterable[ledger.Decision]) -> None:
     """Remove from the ledger's store what neither a champion nor a latest challenger is made of."""
     lines = list(lines)
     tasks = {line["task"] for line in lines}
-    named = [decide(lines, task) for task in tasks for decide in (ledger.champion, ledger.challenger)]
+    named = [decide(lines, task) for task in tasks for decide in (ledger.find_champion, ledger.find_challenger)]
     wanted = {_folder(root, line["weights"]["files"]) for line in named if line}
     for folder in (root / paths.WEIGHTS).glob("*"):
         if folder not in wanted and not folder.name.startswith("."):  # hidden: another process is filling it
@@ -115,7 +115,7 @@ def _fetch(root: Path, files: Files, into: Path, *, remotes: bool) -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         found = {Path(scratch, name): str(wanted["md5"]) for name, wanted in files.items()}
-        if not dvc_store.fetch(root, found, remotes=remotes):
+        if not dvc_store.fetch_files(root, found, remotes=remotes):
             _copy(Path(scratch), into, files)
 
 

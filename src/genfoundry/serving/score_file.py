@@ -20,10 +20,10 @@ from genfoundry.files import read_json
 if TYPE_CHECKING:
     from genfoundry.data.readers.arrays import ImageSet
     from genfoundry.data.readers.images import Form
-    from genfoundry.serving.predictor import Served
+    from genfoundry.serving.predictor import Predictor
 
 
-def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def score_items(root: Path, file: Path, served: Predictor, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Nats (N,) and number of values (N,) of each item in a file.
 
     Raises:
@@ -81,7 +81,7 @@ def _lines(file: Path, alphabet: str, width: int) -> list[str]:
     return found
 
 
-def _pairs(file: Path, served: Served) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _pairs(file: Path, served: Predictor) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Targets, sources and the targets' lengths of a file of TSV."""
     from genfoundry.data.modalities import pairs
     from genfoundry.data.readers import tsv
@@ -102,7 +102,7 @@ def _pairs(file: Path, served: Served) -> tuple[NDArray[np.int64], NDArray[np.in
     return x.astype(np.int64), source.astype(np.int64), length.astype(np.int64)
 
 
-def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def _windows(file: Path, served: Predictor) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     from genfoundry.data.readers import time_csv
     from genfoundry.data.transforms import missing_values
 
@@ -132,7 +132,7 @@ def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[n
     return x, np.stack([values[at - context : at] for at in starts]) if context else None
 
 
-def _videos(file: Path, served: Served) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _videos(file: Path, served: Predictor) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Frames to score, and the given ones before them, of the array `videos` (N, P + T, C, H, W) in an .npz."""
     steps, *frame = served.spec.shape
     given = served.spec.cond_shape[0] if served.spec.cond_shape else 0
@@ -164,7 +164,7 @@ def _parts(file: Path, form: Form) -> list[ImageSet]:
             raise UserError(str(error).replace(f"{alone}/{file.name}", str(file))) from None
 
 
-def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
+def _images(root: Path, file: Path, served: Predictor) -> NDArray[Any]:
     """Images of a file (or of a folder of pictures), at the levels that the model knows."""
     import torch
 

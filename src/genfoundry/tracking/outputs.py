@@ -21,7 +21,7 @@ STATED = ("frechet_n", "iw_n")  # but for these, which say of how many samples a
 
 
 @dataclass(frozen=True)
-class Trained:
+class ModelOutputs:
     """The outs about one trained model in the workspace."""
 
     root: Path
@@ -67,7 +67,7 @@ class Trained:
     @cached_property
     def costs(self) -> dict[str, float]:
         """What the model cost on this machine, `cost/...`."""
-        known = cost_log.read(self.root).get(self.card["digest"], {})
+        known = cost_log.read_costs(self.root).get(self.card["digest"], {})
         return {f"cost/{k}": float(v) for k, v in known.items() if isinstance(v, int | float)}
 
     def measured(self) -> str:
@@ -107,9 +107,9 @@ class Trained:
                 yield from ((f"{phase}/{name}", float(v), step) for name, v in row.items() if v)
 
 
-def trained(root: Path) -> list[Trained]:
+def find_model_outputs(root: Path) -> list[ModelOutputs]:
     """Every trained model in the workspace."""
-    return [Trained(root, path.parent.name) for path in sorted((root / paths.MODELS).glob("*/model.json"))]
+    return [ModelOutputs(root, path.parent.name) for path in sorted((root / paths.MODELS).glob("*/model.json"))]
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry.config import ClassRule, LabelColumn, Patch, Slices
+from genfoundry.console.progress import track
 from genfoundry.data import cgroup
 from genfoundry.data.readers import image_headers
-from genfoundry.data.readers.progress import report_progress
 from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def read_pictures(paths: list[Path], form: Form) -> Iterator[Array]:
         UserError: files are damaged, or not of 8 bits: the first one, and how many, once all have been tried.
     """
     faults = Faults()
-    for result in report_progress(_decode_ahead(paths, form), len(paths), "reading images"):
+    for result in track(_decode_ahead(paths, form), len(paths), "reading images"):
         if isinstance(result, UserError):
             faults.add(result)
         elif not faults.count:
@@ -190,7 +190,7 @@ def convert_images(x: Array, form: Form, source: str) -> Array:
     if not len(x):
         return np.zeros((0, channels, *(form.size or x.shape[2:])), np.uint8)
     images = (_pillow().fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)) for image in x)
-    shown = report_progress(images, len(x), f"resizing {source}")
+    shown = track(images, len(x), f"resizing {source}")
     return np.stack([_to_array(_to_form(image, form)) for image in shown])
 
 

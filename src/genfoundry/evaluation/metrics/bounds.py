@@ -9,7 +9,8 @@ import torch
 from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores, restoration
-from genfoundry.models.base import Learner, Reconstructs, Tightens
+from genfoundry.models.abilities import Reconstructs, Tightens
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from genfoundry.config import Train, check
 from genfoundry.data.dataset import split_class
 from genfoundry.data.iterate import iter_batches
 from genfoundry.data.loaders import Loader
-from genfoundry.models.base import Classifies, Learner
+from genfoundry.models.abilities import Classifies
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import fit
 

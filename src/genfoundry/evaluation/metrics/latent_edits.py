@@ -23,7 +23,8 @@ from genfoundry.evaluation.judge import spread
 from genfoundry.evaluation.metrics.figures import kept
 from genfoundry.evaluation.metrics.latents import Coded
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Classifies, Decodes, Edits, Embeds, Learner
+from genfoundry.models.abilities import Classifies, Decodes, Edits, Embeds
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.types import Batch
 

@@ -15,7 +15,8 @@ from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Decodes, Embeds, Infers, Learner, Quantises
+from genfoundry.models.abilities import Decodes, Embeds, Infers, Quantises
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:

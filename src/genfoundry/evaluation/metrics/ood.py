@@ -74,7 +74,9 @@ def _scores(bench: Bench, name: str, nll: np.ndarray, x: Tensor) -> Scores:
     def compute() -> Scores:
         levels = bench.split.spec.levels or 256
         return {
-            "bits": np.min([compressors.each(x.cpu().numpy(), kind, levels) for kind in compressors.FORMATS], axis=0)
+            "bits": np.min(
+                [compressors.image_bits(x.cpu().numpy(), name, levels) for name in compressors.FORMATS], axis=0
+            )
         }
 
     bits = np.asarray(bench.shared.get(f"bits {bench.split.name} {name} {bench.without}", compute)["bits"], np.float64)

@@ -15,7 +15,8 @@ from genfoundry.evaluation import plots
 from genfoundry.evaluation.bootstrap import Array
 from genfoundry.evaluation.metrics.figures import by_horizon
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Forecasts, Learner
+from genfoundry.models.abilities import Forecasts
+from genfoundry.models.base import Learner
 from genfoundry.splits import Seasonal
 from genfoundry.types import Batch
 

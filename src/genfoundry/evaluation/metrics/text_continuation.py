@@ -11,8 +11,9 @@ from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Autoregressive, GenerativeModel, Learner
-from genfoundry.nn.autoregressive.ancestral import nats
+from genfoundry.models.abilities import Autoregressive
+from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.nn.autoregressive.ancestral import nll_per_value
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Contiguous
 
@@ -32,7 +33,7 @@ def continued(model: Learner, bench: Bench, seed: int) -> Scores:
         return {}
     index, given, parts = sample_indices(split, min(ITEMS, len(split))), split.spec.dims // 2, []
     for batch in iter_batches(split, index, EVAL_BATCH):
-        parts.append(nats(model, batch.to(model.device))[:, given:].mean(1).cpu().double())
+        parts.append(nll_per_value(model, batch.to(model.device))[:, given:].mean(1).cpu().double())
     shown = split.eval_batch(index[:SHOWN].to(split.tensor.device)).x
     torch.manual_seed(derive_seed(seed, split.name, "continue"))
     drawn = model.sample(len(shown), cond=shown[:, :given])[:, : split.spec.dims - given]

@@ -26,14 +26,14 @@ Answers: TypeAlias = "dict[str, Tensor]"
 Scores = dict[str, NDArray[np.generic]]
 KINDS: Mapping[str, tuple[str, ...]] = {  # in the order in which a model is asked -> the scores that come of it
     "likelihood": ("nll", "frame"),
-    "carried": ("nll_carried",),
+    "stateful_likelihood": ("nll_carried",),
     "samples": ("features", "real"),
     "forecast": ("mae", "mase", "dtw"),
     "restoration": tuple(RESTORED),
     "classes": ("hits",),
     "translation": ("chrf",),
 }
-OF_ANSWERS = {"nll_carried": "carried", "samples": "samples", "forecast": "forecast", "classes": "classes"}
+OF_ANSWERS = {"nll_carried": "stateful_likelihood", "samples": "samples", "forecast": "forecast", "classes": "classes"}
 OF_ANSWERS |= {"translated": "translation"} | {f"restored_{damage}": "restoration" for damage in RESTORED.values()}
 
 

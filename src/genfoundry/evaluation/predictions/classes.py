@@ -13,7 +13,7 @@ from torch import Tensor
 from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Answers, Scores, batches_of
-from genfoundry.models.base import Classifies
+from genfoundry.models.abilities import Classifies
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner

@@ -14,7 +14,7 @@ from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.objectives import QUANTILES
 from genfoundry.evaluation.predictions import Answers, Scores, batches_of
-from genfoundry.models.base import Forecasts
+from genfoundry.models.abilities import Forecasts
 from genfoundry.splits import Seasonal
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from genfoundry.evaluation.damage import damaged
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.objectives import DAMAGES
 from genfoundry.evaluation.predictions import Answers, Scores, seeded
-from genfoundry.models.base import Restores
+from genfoundry.models.abilities import Restores
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Answers, Scores
-from genfoundry.models.base import Learner, Streams
+from genfoundry.models.abilities import Streams
+from genfoundry.models.base import Learner
 from genfoundry.splits import Contiguous
 
 if TYPE_CHECKING:

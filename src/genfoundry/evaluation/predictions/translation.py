@@ -14,7 +14,7 @@ from genfoundry.data.iterate import EVAL_BATCH, sample_indices
 from genfoundry.evaluation.chrf import ASKED, chrf, grams
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Answers, Scores
-from genfoundry.models.base import Translates
+from genfoundry.models.abilities import Translates
 
 if TYPE_CHECKING:
     from genfoundry.data.splits.pairs import PairSplit

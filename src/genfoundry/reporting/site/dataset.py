@@ -57,7 +57,7 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "judge": _judge(facts, name),
         "verdict": facts.verdict(name),
         "docs": (facts.root / paths.docs(name) / "index.html").exists(),
-        "decisions": [line for task in facts.tasks(name) for line in ledger.of(facts.lines, task)][::-1],
+        "decisions": [line for task in facts.tasks(name) for line in ledger.filter_task(facts.lines, task)][::-1],
         "scripts": ("sort.js", "game.js"),
         "side": SIDE,
         "points": leaderboard.points,
