@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from genfoundry.data.readers.time_csv import SeriesTable
 from genfoundry.errors import UserError
 
 CODE = re.compile(r"9{3,}(\.\d+)?|-9{2,}(\.\d+)?")
