@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(".state/plan.json")
-SOURCES = ("params.yaml", "requirements.lock", "src/genfoundry", "pipeline", "data/inbox", "data/sources.json")
+SOURCES = ("params.yaml", "dvc.yaml", "requirements.lock", "src/genfoundry", "pipeline", "data/inbox",
+           "data/sources.json")  # fmt: skip
 PACKAGES = ("site-packages", "dist-packages")  # told by the folder's own time
 INSTALLED = tuple(path for path in sys.path if path.endswith(PACKAGES))
 SKIP = ("__pycache__", ".gitignore", "dvc.lock")
