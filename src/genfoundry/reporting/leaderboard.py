@@ -73,8 +73,8 @@ def leaderboard(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
 
 def _bar(ranking: Mapping[str, Any], card: Mapping[str, Any], baselines: Path) -> dict[str, Any]:
     """What the best candidate of a task does not beat."""
-    rows, objective = references.read(baselines / str(ranking["task"])), str(ranking.get("objective"))
-    lost = references.lost_on_gate(rows, objective, card["figures"])
+    rows, objective = references.read_baseline_rows(baselines / str(ranking["task"])), str(ranking.get("objective"))
+    lost = references.find_gate_losses(rows, objective, card["figures"])
     return {"task": ranking["task"], "experiment": card["experiment"], "loses_to": lost}
 
 
@@ -174,7 +174,7 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
     for bar in table["bars"]:
         yield (
             f"\n{bar['task']}: {bar['experiment']}, the best on val, cannot be its champion: on gate it loses to "
-            f"{references.describe(bar['loses_to'])}."
+            f"{references.describe_losses(bar['loses_to'])}."
         )
 
 

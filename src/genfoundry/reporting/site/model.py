@@ -12,7 +12,7 @@ from genfoundry.reporting import leaderboard
 from genfoundry.reporting.site import chart, panels, sections, table, tuning
 from genfoundry.reporting.site.render import duration, number, size
 from genfoundry.reporting.site.results import Facts, Json, Model
-from genfoundry.tracking.outputs import Trained
+from genfoundry.tracking.outputs import ModelOutputs
 
 COSTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {  # key -> title, in words
     "parameters": ("parameters", number),
@@ -81,7 +81,7 @@ def view(facts: Facts, name: str) -> dict[str, Any]:
         "tuning": tuning.view(facts, model),
         "costs": list(costs(facts, model)),
         "provenance": provenance(facts, model),
-        "settings": sorted(Trained(facts.root, name).params().items()) if model.whole else [],
+        "settings": sorted(ModelOutputs(facts.root, name).params().items()) if model.whole else [],
         "scripts": ("sort.js",),
         "points": leaderboard.points,
         "intervals": leaderboard.INTERVALS,

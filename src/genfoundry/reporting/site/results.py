@@ -59,7 +59,7 @@ class Facts:
     root: Path
     board: Json
     models: dict[str, Model]
-    lines: list[ledger.Line]
+    lines: list[ledger.Decision]
     measured: dict[str, Json]
     head: tuple[str | None, bool]
 
@@ -72,9 +72,9 @@ class Facts:
             )
             for card in cards
         }
-        board = there(root / "reports/leaderboard.json") or {"tables": []}
-        lines = ledger.read(root / paths.LEDGER)
-        return cls(root, board, dict(sorted(models.items())), lines, cost_log.read(root), ledger.commit(root))
+        board = there(root / paths.LEADERBOARD[0]) or {"tables": []}
+        lines = ledger.read_decisions(root / paths.LEDGER)
+        return cls(root, board, dict(sorted(models.items())), lines, cost_log.read_costs(root), ledger.get_commit(root))
 
     @cached_property
     def trivial(self) -> dict[str, Json]:
@@ -84,7 +84,7 @@ class Facts:
     @cached_property
     def rankings(self) -> dict[str, Json]:
         """Task -> its ranking."""
-        return {p.stem: read_json(p) for p in sorted((self.root / "reports/ranking").glob("*.json"))}
+        return {p.stem: read_json(p) for p in sorted((self.root / paths.RANKINGS).glob("*.json"))}
 
     @cached_property
     def homes(self) -> dict[str, str]:
@@ -104,15 +104,15 @@ class Facts:
     def of(self, dataset: str) -> list[Model]:
         return [m for m in self.models.values() if m.dataset == dataset]
 
-    def champion(self, task: str) -> tuple[ledger.Line, Model | None] | None:
+    def champion(self, task: str) -> tuple[ledger.Decision, Model | None] | None:
         """The decision that made the champion, and the model where it is still the one in the workspace."""
-        line = ledger.champion(self.lines, task)
+        line = ledger.find_champion(self.lines, task)
         if line is None:
             return None
         model = self.models.get(str(line["experiment"]))
         return line, model if model and model.digest == line["digest"] else None
 
-    def champions(self, dataset: str) -> Iterator[tuple[str, ledger.Line, Model | None]]:
+    def champions(self, dataset: str) -> Iterator[tuple[str, ledger.Decision, Model | None]]:
         """Task, decision, model of every champion on a data set."""
         for task in self.tasks(dataset):
             if found := self.champion(task):
@@ -121,7 +121,11 @@ class Facts:
     def lost(self, task: str, model: Model) -> str:
         """The references of a task that a model does not beat on gate, in words; "" where there is none."""
         rows, objective = self.trivial.get(task, {}).get("rows", {}), self.rankings.get(task, {}).get("objective")
-        return references.describe(references.lost_on_gate(rows, objective, model.card["figures"])) if objective else ""
+        return (
+            references.describe_losses(references.find_gate_losses(rows, objective, model.card["figures"]))
+            if objective
+            else ""
+        )
 
     def champion_lost(self, task: str) -> str:
         """`lost` of a task's champion; by the ledger's figure where its model is no longer the one in the workspace."""
@@ -134,8 +138,8 @@ class Facts:
         card, figures = self.trivial.get(task, {}), about.get("figures") or {}
         objective, value = str(self.rankings.get(task, {}).get("objective")), figures.get("candidate") or {}
         if objective in value and card.get("data") == about["data"]:
-            return references.describe(references.lost_on_gate(card["rows"], objective, {"gate": value}))
-        return references.describe(figures.get("loses_to") or ())
+            return references.describe_losses(references.find_gate_losses(card["rows"], objective, {"gate": value}))
+        return references.describe_losses(figures.get("loses_to") or ())
 
     def waiting(self, dataset: str) -> Iterator[tuple[str, str | None, str]]:
         """Task, best candidate and what it loses to ("": nothing, or not known), of every task without a champion."""
