@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.files import read_json
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +23,7 @@ SMOKE = ROOT / "tests/smoke/params.yaml"
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A committed copy of the repository with the parameters of the smoke run."""
-    root = shell.working_copy(ROOT, tmp_path / "copy")
+    root = shell.make_working_copy(ROOT, tmp_path / "copy")
     shutil.copy(SMOKE, root / "params.yaml")
     return root
 
@@ -121,3 +122,80 @@ def test_a_stage_is_one_file_and_its_lines_in_dvc_yaml(copy: Path) -> None:
     assert {path for path in after if after[path] != edited[path]} == {
         f"build/plan/count/{name}.json" for name in ("sunspots", "digits")
     }
+
+
+READER = '''"""Tables: the rows of CSV files with a header, each a sample of real values."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from genfoundry.data.preparation import Prepared
+from genfoundry.data.readers.listing import files
+from genfoundry.data.split_assignment import assign
+from genfoundry.splits import SPLITS
+from genfoundry.types import Spec
+
+
+def prepare(raw, inbox, dataset, seed):
+    paths = [*files(raw, ".csv"), *files(inbox, ".csv")]
+    x = np.concatenate([np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32) for path in paths])
+    digests = [hashlib.sha256(row.tobytes()).digest() for row in x]
+    where = np.array([assign(seed, digest, dataset, published=False) for digest in digests])
+    rows = {
+        "split": where.astype(object), "label": -1, "min": x.min(1), "max": x.max(1), "mean": x.mean(1),
+        "spread": x.std(1), "length": x.shape[1], "distinct": x.shape[1], "unknown": 0, "time": np.nan,
+        "finite": np.isfinite(x).all(1), "digest": [digest.hex() for digest in digests], "source": paths[0].name,
+    }
+    counts = {split: int((where == split).sum()) for split in SPLITS}
+    arrays = {split: {"x": x[where == split]} for split in SPLITS}
+    return Prepared(arrays, Spec((x.shape[1],), None), (), counts, pd.DataFrame(rows))
+'''
+SPLIT = '''"""Rows of a table on a device."""
+
+from genfoundry.data.splits.base import TensorSplit
+from genfoundry.types import Batch
+
+
+class TableSplit(TensorSplit):
+    """Rows (N, D) of real values."""
+
+    def eval_batch(self, index):
+        return Batch(self.tensor[index])
+'''
+TABLE_ENTRY = """
+  points:
+    modality: tables
+    raw: {path: PATH}
+    split: {val: 0.2, gate: 0.2, test: 0.2}
+    expect: {values: [-100, 100]}
+"""
+BATCH = """
+import torch
+from genfoundry import paths
+from genfoundry.data.dataset import Dataset
+data = Dataset(paths.prepared("points"))
+split = data.split("train")
+print(len(split), *split.eval_batch(torch.arange(len(split))).x.mean(0).tolist())
+"""
+
+
+def test_a_modality_is_a_reader_and_a_split(copy: Path, tmp_path: Path) -> None:
+    """Then a data set of it is fetched, prepared and validated, and its splits give batches."""
+    rows = np.random.default_rng(0).normal(3.0, 2.0, (200, 4))
+    (tmp_path / "own").mkdir()
+    np.savetxt(tmp_path / "own/points.csv", rows, delimiter=",", header="a,b,c,d", comments="")
+    commit(copy)
+    sources = {"src/genfoundry/data/modalities/tables.py": READER, "src/genfoundry/data/splits/tables.py": SPLIT}
+    for path, source in sources.items():
+        (copy / path).write_text(source)
+    assert touched(copy) == set(sources)
+    entry = TABLE_ENTRY.replace("PATH", str(tmp_path / "own"))
+    (copy / "params.yaml").write_text(SMOKE.read_text().replace("\ndatasets:", "\ndatasets:" + entry.rstrip()))
+    (copy / "data/inbox/points").mkdir()
+    run(copy, "-m", "dvc", "add", "-q", "data/inbox/points")
+    run(copy, "-m", "dvc", "repro", "-q", "validate@points")
+    assert read_json(copy / "reports/validation/points.json")["success"]
+    count, *means = map(float, run(copy, "-c", BATCH).split())
+    assert 80 <= count <= 160 and means == pytest.approx([3.0] * 4, abs=0.7)
