@@ -139,7 +139,7 @@ class Compiler:
             "objective": self.params.tasks[entry.task].objective,
             "shared_code": self.code.digest(shared),
         }
-        outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.figures(name))
+        outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.evaluation(name))
         inputs = (paths_module.model(name), *self._data(entry.dataset))
         starts = self._starts("evaluate", entry.dataset, (entry.model, *self._judge(entry.dataset)), None)
         return self._unit("evaluate", name, inputs, outputs, settings, starts)
@@ -149,17 +149,17 @@ class Compiler:
         inputs = (paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         settings = {"tasks": tasks, "experiments": list(self.params.experiments)}
-        return self._unit("rank", "", inputs, (paths_module.rankings(),), settings)
+        return self._unit("rank", "", inputs, (paths_module.RANKINGS,), settings)
 
     def register(self) -> Unit:
         """What is decided of every task, and by which rule."""
-        inputs = (paths_module.rankings(), paths_module.scores(""), paths_module.baselines(""))
+        inputs = (paths_module.RANKINGS, paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         return self._unit("register", "", inputs, (), {"run": self._rounding(), "tasks": tasks})
 
     def report(self) -> Unit:
         """The leaderboard."""
-        inputs = (paths_module.scores(""), paths_module.baselines(""), paths_module.rankings())
+        inputs = (paths_module.scores(""), paths_module.baselines(""), paths_module.RANKINGS)
         settings = {"experiments": list(self.params.experiments), "tasks": list(self.params.tasks)}
         return self._unit("report", "", inputs, paths_module.LEADERBOARD, settings)
 
