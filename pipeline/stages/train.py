@@ -63,7 +63,7 @@ def train_seed(path: str, number: int, chosen: Mapping[str, Any], state: str, be
     if number:  # their spread is in the evaluation, not in MLflow
         train(one, number, folder, session.Limit.read(one.name, began))
         return 0.0
-    with tracking.Live(HERE, one.name, one.entry.task, Path(state).name) as live:
+    with tracking.LiveLogger(HERE, one.name, one.entry.task, Path(state).name) as live:
         live.done(train(one, number, folder, session.Limit.read(one.name, began), live.log))
     return float(live.overhead)
 
@@ -90,11 +90,11 @@ def train(
     digest = checkpoint.save(folder / "done", model, card(one, data, target.type) | {"training": number})
     measured: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
     if not resumed:
-        measured |= {"train_seconds": took, "peak_memory_bytes": cost_log.peak_memory(str(target))}
+        measured |= {"train_seconds": took, "peak_memory_bytes": cost_log.measure_peak_memory(str(target))}
         if steps:
             session.remember_speed(paths.SPEED, one.name, took / steps)
             measured["train_items_per_second"] = steps * one.train.batch / took
-    cost_log.note(HERE, digest, **measured)
+    cost_log.record_costs(HERE, digest, **measured)
     return digest
 
 

@@ -25,7 +25,7 @@ from genfoundry.evaluation.predict import answers, score
 from genfoundry.models import checkpoint
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.serving import score_file
-from genfoundry.serving.predictor import Served
+from genfoundry.serving.predictor import Predictor
 from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
@@ -48,7 +48,7 @@ def two(holes: dict[str, list[int]], rows: int = 100) -> dict[str, list[str]]:
 
 
 def whole(data: Dataset) -> np.ndarray:
-    return torch.cat([data.split(name).whole for name in SPLITS]).numpy()
+    return torch.cat([data.split(name).tensor for name in SPLITS]).numpy()
 
 
 def column(values: list[float], where: str, how: str) -> list[float]:
@@ -87,8 +87,8 @@ def test_no_fill_looks_into_a_later_split(tmp_path: Path, prepare: Prepare, how:
         write(tmp_path / "raw/a.csv", changed)
         other = prepare(series(missing=how), out=f"other{border}")
         for name in earlier:
-            assert torch.equal(data.split(name).whole, other.split(name).whole), (name, border)
-        assert not torch.equal(data.split("test").whole, other.split("test").whole)
+            assert torch.equal(data.split(name).tensor, other.split(name).tensor), (name, border)
+        assert not torch.equal(data.split("test").tensor, other.split("test").tensor)
 
 
 def test_what_is_filled_is_counted_in_the_verdict(tmp_path: Path, prepare: Prepare) -> None:
@@ -146,7 +146,9 @@ def test_a_likelihood_a_value_counts_the_values_that_are_there(tmp_path: Path, p
         checkpoint.save(
             tmp_path / f"model-{name}", model, {"meta": {"modality": "series", "declared": data.meta["declared"]}}
         )
-        nats, values = score_file.scores(tmp_path, tmp_path / "raw/a.csv", Served(tmp_path / f"model-{name}"), 0)
+        nats, values = score_file.score_items(
+            tmp_path, tmp_path / "raw/a.csv", Predictor(tmp_path / f"model-{name}"), 0
+        )
         assert values.sum() == (~hidden[4:799]).sum()
         found[f"{name}, served"] = nats.sum() / values.sum()
     assert list(found.values()) == pytest.approx([0.5 * math.log(2 * math.pi * math.e)] * 4, rel=0.08)

@@ -16,7 +16,7 @@ from genfoundry.config import Slices
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.readers import nifti
 from genfoundry.errors import UserError
-from genfoundry.onboarding.inspect.volumes import look
+from genfoundry.onboarding.inspect.volumes import inspect_volumes
 from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
@@ -105,10 +105,10 @@ def test_folders_that_may_be_patients_want_a_word(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"9 folders of one or two volumes each may be patients or classes; .*CLASSES=none"
     ):
-        look(tmp_path, paths, {})
-    alone = look(tmp_path, paths, {"classes": "none"})
+        inspect_volumes(tmp_path, paths, {})
+    alone = inspect_volumes(tmp_path, paths, {"classes": "none"})
     assert alone.entry["classes"] == "none" and any("no class" in line for line in alone.said), alone.said
-    assert any("classes: 9" in line for line in look(tmp_path, paths, {"classes": "parent"}).said)
+    assert any("classes: 9" in line for line in inspect_volumes(tmp_path, paths, {"classes": "parent"}).said)
 
 
 def test_dark_slices_are_left_out(tmp_path: Path) -> None:

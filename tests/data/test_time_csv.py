@@ -14,7 +14,7 @@ from raw_folders import series
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.readers import time_csv
 from genfoundry.errors import UserError
-from genfoundry.onboarding.inspect import look
+from genfoundry.onboarding.inspect import inspect_data
 
 DAYS = [date(2023, 1, 1) + timedelta(i) for i in range(60)]
 VALUES = [1200.5 + 0.25 * i + i * i for i in range(60)]
@@ -342,12 +342,12 @@ def test_a_code_for_a_missing_value_is_not_learnt(code: str, shown: str, tmp_pat
     cells = [code if i in (7, 30) else f"{10 + i % 9}" for i in range(60)]
     path = written(tmp_path, "\n".join(["t,a", *(f"{i},{cell}" for i, cell in enumerate(cells))]) + "\n")
     with pytest.raises(UserError, match=rf":9: column a: {shown} \(2 in all\), but all others are 10 to 18; leave"):
-        look(tmp_path)
+        inspect_data(tmp_path)
     written(tmp_path, path.read_text().replace(f",{code}\n", ",99\n"))
-    assert look(tmp_path).entry["modality"] == "series"  # 99 may be a value
+    assert inspect_data(tmp_path).entry["modality"] == "series"  # 99 may be a value
 
 
 def test_ids_are_no_values(tmp_path: Path) -> None:
     rows = [f"{d},{v:.2f},{1001 + i},{(7 * i) % 60}" for i, (d, v) in enumerate(zip(DAYS, VALUES, strict=True))]
     written(tmp_path, "\n".join(["date,value,id,order_id", *rows]) + "\n")
-    assert look(tmp_path).entry["columns"] == ["value"]
+    assert inspect_data(tmp_path).entry["columns"] == ["value"]

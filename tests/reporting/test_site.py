@@ -90,7 +90,7 @@ def test_refused_data_have_a_row_without_a_model(root: Path, tmp_path: Path) -> 
     line = {"task": f"{showcase.GAN}-task", "decision": "refused", "reason": "too bright", "data": "e" * 64, "who": "x"}
     line |= {"time": "2026-02-02T03:04:05+00:00", "commit": "c" * 40, "weights": {}, "figures": {}}
     line |= dict.fromkeys(("experiment", "model", "digest", "ranking"))  # and no "clean", as ledgers have it
-    ledger.append(tmp_path / "ledger.jsonl", line)
+    ledger.append_decision(tmp_path / "ledger.jsonl", line)
     site.render(tmp_path)
     for name in ("index", f"datasets/{showcase.DATA}"):
         assert "refused too bright cccccccccccc" in page(tmp_path, name)

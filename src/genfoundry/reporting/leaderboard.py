@@ -75,8 +75,8 @@ def get_table(tables: dict[TableKey, dict[str, Any]], card: Mapping[str, Any]) -
 
 def _lost_references(ranking: Mapping[str, Any], card: Mapping[str, Any], baselines: Path) -> dict[str, Any]:
     """The references that the best candidate of a task does not beat."""
-    rows, objective = references.read(baselines / str(ranking["task"])), str(ranking.get("objective"))
-    lost = references.lost_on_gate(rows, objective, card["figures"])
+    rows, objective = references.read_baseline_rows(baselines / str(ranking["task"])), str(ranking.get("objective"))
+    lost = references.find_gate_losses(rows, objective, card["figures"])
     return {"task": ranking["task"], "experiment": card["experiment"], "loses_to": lost}
 
 
@@ -165,7 +165,7 @@ def _markdown_lines(table: Mapping[str, Any]) -> Iterator[str]:
     for bar in table["bars"]:
         yield (
             f"\n{bar['task']}: {bar['experiment']}, the best on val, cannot be its champion: on gate it loses to "
-            f"{references.describe(bar['loses_to'])}."
+            f"{references.describe_losses(bar['loses_to'])}."
         )
 
 

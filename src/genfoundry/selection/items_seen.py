@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 AT_ONCE = 500  # items
 
 
-def digest(split: Split) -> str:
+def hash_items(split: Split) -> str:
     """Hex digest of the values of a split's evaluation items, in order; float32, which all versions can tell apart."""
     total = hashlib.sha256()
+    batch = split.eval_batch if hasattr(split, "eval_batch") else split.batch  # type: ignore[attr-defined]  # of older commits
     for part in torch.split(torch.arange(len(split)), AT_ONCE):
-        total.update(split.batch(part).x.cpu().float().contiguous().numpy().tobytes())
+        total.update(batch(part).x.cpu().float().contiguous().numpy().tobytes())
     return total.hexdigest()
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     card = json.loads((Path(model) / "model.json").read_text(encoding="utf-8")).get("data", {})
     try:
         evaluate.main()
-        print(digest(Dataset(Path(data)).split(name, **{key: card.get(key) for key in ("levels", "binarise")})))
+        print(hash_items(Dataset(Path(data)).split(name, **{key: card.get(key) for key in ("levels", "binarise")})))
     except UserError as error:
         sys.exit(str(error))
 

@@ -18,12 +18,12 @@ from genfoundry.errors import UserError
 from genfoundry.files import read_json
 
 if TYPE_CHECKING:
-    from genfoundry.data.readers.arrays import Part
+    from genfoundry.data.readers.arrays import ImageSet
     from genfoundry.data.readers.images import Form
-    from genfoundry.serving.predictor import Served
+    from genfoundry.serving.predictor import Predictor
 
 
-def scores(root: Path, file: Path, served: Served, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def score_items(root: Path, file: Path, served: Predictor, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Nats (N,) and number of values (N,) of each item in a file.
 
     Raises:
@@ -81,7 +81,7 @@ def _lines(file: Path, alphabet: str, width: int) -> list[str]:
     return found
 
 
-def _pairs(file: Path, served: Served) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _pairs(file: Path, served: Predictor) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Targets, sources and the targets' lengths of a file of TSV."""
     from genfoundry.data.modalities import pairs
     from genfoundry.data.readers import tsv
@@ -102,7 +102,7 @@ def _pairs(file: Path, served: Served) -> tuple[NDArray[np.int64], NDArray[np.in
     return x.astype(np.int64), source.astype(np.int64), length.astype(np.int64)
 
 
-def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def _windows(file: Path, served: Predictor) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     from genfoundry.data.readers import time_csv
     from genfoundry.data.transforms import missing_values
 
@@ -130,7 +130,7 @@ def _windows(file: Path, served: Served) -> tuple[NDArray[np.float64], NDArray[n
     return x, np.stack([values[at - context : at] for at in starts]) if context else None
 
 
-def _videos(file: Path, served: Served) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _videos(file: Path, served: Predictor) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Frames to score, and the given ones before them, of the array `videos` (N, P + T, C, H, W) in an .npz."""
     steps, *frame = served.spec.shape
     given = served.spec.cond_shape[0] if served.spec.cond_shape else 0
@@ -145,7 +145,7 @@ def _videos(file: Path, served: Served) -> tuple[NDArray[Any], NDArray[Any] | No
     return x[:, given:], x[:, :given] if given else None
 
 
-def _parts(file: Path, form: Form) -> list[Part]:
+def _parts(file: Path, form: Form) -> list[ImageSet]:
     """What a file or folder holds; the label's column of a CSV is the last where the file does not show it."""
     from genfoundry.data.readers import image_folder
     from genfoundry.data.readers.grey_csv import AmbiguousLabel
@@ -162,12 +162,13 @@ def _parts(file: Path, form: Form) -> list[Part]:
             raise UserError(str(error).replace(f"{alone}/{file.name}", str(file))) from None
 
 
-def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
+def _images(root: Path, file: Path, served: Predictor) -> NDArray[Any]:
     """Images of a file (or of a folder of pictures), at the levels that the model knows."""
     import torch
 
     from genfoundry.data.readers.images import SUFFIXES, Form
-    from genfoundry.data.splits import images
+    from genfoundry.data.splits.base import SplitOptions
+    from genfoundry.data.splits.images import ImageSplit
 
     size, patch = (served.declared.get(key) for key in ("size", "patch"))
     colour, label = served.declared.get("colour"), served.declared.get("label")
@@ -188,5 +189,6 @@ def _images(root: Path, file: Path, served: Served) -> NDArray[Any]:
         return x
     tensors = {"x": torch.as_tensor(x), "label": torch.full((len(x),), -1)}
     spec = replace(served.spec, levels=native)
-    split = images.Split("score", tensors, spec, served.spec.levels, card.get("data", {}).get("binarise"))
-    return np.asarray(split.batch(torch.arange(len(x))).x.numpy())
+    options = SplitOptions(served.spec.levels, card.get("data", {}).get("binarise"))
+    split = ImageSplit("score", tensors, spec, options)
+    return np.asarray(split.eval_batch(torch.arange(len(x))).x.numpy())

@@ -14,7 +14,7 @@ from genfoundry.data.readers.listing import Listing, of_kind, scan
 from genfoundry.data.readers.nifti import VOLUMES
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import images, series, text, volumes
-from genfoundry.onboarding.inspect.result import Seen
+from genfoundry.onboarding.inspect.result import Inspection
 
 READ = {
     "images": tuple(suffix for suffix in KINDS if suffix not in VOLUMES),
@@ -23,10 +23,10 @@ READ = {
     "series": (".csv", ".csv.gz"),
     "pairs": (".tsv",),
 }
-FINDERS: dict[str, Callable[[Path, list[Path]], Seen]] = {
-    "text": text.text,
-    "series": series.look,
-    "pairs": text.pairs,
+FINDERS: dict[str, Callable[[Path, list[Path]], Inspection]] = {
+    "text": text.inspect_text,
+    "series": series.inspect_series,
+    "pairs": text.inspect_pairs,
 }
 NOTES = ("README", "LICENSE", "LICENCE", "NOTICE", "COPYING", "CHANGELOG", "CITATION")  # no data, beside others
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
@@ -39,7 +39,7 @@ HINTS = {
 }  # fmt: skip
 
 
-def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
+def inspect_data(folder: Path, given: Mapping[str, Any] = {}) -> Inspection:
     """Decide the modality by the kind that most files are of, and what reads them; `given` are keys of the entry.
 
     Raises:
@@ -62,14 +62,14 @@ def look(folder: Path, given: Mapping[str, Any] = {}) -> Seen:
         _require_one_kind(folder, listing.files)
     if kind == "images":
         used = image_folder.used(listing.files)
-        seen = images.look(folder, used, given)
+        seen = images.inspect_images(folder, used, given)
     elif kind == "volumes":
         used = by_kind[kind]
-        seen = volumes.look(folder, used, given)
+        seen = volumes.inspect_volumes(folder, used, given)
     else:
         used = by_kind[kind]
         seen = FINDERS[kind](folder, used)
-    return Seen({"modality": kind, **seen.entry}, [*seen.said, *_left_out(folder, listing, used)])
+    return Inspection({"modality": kind, **seen.entry}, [*seen.said, *_left_out(folder, listing, used)])
 
 
 def _beside(pictures: list[Path], others: list[Path]) -> bool:

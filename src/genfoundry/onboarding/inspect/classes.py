@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from genfoundry.data.readers import class_labels, image_folder
-from genfoundry.data.readers.arrays import Array, Part
+from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.data.readers.folder_layout import Layout
 
 SHOWN = 20  # classes that get a line
 TEST_KEPT = "the published test split is kept; the rest is spread over train, val and gate"
 
 
-def of_pictures(names: list[str], layout: Layout, what: str = "pictures") -> Iterator[str]:
+def describe_folder_classes(names: list[str], layout: Layout, what: str = "pictures") -> Iterator[str]:
     """How many pictures (or volumes) each class has, with two of its files' names, and how many have none."""
     label, test, classes = image_folder.place(names, layout)
     if test.any():
@@ -34,7 +34,7 @@ def of_pictures(names: list[str], layout: Layout, what: str = "pictures") -> Ite
         yield "no classes: no folder names one"
 
 
-def of_arrays(parts: Sequence[Part]) -> Iterator[str]:
+def describe_array_classes(parts: Sequence[ImageSet]) -> Iterator[str]:
     """How many images each class has, what became of labels that are not 0..K-1, and how many have none."""
     if not any((part.label >= 0).any() for part in parts):
         return

@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from genfoundry.console.progress import track
 from genfoundry.data.modalities.images import LEAST_SIDE
 from genfoundry.data.readers import image_folder, images, npz, parallel_decoding
-from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.arrays import ImageSet
 from genfoundry.data.readers.folder_layout import derive
 from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
 from genfoundry.data.readers.listing import of_kind
 from genfoundry.data.readers.parallel_decoding import Faults
-from genfoundry.data.readers.progress import told
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
-from genfoundry.onboarding.inspect.result import Seen, shares
+from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
 
 LARGEST = 64  # height and width: what a model of this project learns on two cores in minutes
 
 
-def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
+def inspect_images(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Inspection:
     """A size where they differ or are large, the colour, the number of levels of an array's values, the classes.
 
     Raises:
@@ -44,15 +44,15 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
             notes.append(f"left out: arrays of {path.name} that are no images or labels: {', '.join(names)}")
     if folders := sorted({path.parent.name for path in paths if path.parent != folder}):
         notes.append(f"folders of such files name no classes, labels do: {', '.join(folders[:4])}")
-    return Seen({**seen.entry, **column}, [*seen.said, *notes, *classes.of_arrays(found.parts)])
+    return Inspection({**seen.entry, **column}, [*seen.said, *notes, *classes.describe_array_classes(found.parts)])
 
 
-def _arrays(parts: list[Part], given: Mapping[str, Any]) -> Seen:
+def _arrays(parts: list[ImageSet], given: Mapping[str, Any]) -> Inspection:
     shapes = Counter(part.x.shape[1:] for part in parts)
     top = max(int(part.x.max()) for part in parts)
     number = sum(len(part.x) for part in parts)
     said = [f"{number} images of {' or '.join(str(s) for s in shapes)} (C, H, W), values 0 to {top}"]
-    entry: dict[str, Any] = {"split": shares(number)}
+    entry: dict[str, Any] = {"split": choose_split_shares(number)}
     sides = [side for shape in shapes for side in shape[1:]]
     if "size" in given:  # resized, they may have more levels than the files
         said.append(f"size: {given['size']}, as given")
@@ -66,10 +66,10 @@ def _arrays(parts: list[Part], given: Mapping[str, Any]) -> Seen:
     tests = [bool(test) for part in parts for test in part.tests]
     if any(tests) and not all(tests):
         said.append(classes.TEST_KEPT)
-    return Seen(entry, said)
+    return Inspection(entry, said)
 
 
-def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
+def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Inspection:
     """The entry of picture files; array files beside them are read too, and brought to the same form."""
     names = [path.relative_to(folder).as_posix() for path in paths]
     layout = derive({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
@@ -77,7 +77,7 @@ def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen
     sides = [min(size) for size in sizes.elements()]
     said = [f"{len(paths)} images, {min(sides)} to {max(sides)} pixels at the shorter side, "
             + " and ".join(f"{count} {colour}" for colour, count in sorted(colours.items()))]  # fmt: skip
-    entry: dict[str, Any] = {"split": shares(len(paths))}
+    entry: dict[str, Any] = {"split": choose_split_shares(len(paths))}
     large = len(sizes) > 1 or max(max(size) for size in sizes) > LARGEST
     if "size" in given or (large and "patch" not in given):  # patches are cut from the pictures as they are
         entry["size"] = given.get("size") or max(8, min(LARGEST, int(median(sides)) // 8 * 8))
@@ -91,7 +91,7 @@ def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen
         said.append(f"{len(moving)} animations, e.g. {moving[0].name}: of each the first frame is taken")
     if layout.rule != "parent":
         entry["classes"] = layout.rule
-    return Seen(entry, [*said, *classes.of_pictures(names, layout)])
+    return Inspection(entry, [*said, *classes.describe_folder_classes(names, layout)])
 
 
 def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str], list[Path]]:
@@ -103,7 +103,7 @@ def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str],
     sizes: Counter[tuple[int, int]] = Counter()
     colours: Counter[str] = Counter()
     moving, faults = [], Faults()
-    for path in told(paths, len(paths), "looking at images"):
+    for path in track(paths, len(paths), "looking at images"):
         try:
             size, colour, animated = images.header(path)
         except UserError as error:

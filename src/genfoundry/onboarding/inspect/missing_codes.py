@@ -15,7 +15,7 @@ APART = 2  # times the span of all other values: how far from them a code lies
 LEAST = 10  # other values on which that can be seen
 
 
-def check(read: Table) -> None:
+def refuse_missing_codes(read: Table) -> None:
     """Refuse a column whose lowest or highest value is one that programs write where there is none.
 
     Raises:

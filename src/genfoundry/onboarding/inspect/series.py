@@ -15,10 +15,10 @@ from genfoundry.data.readers.csv_cells import Sheet
 from genfoundry.data.readers.time_csv import Table
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import missing_codes
-from genfoundry.onboarding.inspect.result import Seen
+from genfoundry.onboarding.inspect.result import Inspection
 
 
-def look(folder: Path, paths: list[Path]) -> Seen:
+def inspect_series(folder: Path, paths: list[Path]) -> Inspection:
     """Gaps are filled where most rows lie on a grid; window and context follow from the number of rows.
 
     Columns of words, of one value and of row numbers are left out and named.
@@ -29,7 +29,7 @@ def look(folder: Path, paths: list[Path]) -> Seen:
     cells, clock = time_columns.joined(csv_cells.read(series.the_file(folder)))
     columns, left = _columns(cells)
     read = time_csv.parse(cells, clock, columns)
-    missing_codes.check(read)
+    missing_codes.refuse_missing_codes(read)
     months = None if read.clock != "days" else _months(cells, columns, read)
     names = ", ".join(read.names)
     said = [f"a series of {len(read.rows)} rows and {len(read.names)} columns of values: {names}", *read.notes]
@@ -40,7 +40,7 @@ def look(folder: Path, paths: list[Path]) -> Seen:
     for more, words in (_gaps(months or read, months is not None), _lengths(len(read.rows))):
         entry |= more
         said += words
-    return Seen(entry, said)
+    return Inspection(entry, said)
 
 
 def _gaps(read: Table, dated: bool) -> tuple[dict[str, Any], list[str]]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from genfoundry.data.alphabet import UNKNOWN
 from genfoundry.data.readers import documents, numerals, times, tsv
 from genfoundry.errors import UserError
-from genfoundry.onboarding.inspect.result import Seen, shares
+from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
 
 DOCUMENTS = 40  # or more go to splits as wholes: five to each held-out one leave train most of them
 LEAST = 8  # lines: a split with nothing in it is then unlikely
 
 
-def text(folder: Path, paths: list[Path]) -> Seen:
+def inspect_text(folder: Path, paths: list[Path]) -> Inspection:
     """Many documents of like size go to splits as wholes; a few are cut into paragraphs, or else lines.
 
     Raises:
@@ -40,7 +40,7 @@ def text(folder: Path, paths: list[Path]) -> Seen:
     said = [f"{len(texts)} documents, {total} characters, {len(alphabet)} different ones", *_unusual(alphabet),
             f"unit: {unit}: {units[unit]} of them are spread over the splits; window: {window} characters"]  # fmt: skip
     more = {} if unit == "document" else {"unit": unit}
-    return Seen({"split": shares(units[unit]), **more, "window": window, "alphabet": alphabet}, said)
+    return Inspection({"split": choose_split_shares(units[unit]), **more, "window": window, "alphabet": alphabet}, said)
 
 
 def _alphabet(counts: Counter[str], where: Path, most: int) -> str:
@@ -52,7 +52,7 @@ def _alphabet(counts: Counter[str], where: Path, most: int) -> str:
     return "".join(sorted(counts))
 
 
-def pairs(folder: Path, paths: list[Path]) -> Seen:
+def inspect_pairs(folder: Path, paths: list[Path]) -> Inspection:
     """Room for the longest source and target, rounded up.
 
     Raises:
@@ -78,7 +78,9 @@ def pairs(folder: Path, paths: list[Path]) -> Seen:
             *(f"header: true: {a!r} and {b!r} name the columns and are left out" for a, b in _headers(read)),
             f"window: {room['window']}, context: {room['context']}"]  # fmt: skip
     more = {"header": True} if header else {}
-    return Seen({"split": shares(len({source for source, _ in found})), **more, **room, "alphabet": alphabet}, said)
+    return Inspection(
+        {"split": choose_split_shares(len({source for source, _ in found})), **more, **room, "alphabet": alphabet}, said
+    )
 
 
 def _no_series(path: Path, file: tsv.Tsv) -> None:

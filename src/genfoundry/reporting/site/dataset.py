@@ -13,6 +13,7 @@ from genfoundry.reporting.site.covers import real_items
 from genfoundry.reporting.site.rendering import Panel, picture
 from genfoundry.reporting.site.results import Json, Results, read_optional
 from genfoundry.selection import ledger
+from genfoundry.splits import SPLITS
 
 SIDE = 8  # images on a side of the game's sheets
 
@@ -43,7 +44,7 @@ def view(results: Results, name: str) -> dict[str, Any]:
         "judge": _judge(results, name),
         "validation": results.validation(name),
         "docs": (results.root / paths.docs(name) / "index.html").exists(),
-        "decisions": [line for task in tasks for line in ledger.of(results.decisions, task)][::-1],
+        "decisions": [line for task in tasks for line in ledger.filter_task(results.decisions, task)][::-1],
         "scripts": ("sort.js", "game.js"),
         "side": SIDE,
         "intervals": leaderboard.INTERVALS,
@@ -62,7 +63,7 @@ def describe(prepared: Json) -> Iterator[tuple[str, str]]:
             yield key, f"{spec[key]:,}"
     for title, counts in (("items", prepared["counts"]), ("independent groups", prepared.get("groups"))):
         if counts:
-            splits = (split for split in ("train", "val", "gate", "test") if split in counts)
+            splits = (split for split in SPLITS if split in counts)
             yield title, ", ".join(f"{split} {counts[split]:,}" for split in splits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from genfoundry import paths
 from genfoundry.reporting.metric_info import METRICS
 from genfoundry.reporting.site.covers import cover
 from genfoundry.reporting.site.rendering import number
@@ -27,7 +28,7 @@ def view(results: Results) -> dict[str, Any]:
     return {
         **{"cards": cards, "models": results.models},
         "decisions": results.decisions[: -MAX_DECISIONS - 1 : -1],
-        "board": (results.root / "reports/leaderboard.md").exists(),
+        "board": (results.root / paths.LEADERBOARD[1]).exists(),
     }
 
 

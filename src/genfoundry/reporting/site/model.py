@@ -10,7 +10,7 @@ from genfoundry.reporting import leaderboard
 from genfoundry.reporting.site import charts, metric_rows, panels, tuning
 from genfoundry.reporting.site.rendering import duration, number, size
 from genfoundry.reporting.site.results import Json, ModelResult, Results
-from genfoundry.tracking.outputs import Trained
+from genfoundry.tracking.outputs import ModelOutputs
 
 COSTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {  # key of the cost log -> title, format
     "parameters": ("parameters", number),
@@ -47,7 +47,7 @@ def view(results: Results, name: str) -> dict[str, Any]:
         "tuning": tuning.view(results, model),
         "costs": list(_costs(results, model)),
         "provenance": _provenance(results, model),
-        "settings": sorted(Trained(results.root, name).params().items()) if model.checkpoint else [],
+        "settings": sorted(ModelOutputs(results.root, name).params().items()) if model.checkpoint else [],
         "scripts": ("sort.js",),
         "intervals": leaderboard.INTERVALS,
     }

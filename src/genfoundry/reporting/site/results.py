@@ -52,7 +52,7 @@ class Results:
     root: Path
     board: Json
     models: dict[str, ModelResult]
-    decisions: list[ledger.Line]
+    decisions: list[ledger.Decision]
     costs: dict[str, Json]
     head: tuple[str | None, bool]
 
@@ -60,14 +60,14 @@ class Results:
     def read(cls, root: Path) -> Results:
         cards = [read_json(path) for path in sorted((root / paths.scores("")).glob("*/*/card.json"))]
         models = {card["experiment"]: ModelResult.read(root, card) for card in cards}
-        board = read_optional(root / "reports/leaderboard.json") or {"tables": []}
+        board = read_optional(root / paths.LEADERBOARD[0]) or {"tables": []}
         return cls(
             root,
             board,
             dict(sorted(models.items())),
-            ledger.read(root / paths.LEDGER),
-            cost_log.read(root),
-            ledger.commit(root),
+            ledger.read_decisions(root / paths.LEDGER),
+            cost_log.read_costs(root),
+            ledger.get_commit(root),
         )
 
     @cached_property
@@ -78,7 +78,7 @@ class Results:
     @cached_property
     def rankings(self) -> dict[str, Json]:
         """Task -> its ranking."""
-        return {p.stem: read_json(p) for p in sorted((self.root / "reports/ranking").glob("*.json"))}
+        return {p.stem: read_json(p) for p in sorted((self.root / paths.RANKINGS).glob("*.json"))}
 
     @cached_property
     def dataset_of_task(self) -> dict[str, str]:
@@ -101,15 +101,15 @@ class Results:
     def models_of(self, dataset: str) -> list[ModelResult]:
         return [m for m in self.models.values() if m.dataset == dataset]
 
-    def champion(self, task: str) -> tuple[ledger.Line, ModelResult | None] | None:
+    def champion(self, task: str) -> tuple[ledger.Decision, ModelResult | None] | None:
         """The decision that made the champion, and the model where it is still the one in the workspace."""
-        line = ledger.champion(self.decisions, task)
+        line = ledger.find_champion(self.decisions, task)
         if line is None:
             return None
         model = self.models.get(str(line["experiment"]))
         return line, model if model and model.digest == line["digest"] else None
 
-    def champions(self, dataset: str) -> Iterator[tuple[str, ledger.Line, ModelResult | None]]:
+    def champions(self, dataset: str) -> Iterator[tuple[str, ledger.Decision, ModelResult | None]]:
         """Task, decision and model of every champion on a data set."""
         for task in self.tasks(dataset):
             if champion := self.champion(task):
@@ -119,7 +119,7 @@ class Results:
         """The references of a task that a model does not beat on gate, in words; "" where there is none."""
         rows, objective = self.references.get(task, {}).get("rows", {}), self.objective(task)
         metrics = model.card["figures"]
-        return references.describe(references.lost_on_gate(rows, objective, metrics)) if objective else ""
+        return references.describe_losses(references.find_gate_losses(rows, objective, metrics)) if objective else ""
 
     def champion_lost(self, task: str) -> str:
         """`lost_references` of a task's champion, by the ledger's value where its model left the workspace."""
@@ -132,8 +132,8 @@ class Results:
         card, figures = self.references.get(task, {}), last.get("figures") or {}
         objective, gate = str(self.objective(task)), figures.get("candidate") or {}
         if objective in gate and card.get("data") == last["data"]:
-            return references.describe(references.lost_on_gate(card["rows"], objective, {"gate": gate}))
-        return references.describe(figures.get("loses_to") or ())
+            return references.describe_losses(references.find_gate_losses(card["rows"], objective, {"gate": gate}))
+        return references.describe_losses(figures.get("loses_to") or ())
 
     def without_champion(self, dataset: str) -> Iterator[tuple[str, str | None, str]]:
         """Task, best candidate and the references it loses to ("": none, or unknown) of tasks without a champion."""
