@@ -17,6 +17,7 @@ from genfoundry.evaluation import context, objective_intervals, objectives, yard
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pairs import fit_dictionary
 from genfoundry.evaluation.metrics import figures, translation
+from genfoundry.evaluation.panels import write_predictions
 from genfoundry.evaluation.predict import answers, score
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Spec
