@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
-from genfoundry.files import canonical, sha256
+from genfoundry.files import sha256, to_canonical_json
 from pipeline.orchestration import code_digest
 from pipeline.orchestration.unit import Unit
 
@@ -52,7 +52,7 @@ def digests(unit: Unit, root: Path) -> dict[str, str]:
 
 def combine(digests: Mapping[str, str]) -> str:
     """One digest of all that a unit depends on."""
-    return hashlib.sha256(canonical(digests).encode()).hexdigest()
+    return hashlib.sha256(to_canonical_json(digests).encode()).hexdigest()
 
 
 def files(path: Path) -> Iterator[Path]:

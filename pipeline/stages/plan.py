@@ -70,7 +70,7 @@ def write(root: Path, units: Collection[Unit]) -> None:
 
     files = {unit.path: unit.dump() for unit in units}
     index = [(unit.key, unit.path.as_posix()) for unit in units]
-    files[paths.PLAN_INDEX] = files_module.canonical(index).encode()
+    files[paths.PLAN_INDEX] = files_module.to_canonical_json(index).encode()
     for path, content in files.items():
         if not (root / path).is_file() or (root / path).read_bytes() != content:
             files_module.write_bytes(root / path, content)

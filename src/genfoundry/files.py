@@ -41,14 +41,14 @@ SAMPLE = 512  # bytes that tell whether every second one is zero
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def canonical(value: object) -> str:
+def to_canonical_json(value: object) -> str:
     """JSON with one spelling for one value; NaN and infinity are errors."""
     return json.dumps(value, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_json(path: Path, value: object) -> None:
     """Write canonical JSON atomically."""
-    write_bytes(path, canonical(value).encode())
+    write_bytes(path, to_canonical_json(value).encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
