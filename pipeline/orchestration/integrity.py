@@ -51,13 +51,8 @@ def hash_inputs(unit: Unit, root: Path) -> dict[str, str]:
 
 
 def combine(digests: Mapping[str, str]) -> str:
-<<<<<<< HEAD
     """Hash all that a unit depends on into one digest."""
-    return hashlib.sha256(canonical(digests).encode()).hexdigest()
-=======
-    """One digest of all that a unit depends on."""
     return hashlib.sha256(to_canonical_json(digests).encode()).hexdigest()
->>>>>>> i17-data
 
 
 def list_files(path: Path) -> Iterator[Path]:

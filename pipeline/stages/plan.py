@@ -68,13 +68,8 @@ def write(root: Path, units: Collection[Unit]) -> None:
         if path not in contents:
             (root / path).unlink(missing_ok=True)
     index = [(unit.key, unit.path.as_posix()) for unit in units]
-<<<<<<< HEAD
-    contents[paths.PLAN_INDEX] = files.canonical(index).encode()
+    contents[paths.PLAN_INDEX] = files.to_canonical_json(index).encode()
     for path, content in contents.items():
-=======
-    files[paths.PLAN_INDEX] = files_module.to_canonical_json(index).encode()
-    for path, content in files.items():
->>>>>>> i17-data
         if not (root / path).is_file() or (root / path).read_bytes() != content:
             files.write_bytes(root / path, content)
 
