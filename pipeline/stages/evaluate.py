@@ -5,7 +5,7 @@ from pathlib import Path
 
 from genfoundry import config, paths
 from genfoundry.evaluation import cache
-from genfoundry.evaluation import run as evaluation_run
+from genfoundry.evaluation.run import evaluate_experiment
 from genfoundry.models import checkpoint
 from genfoundry.tracking import cost_log
 from genfoundry.training import device
@@ -25,7 +25,7 @@ def measure(path: str) -> None:
     name, dataset, settings = unit.name, unit.settings["dataset"], unit.settings
     params = config.Run(**settings["run"])
     target, began = device.configure_torch(params), time.perf_counter()
-    evaluation_run.of_experiment(
+    evaluate_experiment(
         paths.model(name),
         paths.prepared(dataset),
         paths.judge(dataset) if settings["judged"] else None,

@@ -10,10 +10,15 @@ import pytest
 from scipy.special import stdtrit
 
 from genfoundry.errors import UserError
-from genfoundry.evaluation import bootstrap, objective_intervals, objectives, yardstick
-from genfoundry.evaluation.bootstrap import Array, Estimate, Ids
-from genfoundry.evaluation.distances import Distance, frechet_distance, kernel_distance
-from genfoundry.evaluation.metrics import figures as abilities
+from genfoundry.evaluation import bootstrap
+from genfoundry.evaluation.aggregate import aggregate, improvement
+from genfoundry.evaluation.bootstrap import Estimate
+from genfoundry.evaluation.distance_intervals import distance_difference, distance_estimate
+from genfoundry.evaluation.metric import Distance
+from genfoundry.evaluation.metrics.frechet import frechet_distance
+from genfoundry.evaluation.metrics.kernel_distance import kernel_distance
+from genfoundry.evaluation.metrics.latent_edits import identity_kept
+from genfoundry.evaluation.scores import Array, Ids, group_ids
 
 PAIRS = 2000  # of models, simulated for each grouping
 UNITS = {  # how the items of the default tasks' gate come in groups: items of each
@@ -47,7 +52,7 @@ def gain(row: Array, sizes: tuple[int, ...]) -> Estimate:
     """What `metrics` says of two models that differ by `row` (G,) in the groups."""
     ids = ids_of(sizes)
     items = np.linspace(-1, 1, len(ids))
-    return objective_intervals.improvement(
+    return improvement(
         {"nll": items, "nll_group": ids}, {"nll": items + row[ids], "nll_group": ids}, "nats_per_sample", 1
     )
 
@@ -92,7 +97,7 @@ def test_one_group_of_two_fifths_of_the_items_makes_an_interval_wide_not_narrow(
 def test_equal_models_on_independent_items(n: int) -> None:
     rng = np.random.default_rng(n)
     drawn = (rng.laplace(size=n) for _ in range(PAIRS))
-    found = [objective_intervals.improvement({"nll": np.zeros(n)}, {"nll": gaps}, "nats", 1) for gaps in drawn]
+    found = [improvement({"nll": np.zeros(n)}, {"nll": gaps}, "nats", 1) for gaps in drawn]
     assert 0.94 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 0.96
     assert max(np.mean([one.low > 0 for one in found]), np.mean([one.high < 0 for one in found])) <= 0.035
 
@@ -134,7 +139,7 @@ def test_one_group_says_nothing_of_how_sure_a_figure_is() -> None:
     assert (found.value, found.groups, found.known) == (4, 1, False)
     assert math.isnan(found.stderr)
     one = {"nll": np.arange(9.0), "nll_group": np.zeros(9, np.int64), "use_codes": np.eye(9)}
-    shown = yardstick.figures({**one, "use_codes_group": one["nll_group"]}, 1, "images")
+    shown = aggregate({**one, "use_codes_group": one["nll_group"]}, 1, "images")
     assert shown["nats_groups"] == shown["perplexity_groups"] == 1
     assert not {"nats_stderr", "nats_low", "perplexity_low"} & shown.keys()
 
@@ -161,7 +166,7 @@ def test_resampled_groups_hold_what_resampled_items_do_not() -> None:
         away = rng.uniform(2, 4, 120)
         moved = away * (0.4 + 0.1 * rng.normal(size=6)[ids] + 0.1 * rng.normal(size=120))
         for groups, hits in ((ids, held), (None, alone)):
-            found = bootstrap.of_sums("identity", abilities.kept, np.stack([moved, away], 1), groups)
+            found = bootstrap.of_sums("identity", identity_kept, np.stack([moved, away], 1), groups)
             hits.append(found.low <= 0.6 <= found.high)
     assert 0.93 <= np.mean(held) <= 0.98
     assert np.mean(alone) < 0.75
@@ -197,8 +202,8 @@ def test_distances_hold_where_distributions_agree_and_where_not(
     for _ in range(600):
         real, a, b = (rng.normal(size=(150, 5)) * width for _ in range(3))
         one, other = (distance(x * scale + shift * width, real) for x in (a, b))
-        values.append(one.estimate())
-        gaps.append(one.less(other))
+        values.append(distance_estimate(one))
+        gaps.append(distance_difference(one, other))
     truth = np.mean([one.value for one in values])
     assert 0.92 <= np.mean([one.low <= truth <= one.high for one in values]) <= 0.97
     assert np.mean([one.low > 0 for one in gaps]) <= 0.035
@@ -252,7 +257,7 @@ def test_every_figure_states_its_items_and_groups() -> None:
     scores |= {"restore_mask_psnr_group": ids[:30], "hits": rng.random(60) < 0.5, "codes": rng.normal(size=(60, 3))}
     scores |= {"features": rng.normal(size=(40, 3)), "real": rng.normal(size=(40, 3)), "real_group": ids[:40]}
     scores |= {"bound_gap": rng.random(20), "bound_gap_group": ids[:20]}
-    found = yardstick.figures(scores, 4, "images")
+    found = aggregate(scores, 4, "images")
     stated = {name: (found[f"{name}_n"], found[f"{name}_groups"]) for name in found if f"{name}_n" in found}
     assert not [name for name in found if "_group_" in name or name.endswith("_group")]
     assert stated["nats"] == (60, 10)
@@ -261,20 +266,18 @@ def test_every_figure_states_its_items_and_groups() -> None:
     assert stated["accuracy"] == stated["active_units"] == (60, 60)
     assert stated["recall"] == stated["frechet"] == stated["kernel"] == (40, 7)
     assert stated["precision"] == (40, 40)
-    ranked = objective_intervals.figures(scores, 4, "images")
+    ranked = aggregate(scores, 4, "images", on_test=False)
     assert (ranked["nats_n"], ranked["nats_groups"]) == (60, 10)
     assert ranked["nats_stderr"] == found["nats_stderr"]
     assert not [name for name in ranked if name.endswith("_group")]
 
 
 def test_groups_beside_scores_are_one_an_item_and_alike_for_both_of_a_pair() -> None:
-    assert objectives.groups_of({"nll": np.zeros(4)}, "nll").tolist() == [0, 1, 2, 3]
-    assert objectives.groups_of({"nll": np.zeros(3), "nll_group": np.array([7, 7, 2])}, "nll").tolist() == [7, 7, 2]
+    assert group_ids({"nll": np.zeros(4)}, "nll") is None
+    assert np.array_equal(group_ids({"nll": np.zeros(3), "nll_group": np.array([7, 7, 2])}, "nll"), [7, 7, 2])
     with pytest.raises(UserError, match="nll_group: expected 3 ids, one an item, got 2"):
-        objectives.groups_of({"nll": np.zeros(3), "nll_group": np.zeros(2, np.int64)}, "nll")
+        group_ids({"nll": np.zeros(3), "nll_group": np.zeros(2, np.int64)}, "nll")
     one, other = ({"nll": np.zeros(3), "nll_group": np.array(ids)} for ids in ([0, 0, 1], [0, 1, 1]))
     with pytest.raises(UserError, match="of other groups"):
-        objective_intervals.improvement(one, other, "nats", 1)
-    assert (
-        objective_intervals.improvement({"nll": np.zeros(3)}, one, "nats", 1).groups == 2
-    )  # the incumbent's code knew none
+        improvement(one, other, "nats", 1)
+    assert improvement({"nll": np.zeros(3)}, one, "nats", 1).groups == 2  # the incumbent's code knew none

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from genfoundry.evaluation.scores import Array, Ids
 from genfoundry.seeding import derive_seed
 
-Array = NDArray[np.float64]
-Ids = NDArray[np.int64]
 Part = tuple[Array, Ids | None]  # values of a sample's items (n,), and the groups of these; None: each its own
 DRAWS = 1000  # of a bootstrap
 TAIL = 0.975  # of a 95% interval, above

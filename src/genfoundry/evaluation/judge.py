@@ -42,11 +42,13 @@ def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32
     """(n, F) judge features of images in 0..levels-1, which are spread over the judge's own levels first."""
     parts = []
     for part in torch.split(x, EVAL_BATCH):
-        parts.append(judge.features(spread(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu())
+        parts.append(
+            judge.features(rescale_levels(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu()
+        )
     return cast("NDArray[np.float32]", torch.cat(parts).numpy())
 
 
-def spread(x: Tensor, levels: int | None, over: int) -> Tensor:
+def rescale_levels(x: Tensor, levels: int | None, over: int) -> Tensor:
     """Levels 0..levels-1 (None: grey values) -> int64 0..over-1, black to black and white to white."""
     if levels is None:
         return x.round().clamp(0, over - 1).long()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from genfoundry.evaluation.bootstrap import Array, Estimate, Part, sum_of_means
+from genfoundry.evaluation.bootstrap import Estimate, Part, sum_of_means
+from genfoundry.evaluation.scores import Array
 
 
 def auroc(ours: Part, theirs: Part) -> Estimate:

@@ -10,13 +10,12 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-
-from genfoundry.reporting.metric_info import direction_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -70,7 +69,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "setting": setting, "fixed": fixed, "direction": direction_label}
+    environment.filters |= {
+        "number": number,
+        "setting": setting,
+        "fixed": fixed,
+        "direction": attrgetter("direction_label"),
+    }
     return environment
 
 
