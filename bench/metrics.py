@@ -36,8 +36,8 @@ def main(n: int = 10_000) -> None:
     rows: dict[str, Callable[[], object]] = {
         "Frechet distance": lambda: frechet_distance(fake, real),
         "kernel distance": lambda: kernel_distance(fake, real),
-        "precision, recall, density, coverage": lambda: manifolds.manifolds(fake, real),
-        "nearest-neighbour test": lambda: manifolds.neighbour(fake, real),
+        "precision, recall, density, coverage": lambda: manifolds.score_manifolds(fake, real),
+        "nearest-neighbour test": lambda: manifolds.score_neighbours(fake, real),
         "nearest of 60,000 training items": lambda: memorization.find_nearest(queries, train),
     }
     print(f"n = {n:,}, 64 features, {torch.get_num_threads()} threads")

@@ -98,7 +98,7 @@ def _figures(model: Learner, one: Experiment, data: Dataset) -> dict[str, float]
     """Every objective that the model can compute, on val."""
     val = data.split(SPLIT, one.task.levels, one.task.binarise)
     folder = paths.judge(one.entry.dataset)
-    judge = evaluation_judge.load(folder) if (folder / "model.json").exists() else None
+    judge = evaluation_judge.load_judge(folder) if (folder / "model.json").exists() else None
     context = SplitContext(split=val, judge=judge, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
     found = aggregate(score(predict(model, context), context), val.spec.dims, data.modality, on_test=False)
     return {name: value for name, value in found.items() if name in objectives()}

@@ -75,7 +75,7 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
     where = next(model.parameters()).device
     held = data.split(name, one.task.levels, one.task.binarise, where)
     folder, seed = paths.judge(one.entry.dataset), one.run.seed
-    judge = evaluation_judge.load(folder, str(where)) if (folder / "model.json").exists() else None
+    judge = evaluation_judge.load_judge(folder, str(where)) if (folder / "model.json").exists() else None
     metrics = [
         m for m in metrics_on_every_split() if (samples and judge is not None) or "judge" not in m.requires.abilities
     ]

@@ -38,7 +38,7 @@ def measure(path: str) -> None:
         device=str(target),
         test_items=settings["test_items"],
         bound=config.Bound(**settings["bound"]),
-        shared=cache.here(HERE, settings["shared_code"], params),
+        shared=cache.open_cache(HERE, settings["shared_code"], params),
     )
     took, model = time.perf_counter() - began, checkpoint.load(paths.model(name), target)
     cost_log.record_costs(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.measure_sampling_rate(model))

@@ -89,7 +89,7 @@ class TrialInputs:
         train, val = (data.split(part, task.levels, task.binarise, target) for part in ("train", "val"))
         val = label_subsets.select_trial_items(val, experiment.budget.trial_items, task.labels)
         judge = paths.judge(experiment.entry.dataset) if unit.settings["judged"] else None
-        return cls(experiment, target, train, val, evaluation_judge.load(judge))
+        return cls(experiment, target, train, val, evaluation_judge.load_judge(judge))
 
     def measure(self, model: Learner) -> float:
         """The task's objective on val."""

@@ -154,7 +154,7 @@ def evaluate(
     options = model.card.get("data", {})
     levels = options.get("levels") or model.spec.levels if isinstance(data, Tensor | Batch) else options.get("levels")
     part, meta = _open(data, split, levels, options.get("binarise"), model.device)
-    network = evaluation_judge.load(Path(judge)) if judge else None
+    network = evaluation_judge.load_judge(Path(judge)) if judge else None
     context = SplitContext(split=part, judge=network, samples=min(samples, len(part)), seed=seed)
     return estimate_objectives(score(predict(model, context), context), part.spec.dims, meta["modality"])
 

@@ -108,9 +108,9 @@ def test_a_series_blocks_hold_though_windows_overlap() -> None:
     ids = np.repeat(np.arange(blocks), rows - steps + 1)
     errors = rng.normal(size=(8000, blocks, 1)) + 0.5 * rng.normal(size=(8000, blocks, rows)).cumsum(2)
     gaps = np.lib.stride_tricks.sliding_window_view(errors, steps, axis=2).mean(3).reshape(8000, -1)
-    found = [bootstrap.sum_of_means(float(row.mean()), (row, ids)) for row in gaps]
+    found = [bootstrap.estimate_sum_of_means(float(row.mean()), (row, ids)) for row in gaps]
     assert 0.94 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 0.96
-    alone = [bootstrap.sum_of_means(float(row.mean()), (row, None)) for row in gaps[:PAIRS]]
+    alone = [bootstrap.estimate_sum_of_means(float(row.mean()), (row, None)) for row in gaps[:PAIRS]]
     assert np.mean([one.low <= 0 <= one.high for one in alone]) < 0.5  # what items taken for independent would say
 
 
@@ -119,24 +119,24 @@ def test_items_that_are_their_own_groups_have_the_ordinary_t_interval() -> None:
 
     items = np.random.default_rng(0).normal(3, 2, 12)
     low, high = stats.t.interval(0.95, 11, items.mean(), stats.sem(items))
-    found = bootstrap.mean(items)
+    found = bootstrap.estimate_mean(items)
     assert (found.low, found.high, found.stderr) == pytest.approx((low, high, stats.sem(items)))
-    assert bootstrap.mean(items, np.arange(12) * 7) == found
+    assert bootstrap.estimate_mean(items, np.arange(12) * 7) == found
 
 
 def test_groups_of_equal_size_have_the_t_interval_of_their_means() -> None:
     from scipy import stats
 
     items = np.random.default_rng(1).normal(size=(6, 9)) + np.arange(6)[:, None]
-    found = bootstrap.mean(items.ravel(), np.repeat([5, 2, 9, 1, 7, 3], 9))
+    found = bootstrap.estimate_mean(items.ravel(), np.repeat([5, 2, 9, 1, 7, 3], 9))
     want = stats.t.interval(0.95, 5, items.mean(), stats.sem(items.mean(1)))
     assert (found.low, found.high) == pytest.approx(want)
     assert (found.n, found.groups) == (54, 6)
 
 
 def test_one_group_says_nothing_of_how_sure_a_figure_is() -> None:
-    found = bootstrap.mean(np.arange(9.0), np.zeros(9, np.int64))
-    assert (found.value, found.groups, found.known) == (4, 1, False)
+    found = bootstrap.estimate_mean(np.arange(9.0), np.zeros(9, np.int64))
+    assert (found.value, found.groups, found.has_interval) == (4, 1, False)
     assert math.isnan(found.stderr)
     one = {"nll": np.arange(9.0), "nll_group": np.zeros(9, np.int64), "use_codes": np.eye(9)}
     shown = aggregate({**one, "use_codes_group": one["nll_group"]}, 1, "images")
@@ -150,11 +150,11 @@ def test_shares_hold_near_their_ends_and_in_groups(p: float, sizes: tuple[int, .
     ids = ids_of(sizes) if sizes else None
     for _ in range(PAIRS):
         own = np.full(300, p) if ids is None else rng.beta(6 * p, 6 * (1 - p), len(sizes))[ids]
-        found = bootstrap.mean(rng.random(len(own)) < own, ids)
+        found = bootstrap.estimate_mean(rng.random(len(own)) < own, ids)
         assert 0 <= found.low <= found.value <= found.high <= 1
         hits.append(found.low <= p <= found.high)
     assert 0.935 <= np.mean(hits) <= 0.97
-    none = bootstrap.mean(np.zeros(1000))
+    none = bootstrap.estimate_mean(np.zeros(1000))
     assert none.low == 0 and 0.002 < none.high < 0.006  # three in a thousand could have been missed
 
 
@@ -166,18 +166,18 @@ def test_resampled_groups_hold_what_resampled_items_do_not() -> None:
         away = rng.uniform(2, 4, 120)
         moved = away * (0.4 + 0.1 * rng.normal(size=6)[ids] + 0.1 * rng.normal(size=120))
         for groups, hits in ((ids, held), (None, alone)):
-            found = bootstrap.of_sums("identity", identity_kept, np.stack([moved, away], 1), groups)
+            found = bootstrap.bootstrap_sums("identity", identity_kept, np.stack([moved, away], 1), groups)
             hits.append(found.low <= 0.6 <= found.high)
     assert 0.93 <= np.mean(held) <= 0.98
     assert np.mean(alone) < 0.75
 
 
 def test_a_bootstrap_has_a_thousand_draws_whatever_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = np.concatenate(list(bootstrap.resamples("a", 30)))
+    whole = np.concatenate(list(bootstrap.draw_resamples("a", 30)))
     assert whole.shape == (1000, 30)
     assert (whole.sum(1) == 30).all()
     monkeypatch.setattr(bootstrap, "AT_ONCE", 30 * 7)
-    parts = list(bootstrap.resamples("a", 30))
+    parts = list(bootstrap.draw_resamples("a", 30))
     assert len(parts) == 143
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
@@ -185,10 +185,10 @@ def test_a_bootstrap_has_a_thousand_draws_whatever_its_chunks(monkeypatch: pytes
 def test_medians_are_those_of_the_repeated_items() -> None:
     items = np.random.default_rng(0).normal(size=21)
     ids = np.repeat(np.arange(7), 3)
-    drawn = np.concatenate(list(bootstrap.resamples("m", 7)))
+    drawn = np.concatenate(list(bootstrap.draw_resamples("m", 7)))
     want = [np.sort(items.repeat(row[ids].astype(int)))[(21 - 1) // 2] for row in drawn]
-    np.testing.assert_allclose(bootstrap.medians("m", items, ids), want)
-    wide = bootstrap.medians("m", np.random.default_rng(1).normal(size=4000))
+    np.testing.assert_allclose(bootstrap.bootstrap_medians("m", items, ids), want)
+    wide = bootstrap.bootstrap_medians("m", np.random.default_rng(1).normal(size=4000))
     assert wide.std() == pytest.approx(math.sqrt(math.pi / 2 / 4000), rel=0.15)
 
 

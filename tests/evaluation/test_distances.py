@@ -9,7 +9,7 @@ from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.metrics import all_metrics
 from genfoundry.evaluation.metrics.frechet import frechet_distance
 from genfoundry.evaluation.metrics.kernel_distance import kernel_distance
-from genfoundry.evaluation.metrics.manifolds import manifolds, neighbour
+from genfoundry.evaluation.metrics.manifolds import score_manifolds, score_neighbours
 
 
 def pair(n: int = 120, m: int = 90, width: int = 8, shift: float = 0.3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -44,14 +44,14 @@ def test_precision_recall_density_coverage_agree_with_their_authors() -> None:
 
     fake, real = pair()
     theirs = compute_prdc(real_features=real, fake_features=fake, nearest_k=5)
-    ours = {name: x.mean() for name, x in manifolds(fake, real).items()}
+    ours = {name: x.mean() for name, x in score_manifolds(fake, real).items()}
     assert ours == pytest.approx(theirs, abs=1e-12)
 
 
 def test_manifolds_on_a_line_by_hand() -> None:
     real, fake = np.array([[0.0], [1.0], [3.0], [10.0]]), np.array([[0.5], [1.5], [30.0], [30.5]])
     # Reach with one neighbour: real 1, 1, 2, 7; generated 1, 1, 0.5, 0.5.
-    found = {name: x.tolist() for name, x in manifolds(fake, real, k=1).items()}
+    found = {name: x.tolist() for name, x in score_manifolds(fake, real, k=1).items()}
     assert found == {
         "precision": [1, 1, 0, 0],
         "recall": [1, 1, 0, 0],
@@ -78,11 +78,13 @@ def test_the_neighbour_test_by_brute_force_and_at_its_ends() -> None:
     fake, real = pair(30, 40, 3)
     both, own = np.concatenate([fake, real]), np.arange(70) < 30
     gaps = ((both[:, None] - both[None]) ** 2).sum(2) + np.diag(np.full(70, np.inf))
-    assert neighbour(fake, real).tolist() == (own[gaps.argmin(1)] == own).tolist()
-    assert neighbour(fake + 100, real).mean() == 1
-    assert neighbour(*pair(1500, 1500, shift=0.0)).mean() > 0.5  # wider, 1.2 for 1
+    assert score_neighbours(fake, real).tolist() == (own[gaps.argmin(1)] == own).tolist()
+    assert score_neighbours(fake + 100, real).mean() == 1
+    assert score_neighbours(*pair(1500, 1500, shift=0.0)).mean() > 0.5  # wider, 1.2 for 1
     rng = np.random.default_rng(0)
-    assert neighbour(rng.normal(size=(1500, 4)), rng.normal(size=(1500, 4))).mean() == pytest.approx(0.5, abs=0.03)
+    assert score_neighbours(rng.normal(size=(1500, 4)), rng.normal(size=(1500, 4))).mean() == pytest.approx(
+        0.5, abs=0.03
+    )
 
 
 def test_a_collapsed_sample_fails_recall_and_coverage() -> None:

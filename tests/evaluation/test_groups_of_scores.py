@@ -123,7 +123,7 @@ def test_hits_of_classifiers_have_the_groups_of_the_labelled_items(monkeypatch: 
 
 
 def test_real_items_have_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "features", lambda network, x, levels: x.flatten(1).numpy().astype(np.float32))
+    monkeypatch.setattr(judge, "compute_features", lambda network, x, levels: x.flatten(1).numpy().astype(np.float32))
     monkeypatch.setattr(judge, "Judges", toys.Reads)
     split = grouped_images()
     context = SplitContext(split=split, judge=toys.Reads(toys.SPEC, toys.Reads.Config()))

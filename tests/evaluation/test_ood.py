@@ -15,7 +15,7 @@ from genfoundry.data.splits.base import SplitOptions
 from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.context import EvalContext
 from genfoundry.evaluation.metrics import ood
-from genfoundry.evaluation.roc import auroc
+from genfoundry.evaluation.roc import compute_auroc
 from genfoundry.evaluation.scores import Scores
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Batch, Spec
@@ -69,12 +69,12 @@ def test_the_area_is_sklearn_s() -> None:
     rng = np.random.default_rng(0)
     ours, theirs = rng.integers(0, 20, 300).astype(float), rng.integers(5, 25, 200).astype(float)  # with many ties
     theirs[:3] = np.inf
-    found = auroc((ours, None), (theirs, None))
+    found = compute_auroc((ours, None), (theirs, None))
     truth = np.r_[np.zeros(300), np.ones(200)]
     assert found.value == pytest.approx(roc_auc_score(truth, np.minimum(np.r_[ours, theirs], 1e9)))
-    draws = [auroc((rng.choice(ours, 300), None), (rng.choice(theirs, 200), None)).value for _ in range(400)]
+    draws = [compute_auroc((rng.choice(ours, 300), None), (rng.choice(theirs, 200), None)).value for _ in range(400)]
     assert found.stderr == pytest.approx(np.std(draws), rel=0.1)
-    assert auroc((ours, None), (ours + 100, None)).value == 1
+    assert compute_auroc((ours, None), (ours + 100, None)).value == 1
 
 
 def test_others_have_the_shape_and_levels_of_the_items() -> None:

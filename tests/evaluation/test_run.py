@@ -155,8 +155,8 @@ def test_features_of_samples_and_of_as_many_real_items() -> None:
 
 
 def test_accuracy_of_a_judge() -> None:
-    assert evaluation_judge.accuracy(Mean(BITS, Hyper()), bits()) == 1.0
-    assert evaluation_judge.accuracy(Mute(BITS, Hyper()), bits()) is None
+    assert evaluation_judge.measure_accuracy(Mean(BITS, Hyper()), bits()) == 1.0
+    assert evaluation_judge.measure_accuracy(Mute(BITS, Hyper()), bits()) is None
 
 
 class Told(Items):
@@ -212,7 +212,7 @@ def test_warping_by_hand() -> None:
 
 
 def test_no_judge_is_none() -> None:
-    assert evaluation_judge.load(None) is None
+    assert evaluation_judge.load_judge(None) is None
 
 
 class Folder:

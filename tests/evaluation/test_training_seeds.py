@@ -39,8 +39,8 @@ def test_an_interval_over_items_alone_would_not_hold() -> None:
 
 def test_one_training_or_one_group_has_no_interval() -> None:
     hits = np.random.default_rng(0).integers(0, 2, (40, 3)).astype(np.float64)
-    assert not mean_over_trainings(hits[:, :1]).known
-    assert not mean_over_trainings(hits, np.zeros(40, np.int64)).known
+    assert not mean_over_trainings(hits[:, :1]).has_interval
+    assert not mean_over_trainings(hits, np.zeros(40, np.int64)).has_interval
     found = mean_over_trainings(hits)
     assert (found.value, found.n, found.groups) == (hits.mean(), 40, 40)
     assert mean_over_trainings(np.ones((5, 3))).low == mean_over_trainings(np.ones((5, 3))).high == 1

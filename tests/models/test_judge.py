@@ -68,7 +68,7 @@ def waves(n: int, seed: int) -> ImageSplit:
 
 
 def of(model: Judge, split: ImageSplit) -> np.ndarray:
-    return evaluation_judge.features(model, split.eval_batch(torch.arange(len(split))).x, 17).astype(np.float64)
+    return evaluation_judge.compute_features(model, split.eval_batch(torch.arange(len(split))).x, 17).astype(np.float64)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_frechet_distance_has_the_same_unit_however_large_the_last_weights_are
 def test_the_control_tells_noise_from_images(judge: Judge, train: ImageSplit) -> None:
     control = judge.build_control(train)
     one, other = of(control, waves(300, 1)), of(control, waves(300, 2))
-    noise = evaluation_judge.features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
+    noise = evaluation_judge.compute_features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
     assert frechet_distance(one, other).value < 0.1 * frechet_distance(noise, other).value
     assert abs(kernel_distance(one, other).value) < 0.1 * kernel_distance(noise, other).value
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from genfoundry.errors import UserError
-from genfoundry.evaluation.bootstrap import Estimate, mean, sum_of_means
+from genfoundry.evaluation.bootstrap import Estimate, estimate_mean, estimate_sum_of_means
 from genfoundry.evaluation.distance_intervals import distance_difference, distance_estimate
 from genfoundry.evaluation.metric import Distance, Metric
 from genfoundry.evaluation.metrics import all_metrics, metrics_of
@@ -35,19 +35,19 @@ def aggregate(scores: Scores, dims: int, modality: str, *, on_test: bool = True)
     for metric in metrics:
         items = metric.items(scores, dims)
         if items is not None:
-            estimates[metric.name] = mean(items, group_ids(scores, metric.inputs[0]))
+            estimates[metric.name] = estimate_mean(items, group_ids(scores, metric.inputs[0]))
     for call in dict.fromkeys(m.statistics for m in metrics if m.statistics is not None):
         estimates |= {name: _estimate(statistic) for name, statistic in call(scores, dims).items()}
     used = {name for m in all_metrics().values() for name in (*m.inputs, *m.optional)}
     others = [name for name in scores if name not in used and not name.endswith(GROUP)]
-    estimates |= {name: mean(scores[name], group_ids(scores, name)) for name in others}
+    estimates |= {name: estimate_mean(scores[name], group_ids(scores, name)) for name in others}
     flat: dict[str, float] = {}
     for name, estimate in estimates.items():
         if math.isfinite(estimate.value):
             flat |= {name: estimate.value, f"{name}_n": estimate.n, f"{name}_groups": estimate.groups}
             if name in all_metrics() and all_metrics()[name].objective and math.isfinite(estimate.stderr):
                 flat[f"{name}_stderr"] = estimate.stderr
-            if on_test and estimate.known:
+            if on_test and estimate.has_interval:
                 flat |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return flat
 
@@ -60,7 +60,7 @@ def estimate_metric(metric: Metric, scores: Scores, dims: int) -> Estimate:
     """
     items = metric.items(scores, dims)
     if items is not None:
-        return mean(items, group_ids(scores, metric.inputs[0]))
+        return estimate_mean(items, group_ids(scores, metric.inputs[0]))
     assert metric.statistics is not None
     return _estimate(metric.statistics(scores, dims)[metric.name])
 
@@ -93,7 +93,7 @@ def improvement(candidate: Scores, incumbent: Scores, objective: Metric | str, d
             f"{metric.name}: expected scores of the same items, got {len(ours)} scores, the incumbent {len(theirs)}"
         )
     gaps = (theirs - ours) * (1.0 if metric.direction == "minimize" else -1.0)
-    return sum_of_means(float(gaps.mean()), (gaps, _common_ids(candidate, incumbent, metric.inputs[0])))
+    return estimate_sum_of_means(float(gaps.mean()), (gaps, _common_ids(candidate, incumbent, metric.inputs[0])))
 
 
 def _common_ids(candidate: Scores, incumbent: Scores, name: str) -> Ids | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from genfoundry.evaluation.bootstrap import Estimate, spread
+from genfoundry.evaluation.bootstrap import Estimate, estimate_variance
 from genfoundry.evaluation.metric import Distance
 
 
@@ -19,7 +19,7 @@ def distance_estimate(distance: Distance) -> Estimate:
     directions, it holds nearer 90% than 95%; with few groups the noise is no longer normal.
     """
     value, squared, bias = distance.value, distance.squared, distance.bias
-    total = spread((distance.of_fake, None), (distance.of_real, distance.ids))
+    total = estimate_variance((distance.of_fake, None), (distance.of_real, distance.ids))
     if not (math.isfinite(squared) and math.isfinite(total.variance)):
         return Estimate(value, total.n, total.groups)
     grows = total.variance / squared if squared > 0 else 0.0
@@ -41,7 +41,7 @@ def distance_difference(first: Distance, second: Distance) -> Estimate:
     """
     value, squared = first.value - second.value, (first.squared + second.squared) / 2
     bias, real = (first.bias + second.bias) / 2, first.of_real - second.of_real
-    total = spread((first.of_fake, None), (-second.of_fake, None), (real, first.ids))
+    total = estimate_variance((first.of_fake, None), (-second.of_fake, None), (real, first.ids))
     once = max(1 - bias / (2 * squared), 0.5) if squared > 0 else 1.0
     stderr = math.sqrt(total.variance * once)
     reach = total.quantile * stderr

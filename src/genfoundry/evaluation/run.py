@@ -18,11 +18,11 @@ from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.cache import Shared
 from genfoundry.evaluation.context import EvalContext, SplitContext
-from genfoundry.evaluation.judge import load as load_judge
+from genfoundry.evaluation.judge import load_judge
 from genfoundry.evaluation.metrics import metrics_of, metrics_on_every_split, metrics_on_test
 from genfoundry.evaluation.objectives import objectives
 from genfoundry.evaluation.predict import predict, score
-from genfoundry.evaluation.remarks import remarks
+from genfoundry.evaluation.remarks import list_remarks
 from genfoundry.evaluation.scores import Outputs, Scores
 from genfoundry.models import checkpoint
 
@@ -151,7 +151,7 @@ def evaluate_baselines(
             rows[row.name]["figures"]["test"] = metrics
             panels.write_predictions(folder, outputs, test.split, dataset.meta, row.name)
         about = {"task": task, "dataset": dataset_name, **how, "labels": labels, **card.describe_data(dataset, judge)}
-        about |= {"seed": seed, "remarks": list(remarks(inputs.held_out, labels)), "dims": test.split.spec.dims}
+        about |= {"seed": seed, "remarks": list(list_remarks(inputs.held_out, labels)), "dims": test.split.spec.dims}
         card.write_card(folder, {**about, "rows": rows}, saved)
 
 

@@ -144,7 +144,7 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
     if done.stdout.split()[-1:] != [items_seen.hash_items(split)]:
         raise NotMeasurable("its code takes other items out of gate than today's")
-    judge = evaluation_judge.load(network if (network / "model.json").exists() else None)
+    judge = evaluation_judge.load_judge(network if (network / "model.json").exists() else None)
     try:
         return score(answers, SplitContext(split=split, judge=judge, real=ours.get("real")))
     except (UserError, ValueError, RuntimeError, KeyError) as error:

@@ -179,7 +179,7 @@ def _lead(
         gain = improvement(ours, theirs, unit, card["dims"])
     except UserError:
         return None  # not item by item: features of the same real items, but from another device
-    return {"name": name, "difference": gain.value, "interval": [gain.low, gain.high] if gain.known else None}
+    return {"name": name, "difference": gain.value, "interval": [gain.low, gain.high] if gain.has_interval else None}
 
 
 def _compare(
@@ -211,9 +211,13 @@ def _compare(
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
     gain = improvement(ours, theirs, unit, dims)
     figures |= {"incumbent": {task.objective: value}, "difference": gain.value}
-    figures |= {"items": gain.n, "groups": gain.groups, "interval": [gain.low, gain.high] if gain.known else None}
+    figures |= {
+        "items": gain.n,
+        "groups": gain.groups,
+        "interval": [gain.low, gain.high] if gain.has_interval else None,
+    }
     how = f"{task.objective} on gate improves by {gain.value:.5g}"
-    if gain.known:
+    if gain.has_interval:
         over = f"{gain.n:,} items" + (f" in {gain.groups:,} independent groups" if gain.groups < gain.n else "")
         how += f" (95% {gain.low:.5g} to {gain.high:.5g}, {over})"
     if lost:
@@ -222,7 +226,7 @@ def _compare(
             f"{how}; {was} loses there to {references.describe_losses(lost)}, this one to no reference",
             figures,
         )
-    if not gain.known:
+    if not gain.has_interval:
         return "challenger", f"{how}, and how sure that is cannot be told from {gain.groups} group", figures
     if gain.low > margin:
         return "champion", f"{how}, above the margin {margin:.4g}", figures

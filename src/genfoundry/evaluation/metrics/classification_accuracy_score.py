@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genfoundry.evaluation.bootstrap import Estimate, sum_of_means
+from genfoundry.evaluation.bootstrap import Estimate, estimate_sum_of_means
 from genfoundry.evaluation.metric import Metric, Requirement
 from genfoundry.evaluation.scores import Array, Ids, Outputs, Scores, add_groups, with_ids
 from genfoundry.seeding import derive_seed
@@ -149,10 +149,10 @@ def mean_over_trainings(hits: Array, ids: Ids | None = None) -> Estimate:
     groups) and that over trainings, added. What an item and a training have only together is in both parts, so that
     the interval is never too narrow for it.
     """
-    over_items = sum_of_means(float(hits.mean()), (hits.mean(1), ids))
-    if not over_items.known or hits.shape[1] < 2:
+    over_items = estimate_sum_of_means(float(hits.mean()), (hits.mean(1), ids))
+    if not over_items.has_interval or hits.shape[1] < 2:
         return replace(over_items, stderr=math.nan, low=math.nan, high=math.nan)
-    both = sum_of_means(over_items.value, (hits.mean(1), ids), (hits.mean(0), None))
+    both = estimate_sum_of_means(over_items.value, (hits.mean(1), ids), (hits.mean(0), None))
     return replace(both, n=over_items.n, groups=over_items.groups)
 
 

@@ -53,7 +53,7 @@ def score_control_features(outputs: Outputs, context: EvalContext) -> Scores:
 
 def _score_in(judge: Any, network: str, suffix: str, outputs: Outputs, context: SplitContext) -> Scores:
     from genfoundry.data.iterate import sample_indices, sample_items
-    from genfoundry.evaluation.judge import Judges, features
+    from genfoundry.evaluation.judge import Judges, compute_features
 
     split = context.split
     if not isinstance(judge, Judges) or "samples" not in outputs or len(split.spec.shape) != 3:
@@ -61,9 +61,9 @@ def _score_in(judge: Any, network: str, suffix: str, outputs: Outputs, context: 
     n = len(outputs["samples"])
     real = context.real if network == "judge" else None
     if real is None or len(real) != n:
-        compute = lambda: {"real": features(judge, sample_items(split, n), split.spec.levels)}  # noqa: E731
+        compute = lambda: {"real": compute_features(judge, sample_items(split, n), split.spec.levels)}  # noqa: E731
         real = np.asarray(context.cached(f"real {split.name} {n} {network}", compute)["real"], np.float32)
-    fake = features(judge, outputs["samples"], split.spec.levels)
+    fake = compute_features(judge, outputs["samples"], split.spec.levels)
     return {f"features{suffix}": fake} | add_groups({f"real{suffix}": real}, split, sample_indices(split, n))
 
 

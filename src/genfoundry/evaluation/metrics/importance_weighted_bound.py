@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from genfoundry.evaluation.bootstrap import Estimate, sum_of_means
+from genfoundry.evaluation.bootstrap import Estimate, estimate_sum_of_means
 from genfoundry.evaluation.metric import Metric, Requirement
 from genfoundry.evaluation.metrics import likelihood
 from genfoundry.evaluation.scores import Outputs, Scores, add_groups, with_ids
@@ -44,7 +44,7 @@ def _subtract_gap(scores: Scores, dims: int, *, name: str) -> dict[str, Estimate
     (nll, ids), (gap, gap_ids) = with_ids(scores, "nll"), with_ids(scores, "bound_gap")
     factor = likelihood.FACTORS[name](dims)
     value = factor * float(nll.mean() - gap.mean())
-    return {f"{name}_iw": sum_of_means(value, (factor * nll, ids), (-factor * gap, gap_ids))}
+    return {f"{name}_iw": estimate_sum_of_means(value, (factor * nll, ids), (-factor * gap, gap_ids))}
 
 
 TIGHTEN = Requirement(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genfoundry.evaluation import plots
-from genfoundry.evaluation.bootstrap import Estimate, of_sums
+from genfoundry.evaluation.bootstrap import Estimate, bootstrap_sums
 from genfoundry.evaluation.metric import Draw, Metric, Requirement
 from genfoundry.evaluation.metrics.latents import Encoded, encode_splits
 from genfoundry.evaluation.scores import Array, Outputs, Scores, add_groups, with_ids
@@ -198,7 +198,7 @@ def identity_kept(sums: Array) -> Array:
 def compute_identity(scores: Scores, dims: int) -> dict[str, Estimate]:
     """ "edit_identity"."""
     (moved, ids), (away, _) = with_ids(scores, "edit_moved"), with_ids(scores, "edit_away")
-    return {"edit_identity": of_sums("edit_identity", identity_kept, np.stack([moved, away], 1), ids)}
+    return {"edit_identity": bootstrap_sums("edit_identity", identity_kept, np.stack([moved, away], 1), ids)}
 
 
 def _explain(model: Any, judge: Any) -> str:

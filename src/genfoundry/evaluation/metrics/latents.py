@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genfoundry.evaluation import plots
-from genfoundry.evaluation.bootstrap import Estimate, of_sums
+from genfoundry.evaluation.bootstrap import Estimate, bootstrap_sums
 from genfoundry.evaluation.metric import ALL, Draw, Metric, Requirement
 from genfoundry.evaluation.scores import Array, Ids, Outputs, Scores, add_groups, with_ids
 from genfoundry.seeding import derive_seed
@@ -223,7 +223,9 @@ def active_units(codes: Array, ids: Ids | None = None) -> Estimate:
         return np.asarray((variance > ACTIVE).sum(1), np.float64)
 
     centred = codes - codes.mean(0)
-    return of_sums("active_units", count, np.hstack([np.ones((len(codes), 1)), centred, np.square(centred)]), ids)
+    return bootstrap_sums(
+        "active_units", count, np.hstack([np.ones((len(codes), 1)), centred, np.square(centred)]), ids
+    )
 
 
 def perplexity(use: Array) -> Array:
@@ -238,7 +240,7 @@ def perplexity(use: Array) -> Array:
 
 def _perplexity(scores: Scores, dims: int, *, level: str) -> dict[str, Estimate]:
     use, ids = with_ids(scores, f"use_{level}")
-    return {PERPLEXITY[level]: of_sums(PERPLEXITY[level], perplexity, use, ids)}
+    return {PERPLEXITY[level]: bootstrap_sums(PERPLEXITY[level], perplexity, use, ids)}
 
 
 def _explain_units(model: Any, judge: Any) -> str:

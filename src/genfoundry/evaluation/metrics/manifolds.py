@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from genfoundry.evaluation.bootstrap import Estimate, mean, sum_of_means
+from genfoundry.evaluation.bootstrap import Estimate, estimate_mean, estimate_sum_of_means
 from genfoundry.evaluation.metric import Direction, Metric
 from genfoundry.evaluation.metrics.frechet import CONTROL, SAMPLES, draw_samples, read_features, score_control_features
 from genfoundry.evaluation.scores import Array, Ids, Scores
@@ -27,18 +27,18 @@ def compute_manifolds(scores: Scores, dims: int) -> dict[str, Estimate]:
         if f"features{suffix}" in scores:
             fake, real, ids = read_features(scores, suffix)
             if len(fake) > 2 and np.isfinite(fake).all() and np.isfinite(real).all():
-                estimates = {name: mean(x, ids if name in ("recall", "coverage") else None)
-                             for name, x in manifolds(fake, real).items()}  # fmt: skip
+                estimates = {name: estimate_mean(x, ids if name in ("recall", "coverage") else None)
+                             for name, x in score_manifolds(fake, real).items()}  # fmt: skip
                 estimates["neighbour"] = _neighbour_test(fake, real, ids)
                 found |= {f"{name}{suffix}": estimate for name, estimate in estimates.items()}
     return found
 
 
 def _neighbour_test(fake: Array, real: Array, ids: Ids | None) -> Estimate:
-    alike, n = neighbour(fake, real), len(fake)
+    alike, n = score_neighbours(fake, real), len(fake)
     share = n / len(alike)  # the mean over all is a sum of two means
     kinds = (alike[:n] * share, None), (alike[n:] * (1 - share), ids)
-    return replace(sum_of_means(float(alike.mean()), *kinds).within(0, 1), n=len(alike))
+    return replace(estimate_sum_of_means(float(alike.mean()), *kinds).within(0, 1), n=len(alike))
 
 
 def squared_distances(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
@@ -53,7 +53,7 @@ def squared_distances(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
         yield slice(at, at + len(part)), np.where(d > rounding, d, 0.0)
 
 
-def reach(x: Array, k: int = NEAREST) -> Array:
+def measure_reach(x: Array, k: int = NEAREST) -> Array:
     """(n,) squared distance of each item to its k-th nearest other item."""
     reaches = np.empty(len(x))
     for rows, d in squared_distances(x, x):
@@ -62,15 +62,15 @@ def reach(x: Array, k: int = NEAREST) -> Array:
     return reaches
 
 
-def manifolds(fake: Array, real: Array, k: int = NEAREST) -> dict[str, Array]:
-    """Precision and density (n generated,), recall and coverage (n real,) of each item; their means are the figures.
+def score_manifolds(fake: Array, real: Array, k: int = NEAREST) -> dict[str, Array]:
+    """Precision and density (n generated,), recall and coverage (n real,) of each item; their means are the metrics.
 
     Precision: a generated item lies within the reach of some real one; recall: the other way round (Kynkaanniemi 2019,
     arXiv:1904.06991). Density: in how many real reaches it lies, over k; coverage: a real item has a generated one
     within its reach (Naeem et al. 2020, arXiv:2002.09797, eq. 5 and 6). `k` is lowered where there are too few items.
     """
     k = min(k, len(fake) - 1, len(real) - 1)
-    of_fake, of_real = reach(fake, k), reach(real, k)
+    of_fake, of_real = measure_reach(fake, k), measure_reach(real, k)
     inside = np.zeros(len(fake))
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     for rows, d in squared_distances(fake, real):
@@ -86,7 +86,7 @@ def manifolds(fake: Array, real: Array, k: int = NEAREST) -> dict[str, Array]:
     }
 
 
-def neighbour(fake: Array, real: Array) -> Array:
+def score_neighbours(fake: Array, real: Array) -> Array:
     """(n + m,) whether each item's nearest other item is of its own kind: 0.5 on average where the samples are alike.
 
     The leave-one-out nearest-neighbour two-sample test (Lopez-Paz and Oquab 2017, arXiv:1610.06545; Xu et al. 2018,

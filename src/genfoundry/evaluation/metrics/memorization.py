@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genfoundry.evaluation import plots
-from genfoundry.evaluation.bootstrap import Estimate, medians, of_draws, shares_of
+from genfoundry.evaluation.bootstrap import Estimate, bootstrap_medians, estimate_from_draws, group_shares
 from genfoundry.evaluation.metric import Draw, Metric
 from genfoundry.evaluation.metrics.frechet import SAMPLES, draw_samples
 from genfoundry.evaluation.scores import Outputs, Scores, add_groups, with_ids
@@ -120,9 +120,11 @@ def compare_medians(scores: Scores, dims: int) -> dict[str, Estimate]:
     below, n = float(np.median(theirs)), min(len(ours), len(theirs))
     if not below:
         return {"nearest": Estimate(math.nan, n, n)}
-    drawn = medians("near", ours, our_ids) / np.maximum(medians("near_real", theirs, their_ids), 1e-12)
-    shares = min((shares_of(our_ids, len(ours)), shares_of(their_ids, len(theirs))), key=len)
-    return {"nearest": of_draws(float(np.median(ours)) / below, drawn, n, shares)}
+    drawn = bootstrap_medians("near", ours, our_ids) / np.maximum(
+        bootstrap_medians("near_real", theirs, their_ids), 1e-12
+    )
+    shares = min((group_shares(our_ids, len(ours)), group_shares(their_ids, len(theirs))), key=len)
+    return {"nearest": estimate_from_draws(float(np.median(ours)) / below, drawn, n, shares)}
 
 
 _SHARED: dict[str, Any] = {

@@ -19,7 +19,7 @@ import numpy as np
 from genfoundry.evaluation.bootstrap import Estimate
 from genfoundry.evaluation.metric import Metric, Requirement
 from genfoundry.evaluation.metrics.likelihood import measure
-from genfoundry.evaluation.roc import auroc
+from genfoundry.evaluation.roc import compute_auroc
 from genfoundry.evaluation.scores import Array, Outputs, Scores, add_groups, with_ids
 from genfoundry.seeding import derive_seed
 
@@ -160,7 +160,7 @@ def _are_digits(items: Tensor, small: Tensor, levels: int) -> bool:
 
 def _area(scores: Scores, dims: int, *, other: str, suffix: str) -> dict[str, Estimate]:
     test, others = with_ids(scores, f"surprise_test{suffix}"), with_ids(scores, f"surprise_{other}{suffix}")
-    return {f"auroc_{other}{suffix}": auroc(test, others)}
+    return {f"auroc_{other}{suffix}": compute_auroc(test, others)}
 
 
 def _explain(model: Any, judge: Any) -> str:

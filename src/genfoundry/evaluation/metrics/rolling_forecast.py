@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genfoundry.evaluation import plots
-from genfoundry.evaluation.bootstrap import Estimate, sum_of_means
+from genfoundry.evaluation.bootstrap import Estimate, estimate_sum_of_means
 from genfoundry.evaluation.metric import Draw, Metric
 from genfoundry.evaluation.metrics import forecast_errors
 from genfoundry.evaluation.scores import Array, Outputs, Scores, with_ids
@@ -103,11 +103,12 @@ def average_horizons(scores: Scores, dims: int, *, name: str) -> dict[str, Estim
     horizons = present.any(0)
     influence = np.where(present, errors - means, 0.0) * (origins / np.maximum(present.sum(0), 1))  # (O, T)
     estimates = {
-        f"{name}_h{h + 1}": sum_of_means(float(means[h]), (influence[:, h], ids)) for h in np.flatnonzero(horizons)
+        f"{name}_h{h + 1}": estimate_sum_of_means(float(means[h]), (influence[:, h], ids))
+        for h in np.flatnonzero(horizons)
     }
     if horizons.any():
         mean = float(means[horizons].mean())
-        estimates[f"rolling_{name}"] = sum_of_means(mean, (influence[:, horizons].mean(1), ids))
+        estimates[f"rolling_{name}"] = estimate_sum_of_means(mean, (influence[:, horizons].mean(1), ids))
     return estimates
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genfoundry.evaluation.bootstrap import Estimate, of_sums
+from genfoundry.evaluation.bootstrap import Estimate, bootstrap_sums
 from genfoundry.evaluation.metric import Metric
 from genfoundry.evaluation.metrics.translation import TRANSLATE, compute_chrf, count_grams, read_texts, translate
 from genfoundry.evaluation.scores import Array, Outputs, Scores, add_groups, with_ids
@@ -52,7 +52,7 @@ def compute_bleu(counts: Array) -> Array:
 
 def _of_corpus(scores: Scores, dims: int, *, name: str, score: str, statistic: Any) -> dict[str, Estimate]:
     sums, ids = with_ids(scores, score)
-    return {name: of_sums(name, statistic, sums, ids)}
+    return {name: bootstrap_sums(name, statistic, sums, ids)}
 
 
 def _corpus(name: str, title: str, score: str, statistic: Callable[[Array], Array], description: str) -> Metric:
