@@ -30,11 +30,11 @@ def all_metrics() -> Mapping[str, Metric]:
     declared = [metric for metrics in metrics_by_file().values() for metric in metrics]
     order = list(GROUPS)
     declared.sort(key=lambda metric: (order.index(metric.group), not metric.objective))
-    found = {metric.name: metric for metric in declared}
-    if len(found) < len(declared):
+    by_name = {metric.name: metric for metric in declared}
+    if len(by_name) < len(declared):
         names = [metric.name for metric in declared]
         raise ValueError(f"metrics: expected names that differ, got {sorted({n for n in names if names.count(n) > 1})}")
-    return found
+    return by_name
 
 
 def metrics_of(modality: str) -> list[Metric]:

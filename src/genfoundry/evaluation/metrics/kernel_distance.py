@@ -16,13 +16,13 @@ ROWS = 1024  # of a matrix of distances that are in memory at once
 
 def compute_kernel(scores: Scores, dims: int) -> dict[str, Distance]:
     """ "kernel", and "kernel_control" where there are features of the control network."""
-    found = {}
+    distances = {}
     for suffix in ("", CONTROL):
         if f"features{suffix}" in scores:
             fake, real, ids = read_features(scores, suffix)
             if len(fake) > 2 and np.isfinite(fake).all() and np.isfinite(real).all():
-                found[f"kernel{suffix}"] = kernel_distance(fake, real, ids)
-    return found
+                distances[f"kernel{suffix}"] = kernel_distance(fake, real, ids)
+    return distances
 
 
 def kernel_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distance:

@@ -22,7 +22,7 @@ ROWS = 1024  # of a matrix of distances that are in memory at once
 
 def compute_manifolds(scores: Scores, dims: int) -> dict[str, Estimate]:
     """The metrics, and in the control network's features where there are any; none for fewer than three items."""
-    found: dict[str, Estimate] = {}
+    estimates_of_all: dict[str, Estimate] = {}
     for suffix in ("", CONTROL):
         if f"features{suffix}" in scores:
             fake, real, ids = read_features(scores, suffix)
@@ -30,8 +30,8 @@ def compute_manifolds(scores: Scores, dims: int) -> dict[str, Estimate]:
                 estimates = {name: estimate_mean(x, ids if name in ("recall", "coverage") else None)
                              for name, x in score_manifolds(fake, real).items()}  # fmt: skip
                 estimates["neighbour"] = _neighbour_test(fake, real, ids)
-                found |= {f"{name}{suffix}": estimate for name, estimate in estimates.items()}
-    return found
+                estimates_of_all |= {f"{name}{suffix}": estimate for name, estimate in estimates.items()}
+    return estimates_of_all
 
 
 def _neighbour_test(fake: Array, real: Array, ids: Ids | None) -> Estimate:
