@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import genfoundry
+from pipeline import cli
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").rglob("*.md")])
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -53,6 +56,18 @@ def test_named_targets_exist(page: Path) -> None:
     for line in code(page.read_text(encoding="utf-8")):
         if match := re.match(r"make ([a-z][a-z -]*)", line.partition("#")[0].strip()):
             assert set(match[1].split()) <= TARGETS, line
+
+
+def test_named_commands_exist(page: Path) -> None:
+    commands = {*cli.COMMANDS, "--help"}
+    for line in code(page.read_text(encoding="utf-8")):
+        if match := re.match(r"genfoundry (\S+)", line.strip()):
+            assert match[1] in commands, line
+
+
+def test_named_attributes_exist(page: Path) -> None:
+    for name in re.findall(r"\bgenfoundry\.(\w+)\(", page.read_text(encoding="utf-8")):
+        assert name in genfoundry.__all__
 
 
 def test_named_entries_exist(page: Path) -> None:
