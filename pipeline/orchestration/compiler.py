@@ -183,8 +183,8 @@ class Compiler:
     ) -> Unit:
         starts = starts or find_starts(stage)
         digest = self.code.digest(starts, leave_out)
-        paths = (tuple(map(Path.as_posix, some)) for some in (inputs, outputs, starts, leave_out))
-        return Unit(stage, name, *paths, digest, settings)
+        read, written, begin, without = (tuple(map(Path.as_posix, x)) for x in (inputs, outputs, starts, leave_out))
+        return Unit(stage, name, read, written, begin, without, digest, settings)
 
     def _run(self) -> dict[str, Any]:
         return resolve.run_of(self.params).model_dump(mode="json")
