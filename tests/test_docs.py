@@ -92,6 +92,14 @@ def test_the_glossary_is_sorted_and_complete() -> None:
     assert len(terms) >= TERMS and terms == sorted(terms, key=str.lower)
 
 
+def test_the_navigation_has_every_page() -> None:
+    nav = re.search(r"^nav:\n(.*)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M | re.S)
+    assert nav
+    listed = re.findall(r": (\S+\.md)$", nav[1], re.M)
+    there = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert {*listed} == {*there, "metrics.md"} and len(listed) == len({*listed})
+
+
 class Loads(HTMLParser):
     """The addresses that a page loads by itself: links that a reader may follow are not among them."""
 
