@@ -41,7 +41,7 @@ CASES = {
     "typo in a key": (("budgit", "x"), ["budgit", "unknown key", "did you mean 'budget'"]),
     "levels that a model is not for": (
         ("experiments.vae-fashion.model", "fvsbn"),
-        ["vae-fashion.model", "'fvsbn'", "'fashion-density'", "levels: 2 is right"],
+        ["vae-fashion.model", "'fvsbn'", "'fashion-density'", "expected levels: 2", "got 256"],
     ),
     "typo deep down": (("experiments.vae-fashion.hypr", {}), ["vae-fashion.hypr", "did you mean 'hyper'"]),
     "typo in a hyperparameter": (("experiments.vae-fashion.hyper.latnt", 3), ["hyper.latnt", "did you mean 'latent'"]),
@@ -225,4 +225,4 @@ def test_a_device_that_is_not_there() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(UserError, match="'cuda' is not there"):
-        device.find("cuda")
+        device.find_device("cuda")
