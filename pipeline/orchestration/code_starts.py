@@ -1,6 +1,6 @@
-"""The files that a unit's code digest starts from: its stage file, and the modules that it imports by their names.
+"""The files that a unit's code digest starts from: its stage file, and the modules that it imports by name.
 
-A name that is made at run time is not seen in the sources, so it is said here: a modality's reader and split, the
+A name that is made at run time is not seen in the sources, so it is given here: a modality's reader and split, the
 models, the trivial models of a modality, the kinds of answers that scores are made of.
 """
 
@@ -23,7 +23,7 @@ def find_starts(
     needs: Collection[str] | None = (),
     root: Path = Path(),
 ) -> list[Path]:
-    """The files, relative to `root`, that a unit's digest starts from.
+    """Return the files, relative to `root`, that a unit's digest starts from.
 
     Args:
         stage: the name of the stage.
@@ -31,10 +31,10 @@ def find_starts(
         models: those that the unit builds or loads: the experiment's, and its data set's judge where it is loaded.
         needs: the scores that it computes (`Objective.needs` in a training that tunes); None: every objective's.
     """
-    found = [STAGES / f"{stage}.py", *(SCIENCE / f"models/{name}.py" for name in sorted(set(models)))]
-    found += [SCIENCE / f"evaluation/predictions/{kind}.py" for kind in predictions.kinds(needs)]
+    starts = [STAGES / f"{stage}.py", *(SCIENCE / f"models/{name}.py" for name in sorted(set(models)))]
+    starts += [SCIENCE / f"evaluation/predictions/{kind}.py" for kind in predictions.kinds(needs)]
     if modality:
-        found.append(SCIENCE / ("data/modalities" if stage == "prepare" else "data/splits") / f"{modality}.py")
+        starts.append(SCIENCE / ("data/modalities" if stage == "prepare" else "data/splits") / f"{modality}.py")
     if modality and stage in ("baseline", "evaluate"):  # some modalities have no trivial models
-        found += [path for path in [SCIENCE / f"evaluation/baselines/{modality}.py"] if (root / path).exists()]
-    return found
+        starts += [path for path in [SCIENCE / f"evaluation/baselines/{modality}.py"] if (root / path).exists()]
+    return starts

@@ -497,19 +497,19 @@ def test_the_pruner_compares_with_the_median_of_complete_trials(tmp_path: Path) 
 @pytest.mark.usefixtures("plain")
 def test_an_overlay_is_checked_by_the_edge(tmp_path: Path) -> None:
     """What a study writes is what `train` takes; a key or value that was tampered with is refused."""
-    params = resolve.settings(ROOT / "params.yaml")
-    one = resolve.resolve(params, "linear-sunspots", {})
+    params = resolve.read_params(ROOT / "params.yaml")
+    one = resolve.resolve_experiment(params, "linear-sunspots", {})
     small = study(space=one.entry.search, defaults=one.defaults(), trials=4)
     log = tmp_path / "trials.jsonl"
 
     def objective(overlay: Mapping[str, Any], report: tuning.Report) -> float:
-        order = resolve.resolve(params, "linear-sunspots", overlay).hyper.model_dump()["order"]
+        order = resolve.resolve_experiment(params, "linear-sunspots", overlay).hyper.model_dump()["order"]
         return abs(order - 3.2)
 
     memory = search(small, objective, log)
     tuning.write(small, memory, log, tmp_path / "out", "mae")
     overlay = json.loads((tmp_path / "out/overlay.json").read_text())
-    tuned = resolve.load("linear-sunspots", ROOT / "params.yaml", overlay)
+    tuned = resolve.load_experiment("linear-sunspots", ROOT / "params.yaml", overlay)
     assert tuned.hyper.model_dump()["order"] == overlay["hyper.order"]
     for wrong, word in (
         ({"hyper.ordr": 3}, "did you mean 'order'"),
@@ -520,7 +520,7 @@ def test_an_overlay_is_checked_by_the_edge(tmp_path: Path) -> None:
         ({"task": "x"}, "only hyper"),
     ):
         with pytest.raises(UserError, match=word):
-            resolve.load("linear-sunspots", ROOT / "params.yaml", wrong)
+            resolve.load_experiment("linear-sunspots", ROOT / "params.yaml", wrong)
 
 
 def test_search_spaces_that_are_none() -> None:
