@@ -67,7 +67,7 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
             starts = {name: start for name, _, start in running.values()}
             left = estimate_seconds_left(jobs, ranks, len(slots), out.spans, starts, time.monotonic() - began)
             ended, note = len(out.spans), f"{len(running)} running"
-            progress.show(ended, note, left if running else None, at_once=ended > shown)
+            progress.show(ended, note, left if running else 0.0, at_once=ended > shown)
             shown = ended
             if not running:
                 break

@@ -81,7 +81,7 @@ def test_every_line_says_whose_it_is_and_a_slot_is_in_the_environment(
     printed = capsys.readouterr()
     lines = [[part.strip() for part in line.split("|")] for line in printed.out.splitlines()]
     assert sorted(lines) == sorted([["a", "one s0"], ["a", "two x"], ["b", "one s1"], ["b", "two x"]])
-    assert printed.err.splitlines()[-1] == "genfoundry repro: 2/2 jobs, 0 running"
+    assert printed.err.splitlines()[-1] == "genfoundry repro: 2/2 jobs, 0 running, 0 s left"
 
 
 def test_the_share_of_the_time_that_slots_are_busy() -> None:
