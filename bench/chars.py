@@ -55,7 +55,7 @@ def middle(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
 @torch.no_grad()
 def naive(net: CharRnn, n: int) -> Tensor:
     """One call of the layer a character."""
-    unread, state = net.start(n)
+    unread, state = net.initial_state(n)
     drawn = []
     for _ in range(net.spec.dims):
         states, state = net.cell(unread[:, None], state)

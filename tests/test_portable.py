@@ -27,7 +27,7 @@ from pipeline.stages import plan
 
 ROOT = Path(__file__).parent.parent
 PORTABLE = {"threads": 1, "arithmetic": "portable"}
-SMOKE = load.read(ROOT / smoke.PARAMS)
+SMOKE = load.read_params(ROOT / smoke.PARAMS)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def armed(monkeypatch: pytest.MonkeyPatch, **set_to: Any) -> torch.device:
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
     monkeypatch.setattr(device, "_replace_kernels", lambda: None)  # it would last as long as the process
-    params = load.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
+    params = load.read_params(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
     try:
         return device.configure_torch(resolve.select_run(params))
     finally:
@@ -143,14 +143,14 @@ def test_what_portable_cannot_be_joined_with(key: str, value: str, root: Path) -
     params = yaml.safe_load((root / "params.yaml").read_text()) | {"arithmetic": "portable", key: value}
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(UserError, match=rf"^params.yaml: {key}: '{value}': arithmetic: portable takes "):
-        resolve.read_params(root / "params.yaml")
+        resolve.load_params(root / "params.yaml")
 
 
 def test_configure_changes_one_value_and_keeps_the_comments(root: Path) -> None:
     before = (root / "params.yaml").read_text()
     configure.change(root, "arithmetic", "portable")
     after = (root / "params.yaml").read_text()
-    assert resolve.read_params(root / "params.yaml").arithmetic == "portable"
+    assert resolve.load_params(root / "params.yaml").arithmetic == "portable"
     assert after == before.replace("arithmetic: native ", "arithmetic: portable ")
 
 

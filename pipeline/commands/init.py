@@ -32,7 +32,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
     given = dict(map(parse_setting, settings))
     path = Path(data).expanduser()
     reserved_folders.check_source_path(path, HERE, "DATA")
-    params = resolve.read_params()
+    params = resolve.load_params()
     name = check_name(name or propose_name(path), params)
     proposal = propose.propose(path, name, params, given)
     text = yaml_insert.insert_entries(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
@@ -50,7 +50,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
 def propose_name(path: Path) -> str:
     """Make a name of the path's; one that YAML reads as more than a string, such as 2020, gets a word before it."""
     name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
-    return f"data-{name}" if yaml_file.read_as(name) else name
+    return f"data-{name}" if yaml_file.describe_scalar(name) else name
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -62,7 +62,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key and equals and value):
         raise UserError(f"expected key=value, such as classes=top (make init ... CLASSES=top), got {text!r}")
-    return key, yaml_file.parse(value, key)
+    return key, yaml_file.parse_yaml(value, key)
 
 
 def check_name(name: str, params: Params) -> str:
@@ -73,7 +73,7 @@ def check_name(name: str, params: Params) -> str:
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise UserError(f"NAME={name!r}: expected small letters, digits, - and _")
-    if kind := yaml_file.read_as(name):
+    if kind := yaml_file.describe_scalar(name):
         raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; expected another, such as NAME=data-{name}")
     if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
@@ -94,7 +94,7 @@ def check_params(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder) / paths.PARAMS
         new.write_text(text, encoding="utf-8")
-        if faults := list(resolve.find_faults(resolve.read_params(new))):
+        if faults := list(resolve.find_faults(resolve.load_params(new))):
             raise UserError("\n".join(faults))
 
 

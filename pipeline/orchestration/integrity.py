@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
-from genfoundry.files import canonical, sha256
+from genfoundry.files import sha256, to_canonical_json
 from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.unit import Unit
 
@@ -52,7 +52,7 @@ def hash_inputs(unit: Unit, root: Path) -> dict[str, str]:
 
 def combine(digests: Mapping[str, str]) -> str:
     """Hash all that a unit depends on into one digest."""
-    return hashlib.sha256(canonical(digests).encode()).hexdigest()
+    return hashlib.sha256(to_canonical_json(digests).encode()).hexdigest()
 
 
 def list_files(path: Path) -> Iterator[Path]:

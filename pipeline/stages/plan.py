@@ -45,7 +45,7 @@ def compile_plan() -> list[str]:
     from pipeline.orchestration import compiler, libraries, resolve, sources  # with the models, which import torch
 
     before = memo.take_stamps(HERE, memo.SOURCES)
-    params = resolve.read_params(HERE / paths.PARAMS)
+    params = resolve.load_params(HERE / paths.PARAMS)
     before |= memo.take_stamps(HERE, sources.list_paths(params))
     if faults := list(resolve.find_faults(params)):
         raise UserError("\n".join(faults))
@@ -68,7 +68,7 @@ def write(root: Path, units: Collection[Unit]) -> None:
         if path not in contents:
             (root / path).unlink(missing_ok=True)
     index = [(unit.key, unit.path.as_posix()) for unit in units]
-    contents[paths.PLAN_INDEX] = files.canonical(index).encode()
+    contents[paths.PLAN_INDEX] = files.to_canonical_json(index).encode()
     for path, content in contents.items():
         if not (root / path).is_file() or (root / path).read_bytes() != content:
             files.write_bytes(root / path, content)

@@ -19,7 +19,7 @@ TEXT = (ROOT / "params.yaml").read_text()
 
 
 def test_the_projects_own_is_read_as_before() -> None:
-    assert yaml_file.parse(TEXT) == yaml.safe_load(TEXT)
+    assert yaml_file.parse_yaml(TEXT) == yaml.safe_load(TEXT)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def test_the_projects_own_is_read_as_before() -> None:
 )
 def test_what_dvc_writes_is_read_as_it_was_set(value: Any) -> None:
     """`dvc exp run -S key=0.00001` writes 1e-05, which is a string to YAML 1.1."""
-    assert yaml_file.parse(dumps_yaml({"key": value}), "params.yaml") == {"key": value}
+    assert yaml_file.parse_yaml(dumps_yaml({"key": value}), "params.yaml") == {"key": value}
 
 
 @pytest.mark.parametrize("value", ["1e-5", "1e5", "2020-01-01", "no", "010", "a: b", "0x1", "é\n"])
 def test_what_init_writes_is_read_as_it_was(value: str) -> None:
-    assert yaml_file.parse(yaml_file.dump({"key": [value]})) == {"key": [value]}
+    assert yaml_file.parse_yaml(yaml_file.to_flow_yaml({"key": [value]})) == {"key": [value]}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_init_writes_is_read_as_it_was(value: str) -> None:
     ],
 )
 def test_numbers(text: str, value: object) -> None:
-    assert yaml_file.parse(f"a: {text}") == {"a": value}
+    assert yaml_file.parse_yaml(f"a: {text}") == {"a": value}
 
 
 SLIPS = {
@@ -85,7 +85,7 @@ SLIPS = {
 def test_a_slip_is_one_line(slip: str) -> None:
     text, says = SLIPS[slip]
     with pytest.raises(UserError, match=f"^params.yaml{says if says.startswith(':') else '.*' + says}") as refused:
-        yaml_file.parse(text)
+        yaml_file.parse_yaml(text)
     assert "\n" not in str(refused.value)
 
 
@@ -99,18 +99,18 @@ def test_an_experiment_that_stands_twice(tmp_path: Path) -> None:
     )
     says = rf"params.yaml:{second}: experiments.linear-sunspots stands twice, in lines {first} and {second}"
     with pytest.raises(UserError, match=says):
-        resolve.read_params(path)
+        resolve.load_params(path)
 
 
 def test_a_file_of_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     for code in ("utf-8-sig", "utf-8"):
         path.write_bytes(TEXT.replace("\n", "\r\n").encode(code))
-        assert resolve.read_params(path).seed == 20
+        assert resolve.load_params(path).seed == 20
     for code, says in (("utf-16", "in UTF-16; save it as UTF-8"), ("latin-1", "is not UTF-8")):
         path.write_bytes(TEXT.replace("# Read", "# é").encode(code))
         with pytest.raises(UserError, match=says):
-            resolve.read_params(path)
+            resolve.load_params(path)
 
 
 WRONG = {
@@ -161,5 +161,5 @@ def test_a_value_that_cannot_be_is_one_line(case: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "tests/smoke/params.yaml").read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=says) as refused:
-        resolve.read_params(path)
+        resolve.load_params(path)
     assert "\n" not in str(refused.value)

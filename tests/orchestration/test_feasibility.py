@@ -30,7 +30,7 @@ def params(tmp_path: Path, search: dict[str, Any], hyper: dict[str, Any] | None 
     entry = {"dataset": "mine", "task": "mine-forecast", "model": "linear_ar", "hyper": hyper or {}, "search": search}
     own["experiments"] = {"linear-mine": entry}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
-    return resolve.read_params(tmp_path / "params.yaml")
+    return resolve.load_params(tmp_path / "params.yaml")
 
 
 def faults(own: config.Params, **more: Any) -> list[str]:
@@ -85,7 +85,7 @@ def test_the_rows_of_prepared_data_count(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_projects_own_experiments_can_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert not list(resolve.find_faults(resolve.read_params(ROOT / "params.yaml")))
+    assert not list(resolve.find_faults(resolve.load_params(ROOT / "params.yaml")))
 
 
 def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,5 +98,5 @@ def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest
     own |= {"datasets": {"mine": text}, "judges": {}, "experiments": {"linear-mine": entry}}
     own["tasks"] = {"mine-density": {"dataset": "mine", "objective": "nats_per_char"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
-    (said,) = faults(resolve.read_params(tmp_path / "params.yaml"))
+    (said,) = faults(resolve.load_params(tmp_path / "params.yaml"))
     assert said.endswith("search.hyper.width: 300000: weights of 360 GB; this machine has 1 GB")

@@ -497,7 +497,7 @@ def test_the_pruner_compares_with_the_median_of_complete_trials(tmp_path: Path) 
 @pytest.mark.usefixtures("plain")
 def test_an_overlay_is_checked_by_the_edge(tmp_path: Path) -> None:
     """What a study writes is what `train` takes; a key or value that was tampered with is refused."""
-    params = resolve.read_params(ROOT / "params.yaml")
+    params = resolve.load_params(ROOT / "params.yaml")
     one = resolve.resolve_experiment(params, "linear-sunspots", {})
     small = study(space=one.entry.search, defaults=one.defaults(), trials=4)
     log = tmp_path / "trials.jsonl"

@@ -20,7 +20,7 @@ from genfoundry.reporting.site import charts, panels
 from genfoundry.reporting.site.rendering import Panel, Text
 from genfoundry.reporting.site.results import ModelResult, Results
 
-PANELS = {"forecast": "forecast", "translation": "translations"}  # a group of metrics -> what its tasks are about
+PANELS = {"forecasts": "forecast", "translations": "translations"}  # a group of metrics -> what its tasks are about
 MAX_LINES, MAX_PAIRS = 14, 3  # of a text
 
 
