@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from genfoundry import config, paths
+from genfoundry.console import messages
 from genfoundry.errors import UserError
 from pipeline.orchestration import environment as base
 from pipeline.orchestration.environment import ENGINE
@@ -39,6 +40,7 @@ def execute(call: Call) -> Answer:
     """Run a call in this process."""
     os.chdir(call.root)
     with _redirect_output(call.log):
+        messages.configure(call.function.__module__.rpartition(".")[2])
         try:
             return call.function(*call.arguments), ""
         except UserError as error:
