@@ -67,7 +67,7 @@ def measure(name: str, budget: str, seeds: int) -> Entry:
     keys = [one.key, *((one.run.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
     rows = [_figures(_trained(one, data, number, key, target), one, data) for number, key in enumerate(keys)]
     values = {o: [row[o] for row in rows] for o in sorted(set.intersection(*map(set, rows)))}
-    commit, clean = ledger.commit(ROOT)
+    commit, clean = ledger.get_commit(ROOT)
     entry |= {"values": values, "split": SPLIT, "settings": settings(one, dataset), "code": code(one.entry.model)}
     return entry | {"commit": commit, "clean": clean, "data": data.meta["digest"], "device": target.type}
 

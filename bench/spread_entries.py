@@ -71,7 +71,7 @@ def fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
 def asked(entry: Entry, objective: str) -> float:
     """The margin that an entry's seeds ask for; 0 where one training is the same as any."""
     values = entry["values"][objective]
-    return margins.bound(stdev(values), len(values)) if len(values) > 1 else 0.0
+    return margins.compute_seed_margin(stdev(values), len(values)) if len(values) > 1 else 0.0
 
 
 def measured(task: Task, params: Params, found: dict[str, Entry], root: Path = ROOT) -> list[str]:

@@ -16,5 +16,5 @@ PARAMS = load.read(ROOT / "params.yaml")
 def proposed(path: Path, **given: Any) -> tuple[dict[str, Any], propose.Proposal]:
     """The data set's entry, and the proposal; with it the project's params.yaml is as right as before."""
     found = propose.propose(path, "mine", PARAMS, given)
-    init.check(yaml_insert.inserted((ROOT / "params.yaml").read_text(), found.sections))
+    init.check_params(yaml_insert.insert_entries((ROOT / "params.yaml").read_text(), found.sections))
     return found.sections["datasets"]["mine"], found

@@ -56,7 +56,7 @@ def outs(root: Path) -> Path:
     spec = {"shape": [1, SIDE, SIDE], "levels": 17, "classes": 10}
     about = {"modality": "images", "spec": spec, "counts": counts, "digest": "e" * 64}
     write_json(root / paths.prepared(DATA) / "spec.json", about)
-    cost_log.note(root, digest(VAE), parameters=123456, train_seconds=75.0, peak_memory_bytes=5e8, device="cpu")
+    cost_log.record_costs(root, digest(VAE), parameters=123456, train_seconds=75.0, peak_memory_bytes=5e8, device="cpu")
     folders = [root / "reports" / name for name in ("scores", "baselines", "ranking")]
     leaderboard.write(*folders, root / "reports")  # type: ignore[call-arg]
     return root
@@ -102,7 +102,7 @@ def ranked(root: Path) -> None:
         line = {"task": f"{name}-task", "decision": decision, "reason": "<script>alert(1)</script>", "who": "a test"}
         line |= {"experiment": name, "digest": digest(name), "data": "e" * 64, "ranking": "0", "weights": {}}
         line |= {"time": "2026-01-02T03:04:05+00:00", "commit": "c" * 40, "clean": True}
-        ledger.append(root / "ledger.jsonl", {**line, "figures": {"candidate": {"frechet": 8.5}}})
+        ledger.append_decision(root / "ledger.jsonl", {**line, "figures": {"candidate": {"frechet": 8.5}}})
 
 
 def pictures(root: Path) -> None:

@@ -31,7 +31,7 @@ class OnDevice(Loader):
 
     def __init__(self, spec):  # type: ignore[no-untyped-def]
         super().__init__(spec)
-        self.split.whole = self.split.whole.to("cuda")
+        self.split.tensor = self.split.tensor.to("cuda")
 
     def batch(self, phase, step):  # type: ignore[no-untyped-def]
         return super().batch(phase, step).to("cuda")
@@ -59,4 +59,4 @@ def test_the_same_seed_gives_the_same_bits_and_so_does_a_saved_state(name, spec,
 
 
 def test_auto_is_the_gpu() -> None:
-    assert device.find("auto").type == "cuda"
+    assert device.find_device("auto").type == "cuda"

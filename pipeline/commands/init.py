@@ -1,5 +1,4 @@
-"""`make init DATA=path [NAME=name] [CLASSES=... LABEL=... SIZE=...]`: entries for one's own data in params.yaml, an
-inbox, what was chosen and why."""
+"""`genfoundry init`: add entries for your own data to params.yaml and an inbox; say what was chosen and why."""
 
 import re
 import shutil
@@ -7,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from genfoundry import files, paths, shell
+from genfoundry import files, paths
 from genfoundry.config import Params, yaml_file
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.onboarding import propose, yaml_insert
 from pipeline.orchestration import reserved_folders, resolve
@@ -16,21 +16,28 @@ from pipeline.orchestration import reserved_folders, resolve
 HERE = Path()
 
 
-def run(data: str, name: str = "", *keys: str) -> None:
-    """`keys` are keys of the data set's entry as key=value, which settle what files alone do not show."""
+def run(data: str, name: str = "", *settings: str) -> None:
+    """Propose and write the entries.
+
+    Args:
+        data: path of the data.
+        name: of the data set; by default made of the path's.
+        settings: keys of the data set's entry as key=value, which settle what files alone do not show.
+
+    Raises:
+        UserError: the data cannot be read, or the name cannot be had; params.yaml is as it was.
+    """
     if not data:
         raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
-    if "=" in name:
-        name, keys = "", (name, *keys)
-    given = dict(map(key_and_value, keys))
+    given = dict(map(parse_setting, settings))
     path = Path(data).expanduser()
     reserved_folders.check_source_path(path, HERE, "DATA")
     params = resolve.settings()
-    name = free(name or name_of(path), params)
+    name = check_name(name or propose_name(path), params)
     proposal = propose.propose(path, name, params, given)
-    text = yaml_insert.inserted(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
-    check(text)
-    inbox(name)
+    text = yaml_insert.insert_entries(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
+    check_params(text)
+    make_inbox(name)
     files.write_bytes(resolve.PARAMS, text.encode())
     for line in proposal.said:
         print(f"  {line}")
@@ -40,34 +47,34 @@ def run(data: str, name: str = "", *keys: str) -> None:
     print(f"next: {then}; to keep it: git add params.yaml data/inbox")
 
 
-def name_of(path: Path) -> str:
-    """A name made of the path's own: one that YAML reads as more than a string, such as 2020, gets a word before it."""
+def propose_name(path: Path) -> str:
+    """Make a name of the path's; one that YAML reads as more than a string, such as 2020, gets a word before it."""
     name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
     return f"data-{name}" if yaml_file.read_as(name) else name
 
 
-def key_and_value(text: str) -> tuple[str, Any]:
-    """A key of the entry and its value, of key=value.
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Parse key=value; the key itself is checked with the entry.
 
     Raises:
-        UserError: it is something else; the key itself is checked with the entry.
+        UserError: it is something else.
     """
     key, equals, value = text.partition("=")
     if not (key and equals and value):
-        raise UserError(f"{text!r}: key=value is right, such as classes=top (make init ... CLASSES=top)")
+        raise UserError(f"expected key=value, such as classes=top (make init ... CLASSES=top), got {text!r}")
     return key, yaml_file.parse(value, key)
 
 
-def free(name: str, params: Params) -> str:
-    """The name, if an entry may have it.
+def check_name(name: str, params: Params) -> str:
+    """Return the name, if an entry may have it.
 
     Raises:
         UserError: it is taken, or no name that a path and a key can be.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        raise UserError(f"NAME={name!r}: small letters, digits, - and _ are right")
+        raise UserError(f"NAME={name!r}: expected small letters, digits, - and _")
     if kind := yaml_file.read_as(name):
-        raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; another is right, such as NAME=data-{name}")
+        raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; expected another, such as NAME=data-{name}")
     if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
     if (tracked := paths.inbox(name).with_suffix(".dvc")).exists():
@@ -78,17 +85,21 @@ def free(name: str, params: Params) -> str:
     return name
 
 
-def check(text: str) -> None:
-    """Hold the new params.yaml to all that the old one is held to, before it is written."""
+def check_params(text: str) -> None:
+    """Check the new params.yaml, before it is written.
+
+    Raises:
+        UserError: a line for each fault.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        new = Path(folder, "params.yaml")
+        new = Path(folder) / paths.PARAMS
         new.write_text(text, encoding="utf-8")
         if faults := list(resolve.faults(resolve.settings(new))):
             raise UserError("\n".join(faults))
 
 
-def inbox(name: str) -> None:
-    """An empty inbox that DVC tracks, as `make setup` expects; all or nothing."""
+def make_inbox(name: str) -> None:
+    """Make an empty inbox that DVC tracks, as `make setup` expects; all or nothing."""
     folder = paths.inbox(name)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
-"""`make withdraw DATASET=name FILES="..."`: take files out of an inbox for good, and say what was trained on them."""
+"""`genfoundry withdraw`: take files out of an inbox for good, and say what was trained on them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from genfoundry import paths
@@ -10,7 +11,12 @@ from pipeline.orchestration import inbox, resolve
 HERE = Path()
 
 
-def run(dataset: str = "", *files: str) -> None:
+def run(dataset: str, files: Sequence[str]) -> None:
+    """Withdraw `files` (paths within the inbox) of a data set.
+
+    Raises:
+        UserError: no such data set, or a file that is none of its inbox's.
+    """
     params = resolve.settings()
     if dataset not in params.datasets or not files:
         raise UserError(
@@ -21,9 +27,9 @@ def run(dataset: str = "", *files: str) -> None:
     print(f"withdrawn from {paths.inbox(dataset)}: {', '.join(removed)}")
     experiments = [name for name, entry in params.experiments.items() if entry.dataset == dataset]
     print(f"to be trained again without them: {', '.join(experiments) or 'no experiment'}")
-    lines = ledger.read(HERE / paths.LEDGER)
+    lines = ledger.read_decisions(HERE / paths.LEDGER)
     for task in (name for name, task in params.tasks.items() if task.dataset == dataset):
-        if champion := ledger.champion(lines, task):
+        if champion := ledger.find_champion(lines, task):
             print(
                 f"champion of {task} since {champion['time']}: {champion['experiment']} ({champion['digest'][:12]}), "
                 "which may have been trained on them; it serves until another is promoted"

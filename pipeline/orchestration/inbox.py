@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genfoundry import files as files_module
-from genfoundry import paths, shell
-from genfoundry.data.readers.listing import scan
+from genfoundry import paths
+from genfoundry.config import yaml_file
+from genfoundry.console import shell
+from genfoundry.data.readers.listing import scan_folder
 from genfoundry.errors import UserError
 from genfoundry.selection import dvc_store, ledger
 
@@ -36,13 +36,13 @@ def list_files(root: Path, name: str) -> list[str]:
         UserError: a name is not UTF-8, which DVC could not take.
     """
     folder = root / paths.inbox(name)
-    return [path.relative_to(folder).as_posix() for path in scan(folder).files]
+    return [path.relative_to(folder).as_posix() for path in scan_folder(folder).files]
 
 
 def read_tracked(root: Path, name: str) -> dict[str, Any]:
     """What data/inbox/<name>.dvc says of the folder: `md5`, `nfiles`; empty where DVC does not track it yet."""
     path = root / paths.inbox(name).with_suffix(".dvc")
-    return dict(parse(path.read_text(encoding="utf-8"))["outs"][0]) if path.exists() else {}
+    return dict(yaml_file.parse_generated(path.read_text(encoding="utf-8"))["outs"][0]) if path.exists() else {}
 
 
 def read_manifest(root: Path, md5: str) -> Tracked | None:
@@ -76,7 +76,7 @@ def _copy_from_cache(root: Path, name: str, files: Mapping[str, str | None]) -> 
     """Copy files by their md5 from DVC's cache into an inbox; returns those that it lacks."""
     folder = (root / paths.inbox(name)).absolute()
     wanted = {folder / file: md5 for file, md5 in files.items() if md5}
-    lost = {path.relative_to(folder).as_posix() for path in dvc_store.fetch(root, wanted, remotes=False)}
+    lost = {path.relative_to(folder).as_posix() for path in dvc_store.fetch_files(root, wanted, remotes=False)}
     return [file for file, md5 in files.items() if md5 is None or file in lost]
 
 
@@ -153,19 +153,7 @@ def _read_committed(root: Path, name: str) -> dict[str, Any]:
     """What the checked-out commit says of the folder: `dvc repro` writes an inbox as it stands into the .dvc file."""
     tracked = paths.inbox(name).with_suffix(".dvc")
     text = shell.ask("git", "show", f"HEAD:./{tracked}", root=root, check=False)
-    return dict(parse(text)["outs"][0]) if text else {}
-
-
-def parse(text: str) -> Any:
-    """The value of a file that DVC wrote.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise UserError(f"a .dvc file or dvc.lock is not readable as YAML: {' '.join(str(error).split())}") from None
+    return dict(yaml_file.parse_generated(text)["outs"][0]) if text else {}
 
 
 def _read_prepared(root: Path, name: str) -> dict[str, Any]:
@@ -173,7 +161,7 @@ def _read_prepared(root: Path, name: str) -> dict[str, Any]:
     path = root / "dvc.lock"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     block = re.search(rf"(?m)^  prepare@{re.escape(name)}:\n(?:   .*\n)*", text)  # parsing all of it takes seconds
-    stage = next(iter(parse(block.group()).values())) if block else {}
+    stage = next(iter(yaml_file.parse_generated(block.group()).values())) if block else {}
     deps = {dep["path"]: dep for dep in stage.get("deps", [])}
     return dict(deps.get(paths.inbox(name).as_posix(), {}))
 
@@ -207,7 +195,7 @@ def withdraw(root: Path, name: str, files: Sequence[str]) -> list[str]:
     if unknown := [file for file in chosen if file not in there]:
         shown = ", ".join(there[:8]) + (" ..." if len(there) > 8 else "")
         raise UserError(f"{paths.inbox(name)}: no file {unknown[0]!r}; it has {shown or 'none'}")
-    now, who = datetime.now(UTC).isoformat(timespec="seconds"), ledger.who(root)
+    now, who = datetime.now(UTC).isoformat(timespec="seconds"), ledger.get_user_name(root)
     lines = [{"file": file, "md5": dvc_store.hash_md5(folder / file), "time": now, "who": who} for file in chosen]
     path = root / withdrawn_path(name)
     before = path.read_text(encoding="utf-8") if path.exists() else ""

@@ -30,7 +30,7 @@ def measure(path: str) -> None:
         paths.prepared(dataset),
         paths.judge(dataset) if settings["judged"] else None,
         scores=paths.scores(dataset, name),
-        figures=paths.figures(name),
+        figures=paths.evaluation(name),
         pictures=paths.panels(name),
         objective=settings["objective"],
         samples=settings["samples"],
@@ -41,4 +41,4 @@ def measure(path: str) -> None:
         shared=cache.here(HERE, settings["shared_code"], params),
     )
     took, model = time.perf_counter() - began, checkpoint.load(paths.model(name), target)
-    cost_log.note(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.samples_per_second(model))
+    cost_log.record_costs(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.measure_sampling_rate(model))

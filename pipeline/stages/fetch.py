@@ -26,5 +26,5 @@ def run(unit: Unit) -> None:
 def in_cache(paths: Sequence[Path]) -> set[Path]:
     """Those files whose content DVC's cache has."""
     digests = {path: dvc_store.hash_md5(path) for path in paths}
-    stored = dvc_store.in_cache(HERE, digests.values()) if digests else set()
+    stored = dvc_store.find_cached(HERE, digests.values()) if digests else set()
     return {path for path, md5 in digests.items() if md5 in stored}

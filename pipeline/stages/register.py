@@ -19,7 +19,7 @@ def run(unit: Unit, *tasks: str) -> float:
     if unknown := [name for name in tasks if name not in unit.settings["tasks"]]:
         raise UserError(f"{unknown[0]!r} is no task; expected one of {', '.join(unit.settings['tasks'])}")
     rankings = {name: _ranking(unit, name, early=bool(tasks)) for name in tasks or unit.settings["tasks"]}
-    due = {name: ranking for name, ranking in rankings.items() if not promotion.settled(name, HERE, ranking)}
+    due = {name: ranking for name, ranking in rankings.items() if not promotion.is_settled(name, HERE, ranking)}
     if not due:  # before anything else is imported: this runs every time, and mostly for nothing
         print(f"register: nothing to decide for {', '.join(rankings)}")
         return 0.0

@@ -25,7 +25,7 @@ from genfoundry.evaluation.predict import answers, score
 from genfoundry.models import checkpoint
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.serving import score_file
-from genfoundry.serving.predictor import Served
+from genfoundry.serving.predictor import Predictor
 from genfoundry.splits import SPLITS
 
 Prepare = Callable[..., Dataset]
@@ -48,13 +48,13 @@ def two(holes: dict[str, list[int]], rows: int = 100) -> dict[str, list[str]]:
 
 
 def whole(data: Dataset) -> np.ndarray:
-    return torch.cat([data.split(name).whole for name in SPLITS]).numpy()
+    return torch.cat([data.split(name).tensor for name in SPLITS]).numpy()
 
 
 def column(values: list[float], where: str, how: str) -> list[float]:
     """One column filled; `where` has a letter a row for its split."""
     rows = np.stack([np.arange(len(values), dtype=float), np.array(values)], 1)
-    filled = missing_values.filled(rows, np.array(list(where)), how, "x")
+    filled = missing_values.fill_missing(rows, np.array(list(where)), how, "x")
     return filled.rows[:, 1].tolist()
 
 
@@ -68,7 +68,8 @@ def test_fills_within_and_across_a_border() -> None:
 
 def test_a_straight_line_is_straight_in_time() -> None:
     rows = np.array([[0.0, 0.0], [1.0, NAN], [10.0, 10.0]])
-    assert missing_values.filled(rows, np.array(list("aaa")), "interpolate", "x").rows[:, 1].tolist() == [0, 1, 10]
+    filled = missing_values.fill_missing(rows, np.array(list("aaa")), "interpolate", "x")
+    assert filled.rows[:, 1].tolist() == [0, 1, 10]
 
 
 @pytest.mark.parametrize("how", ["interpolate", "forward"])
@@ -87,8 +88,8 @@ def test_no_fill_looks_into_a_later_split(tmp_path: Path, prepare: Prepare, how:
         write(tmp_path / "raw/a.csv", changed)
         other = prepare(series(missing=how), out=f"other{border}")
         for name in earlier:
-            assert torch.equal(data.split(name).whole, other.split(name).whole), (name, border)
-        assert not torch.equal(data.split("test").whole, other.split("test").whole)
+            assert torch.equal(data.split(name).tensor, other.split(name).tensor), (name, border)
+        assert not torch.equal(data.split("test").tensor, other.split("test").tensor)
 
 
 def test_what_is_filled_is_counted_in_the_verdict(tmp_path: Path, prepare: Prepare) -> None:
@@ -146,7 +147,9 @@ def test_a_likelihood_a_value_counts_the_values_that_are_there(tmp_path: Path, p
         checkpoint.save(
             tmp_path / f"model-{name}", model, {"meta": {"modality": "series", "declared": data.meta["declared"]}}
         )
-        nats, values = score_file.scores(tmp_path, tmp_path / "raw/a.csv", Served(tmp_path / f"model-{name}"), 0)
+        nats, values = score_file.score_items(
+            tmp_path, tmp_path / "raw/a.csv", Predictor(tmp_path / f"model-{name}"), 0
+        )
         assert values.sum() == (~hidden[4:799]).sum()
         found[f"{name}, served"] = nats.sum() / values.sum()
     assert list(found.values()) == pytest.approx([0.5 * math.log(2 * math.pi * math.e)] * 4, rel=0.08)
@@ -237,7 +240,7 @@ BAD = [
 def test_a_bad_table_is_one_line(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "x.csv").write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError, match=rf"x\.csv.*{says}") as refused:
-        time_csv.read(tmp_path / "x.csv")
+        time_csv.read_series(tmp_path / "x.csv")
     assert "\n" not in str(refused.value)
 
 

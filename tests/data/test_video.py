@@ -37,7 +37,7 @@ def test_a_place_is_thrown_back_as_a_ball_is() -> None:
     draw = np.random.default_rng(0)
     reach = np.array([7, 5])
     start, velocity = draw.integers(0, reach + 1, (40, 2)), draw.integers(-3, 4, (40, 2))
-    found = moving_items.bounced(start, velocity, 30, reach)
+    found = moving_items.bounce(start, velocity, 30, reach)
     for k in range(40):
         place, step = start[k].copy(), velocity[k].copy()
         for t in range(30):
@@ -50,15 +50,15 @@ def test_a_place_is_thrown_back_as_a_ball_is() -> None:
 
 
 def test_an_item_as_large_as_the_frame_stays() -> None:
-    assert not moving_items.bounced(np.zeros((1, 2), int), np.ones((1, 2), int), 9, np.array([0, 4]))[0, :, 0].any()
+    assert not moving_items.bounce(np.zeros((1, 2), int), np.ones((1, 2), int), 9, np.array([0, 4]))[0, :, 0].any()
 
 
 def test_items_are_whole_wherever_they_are_and_lie_over_one_another() -> None:
     draw, side, size = np.random.default_rng(1), 3, (8, 9)
     items = (draw.random((2, side, side)) < 0.7).astype(np.uint8)
     reach = np.array(size) - side
-    places = moving_items.bounced(draw.integers(0, reach + 1, (2, 2)), np.array([[1, 2], [-2, 1]]), 40, reach)
-    video = moving_items.frames(items, places, size)[:, 0]
+    places = moving_items.bounce(draw.integers(0, reach + 1, (2, 2)), np.array([[1, 2], [-2, 1]]), 40, reach)
+    video = moving_items.draw_frames(items, places, size)[:, 0]
     apart = (np.abs(places[0] - places[1]) >= side).any(1)
     assert 0 < apart.sum() < 40
     mass = video.sum((1, 2))
@@ -73,7 +73,7 @@ def test_items_are_whole_wherever_they_are_and_lie_over_one_another() -> None:
 def test_the_frames_of_a_data_set_keep_their_mass(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw")
     how = {**entry().moving.model_dump(), "items": 1}  # type: ignore[union-attr]
-    whole = prepare(entry(moving=how)).split("train").whole
+    whole = prepare(entry(moving=how)).split("train").tensor
     mass = whole.flatten(2).sum(2)
     assert (mass == mass[:, :1]).all() and (mass >= 2).all()
     assert (whole[:, 1:] != whole[:, :-1]).flatten(2).any(2).all(), "an item stood still"
@@ -93,7 +93,7 @@ def test_more_videos_begin_with_the_ones_before(tmp_path: Path, prepare: Prepare
     write(tmp_path / "raw")
     how = {**entry().moving.model_dump(), "videos": {"train": 50}}  # type: ignore[union-attr]
     few, many = prepare(entry(), out="few"), prepare(entry(moving=how), out="many")
-    assert torch.equal(few.split("train").whole, many.split("train").whole[:30])
+    assert torch.equal(few.split("train").tensor, many.split("train").tensor[:30])
 
 
 def test_no_item_is_in_two_splits(tmp_path: Path, prepare: Prepare) -> None:
@@ -121,11 +121,11 @@ def test_what_is_given_and_what_follows(tmp_path: Path, prepare: Prepare) -> Non
     write(tmp_path / "raw")
     data = prepare(entry())
     split = data.split("val")
-    batch = split.batch(torch.tensor([3, 0]))
+    batch = split.eval_batch(torch.tensor([3, 0]))
     assert batch.cond is not None
     assert (split.spec.shape, split.spec.cond_shape) == ((2, 1, 11, 9), (3, 1, 11, 9))
     assert (split.spec.levels, split.spec.cond_levels, len(split)) == (2, 2, 5)
-    assert torch.equal(torch.cat([batch.cond, batch.x], 1), split.whole[[3, 0]].long())
+    assert torch.equal(torch.cat([batch.cond, batch.x], 1), split.tensor[[3, 0]].long())
     with pytest.raises(UserError, match="levels"):
         data.split("val", levels=256)
 

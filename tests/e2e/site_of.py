@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from genfoundry import shell
+from genfoundry.console import shell
 
 ROOT = Path(__file__).parent.parent.parent
 CLEAN = {
@@ -33,6 +33,11 @@ def call(*command: str, root: Path, **env: str) -> subprocess.CompletedProcess[s
 def pipeline(*words: str, root: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m pipeline WORDS` in `root`."""
     return call(sys.executable, "-m", "pipeline", *words, root=root, **env)
+
+
+def command(*words: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """`genfoundry WORDS` in `root`."""
+    return call(sys.executable, "-m", "pipeline.cli", *words, root=root)
 
 
 def good(done: subprocess.CompletedProcess[str]) -> str:
@@ -72,7 +77,7 @@ def change(root: Path, dotted: str, value: Any) -> None:
 def clone(origin: Path, to: Path, remote: Path | None = None) -> Path:
     """A fresh clone, as `make setup` leaves it, with a DVC remote in a folder."""
     shell.ask("git", "clone", "-q", origin, to, root=origin.parent)
-    shell.make_ready(ROOT, to)
+    shell.set_up_clone(ROOT, to)
     if remote:
         (to / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {remote}\n")
     return to

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from site_of import ROOT, call, change, clone, due, good, pipeline, ran
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.selection import ledger, margins
 from genfoundry.training import device
 from pipeline.commands import golden
-from pipeline.orchestration import integrity
+from pipeline.orchestration import integrity, libraries
 from pipeline.orchestration.unit import Unit
 
 pytestmark = pytest.mark.e2e
@@ -30,17 +30,17 @@ def copy(smoke: Path, tmp_path: Path) -> Path:
 
 
 def test_champions_are_registered(smoke: Path) -> None:
-    lines = ledger.read(smoke / "ledger.jsonl")
+    lines = ledger.read_decisions(smoke / "ledger.jsonl")
     tasks = {"sunspots-forecast", "digits-density", "digits-samples", "digits-labels"}
     assert {line["task"] for line in lines} == tasks
-    assert ledger.champion(lines, "sunspots-forecast")
+    assert ledger.find_champion(lines, "sunspots-forecast")
     script = (
         "from pathlib import Path\nfrom genfoundry.tracking import client as store\n"
         "client = store.connect(Path('.'))\n"
         "print(client.get_model_version_by_alias('sunspots-forecast', 'champion').tags['model_digest'])"
     )
     said = good(call(sys.executable, "-c", script, root=smoke))
-    assert ledger.champion(lines, "sunspots-forecast")["digest"] in said  # type: ignore[index]
+    assert ledger.find_champion(lines, "sunspots-forecast")["digest"] in said  # type: ignore[index]
 
 
 def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
@@ -85,7 +85,7 @@ def test_another_seed_shows_the_spread(smoke: Path) -> None:
     assert card["seeds"]["values"]["bits_per_dim"][0] == card["figures"]["test"]["bits_per_dim"]
     assert card["seeds"]["spread"]["bits_per_dim"] > 0
     ranking = json.loads((smoke / "reports/ranking/digits-density.json").read_text())
-    asked = margins.bound(card["seeds"]["val_spread"]["bits_per_dim"], 2)
+    asked = margins.compute_seed_margin(card["seeds"]["val_spread"]["bits_per_dim"], 2)
     assert ranking["margin"] == max(0.005, asked)
     assert json.loads((smoke / ".state/costs.json").read_text())[own["digest"]]["train_seconds"] > 0
 
@@ -101,10 +101,10 @@ def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
         assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text), path
 
 
-@pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
+@pytest.mark.skipif(bool(device.lacking_features()), reason=f"portable arithmetic needs {device.lacking_features()}")
 def test_the_outs_are_those_of_every_machine(smoke: Path) -> None:
-    lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hashes(smoke))
-    assert not lines, golden.explained(lines, ROOT)
+    lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hash_outputs(smoke))
+    assert not lines, "\n".join([*lines, *libraries.mismatches(ROOT)])
 
 
 def test_nothing_to_do_runs_nothing_and_leaves_the_lock(copy: Path) -> None:
@@ -123,7 +123,7 @@ def test_dvc_shows_metrics_and_plots(copy: Path) -> None:
 def test_a_second_clone_ends_with_the_same_lock(smoke: Path, tmp_path: Path) -> None:
     """The first ran stage by stage, the second has two jobs at once."""
     shell.ask("git", "clone", "-q", smoke, tmp_path / "second", root=tmp_path)
-    shell.make_ready(smoke, tmp_path / "second")
+    shell.set_up_clone(smoke, tmp_path / "second")
     said = good(pipeline("repro", "--jobs", "2", root=tmp_path / "second"))
     assert "2 jobs at once" in said
     assert (tmp_path / "second/dvc.lock").read_bytes() == (smoke / "dvc.lock").read_bytes()
@@ -268,7 +268,7 @@ def test_files_of_a_persons_own_survive_plain_dvc(copy: Path, tmp_path: Path) ->
     done = call("dvc", "repro", "prepare@mine", root=copy)
     assert done.returncode != 0
     assert "data/inbox/mine: files that DVC tracks are missing: b.csv" in done.stderr
-    assert "to be trained again without them" in good(pipeline("withdraw", "mine", "b.csv", root=copy))
+    assert "to be trained again without them" in good(pipeline("withdraw", "--dataset", "mine", "b.csv", root=copy))
     with (tmp_path / "a.csv").open("a") as file:  # the source grows: plain DVC notices
         file.write("".join(f"{t},{t % 7}.5\n" for t in range(300, 360)))
     said = good(call("dvc", "repro", "prepare@mine", root=copy))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from site_of import ROOT, call, clone, good, pipeline, ran
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.selection import ledger
 from pipeline.commands import smoke as smoke_stage
 
@@ -64,10 +64,10 @@ def test_the_scheduled_job(origin: Path, tmp_path: Path) -> None:
     # 1. nothing is there: everything is trained, and the champions are registered and pushed
     first = clone(origin, tmp_path / "first", remote)
     good(pipeline("retrain", root=first))
-    lines = ledger.read(first / "ledger.jsonl")
-    champion = ledger.champion(lines, "digits-density")
+    lines = ledger.read_decisions(first / "ledger.jsonl")
+    champion = ledger.find_champion(lines, "digits-density")
     assert champion is not None, lines
-    assert ledger.champion(lines, "sunspots-forecast") is not None
+    assert ledger.find_champion(lines, "sunspots-forecast") is not None
     assert shell.ask("git", "status", "--porcelain", "-uno", root=first) == ""
     assert "| digits-density | champion |" in (first / "reports/retrain.md").read_text()
 
@@ -80,7 +80,7 @@ def test_the_scheduled_job(origin: Path, tmp_path: Path) -> None:
     stages = set(ran(second))
     assert {"train@vae-digits", "evaluate@vae-digits", "rank", "register"} <= stages
     assert not {s for s in stages if "sunspots" in s}
-    decided = ledger.of(ledger.read(second / "ledger.jsonl"), "digits-density")
+    decided = ledger.filter_task(ledger.read_decisions(second / "ledger.jsonl"), "digits-density")
     assert len(decided) == 2
     assert decided[-1]["decision"] in ("champion", "challenger")
     assert decided[-1]["figures"]["interval"], "the present champion was measured again on today's gate"
@@ -96,9 +96,9 @@ def test_the_scheduled_job(origin: Path, tmp_path: Path) -> None:
     assert "refused" in done.stderr
     assert "constant" in done.stderr
     assert "Traceback" not in done.stderr
-    lines = ledger.read(third / "ledger.jsonl")
+    lines = ledger.read_decisions(third / "ledger.jsonl")
     assert lines[-1]["decision"] == "refused"
-    assert ledger.champion(lines, "digits-density") == ledger.champion(decided, "digits-density")
+    assert ledger.find_champion(lines, "digits-density") == ledger.find_champion(decided, "digits-density")
     assert (third / "dvc.lock").read_bytes() == lock
     assert not [s for s in ran(third) if s.startswith("train")]
     pushed = shell.ask("git", "show", "HEAD:ledger.jsonl", root=origin)

@@ -29,13 +29,13 @@ class Items:
 
     def __init__(self, x: Tensor, spec: Spec, cond: Tensor | None = None, name: str = "test") -> None:
         self.x, self.spec, self.cond, self.name = x, spec, cond, name
-        self.whole = x
+        self.tensor = x
         self.groups = torch.arange(len(x))
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         label = (self.x[index].flatten(1).double().mean(1) > 0.5).long()
         return Batch(self.x[index], self.cond[index] if self.cond is not None else None, label=label)
 
@@ -161,7 +161,7 @@ class Told(Items):
         super().__init__(x, BITS)
         self.label = label
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         return Batch(self.x[index], label=self.label[index])
 
 
@@ -314,7 +314,7 @@ def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monk
         f"probe_accuracy_{stated}" for stated in ("low", "high", "n", "groups")}  # fmt: skip
     leaderboard.write(reports / "scores", reports / "baselines", reports / "ranking", reports)
     assert Path("reports/models/half.html") in site.render(tmp_path)
-    assert cost_log.samples_per_second(model) == {}
+    assert cost_log.measure_sampling_rate(model) == {}
 
 
 def test_figures_of_some_of_test_are_of_the_same_items_for_every_row(
@@ -368,10 +368,10 @@ def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
 
 
 def test_items_at_the_data_s_own_levels_are_those_of_the_split() -> None:
-    from genfoundry.data.dataset import Part
+    from genfoundry.data.dataset import Subset
     from genfoundry.evaluation.context import Bench
 
-    part = Part(bits(), 70)
+    part = Subset(bits(), 70)
     bench = Bench(Folder(Path()), bits(name="train"), part, None)  # type: ignore[arg-type]
     assert len(bench.plain) == 70
-    assert torch.equal(bench.plain.batch(torch.arange(70)).x, part.batch(torch.arange(70)).x)
+    assert torch.equal(bench.plain.eval_batch(torch.arange(70)).x, part.eval_batch(torch.arange(70)).x)

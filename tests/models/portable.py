@@ -86,7 +86,7 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
     for key, unit in read_all(copy).items():
         if unit.outputs:
             timed(unit.stage, (unit,), {"engine": engine.Local, "state": partial(Path, ".state", key)})
-            yield from golden.of_unit(copy, unit).items()
+            yield from golden.hash_unit(copy, unit).items()
 
 
 def main(*words: str) -> None:

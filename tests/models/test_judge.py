@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation import judge as evaluation_judge
 from genfoundry.evaluation.distances import kernel
 from genfoundry.evaluation.frechet import frechet
@@ -64,11 +64,11 @@ def waves(n: int, seed: int) -> ImageSplit:
     label, phase = torch.arange(n).sort().values * 3 // n, 6.28 * torch.rand((n, 1, 1, 1), generator=draw)
     wave = torch.sin(torch.arange(8).float() * (label[:, None, None, None] + 1) * 0.7 + phase).expand(n, 1, 8, 8)
     x = (8 + 5 * wave + 2 * torch.rand((n, 1, 8, 8), generator=draw)).clamp(0, 16).to(torch.uint8)
-    return ImageSplit("train", {"x": x, "label": label}, Spec((1, 8, 8), 17, classes=3), None, None)
+    return ImageSplit("train", {"x": x, "label": label}, Spec((1, 8, 8), 17, classes=3))
 
 
 def of(model: Judge, split: ImageSplit) -> np.ndarray:
-    return evaluation_judge.features(model, split.batch(torch.arange(len(split))).x, 17).astype(np.float64)
+    return evaluation_judge.features(model, split.eval_batch(torch.arange(len(split))).x, 17).astype(np.float64)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from genfoundry.config import Train
 from genfoundry.data.loaders import Loader
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.errors import UserError
 from genfoundry.evaluation import context
 from genfoundry.evaluation.metrics import completion
@@ -185,7 +185,7 @@ def test_few_images_are_modelled_better_than_pixels_on_their_own(items: int) -> 
     sized = Made.suggest_settings(spec, items)
     torch.manual_seed(0)
     model = Made(spec, Made.Config(**sized["hyper"]))
-    data = ImageSplit("train", {"x": train.to(torch.uint8), "label": torch.zeros(items)}, spec, None, None)
+    data = ImageSplit("train", {"x": train.to(torch.uint8), "label": torch.zeros(items)}, spec)
     batch = 16 if items < 300 else 64
     lr = sized.get("train", {}).get("lr", Made.defaults["lr"])
     how = Train(batch=batch, lr=lr, steps={"fit": 30 * math.ceil(items / batch)})

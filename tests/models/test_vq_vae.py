@@ -130,12 +130,12 @@ class Shades:
         self.split = self
         self.positions = 64
 
-    def crop(self, position: Tensor) -> Batch:
+    def train_batch(self, position: Tensor) -> Batch:
         label = position % 2
         return Batch(torch.randint(0, 4, (len(position), 1, 8, 8)) + 13 * label.view(-1, 1, 1, 1), label=label)
 
     def batch(self, phase: str, step: int) -> Batch:
-        return self.crop(torch.arange(16))
+        return self.train_batch(torch.arange(16))
 
 
 @pytest.fixture(scope="module", params=KINDS)

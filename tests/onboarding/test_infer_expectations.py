@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from genfoundry import config
-from genfoundry.onboarding.infer_expectations import expectations
+from genfoundry.onboarding.infer_expectations import infer_expectations
 
 SERIES = config.Dataset(modality="series", raw="sunspots")
 SIZES = (1, 0.02, 9, 1e-12, 1e12, 1 / 3)
@@ -20,7 +20,7 @@ def test_bounds_of_a_series_hold(offset: float, size: float) -> None:
     times = np.arange(40) * size
     rows = {"split": "train", "label": -1, "min": values, "max": values, "length": 1, "distinct": 1, "unknown": 0}
     frame = pd.DataFrame({**rows, "time": times, "digest": np.arange(40).astype(str)})
-    found = expectations(frame, SERIES, 0)
+    found = infer_expectations(frame, SERIES, 0)
     low, high = found["values"]
     assert low <= values.min() and values.max() <= high
     room = np.ptp(values) / 2
@@ -33,5 +33,5 @@ def test_bounds_are_short() -> None:
     values = np.array([-3.14159, 0.0, 6.66])
     rows = {"split": "train", "label": -1, "min": values, "max": values, "length": 1, "distinct": 1, "unknown": 0}
     frame = pd.DataFrame({**rows, "time": [0.0, 1.0, 2.0], "digest": list("abc")})
-    found = expectations(frame, SERIES, 0)
+    found = infer_expectations(frame, SERIES, 0)
     assert found["values"] == [-8.05, 11.6] and found["gap"] == 1

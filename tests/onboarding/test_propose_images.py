@@ -177,12 +177,12 @@ def test_the_column_of_the_label_is_written_down(tmp_path: Path) -> None:
 
 
 def test_keys_of_the_entry_by_make(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(init, "inbox", lambda name: None)
+    monkeypatch.setattr(init, "make_inbox", lambda name: None)
     folder = pngs(tmp_path / "mixed", *(f"{'ab'[i % 2]}/{'xyz'[i % 3]}/{i}.png" for i in range(90)))
     init.run(str(folder), "", "classes=top", "size=16")
     entry = yaml.safe_load((site / "params.yaml").read_text())["datasets"]["mixed"]
     assert (entry["classes"], entry["size"]) == ("top", 16)
-    for key, says in (("classes=up", "'up'"), ("clases=top", "did you mean 'classes'"), ("top", "key=value is right")):
+    for key, says in (("classes=up", "'up'"), ("clases=top", "did you mean 'classes'"), ("top", "expected key=value")):
         with pytest.raises(UserError, match=says):
             init.run(str(folder), "other", key)
 

@@ -70,7 +70,7 @@ def test_the_best_on_val_bounds_the_margin() -> None:
     task = PARAMS.tasks["fashion-density"].model_copy(update={"margin": 0.5})
     assert spread.measured(task, PARAMS, found) == ["made-fashion", "vae-fashion", "vae-fashion-global"]
     assert spread.asked(found["made-fashion"], "bits_per_dim") == 0.0  # one training: closed form
-    assert spread.asked(found["vae-fashion"], "bits_per_dim") == pytest.approx(0.1 * margins.factor(3))
+    assert spread.asked(found["vae-fashion"], "bits_per_dim") == pytest.approx(0.1 * margins.dunnett_critical_value(3))
     table = spread.table(PARAMS.model_copy(update={"tasks": {"fashion-density": task}}), found)
     assert table == ["fashion-density: margin 0.5; asked for: made-fashion 0 ok"]
     table = spread.table(

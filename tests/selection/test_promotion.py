@@ -15,7 +15,7 @@ import pytest
 from fabricated import OBJECTIVE, TASK
 
 import genfoundry
-from genfoundry import config
+from genfoundry import config, paths
 from genfoundry.errors import UserError
 from genfoundry.selection import champion_scores, dvc_store, ledger, promotion, weight_store
 
@@ -37,8 +37,8 @@ def root(made: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def lines(root: Path) -> list[ledger.Line]:
-    return ledger.read(root / "ledger.jsonl")
+def lines(root: Path) -> list[ledger.Decision]:
+    return ledger.read_decisions(root / "ledger.jsonl")
 
 
 def test_the_first_champion_says_all_that_a_later_comparison_needs(root: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_model_that_any_reference_beats_is_refused_and_its_line_says_by_what(
     assert "on gate loses to hard (0.01, by " in line["reason"] and "easy" not in line["reason"]
     assert line["figures"]["reference"] == {"name": "hard", "value": 0.01}
     assert line["figures"]["split"] == "gate"
-    assert ledger.champion(lines(tmp_path), TASK) is None
+    assert ledger.find_champion(lines(tmp_path), TASK) is None
     assert promotion.promote(TASK, OBJECTIVE, tmp_path) == "unchanged"
 
 
@@ -169,8 +169,8 @@ def test_a_new_reference_that_beats_the_champion_is_said_once_and_it_goes_on_ser
     fabricated.register(root)
     assert promotion.promote(TASK, OBJECTIVE, root) == "refused"
     assert "it stays the champion, but nats" in lines(root)[-1]["reason"]
-    assert ledger.champion(lines(root), TASK) == lines(root)[0]
-    assert [loss["name"] for loss in ledger.loses_to(lines(root), lines(root)[0]["digest"])] == ["ngram"]
+    assert ledger.find_champion(lines(root), TASK) == lines(root)[0]
+    assert [loss["name"] for loss in ledger.find_recorded_losses(lines(root), lines(root)[0]["digest"])] == ["ngram"]
     assert promotion.promote(TASK, OBJECTIVE, root) == "unchanged"
     fabricated.references(root, ngram=("reference", 0.02))  # by less: nothing to say anew
     fabricated.register(root)
@@ -178,7 +178,7 @@ def test_a_new_reference_that_beats_the_champion_is_said_once_and_it_goes_on_ser
     fabricated.references(root, ngram=("reference", 99.0))
     fabricated.register(root)
     assert promotion.promote(TASK, OBJECTIVE, root) == "champion"
-    assert ledger.loses_to(lines(root), lines(root)[0]["digest"]) == []
+    assert ledger.find_recorded_losses(lines(root), lines(root)[0]["digest"]) == []
 
 
 def test_a_champion_that_a_reference_beats_gives_way_to_a_model_that_none_does(root: Path) -> None:
@@ -242,13 +242,13 @@ def test_an_old_champion_answers_by_its_own_commits_code(root: Path) -> None:
     git = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     for command in (["init", "-q"], ["add", "src"], ["commit", "-qm", "then"]):
         subprocess.run([*git, *command], check=True)
-    commit, clean = ledger.commit(root)
+    commit, clean = ledger.get_commit(root)
     assert clean
     folder = root / "models/experiments/weak"
     card = json.loads((folder / "model.json").read_text()) | {"model": "bygone_ar", "digest": "bygone"}
     (folder / "model.json").write_text(json.dumps(card))
     line = {**lines(root)[0], "digest": "bygone", "commit": commit, "clean": True}
-    ledger.append(root / "ledger.jsonl", {**line, "weights": weight_store.describe(folder, root)})
+    ledger.append_decision(root / "ledger.jsonl", {**line, "weights": weight_store.describe(folder, root)})
     shutil.copytree(folder, root / "bygone")
     weight_store.keep(root, weight_store.describe(folder, root))
     fabricated.forget(root, "weak")
@@ -257,7 +257,7 @@ def test_an_old_champion_answers_by_its_own_commits_code(root: Path) -> None:
     assert promotion.promote(TASK, OBJECTIVE, root) == "champion"
     assert lines(root)[-1]["figures"]["incumbent"]["nats"] > 0
     # Without that commit no code knows the model: the champion stays.
-    ledger.append(
+    ledger.append_decision(
         root / "ledger.jsonl", {**line, "commit": "0" * 40, "weights": weight_store.describe(root / "bygone", root)}
     )
     fabricated.train(root, "stronger", 3)
@@ -310,16 +310,16 @@ def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_
         series.write_text(text.replace(line, other), encoding="utf-8")
         try:
             found[then] = champion_scores.remeasure(root, OBJECTIVE, folder, source, {})["nll"]
-        except champion_scores.Unmeasured as error:
+        except champion_scores.NotMeasurable as error:
             found[then] = str(error)
-    today = champion_scores.scored(root, OBJECTIVE, "weak", lines(root)[0]["digest"])[1]
+    today = champion_scores.load_candidate_scores(root, OBJECTIVE, "weak", lines(root)[0]["digest"])[1]
     np.testing.assert_allclose(found["same"], today["nll"])
     assert found["side by side"] == "its code takes other items out of gate than today's"
 
 
 def test_a_champion_that_is_nowhere_gives_way(root: Path) -> None:
     fabricated.forget(root, "weak")
-    shutil.rmtree(root / weight_store.STORE)
+    shutil.rmtree(root / paths.WEIGHTS)
     fabricated.train(root, "worse", 1, shift=0.3)
     fabricated.register(root)
     assert promotion.promote(TASK, OBJECTIVE, root) == "champion"
@@ -330,7 +330,7 @@ def test_a_champion_with_other_levels_gives_way(root: Path) -> None:
     folder = root / "models/experiments/weak"
     card = json.loads((folder / "model.json").read_text()) | {"data": {"levels": 2, "binarise": "threshold"}}
     (folder / "model.json").write_text(json.dumps(card))
-    ledger.append(root / "ledger.jsonl", {**lines(root)[0], "weights": weight_store.describe(folder, root)})
+    ledger.append_decision(root / "ledger.jsonl", {**lines(root)[0], "weights": weight_store.describe(folder, root)})
     shutil.rmtree(root / "reports/scores" / fabricated.DATA / "weak")
     fabricated.train(root, "worse", 1, shift=0.3)
     fabricated.register(root)
@@ -342,12 +342,12 @@ def test_a_remote_that_gives_an_error_decides_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fetch(root: Path, files: object, *, remotes: bool) -> list[Path]:
-        raise weight_store.Unreachable("DVC remote: no route")
+        raise weight_store.RemoteUnreachable("DVC remote: no route")
 
-    monkeypatch.setattr(dvc_store, "fetch", fetch)
+    monkeypatch.setattr(dvc_store, "fetch_files", fetch)
     (root / ".dvc").mkdir()
     fabricated.forget(root, "weak")
-    shutil.rmtree(root / weight_store.STORE)
+    shutil.rmtree(root / paths.WEIGHTS)
     fabricated.train(root, "strong", 2)
     fabricated.register(root)
     assert promotion.promote(TASK, OBJECTIVE, root) == "undecided"
@@ -374,19 +374,19 @@ def test_a_ranking_is_decided_before_its_file_is_written_and_not_again_afterward
     path = tmp_path / f"reports/ranking/{TASK}.json"
     content = path.read_bytes()
     path.unlink()
-    assert not promotion.settled(TASK, tmp_path, content)
+    assert not promotion.is_settled(TASK, tmp_path, content)
     assert promotion.promote(TASK, OBJECTIVE, tmp_path, content) == "champion"
-    assert promotion.settled(TASK, tmp_path, content) and not promotion.settled(TASK, tmp_path)
+    assert promotion.is_settled(TASK, tmp_path, content) and not promotion.is_settled(TASK, tmp_path)
     path.write_bytes(content)
-    assert promotion.settled(TASK, tmp_path)
+    assert promotion.is_settled(TASK, tmp_path)
     assert promotion.promote(TASK, OBJECTIVE, tmp_path) == "unchanged"
     (line,) = lines(tmp_path)
-    assert line["ranking"] == ledger.fingerprint(content)
+    assert line["ranking"] == ledger.hash_ranking(content)
 
 
 def stored(root: Path) -> set[Path]:
     """The folders of the ledger's store, each with the files that it should have."""
-    return {path.parent for path in (root / weight_store.STORE).glob("*/model.json")}
+    return {path.parent for path in (root / paths.WEIGHTS).glob("*/model.json")}
 
 
 def test_the_store_has_champion_and_latest_challenger_and_nothing_older(root: Path) -> None:
@@ -400,7 +400,7 @@ def test_the_store_has_champion_and_latest_challenger_and_nothing_older(root: Pa
     assert stored(root) == {latest, weight_store.keep(root, lines(root)[0]["weights"])}
     assert champion == root / "models/experiments/weak"
     with pytest.raises(
-        weight_store.Lost, match=r"neither the workspace nor .state/weights nor DVC's cache and remotes"
+        weight_store.WeightsLost, match=r"neither the workspace nor .state/weights nor DVC's cache and remotes"
     ):
         weight_store.find(root, lines(root)[1]["weights"])
 

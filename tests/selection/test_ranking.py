@@ -63,7 +63,9 @@ def test_an_order_that_seeds_do_not_support_says_so(
     found = rank("t", TASK, tmp_path, tmp_path / "none")
     assert found["supported"] is supported
     assert (found["note"] or "").startswith(note or "")
-    assert found["margin"] == found["seed_margin"] == pytest.approx(0.1 * margins.factor(3))  # not the declared 0.01
+    assert (
+        found["margin"] == found["seed_margin"] == pytest.approx(0.1 * margins.dunnett_critical_value(3))
+    )  # not the declared 0.01
 
 
 def test_a_permuted_leaderboard_has_the_same_champion(tmp_path: Path) -> None:
@@ -127,18 +129,21 @@ def test_every_role_but_floor_and_copy_is_a_bar(tmp_path: Path) -> None:
     card(tmp_path / "scores", "a", 2.7)
     found = rank("t", TASK, tmp_path / "scores", tmp_path)
     assert found["references"] == {"pixels": 3.0, "mean": 4.0, "png": 2.5, "ngram": 2.75}
-    assert references.best(rows, TASK, "val") == {"name": "png", "value": 2.5}
-    assert references.best(rows, TASK, "gate") is None
-    lost = references.lost_to(rows, "bits_per_dim", "minimize", 2.75, "val")
+    assert references.find_hardest(rows, TASK, "val") == {"name": "png", "value": 2.5}
+    assert references.find_hardest(rows, TASK, "gate") is None
+    lost = references.find_losses(rows, "bits_per_dim", "minimize", 2.75, "val")
     assert [(x["name"], x["role"], x["by"]) for x in lost] == [("png", "compressor", 0.25), ("ngram", "reference", 0.0)]
-    assert references.describe(lost) == "png (2.5, by 0.25), ngram (2.75, by 0)"
-    assert references.names(references.lost_to(rows, "bits_per_dim", "maximize", 2.8, "val")) == ["mean", "pixels"]
+    assert references.describe_losses(lost) == "png (2.5, by 0.25), ngram (2.75, by 0)"
+    assert references.sort_names(references.find_losses(rows, "bits_per_dim", "maximize", 2.8, "val")) == [
+        "mean",
+        "pixels",
+    ]
 
 
 def test_ranking_needs_no_torch() -> None:
     code = "import sys, genfoundry.selection.ranking, genfoundry.selection.promotion; "
     code += "import genfoundry.evaluation.objective_intervals, genfoundry.selection.margins; "
-    code += "genfoundry.selection.margins.factor(3); "
+    code += "genfoundry.selection.margins.dunnett_critical_value(3); "
     code += "print({'torch', 'mlflow'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

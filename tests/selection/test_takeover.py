@@ -30,9 +30,9 @@ def takeovers(
     rng = np.random.default_rng([seeds, round(100 * share), own])
     champion, luck = (rng.normal(size=(YEARS, weeks, recipes)).max(-1) for weeks in (1, margins.WEEKS))
     error = np.sqrt(2 * share)  # of the difference of two
-    bound = (margin or margins.factor(seeds)) * standard_deviations(rng, seeds, (YEARS, 1))
+    bound = (margin or margins.dunnett_critical_value(seeds)) * standard_deviations(rng, seeds, (YEARS, 1))
     if own:
-        bound = np.maximum(bound, margins.factor(seeds) * standard_deviations(rng, seeds, luck.shape))
+        bound = np.maximum(bound, margins.dunnett_critical_value(seeds) * standard_deviations(rng, seeds, luck.shape))
     return luck - champion - NORMAL * error > bound
 
 
@@ -56,7 +56,7 @@ def test_two_standard_deviations_or_a_t_quantile_would_not_do() -> None:
 def test_one_better_by_twice_the_margin_takes_over_at_the_first_retraining(seeds: int) -> None:
     rng = np.random.default_rng(seeds)
     champion, luck = rng.normal(size=(2, 10 * YEARS))
-    bound = margins.factor(seeds) * standard_deviations(rng, seeds, luck.shape)
+    bound = margins.dunnett_critical_value(seeds) * standard_deviations(rng, seeds, luck.shape)
     for share in (0.0, 0.25):
         won = luck - champion + 2 * bound - NORMAL * np.sqrt(2 * share) > bound
         assert won.mean() >= 0.95
@@ -64,11 +64,11 @@ def test_one_better_by_twice_the_margin_takes_over_at_the_first_retraining(seeds
 
 def test_the_factor_is_dunnett_s() -> None:
     """Against the values of Dunnett's table 1a (one-sided, 5%): 10 degrees of freedom, one and nine comparisons."""
-    assert margins.factor(11, 1) / 2**0.5 == pytest.approx(1.81, abs=0.01)
-    assert margins.factor(11, 9) / 2**0.5 == pytest.approx(2.81, abs=0.03)
-    assert margins.factor(6, 4) / 2**0.5 == pytest.approx(2.85, abs=0.03)
+    assert margins.dunnett_critical_value(11, 1) / 2**0.5 == pytest.approx(1.81, abs=0.01)
+    assert margins.dunnett_critical_value(11, 9) / 2**0.5 == pytest.approx(2.81, abs=0.03)
+    assert margins.dunnett_critical_value(6, 4) / 2**0.5 == pytest.approx(2.85, abs=0.03)
     with pytest.raises(ValueError, match="expected 2 or more seeds, got 1"):
-        margins.factor(1)
+        margins.dunnett_critical_value(1)
 
 
 def test_two_recipes_are_apart_by_more_than_luck() -> None:
@@ -76,7 +76,7 @@ def test_two_recipes_are_apart_by_more_than_luck() -> None:
     told = []
     for _ in range(3000):
         first, second = rng.normal(size=(2, 3))  # of one recipe: nothing tells them apart but luck
-        luck = margins.apart(first.std(ddof=1), second.std(ddof=1), (3, 3))
+        luck = margins.compute_seed_gap(first.std(ddof=1), second.std(ddof=1), (3, 3))
         told.append(abs(rng.normal() - rng.normal()) > luck)
     assert np.mean(told) <= 0.055
-    assert margins.apart(0.0, 0.0, (3, 3)) == 0.0
+    assert margins.compute_seed_gap(0.0, 0.0, (3, 3)) == 0.0

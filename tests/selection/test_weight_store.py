@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from dvc_toy import dvc
 
+from genfoundry import paths
 from genfoundry.selection import dvc_store, weight_store
 
 Line = dict[str, Any]
@@ -74,10 +75,10 @@ FILES = {"weights.safetensors": b"tensors", "model.json": b"{}"}
 
 def test_the_cache_has_them_and_what_was_found_stands_in_the_store(root: Path) -> None:
     line = taken(root)
-    with pytest.raises(weight_store.Lost, match=r"neither the workspace nor .state/weights has sha256"):
+    with pytest.raises(weight_store.WeightsLost, match=r"neither the workspace nor .state/weights has sha256"):
         weight_store.find(root, line, farthest="store")
     folder = weight_store.find(root, line, farthest="cache")
-    assert folder.parent == root / weight_store.STORE and content(folder) == FILES
+    assert folder.parent == root / paths.WEIGHTS and content(folder) == FILES
     drop(root, "elsewhere", "first", "second")
     assert weight_store.find(root, line) == folder
 
@@ -86,7 +87,7 @@ def test_the_cache_has_them_and_what_was_found_stands_in_the_store(root: Path) -
 def test_either_remote_has_them(root: Path, emptied: str) -> None:
     line = taken(root)
     drop(root, "elsewhere", emptied)
-    with pytest.raises(weight_store.Lost, match=r"nor the DVC cache has sha256"):
+    with pytest.raises(weight_store.WeightsLost, match=r"nor the DVC cache has sha256"):
         weight_store.find(root, line, farthest="cache")
     assert content(weight_store.find(root, line)) == FILES
 
@@ -105,7 +106,7 @@ def test_lost_is_what_every_place_answered(root: Path) -> None:
     line = taken(root)
     drop(root, "elsewhere", "first", "second")
     with pytest.raises(
-        weight_store.Lost, match=r"^models/experiments/one: weights not found: .* cache and remotes have"
+        weight_store.WeightsLost, match=r"^models/experiments/one: weights not found: .* cache and remotes have"
     ):
         weight_store.find(root, line)
 
@@ -114,11 +115,13 @@ def test_a_remote_s_folder_that_is_not_there_answers_nothing(root: Path) -> None
     line = taken(root)
     drop(root, "elsewhere", "second")
     shutil.rmtree(root.parent / "first")
-    with pytest.raises(weight_store.Unreachable, match=r"^DVC remote a.b: .*/first is not there; mount it") as caught:
+    with pytest.raises(
+        weight_store.RemoteUnreachable, match=r"^DVC remote a.b: .*/first is not there; mount it"
+    ) as caught:
         weight_store.find(root, line)
     assert "\n" not in str(caught.value)
     shutil.copytree(root.parent / "second", root.parent / "first")
-    with pytest.raises(weight_store.Lost):
+    with pytest.raises(weight_store.WeightsLost):
         weight_store.find(root, line)
 
 
@@ -146,13 +149,13 @@ def test_a_web_server_says_no_or_says_nothing(root: Path, server: str, monkeypat
     line, address = taken(root), partial(dvc, root, "remote", "modify", "a.b", "url")
     drop(root, "elsewhere", "second")
     address(f"{server}/first")
-    with pytest.raises(weight_store.Lost):
+    with pytest.raises(weight_store.WeightsLost):
         weight_store.find(root, line)
     address(f"{server}/broken")
-    with pytest.raises(weight_store.Unreachable, match=r"^DVC remote a.b: HTTPError: HTTP Error 500"):
+    with pytest.raises(weight_store.RemoteUnreachable, match=r"^DVC remote a.b: HTTPError: HTTP Error 500"):
         weight_store.find(root, line)
     address("http://127.0.0.1:9/none")
-    with pytest.raises(weight_store.Unreachable, match=r"^DVC remote a.b: URLError: .*refused"):
+    with pytest.raises(weight_store.RemoteUnreachable, match=r"^DVC remote a.b: URLError: .*refused"):
         weight_store.find(root, line)
 
 
@@ -160,7 +163,7 @@ def test_a_remote_that_needs_a_plug_in_is_named(root: Path) -> None:
     line = taken(root)
     drop(root, "elsewhere", "second")
     dvc(root, "remote", "modify", "a.b", "url", "s3://bucket/path")
-    with pytest.raises(weight_store.Unreachable, match=r"a.b: .*requires 'dvc-s3' to be installed"):
+    with pytest.raises(weight_store.RemoteUnreachable, match=r"a.b: .*requires 'dvc-s3' to be installed"):
         weight_store.find(root, line)
 
 
@@ -171,7 +174,7 @@ def test_what_differs_from_the_line_is_not_taken(root: Path) -> None:
     assert content(folder) == FILES
     (folder / "model.json").write_text("[]")
     assert content(weight_store.find(root, line)) == FILES
-    with pytest.raises(weight_store.Lost, match=r"expected the weights that were decided on"):
+    with pytest.raises(weight_store.WeightsLost, match=r"expected the weights that were decided on"):
         weight_store.keep(root, {**line, "files": {**line["files"], "none": line["files"]["model.json"]}})
 
 
@@ -180,11 +183,11 @@ def test_what_the_cache_has_and_the_list_of_a_folder(root: Path) -> None:
 
     tracked = yaml.safe_load((root / "models/experiments/one.dvc").read_text())["outs"][0]["md5"]
     files = {name: entry["md5"] for name, entry in taken(root)["files"].items()}
-    assert dvc_store.in_cache(root, [*files.values(), "0" * 32]) == set(files.values())
+    assert dvc_store.find_cached(root, [*files.values(), "0" * 32]) == set(files.values())
     assert dvc_store.list_folder(root, "0" * 32 + ".dir") is None
     assert dvc_store.list_folder(root, tracked) == files
     drop(root, "elsewhere")
-    assert dvc_store.in_cache(root, files.values()) == set()
+    assert dvc_store.find_cached(root, files.values()) == set()
     assert dvc_store.list_folder(root, tracked) == files, "a list that was read is remembered"
 
 

@@ -28,7 +28,7 @@ from genfoundry.models.linear_ar import LinearAr
 from genfoundry.models.vae import Vae
 from genfoundry.selection import ledger, weight_store
 from genfoundry.serving import cli
-from genfoundry.serving.predictor import Served, Unserved
+from genfoundry.serving.predictor import NotGenerative, Predictor
 from genfoundry.tracking import package
 from genfoundry.types import Batch, Spec
 
@@ -41,7 +41,9 @@ def crown(root: Path, task: str, model: GenerativeModel, **meta: Any) -> None:
     card = {"experiment": task, "dataset": task, "task": task, "data": {"levels": model.spec.levels, "binarise": None}}
     digest = checkpoint.save(folder, model, {**card, "meta": {"alphabet": None, "names": [], **meta}})
     line = dict.fromkeys(ledger.REQUIRED, "x") | {"task": task, "decision": "champion", "experiment": task}
-    ledger.append(root / "ledger.jsonl", {**line, "digest": digest, "weights": weight_store.describe(folder, root)})
+    ledger.append_decision(
+        root / "ledger.jsonl", {**line, "digest": digest, "weights": weight_store.describe(folder, root)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fabricated.train(root, "ar", 2)
     folder = root / "models/experiments/ar"
     line = dict.fromkeys(ledger.REQUIRED, "x") | {"task": fabricated.TASK, "decision": "champion", "experiment": "ar"}
-    ledger.append(root / "ledger.jsonl", {**line, "weights": weight_store.describe(folder, root)})
+    ledger.append_decision(root / "ledger.jsonl", {**line, "weights": weight_store.describe(folder, root)})
     return root
 
 
@@ -118,7 +120,9 @@ def test_a_series_scores_as_its_evaluation_did(run: Any, root: Path, tmp_path: P
         Dataset(root / paths.prepared(fabricated.DATA)).split("test"),
         checkpoint.load(root / "models/experiments/ar"),
     )
-    windows = split.crop(torch.arange(0, split.positions, split.spec.shape[0]))  # side by side, as a file is read
+    windows = split.train_batch(
+        torch.arange(0, split.positions, split.spec.shape[0])
+    )  # side by side, as a file is read
     truth = model.measure(windows)["nll"] / split.spec.dims
     assert [float(r["nats"]) for r in rows] == pytest.approx(truth.tolist(), abs=1e-6)
     assert f"{len(rows)} items: " in out
@@ -287,7 +291,7 @@ def test_what_draws_no_samples_is_packaged_as_it_is_and_says_so(tmp_path: Path) 
     """A judge stands for every such learner."""
     spec = Spec((1, 8, 8), 17, 3, (1, 1, 1))
     checkpoint.save(tmp_path / "model", Judge(spec, Judge.Config()), {"meta": {"modality": "images"}})
-    with pytest.raises(Unserved, match="a Judge neither samples nor scores"):
-        Served(tmp_path / "model")
-    package.package(tmp_path / "model", tmp_path / "out", tmp_path / "requirements.lock", {})
+    with pytest.raises(NotGenerative, match="a Judge neither samples nor scores"):
+        Predictor(tmp_path / "model")
+    package.save_mlflow_model(tmp_path / "model", tmp_path / "out", tmp_path / "requirements.lock", {})
     assert isinstance(checkpoint.load(tmp_path / "out"), Judge)

@@ -29,7 +29,7 @@ JSON = "application/json"
 def servers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """MLflow's server of a series, an image and a text model, each packaged and loaded as any user's."""
     root = tmp_path_factory.mktemp("models")
-    client.quiet()  # as a pipeline's own process: what MLflow drops is refused all the same
+    client.silence_loggers()  # as a pipeline's own process: what MLflow drops is refused all the same
     fabricated.prepare(root)
     fabricated.train(root, "series", 2)
     torch.manual_seed(0)
@@ -42,7 +42,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         checkpoint.save(root / "models/experiments" / name, model, {"meta": {"modality": name, "alphabet": alphabet}})
     found = {}
     for name in ("series", *models):
-        package.package(root / "models/experiments" / name, root / name, root / "none.lock", {})
+        package.save_mlflow_model(root / "models/experiments" / name, root / name, root / "none.lock", {})
         found[name] = scoring_server.init(mlflow.pyfunc.load_model(str(root / name)))
     return found
 

@@ -12,25 +12,25 @@ from genfoundry.errors import UserError
 from genfoundry.models import checkpoint
 from genfoundry.models.text_vae import TextVae
 from genfoundry.serving import score_file
-from genfoundry.serving.predictor import Served
+from genfoundry.serving.predictor import Predictor
 from genfoundry.types import Spec
 
 ALPHABET = "\n abcde1"
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Served:
+def served(tmp_path: Path) -> Predictor:
     torch.manual_seed(0)
     model = TextVae(Spec((8,), len(ALPHABET)), TextVae.Config())
     meta = {"modality": "lines", "alphabet": ALPHABET}
     checkpoint.save(tmp_path / "model", model, {"meta": meta, "dataset": "x"})
-    return Served(tmp_path / "model")
+    return Predictor(tmp_path / "model")
 
 
-def test_a_file_is_scored_line_by_line(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_scored_line_by_line(served: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "a.txt"
     file.write_text("abc\n\n  de a \n11 1\nabcdeabc\nb\n")
-    nats, values = score_file.scores(tmp_path, file, served, 0)
+    nats, values = score_file.score_items(tmp_path, file, served, 0)
     assert values.tolist() == [4, 5, 2]  # with the end of each
     assert "2 of 5 lines have no letter or over 7 characters" in capsys.readouterr().err
     assert np.array_equal(nats, served.score_text("abc\nde a\nb", 0))
@@ -38,7 +38,7 @@ def test_a_file_is_scored_line_by_line(served: Served, tmp_path: Path, capsys: p
     assert served.per_value(nats.sum(), 11) == pytest.approx(nats.sum() / 11)
 
 
-def test_lines_come_back_without_their_padding(served: Served) -> None:
+def test_lines_come_back_without_their_padding(served: Predictor) -> None:
     found = served.sample(20, prompt="abc", seed=3)
     assert all(line.startswith("abc") and "\n" not in line and len(line) <= 8 for line in found)
     assert len(set(found)) > 5
@@ -55,6 +55,6 @@ def test_lines_come_back_without_their_padding(served: Served) -> None:
         ("", "xyz", "character 1, 'x', is not in the model's alphabet"),
     ],
 )
-def test_bad_requests(served: Served, prompt: str, text: str, said: str) -> None:
+def test_bad_requests(served: Predictor, prompt: str, text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         served.sample(1, prompt=prompt) if prompt else served.score_text(text)

@@ -12,22 +12,22 @@ from genfoundry.errors import UserError
 from genfoundry.models import checkpoint
 from genfoundry.models.bytenet import Bytenet
 from genfoundry.serving import score_file
-from genfoundry.serving.predictor import Served
+from genfoundry.serving.predictor import Predictor
 from genfoundry.types import Batch, Draw, Spec
 
 ALPHABET = " abcde"
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Served:
+def served(tmp_path: Path) -> Predictor:
     torch.manual_seed(0)
     model = Bytenet(Spec((8,), 7, cond_shape=(6,), cond_levels=7), Bytenet.Config())
     meta = {"modality": "pairs", "alphabet": ALPHABET}
     checkpoint.save(tmp_path / "model", model, {"meta": meta, "dataset": "x"})
-    return Served(tmp_path / "model")
+    return Predictor(tmp_path / "model")
 
 
-def test_a_source_gets_targets(served: Served) -> None:
+def test_a_source_gets_targets(served: Predictor) -> None:
     found = served.sample(20, prompt="ab cd", seed=1)
     assert len(set(found)) > 5 and all(set(text) <= set(ALPHABET) for text in found)
     best = served.sample(2, prompt="ab cd", draw=Draw(temperature=0.0))
@@ -36,9 +36,9 @@ def test_a_source_gets_targets(served: Served) -> None:
     assert best == 2 * ["".join(ALPHABET[c] for c in codes if c < 6)]
 
 
-def test_a_file_is_scored_pair_by_pair(served: Served, tmp_path: Path) -> None:
+def test_a_file_is_scored_pair_by_pair(served: Predictor, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("ab\tabc\nde\te\n")
-    nats, values = score_file.scores(tmp_path, tmp_path / "a.tsv", served, 0)
+    nats, values = score_file.score_items(tmp_path, tmp_path / "a.tsv", served, 0)
     assert values.tolist() == [4, 2] and served.unit == "nats_per_char"  # with the end of each
     x, cond = torch.tensor([[1, 2, 3, 6, 6, 6, 6, 6]]), torch.tensor([[1, 2, 6, 6, 6, 6]])
     assert np.isclose(nats[0], served.model.measure(Batch(x, cond))["nll"].item())
@@ -48,7 +48,7 @@ def test_a_file_is_scored_pair_by_pair(served: Served, tmp_path: Path) -> None:
     ("prompt", "said"),
     [("", "prompt: 0 characters; a source of 1 to 6"), ("abcdeab", "a source of 1 to 6"), ("x", "'x', is not in")],
 )
-def test_bad_sources(served: Served, prompt: str, said: str) -> None:
+def test_bad_sources(served: Predictor, prompt: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         served.sample(1, prompt=prompt)
 
@@ -58,7 +58,7 @@ def test_bad_sources(served: Served, prompt: str, said: str) -> None:
     [("abcdeab\ta\n", r"a\.tsv:1: the source has 7 characters; this model takes 6"), ("a b\n", "0 tabs"),
      ("a\tx\n", "'x', is not in"), ("\n", "no pairs")],
 )  # fmt: skip
-def test_bad_files(served: Served, tmp_path: Path, text: str, said: str) -> None:
+def test_bad_files(served: Predictor, tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "a.tsv").write_text(text)
     with pytest.raises(UserError, match=said):
-        score_file.scores(tmp_path, tmp_path / "a.tsv", served, 0)
+        score_file.score_items(tmp_path, tmp_path / "a.tsv", served, 0)

@@ -12,7 +12,7 @@ from genfoundry.data import dataset, preparation
 from genfoundry.models import checkpoint
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.serving import score_file
-from genfoundry.serving.predictor import Served
+from genfoundry.serving.predictor import Predictor
 
 SHARES = config.Shares(val=0.2, gate=0.2, test=0.2)
 SERIES = config.Dataset(modality="series", raw="sunspots", window=5, context=4, split=SHARES)
@@ -30,8 +30,8 @@ def test_scores_and_samples_do_not_depend_on_an_offset(offset: float, tmp_path: 
     model.begin("fit", data.split("train"))
     meta = {key: data.meta[key] for key in ("modality", "names", "declared") if key in data.meta}
     checkpoint.save(tmp_path / "model", model, {"meta": meta, "dataset": "x"})
-    served = Served(tmp_path / "model")
-    nats, _ = score_file.scores(tmp_path, file, served, 0)
+    served = Predictor(tmp_path / "model")
+    nats, _ = score_file.score_items(tmp_path, file, served, 0)
     assert nats.mean() / 5 == pytest.approx(-0.5554, abs=1e-3)
     past = offset + values[:4, None]
     (sample,) = served.sample(1, past=past, seed=3)

@@ -14,7 +14,7 @@ from genfoundry import models
 from genfoundry.errors import UserError
 from genfoundry.models import checkpoint
 from genfoundry.serving import cli, score_file
-from genfoundry.serving.predictor import Served
+from genfoundry.serving.predictor import Predictor
 from genfoundry.tracking import package
 from genfoundry.types import Batch, Spec
 
@@ -23,7 +23,7 @@ VIDEOS = (np.random.default_rng(0).random((6, 5, 1, 4, 5)) < 0.4).astype(np.uint
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Served:
+def served(tmp_path: Path) -> Predictor:
     kind = models.find("video_pixel")
     torch.manual_seed(0)
     model = kind(SPEC, kind.Config())
@@ -31,12 +31,12 @@ def served(tmp_path: Path) -> Served:
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     checkpoint.save(tmp_path / "model", model, {"meta": {"modality": "video"}, "dataset": "x"})
-    return Served(tmp_path / "model")
+    return Predictor(tmp_path / "model")
 
 
-def test_a_file_is_scored_after_its_given_frames(served: Served, tmp_path: Path) -> None:
+def test_a_file_is_scored_after_its_given_frames(served: Predictor, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", videos=VIDEOS)
-    nats, values = score_file.scores(tmp_path, tmp_path / "a.npz", served, 0)
+    nats, values = score_file.score_items(tmp_path, tmp_path / "a.npz", served, 0)
     whole = torch.as_tensor(VIDEOS).long()
     with torch.no_grad():
         right = served.model.measure(Batch(whole[:, 3:], cond=whole[:, :3]))["nll"]
@@ -44,7 +44,7 @@ def test_a_file_is_scored_after_its_given_frames(served: Served, tmp_path: Path)
     assert values.tolist() == [40] * 6 and served.unit == "bits_per_dim"
 
 
-def test_samples_go_on_from_the_past(served: Served) -> None:
+def test_samples_go_on_from_the_past(served: Predictor) -> None:
     found = served.sample(3, past=VIDEOS[0, :3], seed=1)
     assert [one.shape for one in found] == [SPEC.shape] * 3
     assert not all(
@@ -53,11 +53,11 @@ def test_samples_go_on_from_the_past(served: Served) -> None:
 
 
 def test_the_command_line_goes_on_from_the_first_video_of_test(
-    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data/prepared/x/arrays").mkdir(parents=True)
     save_file({"x": VIDEOS}, tmp_path / "data/prepared/x/arrays/test.safetensors")
-    monkeypatch.setattr(cli, "champion", lambda root, task: cli.Champion(served, {}))  # type: ignore[arg-type]
+    monkeypatch.setattr(cli, "load_champion", lambda root, task: cli.ServedChampion(served, {}))  # type: ignore[arg-type]
     said = cli.sample(tmp_path, "moving", 4, out=tmp_path / "s.npz", seed=1)
     assert said.startswith("4 samples of shape (2, 1, 4, 5)")
     made = np.load(tmp_path / "s.npz")["images"]
@@ -66,11 +66,11 @@ def test_the_command_line_goes_on_from_the_first_video_of_test(
     assert Image.open(tmp_path / "s.png").size[0] % (2 * 7 + 2) == 0  # two frames a row
 
 
-def test_mlflow_is_told_what_a_request_looks_like(served: Served) -> None:
-    columns = package.columns(served)
+def test_mlflow_is_told_what_a_request_looks_like(served: Predictor) -> None:
+    columns = package.describe_columns(served)
     assert list(columns) == ["n", "past", "x"]
     assert columns["past"] == f"whole numbers below 2 of shape {SPEC.cond_shape}"
-    assert np.array(package.example(served)["past"][0]).shape == SPEC.cond_shape
+    assert np.array(package.build_example(served)["past"][0]).shape == SPEC.cond_shape
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_mlflow_is_told_what_a_request_looks_like(served: Served) -> None:
         (VIDEOS[0, :3] * 7, "past: values 0 to 7: expected whole ones from 0 to 1"),
     ],
 )
-def test_bad_requests(served: Served, past: np.ndarray | None, said: str) -> None:
+def test_bad_requests(served: Predictor, past: np.ndarray | None, said: str) -> None:
     with pytest.raises(UserError, match=said):
         served.sample(1, past=past)
 
@@ -90,7 +90,7 @@ def test_bad_requests(served: Served, past: np.ndarray | None, said: str) -> Non
 @pytest.mark.parametrize(
     ("arrays", "said"), [({"videos": VIDEOS[:, :4]}, "videos of shape"), ({"images": VIDEOS}, "array `videos`")]
 )
-def test_bad_files(served: Served, tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
+def test_bad_files(served: Predictor, tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=said):
-        score_file.scores(tmp_path, tmp_path / "a.npz", served, 0)
+        score_file.score_items(tmp_path, tmp_path / "a.npz", served, 0)

@@ -25,8 +25,8 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
 
 
-def train(root: Path, events: int = EVENTS, digest: str | None = "d1") -> tracking.Live:
-    with tracking.Live(root, "vae-x", "task", "key1", delay=0) as live:
+def train(root: Path, events: int = EVENTS, digest: str | None = "d1") -> tracking.LiveLogger:
+    with tracking.LiveLogger(root, "vae-x", "task", "key1", delay=0) as live:
         for step in range(events):
             live.log(Event(Clock("fit", step, events), {"model": 1 / (step + 1)}, {"model": 0.1}, 0))
         if digest:
@@ -56,8 +56,8 @@ def test_the_machine_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tracking, "SAMPLING", 0.2)
     monkeypatch.setattr(tracking, "EVERY", 0.2)
     client = tracking_client.connect(tmp_path)
-    where = tracking_client.experiment_id(client, tmp_path, "task")
-    with tracking.Live(tmp_path, "vae-x", "task", "k", delay=0) as live:
+    where = tracking_client.ensure_experiment(client, tmp_path, "task")
+    with tracking.LiveLogger(tmp_path, "vae-x", "task", "k", delay=0) as live:
         for _ in range(300):
             found = [key for run in client.search_runs([where]) for key in run.data.metrics]
             if any(key.startswith("system/") for key in found):
@@ -70,7 +70,7 @@ def test_the_machine_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_killed_trainings_run_is_closed_when_it_goes_on(tmp_path: Path) -> None:
     fabricated.database(tmp_path)
     client = tracking_client.connect(tmp_path)
-    where = tracking_client.experiment_id(client, tmp_path, "task")
+    where = tracking_client.ensure_experiment(client, tmp_path, "task")
     left = client.create_run(where, tags={"genfoundry.key": "key1"}).info.run_id
     train(tmp_path, 1)
     assert {r.info.run_id == left: r.info.status for r in runs(tmp_path)} == {True: "KILLED", False: "FINISHED"}
@@ -80,7 +80,7 @@ def test_a_training_that_fails_leaves_a_failed_run(tmp_path: Path) -> None:
     fabricated.database(tmp_path)
 
     def fails() -> None:
-        with tracking.Live(tmp_path, "vae-x", "task", "k", delay=0) as live:
+        with tracking.LiveLogger(tmp_path, "vae-x", "task", "k", delay=0) as live:
             live.log(Event(Clock("fit", 1, 2), {"model": 1.0}, {}, 0))
             raise ZeroDivisionError
 
@@ -117,7 +117,7 @@ def test_trainings_of_a_run_say_once_that_the_store_is_down(
 
 
 def test_a_short_training_starts_nothing(tmp_path: Path) -> None:
-    with tracking.Live(tmp_path, "vae-x", "task", "k") as live:
+    with tracking.LiveLogger(tmp_path, "vae-x", "task", "k") as live:
         live.log(Event(Clock("fit", 1, 2), {"model": 1.0}, {}, 0))
         live.done("d")
     assert live.overhead < 0.5
@@ -126,7 +126,7 @@ def test_a_short_training_starts_nothing(tmp_path: Path) -> None:
 
 def _connect(root: str, queue: Any) -> None:
     client = tracking_client.connect(Path(root))
-    queue.put(tracking_client.experiment_id(client, Path(root), "task"))
+    queue.put(tracking_client.ensure_experiment(client, Path(root), "task"))
 
 
 def test_stages_that_start_at_once_make_one_database(tmp_path: Path) -> None:
@@ -145,5 +145,5 @@ def test_stages_that_start_at_once_make_one_database(tmp_path: Path) -> None:
 def test_copies_of_the_repository_share_its_store(tmp_path: Path) -> None:
     copy = tmp_path / ".dvc/tmp/exps/tmpabc"
     copy.mkdir(parents=True)
-    assert tracking_client.home(copy) == tmp_path
-    assert tracking_client.uri(copy) == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert tracking_client.find_repository(copy) == tmp_path
+    assert tracking_client.get_tracking_uri(copy) == f"sqlite:///{tmp_path / 'mlflow.db'}"

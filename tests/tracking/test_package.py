@@ -42,7 +42,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, out in found.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(package, "CODE", root / "code" / name if name != "today" else source)
-            package.package(root / "models/experiments/ar", out, root / "none.lock", {})
+            package.save_mlflow_model(root / "models/experiments/ar", out, root / "none.lock", {})
     return found
 
 

@@ -88,7 +88,7 @@ def test_runs_versions_and_aliases_are_there(root: Path) -> None:
     assert found["aliases"] == {"champion": 2}
     assert [v[0] for v in found["versions"]] == [1, 2]
     tags = json.loads(found["versions"][1][2])
-    line = ledger.read(root / "ledger.jsonl")[-1]
+    line = ledger.read_decisions(root / "ledger.jsonl")[-1]
     assert (tags["model_digest"], tags["data_digest"], tags["decision"]) == (line["digest"], line["data"], "champion")
     assert "improves by" in tags["reason"]
     assert found["points"]["strong", "fit/loss.model"] == [(1, 5.0), (2, 2.5), (3, pytest.approx(5 / 3))]
@@ -112,9 +112,9 @@ def test_an_empty_database_gets_the_same(root: Path, tmp_path: Path) -> None:
 
 def test_a_live_run_is_completed_not_doubled(root: Path, tmp_path: Path) -> None:
     emptied(root, tmp_path)
-    line = ledger.read(root / "ledger.jsonl")[-1]
+    line = ledger.read_decisions(root / "ledger.jsonl")[-1]
     client = tracking_client.connect(tmp_path)
-    where = tracking_client.experiment_id(client, tmp_path, TASK)
+    where = tracking_client.ensure_experiment(client, tmp_path, TASK)
     tags = {"kind": "model", "digest": line["digest"], "experiment": "strong"}
     run = client.create_run(where, tags={f"genfoundry.{k}": v for k, v in tags.items()}, run_name="strong")
     tracking_client.log_metrics(client, run.info.run_id, [("fit/loss.model", 5.0, 1, 1), ("seconds", 3.0, 1, 0)])
@@ -128,7 +128,7 @@ def test_a_page_and_costs_reach_the_run_and_follow_what_changes(root: Path, tmp_
     emptied(root, tmp_path)
     assert publish(tmp_path)
     store_of = tracking_client.connect(tmp_path)
-    where = tracking_client.experiment_id(store_of, tmp_path, TASK)
+    where = tracking_client.ensure_experiment(store_of, tmp_path, TASK)
 
     def run() -> Any:
         return store_of.search_runs([where], "attributes.run_name = 'strong'")[0]
@@ -137,7 +137,7 @@ def test_a_page_and_costs_reach_the_run_and_follow_what_changes(root: Path, tmp_
     page = tmp_path / "reports/models/strong.html"
     page.parent.mkdir(parents=True)
     page.write_text("<h1>first</h1>")
-    cost_log.note(tmp_path, before.data.tags["genfoundry.digest"], train_seconds=3.5, device="cpu")
+    cost_log.record_costs(tmp_path, before.data.tags["genfoundry.digest"], train_seconds=3.5, device="cpu")
     assert publish(tmp_path)
     assert run().data.metrics["cost/train_seconds"] == 3.5
     assert not [key for key in run().data.metrics if key == "cost/device"]
@@ -147,7 +147,7 @@ def test_a_page_and_costs_reach_the_run_and_follow_what_changes(root: Path, tmp_
     assert publish(tmp_path)
     assert census(tmp_path) == once
     page.write_text("<h1>second</h1>")
-    cost_log.note(tmp_path, before.data.tags["genfoundry.digest"], train_seconds=4.5)
+    cost_log.record_costs(tmp_path, before.data.tags["genfoundry.digest"], train_seconds=4.5)
     assert publish(tmp_path)
     assert run().data.metrics["cost/train_seconds"] == 4.5
     assert [v for k, v in census(tmp_path)["points"].items() if k[1] == "cost/train_seconds"] == [[(0, 3.5), (0, 4.5)]]
@@ -157,14 +157,14 @@ def test_a_page_and_costs_reach_the_run_and_follow_what_changes(root: Path, tmp_
 
 def test_a_challenger_has_its_alias_until_it_is_over(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
-    weak, strong = ledger.read(root / "ledger.jsonl")
+    weak, strong = ledger.read_decisions(root / "ledger.jsonl")
     client = tracking_client.connect(tmp_path)
-    ledger.append(tmp_path / "ledger.jsonl", {**weak, "decision": "challenger", "reason": "again"})
+    ledger.append_decision(tmp_path / "ledger.jsonl", {**weak, "decision": "challenger", "reason": "again"})
     assert publish(tmp_path)
     found = census(tmp_path)
     assert found["aliases"] == {"champion": 2, "challenger": 1}
     assert found["versions"][0][1] == "again"
-    ledger.append(tmp_path / "ledger.jsonl", {**strong, "reason": "still"})
+    ledger.append_decision(tmp_path / "ledger.jsonl", {**strong, "reason": "still"})
     assert publish(tmp_path)
     assert client.get_registered_model(TASK).aliases.keys() == {"champion"}
 
@@ -203,7 +203,7 @@ def test_refused_data_are_no_version(root: Path, tmp_path: Path) -> None:
     emptied(root, tmp_path)
     line = {"task": TASK, "decision": "refused", "reason": "too bright", "data": "e" * 64, "who": "x", "time": "now"}
     line |= dict.fromkeys(("experiment", "model", "digest", "ranking", "commit")) | {"weights": {}, "figures": {}}
-    ledger.append(tmp_path / "ledger.jsonl", line)
+    ledger.append_decision(tmp_path / "ledger.jsonl", line)
     assert publish(tmp_path)
     assert census(tmp_path)["versions"] == census(root)["versions"]
 
@@ -228,7 +228,7 @@ def test_a_server_that_is_down_is_one_line(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert not publish(root)
     assert capfd.readouterr().err.count("\n") == 1
-    tracking_client.forget(root)
+    tracking_client.forget_failure(root)
 
 
 def fails(error: Exception) -> Callable[..., None]:
@@ -316,7 +316,7 @@ print(json.dumps([drawn.to_dict("list"), drawn.equals(again), scored.to_dict("li
 def test_the_champion_loads_where_genfoundry_is_not_installed(root: Path, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     code = "import sys; sys.path = [p for p in sys.path if not p.endswith('src')]\n" + LOAD
-    command = [sys.executable, "-c", code, tracking_client.uri(root)]
+    command = [sys.executable, "-c", code, tracking_client.get_tracking_uri(root)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     drawn, equal, scored, errors, where = json.loads(done.stdout.splitlines()[-1])

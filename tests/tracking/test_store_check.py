@@ -131,7 +131,7 @@ def test_a_database_that_another_process_holds(tmp_path: Path, monkeypatch: pyte
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         database.execute("BEGIN EXCLUSIVE")
         assert "another process holds the database locked; end" in str(fault(tmp_path, monkeypatch, ""))
-    client.forget(tmp_path)
+    client.forget_failure(tmp_path)
     client.connect(tmp_path)
 
 
@@ -141,7 +141,7 @@ def test_a_fault_is_remembered_until_a_new_run(tmp_path: Path, monkeypatch: pyte
         again = fault(tmp_path, monkeypatch, address)
         assert again.remembered and "the server fails (500)" in str(again)
         assert not fault(tmp_path, monkeypatch, f"{address}/other").remembered
-        client.forget(tmp_path)
+        client.forget_failure(tmp_path)
         assert not fault(tmp_path, monkeypatch, address).remembered
     monkeypatch.setattr(store_check, "MEMORY", 0.0)
     assert not fault(tmp_path, monkeypatch, address).remembered
@@ -186,4 +186,4 @@ def test_a_registry_of_its_own_is_asked_too(
     ],
 )
 def test_what_an_error_says(error: Exception, line: str) -> None:
-    assert line in str(store_errors.failure(error, "sqlite:///mlflow.db"))
+    assert line in str(store_errors.explain_failure(error, "sqlite:///mlflow.db"))

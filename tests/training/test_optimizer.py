@@ -15,12 +15,12 @@ from genfoundry import device, resolve
 from genfoundry.config import Train
 from genfoundry.models.vae import Vae
 from genfoundry.data.dataset import Loader
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec
-device.arm(resolve.settings())
+device.configure_torch(resolve.settings())
 spec = Spec((1, 4, 4), 2)
-split = ImageSplit("train", {"x": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "label": torch.zeros(8)}, spec, 2, None)
+split = ImageSplit("train", {"x": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "label": torch.zeros(8)}, spec)
 train = Train(batch=4, steps={"fit": 2}, lr={"model": 0.1}, ema=0.9)
 events = list(fit(Vae(spec, Vae.Config()), Loader(split, 4, ("a",)), train, key=("a",)))
 assert events[-1].clock.step == 2
@@ -37,7 +37,7 @@ def test_every_step_is_torchs() -> None:
     groups = [{"params": [theirs[0], theirs[2]], "weight_decay": 0.1}, {"params": [theirs[1]], "weight_decay": 0.0}]
     other = torch.optim.AdamW(groups, lr=0.0, betas=(0.8, 0.95), fused=True)
     for step in range(8):
-        one.forget()
+        one.zero_grad()
         for p, q in zip(ours, theirs, strict=True):
             gradient = torch.randn_like(p)
             p.grad, q.grad = gradient.clone(), gradient.clone()

@@ -54,8 +54,9 @@ ONLY |= dict.fromkeys(("columns", "missing", "step", "season", "numbered"), ("se
 
 def _declared(where: str, dataset: Dataset) -> Iterator[str]:
     """Keys of a data set that are for another modality, and those that its own needs."""
+    listed = dataset.modality in {name for names in ONLY.values() for name in names}  # others may use every key
     for key in sorted(dataset.model_fields_set & ONLY.keys()):
-        if dataset.modality not in ONLY[key]:
+        if listed and dataset.modality not in ONLY[key]:
             yield f"{where}.{key}: for {' and '.join(ONLY[key])} only; this data set's modality is {dataset.modality}"
     if dataset.modality in ONLY["alphabet"] and not dataset.alphabet:
         state = "empty" if "alphabet" in dataset.model_fields_set else "missing"

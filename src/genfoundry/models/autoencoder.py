@@ -83,8 +83,8 @@ class Autoencoder(GenerativeModel):
     def end(self, phase: str, data: Split) -> None:
         """Fit the Gaussian of `prior`: mean and covariance of the training items' codes."""
         self.eval()
-        chunks = torch.split(torch.arange(data.positions, device=data.whole.device), CHUNK)
-        z = torch.cat([self.encode(data.crop(index).x) for index in chunks]).double()  # (N, latent)
+        chunks = torch.split(torch.arange(data.positions, device=data.tensor.device), CHUNK)
+        z = torch.cat([self.encode(data.train_batch(index).x) for index in chunks]).double()  # (N, latent)
         self.centre.copy_(z.mean(0))
         self.factor.copy_(factorize(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
 

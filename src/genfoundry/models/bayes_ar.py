@@ -92,7 +92,7 @@ class BayesAr(GenerativeModel):
 
     def begin(self, phase: str, data: Split) -> None:
         """Fit q to the training series, a column at a time."""
-        series, order = data.whole.double(), self.config.order
+        series, order = data.tensor.double(), self.config.order
         if bool(series.isnan().any()):
             raise UserError("bayes_ar: expected no missing values; set missing: forward in the data set's entry")
         self.check_rows(len(series))

@@ -116,7 +116,7 @@ class Judge(Learner):
         total, squares = (torch.zeros(len(self.centre), dtype=torch.float64, device=self.device) for _ in range(2))
         index = _sample_items(data)
         for part in torch.split(index, CHUNK):
-            values = self._raw_features(data.batch(part).x.to(self.device)).double()
+            values = self._raw_features(data.eval_batch(part).x.to(self.device)).double()
             total, squares = total + values.sum(0), squares + values.square().sum(0)
         mean = total / len(index)
         variance = squares / len(index) - mean.square()
@@ -139,7 +139,7 @@ class Judge(Learner):
         index = _sample_items(data)
         with torch.no_grad():
             for part in torch.tensor_split(index, -(-len(index) // CHUNK)):
-                control.train()._raw_features(data.batch(part).x.to(self.device))
+                control.train()._raw_features(data.eval_batch(part).x.to(self.device))
         control.standardise(data)
         return control
 

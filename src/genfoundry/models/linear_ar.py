@@ -109,7 +109,7 @@ class LinearAr(GenerativeModel):
 
     def begin(self, phase: str, data: Split) -> None:
         """Fit the model to the training series."""
-        c, series = self.config, data.whole.double().cpu()  # rank-deficient least squares exist on the CPU alone
+        c, series = self.config, data.tensor.double().cpu()  # rank-deficient least squares exist on the CPU alone
         settings = (c.trend, c.season, c.joint)
         missing = bool(series.isnan().any())
         try:

@@ -120,7 +120,7 @@ class Made(AncestralModel):
         if self.spec.levels == 2 or self.config.orderings > 1 or not self.config.direct:
             return
         index = torch.randperm(data.positions)[:FIT_ITEMS].to(self.device)  # items may be sorted by class
-        x = self.scale_levels(data.crop(index).x.flatten(1))[:, self.orderings[0]]
+        x = self.scale_levels(data.train_batch(index).x.flatten(1))[:, self.orderings[0]]
         x = x.cpu()  # the fit is float64, which not every device has
         shrinkage = 1.0 if data.positions < ITEMS_PER_VALUE * self.spec.dims else ledoit_wolf(x, ridge=RIDGE)
         fit = fit_triangular(x, ridge=RIDGE, shrinkage=shrinkage)

@@ -18,7 +18,7 @@ EXACT = 1e15  # whole numbers below it are themselves in float64
 GROWTH = 10  # by how much a data set may grow before someone should look
 
 
-def expectations(frame: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
+def infer_expectations(frame: pd.DataFrame, dataset: Dataset, classes: int) -> dict[str, Any]:
     """An `expect` that the description table `frame` meets, with room for data to come."""
     rows = derive(frame, Expect())
     train = int((rows["split"] == "train").sum())
@@ -28,7 +28,7 @@ def expectations(frame: pd.DataFrame, dataset: Dataset, classes: int) -> dict[st
     )
 
 
-def met(expect: dict[str, Any], frame: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
+def drop_unmet(expect: dict[str, Any], frame: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
     """The keys of `expect` that the description table `frame` meets, and a line for each that it does not.
 
     What `init` writes must pass its own validation, whatever the data.

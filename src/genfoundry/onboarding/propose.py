@@ -19,9 +19,9 @@ from genfoundry.data.readers.listing import require_utf8
 from genfoundry.data.split_assignment import FewGroups
 from genfoundry.errors import UserError
 from genfoundry.evaluation import objectives
-from genfoundry.onboarding.infer_expectations import expectations, met
-from genfoundry.onboarding.inspect import look
-from genfoundry.onboarding.inspect.result import Seen
+from genfoundry.onboarding.infer_expectations import drop_unmet, infer_expectations
+from genfoundry.onboarding.inspect import inspect_data
+from genfoundry.onboarding.inspect.result import Inspection
 from genfoundry.types import Spec
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
         import pandas as pd
 
         frame = pd.read_parquet(data.folder / "describe.parquet")
-        entry["expect"], unfit = met(expectations(frame, dataset, data.spec.classes), frame)
+        entry["expect"], unfit = drop_unmet(infer_expectations(frame, dataset, data.spec.classes), frame)
         said = [*seen.said, _counted(data), *unfit]
         if entry["modality"] == "images" and not data.spec.classes:
             said.append("no labels: the judge of samples learns by how much images are turned")
@@ -109,10 +109,10 @@ def _helped(entry: dict[str, Any], error: UserError) -> str:
     raise error
 
 
-def _told(raw: Path, path: Path, given: Mapping[str, Any]) -> Seen:
+def _told(raw: Path, path: Path, given: Mapping[str, Any]) -> Inspection:
     """`look`, its messages about the path as the user gave it."""
     try:
-        return look(raw, given)
+        return inspect_data(raw, given)
     except UserError as error:
         raise UserError(str(error).replace(f"{raw}/{path.name}", str(path)).replace(str(raw), str(path))) from None
 
@@ -158,7 +158,7 @@ def _tasks(
             continue
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit
-            margin = float(f"{0.02 * float(data.split('train').whole.std(0).mean()):.1g}")
+            margin = float(f"{0.02 * float(data.split('train').tensor.std(0).mean()):.1g}")
         direction = objectives.OBJECTIVES[objective].direction
         turned = {} if direction == "minimize" else {"direction": direction}
         yield word, {"dataset": name, "objective": objective, **turned, **levels, "margin": margin}

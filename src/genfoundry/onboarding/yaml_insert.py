@@ -10,7 +10,7 @@ from genfoundry.config import yaml_file
 from genfoundry.errors import UserError
 
 
-def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
+def insert_entries(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
     """`text` with entries put at the end of their sections.
 
     Raises:
@@ -19,15 +19,15 @@ def inserted(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
     new, wanted = text, yaml_file.parse(text)
     added = {section: entries for section, entries in sections.items() if entries}
     for section, entries in added.items():
-        new = _at_end(new, section, "".join(block(name, entry) for name, entry in entries.items()))
+        new = _at_end(new, section, "".join(format_entry(name, entry) for name, entry in entries.items()))
         wanted[section] = {**(wanted.get(section) or {}), **entries}
     if not _reads_as(new, wanted):
-        by_hand = "\n".join(f"{s}:\n" + "".join(block(n, e) for n, e in es.items()) for s, es in added.items())
+        by_hand = "\n".join(f"{s}:\n" + "".join(format_entry(n, e) for n, e in es.items()) for s, es in added.items())
         raise UserError(f"params.yaml: sections are not laid out as lines of their own; write by hand:\n{by_hand}")
     return new
 
 
-def block(name: str, entry: Mapping[str, Any]) -> str:
+def format_entry(name: str, entry: Mapping[str, Any]) -> str:
     """An entry of a section: one line if it is short, else a line a key."""
     short = f"  {name}: {yaml_file.dump(entry)}\n"
     if len(short) <= 120:

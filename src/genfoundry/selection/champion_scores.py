@@ -25,14 +25,14 @@ from genfoundry.selection import weight_store
 if TYPE_CHECKING:
     from genfoundry.config import Task
     from genfoundry.evaluation.objectives import Scores
-    from genfoundry.selection.ledger import Line
+    from genfoundry.selection.ledger import Decision
 
 
-class Unmeasured(Exception):
+class NotMeasurable(Exception):
     """The champion is there, but no code measures it on today's gate."""
 
 
-def scored(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[str, Any], Scores]:
+def load_candidate_scores(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[str, Any], Scores]:
     """Card and per-item scores on `gate` of an experiment in the workspace.
 
     Raises:
@@ -48,7 +48,7 @@ def scored(root: Path, task: Task, experiment: str, digest: str) -> tuple[dict[s
     return card, {name.removeprefix("gate/"): v for name, v in tensors.items() if name.startswith("gate/")}
 
 
-def reference(root: Path, task_name: str, row: str) -> Scores:
+def load_reference_scores(root: Path, task_name: str, row: str) -> Scores:
     """Per-item scores on `gate` of a row of a task's table; {} where they are not there."""
     from safetensors import safe_open
 
@@ -59,12 +59,14 @@ def reference(root: Path, task_name: str, row: str) -> Scores:
         return {key.removeprefix(start): file.get_tensor(key) for key in file.keys() if key.startswith(start)}  # noqa: SIM118
 
 
-def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours: Scores) -> Scores | None:
+def measure_champion(
+    root: Path, task: Task, champion: Decision, card: Mapping[str, Any], ours: Scores
+) -> Scores | None:
     """The champion's per-item scores on today's gate; None when it answers another question.
 
     Raises:
-        Lost: its weights are nowhere.
-        Unmeasured: no code could measure it.
+        WeightsLost: its weights are nowhere.
+        NotMeasurable: no code could measure it.
     """
     from genfoundry.evaluation.objectives import objective
 
@@ -73,7 +75,7 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
         other = json.loads(path.read_text(encoding="utf-8"))
         here = other["digest"] == champion["digest"] and all(other.get(key) == card.get(key) for key in about)
         if here and _asked(other) == (task.levels, task.binarise, task.labels):
-            return scored(root, task, other["experiment"], champion["digest"])[1]
+            return load_candidate_scores(root, task, other["experiment"], champion["digest"])[1]
     folder = weight_store.find(root, champion["weights"])
     settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))["data"]
     if _asked(settings) != (task.levels, task.binarise, task.labels):
@@ -82,9 +84,9 @@ def scores(root: Path, task: Task, champion: Line, card: Mapping[str, Any], ours
     for source in _sources(root, champion):
         try:
             return remeasure(root, task, folder, source, ours)
-        except Unmeasured as error:
+        except NotMeasurable as error:
             faults.append(str(error))
-    raise Unmeasured("; ".join(faults))
+    raise NotMeasurable("; ".join(faults))
 
 
 def _asked(data: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -92,16 +94,16 @@ def _asked(data: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(data.get(key) for key in ("levels", "binarise", "labels"))
 
 
-def _sources(root: Path, champion: Line) -> Iterator[Path]:
+def _sources(root: Path, champion: Decision) -> Iterator[Path]:
     """Folders with a `genfoundry` that may know the champion: its own commit's, if clean the first, and today's."""
     today = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory() as folder:
-        own = archived(root, champion.get("commit"), Path(folder))
+        own = extract_source(root, champion.get("commit"), Path(folder))
         order = [own, today] if champion.get("clean") else [today, own]
         yield from (source for source in order if source)
 
 
-def archived(root: Path, commit: str | None, into: Path) -> Path | None:
+def extract_source(root: Path, commit: str | None, into: Path) -> Path | None:
     """`src` as `commit` had it, below `into`; None when the commit is unknown here."""
     if not commit:
         return None
@@ -117,8 +119,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     """Scores on today's gate of the model in `folder`: its answers by the code in `source`, scored by today's.
 
     Raises:
-        Unmeasured: the code failed, or its answers cannot be scored or are about other items: code of another time may
-            cut the same data into others, as many by chance.
+        NotMeasurable: the code failed, or its answers cannot be scored or are about other items: code of another time
+            may cut the same data into others, as many by chance.
     """
     from genfoundry.data.dataset import Dataset
     from genfoundry.evaluation import judge as evaluation_judge
@@ -136,13 +138,13 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
         environment = {**os.environ, "PYTHONPATH": str(source)}
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=scratch, env=environment)
         if done.returncode or not out.exists():
-            raise Unmeasured((done.stderr.strip().splitlines() or ["no message"])[-1])
+            raise NotMeasurable((done.stderr.strip().splitlines() or ["no message"])[-1])
         answers = read_tensors(out)
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
-    if done.stdout.split()[-1:] != [items_seen.digest(split)]:
-        raise Unmeasured("its code takes other items out of gate than today's")
+    if done.stdout.split()[-1:] != [items_seen.hash_items(split)]:
+        raise NotMeasurable("its code takes other items out of gate than today's")
     judge = evaluation_judge.load(network if (network / "model.json").exists() else None)
     try:
         return predict.score(answers, split, judge, ours.get("real"))
     except (UserError, ValueError, RuntimeError, KeyError) as error:
-        raise Unmeasured(str(error)) from None
+        raise NotMeasurable(str(error)) from None

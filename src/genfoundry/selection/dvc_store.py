@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 
-LISTS = Path(".state/folders")  # what folders in DVC's cache hold, by their md5
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds that a web server has to answer
 # Schemes whose file systems raise an error where the storage does not answer, instead of saying that a file is absent.
@@ -29,7 +29,7 @@ RELIABLE = ("s3", "ssh")
 Files = Mapping[str, str]
 
 
-class Unreachable(UserError):
+class RemoteUnreachable(UserError):
     """A remote that may have the content could not be asked."""
 
 
@@ -39,7 +39,7 @@ def hash_md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def fetch(root: Path, files: Mapping[Path, str], *, remotes: bool) -> list[Path]:
+def fetch_files(root: Path, files: Mapping[Path, str], *, remotes: bool) -> list[Path]:
     """Copy contents out of DVC's cache, then out of its remotes: the default one first, then the others.
 
     Args:
@@ -51,13 +51,13 @@ def fetch(root: Path, files: Mapping[Path, str], *, remotes: bool) -> list[Path]
         The paths whose content no place has.
 
     Raises:
-        Unreachable: a remote gave an error, and no other place has the content.
+        RemoteUnreachable: a remote gave an error, and no other place has the content.
     """
     wanted = {str(path.absolute()): md5 for path, md5 in files.items()}
     return [Path(path) for path in _request(root, "fetch", wanted, remotes)] if wanted else []
 
 
-def in_cache(root: Path, md5s: Iterable[str]) -> set[str]:
+def find_cached(root: Path, md5s: Iterable[str]) -> set[str]:
     """Those contents that DVC's cache has, read and verified."""
     return set(_request(root, "in_cache", {md5: md5 for md5 in md5s}, remotes=False))
 
@@ -67,7 +67,7 @@ def list_folder(root: Path, md5: str) -> dict[str, str] | None:
 
     A list never changes, so that one that was read is remembered in .state: the next question does not start DVC.
     """
-    remembered = root / LISTS / f"{md5}.json"
+    remembered = root / paths_module.DVC_FOLDERS / f"{md5}.json"
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads(remembered.read_text(encoding="utf-8")))
     listed: dict[str, str] | None = _request(root, "list_folder", {"folder": md5}, remotes=False)
@@ -91,7 +91,7 @@ def _request(root: Path, action: str, files: Files, remotes: bool) -> Any:
     environment = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, env=environment)
     if done.returncode:
-        raise Unreachable((done.stderr.strip().splitlines() or ["DVC gave no message"])[-1])
+        raise RemoteUnreachable((done.stderr.strip().splitlines() or ["DVC gave no message"])[-1])
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -107,7 +107,7 @@ def _fetch(root: Path, files: Files, remotes: bool) -> list[str]:
         except Exception as error:  # whatever the library of a remote raises: another remote may have the rest
             faults.append(f"DVC remote {remote}: {type(error).__name__}: {' '.join(str(error).split())}")
     if left and faults:
-        raise Unreachable("; ".join(faults))
+        raise RemoteUnreachable("; ".join(faults))
     return sorted(left)
 
 
@@ -234,7 +234,7 @@ def _dvc(root: Path, *words: str) -> str:
     done = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True, cwd=root)
     if done.returncode:
         message = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Unreachable(f"dvc {' '.join(words)}: {message}")
+        raise RemoteUnreachable(f"dvc {' '.join(words)}: {message}")
     return done.stdout
 
 

@@ -19,7 +19,6 @@ It imports neither torch nor numpy: the no-op of `promote` is a read of this fil
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import hashlib
 import json
@@ -29,15 +28,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genfoundry import shell
+from genfoundry import paths
+from genfoundry.console import shell
 from genfoundry.errors import UserError
+from genfoundry.files import file_lock
 
-Line = dict[str, Any]
+Decision = dict[str, Any]
 DECISIONS = ("champion", "challenger", "refused")
 REQUIRED = ("time", "who", "task", "decision", "reason", "experiment", "digest", "data", "ranking", "weights")
 
 
-def read(path: Path) -> list[Line]:
+def read_decisions(path: Path) -> list[Decision]:
     """Every decision, oldest first; a ledger that does not exist yet is empty.
 
     Raises:
@@ -57,13 +58,12 @@ def read(path: Path) -> list[Line]:
     return lines
 
 
-def append(path: Path, line: Line) -> None:
+def append_decision(path: Path, line: Decision) -> None:
     """Add one decision in one write; what is there is never touched. Safe against other writers."""
     text = json.dumps(_checked(line, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file_lock(path.parent / paths.STATE / path.name), path.open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
             if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
                 text = "\n" + text  # an editor or a merge took the last newline
@@ -73,7 +73,7 @@ def append(path: Path, line: Line) -> None:
         raise UserError(f"{path}: {error.strerror}; free space or make the file writable") from None
 
 
-def _checked(line: Any, where: str) -> Line:
+def _checked(line: Any, where: str) -> Decision:
     missing = [key for key in REQUIRED if key not in line] if isinstance(line, dict) else list(REQUIRED)
     if missing:
         raise UserError(f"{where}: no decision: {', '.join(missing)} missing")
@@ -82,30 +82,30 @@ def _checked(line: Any, where: str) -> Line:
     return dict(line)
 
 
-def of(lines: Iterable[Line], task: str) -> list[Line]:
+def filter_task(lines: Iterable[Decision], task: str) -> list[Decision]:
     """The decisions about one task, oldest first."""
     return [line for line in lines if line["task"] == task]
 
 
-def last(lines: Iterable[Line], task: str) -> Line | None:
+def find_last(lines: Iterable[Decision], task: str) -> Decision | None:
     """The latest decision about a task."""
-    return next(reversed(of(lines, task)), None)
+    return next(reversed(filter_task(lines, task)), None)
 
 
-def loses_to(lines: Iterable[Line], digest: str) -> list[dict[str, Any]]:
+def find_recorded_losses(lines: Iterable[Decision], digest: str) -> list[dict[str, Any]]:
     """The references that a model lost to by the latest decision about it; [] where it lost to none, or none says."""
     about = [line for line in lines if line["digest"] == digest]
     return list((about[-1].get("figures") or {}).get("loses_to") or ()) if about else []
 
 
-def champion(lines: Iterable[Line], task: str) -> Line | None:
+def find_champion(lines: Iterable[Decision], task: str) -> Decision | None:
     """The decision that made the present champion."""
-    return next((line for line in reversed(of(lines, task)) if line["decision"] == "champion"), None)
+    return next((line for line in reversed(filter_task(lines, task)) if line["decision"] == "champion"), None)
 
 
-def challenger(lines: Iterable[Line], task: str) -> Line | None:
+def find_challenger(lines: Iterable[Decision], task: str) -> Decision | None:
     """The latest challenger since the present champion was made."""
-    for line in reversed(of(lines, task)):
+    for line in reversed(filter_task(lines, task)):
         if line["decision"] == "champion":
             return None
         if line["decision"] == "challenger":
@@ -113,12 +113,12 @@ def challenger(lines: Iterable[Line], task: str) -> Line | None:
     return None
 
 
-def fingerprint(ranking: bytes) -> str:
+def hash_ranking(ranking: bytes) -> str:
     """Hex sha256 of a ranking's bytes, by which a line names what was decided on."""
     return hashlib.sha256(ranking).hexdigest()
 
 
-def who(root: Path) -> str:
+def get_user_name(root: Path) -> str:
     """Who decides: git's user name, else the system's."""
     name = _git(root, "config", "user.name")
     if name:
@@ -129,7 +129,7 @@ def who(root: Path) -> str:
         return "unknown"
 
 
-def commit(root: Path) -> tuple[str | None, bool]:
+def get_commit(root: Path) -> tuple[str | None, bool]:
     """The commit that is checked out, and whether `src` is as that commit has it; (None, False) without git.
 
     Raises:

@@ -16,7 +16,7 @@ RISK = 0.05  # probability that any of them takes over though its recipe is the 
 
 
 @cache
-def factor(seeds: int, comparisons: int = WEEKS) -> float:
+def dunnett_critical_value(seeds: int, comparisons: int = WEEKS) -> float:
     """The margin in standard deviations over `seeds` trainings: 11.0 at three, 6.5 at five, 4.1 were they known.
 
     It is the c with P(max(x_1 .. x_k) - x_0 > c s) = `RISK` for k comparisons, x_i ~ N(0, sigma^2) and
@@ -46,12 +46,12 @@ def factor(seeds: int, comparisons: int = WEEKS) -> float:
     return round(float(brentq(excess, 0.0, 1e4, xtol=1e-4)), 2)  # rounded: the same on every processor
 
 
-def bound(spread: float, seeds: int) -> float:
+def compute_seed_margin(spread: float, seeds: int) -> float:
     """The margin, in the objective's unit, that a standard deviation `spread` over so many seeds asks for."""
-    return factor(seeds) * spread if spread else 0.0
+    return dunnett_critical_value(seeds) * spread if spread else 0.0
 
 
-def apart(first: float, second: float, seeds: tuple[int, int]) -> float:
+def compute_seed_gap(first: float, second: float, seeds: tuple[int, int]) -> float:
     """What two trainings of recipes with these standard deviations differ by at most, 95% of the time, by luck alone.
 
     Welch's t interval of the difference of one training each: the degrees of freedom are Satterthwaite's.

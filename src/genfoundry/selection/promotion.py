@@ -30,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genfoundry import paths
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 
@@ -38,14 +39,14 @@ if TYPE_CHECKING:
     from genfoundry.evaluation.objectives import Scores
 
 
-def settled(task_name: str, root: Path, ranking: bytes | None = None) -> bool:
+def is_settled(task_name: str, root: Path, ranking: bytes | None = None) -> bool:
     """Whether the ledger's last line for the task is about this ranking: the fast no-op (a few ms).
 
     `ranking` is the content of reports/ranking/<task>.json; None reads that file.
     """
-    line = ledger.last(ledger.read(root / "ledger.jsonl"), task_name)
+    line = ledger.find_last(ledger.read_decisions(root / paths.LEDGER), task_name)
     content = _ranking(root, task_name) if ranking is None else ranking
-    return line is not None and content is not None and line["ranking"] == ledger.fingerprint(content)
+    return line is not None and content is not None and line["ranking"] == ledger.hash_ranking(content)
 
 
 def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None) -> str:
@@ -67,7 +68,7 @@ def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None
     content = _ranking(root, task_name) if ranking is None else ranking
     if content is None:
         raise UserError(f"{_ranking_path(root, task_name)}: not there; `dvc repro rank` writes it")
-    if settled(task_name, root, content):
+    if is_settled(task_name, root, content):
         return "unchanged"
     root = root.resolve()  # the champion may be measured in a subprocess elsewhere
     return _promote(task_name, task, root, content)
@@ -75,24 +76,24 @@ def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None
 
 def _promote(task_name: str, task: Task, root: Path, content: bytes) -> str:
     ranking = json.loads(content)
-    lines = ledger.read(root / "ledger.jsonl")
-    champion = ledger.champion(lines, task_name)
+    lines = ledger.read_decisions(root / paths.LEDGER)
+    champion = ledger.find_champion(lines, task_name)
     candidate = ranking["candidates"][0]
-    if _decided(task, root, ledger.of(lines, task_name), champion, ranking):
+    if _decided(task, root, ledger.filter_task(lines, task_name), champion, ranking):
         return "unchanged"
     from genfoundry.selection import weight_store
 
     try:
         decision, reason, figures = _decide(task, root, ranking, champion)
-    except weight_store.Unreachable as error:
+    except weight_store.RemoteUnreachable as error:
         print(f"genfoundry promote {task_name}: nothing decided, asking again next time: {error}", file=sys.stderr)
         return "undecided"
     line = _line(task_name, root, candidate, ranking["data"], champion)
-    line |= {"decision": decision, "reason": reason, "figures": figures, "ranking": ledger.fingerprint(content)}
+    line |= {"decision": decision, "reason": reason, "figures": figures, "ranking": ledger.hash_ranking(content)}
     if decision != "refused":
         weight_store.keep(root, line["weights"])  # before the line: what a line names must not get lost
-    ledger.append(root / "ledger.jsonl", line)
-    weight_store.prune(root, ledger.read(root / "ledger.jsonl"))
+    ledger.append_decision(root / paths.LEDGER, line)
+    weight_store.prune(root, ledger.read_decisions(root / paths.LEDGER))
     return decision
 
 
@@ -106,7 +107,7 @@ def _ranking(root: Path, task_name: str) -> bytes | None:
 
 
 def _decided(
-    task: Task, root: Path, lines: list[ledger.Line], champion: ledger.Line | None, ranking: Mapping[str, Any]
+    task: Task, root: Path, lines: list[ledger.Decision], champion: ledger.Decision | None, ranking: Mapping[str, Any]
 ) -> bool:
     """The ranking changed, but nothing that a decision rests on (another candidate joined it at the bottom, say)."""
     from genfoundry.selection import references
@@ -119,37 +120,37 @@ def _decided(
     if card["digest"] != best["digest"]:
         return False  # `_decide` says what is wrong
     value = card["figures"]["gate"].get(task.objective, math.nan)
-    rows = references.read(_baselines(root, ranking))
-    lost = references.names(references.lost_to(rows, task.objective, task.direction, value, "gate"))
-    same = lost == references.names((about.get("figures") or {}).get("loses_to", ()))
+    rows = references.read_baseline_rows(_baselines(root, ranking))
+    lost = references.sort_names(references.find_losses(rows, task.objective, task.direction, value, "gate"))
+    same = lost == references.sort_names((about.get("figures") or {}).get("loses_to", ()))
     if champion and champion["digest"] == best["digest"]:
         return same
-    last, bar = lines[-1], (ranking["margin"], references.best(rows, task, "gate"))
+    last, bar = lines[-1], (ranking["margin"], references.find_hardest(rows, task, "gate"))
     before = (last["figures"].get("ranking_margin"), last["figures"].get("reference"))  # not in lines of old
     return same and (last["digest"], last["data"]) == (best["digest"], ranking["data"]) and before == bar
 
 
 def _decide(
-    task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Line | None
+    task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Decision | None
 ) -> tuple[str, str, dict[str, Any]]:
     """Decision, reason, figures."""
     from genfoundry.evaluation import objectives
     from genfoundry.selection import champion_scores, references
 
-    best, rows = ranking["candidates"][0], references.read(_baselines(root, ranking))
-    card, ours = champion_scores.scored(root, task, best["experiment"], best["digest"])
+    best, rows = ranking["candidates"][0], references.read_baseline_rows(_baselines(root, ranking))
+    card, ours = champion_scores.load_candidate_scores(root, task, best["experiment"], best["digest"])
     value = objectives.objective(task.objective).value(ours, card["dims"])
     figures: dict[str, Any] = {"split": "gate", "incumbent": None, "difference": None, "interval": None}
     figures |= {"margin": ranking["margin"], "ranking_margin": ranking["margin"], "seed_margin": ranking["seed_margin"]}
-    figures |= {"reference": references.best(rows, task, "gate"), "loses_to": [], "candidate": None}
+    figures |= {"reference": references.find_hardest(rows, task, "gate"), "loses_to": [], "candidate": None}
     if not math.isfinite(value):
         return "refused", f"{task.objective} on gate is {value}", figures
     figures["candidate"] = {task.objective: value}
-    figures["loses_to"] = references.lost_to(rows, task.objective, task.direction, value, "gate")
+    figures["loses_to"] = references.find_losses(rows, task.objective, task.direction, value, "gate")
     serves = champion is not None and champion["digest"] == best["digest"]
     if figures["loses_to"]:
         stays = "it stays the champion, but " if serves else ""
-        lost = references.describe(figures["loses_to"])
+        lost = references.describe_losses(figures["loses_to"])
         return "refused", f"{stays}{task.objective} {value:.5g} on gate loses to {lost}", figures
     figures["over_reference"] = gap = _lead(task, root, ranking["task"], (card, ours), figures["reference"])
     close = f", {gap['name']} the closest, by {gap['difference']:.3g}" if gap else ""
@@ -169,7 +170,7 @@ def _lead(
     from genfoundry.selection import champion_scores
 
     (card, ours), name = candidate, row["name"] if row else ""
-    theirs = champion_scores.reference(root, task_name, name) if row else {}
+    theirs = champion_scores.load_reference_scores(root, task_name, name) if row else {}
     unit = objectives.objective(task.objective)
     if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
         return None  # a compressor of the whole file, say
@@ -184,7 +185,7 @@ def _compare(
     task: Task,
     root: Path,
     candidate: tuple[dict[str, Any], Scores],
-    champion: ledger.Line,
+    champion: ledger.Decision,
     figures: dict[str, Any],
     rows: Mapping[str, Any],
 ) -> tuple[str, str, dict[str, Any]]:
@@ -193,10 +194,10 @@ def _compare(
 
     (card, ours), was = candidate, f"the champion {champion['digest'][:12]}"
     try:
-        theirs = champion_scores.scores(root, task, champion, card, ours)
-    except weight_store.Lost as error:
+        theirs = champion_scores.measure_champion(root, task, champion, card, ours)
+    except weight_store.WeightsLost as error:
         return "champion", f"{was} is lost: {error}", figures
-    except champion_scores.Unmeasured as error:
+    except champion_scores.NotMeasurable as error:
         return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
@@ -204,7 +205,7 @@ def _compare(
     value = unit.value(theirs, dims)
     if not math.isfinite(value):
         return "champion", f"{was} has {task.objective} {value} on today's gate", figures
-    lost = references.lost_to(rows, task.objective, task.direction, value, "gate")
+    lost = references.find_losses(rows, task.objective, task.direction, value, "gate")
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
     gain = objective_intervals.improvement(ours, theirs, unit, dims)
     figures |= {"incumbent": {task.objective: value}, "difference": gain.value}
@@ -214,7 +215,11 @@ def _compare(
         over = f"{gain.n:,} items" + (f" in {gain.groups:,} independent groups" if gain.groups < gain.n else "")
         how += f" (95% {gain.low:.5g} to {gain.high:.5g}, {over})"
     if lost:
-        return "champion", f"{how}; {was} loses there to {references.describe(lost)}, this one to no reference", figures
+        return (
+            "champion",
+            f"{how}; {was} loses there to {references.describe_losses(lost)}, this one to no reference",
+            figures,
+        )
     if not gain.known:
         return "challenger", f"{how}, and how sure that is cannot be told from {gain.groups} group", figures
     if gain.low > margin:
@@ -231,14 +236,14 @@ def _baselines(root: Path, ranking: Mapping[str, Any]) -> Path:
 
 
 def _line(
-    task_name: str, root: Path, candidate: Mapping[str, Any], data: str, champion: ledger.Line | None
-) -> ledger.Line:
+    task_name: str, root: Path, candidate: Mapping[str, Any], data: str, champion: ledger.Decision | None
+) -> ledger.Decision:
     from genfoundry.selection import weight_store
 
-    commit, clean = ledger.commit(root)
+    commit, clean = ledger.get_commit(root)
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "who": ledger.who(root),
+        "who": ledger.get_user_name(root),
         "task": task_name,
         "experiment": candidate["experiment"],
         "model": candidate["model"],

@@ -21,8 +21,8 @@ def rank(
     A candidate is any of the `experiments` (None: any at all) under `scores` (reports/scores/<dataset>) whose data have
     the task's levels, binarisation and number of labels and whose figures on `val` include the objective. Equal figures
     rank by name. Margin and references are part of the ranking so that a change of either reopens the decision. The
-    margin is the task's, or what the best one's training seeds ask for (`margins.bound`, "seed_margin") where that is
-    more and where it was trained with two seeds or more.
+    margin is the task's, or what the best one's training seeds ask for (`margins.compute_seed_margin`, "seed_margin")
+    where that is more and where it was trained with two seeds or more.
 
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data or in different features.
@@ -49,8 +49,8 @@ def rank(
             "them, and remove the folders of experiments that params.yaml has no more"
         )
     supported, note = _support(found)
-    first, rows = found[0], references.read(baselines)
-    seeded = None if first["spread"] is None else margins.bound(first["spread"], first["seeds"])
+    first, rows = found[0], references.read_baseline_rows(baselines)
+    seeded = None if first["spread"] is None else margins.compute_seed_margin(first["spread"], first["seeds"])
     return {
         "task": task_name,
         "objective": task.objective,
@@ -62,7 +62,7 @@ def rank(
         "split": "val",
         "data": data.pop(),
         "candidates": found,
-        "references": references.to_beat(rows, task.objective, "val"),
+        "references": references.select_values(rows, task.objective, "val"),
     }
 
 
@@ -96,7 +96,7 @@ def _support(found: list[dict[str, Any]]) -> tuple[bool | None, str | None]:
     if second is None:
         return None, None
     gap = abs(first["value"] - second["value"])
-    luck = margins.apart(first["spread"], second["spread"], (first["seeds"], second["seeds"]))
+    luck = margins.compute_seed_gap(first["spread"], second["spread"], (first["seeds"], second["seeds"]))
     if gap > luck:
         return True, None
     return False, (

@@ -21,13 +21,13 @@ EXEMPT = ("floor", "copy")  # roles of rows that need not be beaten
 Loss = dict[str, Any]  # {"name", "role", "value", "by"}
 
 
-def read(baselines: Path) -> dict[str, Any]:
+def read_baseline_rows(baselines: Path) -> dict[str, Any]:
     """Name -> row of reports/baselines/<task>/card.json; {} where a task has no table."""
     card = baselines / "card.json"
     return dict(read_json(card)["rows"]) if card.exists() else {}
 
 
-def to_beat(rows: Mapping[str, Any], objective: str, split: str) -> dict[str, float]:
+def select_values(rows: Mapping[str, Any], objective: str, split: str) -> dict[str, float]:
     """Name -> figure on a split of every row that a champion must beat and that has a finite one."""
     values = {
         name: row["figures"].get(split, {}).get(objective)
@@ -37,41 +37,41 @@ def to_beat(rows: Mapping[str, Any], objective: str, split: str) -> dict[str, fl
     return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
 
 
-def best(rows: Mapping[str, Any], task: Task, split: str) -> dict[str, Any] | None:
+def find_hardest(rows: Mapping[str, Any], task: Task, split: str) -> dict[str, Any] | None:
     """{"name", "value"} of the row that is hardest to beat on a split; None where no row has the objective."""
-    values = to_beat(rows, task.objective, split)
+    values = select_values(rows, task.objective, split)
     if not values:
         return None
     name = (min if task.direction == "minimize" else max)(values, key=lambda n: values[n])
     return {"name": name, "value": values[name]}
 
 
-def lost_to(rows: Mapping[str, Any], objective: str, direction: str, value: float, split: str) -> list[Loss]:
+def find_losses(rows: Mapping[str, Any], objective: str, direction: str, value: float, split: str) -> list[Loss]:
     """The rows that a model with this figure does not beat, the hardest first; `by` is how much it lacks, 0 or more."""
     sign = 1.0 if direction == "minimize" else -1.0
     found = [
         {"name": name, "role": rows[name]["role"], "value": reference, "by": sign * (value - reference)}
-        for name, reference in to_beat(rows, objective, split).items()
+        for name, reference in select_values(rows, objective, split).items()
         if sign * (value - reference) >= 0
     ]
     return sorted(found, key=lambda loss: (-loss["by"], loss["name"]))
 
 
-def lost_on_gate(rows: Mapping[str, Any], objective: str, figures: Mapping[str, Mapping[str, float]]) -> list[Loss]:
+def find_gate_losses(rows: Mapping[str, Any], objective: str, figures: Mapping[str, Mapping[str, float]]) -> list[Loss]:
     """`lost_to` on gate of a model with these figures a split; [] where it has none of the objective there."""
     from genfoundry.evaluation.objectives import OBJECTIVES
 
     value = figures.get("gate", {}).get(objective)
     if value is None:
         return []
-    return lost_to(rows, objective, OBJECTIVES[objective].direction, value, "gate")
+    return find_losses(rows, objective, OBJECTIVES[objective].direction, value, "gate")
 
 
-def names(losses: Iterable[Loss]) -> list[str]:
+def sort_names(losses: Iterable[Loss]) -> list[str]:
     """Their names, in order of the alphabet."""
     return sorted(loss["name"] for loss in losses)
 
 
-def describe(losses: Iterable[Loss]) -> str:
+def describe_losses(losses: Iterable[Loss]) -> str:
     """In words: "5-gram (1.622, by 0.019), xz (1.63, by 0.011)"."""
     return ", ".join(f"{loss['name']} ({loss['value']:.5g}, by {loss['by']:.3g})" for loss in losses)

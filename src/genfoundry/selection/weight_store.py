@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from genfoundry import paths
 from genfoundry.errors import UserError
+from genfoundry.files import replace_dir, sha256
 from genfoundry.selection import dvc_store, ledger
-from genfoundry.selection.dvc_store import Unreachable
+from genfoundry.selection.dvc_store import RemoteUnreachable
 
-__all__ = ["STORE", "Lost", "Unreachable", "describe", "find", "keep", "prune"]
+__all__ = ["RemoteUnreachable", "WeightsLost", "describe", "find", "keep", "prune"]
 
-STORE = Path(".state/weights")
 Files = Mapping[str, Mapping[str, Any]]
 PLACES = {
     "store": "neither the workspace nor .state/weights has",
@@ -29,7 +30,7 @@ PLACES = {
 }
 
 
-class Lost(UserError):
+class WeightsLost(UserError):
     """Every place was asked, and none has the weights."""
 
 
@@ -37,7 +38,7 @@ def describe(folder: Path, root: Path) -> dict[str, Any]:
     """Path and checksums of a model's files, as the ledger keeps them; md5 is the name that DVC stores a file by."""
     files = {}
     for path in sorted(p for p in folder.iterdir() if p.is_file()):
-        digests = {"md5": dvc_store.hash_md5(path), "sha256": _sha256(path)}
+        digests = {"md5": dvc_store.hash_md5(path), "sha256": sha256(path)}
         files[path.name] = {**digests, "size": path.stat().st_size}
     return {"path": folder.relative_to(root).as_posix(), "files": files}
 
@@ -51,8 +52,8 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
         farthest: the last place to look in. DVC's cache costs a second, a remote the transfer.
 
     Raises:
-        Lost: none of these places has them.
-        Unreachable: not here, and a remote gave an error.
+        WeightsLost: none of these places has them.
+        RemoteUnreachable: not here, and a remote gave an error.
     """
     files: Files = weights["files"]
     stored = _folder(root, files)
@@ -63,7 +64,7 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
         _fetch(root, files, stored, remotes=farthest == "remotes")
     if not _complete(stored, files):
         missing = ", ".join(str(wanted["sha256"])[:12] for wanted in files.values())
-        raise Lost(f"{weights['path']}: weights not found: {PLACES[farthest]} sha256 {missing}")
+        raise WeightsLost(f"{weights['path']}: weights not found: {PLACES[farthest]} sha256 {missing}")
     return stored
 
 
@@ -71,25 +72,25 @@ def keep(root: Path, weights: Mapping[str, Any]) -> Path:
     """Put a copy of a model's files into the ledger's store.
 
     Raises:
-        Lost: the workspace does not have them as `weights` describes them.
+        WeightsLost: the workspace does not have them as `weights` describes them.
     """
     files: Files = weights["files"]
     source, stored = root / str(weights["path"]), _folder(root, files)
     if _complete(stored, files):
         return stored
     if not _complete(source, files):
-        raise Lost(f"{source}: expected the weights that were decided on, got other files or none")
+        raise WeightsLost(f"{source}: expected the weights that were decided on, got other files or none")
     _copy(source, stored, files)
     return stored
 
 
-def prune(root: Path, lines: Iterable[ledger.Line]) -> None:
+def prune(root: Path, lines: Iterable[ledger.Decision]) -> None:
     """Remove from the ledger's store what neither a champion nor a latest challenger is made of."""
     lines = list(lines)
     tasks = {line["task"] for line in lines}
-    named = [decide(lines, task) for task in tasks for decide in (ledger.champion, ledger.challenger)]
+    named = [decide(lines, task) for task in tasks for decide in (ledger.find_champion, ledger.find_challenger)]
     wanted = {_folder(root, line["weights"]["files"]) for line in named if line}
-    for folder in (root / STORE).glob("*"):
+    for folder in (root / paths.WEIGHTS).glob("*"):
         if folder not in wanted and not folder.name.startswith("."):  # hidden: another process is filling it
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -97,7 +98,7 @@ def prune(root: Path, lines: Iterable[ledger.Line]) -> None:
 def _folder(root: Path, files: Files) -> Path:
     """The folder of the store for these contents."""
     content = {name: wanted["sha256"] for name, wanted in files.items()}
-    return root / STORE / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    return root / paths.WEIGHTS / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _complete(folder: Path, files: Files) -> bool:
@@ -105,12 +106,7 @@ def _complete(folder: Path, files: Files) -> bool:
 
 
 def _matches(path: Path, wanted: Mapping[str, Any]) -> bool:
-    return path.is_file() and path.stat().st_size == wanted["size"] and _sha256(path) == wanted["sha256"]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.is_file() and path.stat().st_size == wanted["size"] and sha256(path) == wanted["sha256"]
 
 
 def _fetch(root: Path, files: Files, into: Path, *, remotes: bool) -> None:
@@ -119,13 +115,11 @@ def _fetch(root: Path, files: Files, into: Path, *, remotes: bool) -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         found = {Path(scratch, name): str(wanted["md5"]) for name, wanted in files.items()}
-        if not dvc_store.fetch(root, found, remotes=remotes):
+        if not dvc_store.fetch_files(root, found, remotes=remotes):
             _copy(Path(scratch), into, files)
 
 
 def _copy(source: Path, into: Path, files: Files) -> None:
-    from genfoundry.files import replace_dir
-
     with replace_dir(into) as new:
         for name in files:
             shutil.copyfile(source / name, new / name)

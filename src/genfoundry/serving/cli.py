@@ -28,35 +28,35 @@ from genfoundry.types import Draw
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genfoundry.serving.predictor import Served
+    from genfoundry.serving.predictor import Predictor
 
 OUT = Path("build")
 PAST = ("series", "video")  # modalities whose samples go on from the data set's own
 
 
 @dataclass(frozen=True)
-class Champion:
+class ServedChampion:
     """The champion of a task: the model, and the ledger's line about it."""
 
-    served: Served
-    line: ledger.Line
+    served: Predictor
+    line: ledger.Decision
 
 
-def champion(root: Path, task: str) -> Champion:
+def load_champion(root: Path, task: str) -> ServedChampion:
     """The champion of a task, its weights brought from workspace, DVC cache or DVC remote.
 
     Raises:
         UserError: the task has none (the message lists those that have), or its weights are not to be had.
     """
-    lines = ledger.read(root / "ledger.jsonl")
-    line = ledger.champion(lines, task)
+    lines = ledger.read_decisions(root / paths.LEDGER)
+    line = ledger.find_champion(lines, task)
     if line is None:
-        known = sorted({one["task"] for one in lines if ledger.champion(lines, one["task"])})
+        known = sorted({one["task"] for one in lines if ledger.find_champion(lines, one["task"])})
         raise UserError(f"task {task!r} has no champion; {', '.join(known) or 'no task'} has; `make repro` makes them")
     folder = weight_store.find(root, line["weights"])
-    from genfoundry.serving.predictor import Served  # torch: after the cheap mistakes
+    from genfoundry.serving.predictor import Predictor  # torch: after the cheap mistakes
 
-    return Champion(Served(folder), line)
+    return ServedChampion(Predictor(folder), line)
 
 
 def sample(
@@ -76,7 +76,7 @@ def sample(
     Raises:
         UserError: no champion, or a value that the model does not take.
     """
-    served = champion(root, task).served
+    served = load_champion(root, task).served
     past = {"series": _past, "video": _frames}[served.modality](root, served) if served.modality in PAST else None
     found = served.sample(n, label=label, prompt=prompt, past=past, length=length, draw=draw, seed=seed)
     if served.alphabet:
@@ -99,11 +99,11 @@ def _pictures(path: Path, images: NDArray[Any], levels: int | None) -> str:
     else:
         from genfoundry.evaluation import plots
 
-        plots.strips(path, [images], levels) if images.ndim == 5 else plots.grid(path, images, levels)
+        plots.write_strips(path, [images], levels) if images.ndim == 5 else plots.write_grid(path, images, levels)
     return f"{len(images)} samples of shape {images.shape[1:]}: {path}"
 
 
-def _past(root: Path, served: Served) -> NDArray[np.float64]:
+def _past(root: Path, served: Predictor) -> NDArray[np.float64]:
     """The last steps that there are of the data set: what a sample goes on from."""
     arrays = _held(root, served)
     steps = served.spec.cond_shape[0] if served.spec.cond_shape else 0
@@ -114,13 +114,13 @@ def _past(root: Path, served: Served) -> NDArray[np.float64]:
     return known[len(known) - steps :] if steps else known[:0]
 
 
-def _frames(root: Path, served: Served) -> NDArray[Any]:
+def _frames(root: Path, served: Predictor) -> NDArray[Any]:
     """The given frames of the first video of test, which all samples go on from."""
     video: NDArray[Any] = _held(root, served)["x"][0].numpy()
     return video[: served.spec.cond_shape[0] if served.spec.cond_shape else 0]
 
 
-def _held(root: Path, served: Served) -> dict[str, Tensor]:
+def _held(root: Path, served: Predictor) -> dict[str, Tensor]:
     path = root / paths.prepared(str(served.model.card["dataset"])) / "test.safetensors"
     if not path.exists():
         raise UserError(f"{path}: not there; a sample goes on from what it holds: `dvc pull` or `dvc repro prepare`")
@@ -137,11 +137,11 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
     """
     if not file.exists():
         raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, a .tsv, or a .csv")
-    found = champion(root, task)
+    found = load_champion(root, task)
     served = found.served
     if served.model.likelihood == "none":
         raise UserError(f"task {task}: its champion, {found.line['experiment']}, has no likelihood and cannot score")
-    nats, values = score_file.scores(root, file, served, seed)
+    nats, values = score_file.score_items(root, file, served, seed)
     header = ["item", "nats", served.unit]
     rows = [
         [i, float(v), served.per_value(float(v), int(k))] for i, (v, k) in enumerate(zip(nats, values, strict=True))
@@ -168,7 +168,7 @@ def _written(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[ob
     return str(path)
 
 
-def arguments() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m genfoundry.serving.cli", description=str(__doc__).splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -191,7 +191,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake is one line and status 1."""
-    a = arguments().parse_args(argv)
+    a = build_parser().parse_args(argv)
     root = Path()
     try:
         if a.command == "score":

@@ -27,17 +27,19 @@ UNITS = {
 }
 
 
-class Unserved(UserError):
+class NotGenerative(UserError):
     """A model that answers no request."""
 
 
-class Served:
+class Predictor:
     """The model in a folder, on the CPU."""
 
     def __init__(self, folder: Path | str) -> None:
         model = checkpoint.load(folder)
         if not isinstance(model, GenerativeModel):
-            raise Unserved(f"{folder}: a {type(model).__name__} neither samples nor scores; ask for a generative model")
+            raise NotGenerative(
+                f"{folder}: a {type(model).__name__} neither samples nor scores; ask for a generative model"
+            )
         self.model, self.spec = model, model.spec
         meta: dict[str, Any] = model.card["meta"]
         self.modality: str = meta["modality"]
@@ -162,8 +164,8 @@ class Served:
         """What samples go on from: whole numbers of so many levels, or real ones."""
         levels = self.spec.cond_levels
         if levels:
-            return value_checks.whole_numbers(past, "past", levels)
-        return value_checks.real_numbers(past, "past", self.gappy)
+            return value_checks.check_integers(past, "past", levels)
+        return value_checks.check_reals(past, "past", self.gappy)
 
     @property
     def gappy(self) -> bool:
@@ -214,14 +216,14 @@ class Served:
         if not len(x) or (shape != self.spec.shape and not shorter):
             raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {self.spec.shape}")
         if self.spec.levels is None:
-            return value_checks.real_numbers(x, "x", self.gappy)
-        return value_checks.whole_numbers(x, "x", self.spec.levels)
+            return value_checks.check_reals(x, "x", self.gappy)
+        return value_checks.check_integers(x, "x", self.spec.levels)
 
     def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
         """(items,) nats of a text: of each of its lines, or of windows of the model's length, each scored afresh."""
         width = self.spec.shape[0]
         if self.modality == "lines":
-            found = list(lines.stripped(text))
+            found = list(lines.strip_lines(text))
             if long := [line for line in found if len(line) >= width]:
                 raise UserError(f"text: a line of {len(long[0])} characters; up to {width - 1} are scored: {long[0]!r}")
             ids = self.encode("".join(f"{line:\n<{width}}" for line in found))
@@ -235,4 +237,4 @@ class Served:
 
     def characters(self, text: str) -> int:
         """How many characters `score_text` scores: of lines, with the end of each."""
-        return sum(len(line) + 1 for line in lines.stripped(text)) if self.modality == "lines" else len(text)
+        return sum(len(line) + 1 for line in lines.strip_lines(text)) if self.modality == "lines" else len(text)

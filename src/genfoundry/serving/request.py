@@ -26,10 +26,10 @@ COLUMNS = {
     "pairs": ("n", "prompt"),
 }
 DEFAULTS: dict[str, int | float] = {"label": -1, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length": 0, "seed": 0}
-Row = dict[str, Any]  # column -> value; what is null or not given is not in it
+RequestRow = dict[str, Any]  # column -> value; what is null or not given is not in it
 
 
-def rows(data: Any, modality: str, spec: Spec) -> list[Row]:
+def parse_rows(data: Any, modality: str, spec: Spec) -> list[RequestRow]:
     """The rows of a request, in whichever form MLflow passes it.
 
     Raises:
@@ -45,7 +45,7 @@ def rows(data: Any, modality: str, spec: Spec) -> list[Row]:
     return [{str(k): _scalar(v) for k, v in row.items() if not _null(v)} for row in found]
 
 
-def _rows(data: Any, dims: Mapping[str, int], allowed: tuple[str, ...]) -> list[Row]:
+def _rows(data: Any, dims: Mapping[str, int], allowed: tuple[str, ...]) -> list[RequestRow]:
     if isinstance(data, pd.DataFrame):
         if not data.columns.is_unique:
             raise UserError(f"request: columns {list(map(str, data.columns))}: expected each of them once")
@@ -61,7 +61,7 @@ def _form(allowed: tuple[str, ...]) -> str:
     return f"rows with columns among {', '.join(allowed)}, such as " + '{"dataframe_records": [{"n": 2}]}'
 
 
-def _transpose(columns: Mapping[str, Any], dims: Mapping[str, int]) -> list[Row]:
+def _transpose(columns: Mapping[str, Any], dims: Mapping[str, int]) -> list[RequestRow]:
     """Rows of columns; a column that is no list of its values is that of a single row."""
     values = {k: v if isinstance(v, list) and _depth(v) > dims.get(k, 0) else [v] for k, v in columns.items()}
     lengths = {name: len(column) for name, column in values.items()}
@@ -98,7 +98,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def whole(value: Any, name: str, low: int, high: int) -> int:
+def parse_integer(value: Any, name: str, low: int, high: int) -> int:
     """A whole number; 2.0 is one, since JSON and pandas make no difference.
 
     Raises:
@@ -110,7 +110,7 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
     return int(value)
 
 
-def text(value: Any, name: str) -> str:
+def parse_text(value: Any, name: str) -> str:
     """A text.
 
     Raises:
@@ -121,7 +121,7 @@ def text(value: Any, name: str) -> str:
     return value
 
 
-def array(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def parse_array(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """A nested list of numbers, null for one that is missing, or its JSON (the cell of a CSV file).
 
     Raises:
@@ -150,7 +150,7 @@ def _filled(value: Any) -> Any:
     return np.nan if value is None else str(value) if isinstance(value, bool) else value
 
 
-def parameters(params: Mapping[str, Any] | None) -> dict[str, int | float]:
+def parse_parameters(params: Mapping[str, Any] | None) -> dict[str, int | float]:
     """Every parameter, its default where it is null or not given.
 
     Raises:
@@ -162,7 +162,7 @@ def parameters(params: Mapping[str, Any] | None) -> dict[str, int | float]:
     found = dict(DEFAULTS)
     for name, value in given.items():
         if isinstance(DEFAULTS[name], int):
-            found[name] = whole(value, name, -(2**63), 2**63 - 1)
+            found[name] = parse_integer(value, name, -(2**63), 2**63 - 1)
         elif isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
             raise UserError(f"{name}: {_short(value)}: expected a finite number")
         else:

@@ -36,7 +36,7 @@ def check_draw(draw: Draw) -> None:
         raise UserError(f"top_p: {draw.top_p}: expected 0 < top_p <= 1")
 
 
-def whole_numbers(x: NDArray, name: str, levels: int) -> Tensor:
+def check_integers(x: NDArray, name: str, levels: int) -> Tensor:
     """int64 of x's shape. Raises UserError where a value is not one of 0..levels-1."""
     x = _finite(x, name)
     if x.min() < 0 or x.max() >= levels or (x != np.floor(x)).any():
@@ -44,7 +44,7 @@ def whole_numbers(x: NDArray, name: str, levels: int) -> Tensor:
     return torch.as_tensor(x.astype(np.int64))
 
 
-def real_numbers(x: NDArray, name: str, gappy: bool) -> Tensor:
+def check_reals(x: NDArray, name: str, gappy: bool) -> Tensor:
     """float64 of x's shape. Raises UserError where one is infinite, or its square is, or, unless `gappy`, missing."""
     values = _finite(x, name, gappy)
     if (np.abs(values) > LARGEST).any():  # NaN is not

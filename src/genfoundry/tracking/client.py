@@ -6,17 +6,17 @@ is imported inside functions: it takes seconds.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from genfoundry import paths
+from genfoundry.files import file_lock
 from genfoundry.tracking import store_check
-from genfoundry.tracking.store_errors import StoreError, failure
+from genfoundry.tracking.store_errors import StoreError, explain_failure
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -26,16 +26,16 @@ CHUNK = 1000  # metrics in a request, MLflow's limit
 Metrics = list[tuple[str, float, int, int]]  # name, value, milliseconds, step
 
 
-def home(root: Path) -> Path:
+def find_repository(root: Path) -> Path:
     """The user's repository: `dvc exp run --queue` and `--temp` work in a copy below its .dvc/tmp/exps."""
     root = root.resolve()
     above, copied, _ = str(root).partition(os.path.join(os.sep, ".dvc", "tmp", "exps"))
     return Path(above) if copied else root
 
 
-def uri(root: Path) -> str:
+def get_tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, else the SQLite database in the repository."""
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{home(root) / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{find_repository(root) / 'mlflow.db'}"
 
 
 def is_server(address: str) -> bool:
@@ -43,19 +43,9 @@ def is_server(address: str) -> bool:
     return (urlsplit(address).scheme or address) in ("http", "https", "databricks", "databricks-uc", "uc")
 
 
-@contextmanager
-def locked(root: Path, name: str) -> Iterator[None]:
-    """One process at a time on this machine."""
-    folder = state(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def state(root: Path) -> Path:
+def get_state_folder(root: Path) -> Path:
     """The folder of what is kept between processes, the store's faults among it."""
-    return home(root) / ".state"
+    return find_repository(root) / paths.STATE
 
 
 def connect(root: Path) -> MlflowClient:
@@ -64,31 +54,31 @@ def connect(root: Path) -> MlflowClient:
     Raises:
         StoreError: the store cannot be used, said within some ten seconds, or at once if that was found lately.
     """
-    address = uri(root)
-    store_check.recall(state(root), address)
+    address = get_tracking_uri(root)
+    store_check.raise_remembered(get_state_folder(root), address)
     try:
         return _connect(root, address)
     except StoreError as error:
-        store_check.remember(state(root), address, error)
+        store_check.remember_failure(get_state_folder(root), address, error)
         raise
 
 
 def _connect(root: Path, address: str) -> MlflowClient:
-    prepare()
+    configure_client()
     try:
-        with locked(root, "mlflow") if address.startswith("sqlite") else nullcontext():
-            store_check.check(address)
+        with file_lock(get_state_folder(root) / "mlflow") if address.startswith("sqlite") else nullcontext():
+            store_check.check_store(address)
             client = _client(address, address)
             client.search_experiments(max_results=1)
     except Exception as error:  # whatever a store, its driver or a plugin raises
-        raise failure(error, address) from error
+        raise explain_failure(error, address) from error
     return client
 
 
 def _client(tracking: str, registry: str) -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
-    quiet()  # its import sets the level to INFO
+    silence_loggers()  # its import sets the level to INFO
     return MlflowClient(tracking_uri=tracking, registry_uri=registry)
 
 
@@ -98,53 +88,53 @@ def connect_registry(root: Path) -> MlflowClient:
     Raises:
         StoreError: registered models have a store of their own, and it cannot be used.
     """
-    tracking, address = uri(root), registry(root)
+    tracking, address = get_tracking_uri(root), get_registry_uri(root)
     try:
         if tracking != address:
-            store_check.check(address, REGISTRY)
+            store_check.check_store(address, REGISTRY)
         client = _client(tracking, address)
         if tracking != address:
             client.search_registered_models(max_results=1)
         return client
     except Exception as error:
-        raise failure(error, address, REGISTRY) from error
+        raise explain_failure(error, address, REGISTRY) from error
 
 
-def forget(root: Path) -> None:
+def forget_failure(root: Path) -> None:
     """Have the next `connect` ask a store that failed lately: a new run does."""
-    store_check.forget(state(root))
+    store_check.forget_failure(get_state_folder(root))
 
 
-def prepare() -> None:
+def configure_client() -> None:
     """The settings of MLflow's client: no telemetry, few retries, no run that is not ours."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{store_check.ANSWER:.0f}")
     os.environ.pop("MLFLOW_RUN_ID", None)  # `mlflow run` sets it, and every stage would join that one run
-    quiet()
+    silence_loggers()
 
 
-def quiet() -> None:
+def silence_loggers() -> None:
     """MLflow logs every failure with its traceback; it is raised as well, and said in one line."""
     for name in ("mlflow", "alembic", "urllib3", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def registry(root: Path) -> str:
+def get_registry_uri(root: Path) -> str:
     """MLFLOW_REGISTRY_URI, else the tracking store."""
-    return os.environ.get(REGISTRY, "").strip() or uri(root)
+    return os.environ.get(REGISTRY, "").strip() or get_tracking_uri(root)
 
 
-def experiment_id(client: MlflowClient, root: Path, task: str) -> str:
+def ensure_experiment(client: MlflowClient, root: Path, task: str) -> str:
     """MLflow's experiment of a task; made where there is none. Artifacts of a database are kept beside it."""
-    with locked(root, "mlflow"):
+    with file_lock(get_state_folder(root) / "mlflow"):
         found = client.get_experiment_by_name(task)
         if found is not None:
             if found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
-        place = None if is_server(uri(root)) else (home(root) / "mlartifacts" / task).as_uri()
+        place = None if is_server(get_tracking_uri(root)) else (find_repository(root) / "mlartifacts" / task).as_uri()
         return str(client.create_experiment(task, artifact_location=place))
 
 

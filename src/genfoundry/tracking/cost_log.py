@@ -13,29 +13,27 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry import files
+from genfoundry import files, paths
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
 
-FILE = Path(".state/costs.json")
 
-
-def read(root: Path) -> dict[str, dict[str, Any]]:
+def read_costs(root: Path) -> dict[str, dict[str, Any]]:
     """Model digest -> what was measured of it on this machine; {} where nothing was."""
-    path = root / FILE
+    path = root / paths.COSTS
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def note(root: Path, digest: str, **measured: float | str) -> None:
+def record_costs(root: Path, digest: str, **measured: float | str) -> None:
     """Add measurements of a model; earlier ones of the same name are replaced. Safe against other writers."""
-    path = root / FILE
+    path = root / paths.COSTS
     with files.file_lock(path):
-        known = read(root)
+        known = read_costs(root)
         files.write_json(path, {**known, digest: {**known.get(digest, {}), **measured}})
 
 
-def samples_per_second(model: Learner, n: int = 64) -> dict[str, float]:
+def measure_sampling_rate(model: Learner, n: int = 64) -> dict[str, float]:
     """{"samples_per_second"} of a draw of n samples, by a model that has drawn before; {} for what draws none."""
     from genfoundry.models.base import GenerativeModel
 
@@ -46,7 +44,7 @@ def samples_per_second(model: Learner, n: int = 64) -> dict[str, float]:
     return {"samples_per_second": n / (time.perf_counter() - began)}
 
 
-def peak_memory(device: str) -> int:
+def measure_peak_memory(device: str) -> int:
     """Bytes: of the GPU where there is one, else the most that this process has held."""
     if device.startswith("cuda"):
         import torch

@@ -12,21 +12,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from genfoundry.tracking.client import Metrics, connect, experiment_id, log_metrics, uri
-from genfoundry.tracking.store_errors import failure, left_out
+from genfoundry.tracking.client import Metrics, connect, ensure_experiment, get_tracking_uri, log_metrics
+from genfoundry.tracking.store_errors import explain_failure, make_store_error
 from genfoundry.types import Event
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["Live", "points", "uri"]
 EVERY = 2.0  # seconds between two requests of a live log
 PATIENCE = 20.0  # seconds that a finished training waits for its log to be written, at most
 DELAY = 5.0  # seconds; a training that is shorter is logged by `publish` alone
 SAMPLING = 5.0  # seconds between two samples of the system's metrics
 
 
-def points(
+def name_metrics(
     phase: str, losses: Mapping[str, float], rates: Mapping[str, float], skipped: float
 ) -> Iterator[tuple[str, float]]:
     """Names and values of one event in MLflow, from the live log as from the training's CSV."""
@@ -35,7 +34,7 @@ def points(
     yield f"{phase}/skipped", skipped
 
 
-class Live:
+class LiveLogger:
     """The live log of one training: `with Live(...) as live: ... live.log(event) ...; live.done(digest)`.
 
     A thread of its own writes; a server that is down costs the training nothing but one line on standard error, and
@@ -53,7 +52,7 @@ class Live:
         self._failed = False
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> LiveLogger:
         self._thread.start()
         return self
 
@@ -65,7 +64,13 @@ class Live:
         waiting = time.perf_counter()
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
-            self._warn(str(left_out(uri(self.root), f"it took more than {PATIENCE:.0f} s", "see whether it is well")))
+            self._warn(
+                str(
+                    make_store_error(
+                        get_tracking_uri(self.root), f"it took more than {PATIENCE:.0f} s", "see whether it is well"
+                    )
+                )
+            )
         self.overhead = time.perf_counter() - waiting
 
     def log(self, event: Event) -> None:
@@ -82,12 +87,12 @@ class Live:
         try:
             client = connect(self.root)
             run = self._open(client)
-            with _system_metrics(run, uri(self.root)):
+            with _system_metrics(run, get_tracking_uri(self.root)):
                 while not self._ending.wait(EVERY):
                     self._flush(client, run)
             self._close(client, run)
         except Exception as error:  # whatever the store raises, a training goes on
-            fault = failure(error, uri(self.root))
+            fault = explain_failure(error, get_tracking_uri(self.root))
             if not fault.remembered:
                 self._warn(str(fault))
 
@@ -95,7 +100,7 @@ class Live:
         print(f"tracking {self.experiment}: {line}", file=sys.stderr)
 
     def _open(self, client: MlflowClient) -> str:
-        where = experiment_id(client, self.root, self.task)
+        where = ensure_experiment(client, self.root, self.task)
         with suppress(Exception):
             stale = f"tags.`genfoundry.key` = '{self.key}' and attributes.status = 'RUNNING'"
             for left in client.search_runs([where], stale):
@@ -109,7 +114,9 @@ class Live:
         with suppress(queue.Empty):
             while True:
                 now, e = self._events.get_nowait()
-                found += [(n, v, now, e.clock.step) for n, v in points(e.clock.phase, e.losses, e.rates, e.skipped)]
+                found += [
+                    (n, v, now, e.clock.step) for n, v in name_metrics(e.clock.phase, e.losses, e.rates, e.skipped)
+                ]
         log_metrics(client, run, found)
 
     def _close(self, client: MlflowClient, run: str) -> None:

@@ -21,7 +21,7 @@ STATED = ("frechet_n", "iw_n")  # but for these, which say of how many samples a
 
 
 @dataclass(frozen=True)
-class Trained:
+class ModelOutputs:
     """The outs about one trained model in the workspace."""
 
     root: Path
@@ -29,28 +29,28 @@ class Trained:
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        found: dict[str, Any] = read_json(self.root / "models/experiments" / self.name / "model.json")
+        found: dict[str, Any] = read_json(self.root / paths.model(self.name) / "model.json")
         return found
 
     @property
     def tuning(self) -> Path:
-        return self.root / "reports/tuning" / self.name
+        return self.root / paths.tuning(self.name)
 
     @property
     def panels(self) -> Path:
-        return self.root / "reports/panels" / self.name
+        return self.root / paths.panels(self.name)
 
     @property
     def curves(self) -> Path:
-        return self.root / "reports/training" / f"{self.name}.csv"
+        return self.root / paths.curves(self.name)
 
     @property
     def scores(self) -> Path:
-        return self.root / "reports/scores" / str(self.card["dataset"]) / self.name / "card.json"
+        return self.root / paths.scores(str(self.card["dataset"]), self.name) / "card.json"
 
     @property
     def evaluation(self) -> Path:
-        return self.root / "reports/evaluation" / f"{self.name}.json"
+        return self.root / paths.evaluation(self.name)
 
     def fingerprint(self) -> str:
         """What a run was made from: equal ones need no second look."""
@@ -67,7 +67,7 @@ class Trained:
     @cached_property
     def costs(self) -> dict[str, float]:
         """What the model cost on this machine, `cost/...`."""
-        known = cost_log.read(self.root).get(self.card["digest"], {})
+        known = cost_log.read_costs(self.root).get(self.card["digest"], {})
         return {f"cost/{k}": float(v) for k, v in known.items() if isinstance(v, int | float)}
 
     def measured(self) -> str:
@@ -107,9 +107,9 @@ class Trained:
                 yield from ((f"{phase}/{name}", float(v), step) for name, v in row.items() if v)
 
 
-def trained(root: Path) -> list[Trained]:
+def find_model_outputs(root: Path) -> list[ModelOutputs]:
     """Every trained model in the workspace."""
-    return [Trained(root, path.parent.name) for path in sorted((root / "models/experiments").glob("*/model.json"))]
+    return [ModelOutputs(root, path.parent.name) for path in sorted((root / paths.MODELS).glob("*/model.json"))]
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

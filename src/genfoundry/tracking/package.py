@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from genfoundry.serving.predictor import Served, Unserved
+from genfoundry.serving.predictor import NotGenerative, Predictor
 from genfoundry.serving.request import COLUMNS, DEFAULTS
 
 CODE = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ OWN = re.compile(r"\bgenfoundry(?=\.[a-z]|[ \t]+import\b)|(?<=\bimport )genfound
 """The package's name where a module is named: in imports, and in what `import_module` is given."""
 
 
-def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> None:
+def save_mlflow_model(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> None:
     """Write the MLflow model of the weights in a folder to `out`: signature, example, pinned requirements, code.
 
     What draws no samples answers no requests: its weights are written as they are, for `checkpoint.load`.
@@ -33,8 +33,8 @@ def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> N
     import mlflow.pyfunc
 
     try:
-        served = Served(weights)
-    except Unserved:
+        served = Predictor(weights)
+    except NotGenerative:
         shutil.copytree(weights, out)
         return
     with tempfile.TemporaryDirectory() as scratch:
@@ -45,10 +45,10 @@ def package(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> N
             loader_module=f"{code.name}.tracking.pyfunc",
             data_path=str(Path(scratch, "model")),
             code_paths=[str(code)],
-            signature=signature(),
-            input_example=example(served),
-            pip_requirements=requirements(lock),
-            metadata={**metadata, "columns": columns(served)},
+            signature=build_signature(),
+            input_example=build_example(served),
+            pip_requirements=pin_requirements(lock),
+            metadata={**metadata, "columns": describe_columns(served)},
         )
 
 
@@ -69,14 +69,14 @@ def copy_code(source: Path, to: Path) -> Path:
     return copy
 
 
-def requirements(lock: Path) -> list[str]:
+def pin_requirements(lock: Path) -> list[str]:
     """name==version of what the model needs, from requirements.lock, else as installed (without torch's +cpu)."""
     lines = lock.read_text(encoding="utf-8").splitlines() if lock.exists() else []
     pinned = {m[1].lower(): m[2] for line in lines if (m := re.match(r"([A-Za-z0-9._-]+)==([^\s;+]+)", line))}
     return [f"{name}=={pinned.get(name) or importlib.metadata.version(name).split('+')[0]}" for name in NEEDS]
 
 
-def signature() -> Any:
+def build_signature() -> Any:
     """The parameters with their defaults. Columns are checked by `request`: MLflow's own check names no field."""
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec
@@ -85,7 +85,7 @@ def signature() -> Any:
     return ModelSignature(params=ParamSchema([ParamSpec(k, kinds[type(v)], v) for k, v in DEFAULTS.items()]))
 
 
-def columns(served: Served) -> dict[str, str]:
+def describe_columns(served: Predictor) -> dict[str, str]:
     """What the columns of a request hold, for people who look at the model in MLflow."""
 
     def describe(levels: int | None, shape: tuple[int, ...]) -> str:
@@ -98,7 +98,7 @@ def columns(served: Served) -> dict[str, str]:
     return {name: held[name] for name in COLUMNS[served.modality] if name in held}
 
 
-def example(served: Served) -> Any:
+def build_example(served: Predictor) -> Any:
     """A request for two samples."""
     import pandas as pd
 

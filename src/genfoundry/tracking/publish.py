@@ -15,11 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genfoundry import paths
 from genfoundry.errors import UserError
+from genfoundry.files import file_lock
 from genfoundry.selection import ledger, references, weight_store
 from genfoundry.tracking import outputs, runs
-from genfoundry.tracking.client import connect, connect_registry, experiment_id, locked, uri
-from genfoundry.tracking.store_errors import StoreError, failure
+from genfoundry.tracking.client import connect, connect_registry, ensure_experiment, get_state_folder, get_tracking_uri
+from genfoundry.tracking.store_errors import StoreError, explain_failure
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -52,41 +54,43 @@ def update(root: Path) -> None:
         UserError: the ledger or an out is damaged.
     """
     root = root.resolve()
-    lines = [line for line in ledger.read(root / "ledger.jsonl") if line["digest"]]  # refused data have no model
-    there = outputs.trained(root)
+    lines = [
+        line for line in ledger.read_decisions(root / paths.LEDGER) if line["digest"]
+    ]  # refused data have no model
+    there = outputs.find_model_outputs(root)
     if not lines and not there:
         return
     client = connect(root)
     try:
-        with locked(root, "publish"):
+        with file_lock(get_state_folder(root) / "publish"):
             _publish(client, root, lines, there)
     except UserError:
         raise
     except Exception as error:  # whatever a server that dies half-way or a cloud's artifact store raises
-        raise failure(error, uri(root)) from error
+        raise explain_failure(error, get_tracking_uri(root)) from error
 
 
-def _publish(client: MlflowClient, root: Path, lines: list[ledger.Line], there: list[outputs.Trained]) -> None:
+def _publish(client: MlflowClient, root: Path, lines: list[ledger.Decision], there: list[outputs.ModelOutputs]) -> None:
     tasks = sorted({line["task"] for line in lines})
     homes = sorted({*tasks, *(one.card["task"] for one in there)})
-    known = runs.by_digest(client, [experiment_id(client, root, task) for task in homes])
+    known = runs.find_runs_by_digest(client, [ensure_experiment(client, root, task) for task in homes])
     for one in there:
         run = runs.publish_run(client, root, one, known)
         known[one.card["digest"], one.name] = run
     if tasks:
         client = connect_registry(root)
     for task in tasks:
-        _versions(client, root, task, ledger.of(lines, task), known)
+        _versions(client, root, task, ledger.filter_task(lines, task), known)
 
 
-def _versions(client: MlflowClient, root: Path, task: str, lines: list[ledger.Line], known: runs.Runs) -> None:
-    there, standing = client.search_registered_models(f"name = '{task}'"), describe(task, lines)
+def _versions(client: MlflowClient, root: Path, task: str, lines: list[ledger.Decision], known: runs.Runs) -> None:
+    there, standing = client.search_registered_models(f"name = '{task}'"), describe_registered_model(task, lines)
     if not there:
         client.create_registered_model(task, {"genfoundry.task": task}, standing)
     elif there[0].description != standing:
         client.update_registered_model(task, standing)
     versions = {v.tags.get("model_digest"): v for v in client.search_model_versions(f"name = '{task}'")}
-    alias = {"champion": ledger.champion(lines, task), "challenger": ledger.challenger(lines, task)}
+    alias = {"champion": ledger.find_champion(lines, task), "challenger": ledger.find_challenger(lines, task)}
     served = {line["digest"] for line in alias.values() if line}
     for digest, line in {line["digest"]: line for line in lines}.items():  # in the order of the first decision
         run = known.get((digest, line["experiment"])) or _bare_run(client, root, line, known)
@@ -113,19 +117,21 @@ def _versions(client: MlflowClient, root: Path, task: str, lines: list[ledger.Li
             client.delete_registered_model_alias(task, name)
 
 
-def describe(task: str, lines: list[ledger.Line]) -> str:
+def describe_registered_model(task: str, lines: list[ledger.Decision]) -> str:
     """The registered model's description: which version is the champion, or why there is none."""
-    champion, about = ledger.champion(lines, task), f"Generative models of the task {task}."
+    champion, about = ledger.find_champion(lines, task), f"Generative models of the task {task}."
     if champion is None:
         return f"{about} No champion yet: the best candidate is {lines[-1]['experiment']}; {lines[-1]['reason']}."
-    lost = ledger.loses_to(lines, champion["digest"])
-    but = f"; a reference beats it on gate since: {references.describe(lost)}" if lost else ""
+    lost = ledger.find_recorded_losses(lines, champion["digest"])
+    but = f"; a reference beats it on gate since: {references.describe_losses(lost)}" if lost else ""
     return f"{about} The champion is {champion['experiment']}, decided on gate{but}."
 
 
-def _tags(line: ledger.Line) -> dict[str, str]:
+def _tags(line: ledger.Decision) -> dict[str, str]:
     figures = line.get("figures") or {}
-    lost = references.describe(figures["loses_to"]) or "none" if "loses_to" in figures else "not known"  # a line of old
+    lost = (
+        references.describe_losses(figures["loses_to"]) or "none" if "loses_to" in figures else "not known"
+    )  # a line of old
     return {
         "git_commit": str(line.get("commit")),
         "data_digest": line["data"],
@@ -145,12 +151,12 @@ def _tag(client: MlflowClient, version: ModelVersion, tags: dict[str, str]) -> N
             client.set_model_version_tag(version.name, version.version, key, value)
 
 
-def _bare_run(client: MlflowClient, root: Path, line: ledger.Line, known: runs.Runs) -> Any:
+def _bare_run(client: MlflowClient, root: Path, line: ledger.Decision, known: runs.Runs) -> Any:
     """The run of a model that the workspace no longer holds: what the ledger says of it."""
     tags = {"kind": "model", "digest": line["digest"], "experiment": line["experiment"], "task": line["task"]}
     tags |= {"data": line["data"], "model": str(line.get("model")), "outs": "ledger"}
     tagged = {f"genfoundry.{key}": value for key, value in tags.items()}
-    where = experiment_id(client, root, line["task"])
+    where = ensure_experiment(client, root, line["task"])
     run = client.create_run(where, tags=tagged, run_name=line["experiment"]).info.run_id
     for name, value in ((line.get("figures") or {}).get("candidate") or {}).items():
         client.log_metric(run, f"gate/{name}", value)
@@ -160,7 +166,7 @@ def _bare_run(client: MlflowClient, root: Path, line: ledger.Line, known: runs.R
 
 
 def _uploaded(
-    client: MlflowClient, root: Path, run: str, line: ledger.Line, serving: bool, known_missing: bool = False
+    client: MlflowClient, root: Path, run: str, line: ledger.Decision, serving: bool, known_missing: bool = False
 ) -> bool:
     """Have the run hold the MLflow model; False when the weights are not to be had.
 
@@ -169,19 +175,19 @@ def _uploaded(
     """
     if client.list_artifacts(run, "model"):
         return True
-    from genfoundry.tracking.package import package
+    from genfoundry.tracking.package import save_mlflow_model
 
     try:
         farthest: Any = "remotes" if serving else "store" if known_missing else "cache"
         folder = weight_store.find(root, line["weights"], farthest=farthest)
-    except (weight_store.Lost, weight_store.Unreachable) as error:
+    except (weight_store.WeightsLost, weight_store.RemoteUnreachable) as error:
         if serving:
             print(f"publish: {line['task']}: the {line['decision']} cannot be loaded: {error}", file=sys.stderr)
         return False
     metadata = {"git_commit": line.get("commit"), "data_digest": line["data"], "model_digest": line["digest"]}
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            package(folder, Path(scratch) / "model", root / "requirements.lock", metadata)
+            save_mlflow_model(folder, Path(scratch) / "model", root / "requirements.lock", metadata)
         except UserError as error:  # an old model that today's code no longer reads
             print(f"publish: {line['task']}: {error}", file=sys.stderr)
             return False

@@ -28,8 +28,8 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
 from genfoundry.errors import UserError
 from genfoundry.serving import request
-from genfoundry.serving.predictor import Served
-from genfoundry.serving.request import Row
+from genfoundry.serving.predictor import Predictor
+from genfoundry.serving.request import RequestRow
 from genfoundry.serving.value_checks import MOST
 from genfoundry.tracking.dropped_params import refuse_dropped_params
 from genfoundry.types import Draw
@@ -47,11 +47,11 @@ class RequestError(MlflowException):  # type: ignore[misc]
         return json.dumps({"error_code": self.error_code, "message": self.line})
 
 
-class Predictor:
+class PyfuncModel:
     """Samples and scores of the model in a folder: safetensors and JSON."""
 
     def __init__(self, folder: Path) -> None:
-        self.served = Served(folder)
+        self.served = Predictor(folder)
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """See the module.
@@ -67,10 +67,10 @@ class Predictor:
             logging.getLogger(__name__).exception("a request failed")
             raise RequestError(f"the model failed: {type(error).__name__}", INTERNAL_ERROR) from error
 
-    def _answers(self, data: Any, params: Mapping[str, Any] | None) -> list[Row]:
+    def _answers(self, data: Any, params: Mapping[str, Any] | None) -> list[RequestRow]:
         served = self.served
-        rows = request.rows(data, served.modality, served.spec)
-        settings = request.parameters(params)
+        rows = request.parse_rows(data, served.modality, served.spec)
+        settings = request.parse_parameters(params)
         what = "text" if served.alphabet else "x"
         scoring = [what in row for row in rows]
         if any(scoring) and not all(scoring):
@@ -78,50 +78,52 @@ class Predictor:
         if not any(scoring) and isinstance(data, pd.DataFrame) and what in data.columns:
             raise UserError(f"{what}: null in every row: expected a value to score, or no such column")
         if not any(scoring):
-            counts = [request.whole(row.get("n", 1), "n", 1, MOST) for row in rows]
+            counts = [request.parse_integer(row.get("n", 1), "n", 1, MOST) for row in rows]
             served.check_size(sum(counts), int(settings["length"]))
         answer = self._score if any(scoring) else self._sample
         return [one for index, row in enumerate(rows) for one in self._row(answer, index, row, settings, len(rows))]
 
-    def _row(self, answer: Any, index: int, row: Row, settings: Mapping[str, float], count: int) -> list[Row]:
+    def _row(
+        self, answer: Any, index: int, row: RequestRow, settings: Mapping[str, float], count: int
+    ) -> list[RequestRow]:
         try:
-            found: list[Row] = answer(index, row, settings)
+            found: list[RequestRow] = answer(index, row, settings)
         except UserError as error:
             raise UserError(f"row {index}: {error}" if count > 1 else str(error)) from None
         return found
 
-    def _sample(self, index: int, row: Row, settings: Mapping[str, float]) -> list[Row]:
+    def _sample(self, index: int, row: RequestRow, settings: Mapping[str, float]) -> list[RequestRow]:
         shape = self.served.spec.cond_shape or ()
         found = self.served.sample(
             int(row.get("n", 1)),
             label=int(settings["label"]),
-            prompt=request.text(row.get("prompt", ""), "prompt"),
-            past=request.array(row["past"], "past", shape) if "past" in row else None,
+            prompt=request.parse_text(row.get("prompt", ""), "prompt"),
+            past=request.parse_array(row["past"], "past", shape) if "past" in row else None,
             length=int(settings["length"]),
             draw=Draw(settings["temperature"], int(settings["top_k"]), settings["top_p"]),
             seed=int(settings["seed"]) + index,
         )
         return [{"row": index, "sample": one if isinstance(one, str) else one.tolist()} for one in found]
 
-    def _score(self, index: int, row: Row, settings: Mapping[str, float]) -> list[Row]:
+    def _score(self, index: int, row: RequestRow, settings: Mapping[str, float]) -> list[RequestRow]:
         seed, spec = int(settings["seed"]) + index, self.served.spec
         if unused := [name for name in ("n", "prompt") if name in row]:
             raise UserError(f"{unused[0]}: {row[unused[0]]!r}: expected no such column beside what is scored")
         if self.served.alphabet:
-            text = request.text(row["text"], "text")
+            text = request.parse_text(row["text"], "text")
             nats, values = float(self.served.score_text(text, seed).sum()), self.served.characters(text)
         else:
-            past = request.array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
-            x = request.array(row["x"], "x", spec.shape)[None]
+            past = request.parse_array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
+            x = request.parse_array(row["x"], "x", spec.shape)[None]
             nats, values = float(self.served.score(x, past, seed)[0]), int((~np.isnan(x)).sum())
         return [{"row": index, "nll": nats, self.served.unit: self.served.per_value(nats, values)}]
 
 
-def _load_pyfunc(path: str) -> Predictor:
+def _load_pyfunc(path: str) -> PyfuncModel:
     """What MLflow calls: the model in the folder `path`, by the code beside it."""
     _see(Path(path).parents[1] / "code")
     refuse_dropped_params(frozenset(request.DEFAULTS), RequestError)
-    return Predictor(Path(path))
+    return PyfuncModel(Path(path))
 
 
 def _see(code: Path) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from genfoundry import paths
 from genfoundry.files import read_json
-from genfoundry.tracking.client import Metrics, experiment_id, log_metrics
-from genfoundry.tracking.outputs import Trained
+from genfoundry.tracking.client import Metrics, ensure_experiment, log_metrics
+from genfoundry.tracking.outputs import ModelOutputs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -22,7 +22,7 @@ Runs = dict[tuple[str, str], "Run"]  # (model digest, experiment) -> parent run
 PAGE = 1000
 
 
-def found(client: MlflowClient, experiments: list[str], kind: str) -> list[Run]:
+def search_runs(client: MlflowClient, experiments: list[str], kind: str) -> list[Run]:
     """Every run of a kind (`model`, `trial`) in MLflow experiments."""
     runs: list[Run] = []
     token = None
@@ -34,19 +34,19 @@ def found(client: MlflowClient, experiments: list[str], kind: str) -> list[Run]:
     return runs
 
 
-def by_digest(client: MlflowClient, experiments: list[str]) -> Runs:
+def find_runs_by_digest(client: MlflowClient, experiments: list[str]) -> Runs:
     """The parent runs that are there."""
-    tagged = [(run.data.tags, run) for run in found(client, experiments, "model")]
+    tagged = [(run.data.tags, run) for run in search_runs(client, experiments, "model")]
     return {(t["genfoundry.digest"], t["genfoundry.experiment"]): r for t, r in tagged if "genfoundry.digest" in t}
 
 
-def publish_run(client: MlflowClient, root: Path, one: Trained, runs: Runs) -> Run:
+def publish_run(client: MlflowClient, root: Path, one: ModelOutputs, runs: Runs) -> Run:
     """The run of a trained model: made, or completed by what its outs have and it has not."""
     card, mark = one.card, one.fingerprint()
     run = runs.get((card["digest"], one.name))
     if run is not None and run.data.tags.get("genfoundry.outs") == mark:
         return _measured(client, run, one)
-    where = experiment_id(client, root, card["task"])
+    where = ensure_experiment(client, root, card["task"])
     tags = {"kind": "model", "digest": card["digest"], "experiment": one.name, "model": card["model"]}
     tags |= {"task": card["task"], "dataset": card["dataset"], "data": card["digests"]["data"]}
     tags = {f"genfoundry.{key}": str(value) for key, value in tags.items()}
@@ -59,7 +59,7 @@ def publish_run(client: MlflowClient, root: Path, one: Trained, runs: Runs) -> R
     return _measured(client, client.get_run(run.info.run_id), one)
 
 
-def _measured(client: MlflowClient, run: Run, one: Trained) -> Run:
+def _measured(client: MlflowClient, run: Run, one: ModelOutputs) -> Run:
     """The model's page and what it cost here: they change while the outs do not, so they have a mark of their own."""
     mark, name, now = one.measured(), run.info.run_id, int(time.time() * 1000)
     if run.data.tags.get("genfoundry.page") == mark:
@@ -71,7 +71,7 @@ def _measured(client: MlflowClient, run: Run, one: Trained) -> Run:
     return client.get_run(name)
 
 
-def _complete(client: MlflowClient, run: Run, one: Trained, tags: Mapping[str, str]) -> None:
+def _complete(client: MlflowClient, run: Run, one: ModelOutputs, tags: Mapping[str, str]) -> None:
     from mlflow.entities import Param, RunTag
 
     name, now = run.info.run_id, int(time.time() * 1000)
@@ -93,7 +93,7 @@ def _complete(client: MlflowClient, run: Run, one: Trained, tags: Mapping[str, s
             client.log_artifact(name, str(path), place)
 
 
-def _dataset(one: Trained) -> Any:
+def _dataset(one: ModelOutputs) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     data, digest = one.card["dataset"], one.card["digests"]["data"]
@@ -105,11 +105,11 @@ def _dataset(one: Trained) -> Any:
     return DatasetInput(entity, [InputTag("mlflow.data.context", "training"), InputTag("digest", digest)])
 
 
-def _trials(client: MlflowClient, where: str, one: Trained, parent: str) -> None:
+def _trials(client: MlflowClient, where: str, one: ModelOutputs, parent: str) -> None:
     path = one.tuning / "trials.jsonl"
     if not path.exists():
         return
-    of_ours = {t for r in found(client, [where], "trial") if (t := r.data.tags.get("genfoundry.trial"))}
+    of_ours = {t for r in search_runs(client, [where], "trial") if (t := r.data.tags.get("genfoundry.trial"))}
     summary = one.tuning / "summary.json"
     objective = read_json(summary)["objective"] if summary.exists() else "value"
     for text in path.read_text(encoding="utf-8").splitlines():

@@ -19,7 +19,14 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from genfoundry.tracking.store_errors import ADDRESS, LOGIN, StoreError, failure, host_and_port, left_out
+from genfoundry.tracking.store_errors import (
+    ADDRESS,
+    LOGIN,
+    StoreError,
+    explain_failure,
+    make_store_error,
+    parse_host_and_port,
+)
 
 CONNECT = 2.0  # seconds for a TCP connection
 ANSWER = 10.0  # seconds for an answer, unless MLFLOW_HTTP_REQUEST_TIMEOUT says otherwise
@@ -29,7 +36,7 @@ MEMORY = 300.0  # seconds that a failure is remembered
 API = "/api/2.0/mlflow/experiments/search"
 
 
-def check(address: str, variable: str = "MLFLOW_TRACKING_URI") -> None:
+def check_store(address: str, variable: str = "MLFLOW_TRACKING_URI") -> None:
     """Raise StoreError where the store at an address cannot be used, within some ten seconds."""
     try:
         if address.startswith("sqlite"):
@@ -40,7 +47,7 @@ def check(address: str, variable: str = "MLFLOW_TRACKING_URI") -> None:
     except StoreError:
         raise
     except Exception as error:  # whatever a driver, a plugin or a library below raises
-        raise failure(error, address, variable) from error
+        raise explain_failure(error, address, variable) from error
 
 
 def _check_sqlite(address: str) -> None:
@@ -59,7 +66,7 @@ def _check_sqlite(address: str) -> None:
 
 
 def _check_server(address: str, wait: float, variable: str) -> None:
-    where = host_and_port(address)
+    where = parse_host_and_port(address)
     scheme = urlsplit(address).scheme
     if where and not (scheme in getproxies() and not proxy_bypass(where[0])):
         socket.create_connection(where, timeout=CONNECT).close()
@@ -79,20 +86,20 @@ def _check_answer(answer: Any, address: str, variable: str) -> None:
     status, page = answer.status_code, "html" in answer.headers.get("Content-Type", "").lower()
     reasons = {401: "the server wants a login (401)", 403: "the server refuses (403)", 407: "the proxy wants a login"}
     if status in reasons:
-        raise left_out(address, reasons[status], LOGIN)
+        raise make_store_error(address, reasons[status], LOGIN)
     if status >= 500 or status == 429:
-        raise left_out(address, f"the server fails ({status})", "see the server's log")
+        raise make_store_error(address, f"the server fails ({status})", "see the server's log")
     if page or 300 <= status < 400:
         reason = f"a web page answers ({status}), not MLflow: a sign-in page, or another address"
-        raise left_out(address, reason, f"{LOGIN}, or correct {variable}")
+        raise make_store_error(address, reason, f"{LOGIN}, or correct {variable}")
     if status >= 400:
-        raise left_out(address, f"no MLflow server answers there ({status})", ADDRESS.format(variable=variable))
+        raise make_store_error(address, f"no MLflow server answers there ({status})", ADDRESS.format(variable=variable))
     try:
         fine = isinstance(answer.json(), dict)
     except ValueError:
         fine = False
     if not fine:
-        raise left_out(address, "what answers is not MLflow", ADDRESS.format(variable=variable))
+        raise make_store_error(address, "what answers is not MLflow", ADDRESS.format(variable=variable))
 
 
 def _within(seconds: float, task: Callable[[], None]) -> None:
@@ -118,7 +125,7 @@ def _within(seconds: float, task: Callable[[], None]) -> None:
         raise raised[0]
 
 
-def remember(folder: Path, address: str, error: StoreError) -> None:
+def remember_failure(folder: Path, address: str, error: StoreError) -> None:
     """Note that the store at an address failed; without its address, which may hold a password."""
     note = {"store": _name(address), "time": time.time(), "line": str(error)}
     with suppress(OSError):
@@ -126,7 +133,7 @@ def remember(folder: Path, address: str, error: StoreError) -> None:
         (folder / "mlflow-failed.json").write_text(json.dumps(note), encoding="utf-8")
 
 
-def recall(folder: Path, address: str) -> None:
+def raise_remembered(folder: Path, address: str) -> None:
     """Raise the StoreError that was remembered for an address, if it was a short while ago."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         note = json.loads((folder / "mlflow-failed.json").read_text(encoding="utf-8"))
@@ -134,7 +141,7 @@ def recall(folder: Path, address: str) -> None:
             raise StoreError(note["line"], remembered=True)
 
 
-def forget(folder: Path) -> None:
+def forget_failure(folder: Path) -> None:
     """A new run asks anew."""
     with suppress(OSError):
         (folder / "mlflow-failed.json").unlink(missing_ok=True)

@@ -71,7 +71,7 @@ def redact(text: str) -> str:
     return re.sub(r"(?i)([?&;][^=\s&;]*(?:pass|pwd|token|secret|key)[^=\s&;]*=)[^&;\s]+", r"\1***", text)
 
 
-def failure(error: BaseException, address: str, variable: str = "MLFLOW_TRACKING_URI") -> StoreError:
+def explain_failure(error: BaseException, address: str, variable: str = "MLFLOW_TRACKING_URI") -> StoreError:
     """The error of a store at an address as a StoreError; `variable` is the setting that names the address."""
     if isinstance(error, StoreError):
         return error
@@ -79,12 +79,12 @@ def failure(error: BaseException, address: str, variable: str = "MLFLOW_TRACKING
     for pattern, reason, remedy in FAULTS:
         if match := re.search(pattern, text, re.IGNORECASE):
             group = next((one for one in match.groups() if one), "")
-            return left_out(address, reason.format(group or "it"), remedy.format(variable=variable))
+            return make_store_error(address, reason.format(group or "it"), remedy.format(variable=variable))
     first = " ".join(str(error).partition("[SQL")[0].split()) or type(error).__name__
-    return left_out(address, f"{type(error).__name__}: {first[:MOST]}", f"see {variable}")
+    return make_store_error(address, f"{type(error).__name__}: {first[:MOST]}", f"see {variable}")
 
 
-def left_out(address: str, reason: str, remedy: str) -> StoreError:
+def make_store_error(address: str, reason: str, remedy: str) -> StoreError:
     """The line that a user reads."""
     return StoreError(
         f"MLflow at {redact(address)} is left out: {redact(reason)}; {redact(remedy)}, "
@@ -101,7 +101,7 @@ def _chain(error: BaseException | None) -> list[str]:
     return texts
 
 
-def host_and_port(address: str) -> tuple[str, int] | None:
+def parse_host_and_port(address: str) -> tuple[str, int] | None:
     """Where a server listens; None for a file, a plugin, or what needs no socket.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE
+from genfoundry.data.iterate import EVAL_BATCH
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.judge import spread
@@ -84,10 +84,10 @@ def edited(model: Learner, coded: tuple[Coded, Coded], bench: Bench, seed: int) 
 def _edit(model: Learner, bench: Bench, test: Coded, shift: Tensor, seed: int) -> Tensor:
     """(n, *shape): the first items of test with their codes moved by `shift` (n, K)."""
     made = []
-    for i, part in enumerate(torch.split(torch.arange(len(shift)), SIZE)):
+    for i, part in enumerate(torch.split(torch.arange(len(shift)), EVAL_BATCH)):
         torch.manual_seed(derive_seed(seed, bench.split.name, "edit", i))
         if isinstance(model, Edits):
-            batch = bench.split.batch(test.index[part])
+            batch = bench.split.eval_batch(test.index[part])
             made.append(model.edit(batch.to(model.device), shift[part].to(model.device)))
         else:
             made.append(cast("Decodes", model).decode((test.z[part] + shift[part]).to(model.device)))
@@ -103,7 +103,8 @@ def _said(judge: Learner, x: Tensor, levels: int) -> Tensor:
     """(n,) what the judge calls images of 0..levels-1."""
     whole = spread(x.round(), levels, judge.spec.levels or 256)
     said = [
-        cast("Classifies", judge).classify(Batch(p.to(judge.device))).argmax(1).cpu() for p in torch.split(whole, SIZE)
+        cast("Classifies", judge).classify(Batch(p.to(judge.device))).argmax(1).cpu()
+        for p in torch.split(whole, EVAL_BATCH)
     ]
     return torch.cat(said)
 
@@ -123,4 +124,4 @@ def _curves(path: Path, found: dict[str, dict[float, Scores]]) -> None:
         sums = np.array([[float(np.sum(row[f"edit_{which}"])) for which in ("moved", "away")] for row in rows.values()])
         curves[name] = (flips, kept(sums).tolist())
     title = f"strengths {', '.join(f'{s:g}' for s in STRENGTHS)} of the difference"
-    plots.lines(path, curves, x="edits that flip", y="identity kept", title=title)
+    plots.plot_lines(path, curves, x="edits that flip", y="identity kept", title=title)

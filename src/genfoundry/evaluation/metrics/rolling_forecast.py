@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE
+from genfoundry.data.iterate import EVAL_BATCH
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.bootstrap import Array
 from genfoundry.evaluation.metrics.figures import by_horizon
@@ -38,8 +38,8 @@ def rolled(model: Learner, bench: Bench) -> Scores:
     count = split.positions
     origins = torch.arange(count)[:: max(1, -(-count // ORIGINS))]
     errors, naive = [], []
-    for part in torch.split(origins, SIZE):
-        batch = split.crop(part.to(split.whole.device)).to(model.device)
+    for part in torch.split(origins, EVAL_BATCH):
+        batch = split.train_batch(part.to(split.tensor.device)).to(model.device)
         assert batch.cond is not None
         middle = model.forecast(batch.cond, batch.x.shape[1], (0.5,))[:, 0].double()
         errors.append((middle - batch.x).abs().cpu())
@@ -65,4 +65,4 @@ def _naive(batch: Batch, season: int) -> Tensor:
 
 def _draw(path: Path, curves: dict[str, Array]) -> None:
     shown = {name: (np.arange(1, len(y) + 1).astype(np.float64), y) for name, y in curves.items()}
-    plots.lines(path, shown, x="steps ahead", y="mean absolute scaled error", title="every origin of test")
+    plots.plot_lines(path, shown, x="steps ahead", y="mean absolute scaled error", title="every origin of test")

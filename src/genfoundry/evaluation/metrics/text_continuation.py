@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from genfoundry.data.alphabet import decode
-from genfoundry.data.iterate import SIZE, batches, chosen
+from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores
@@ -31,15 +31,15 @@ def continued(model: Learner, bench: Bench, seed: int) -> Scores:
         return {}
     if not isinstance(model, Autoregressive):
         return {}
-    index, given, parts = chosen(split, min(ITEMS, len(split))), split.spec.dims // 2, []
-    for batch in batches(split, index, SIZE):
+    index, given, parts = sample_indices(split, min(ITEMS, len(split))), split.spec.dims // 2, []
+    for batch in iter_batches(split, index, EVAL_BATCH):
         parts.append(nll_per_value(model, batch.to(model.device))[:, given:].mean(1).cpu().double())
-    shown = split.batch(index[:SHOWN].to(split.whole.device)).x
+    shown = split.eval_batch(index[:SHOWN].to(split.tensor.device)).x
     torch.manual_seed(derive_seed(seed, split.name, "continue"))
     drawn = model.sample(len(shown), cond=shown[:, :given])[:, : split.spec.dims - given]
     alphabet = str(bench.dataset.meta.get("alphabet") or "")
     rows = (("given", shown[:, :given]), ("continued", drawn), ("as it was", shown[:, given:]))
     texts = [(title, [decode(row, alphabet) for row in x.cpu().numpy()]) for title, x in rows]
     blocks = ["\n".join(f"[{title}]\n{each[i]}" for title, each in texts) for i in range(len(shown))]
-    bench.drawings["continued"] = lambda path: plots.texts(path.with_suffix(".txt"), blocks)
+    bench.drawings["continued"] = lambda path: plots.write_texts(path.with_suffix(".txt"), blocks)
     return grouped({"continue_nats_per_char": torch.cat(parts).numpy()}, split, index)

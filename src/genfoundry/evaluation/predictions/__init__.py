@@ -68,9 +68,9 @@ def kind(name: str) -> Kind:
 
 def batches_of(model: Learner, split: Split) -> Iterator[Batch]:
     """All items in order, where the model is."""
-    from genfoundry.data.iterate import SIZE, batches
+    from genfoundry.data.iterate import EVAL_BATCH, iter_batches
 
-    return (batch.to(model.device) for batch in batches(split, size=SIZE))
+    return (batch.to(model.device) for batch in iter_batches(split, size=EVAL_BATCH))
 
 
 def seeded(seed: int, split: Split, what: str, step: int, call: Callable[..., Any], argument: object) -> Any:

@@ -57,7 +57,7 @@ class VqModel(GenerativeModel):
         if phase == "codes":
             self.set_training("autoencoder")
             index = torch.randint(data.positions, (FIRST,), device=self.device)
-            self.initialize_codebooks(scale_levels(data.crop(index).x, self.spec))
+            self.initialize_codebooks(scale_levels(data.train_batch(index).x, self.spec))
 
 
 def build_quantizer(config: VqConfig) -> VectorQuantizer:

@@ -10,49 +10,48 @@ from typing import Any
 
 import numpy as np
 
+from genfoundry.console.progress import track
 from genfoundry.data.modalities.images import LEAST_SIDE
-from genfoundry.data.readers import image_folder, images, npz, parallel_decoding
-from genfoundry.data.readers.arrays import Part
-from genfoundry.data.readers.folder_layout import derive
-from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
-from genfoundry.data.readers.listing import of_kind
-from genfoundry.data.readers.parallel_decoding import Faults
-from genfoundry.data.readers.progress import told
+from genfoundry.data.readers import image_folder, images, npz
+from genfoundry.data.readers.arrays import ImageSet
+from genfoundry.data.readers.folder_layout import derive_layout
+from genfoundry.data.readers.images import PLAIN, SUFFIXES, Faults, Form
+from genfoundry.data.readers.listing import filter_suffixes
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
-from genfoundry.onboarding.inspect.result import Seen, shares
+from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
 
 LARGEST = 64  # height and width: what a model of this project learns on two cores in minutes
 
 
-def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
+def inspect_images(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Inspection:
     """A size where they differ or are large, the colour, the number of levels of an array's values, the classes.
 
     Raises:
         UserError: a file is damaged, or not of 8 bits, or what names the classes is ambiguous.
     """
-    if shown := of_kind(paths, *SUFFIXES):
+    if shown := filter_suffixes(paths, *SUFFIXES):
         return _pictures(folder, shown, given)
-    found = image_folder.read(folder, Form(label=given.get("label")))
+    found = image_folder.read_images(folder, Form(label=given.get("label")))
     if not found.parts:
         raise UserError(f"{folder}: no images in {paths[0].name}")
     seen = _arrays(found.parts, given)
     column = {"label": found.label} if found.label else {}
     notes = [f"label: {found.label}: the column of the label"] if found.label else []
-    for path in of_kind(paths, ".npz"):
-        if names := npz.unused(path):
+    for path in filter_suffixes(paths, ".npz"):
+        if names := npz.unused_arrays(path):
             notes.append(f"left out: arrays of {path.name} that are no images or labels: {', '.join(names)}")
     if folders := sorted({path.parent.name for path in paths if path.parent != folder}):
         notes.append(f"folders of such files name no classes, labels do: {', '.join(folders[:4])}")
-    return Seen({**seen.entry, **column}, [*seen.said, *notes, *classes.of_arrays(found.parts)])
+    return Inspection({**seen.entry, **column}, [*seen.said, *notes, *classes.describe_array_classes(found.parts)])
 
 
-def _arrays(parts: list[Part], given: Mapping[str, Any]) -> Seen:
+def _arrays(parts: list[ImageSet], given: Mapping[str, Any]) -> Inspection:
     shapes = Counter(part.x.shape[1:] for part in parts)
     top = max(int(part.x.max()) for part in parts)
     number = sum(len(part.x) for part in parts)
     said = [f"{number} images of {' or '.join(str(s) for s in shapes)} (C, H, W), values 0 to {top}"]
-    entry: dict[str, Any] = {"split": shares(number)}
+    entry: dict[str, Any] = {"split": choose_split_shares(number)}
     sides = [side for shape in shapes for side in shape[1:]]
     if "size" in given:  # resized, they may have more levels than the files
         said.append(f"size: {given['size']}, as given")
@@ -66,18 +65,18 @@ def _arrays(parts: list[Part], given: Mapping[str, Any]) -> Seen:
     tests = [bool(test) for part in parts for test in part.tests]
     if any(tests) and not all(tests):
         said.append(classes.TEST_KEPT)
-    return Seen(entry, said)
+    return Inspection(entry, said)
 
 
-def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
+def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Inspection:
     """The entry of picture files; array files beside them are read too, and brought to the same form."""
     names = [path.relative_to(folder).as_posix() for path in paths]
-    layout = derive({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
+    layout = derive_layout({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
     sizes, colours, moving = _headers(paths)
     sides = [min(size) for size in sizes.elements()]
     said = [f"{len(paths)} images, {min(sides)} to {max(sides)} pixels at the shorter side, "
             + " and ".join(f"{count} {colour}" for colour, count in sorted(colours.items()))]  # fmt: skip
-    entry: dict[str, Any] = {"split": shares(len(paths))}
+    entry: dict[str, Any] = {"split": choose_split_shares(len(paths))}
     large = len(sizes) > 1 or max(max(size) for size in sizes) > LARGEST
     if "size" in given or (large and "patch" not in given):  # patches are cut from the pictures as they are
         entry["size"] = given.get("size") or max(8, min(LARGEST, int(median(sides)) // 8 * 8))
@@ -91,7 +90,7 @@ def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen
         said.append(f"{len(moving)} animations, e.g. {moving[0].name}: of each the first frame is taken")
     if layout.rule != "parent":
         entry["classes"] = layout.rule
-    return Seen(entry, [*said, *classes.of_pictures(names, layout)])
+    return Inspection(entry, [*said, *classes.describe_folder_classes(names, layout)])
 
 
 def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str], list[Path]]:
@@ -103,9 +102,9 @@ def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str],
     sizes: Counter[tuple[int, int]] = Counter()
     colours: Counter[str] = Counter()
     moving, faults = [], Faults()
-    for path in told(paths, len(paths), "looking at images"):
+    for path in track(paths, len(paths), "looking at images"):
         try:
-            size, colour, animated = images.header(path)
+            size, colour, animated = images.read_header(path)
         except UserError as error:
             faults.add(error)
             continue
@@ -119,4 +118,4 @@ def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str],
 def _colourless(paths: list[Path], most: int = 64) -> bool:
     """Whether all files are grey although they have three channels; where a few of them are not, no more are read."""
     few = paths[:: max(1, len(paths) // most)]
-    return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in parallel_decoding.read(files, PLAIN))
+    return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in images.read_pictures(files, PLAIN))

@@ -7,14 +7,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Seen:
+class Inspection:
     """The keys of the entry that follow from the files, less `raw`; and what was seen and chosen, in words."""
 
     entry: dict[str, Any]
     said: list[str]
 
 
-def shares(items: int) -> dict[str, float]:
+def choose_split_shares(items: int) -> dict[str, float]:
     """Few items need larger shares for figures that mean something."""
     if items < 2000:
         return {"val": 0.15, "gate": 0.15, "test": 0.2}

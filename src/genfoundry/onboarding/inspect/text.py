@@ -9,22 +9,22 @@ from pathlib import Path
 from genfoundry.data.alphabet import UNKNOWN
 from genfoundry.data.readers import documents, numerals, times, tsv
 from genfoundry.errors import UserError
-from genfoundry.onboarding.inspect.result import Seen, shares
+from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
 
 DOCUMENTS = 40  # or more go to splits as wholes: five to each held-out one leave train most of them
 LEAST = 8  # lines: a split with nothing in it is then unlikely
 
 
-def text(folder: Path, paths: list[Path]) -> Seen:
+def inspect_text(folder: Path, paths: list[Path]) -> Inspection:
     """Many documents of like size go to splits as wholes; a few are cut into paragraphs, or else lines.
 
     Raises:
         UserError: not UTF-8, or more different characters than a code has values.
     """
-    texts = [content for _, content in documents.read(folder)]
+    texts = [content for _, content in documents.read_documents(folder)]
     lengths = [len(document) for document in texts]
     total = sum(lengths)
-    units = {unit: sum(len(documents.cut(d, unit)) for d in texts) for unit in ("document", "paragraph", "line")}
+    units = {unit: sum(len(documents.cut_units(d, unit)) for d in texts) for unit in ("document", "paragraph", "line")}
     if units["line"] < LEAST:
         raise UserError(
             f"{folder}: {units['line']} lines of text in all; a document, paragraph or line goes to one of four "
@@ -40,7 +40,7 @@ def text(folder: Path, paths: list[Path]) -> Seen:
     said = [f"{len(texts)} documents, {total} characters, {len(alphabet)} different ones", *_unusual(alphabet),
             f"unit: {unit}: {units[unit]} of them are spread over the splits; window: {window} characters"]  # fmt: skip
     more = {} if unit == "document" else {"unit": unit}
-    return Seen({"split": shares(units[unit]), **more, "window": window, "alphabet": alphabet}, said)
+    return Inspection({"split": choose_split_shares(units[unit]), **more, "window": window, "alphabet": alphabet}, said)
 
 
 def _alphabet(counts: Counter[str], where: Path, most: int) -> str:
@@ -52,7 +52,7 @@ def _alphabet(counts: Counter[str], where: Path, most: int) -> str:
     return "".join(sorted(counts))
 
 
-def pairs(folder: Path, paths: list[Path]) -> Seen:
+def inspect_pairs(folder: Path, paths: list[Path]) -> Inspection:
     """Room for the longest source and target, rounded up.
 
     Raises:
@@ -63,8 +63,8 @@ def pairs(folder: Path, paths: list[Path]) -> Seen:
         raise UserError(
             f"{bare[0]}:1: no names of columns, but {named[0].name} has some; give all such a line, or none"
         )
-    header, first = bool(named), tsv.read(paths[0], bool(named)).header
-    read = [tsv.read(path, header, first) for path in paths]
+    header, first = bool(named), tsv.read_tsv(paths[0], bool(named)).header
+    read = [tsv.read_tsv(path, header, first) for path in paths]
     _no_series(paths[0], read[0])
     found = [pair for file in read for _, pair in file.pairs]
     if not found:
@@ -78,19 +78,21 @@ def pairs(folder: Path, paths: list[Path]) -> Seen:
             *(f"header: true: {a!r} and {b!r} name the columns and are left out" for a, b in _headers(read)),
             f"window: {room['window']}, context: {room['context']}"]  # fmt: skip
     more = {"header": True} if header else {}
-    return Seen({"split": shares(len({source for source, _ in found})), **more, **room, "alphabet": alphabet}, said)
+    return Inspection(
+        {"split": choose_split_shares(len({source for source, _ in found})), **more, **room, "alphabet": alphabet}, said
+    )
 
 
 def _no_series(path: Path, file: tsv.Tsv) -> None:
     """Refuse dates and numbers below whatever names them: a series with tabs is no text to be translated."""
     rows = [pair for _, pair in file.pairs[1:]]
-    if rows and all(times.is_date(source) and numerals.decimals(target) for source, target in rows):
+    if rows and all(times.is_date(source) and numerals.possible_marks(target) for source, target in rows):
         raise UserError(f"{path}: dates and numbers, a series; .csv files are read as series: rename it")
 
 
 def _named(path: Path) -> bool:
     """Whether the first line of a file of pairs may name the columns."""
-    first = tsv.read(path, False).pairs[:1]
+    first = tsv.read_tsv(path, False).pairs[:1]
     return bool(first) and tsv.names_columns(first[0][1])
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from genfoundry.data.readers import image_folder, nifti
-from genfoundry.data.readers.folder_layout import derive
+from genfoundry.data.readers.folder_layout import derive_layout
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
-from genfoundry.onboarding.inspect.result import Seen, shares
+from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
 
 WHOLE = 20  # volumes or more: each goes to a split as a whole
 LARGEST = 64  # height and width: what a model of this project learns on two cores in minutes
@@ -21,7 +21,7 @@ MANY, FEW = 8, 2  # folders with so few volumes each may be patients
 BLOCKS = 8  # along the shortest axis
 
 
-def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
+def inspect_volumes(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Inspection:
     """Slices of one size in three planes; few volumes are split by blocks of slices; folders name their classes.
 
     Raises:
@@ -30,15 +30,15 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
     names = [path.relative_to(folder).as_posix() for path in paths]
     if "classes" not in given:
         _require_classes(folder, paths)
-    layout = derive({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
+    layout = derive_layout({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
     slices: dict[str, Any] = {}
     try:
-        grey, _ = nifti.read(paths[0])
+        grey, _ = nifti.read_volume(paths[0])
     except UserError as error:
         if "missing: background" not in str(error):
             raise
         slices["missing"] = "background"
-        grey, _ = nifti.read(paths[0], "background")
+        grey, _ = nifti.read_volume(paths[0], "background")
     shortest = min(grey.shape)
     said = [f"{len(paths)} NIfTI volumes, the first of {grey.shape} voxels: slices in three planes"]
     if len(paths) >= WHOLE:
@@ -55,12 +55,12 @@ def look(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Seen:
     size = given.get("size") or max(8, min(LARGEST, int(np.sort(grey.shape)[1]) // 8 * 8))
     said.append(f"size: {size}: a slice is made square and resized to it")
     number = sum(grey.shape) * len(paths)
-    entry = {"modality": "images", "split": shares(min(number, 1999)), "size": size, "slices": slices}
+    entry = {"modality": "images", "split": choose_split_shares(min(number, 1999)), "size": size, "slices": slices}
     if layout.rule != "parent":
         entry["classes"] = layout.rule
-    if image_folder.by_plane(layout):
-        return Seen(entry, [*said, f"classes: {', '.join(nifti.PLANES)}: the plane that a slice is cut in"])
-    return Seen(entry, [*said, *classes.of_pictures(names, layout, "volumes")])
+    if image_folder.labels_planes(layout):
+        return Inspection(entry, [*said, f"classes: {', '.join(nifti.PLANES)}: the plane that a slice is cut in"])
+    return Inspection(entry, [*said, *classes.describe_folder_classes(names, layout, "volumes")])
 
 
 def _require_classes(folder: Path, paths: list[Path]) -> None:

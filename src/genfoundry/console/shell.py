@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 
 IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
@@ -79,16 +80,16 @@ def commit(root: Path, message: str, *paths: str) -> bool:
     changed = ask("git", "diff", "--cached", "--name-only", "--no-renames", "-z", "--", *there, root=root)
     names = [f":(literal){name}" for name in changed.split("\0") if name]
     if names:
-        ask("git", *identity(root), "commit", "-q", "-m", message, "--", *names, root=root)
+        ask("git", *author_options(root), "commit", "-q", "-m", message, "--", *names, root=root)
     return bool(names)
 
 
-def identity(root: Path) -> tuple[str, ...]:
+def author_options(root: Path) -> tuple[str, ...]:
     """Options that name an author for git, where its settings name none."""
     return () if ask("git", "config", "user.email", root=root, check=False) else IDENTITY
 
 
-def working_copy(root: Path, to: Path) -> Path:
+def make_working_copy(root: Path, to: Path) -> Path:
     """A repository in `to` that holds `root`'s working tree (what git does not ignore), committed."""
     listed = ask("git", "ls-files", "-co", "--exclude-standard", root=root).splitlines()
     for name in listed:
@@ -98,14 +99,14 @@ def working_copy(root: Path, to: Path) -> Path:
     ask("git", "init", "-q", "-b", "main", root=to)
     ask("git", "add", "-A", root=to)
     ask("git", *IDENTITY, "commit", "-q", "-m", "working copy", root=to)
-    make_ready(root, to)
+    set_up_clone(root, to)
     return to
 
 
-def make_ready(root: Path, clone: Path) -> None:
+def set_up_clone(root: Path, clone: Path) -> None:
     """What `make setup` does for a clone, less the environment: inboxes, and the checked downloads there are."""
-    for tracked in (clone / "data/inbox").glob("*.dvc"):
+    for tracked in (clone / paths_module.INBOXES).glob("*.dvc"):
         tracked.with_suffix("").mkdir(exist_ok=True)
-    downloads = root / ".state/downloads"
+    downloads = root / paths_module.DOWNLOADS
     if downloads.exists():
-        shutil.copytree(downloads, clone / ".state/downloads", dirs_exist_ok=True)
+        shutil.copytree(downloads, clone / paths_module.DOWNLOADS, dirs_exist_ok=True)
