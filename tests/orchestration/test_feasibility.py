@@ -44,13 +44,15 @@ def test_a_bound_above_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     own = params(tmp_path, {"hyper.order": {"low": 1, "high": 30}})
     where = "params.yaml: experiments.linear-mine.search.hyper.order: 30: "
     assert list(resolve.faults(own)) == [
-        f"{where}hyper.order is 30, but the data set's context is 24 values; lower one"
+        f"{where}hyper.order: expected at most the data set's context, 24 values, got 30"
     ]
     assert not list(resolve.faults(params(tmp_path, {"hyper.order": {"low": 1, "high": 24}})))
     (said,) = resolve.faults(params(tmp_path, {"hyper.order": {"choices": [2, 25, "aic"]}}, {"most": 24}))
     assert "search.hyper.order: 25: " in said
     (said,) = resolve.faults(params(tmp_path, {}, {"order": 25}))
-    assert said.startswith("params.yaml: experiments.linear-mine: hyper.order is 25")
+    assert said.startswith(
+        "params.yaml: experiments.linear-mine: hyper.order: expected at most the data set's context, 24 values, got 25"
+    )
 
 
 def test_rows_that_are_too_few(tmp_path: Path) -> None:
