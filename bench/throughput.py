@@ -84,7 +84,7 @@ def alone(arm: str, words: list[str]) -> None:
     one = resolve.load(name, overlay=overlay)
     one = replace(one, train=one.train.model_copy(update={"precision": precision}))
     torch.set_num_threads(one.run.threads)
-    target = device.find(one.run.device) if arm == "plain" else device.configure_torch(one.run)
+    target = device.find_device(one.run.device) if arm == "plain" else device.configure_torch(one.run)
     split = Dataset(paths.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
     print((plain if arm == "plain" else ours)(one, split, steps) / steps, one.train.batch)
 

@@ -101,7 +101,7 @@ def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
         assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text), path
 
 
-@pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
+@pytest.mark.skipif(bool(device.lacking_features()), reason=f"portable arithmetic needs {device.lacking_features()}")
 def test_the_outs_are_those_of_every_machine(smoke: Path) -> None:
     lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hash_outputs(smoke))
     assert not lines, "\n".join([*lines, *libraries.mismatches(ROOT)])

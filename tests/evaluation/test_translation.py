@@ -17,7 +17,7 @@ from genfoundry.evaluation import context, objective_intervals, objectives, yard
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pairs import fit_dictionary
 from genfoundry.evaluation.metrics import figures, translation
-from genfoundry.evaluation.panels import draw
+from genfoundry.evaluation.panels import write_predictions
 from genfoundry.evaluation.predict import answers, score
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Spec
@@ -92,7 +92,7 @@ def test_a_corpus_has_counts_on_test_and_a_table(tmp_path: Path) -> None:
     data = split()
     bench = context.Bench(None, data, data, None, answers(Says(SPEC, Hyper()), data, samples=4, seed=0))  # type: ignore[arg-type]
     assert set(context.samples(bench.found, bench)) == {"chrf_counts", "bleu_counts"}
-    draw(tmp_path, bench.found, data, {"modality": "pairs", "alphabet": LETTERS})
+    write_predictions(tmp_path, bench.found, data, {"modality": "pairs", "alphabet": LETTERS})
     table = (tmp_path / "translations.txt").read_text()
     assert "source      I haue heard\ntranslated  I have heard\ntrue        I have heard\n" in table
 

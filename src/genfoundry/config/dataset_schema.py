@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from genfoundry.config.strict import Frozen
 
@@ -12,6 +13,19 @@ ClassRule = Literal["parent", "top", "none"]  # the folder that names a picture'
 LabelColumn = Literal["first", "last"]  # of a CSV of grey values
 Share = Annotated[float, Field(gt=0, lt=1)]
 AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+def find_modalities() -> list[str]:
+    """Names of the modalities: those with a file of their own in both `data/modalities` and `data/splits`."""
+    data = Path(__file__).parents[1] / "data"
+    readers, splits = ({path.stem for path in (data / name).glob("[a-z]*.py")} for name in ("modalities", "splits"))
+    return sorted(readers & splits)
+
+
+def _check_modality(name: str) -> str:
+    if name not in find_modalities():
+        raise ValueError(f"expected one of {', '.join(find_modalities())}")
+    return name
 
 
 class File(Frozen):
@@ -202,7 +216,7 @@ class Dataset(Frozen):
         header: pairs: whether the first line of a TSV names the columns.
     """
 
-    modality: Literal["images", "text", "lines", "series", "pairs", "video"]
+    modality: Annotated[str, AfterValidator(_check_modality)]
     raw: str | Files | Folder
     split: Shares = Shares()
     size: tuple[int, int] | None = None
