@@ -43,25 +43,16 @@ def test_a_bound_above_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)  # nothing is prepared here
     own = params(tmp_path, {"hyper.order": {"low": 1, "high": 30}})
     where = "params.yaml: experiments.linear-mine.search.hyper.order: 30: "
-<<<<<<< HEAD
     assert list(resolve.find_faults(own)) == [
-=======
-    assert list(resolve.faults(own)) == [
->>>>>>> i17-models
         f"{where}hyper.order: expected at most the data set's context, 24 values, got 30"
     ]
     assert not list(resolve.find_faults(params(tmp_path, {"hyper.order": {"low": 1, "high": 24}})))
     (said,) = resolve.find_faults(params(tmp_path, {"hyper.order": {"choices": [2, 25, "aic"]}}, {"most": 24}))
     assert "search.hyper.order: 25: " in said
-<<<<<<< HEAD
     (said,) = resolve.find_faults(params(tmp_path, {}, {"order": 25}))
-    assert said.startswith("params.yaml: experiments.linear-mine: hyper.order: expected at most the data set's context")
-=======
-    (said,) = resolve.faults(params(tmp_path, {}, {"order": 25}))
     assert said.startswith(
         "params.yaml: experiments.linear-mine: hyper.order: expected at most the data set's context, 24 values, got 25"
     )
->>>>>>> i17-models
 
 
 def test_rows_that_are_too_few(tmp_path: Path) -> None:
