@@ -60,7 +60,7 @@ def measured(model: GenerativeModel, held: Split, objective: str) -> float:
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
-    one = resolve.load(name)
+    one = resolve.load_experiment(name)
     target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     split, held = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", asked.split))
     train = one.train.model_copy(update={"precision": asked.precision})

@@ -50,7 +50,7 @@ SEEDS = 3
 
 def wanted() -> list[str]:
     """The best candidate of every ranking; every experiment where there is no ranking."""
-    names = resolve.settings(ROOT / "params.yaml").experiments
+    names = resolve.load_params(ROOT / "params.yaml").experiments
     rankings = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "reports/ranking").glob("*.json"))]
     best = {c["experiment"] for ranking in rankings for c in ranking["candidates"][:BEST]}
     return [name for name in names if name in best or not best]
@@ -141,7 +141,7 @@ def run(names: Iterable[str], asking: argparse.Namespace) -> int:
                 continue
             _write({**read(), name: entry})
             print(f"{name}: {', '.join(f'{o} {len(v)}' for o, v in entry['values'].items())}", flush=True)
-    print("\n".join(table(resolve.settings(), read())))
+    print("\n".join(table(resolve.load_params(), read())))
     if failed:
         print(f"spread: failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
@@ -166,7 +166,7 @@ def main() -> int:
         files.write_json(asking.entry, measure(asking.experiments[0], asking.budget, asking.seeds))
         return 0
     if asking.margins:
-        print("\n".join(table(resolve.settings(), read())))
+        print("\n".join(table(resolve.load_params(), read())))
         return 0
     return run(asking.experiments or wanted(), asking)
 

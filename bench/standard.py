@@ -97,9 +97,9 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
 
 def main() -> None:
     asked = arguments()
-    params = resolve.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
+    params = resolve.load_params().model_copy(update={"budget": "standard", "threads": asked.threads})
     overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
-    one = resolve.resolve(params, asked.experiment, overlay)
+    one = resolve.resolve_experiment(params, asked.experiment, overlay)
     target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)
     if asked.model:

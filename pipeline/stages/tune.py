@@ -110,7 +110,7 @@ def check_feasible(path: str) -> None:
     inputs = TrialInputs.read(path)
     experiment, train = inputs.experiment, inputs.train
     rows = int((~train.tensor.isnan()).all(1).sum()) if experiment.modality == "series" else None
-    if faults := list(feasibility.faults(experiment, train.spec, rows)):
+    if faults := list(feasibility.find_faults(experiment, train.spec, rows)):
         raise UserError("\n".join(faults))
 
 

@@ -36,7 +36,7 @@ MODES: dict[str, tuple[str, dict[str, Any]]] = {
     "dummies alone": ("linear_ar", {"order": 2, "trend": "n", "season": 6}),
     "bayes": ("bayes_ar", {"order": 4}),
 }
-PARAMS = resolve.settings(ROOT / "params.yaml")
+PARAMS = resolve.load_params(ROOT / "params.yaml")
 MODES |= {
     name: (entry.model, dict(entry.hyper))
     for name, entry in PARAMS.experiments.items()

@@ -93,7 +93,7 @@ def main(*words: str) -> None:
     """`portable.py [--models] native|portable`; `--models` leaves the stages out."""
     arithmetic = words[-1]
     params = load.read_params(ROOT / smoke.PARAMS).model_copy(update={"arithmetic": arithmetic, "threads": THREADS})
-    device.configure_torch(resolve.run_of(params))
+    device.configure_torch(resolve.select_run(params))
     with tempfile.TemporaryDirectory() as folder:
         stages = () if "--models" in words else of_stages(Path(folder), arithmetic)
         for name, digest in chain(of_models(), stages):

@@ -99,8 +99,8 @@ def number(value: float | None, digits: int = 4) -> str:
     """Format a number with so many significant digits, a thousands separator and a true minus sign."""
     if value is None:
         return "\N{EM DASH}"
-    whole = (float(value).is_integer() and abs(value) < 1e15) or abs(value) >= 10**digits
-    return _with_minus(f"{value:,.0f}" if whole else f"{value:.{digits}g}")
+    integer = (float(value).is_integer() and abs(value) < 1e15) or abs(value) >= 10**digits
+    return _with_minus(f"{value:,.0f}" if integer else f"{value:.{digits}g}")
 
 
 def setting(value: object) -> str:
