@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from genfoundry.evaluation.metric import Distance, Metric
-from genfoundry.evaluation.metrics.frechet import CONTROL, SAMPLES, draw_samples, read_features, score_control_features
+from genfoundry.evaluation.metrics.frechet import CONTROL, OF_FEATURES, read_features, score_control_features
 from genfoundry.evaluation.scores import Array, Ids, Scores
 
 ROWS = 1024  # of a matrix of distances that are in memory at once
@@ -74,13 +74,9 @@ METRICS = (
         unit="",
         direction="minimize",
         description="unbiased squared kernel distance (cubic) in the judge's features",
-        requires=SAMPLES,
-        group="samples",
-        inputs=("features", "real"),
-        optional=(f"features{CONTROL}", f"real{CONTROL}"),
         test_only=True,
-        predict=draw_samples,
         score=score_control_features,
         statistics=compute_kernel,
+        **OF_FEATURES,
     ),
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from genfoundry.evaluation.bootstrap import Estimate, estimate_mean, estimate_sum_of_means
 from genfoundry.evaluation.metric import Direction, Metric
-from genfoundry.evaluation.metrics.frechet import CONTROL, SAMPLES, draw_samples, read_features, score_control_features
+from genfoundry.evaluation.metrics.frechet import CONTROL, OF_FEATURES, read_features, score_control_features
 from genfoundry.evaluation.scores import Array, Ids, Scores
 
 NEAREST = 5  # neighbours whose reach is the manifold about an item (Naeem et al. 2020, section 4)
@@ -112,14 +112,10 @@ def _metric(name: str, direction: Direction, description: str, ideal: float | No
         direction=direction,
         ideal=ideal,
         description=description,
-        requires=SAMPLES,
-        group="samples",
-        inputs=("features", "real"),
-        optional=(f"features{CONTROL}", f"real{CONTROL}"),
         test_only=True,
-        predict=draw_samples,
         score=score_control_features,
         statistics=compute_manifolds,
+        **OF_FEATURES,
     )
 
 
