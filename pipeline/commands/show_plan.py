@@ -35,7 +35,7 @@ def run() -> None:
 
 def count_steps(unit: Unit) -> int:
     """Count the steps of one training, all its phases together."""
-    return sum(unit.settings["train"]["steps"].values())
+    return int(sum(unit.settings["train"]["steps"].values()))
 
 
 def count_trials(unit: Unit) -> int:
@@ -46,7 +46,7 @@ def count_trials(unit: Unit) -> int:
 def count_all_steps(unit: Unit) -> int:
     """Count the training steps over all trials and seeds."""
     steps, settings = count_steps(unit), unit.settings
-    trial = round(steps * settings["budget"]["trial_share"])
+    trial = round(steps * float(settings["budget"]["trial_share"]))
     return steps * int(settings["experiment"]["seeds"]) + count_trials(unit) * trial
 
 

@@ -44,7 +44,7 @@ def test_a_champion_of_an_old_commit_is_measured_again(tmp_path: Path, monkeypat
     root = tmp_path / "repository"
     assert git("clone", "-q", "--shared", "--no-checkout", str(ROOT), str(root)).returncode == 0
     fabricated.prepare(root)
-    source = champion_scores.archived(root, COMMIT, tmp_path / "then")
+    source = champion_scores.extract_source(root, COMMIT, tmp_path / "then")
     folder, env = root / paths.model("old"), {**os.environ, "PYTHONPATH": str(source)}
     command = [sys.executable, "-c", TRAIN, str(root / paths.prepared(DATA)), str(folder)]
     digest = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.strip()

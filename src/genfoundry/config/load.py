@@ -87,7 +87,7 @@ def _check_name(key: str, name: str, names: Mapping[str, object]) -> Iterator[st
 
 def _check_dataset(where: str, dataset: Dataset) -> Iterator[str]:
     """Keys of a data set that are for another modality, and those that its own needs."""
-    listed = dataset.modality in {name for names in MODALITIES.values() for name in names}  # others may use every key
+    listed = dataset.modality in {name for names in MODALITIES.values() for name in names}  # others may use any key
     for key in sorted(dataset.model_fields_set & MODALITIES.keys()):
         if listed and dataset.modality not in MODALITIES[key]:
             only = " and ".join(MODALITIES[key])

@@ -25,15 +25,15 @@ def view(results: Results, name: str) -> dict[str, Any]:
     """The variables of templates/dataset.html."""
     spec, models, tasks = results.spec(name), results.models_of(name), results.tasks(name)
     objectives = [objective for task in tasks if (objective := results.objective(task))]
+    tables = [t for t in results.board["tables"] if t["dataset"] == name]
+    tables.sort(key=lambda t: bool(t["binarise"]))
     return {
         "name": name,
         "about": list(describe(spec)),
         "digest": spec.get("digest") or next((m.card["data"] for m in models), None),
         "models": models,
-        "champions": list(results.champions(name)),
-        "lost": {task: results.champion_lost(task) for task in tasks},
-        "without_champion": list(results.without_champion(name)),
-        "tables": [table.layout(t, objectives) for t in results.board["tables"] if t["dataset"] == name],
+        "statuses": list(results.statuses(name)),
+        "tables": [table.layout(t, objectives) for t in tables],
         "gallery": list(_gallery(results, name)),
         "planes": list(rate_distortion.planes(results, name)),
         "reference_samples": list(_reference_samples(results, name)),
