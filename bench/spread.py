@@ -33,7 +33,10 @@ from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
 from genfoundry.errors import UserError
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objective_intervals, objectives, predict
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.objectives import objectives
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
@@ -95,10 +98,10 @@ def _figures(model: Learner, one: Experiment, data: Dataset) -> dict[str, float]
     """Every objective that the model can compute, on val."""
     val = data.split(SPLIT, one.task.levels, one.task.binarise)
     folder = paths.judge(one.entry.dataset)
-    judge = evaluation_judge.load(folder) if (folder / "model.json").exists() else None
-    answers = predict.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
-    found = objective_intervals.figures(predict.score(answers, val, judge), val.spec.dims, data.modality)
-    return {name: value for name, value in found.items() if name in objectives.OBJECTIVES}
+    judge = evaluation_judge.load_judge(folder) if (folder / "model.json").exists() else None
+    context = SplitContext(split=val, judge=judge, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
+    found = aggregate(score(predict(model, context), context), val.spec.dims, data.modality, on_test=False)
+    return {name: value for name, value in found.items() if name in objectives()}
 
 
 def work(name: str, asking: argparse.Namespace) -> Entry:

@@ -14,7 +14,8 @@ from typing import Any
 from genfoundry import config
 from genfoundry import paths as paths_module
 from genfoundry.data.fetch import catalog
-from genfoundry.evaluation import objectives
+from genfoundry.evaluation import metrics
+from genfoundry.evaluation.objectives import find_objective
 from pipeline.orchestration import declared_stages, resolve
 from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.code_starts import TUNING, find_starts
@@ -110,7 +111,7 @@ class Compiler:
             "test_items": budget.test_items,
             "judged": task.dataset in self.params.judges,
         }
-        starts = self._starts("baseline", task.dataset, self._judge(task.dataset), None)
+        starts = self._starts("baseline", task.dataset, self._judge(task.dataset), self._metrics(task.dataset))
         return self._unit("baseline", name, self._data(task.dataset), (paths_module.baselines(name),), settings, starts)
 
     def train(self, name: str) -> Unit:
@@ -118,9 +119,10 @@ class Compiler:
         experiment = resolve.resolve_experiment(self.params, name, {})
         dataset = experiment.entry.dataset
         outputs = (paths_module.model(name), paths_module.tuning(name), paths_module.curves(name))
-        needs = objectives.OBJECTIVES[experiment.task.objective].needs if experiment.trials else ()
-        judge = self._judge(dataset) if "features" in needs else ()
-        starts = self._starts("train", dataset, (experiment.entry.model, *judge), needs)
+        metric = find_objective(experiment.task.objective)
+        judge = self._judge(dataset) if experiment.trials and "judge" in metric.requires.abilities else ()
+        tuned_by = (metrics.file_of(metric.name),) if experiment.trials else ()
+        starts = self._starts("train", dataset, (experiment.entry.model, *judge), tuned_by)
         settings = {**experiment.dump(), "judged": bool(judge)}
         leave_out = () if experiment.trials else (TUNING,)  # what searches nothing does not run it
         return self._unit("train", name, self._data(dataset), outputs, settings, starts, leave_out)
@@ -128,7 +130,8 @@ class Compiler:
     def evaluate(self, name: str) -> Unit:
         """An experiment's scores, metrics and pictures."""
         entry, budget = self.params.experiments[name], self._budget()
-        shared = self._starts("evaluate", entry.dataset, self._judge(entry.dataset), None)
+        judge, measured = self._judge(entry.dataset), self._metrics(entry.dataset)
+        shared = self._starts("evaluate", entry.dataset, judge, measured)
         settings = {
             "run": self._select_run(),
             "dataset": entry.dataset,
@@ -141,7 +144,7 @@ class Compiler:
         }
         outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.evaluation(name))
         inputs = (paths_module.model(name), *self._data(entry.dataset))
-        starts = self._starts("evaluate", entry.dataset, (entry.model, *self._judge(entry.dataset)), None)
+        starts = self._starts("evaluate", entry.dataset, (entry.model, *judge), measured)
         return self._unit("evaluate", name, inputs, outputs, settings, starts)
 
     def rank(self) -> Unit:
@@ -155,7 +158,8 @@ class Compiler:
         """What is decided of every task, and by which rule."""
         inputs = (paths_module.RANKINGS, paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
-        return self._unit("register", "", inputs, (), {"run": self._select_rounding(), "tasks": tasks})
+        starts = find_starts("register", metrics={metrics.file_of(task["objective"]) for task in tasks.values()})
+        return self._unit("register", "", inputs, (), {"run": self._select_rounding(), "tasks": tasks}, starts)
 
     def report(self) -> Unit:
         """The leaderboard."""
@@ -199,14 +203,18 @@ class Compiler:
         return self.params.budgets[self.params.budget]
 
     def _data(self, dataset: str) -> tuple[Path, ...]:
-        """Return what users of a data set depend on: its arrays, its judge where it has experiment, and the verdict."""
+        """Return what users of a data set depend on: its arrays, its judge where it has one, and the verdict."""
         return (paths_module.dataset(dataset), paths_module.verdict(dataset))
 
+    def _metrics(self, dataset: str) -> list[str]:
+        """The files of the metrics that apply to a data set."""
+        return metrics.files_of(self.params.datasets[dataset].modality)
+
     def _judge(self, dataset: str) -> tuple[str, ...]:
-        """Return the model of a data set's judge, where it has experiment."""
+        """Return the model of a data set's judge, where it has one."""
         return (self.params.judges[dataset].model,) if dataset in self.params.judges else ()
 
     def _starts(
-        self, stage: str, dataset: str, models: Collection[str] = (), needs: Collection[str] | None = ()
+        self, stage: str, dataset: str, models: Collection[str] = (), metrics: Collection[str] = ()
     ) -> list[Path]:
-        return find_starts(stage, self.params.datasets[dataset].modality, models, needs, self.root)
+        return find_starts(stage, self.params.datasets[dataset].modality, models, metrics, self.root)

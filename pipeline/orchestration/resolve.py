@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genfoundry import config, models, paths
 from genfoundry.config.load import read_params
 from genfoundry.errors import UserError
-from genfoundry.evaluation import objectives
+from genfoundry.evaluation.objectives import computable_objectives, objectives
 from genfoundry.experiment import Experiment, apply_settings
 from pipeline.orchestration import feasibility
 from pipeline.orchestration.reserved_folders import find_misplaced
@@ -36,10 +36,10 @@ def load_params(path: Path = PARAMS) -> config.Params:
     }
     faults = list(find_misplaced(raws, path.resolve().parent))
     for name, task in params.tasks.items():
-        if task.objective not in objectives.OBJECTIVES:
-            allowed = config.suggest_names(task.objective, list(objectives.OBJECTIVES))
+        if task.objective not in objectives():
+            allowed = config.suggest_names(task.objective, list(objectives()))
             faults.append(f"tasks.{name}.objective: {task.objective!r} is not known; {allowed}")
-        elif task.direction != (right := objectives.OBJECTIVES[task.objective].direction):
+        elif task.direction != (right := objectives()[task.objective].direction):
             faults.append(f"tasks.{name}.direction: {task.direction!r}, but {task.objective} is to {right}")
     used = {f"experiments.{n}.model": e.model for n, e in params.experiments.items()}
     used |= {f"judges.{name}.model": judge.model for name, judge in params.judges.items()}
@@ -76,9 +76,11 @@ def resolve_experiment(params: config.Params, name: str, overlay: Mapping[str, A
             f"params.yaml: experiments.{name}.data.streams: {entry.data.streams}: {entry.model} carries no state along "
             "a text; leave data.streams out"
         )
-    able = objectives.objectives(kind, params.datasets[entry.dataset].modality, hyper)
+    able = computable_objectives(kind, params.datasets[entry.dataset].modality, hyper)
     if task.objective not in able:
-        damage = objectives.RESTORED.get(task.objective) if hasattr(kind, "restore") else None
+        from genfoundry.evaluation.inverse_problem import RESTORED
+
+        damage = RESTORED.get(task.objective) if hasattr(kind, "restore") else None
         hint = f" (hyper.noise: {damage} is right)" if damage else ""
         raise UserError(
             f"params.yaml: experiments.{name}.task: {entry.task!r} is ranked by {task.objective}, which {entry.model} "

@@ -22,7 +22,7 @@ from torch import Tensor
 from genfoundry import models
 from genfoundry.config import load
 from genfoundry.evaluation.judge import Judges
-from genfoundry.evaluation.objectives import QUANTILES
+from genfoundry.evaluation.metric import QUANTILES
 from genfoundry.models.abilities import Classifies, Embeds, Forecasts
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.training import device

@@ -50,7 +50,9 @@ def test_a_bound_above_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (said,) = resolve.find_faults(params(tmp_path, {"hyper.order": {"choices": [2, 25, "aic"]}}, {"most": 24}))
     assert "search.hyper.order: 25: " in said
     (said,) = resolve.find_faults(params(tmp_path, {}, {"order": 25}))
-    assert said.startswith("params.yaml: experiments.linear-mine: hyper.order: expected at most the data set's context")
+    assert said.startswith(
+        "params.yaml: experiments.linear-mine: hyper.order: expected at most the data set's context, 24 values, got 25"
+    )
 
 
 def test_rows_that_are_too_few(tmp_path: Path) -> None:
