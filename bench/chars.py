@@ -84,7 +84,7 @@ def sample() -> None:
         print(f"{n:2} streams: {sampled(n, length)}", flush=True)
 
 
-def plain(split: text.Split, steps: int) -> float:
+def plain(split: text.TextSplit, steps: int) -> float:
     """Characters a second of the usual loop: nn.LSTM, embedding, Adam, `.item()`; random windows."""
     torch.manual_seed(0)
     levels = split.spec.levels or 0
@@ -103,7 +103,7 @@ def plain(split: text.Split, steps: int) -> float:
     return STREAMS * LENGTH * steps / (time.perf_counter() - began)
 
 
-def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float32") -> float:
+def fitted(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "float32") -> float:
     """Characters a second of `fit` on streams."""
     settings = {"batch": STREAMS, "lr": {"model": RATE}, "betas": [0.9, 0.99], "steps": {"fit": steps}}
     train = config.check(config.Train, settings | {"precision": precision, "weight_decay": DECAY}, "bench")
@@ -114,14 +114,14 @@ def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float3
     return STREAMS * LENGTH * steps / (time.perf_counter() - began)
 
 
-def splits() -> Iterator[text.Split]:
+def splits() -> Iterator[text.TextSplit]:
     """Nine tenths, and the last."""
     whole = "".join(one for _, one in documents.read_documents(paths.raw("shakespeare")))[:EVAL_BATCH]
     alphabet = "".join(sorted(set(whole)))
     codes = torch.from_numpy(data_alphabet.encode(whole, alphabet))
     for name, part in (("train", codes[: EVAL_BATCH * 9 // 10]), ("held", codes[EVAL_BATCH * 9 // 10 :])):
         spec = Spec((LENGTH,), len(alphabet))
-        yield text.Split(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec, None, None)
+        yield text.TextSplit(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec, None, None)
 
 
 def train() -> None:
@@ -134,7 +134,7 @@ def train() -> None:
 
 
 @torch.inference_mode()
-def measured(net: CharRnn, held: text.Split) -> str:
+def measured(net: CharRnn, held: text.TextSplit) -> str:
     net.eval()
     windows = torch.cat([net.measure(held.batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
     one = stream_nats(net, held, lanes=1)

@@ -205,7 +205,7 @@ def test_own_files_are_read_as_the_data_set_is(run: Any, tmp_path: Path) -> None
     """A grey picture of another size, scored where size and colour are declared, is what `prepare` would make of it."""
     big = np.random.default_rng(0).integers(0, 256, (30, 41)).astype(np.uint8)
     Image.fromarray(big).save(tmp_path / "big.png")
-    small = readers_images.picture(tmp_path / "big.png", readers_images.Form((8, 8), "rgb"))
+    small = readers_images.read_picture(tmp_path / "big.png", readers_images.Form((8, 8), "rgb"))
     np.savez(tmp_path / "small.npz", images=np.moveaxis(small, 0, -1)[None])
     scores = []
     for name in ("big.png", "small.npz"):
