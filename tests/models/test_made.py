@@ -60,8 +60,8 @@ def test_every_ordering_is_strictly_causal_and_complete(layers: int, spec: Spec)
         for parameter in model.hidden.parameters():  # type: ignore[attr-defined]
             parameter.abs_()  # no unit is off, so that what is connected shows
     x = torch.rand(1, dims, dtype=torch.float64)
-    scaled = model.scaled
-    model.scaled = lambda x: scaled(x).abs()  # type: ignore[method-assign]
+    scaled = model.scale_levels
+    model.scale_levels = lambda x: scaled(x).abs()  # type: ignore[method-assign]
     for m, order in enumerate(model.orderings):
         jacobian = torch.autograd.functional.jacobian(lambda x, m=m: model(x, m)[0], x)[:, :, 0]
         reach = jacobian.abs().sum(0)[order][:, order]
