@@ -168,7 +168,7 @@ def test_it_starts_at_the_best_linear_predictor() -> None:
     torch.manual_seed(0)
     model = Made(spec, Made.Config())
     before = model.measure(Batch(levels))["nll"].mean()
-    data: Any = SimpleNamespace(positions=400, crop=lambda index: Batch(levels[index]))
+    data: Any = SimpleNamespace(positions=400, train_batch=lambda index: Batch(levels[index]))
     model.begin("fit", data)
     after = model.measure(Batch(levels))["nll"].mean()
     gauss = (deviation * 15).log().sum() + 6 * 0.5 * math.log(2 * math.pi * math.e)
