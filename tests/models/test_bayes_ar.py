@@ -27,7 +27,7 @@ def simulated(length: int, seed: int = 0) -> torch.Tensor:
 
 def fitted(x: torch.Tensor, **more: Any) -> BayesAr:
     model = BayesAr(SPEC, BayesAr.Config(**{"order": 1, **more}))
-    data: Any = SimpleNamespace(whole=x)
+    data: Any = SimpleNamespace(tensor=x)
     model.begin("fit", data)
     return model
 
@@ -69,7 +69,7 @@ def test_intervals_hold_what_they_say_on_short_series() -> None:
     for seed in range(runs):
         x = simulated(43, seed)
         plain = LinearAr(SPEC, LinearAr.Config(order=1))
-        data: Any = SimpleNamespace(whole=x[:40])
+        data: Any = SimpleNamespace(tensor=x[:40])
         plain.begin("fit", data)
         for k, model in enumerate((fitted(x[:40]), plain)):
             low, high = model.forecast(x[None, 36:40].float(), 3, (0.05, 0.95))[0]

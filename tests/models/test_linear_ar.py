@@ -20,7 +20,7 @@ def fitted(phi: list[float], length: int = 4000) -> LinearAr:
     for t in range(len(phi), length):
         x[t] += 2.0 + sum(p * x[t - 1 - i] for i, p in enumerate(phi))
     model = LinearAr(Spec((3, 1), None, cond_shape=(6, 1)), LinearAr.Config(order=len(phi)))
-    data: Any = SimpleNamespace(whole=x)
+    data: Any = SimpleNamespace(tensor=x)
     model.begin("fit", data)
     return model
 
@@ -80,7 +80,7 @@ def counted(model: Any, x: torch.Tensor, starts: list[int]) -> Batch:
 
 def begun(spec: Spec, x: torch.Tensor, **hyper: Any) -> LinearAr:
     model = LinearAr(spec, LinearAr.Config(**hyper))
-    data: Any = SimpleNamespace(whole=x)
+    data: Any = SimpleNamespace(tensor=x)
     model.begin("fit", data)
     return model
 

@@ -60,8 +60,8 @@ def test_every_ordering_is_strictly_causal_and_complete(layers: int, spec: Spec)
         for parameter in model.hidden.parameters():  # type: ignore[attr-defined]
             parameter.abs_()  # no unit is off, so that what is connected shows
     x = torch.rand(1, dims, dtype=torch.float64)
-    scaled = model.scaled
-    model.scaled = lambda x: scaled(x).abs()  # type: ignore[method-assign]
+    scaled = model.scale_levels
+    model.scale_levels = lambda x: scaled(x).abs()  # type: ignore[method-assign]
     for m, order in enumerate(model.orderings):
         jacobian = torch.autograd.functional.jacobian(lambda x, m=m: model(x, m)[0], x)[:, :, 0]
         reach = jacobian.abs().sum(0)[order][:, order]
@@ -168,7 +168,7 @@ def test_it_starts_at_the_best_linear_predictor() -> None:
     torch.manual_seed(0)
     model = Made(spec, Made.Config())
     before = model.measure(Batch(levels))["nll"].mean()
-    data: Any = SimpleNamespace(positions=400, crop=lambda index: Batch(levels[index]))
+    data: Any = SimpleNamespace(positions=400, train_batch=lambda index: Batch(levels[index]))
     model.begin("fit", data)
     after = model.measure(Batch(levels))["nll"].mean()
     gauss = (deviation * 15).log().sum() + 6 * 0.5 * math.log(2 * math.pi * math.e)

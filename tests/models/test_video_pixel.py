@@ -64,15 +64,15 @@ def test_the_convolutional_lstm_is_its_equations_and_goes_on_from_a_state() -> N
     torch.manual_seed(0)
     one = ConvLstm(2, 3).double()
     x = torch.randn(2, 4, 2, 5, 4, dtype=torch.float64)
-    found, (hidden, cell) = one(x, one.rest(2, (5, 4)))
-    h, c = one.rest(2, (5, 4))
+    found, (hidden, cell) = one(x, one.zero_state(2, (5, 4)))
+    h, c = one.zero_state(2, (5, 4))
     for t in range(4):
         i, f, o, g = (one.driven(x[:, t]) + one.carried(h)).chunk(4, 1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         assert torch.allclose(found[:, t], h)
     assert torch.allclose(hidden, h) and torch.allclose(cell, c)
-    first, state = one(x[:, :1], one.rest(2, (5, 4)))
+    first, state = one(x[:, :1], one.zero_state(2, (5, 4)))
     rest, _ = one(x[:, 1:], state)
     assert torch.allclose(torch.cat([first, rest], 1), found)
     assert one.driven.bias[3:6].tolist() == [1.0] * 3
@@ -81,8 +81,8 @@ def test_the_convolutional_lstm_is_its_equations_and_goes_on_from_a_state() -> N
 @pytest.mark.parametrize("shape", [(1, 4, 6), (3, 5, 3), (2, 1, 1)])
 def test_cells_hold_every_pixel_once(shape: tuple[int, int, int]) -> None:
     x = torch.randn(2, *shape)
-    assert torch.equal(heads_cell.unfolded(heads_cell.folded(x), shape[1:]), x)
-    order = heads_cell.order(shape)
+    assert torch.equal(heads_cell.unfold_cells(heads_cell.fold_cells(x), shape[1:]), x)
+    order = heads_cell.cell_order(shape)
     assert order.sort().values.tolist() == list(range(len(order))) and len(order) == x[0].numel()
     rows = order % (shape[1] * shape[2]) // shape[2] // heads_cell.SIDE
     assert (rows.diff() >= 0).all(), "a row of cells before the next"
