@@ -71,7 +71,7 @@ def chart(
         for i, (a, b, _) in enumerate(dots):
             axes.plot(a, b, "o", ms=5, color=PAPER, markeredgecolor=ACCENT, clip_on=False, gid=f"dot-{i}")
         if len(drawn) > 1:
-            axes.legend()
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(drawn), borderaxespad=0)
         if labelled:
             axes.margins(0.08, 0.15)
             _label(axes, dots)
@@ -82,7 +82,7 @@ def chart(
 
 def _axes(integers: bool) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
-    axes = figure.add_axes((0.15, 0.14, 0.82, 0.81))
+    axes = figure.add_axes((0.15, 0.14, 0.82, 0.75))  # a line of text has room above
     axes.grid(axis="y", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=integers))
