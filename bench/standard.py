@@ -102,7 +102,7 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
 def main() -> None:
     asked = arguments()
     params = resolve.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
-    overlay = {key: yaml_file.parse(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
+    overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
     one = resolve.resolve(params, asked.experiment, overlay)
     target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)

@@ -27,7 +27,7 @@ from pipeline.stages import plan
 
 ROOT = Path(__file__).parent.parent
 PORTABLE = {"threads": 1, "arithmetic": "portable"}
-SMOKE = load.read(ROOT / smoke.PARAMS)
+SMOKE = load.read_params(ROOT / smoke.PARAMS)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def armed(monkeypatch: pytest.MonkeyPatch, **set_to: Any) -> torch.device:
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
     monkeypatch.setattr(device, "_replace_kernels", lambda: None)  # it would last as long as the process
-    params = load.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
+    params = load.read_params(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
     try:
         return device.configure_torch(resolve.run_of(params))
     finally:

@@ -134,7 +134,7 @@ def test_a_tuning_past_its_minutes_keeps_its_finished_trials(copy: Path) -> None
     folder, path = copy / "reports/tuning/vae-digits", "build/plan/train/vae-digits.json"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     unit = Unit.read(copy / path)
-    log = integrity.state_folder(unit, integrity.combine(integrity.digests(unit, copy)), copy) / "trials.jsonl"
+    log = integrity.state_folder(unit, integrity.combine(integrity.hash_inputs(unit, copy)), copy) / "trials.jsonl"
     log.parent.mkdir(parents=True)
     first = before["trials.jsonl"].splitlines(keepends=True)[0]
     log.write_bytes(first)

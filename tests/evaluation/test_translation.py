@@ -11,7 +11,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
-from genfoundry.data.modalities.pairs import codes
+from genfoundry.data.modalities.pairs import encode_padded
 from genfoundry.data.splits.pairs import PairSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, yardstick
 from genfoundry.evaluation.baselines import base as baselines
@@ -34,8 +34,8 @@ MADE = ["I have heard", "Upon a fearfull summons", "", "Hee will not haue it", "
 
 def split(pairs: list[tuple[str, str]] = PAIRS) -> PairSplit:
     source, target = zip(*pairs, strict=True)
-    cond, before = codes([s[:40] for s in source], LETTERS, 40)
-    x, length = codes([t[:39] for t in target], LETTERS, 40)
+    cond, before = encode_padded([s[:40] for s in source], LETTERS, 40)
+    x, length = encode_padded([t[:39] for t in target], LETTERS, 40)
     arrays = {"x": x, "length": length, "cond": cond, "cond_length": before}
     held = {key: torch.as_tensor(value) for key, value in arrays.items()}
     return PairSplit("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC)
@@ -49,7 +49,7 @@ class Says(GenerativeModel):
     def translate(self, cond: Tensor, cond_mask: Tensor | None = None) -> Tensor:
         data = split()
         known = dict(zip(data.texts(data.eval_batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
-        return torch.as_tensor(codes([known[s] for s in data.texts(cond)], LETTERS, 40)[0]).long()
+        return torch.as_tensor(encode_padded([known[s] for s in data.texts(cond)], LETTERS, 40)[0]).long()
 
 
 def test_scores_are_sacrebleu_s() -> None:

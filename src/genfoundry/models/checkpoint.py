@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, models
 from genfoundry.errors import UserError
-from genfoundry.files import canonical, read_json, read_tensors, replace_dir, sha256, write_bytes, write_json
+from genfoundry.files import read_json, read_tensors, replace_dir, sha256, to_canonical_json, write_bytes, write_json
 from genfoundry.types import Spec
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
             "config": model.config.model_dump(mode="json"),
             "spec": model.spec.to_json(),
         }
-        digest = hashlib.sha256((canonical(identity) + weights).encode()).hexdigest()
+        digest = hashlib.sha256((to_canonical_json(identity) + weights).encode()).hexdigest()
         digests = {**card.get("digests", {}), "weights": weights}
         write_json(new / "model.json", {**card, **identity, "digests": digests, "digest": digest})
     return digest

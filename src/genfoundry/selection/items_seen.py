@@ -35,7 +35,7 @@ def main() -> None:
         from genfoundry.data.dataset import Dataset
         from genfoundry.errors import UserError
     except ImportError:  # a commit of before the packages
-        from genfoundry.data.base import Dataset  # type: ignore[import-untyped, no-redef]
+        from genfoundry.data.base import Dataset  # type: ignore[import-not-found, no-redef]
         from genfoundry.types import UserError  # type: ignore[attr-defined, no-redef]
 
     model, data, name = (sys.argv[sys.argv.index(f"--{key}") + 1] for key in ("model", "data", "split"))

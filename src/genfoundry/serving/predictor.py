@@ -223,7 +223,7 @@ class Predictor:
         """(items,) nats of a text: of each of its lines, or of windows of the model's length, each scored afresh."""
         width = self.spec.shape[0]
         if self.modality == "lines":
-            found = list(lines.stripped(text))
+            found = list(lines.strip_lines(text))
             if long := [line for line in found if len(line) >= width]:
                 raise UserError(f"text: a line of {len(long[0])} characters; up to {width - 1} are scored: {long[0]!r}")
             ids = self.encode("".join(f"{line:\n<{width}}" for line in found))
@@ -237,4 +237,4 @@ class Predictor:
 
     def characters(self, text: str) -> int:
         """How many characters `score_text` scores: of lines, with the end of each."""
-        return sum(len(line) + 1 for line in lines.stripped(text)) if self.modality == "lines" else len(text)
+        return sum(len(line) + 1 for line in lines.strip_lines(text)) if self.modality == "lines" else len(text)

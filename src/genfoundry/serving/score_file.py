@@ -57,7 +57,7 @@ def _text(file: Path, alphabet: str) -> str:
     """The file's text as `prepare` would have it; characters outside the alphabet are left out, and said to be."""
     from genfoundry.data.readers import documents
 
-    whole = documents.normal(file, file.read_bytes())
+    whole = documents.normalise(file, file.read_bytes())
     known = "".join(c for c in whole if c in alphabet)
     if not known.strip():
         raise UserError(f"{file}: no character of the model's alphabet {alphabet!r} in it")
@@ -72,8 +72,8 @@ def _lines(file: Path, alphabet: str, width: int) -> list[str]:
     """The file's lines as `prepare` would have them; those that it would leave out are left out, and counted."""
     from genfoundry.data.modalities import lines
 
-    every = list(lines.stripped(_text(file, alphabet)))
-    found = [line for line in every if lines.good(line, width)]
+    every = list(lines.strip_lines(_text(file, alphabet)))
+    found = [line for line in every if lines.fits(line, width)]
     if not found:
         raise UserError(f"{file}: no line with a letter of up to {width - 1} characters")
     if left := len(every) - len(found):
@@ -87,7 +87,7 @@ def _pairs(file: Path, served: Predictor) -> tuple[NDArray[np.int64], NDArray[np
     from genfoundry.data.readers import tsv
 
     found, sizes = (
-        tsv.parse(file, served.declared.get("header")),
+        tsv.read_tsv(file, served.declared.get("header")).pairs,
         ((served.spec.cond_shape or (0,))[0], served.spec.shape[0] - 1),
     )
     for number, pair in found:
@@ -97,8 +97,8 @@ def _pairs(file: Path, served: Predictor) -> tuple[NDArray[np.int64], NDArray[np
                 raise UserError(f"{file}:{number}: the {side} has {len(text)} characters; this model takes {most}")
     if not found:
         raise UserError(f"{file}: no pairs; a source, a tab and a target a line are scored")
-    source, _ = pairs.codes([pair[0] for _, pair in found], served.alphabet, sizes[0])
-    x, length = pairs.codes([pair[1] for _, pair in found], served.alphabet, served.spec.shape[0])
+    source, _ = pairs.encode_padded([pair[0] for _, pair in found], served.alphabet, sizes[0])
+    x, length = pairs.encode_padded([pair[1] for _, pair in found], served.alphabet, served.spec.shape[0])
     return x.astype(np.int64), source.astype(np.int64), length.astype(np.int64)
 
 
@@ -108,12 +108,14 @@ def _windows(file: Path, served: Predictor) -> tuple[NDArray[np.float64], NDArra
 
     declared = served.declared
     step = declared.get("step")
-    found = time_csv.read(file, "months" if step == "month" else None, tuple(declared.get("columns", ())))
+    found = time_csv.read_series(file, "months" if step == "month" else None, tuple(declared.get("columns", ())))
     if "missing" not in declared:
-        missing_values.complete(found)
+        missing_values.require_complete(found)
     rows = found.rows  # the first column is the time
-    rows = rows if step is None else missing_values.gridded(rows, 1.0 if step == "month" else step, str(file))
-    values = missing_values.filled(rows, np.zeros(len(rows)), declared.get("missing", "error"), str(file)).rows[:, 1:]
+    rows = rows if step is None else missing_values.put_on_grid(rows, 1.0 if step == "month" else step, str(file))
+    values = missing_values.fill_missing(rows, np.zeros(len(rows)), declared.get("missing", "error"), str(file)).rows[
+        :, 1:
+    ]
     (steps, columns), context = served.spec.shape, served.spec.cond_shape[0] if served.spec.cond_shape else 0
     count = (len(values) - context) // steps
     if values.shape[1] != columns or count < 1:
@@ -151,13 +153,13 @@ def _parts(file: Path, form: Form) -> list[ImageSet]:
     from genfoundry.data.readers.grey_csv import AmbiguousLabel
 
     if file.is_dir():
-        return image_folder.read(file, form).parts
+        return image_folder.read_images(file, form).parts
     with tempfile.TemporaryDirectory() as alone:  # a data set's reader reads folders
         (Path(alone) / file.name).symlink_to(file.resolve())
         try:
-            return image_folder.read(Path(alone), form).parts
+            return image_folder.read_images(Path(alone), form).parts
         except AmbiguousLabel:
-            return image_folder.read(Path(alone), replace(form, label="last")).parts
+            return image_folder.read_images(Path(alone), replace(form, label="last")).parts
         except UserError as error:
             raise UserError(str(error).replace(f"{alone}/{file.name}", str(file))) from None
 

@@ -10,7 +10,7 @@ from typing import Any
 from genfoundry.data.readers import grey_csv, image_folder
 from genfoundry.data.readers.image_folder import ARRAYS, KINDS
 from genfoundry.data.readers.images import SUFFIXES
-from genfoundry.data.readers.listing import Listing, of_kind, scan
+from genfoundry.data.readers.listing import Listing, filter_suffixes, scan_folder
 from genfoundry.data.readers.nifti import VOLUMES
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import images, series, text, volumes
@@ -45,8 +45,8 @@ def inspect_data(folder: Path, given: Mapping[str, Any] = {}) -> Inspection:
     Raises:
         UserError: nothing that is read, files that cannot be, or what they mean is ambiguous.
     """
-    listing = scan(folder)
-    by_kind = {kind: paths for kind, suffixes in READ.items() if (paths := of_kind(listing.files, *suffixes))}
+    listing = scan_folder(folder)
+    by_kind = {kind: paths for kind, suffixes in READ.items() if (paths := filter_suffixes(listing.files, *suffixes))}
     if not by_kind:
         suffixes = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
         rest = "".join(f"; {line}" for line in _left_out(folder, listing, []))
@@ -61,7 +61,7 @@ def inspect_data(folder: Path, given: Mapping[str, Any] = {}) -> Inspection:
     if kind in ("images", "volumes"):
         _require_one_kind(folder, listing.files)
     if kind == "images":
-        used = image_folder.used(listing.files)
+        used = image_folder.image_files(listing.files)
         seen = images.inspect_images(folder, used, given)
     elif kind == "volumes":
         used = by_kind[kind]
@@ -81,7 +81,7 @@ def _beside(pictures: list[Path], others: list[Path]) -> bool:
 def _require_one_kind(folder: Path, paths: list[Path]) -> None:
     """Refuse pictures, files of arrays and volumes in one folder: all would be read, as one data set."""
     kinds = {"pictures": SUFFIXES, ".npz or IDX files": ARRAYS, "NIfTI volumes": VOLUMES}
-    present = {kind: own for kind, suffixes in kinds.items() if (own := of_kind(paths, *suffixes))}
+    present = {kind: own for kind, suffixes in kinds.items() if (own := filter_suffixes(paths, *suffixes))}
     if len(present) > 1:
         several = " and ".join(
             f"{len(own)} {kind} (e.g. {own[0].relative_to(folder).as_posix()})" for kind, own in present.items()

@@ -17,7 +17,7 @@ TEST_KEPT = "the published test split is kept; the rest is spread over train, va
 
 def describe_folder_classes(names: list[str], layout: Layout, what: str = "pictures") -> Iterator[str]:
     """How many pictures (or volumes) each class has, with two of its files' names, and how many have none."""
-    label, test, classes = image_folder.place(names, layout)
+    label, test, classes = image_folder.label_paths(names, layout)
     if test.any():
         items = "images" if what == "pictures" else what
         yield f"{TEST_KEPT} ({int(test.sum())} {items}, e.g. {names[int(test.argmax())]})"
@@ -39,14 +39,14 @@ def describe_array_classes(parts: Sequence[ImageSet]) -> Iterator[str]:
     if not any((part.label >= 0).any() for part in parts):
         return
     raw = np.concatenate([part.label for part in parts])
-    words = class_labels.names_of_words(parts)
-    numbers = class_labels.numbering([p for p in parts if not p.names], None, bool(words))
+    words = class_labels.word_names(parts)
+    numbers = class_labels.derive_numbering([p for p in parts if not p.names], None, bool(words))
     names = class_labels.unify(parts, (), None, words, "")
     label = np.concatenate([part.label for part in parts])
     if numbers.ignored:
         yield f"{int((raw == class_labels.IGNORED).sum())} images labelled 255 (ignored) stay without a label"
     if numbers.values:
-        yield f"labels {class_labels.some(numbers.values)} are numbered 0 to {len(numbers.values) - 1}"
+        yield f"labels {class_labels.abbreviate(numbers.values)} are numbered 0 to {len(numbers.values) - 1}"
     count = int(label.max()) + 1
     yield f"classes: {count}"
     yield from _lines(label, names or tuple(map(str, range(count))), [])

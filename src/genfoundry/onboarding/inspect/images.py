@@ -12,12 +12,11 @@ import numpy as np
 
 from genfoundry.console.progress import track
 from genfoundry.data.modalities.images import LEAST_SIDE
-from genfoundry.data.readers import image_folder, images, npz, parallel_decoding
+from genfoundry.data.readers import image_folder, images, npz
 from genfoundry.data.readers.arrays import ImageSet
-from genfoundry.data.readers.folder_layout import derive
-from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
-from genfoundry.data.readers.listing import of_kind
-from genfoundry.data.readers.parallel_decoding import Faults
+from genfoundry.data.readers.folder_layout import derive_layout
+from genfoundry.data.readers.images import PLAIN, SUFFIXES, Faults, Form
+from genfoundry.data.readers.listing import filter_suffixes
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
 from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
@@ -31,16 +30,16 @@ def inspect_images(folder: Path, paths: list[Path], given: Mapping[str, Any]) ->
     Raises:
         UserError: a file is damaged, or not of 8 bits, or what names the classes is ambiguous.
     """
-    if shown := of_kind(paths, *SUFFIXES):
+    if shown := filter_suffixes(paths, *SUFFIXES):
         return _pictures(folder, shown, given)
-    found = image_folder.read(folder, Form(label=given.get("label")))
+    found = image_folder.read_images(folder, Form(label=given.get("label")))
     if not found.parts:
         raise UserError(f"{folder}: no images in {paths[0].name}")
     seen = _arrays(found.parts, given)
     column = {"label": found.label} if found.label else {}
     notes = [f"label: {found.label}: the column of the label"] if found.label else []
-    for path in of_kind(paths, ".npz"):
-        if names := npz.unused(path):
+    for path in filter_suffixes(paths, ".npz"):
+        if names := npz.unused_arrays(path):
             notes.append(f"left out: arrays of {path.name} that are no images or labels: {', '.join(names)}")
     if folders := sorted({path.parent.name for path in paths if path.parent != folder}):
         notes.append(f"folders of such files name no classes, labels do: {', '.join(folders[:4])}")
@@ -72,7 +71,7 @@ def _arrays(parts: list[ImageSet], given: Mapping[str, Any]) -> Inspection:
 def _pictures(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> Inspection:
     """The entry of picture files; array files beside them are read too, and brought to the same form."""
     names = [path.relative_to(folder).as_posix() for path in paths]
-    layout = derive({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
+    layout = derive_layout({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
     sizes, colours, moving = _headers(paths)
     sides = [min(size) for size in sizes.elements()]
     said = [f"{len(paths)} images, {min(sides)} to {max(sides)} pixels at the shorter side, "
@@ -105,7 +104,7 @@ def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str],
     moving, faults = [], Faults()
     for path in track(paths, len(paths), "looking at images"):
         try:
-            size, colour, animated = images.header(path)
+            size, colour, animated = images.read_header(path)
         except UserError as error:
             faults.add(error)
             continue
@@ -119,4 +118,4 @@ def _headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[str],
 def _colourless(paths: list[Path], most: int = 64) -> bool:
     """Whether all files are grey although they have three channels; where a few of them are not, no more are read."""
     few = paths[:: max(1, len(paths) // most)]
-    return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in parallel_decoding.read(files, PLAIN))
+    return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in images.read_pictures(files, PLAIN))

@@ -12,7 +12,7 @@ import numpy as np
 from genfoundry.data.modalities import series
 from genfoundry.data.readers import csv_cells, time_columns, time_csv
 from genfoundry.data.readers.csv_cells import Sheet
-from genfoundry.data.readers.time_csv import Table
+from genfoundry.data.readers.time_csv import SeriesTable
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import missing_codes
 from genfoundry.onboarding.inspect.result import Inspection
@@ -26,11 +26,11 @@ def inspect_series(folder: Path, paths: list[Path]) -> Inspection:
     Raises:
         UserError: no table, a cell is no time or number, times do not grow, or no column varies.
     """
-    cells, clock = time_columns.joined(csv_cells.read(series.the_file(folder)))
+    cells, clock = time_columns.join_time_columns(csv_cells.read_sheet(series.find_file(folder)))
     columns, left = _columns(cells)
-    read = time_csv.parse(cells, clock, columns)
+    read = time_csv.parse_series(cells, clock, columns)
     missing_codes.refuse_missing_codes(read)
-    months = None if read.clock != "days" else _months(cells, columns, read)
+    months = None if read.unit != "days" else _months(cells, columns, read)
     names = ", ".join(read.names)
     said = [f"a series of {len(read.rows)} rows and {len(read.names)} columns of values: {names}", *read.notes]
     entry: dict[str, Any] = {"split": {"val": 0.15, "gate": 0.15, "test": 0.2}}
@@ -43,7 +43,7 @@ def inspect_series(folder: Path, paths: list[Path]) -> Inspection:
     return Inspection(entry, said)
 
 
-def _gaps(read: Table, dated: bool) -> tuple[dict[str, Any], list[str]]:
+def _gaps(read: SeriesTable, dated: bool) -> tuple[dict[str, Any], list[str]]:
     """What becomes of empty cells and of rows that are not there; `dated`: the months were dates."""
     entry: dict[str, Any] = {}
     times, said = read.rows[:, 0], []
@@ -52,7 +52,7 @@ def _gaps(read: Table, dated: bool) -> tuple[dict[str, Any], list[str]]:
     absent = round((times[-1] - times[0]) / least) + 1 - len(times)
     regular = bool(np.allclose(steps / least, np.rint(steps / least), atol=1e-6))
     if regular and 0 < absent <= len(times) / 4:
-        entry["step"] = "month" if dated or (read.clock == "months" and least == 1) else _number(least)
+        entry["step"] = "month" if dated or (read.unit == "months" and least == 1) else _number(least)
         said.append(f"step: {entry['step']}: {absent} rows that are not there are put in")
     holes = int(np.isnan(read.rows[:, 1:]).sum())
     if holes or "step" in entry:
@@ -74,14 +74,14 @@ def _columns(cells: Sheet) -> tuple[tuple[str, ...], list[str]]:
 
     A column in which a few cells are no numbers is taken: reading it says which.
     """
-    able, left, taken = set(time_csv.numeric(cells)), [], []
+    able, left, taken = set(time_csv.numeric_columns(cells)), [], []
     for number, name in enumerate(cells.head[1:], start=1):
         distinct = list(dict.fromkeys(cell.strip() for cell in cells.column(number)))
         if len(distinct) == 1 and len(cells.rows) > 1:
             left.append(f"{name} ({distinct[0] or 'empty'} in every row)")
-        elif name not in able and time_csv.words(cells, number):
-            left.append(f"{name} (words, such as {time_csv.words(cells, number)[0].strip()})")
-        elif name not in able and time_csv.is_count(cells.column(number), name):
+        elif name not in able and time_csv.find_words(cells, number):
+            left.append(f"{name} (words, such as {time_csv.find_words(cells, number)[0].strip()})")
+        elif name not in able and time_csv.is_row_count(cells.column(number), name):
             left.append(f"{name} (numbers the rows)")
         elif len(distinct) == len(cells.rows) and _is_id(name, distinct):
             left.append(f"{name} (an id, another in each row)")
@@ -95,13 +95,13 @@ def _is_id(name: str, cells: list[str]) -> bool:
     return bool(re.fullmatch(r"(.*[ _-])?id", name, re.IGNORECASE)) and all(cell.isdecimal() for cell in cells)
 
 
-def _months(cells: Sheet, columns: tuple[str, ...], days: Table) -> Table | None:
+def _months(cells: Sheet, columns: tuple[str, ...], days: SeriesTable) -> SeriesTable | None:
     """The table with times in months, where its dates are a month apart."""
     steps = np.diff(days.rows[:, 0])
     if not len(steps) or not 28 <= np.median(steps) <= 31:
         return None
     try:
-        months = time_csv.parse(cells, "months", columns)
+        months = time_csv.parse_series(cells, "months", columns)
     except UserError:  # two dates in one month
         return None
     return months if (np.diff(months.rows[:, 0]) > 0).all() else None

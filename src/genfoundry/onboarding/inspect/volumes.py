@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from genfoundry.data.readers import image_folder, nifti
-from genfoundry.data.readers.folder_layout import derive
+from genfoundry.data.readers.folder_layout import derive_layout
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
 from genfoundry.onboarding.inspect.result import Inspection, choose_split_shares
@@ -30,15 +30,15 @@ def inspect_volumes(folder: Path, paths: list[Path], given: Mapping[str, Any]) -
     names = [path.relative_to(folder).as_posix() for path in paths]
     if "classes" not in given:
         _require_classes(folder, paths)
-    layout = derive({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
+    layout = derive_layout({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
     slices: dict[str, Any] = {}
     try:
-        grey, _ = nifti.read(paths[0])
+        grey, _ = nifti.read_volume(paths[0])
     except UserError as error:
         if "missing: background" not in str(error):
             raise
         slices["missing"] = "background"
-        grey, _ = nifti.read(paths[0], "background")
+        grey, _ = nifti.read_volume(paths[0], "background")
     shortest = min(grey.shape)
     said = [f"{len(paths)} NIfTI volumes, the first of {grey.shape} voxels: slices in three planes"]
     if len(paths) >= WHOLE:
@@ -58,7 +58,7 @@ def inspect_volumes(folder: Path, paths: list[Path], given: Mapping[str, Any]) -
     entry = {"modality": "images", "split": choose_split_shares(min(number, 1999)), "size": size, "slices": slices}
     if layout.rule != "parent":
         entry["classes"] = layout.rule
-    if image_folder.by_plane(layout):
+    if image_folder.labels_planes(layout):
         return Inspection(entry, [*said, f"classes: {', '.join(nifti.PLANES)}: the plane that a slice is cut in"])
     return Inspection(entry, [*said, *classes.describe_folder_classes(names, layout, "volumes")])
 
