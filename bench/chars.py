@@ -25,14 +25,14 @@ from genfoundry.data import alphabet as data_alphabet
 from genfoundry.data.loaders import StreamLoader
 from genfoundry.data.readers import documents
 from genfoundry.data.splits import text
-from genfoundry.evaluation.predictions import stateful_likelihood
+from genfoundry.evaluation.metrics.likelihood import stream_nats
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec
 
-WIDTH, EMBEDDING, STREAMS, LENGTH, SIZE = 256, 64, 32, 64, 1_115_394
+WIDTH, EMBEDDING, STREAMS, LENGTH, EVAL_BATCH = 256, 64, 32, 64, 1_115_394
 LEVELS = 84
 RATE, DECAY, RESETS = 1.6e-2, 0.15, 0.25  # 140 s are 13 passes over the text: without decay it is learnt by heart
 ROUNDS = 5
@@ -84,7 +84,7 @@ def sample() -> None:
         print(f"{n:2} streams: {sampled(n, length)}", flush=True)
 
 
-def plain(split: text.TextSplit, steps: int) -> float:
+def plain(split: text.Split, steps: int) -> float:
     """Characters a second of the usual loop: nn.LSTM, embedding, Adam, `.item()`; random windows."""
     torch.manual_seed(0)
     levels = split.spec.levels or 0
@@ -103,7 +103,7 @@ def plain(split: text.TextSplit, steps: int) -> float:
     return STREAMS * LENGTH * steps / (time.perf_counter() - began)
 
 
-def fitted(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "float32") -> float:
+def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float32") -> float:
     """Characters a second of `fit` on streams."""
     settings = {"batch": STREAMS, "lr": {"model": RATE}, "betas": [0.9, 0.99], "steps": {"fit": steps}}
     train = config.check(config.Train, settings | {"precision": precision, "weight_decay": DECAY}, "bench")
@@ -114,14 +114,14 @@ def fitted(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "fl
     return STREAMS * LENGTH * steps / (time.perf_counter() - began)
 
 
-def splits() -> Iterator[text.TextSplit]:
+def splits() -> Iterator[text.Split]:
     """Nine tenths, and the last."""
-    whole = "".join(one for _, one in documents.read_documents(paths.raw("shakespeare")))[:SIZE]
+    whole = "".join(one for _, one in documents.read_documents(paths.raw("shakespeare")))[:EVAL_BATCH]
     alphabet = "".join(sorted(set(whole)))
     codes = torch.from_numpy(data_alphabet.encode(whole, alphabet))
-    for name, part in (("train", codes[: SIZE * 9 // 10]), ("held", codes[SIZE * 9 // 10 :])):
+    for name, part in (("train", codes[: EVAL_BATCH * 9 // 10]), ("held", codes[EVAL_BATCH * 9 // 10 :])):
         spec = Spec((LENGTH,), len(alphabet))
-        yield text.TextSplit(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec)
+        yield text.Split(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec, None, None)
 
 
 def train() -> None:
@@ -134,10 +134,10 @@ def train() -> None:
 
 
 @torch.inference_mode()
-def measured(net: CharRnn, held: text.TextSplit) -> str:
+def measured(net: CharRnn, held: text.Split) -> str:
     net.eval()
-    windows = torch.cat([net.measure(held.eval_batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
-    one = stateful_likelihood.nats(net, held, lanes=1)
+    windows = torch.cat([net.measure(held.batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
+    one = stream_nats(net, held, lanes=1)
     assert one is not None
     return f"{one.mean() / LENGTH:.4f} nats/char carried, {windows.double().mean() / LENGTH:.4f} on windows of {LENGTH}"
 

@@ -24,8 +24,9 @@ from genfoundry.config import Train
 from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.iterate import iter_batches, sample_indices
-from genfoundry.evaluation import objectives, predict
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.objectives import find_objective
+from genfoundry.evaluation.predict import score
 from genfoundry.experiment import Experiment
 from genfoundry.models.base import GenerativeModel
 from genfoundry.splits import Split
@@ -54,12 +55,12 @@ def measured(model: GenerativeModel, held: Split, objective: str) -> float:
         model.measure(batch.to(model.device))["nll"]
         for batch in iter_batches(held, sample_indices(held, ITEMS), size=200)
     ]
-    found: Answers = {"nll": torch.cat(parts).double()}
-    return objectives.OBJECTIVES[objective].value(predict.score(found, held), held.spec.dims)
+    scores = score({"nll": torch.cat(parts).double()}, SplitContext(split=held))
+    return find_objective(objective).value(scores, held.spec.dims)
 
 
 def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
-    one = resolve.load(name)
+    one = resolve.load_experiment(name)
     target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     split, held = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", asked.split))
     train = one.train.model_copy(update={"precision": asked.precision})

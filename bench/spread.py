@@ -33,7 +33,10 @@ from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
 from genfoundry.errors import UserError
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objective_intervals, objectives, predict
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.objectives import objectives
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
@@ -47,7 +50,7 @@ SEEDS = 3
 
 def wanted() -> list[str]:
     """The best candidate of every ranking; every experiment where there is no ranking."""
-    names = resolve.settings(ROOT / "params.yaml").experiments
+    names = resolve.load_params(ROOT / "params.yaml").experiments
     rankings = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "reports/ranking").glob("*.json"))]
     best = {c["experiment"] for ranking in rankings for c in ranking["candidates"][:BEST]}
     return [name for name in names if name in best or not best]
@@ -95,10 +98,10 @@ def _figures(model: Learner, one: Experiment, data: Dataset) -> dict[str, float]
     """Every objective that the model can compute, on val."""
     val = data.split(SPLIT, one.task.levels, one.task.binarise)
     folder = paths.judge(one.entry.dataset)
-    judge = evaluation_judge.load(folder) if (folder / "model.json").exists() else None
-    answers = predict.answers(model, val, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
-    found = objective_intervals.figures(predict.score(answers, val, judge), val.spec.dims, data.modality)
-    return {name: value for name, value in found.items() if name in objectives.OBJECTIVES}
+    judge = evaluation_judge.load_judge(folder) if (folder / "model.json").exists() else None
+    context = SplitContext(split=val, judge=judge, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
+    found = aggregate(score(predict(model, context), context), val.spec.dims, data.modality, on_test=False)
+    return {name: value for name, value in found.items() if name in objectives()}
 
 
 def work(name: str, asking: argparse.Namespace) -> Entry:
@@ -138,7 +141,7 @@ def run(names: Iterable[str], asking: argparse.Namespace) -> int:
                 continue
             _write({**read(), name: entry})
             print(f"{name}: {', '.join(f'{o} {len(v)}' for o, v in entry['values'].items())}", flush=True)
-    print("\n".join(table(resolve.settings(), read())))
+    print("\n".join(table(resolve.load_params(), read())))
     if failed:
         print(f"spread: failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
@@ -163,7 +166,7 @@ def main() -> int:
         files.write_json(asking.entry, measure(asking.experiments[0], asking.budget, asking.seeds))
         return 0
     if asking.margins:
-        print("\n".join(table(resolve.settings(), read())))
+        print("\n".join(table(resolve.load_params(), read())))
         return 0
     return run(asking.experiments or wanted(), asking)
 

@@ -19,19 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import held_out
+import numpy as np
 import torch
 
 from genfoundry import files, paths
 from genfoundry.config import Bound, yaml_file
 from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
-from genfoundry.data.iterate import sample_indices
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objective_intervals, objectives, predict
-from genfoundry.evaluation.baselines import classical_restoration
-from genfoundry.evaluation.context import Bench
-from genfoundry.evaluation.metrics import bounds
-from genfoundry.evaluation.predictions import restoration
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import EvalContext
+from genfoundry.evaluation.metrics import importance_weighted_bound, metrics_on_every_split, restoration_ssim
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
@@ -76,34 +75,31 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
     where = next(model.parameters()).device
     held = data.split(name, one.task.levels, one.task.binarise, where)
     folder, seed = paths.judge(one.entry.dataset), one.run.seed
-    judge = evaluation_judge.load(folder, str(where)) if (folder / "model.json").exists() else None
-    needs = set(objectives.OBJECTIVES) | {need for o in objectives.OBJECTIVES.values() for need in o.needs}
-    if judge is None or not samples:
-        needs -= {"features", "real"}
-    found = predict.answers(model, held, samples=samples, seed=seed, needs=needs)
-    out: dict[str, Any] = objective_intervals.figures(predict.score(found, held, judge), held.spec.dims, data.modality)
+    judge = evaluation_judge.load_judge(folder, str(where)) if (folder / "model.json").exists() else None
+    metrics = [
+        m for m in metrics_on_every_split() if (samples and judge is not None) or "judge" not in m.requires.abilities
+    ]
+    context = EvalContext(dataset=data, train=data.split("train", one.task.levels, one.task.binarise), split=held,
+                          judge=judge, samples=samples, seed=seed, bound=Bound(k=500, items=2000))  # fmt: skip
+    found = predict(model, context, metrics)
+    out: dict[str, Any] = aggregate(score(found, context), held.spec.dims, data.modality, on_test=False)
     if "nll" in found:
         out["nats_worst"] = float(found["nll"].max())  # a mean hides it
-    bench = Bench(data, held, held, judge, found, Bound(k=500, items=2000))
-    if len(gap := bounds.tightened(model, bench, seed).get("bound_gap", ())):
-        tight = found["nll"][sample_indices(held, len(gap))].numpy() - gap
+    found |= predict(model, context, importance_weighted_bound.METRICS)
+    if len(gap := np.asarray(importance_weighted_bound.score_gap(found, context).get("bound_gap", ()))):
+        tight = found["iw_bound"].numpy()
         out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
         out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
-    for damage in objectives.DAMAGES:
-        if f"restored_{damage}" in found:
-            posed = restoration.posed(held, damage)
-            train = data.split("train", one.task.levels, one.task.binarise)
-            for name, method in classical_restoration.restoration_methods(train, damage).items():
-                scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
-                out |= {f"{name} {unit}": float(v.mean()) for unit, v in scores.items()}
+    for name, scores in restoration_ssim.score_classical_restorations(found, context).items():
+        out |= {f"{name} {unit}": float(np.mean(v)) for unit, v in scores.items()}
     return out
 
 
 def main() -> None:
     asked = arguments()
-    params = resolve.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
+    params = resolve.load_params().model_copy(update={"budget": "standard", "threads": asked.threads})
     overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
-    one = resolve.resolve(params, asked.experiment, overlay)
+    one = resolve.resolve_experiment(params, asked.experiment, overlay)
     target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
     model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)
     if asked.model:

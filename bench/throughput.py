@@ -81,7 +81,7 @@ def alone(arm: str, words: list[str]) -> None:
     """Print the seconds a step of one arm, and the batch."""
     name, steps, precision = words[0], int((words[1:] or ["30"])[0]), (words[2:] or ["float32"])[0]
     overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (word.partition("=") for word in words[3:])}
-    one = resolve.load(name, overlay=overlay)
+    one = resolve.load_experiment(name, overlay=overlay)
     one = replace(one, train=one.train.model_copy(update={"precision": precision}))
     torch.set_num_threads(one.run.threads)
     target = device.find_device(one.run.device) if arm == "plain" else device.configure_torch(one.run)

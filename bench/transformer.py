@@ -53,7 +53,7 @@ def measured(net: Transformer, held: text.TextSplit, length: int) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    one = resolve.load(NAME)
+    one = resolve.load_experiment(NAME)
     split, held = (cut(part, LENGTH) for part in splits())
 
     def build(hyper: Hyper) -> Transformer:

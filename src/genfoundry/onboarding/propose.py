@@ -18,7 +18,7 @@ from genfoundry.data import preparation
 from genfoundry.data.readers.listing import require_utf8
 from genfoundry.data.split_assignment import FewGroups
 from genfoundry.errors import UserError
-from genfoundry.evaluation import objectives
+from genfoundry.evaluation.objectives import computable_objectives, find_objective
 from genfoundry.onboarding.infer_expectations import drop_unmet, infer_expectations
 from genfoundry.onboarding.inspect import inspect_data
 from genfoundry.onboarding.inspect.result import Inspection
@@ -154,12 +154,12 @@ def _tasks(
     name: str, data: data_dataset.Dataset, entry: dict[str, Any], judged: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     for objective, word, margin in TASKS.get(entry["modality"], ()):
-        if "features" in objectives.OBJECTIVES[objective].needs and not judged:
+        if "judge" in find_objective(objective).requires.abilities and not judged:
             continue
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit
             margin = float(f"{0.02 * float(data.split('train').tensor.std(0).mean()):.1g}")
-        direction = objectives.OBJECTIVES[objective].direction
+        direction = find_objective(objective).direction
         turned = {} if direction == "minimize" else {"direction": direction}
         yield word, {"dataset": name, "objective": objective, **turned, **levels, "margin": margin}
 
@@ -174,7 +174,7 @@ def _experiments(
         kind = models.find(model)
         if not issubclass(kind, GenerativeModel) or data.modality not in kind.modalities:
             continue
-        able = objectives.objectives(kind, data.modality)
+        able = computable_objectives(kind, data.modality)
         task = next((key for key, one in tasks.items() if one["objective"] in able), None)
         if task is None:
             said.append(f"{model} is left out: no task on these data is one that it can compute")

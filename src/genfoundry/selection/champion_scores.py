@@ -24,7 +24,7 @@ from genfoundry.selection import weight_store
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
-    from genfoundry.evaluation.objectives import Scores
+    from genfoundry.evaluation.scores import Scores
     from genfoundry.selection.ledger import Decision
 
 
@@ -68,9 +68,9 @@ def measure_champion(
         WeightsLost: its weights are nowhere.
         NotMeasurable: no code could measure it.
     """
-    from genfoundry.evaluation.objectives import objective
+    from genfoundry.evaluation.objectives import find_objective
 
-    about = ("data", "judge") if "features" in objective(task.objective).needs else ("data",)
+    about = ("data", "judge") if "judge" in find_objective(task.objective).requires.abilities else ("data",)
     for path in sorted((root / paths.scores(task.dataset)).glob("*/card.json")):
         other = json.loads(path.read_text(encoding="utf-8"))
         here = other["digest"] == champion["digest"] and all(other.get(key) == card.get(key) for key in about)
@@ -124,7 +124,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     """
     from genfoundry.data.dataset import Dataset
     from genfoundry.evaluation import judge as evaluation_judge
-    from genfoundry.evaluation import predict
+    from genfoundry.evaluation.context import SplitContext
+    from genfoundry.evaluation.predict import score
     from genfoundry.files import read_tensors
     from genfoundry.selection import items_seen
 
@@ -143,8 +144,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, ours: Scores) 
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
     if done.stdout.split()[-1:] != [items_seen.hash_items(split)]:
         raise NotMeasurable("its code takes other items out of gate than today's")
-    judge = evaluation_judge.load(network if (network / "model.json").exists() else None)
+    judge = evaluation_judge.load_judge(network if (network / "model.json").exists() else None)
     try:
-        return predict.score(answers, split, judge, ours.get("real"))
+        return score(answers, SplitContext(split=split, judge=judge, real=ours.get("real")))
     except (UserError, ValueError, RuntimeError, KeyError) as error:
         raise NotMeasurable(str(error)) from None

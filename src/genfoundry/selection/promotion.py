@@ -36,7 +36,7 @@ from genfoundry.selection import ledger
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
-    from genfoundry.evaluation.objectives import Scores
+    from genfoundry.evaluation.scores import Scores
 
 
 def is_settled(task_name: str, root: Path, ranking: bytes | None = None) -> bool:
@@ -134,12 +134,12 @@ def _decide(
     task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Decision | None
 ) -> tuple[str, str, dict[str, Any]]:
     """Decision, reason, figures."""
-    from genfoundry.evaluation import objectives
+    from genfoundry.evaluation.objectives import find_objective
     from genfoundry.selection import champion_scores, references
 
     best, rows = ranking["candidates"][0], references.read_baseline_rows(_baselines(root, ranking))
     card, ours = champion_scores.load_candidate_scores(root, task, best["experiment"], best["digest"])
-    value = objectives.objective(task.objective).value(ours, card["dims"])
+    value = find_objective(task.objective).value(ours, card["dims"])
     figures: dict[str, Any] = {"split": "gate", "incumbent": None, "difference": None, "interval": None}
     figures |= {"margin": ranking["margin"], "ranking_margin": ranking["margin"], "seed_margin": ranking["seed_margin"]}
     figures |= {"reference": references.find_hardest(rows, task, "gate"), "loses_to": [], "candidate": None}
@@ -166,19 +166,20 @@ def _lead(
     task: Task, root: Path, task_name: str, candidate: tuple[dict[str, Any], Scores], row: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """By how much a candidate beats the reference that is hardest to beat; None where that has no scores by item."""
-    from genfoundry.evaluation import objective_intervals, objectives
+    from genfoundry.evaluation.aggregate import improvement
+    from genfoundry.evaluation.objectives import find_objective
     from genfoundry.selection import champion_scores
 
     (card, ours), name = candidate, row["name"] if row else ""
     theirs = champion_scores.load_reference_scores(root, task_name, name) if row else {}
-    unit = objectives.objective(task.objective)
-    if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.needs):
+    unit = find_objective(task.objective)
+    if not all(len(theirs.get(need, ())) == len(ours[need]) for need in unit.inputs):
         return None  # a compressor of the whole file, say
     try:
-        gain = objective_intervals.improvement(ours, theirs, unit, card["dims"])
+        gain = improvement(ours, theirs, unit, card["dims"])
     except UserError:
         return None  # not item by item: features of the same real items, but from another device
-    return {"name": name, "difference": gain.value, "interval": [gain.low, gain.high] if gain.known else None}
+    return {"name": name, "difference": gain.value, "interval": [gain.low, gain.high] if gain.has_interval else None}
 
 
 def _compare(
@@ -189,7 +190,8 @@ def _compare(
     figures: dict[str, Any],
     rows: Mapping[str, Any],
 ) -> tuple[str, str, dict[str, Any]]:
-    from genfoundry.evaluation import objective_intervals, objectives
+    from genfoundry.evaluation.aggregate import improvement
+    from genfoundry.evaluation.objectives import find_objective
     from genfoundry.selection import champion_scores, references, weight_store
 
     (card, ours), was = candidate, f"the champion {champion['digest'][:12]}"
@@ -201,17 +203,21 @@ def _compare(
         return "challenger", f"{was} stays, since it could not be measured again: {error}", figures
     if theirs is None:
         return "champion", f"{was} has other levels, binarisation or labels than the task", figures
-    unit, dims = objectives.objective(task.objective), card["dims"]
+    unit, dims = find_objective(task.objective), card["dims"]
     value = unit.value(theirs, dims)
     if not math.isfinite(value):
         return "champion", f"{was} has {task.objective} {value} on today's gate", figures
     lost = references.find_losses(rows, task.objective, task.direction, value, "gate")
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
-    gain = objective_intervals.improvement(ours, theirs, unit, dims)
+    gain = improvement(ours, theirs, unit, dims)
     figures |= {"incumbent": {task.objective: value}, "difference": gain.value}
-    figures |= {"items": gain.n, "groups": gain.groups, "interval": [gain.low, gain.high] if gain.known else None}
+    figures |= {
+        "items": gain.n,
+        "groups": gain.groups,
+        "interval": [gain.low, gain.high] if gain.has_interval else None,
+    }
     how = f"{task.objective} on gate improves by {gain.value:.5g}"
-    if gain.known:
+    if gain.has_interval:
         over = f"{gain.n:,} items" + (f" in {gain.groups:,} independent groups" if gain.groups < gain.n else "")
         how += f" (95% {gain.low:.5g} to {gain.high:.5g}, {over})"
     if lost:
@@ -220,7 +226,7 @@ def _compare(
             f"{how}; {was} loses there to {references.describe_losses(lost)}, this one to no reference",
             figures,
         )
-    if not gain.known:
+    if not gain.has_interval:
         return "challenger", f"{how}, and how sure that is cannot be told from {gain.groups} group", figures
     if gain.low > margin:
         return "champion", f"{how}, above the margin {margin:.4g}", figures

@@ -59,12 +59,12 @@ def find_losses(rows: Mapping[str, Any], objective: str, direction: str, value: 
 
 def find_gate_losses(rows: Mapping[str, Any], objective: str, figures: Mapping[str, Mapping[str, float]]) -> list[Loss]:
     """`lost_to` on gate of a model with these figures a split; [] where it has none of the objective there."""
-    from genfoundry.evaluation.objectives import OBJECTIVES
+    from genfoundry.evaluation.objectives import find_objective
 
     value = figures.get("gate", {}).get(objective)
     if value is None:
         return []
-    return find_losses(rows, objective, OBJECTIVES[objective].direction, value, "gate")
+    return find_losses(rows, objective, find_objective(objective).direction, value, "gate")
 
 
 def sort_names(losses: Iterable[Loss]) -> list[str]:
