@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from genfoundry.console import shell
+from genfoundry.evaluation.objectives import computable_objectives
 from genfoundry.files import read_json
+from genfoundry.models.base import GenerativeModel
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -199,3 +201,7 @@ def test_a_modality_is_a_reader_and_a_split(copy: Path, tmp_path: Path) -> None:
     assert read_json(copy / "reports/validation/points.json")["success"]
     count, *means = map(float, run(copy, "-c", BATCH).split())
     assert 80 <= count <= 160 and means == pytest.approx([3.0] * 4, abs=0.7)
+
+
+def test_a_new_modality_is_ranked_by_the_likelihood_of_a_sample() -> None:
+    assert computable_objectives(GenerativeModel, "tables") == ("nats_per_sample",)

@@ -15,7 +15,7 @@ from genfoundry.data.fetch import check
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 from pipeline.commands import repro
-from pipeline.orchestration import git_sync, inbox, recorded, resolve, run_lock, sources, uncommitted, unit
+from pipeline.orchestration import dvc_lock, git_sync, inbox, resolve, run_lock, sources, uncommitted, unit
 from pipeline.stages import plan
 
 HERE = Path()
@@ -64,7 +64,7 @@ def retrain(to: git_sync.Destination | None) -> None:
     for name, dataset in params.datasets.items():
         for line in check.check_remote(name, dataset, paths_module.raw(name), paths_module.DOWNLOADS):
             logger.warning("%s", line)
-    if due := recorded.find_stale(HERE, unit.read_all(HERE)):
+    if due := dvc_lock.find_stale(HERE, unit.read_all(HERE)):
         print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
         train(list(params.datasets), to)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from genfoundry import config, paths
 from genfoundry.config.load import read_params
 from genfoundry.files import read_json
-from pipeline.orchestration import recorded
+from pipeline.orchestration import dvc_lock
 from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
@@ -25,7 +25,7 @@ def run() -> None:
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    stale, share = recorded.find_stale(HERE, units), params.budgets[params.budget].trial_share
+    stale, share = dvc_lock.find_stale(HERE, units), params.budgets[params.budget].trial_share
     print(
         f"budget {params.budget}, seed {params.seed}, {params.threads} threads, {params.precision}, device "
         f"{params.device}; a trial trains {share:.0%} of the steps; {len(stale)} of {len(units)} units are not as "

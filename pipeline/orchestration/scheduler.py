@@ -21,12 +21,12 @@ from genfoundry.console import messages, shell
 from genfoundry.console.progress import Progress
 from pipeline.orchestration import run_lock
 from pipeline.orchestration.dag import Job
-from pipeline.orchestration.progress import Span, estimate_seconds_left
 
 PATIENCE = 30.0  # seconds that an interrupted job has to end by itself
 SHOW_EVERY = 30.0  # seconds between two lines of progress
 TICK = 0.5  # seconds between two looks at whether the run was interrupted
 REMEMBERED = 200  # last lines of a job, in which the reason of a failure is looked for
+Span = tuple[int, str, float, float]  # slot, job, start and end in seconds
 
 
 @dataclass
@@ -94,6 +94,33 @@ def rank_by_path(jobs: Mapping[str, Job]) -> dict[str, float]:
         for need in jobs[name].needs & jobs.keys():
             ranks[need] = max(ranks[need], ranks[name])
     return ranks
+
+
+def estimate_seconds_left(
+    jobs: Mapping[str, Job],
+    ranks: Mapping[str, float],
+    slots: int,
+    spans: Sequence[Span],
+    running: Mapping[str, float],
+    now: float,
+) -> float:
+    """Estimate the seconds until all jobs are done.
+
+    Args:
+        jobs: all jobs, with the seconds that are expected of each.
+        ranks: expected seconds of the longest path from a job's start on (`rank_by_path`).
+        slots: jobs that run at once.
+        spans: those that ended.
+        running: starts of those that run.
+        now: in seconds, as the starts are.
+    """
+    expected = sum(jobs[name].seconds for _, name, *_ in spans)
+    scale = sum(end - start for *_, start, end in spans) / expected if spans else 1.0
+    ended = {name for _, name, *_ in spans}
+    rest = {name: job.seconds * scale for name, job in jobs.items() if name not in ended}
+    rest |= {name: max(0.0, rest[name] - (now - start)) for name, start in running.items()}
+    paths = [scale * (ranks[name] - jobs[name].seconds) + left for name, left in rest.items()]
+    return max([sum(rest.values()) / slots, *paths])
 
 
 def choose(

@@ -80,11 +80,11 @@ def remove_obsolete(root: Path, units: Collection[Unit]) -> None:
     What a person put beside them stays.
     """
     from genfoundry import files
-    from pipeline.orchestration import recorded
+    from pipeline.orchestration import dvc_lock
     from pipeline.orchestration.unit import Unit
 
     keys, stages = {unit.key for unit in units}, {unit.stage for unit in units}
-    lock, earlier = recorded.read(root), _read_index(root)
+    lock, earlier = dvc_lock.read(root), _read_index(root)
     outputs = {out for unit in units for out in unit.outputs}
     obsolete = set[str]()
     for key in {*lock, *earlier} - keys:

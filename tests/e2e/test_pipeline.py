@@ -226,8 +226,8 @@ def test_a_fresh_clone_knows_what_is_stale_without_the_data(smoke: Path, copy: P
     (copy / "data/inbox/digits").mkdir(exist_ok=True)
     shell.commit(copy, "run", "dvc.lock", "ledger.jsonl", "reports", "data/inbox")
     other = clone(copy, tmp_path / "other")
-    look = "from pathlib import Path; from pipeline.orchestration import recorded, unit; "
-    look += "print(recorded.find_stale(Path(), unit.read_all(Path())))"
+    look = "from pathlib import Path; from pipeline.orchestration import dvc_lock, unit; "
+    look += "print(dvc_lock.find_stale(Path(), unit.read_all(Path())))"
 
     def stale() -> str:
         good(pipeline("plan", root=other))

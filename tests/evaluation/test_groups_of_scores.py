@@ -54,7 +54,7 @@ def aligned(before: dict[str, Any], after: dict[str, Any], group: int, exempt: s
     """The scores in which items changed, all of them of `group`."""
     changed = set()
     for name in before:
-        if name.endswith(GROUP) or name in exempt:
+        if name.endswith(GROUP) or name in exempt or f"real_{name}" in before:  # of samples, held against real items
             continue
         assert name + GROUP in before, f"{name} has no groups"
         groups = group_ids(before, name)

@@ -58,5 +58,5 @@ def test_a_trial_asks_for_no_more_labels_than_its_task_has(items: int | None, la
 
 def test_a_trial_of_another_task_is_measured_on_its_items() -> None:
     assert len(select_trial_items(split(3000, 900), 1000, None)) == 1000
-    assert len(select_trial_items(split(3000, 900))) == 3000
+    assert len(select_trial_items(split(3000, 900), None, None)) == 3000
     assert len(select_trial_items(split(30, 0), 1000, 100)) == 30

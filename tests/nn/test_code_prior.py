@@ -49,12 +49,12 @@ def test_it_sums_to_one_given_a_map() -> None:
 
 def test_the_marginal_is_the_sum_over_classes() -> None:
     one = prior(CLASSES)
-    one.count_labels(torch.tensor([0, 0, 1, -1, 0, -1, -1, -1]), 8, anew=True)
+    one.count_labels(torch.tensor([0, 0, 1, -1, 0, -1, -1, -1]), 8, reset=True)
     assert one.seen.tolist() == [3, 1, 4]
     each = [(-one.nll(GRIDS, torch.full((81,), label))).exp() for label in (0, 1, -1)]
     wanted = 3 / 8 * each[0] + 1 / 8 * each[1] + 4 / 8 * each[2]
     assert torch.allclose((-one.marginal_nll(GRIDS)).exp(), wanted)
-    one.count_labels(None, 8, anew=False)
+    one.count_labels(None, 8, reset=False)
     assert one.seen.tolist() == [3, 1, 12]
 
 

@@ -13,8 +13,10 @@ import toy
 from pipeline.orchestration import run_lock
 
 ROOT = Path(__file__).parent.parent.parent
-SECOND = "from pathlib import Path; from pipeline.orchestration import run_lock\n"
-SECOND += "with run_lock.hold(Path()): print('ran')"
+SECOND = (
+    "from pathlib import Path; from genfoundry.console import messages; from pipeline.orchestration import run_lock\n"
+)
+SECOND += "messages.configure('repro')\nwith run_lock.hold(Path()): print('ran')"
 ENV = {**toy.ENV, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
 
 
@@ -29,7 +31,7 @@ def test_the_second_of_two_runs_waits(tmp_path: Path) -> None:
             text=True,
         )
         assert second.stderr is not None
-        assert second.stderr.readline() == "genfoundry: waiting for another run in this repository to end\n"
+        assert second.stderr.readline() == "genfoundry repro: waiting for another run in this repository to end\n"
         assert second.poll() is None
         own = subprocess.run(
             [sys.executable, "-c", SECOND], cwd=tmp_path, env={**ENV, run_lock.HOLDER: "1"}, timeout=60, text=True

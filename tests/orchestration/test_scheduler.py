@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.orchestration import dag, scheduler
 from pipeline.orchestration.dag import Job
-from pipeline.orchestration.progress import estimate_seconds_left
+from pipeline.orchestration.scheduler import estimate_seconds_left
 
 ROOT = Path(__file__).parent.parent.parent
 MEET = """

@@ -252,15 +252,10 @@ def test_every_metric_has_a_group_and_every_group_a_title_and_a_sentence() -> No
 
 def test_columns_stand_in_groups_an_objectives_first() -> None:
     names = ["bits_per_dim", "frechet", "recall", "accuracy", "restore_mask_psnr"]
-    assert table.order_columns(names, ["frechet"]) == [
-        "frechet",
-        "recall",
-        "bits_per_dim",
-        "accuracy",
-        "restore_mask_psnr",
-    ]
+    assert table.order_columns(names, ["frechet"])[:3] == ["frechet", "recall", "bits_per_dim"]
     assert table.order_columns(names, ["recall", "accuracy"])[:3] == ["recall", "frechet", "accuracy"]
-    assert table.order_columns(names, ["mae"]) == names
+    groups = [METRICS[name].group for name in table.order_columns(names, ["mae"])]
+    assert list(dict.fromkeys(groups)) == [group for group in GROUPS if group in groups]
 
 
 def test_a_tuning_says_after_how_many_steps_its_trials_were_compared(root: Path) -> None:

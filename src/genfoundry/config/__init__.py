@@ -1,4 +1,4 @@
-"""Schemas of params.yaml: frozen, and a key that is not known is an error. `references` reads the file."""
+"""Schemas of params.yaml: frozen, and closed to unknown keys. `load` reads the file."""
 
 from genfoundry.config.dataset_schema import (
     Align,
@@ -34,34 +34,7 @@ from genfoundry.config.experiment_schema import (
 from genfoundry.config.strict import Frozen, check, suggest_names
 
 __all__ = [
-    "Align",
-    "Bound",
-    "Budget",
-    "ClassRule",
-    "Count",
-    "Data",
-    "Dataset",
-    "Duplicates",
-    "Entry",
-    "Expect",
-    "File",
-    "Files",
-    "Folder",
-    "Frozen",
-    "Judge",
-    "LabelColumn",
-    "Moving",
-    "Params",
-    "Patch",
-    "Run",
-    "Scalar",
-    "Search",
-    "Shares",
-    "Slices",
-    "Steps",
-    "Task",
-    "Train",
-    "Videos",
-    "check",
-    "suggest_names",
-]
+    "Align", "Bound", "Budget", "ClassRule", "Count", "Data", "Dataset", "Duplicates", "Entry", "Expect",
+    "File", "Files", "Folder", "Frozen", "Judge", "LabelColumn", "Moving", "Params", "Patch", "Run", "Scalar",
+    "Search", "Shares", "Slices", "Steps", "Task", "Train", "Videos", "check", "suggest_names",
+]  # fmt: skip

@@ -112,7 +112,7 @@ def _likely_members(members: list[Any], value: Any) -> list[Any]:
 
     def likeness(member: Any) -> float:
         ratios = ([difflib.SequenceMatcher(None, key, name).ratio() for name in _fields(member)] for key in value)
-        return sum(max(own, default=0.0) for own in ratios)
+        return sum(max(candidates, default=0.0) for candidates in ratios)
 
     return [max(mappings, key=likeness)]
 

@@ -22,6 +22,14 @@ def _code_table(alphabet: str) -> np.ndarray:
     return table
 
 
+def pad_codes(texts: list[str], alphabet: str, width: int, end: int) -> np.ndarray:
+    """Codes (N, width) uint8 of texts, filled up with the code `end`."""
+    codes = np.full((len(texts), width), end, np.uint8)
+    for row, text in zip(codes, texts, strict=True):
+        row[: len(text)] = encode(text, alphabet)
+    return codes
+
+
 def decode(codes: np.ndarray, alphabet: str) -> str:
     """The text of codes (T,)."""
     return "".join(alphabet[c] if c < len(alphabet) else "�" for c in codes.tolist())

@@ -1,6 +1,6 @@
-"""How many processors and how much memory this process may use: a container has less than its host.
+"""Processors and memory that this process may use: a container has less than its host.
 
-Linux says so in control groups, of version 2 (cpu.max, memory.max) or 1 (cpu.cfs_quota_us, memory.limit_in_bytes).
+Linux sets both by control groups, of version 2 (cpu.max, memory.max) or 1 (cpu.cfs_quota_us, memory.limit_in_bytes).
 Every group above the process's own limits it, too.
 """
 
@@ -48,9 +48,9 @@ def _memory_limits(root: Path) -> Iterator[int]:
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """The folders of the groups that this process is in, for a controller, each followed by those above it."""
-    own = _own(root, controller)
+    paths = _own_groups(root, controller)
     for version, top, mounted in _mounts(root, controller):
-        path = own.get(version)
+        path = paths.get(version)
         if path is None:
             continue
         # A container without a namespace of its own sees the host's path, but only its own group mounted.
@@ -59,18 +59,18 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
         yield from (folder, *[above for above in folder.parents if above.is_relative_to(mounted)])
 
 
-def _own(root: Path, controller: str) -> dict[int, Path]:
+def _own_groups(root: Path, controller: str) -> dict[int, Path]:
     """Version -> path of the process's group, as /proc/self/cgroup has it: `0::/a/b`, or `4:cpu,cpuacct:/a/b`."""
-    found: dict[int, Path] = {}
+    paths: dict[int, Path] = {}
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, _, rest = line.partition(":")
             names, _, path = rest.partition(":")
             if not names:
-                found[2] = Path(path)
+                paths[2] = Path(path)
             elif controller in names.split(","):
-                found[1] = Path(path)
-    return found
+                paths[1] = Path(path)
+    return paths
 
 
 def _mounts(root: Path, controller: str) -> Iterator[tuple[int, Path, Path]]:

@@ -63,9 +63,9 @@ def measure_accuracy(judge: Learner, split: Split) -> float | None:
     judge.eval()
     hits = []
     for batch in iter_batches(split, size=EVAL_BATCH):
-        asked = (judge.prepare_batch(batch) if isinstance(judge, Judges) else batch).to(judge.device)
-        if asked.label is not None:
-            hits.append((judge.classify(asked).argmax(1) == asked.label)[asked.label >= 0])
+        labelled = (judge.prepare_batch(batch) if isinstance(judge, Judges) else batch).to(judge.device)
+        if labelled.label is not None:
+            hits.append((judge.classify(labelled).argmax(1) == labelled.label)[labelled.label >= 0])
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None
 
 

@@ -125,7 +125,7 @@ class Metric:
         group: the section it stands in, a key of `GROUPS`.
         inputs: names of the scores that it is computed from, the first of which states its items.
         optional: scores that it uses where they are there.
-        modalities: kinds of data that it applies to.
+        modalities: kinds of data that it applies to; `ALL` includes modalities that are added later.
         objective: whether a task can be tuned for and ranked by it.
         column: whether it is a column of the leaderboard; others stand on a model's page alone.
         test_only: whether it is measured on `test` alone; others on `val` and `gate` too.
@@ -157,6 +157,10 @@ class Metric:
     statistics: Callable[[Scores, int], Statistics] | None = None
     beside: Callable[[Outputs, Any], dict[str, Scores]] | None = None
     plots: Callable[[Outputs, Any], dict[str, Draw]] | None = None
+
+    def applies_to(self, modality: str) -> bool:
+        """Whether it is a metric of data of this modality."""
+        return self.modalities == ALL or modality in self.modalities
 
     def items(self, scores: Scores, dims: int) -> Array | None:
         """Values (n,) whose mean is the metric; None where it is no mean of items (a distance of two samples).

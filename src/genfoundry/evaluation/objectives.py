@@ -38,4 +38,4 @@ def computable_objectives(model: type[Learner], modality: str, config: Hyper | N
         configured = metric.requires.configured
         return (configured is None or configured(config)) and metric.requires.is_met_by(model)
 
-    return tuple(name for name, m in objectives().items() if modality in m.modalities and can_compute(m))
+    return tuple(name for name, m in objectives().items() if m.applies_to(modality) and can_compute(m))

@@ -162,13 +162,13 @@ def _read_splits(
 
     No more than there are other held-out items, which real items are compared with.
     """
-    held = {name: dataset.split(name, **how) for name in SPLITS}
-    if test_items is not None and dataset.modality == "images" and test_items < len(held["test"]):
-        held["test"] = Subset(held["test"], test_items)
-    total = sum(map(len, held.values()))
-    sizes = {name: min(samples, len(split), total - len(split)) for name, split in held.items()}
+    held_out = {name: dataset.split(name, **how) for name in SPLITS}
+    if test_items is not None and dataset.modality == "images" and test_items < len(held_out["test"]):
+        held_out["test"] = Subset(held_out["test"], test_items)
+    total = sum(map(len, held_out.values()))
+    sizes = {name: min(samples, len(split), total - len(split)) for name, split in held_out.items()}
     alphabet = str(dataset.meta.get("alphabet") or "")
-    return baselines.BaselineInputs(dataset.split("train", **how), held, sizes, seed, alphabet)
+    return baselines.BaselineInputs(dataset.split("train", **how), held_out, sizes, seed, alphabet)
 
 
 def _make_contexts(

@@ -128,7 +128,7 @@ class Learner(nn.Module):
         follows its parent.
         """
         if names not in self._modes:
-            moving = {id(p) for name in names for p in self.players()[name]}
+            moving = {id(p) for name in names for p in self.players()[name]}  # parameters, by identity
             self._modes[names] = list(_iterate_modes(self, moving, True))
         for module, mode in self._modes[names]:
             module.training = mode

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.alphabet import encode
+from genfoundry.data.alphabet import pad_codes
 from genfoundry.data.preparation import Prepared
 from genfoundry.data.readers.documents import describe_lines, read_units
 from genfoundry.data.split_assignment import number_groups
@@ -35,7 +35,7 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     dropped[-1] += len(mask) - 1 - number[-1]
     rows = [lines[i] for i in number]
     split = np.array([row[0] for row in rows])
-    x = encode_padded([line for _, _, line in rows], dataset.alphabet, dataset.window)
+    x = pad_codes([line for _, _, line in rows], dataset.alphabet, dataset.window, END)  # (N, T)
     group = number_groups([text for _, text in units for _ in strip_lines(text)])[mask]
     arrays = {name: {"x": x[split == name], "group": group[split == name]} for name in SPLITS}
     counts = {name: int((split == name).sum()) for name in SPLITS}
@@ -51,11 +51,3 @@ def strip_lines(text: str) -> Iterator[str]:
 def fits(line: str, window: int) -> bool:
     """Whether a line has a letter, and room for its end."""
     return len(line) < window and any(c.isalpha() for c in line)
-
-
-def encode_padded(lines: list[str], alphabet: str, width: int) -> np.ndarray:
-    """(N, width) uint8 codes of lines, filled up with ends."""
-    codes = np.full((len(lines), width), END, np.uint8)
-    for row, line in zip(codes, lines, strict=True):
-        row[: len(line)] = encode(line, alphabet)
-    return codes

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.alphabet import UNKNOWN, encode
+from genfoundry.data.alphabet import UNKNOWN, pad_codes
 from genfoundry.data.preparation import Arrays, Prepared
 from genfoundry.data.readers import aligned_text, tsv
 from genfoundry.data.readers.listing import list_files, require_suffixes
@@ -141,10 +141,7 @@ def read_pairs(folder: Path, dataset: config.Dataset, header: Pair | None = None
 
 def encode_padded(texts: list[str], alphabet: str, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes (N, width) uint8, filled up with the end, and lengths (N,) int32 without it."""
-    codes = np.full((len(texts), width), len(alphabet), np.uint8)
-    for row, text in zip(codes, texts, strict=True):
-        row[: len(text)] = encode(text, alphabet)
-    return codes, np.array([len(text) for text in texts], np.int32)
+    return pad_codes(texts, alphabet, width, len(alphabet)), np.array([len(text) for text in texts], np.int32)
 
 
 def describe(rows: list[Row], split_of: np.ndarray, alphabet: str) -> pd.DataFrame:

@@ -49,9 +49,9 @@ def is_grey(path: Path) -> bool:
         names = [first[i].strip().lower() for i in pixels]
         like = all(PIXEL_NAME.fullmatch(name) or (labels and name.isdigit()) for name in names)
         return like and len(pixels) >= LEAST_SIDE**2 and bool(labels or _side(len(pixels)))
-    whole = all(cell.strip().removesuffix(".0").isdigit() for row in (first, *second) for cell in row)
+    integers = all(cell.strip().removesuffix(".0").isdigit() for row in (first, *second) for cell in row)
     side = max(_side(len(first) - 1), _side(len(first)) if len(first) >= WIDE else 0)
-    return len(first) > WIDE or (whole and side >= LEAST_SIDE)
+    return len(first) > WIDE or (integers and side >= LEAST_SIDE)
 
 
 def read_grey_csv(path: Path, label: LabelColumn | None = None) -> tuple[ImageSet, LabelColumn | None]:

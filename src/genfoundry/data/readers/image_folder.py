@@ -50,7 +50,7 @@ def read_images(folder: Path, form: Form = PLAIN, layout: Layout | None = None, 
     pictures = filter_suffixes(paths, *SUFFIXES)
     parts, label = _read_arrays(paths, form, tables=not pictures, inbox=inbox)
     volumes = filter_suffixes(paths, *VOLUMES)
-    names, volume_names = ([p.relative_to(folder).as_posix() for p in own] for own in (pictures, volumes))
+    names, volume_names = ([p.relative_to(folder).as_posix() for p in files] for files in (pictures, volumes))
     folders = {tuple(name.split("/")[:-1]) for name in names + volume_names}
     layout = layout or derive_layout(folders, folder, form.classes)
     if volume_names:
@@ -58,8 +58,9 @@ def read_images(folder: Path, form: Form = PLAIN, layout: Layout | None = None, 
     for part in parts:
         part.x = images.convert_images(part.x, form, part.source)
     if form.patch:
-        whole = _read_pictures_apart(pictures, names, form, layout, inbox)
-        parts = list(_cut_patches(chain(parts, whole), form.patch))
+        # One picture at a time, so that only patches stay in memory.
+        uncut = _read_pictures_apart(pictures, names, form, layout, inbox)
+        parts = list(_cut_patches(chain(parts, uncut), form.patch))
     elif apart:
         parts += _read_pictures_apart(pictures, names, form, layout, inbox)
     elif pictures:

@@ -83,8 +83,8 @@ def _can_be_time(sheet: Sheet) -> bool:
     """Whether the first column can hold the times: numbers, whole unless its name is a time's, that grow or fall."""
     numbers = [times.NUMBER.parse(cell.strip()) for cell in sheet.column(0)]
     values = [number for number in numbers if isinstance(number, float)]
-    whole = sheet.head[0].lower() in TIME_NAMES or all(value.is_integer() for value in values)
-    return len(values) == len(numbers) and whole and _is_monotone(np.diff(values))
+    plausible = sheet.head[0].lower() in TIME_NAMES or all(value.is_integer() for value in values)
+    return len(values) == len(numbers) and plausible and _is_monotone(np.diff(values))
 
 
 def _join_parts(sheet: Sheet, parts: list[str]) -> Sheet:
@@ -213,7 +213,7 @@ def _find_series_columns(sheet: Sheet, values: np.ndarray) -> tuple[int, ...] | 
         kinds, number = np.unique(np.array(_series_names(sheet, columns)), return_inverse=True)
         rows = np.argsort(number, kind="stable")
         series = np.split(values[rows], np.cumsum(np.bincount(number))[:-1])
-        if len(kinds) <= len(values) / 2 and all(_is_monotone(np.diff(own)) for own in series):
+        if len(kinds) <= len(values) / 2 and all(_is_monotone(np.diff(times)) for times in series):
             return columns
     return None
 

@@ -30,16 +30,16 @@ def all_metrics() -> Mapping[str, Metric]:
     declared = [metric for metrics in metrics_by_file().values() for metric in metrics]
     order = list(GROUPS)
     declared.sort(key=lambda metric: (order.index(metric.group), not metric.objective))
-    found = {metric.name: metric for metric in declared}
-    if len(found) < len(declared):
+    by_name = {metric.name: metric for metric in declared}
+    if len(by_name) < len(declared):
         names = [metric.name for metric in declared]
         raise ValueError(f"metrics: expected names that differ, got {sorted({n for n in names if names.count(n) > 1})}")
-    return found
+    return by_name
 
 
 def metrics_of(modality: str) -> list[Metric]:
     """The metrics that apply to data of a modality."""
-    return [metric for metric in all_metrics().values() if modality in metric.modalities]
+    return [metric for metric in all_metrics().values() if metric.applies_to(modality)]
 
 
 def metrics_on_every_split() -> list[Metric]:
@@ -54,7 +54,7 @@ def metrics_on_test(modality: str) -> list[Metric]:
 
 def files_of(modality: str) -> list[str]:
     """Names of the files whose metrics apply to data of a modality."""
-    return [name for name, metrics in metrics_by_file().items() if any(modality in m.modalities for m in metrics)]
+    return [name for name, metrics in metrics_by_file().items() if any(m.applies_to(modality) for m in metrics)]
 
 
 def file_of(metric: str) -> str:

@@ -159,6 +159,13 @@ def explain_missing_samples(model: Any, judge: Any) -> str:
 
 
 SAMPLES = Requirement("samples", ("GenerativeModel", "judge"), explain_missing_samples, reference="no samples")
+OF_FEATURES: dict[str, Any] = {  # what metrics of features have in common
+    "requires": SAMPLES,
+    "group": "samples",
+    "inputs": ("features", "real"),
+    "optional": (f"features{CONTROL}", f"real{CONTROL}"),
+    "predict": draw_samples,
+}
 METRICS = (
     Metric(
         name="frechet",
@@ -166,13 +173,9 @@ METRICS = (
         unit="squared deviations of judge features",
         direction="minimize",
         description="squared Frechet distance of Gaussians fitted to the judge's features",
-        requires=SAMPLES,
-        group="samples",
-        inputs=("features", "real"),
-        optional=(f"features{CONTROL}", f"real{CONTROL}"),
         objective=True,
-        predict=draw_samples,
         score=score_features,
         statistics=compute_frechet,
+        **OF_FEATURES,
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from genfoundry.evaluation.metric import Distance, Metric
-from genfoundry.evaluation.metrics.frechet import CONTROL, SAMPLES, draw_samples, read_features, score_control_features
+from genfoundry.evaluation.metrics.frechet import CONTROL, OF_FEATURES, read_features, score_control_features
 from genfoundry.evaluation.scores import Array, Ids, Scores
 
 ROWS = 1024  # of a matrix of distances that are in memory at once
@@ -16,13 +16,13 @@ ROWS = 1024  # of a matrix of distances that are in memory at once
 
 def compute_kernel(scores: Scores, dims: int) -> dict[str, Distance]:
     """ "kernel", and "kernel_control" where there are features of the control network."""
-    found = {}
+    distances = {}
     for suffix in ("", CONTROL):
         if f"features{suffix}" in scores:
             fake, real, ids = read_features(scores, suffix)
             if len(fake) > 2 and np.isfinite(fake).all() and np.isfinite(real).all():
-                found[f"kernel{suffix}"] = kernel_distance(fake, real, ids)
-    return found
+                distances[f"kernel{suffix}"] = kernel_distance(fake, real, ids)
+    return distances
 
 
 def kernel_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distance:
@@ -74,13 +74,9 @@ METRICS = (
         unit="",
         direction="minimize",
         description="unbiased squared kernel distance (cubic) in the judge's features",
-        requires=SAMPLES,
-        group="samples",
-        inputs=("features", "real"),
-        optional=(f"features{CONTROL}", f"real{CONTROL}"),
         test_only=True,
-        predict=draw_samples,
         score=score_control_features,
         statistics=compute_kernel,
+        **OF_FEATURES,
     ),
 )

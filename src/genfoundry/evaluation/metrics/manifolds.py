@@ -13,7 +13,7 @@ import numpy as np
 
 from genfoundry.evaluation.bootstrap import Estimate, estimate_mean, estimate_sum_of_means
 from genfoundry.evaluation.metric import Direction, Metric
-from genfoundry.evaluation.metrics.frechet import CONTROL, SAMPLES, draw_samples, read_features, score_control_features
+from genfoundry.evaluation.metrics.frechet import CONTROL, OF_FEATURES, read_features, score_control_features
 from genfoundry.evaluation.scores import Array, Ids, Scores
 
 NEAREST = 5  # neighbours whose reach is the manifold about an item (Naeem et al. 2020, section 4)
@@ -22,7 +22,7 @@ ROWS = 1024  # of a matrix of distances that are in memory at once
 
 def compute_manifolds(scores: Scores, dims: int) -> dict[str, Estimate]:
     """The metrics, and in the control network's features where there are any; none for fewer than three items."""
-    found: dict[str, Estimate] = {}
+    estimates_of_all: dict[str, Estimate] = {}
     for suffix in ("", CONTROL):
         if f"features{suffix}" in scores:
             fake, real, ids = read_features(scores, suffix)
@@ -30,8 +30,8 @@ def compute_manifolds(scores: Scores, dims: int) -> dict[str, Estimate]:
                 estimates = {name: estimate_mean(x, ids if name in ("recall", "coverage") else None)
                              for name, x in score_manifolds(fake, real).items()}  # fmt: skip
                 estimates["neighbour"] = _neighbour_test(fake, real, ids)
-                found |= {f"{name}{suffix}": estimate for name, estimate in estimates.items()}
-    return found
+                estimates_of_all |= {f"{name}{suffix}": estimate for name, estimate in estimates.items()}
+    return estimates_of_all
 
 
 def _neighbour_test(fake: Array, real: Array, ids: Ids | None) -> Estimate:
@@ -112,14 +112,10 @@ def _metric(name: str, direction: Direction, description: str, ideal: float | No
         direction=direction,
         ideal=ideal,
         description=description,
-        requires=SAMPLES,
-        group="samples",
-        inputs=("features", "real"),
-        optional=(f"features{CONTROL}", f"real{CONTROL}"),
         test_only=True,
-        predict=draw_samples,
         score=score_control_features,
         statistics=compute_manifolds,
+        **OF_FEATURES,
     )
 
 

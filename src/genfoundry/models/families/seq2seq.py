@@ -43,7 +43,7 @@ class Seq2seqModel(GenerativeModel):
         return {"nll": sequence_nll(self.logits(batch), batch.x, self.target_end)}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        characters = mask_inside(batch.x, self.target_end).sum()
+        characters = mask_inside(batch.x, self.target_end).sum()  # of the batch, ends included
         yield {"model": self.measure(batch)["nll"].sum() / characters}
 
     def order(self) -> Tensor:

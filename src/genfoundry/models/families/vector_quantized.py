@@ -56,7 +56,7 @@ class VqModel(GenerativeModel):
     def begin(self, phase: str, data: Split) -> None:
         if phase == "codes":
             self.set_training("autoencoder")
-            index = torch.randint(data.positions, (FIRST,), device=self.device)
+            index = torch.randint(data.positions, (FIRST,), device=self.device)  # with replacement
             self.initialize_codebooks(scale_levels(data.train_batch(index).x, self.spec))
 
 

@@ -122,6 +122,7 @@ class DiagonalLstm(torch.autograd.Function):
             output, forget, write, candidate = gates[:, now].chunk(4, -1)
             to_output, to_forget, to_write, to_candidate = s.chunk(4, -1)
             torch.mul(h, t, out=to_output)
+            # The gradient of the cells: through h, and from the cells beside them on the next diagonal
             c = torch.ops.aten.tanh_backward(h * output, t)
             if d < len(diagonals.steps):
                 source, target, _, _ = diagonals.steps[d]
@@ -185,6 +186,7 @@ class BiLstmScan:
     def __init__(self, layers: list[DiagonalBiLstm], n: int, width: int) -> None:
         read, weight = (torch.stack([getattr(layer, name) for layer in layers], 1) for name in ("read", "weight"))
         units = layers[0].width
+        # [0]: from the left, [1]: from the right
         self.forth = torch.cat([read[0], weight[0, :, :units]], 1)  # (L, inputs + F, 4F)
         self.read = read[1]
         self.beside, self.above = weight[1, :, :units], weight[:, :, units:]

@@ -35,6 +35,6 @@ class NgramEmbedding(nn.Module):
         hashed, rows = torch.zeros_like(before[0]), []
         for order, value in enumerate(before):
             hashed = (hashed * BASE + value) % PRIME
-            rows.append(hashed % self.buckets + order * self.buckets)
+            rows.append(hashed % self.buckets + order * self.buckets)  # a table for each n
         embedded: Tensor = self.into(self.table(torch.stack(rows, -1)).flatten(2))
         return embedded

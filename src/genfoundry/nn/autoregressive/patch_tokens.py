@@ -62,7 +62,7 @@ class PatchEmbedding(nn.Module):
         if self.grams is not None:
             tokens = tokens + self.grams(values)[:, None, :: self.patch]
         if not self.text:
-            tokens = tokens + self.row + self.column
+            tokens = tokens + self.row + self.column  # (H, 1, width) + (W / patch, width)
         return self._add_class(tokens.flatten(1, 2), label)
 
     def _add_class(self, tokens: Tensor, label: Tensor | None) -> Tensor:
@@ -98,7 +98,7 @@ class PatchDecoder(nn.Module):
     def __init__(self, embedding: PatchEmbedding, width: int, detail: int) -> None:
         super().__init__()
         self.patch, self.columns = embedding.patch, embedding.columns
-        self.slots = nn.Linear(width, self.patch * detail)
+        self.slots = nn.Linear(width, self.patch * detail)  # one slot a value
         near, inputs = max(embedding.aside, self.patch - 1), embedding.levels.embedding_dim
         self.before = CausalConv(inputs, detail, reach=near, rows=embedding.rows, aside=embedding.aside)
         self.inner = nn.Sequential(nn.ReLU(), nn.Linear(detail, detail), nn.ReLU())

@@ -54,7 +54,7 @@ class Upsample(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, size: tuple[int, int]) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, 4 * outputs, 3, padding=1)
+        self.conv = nn.Conv2d(inputs, 4 * outputs, 3, padding=1)  # 4: the pixels of a 2 x 2 cell
         self.crop = Crop(size)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ class Corruption:
         if self.noise == "salt_pepper":
             u = torch.rand_like(x)  # black below level / 2, white below level
             return torch.where(u < level / 2, LOW, torch.where(u < level, HIGH, x))
+        # A pixel's channels are removed together
         return self.to_input(x, torch.rand_like(x[:, :1]) >= level) if self.noise == "mask" else x
 
     def to_input(self, x: Tensor, known: Tensor | None = None) -> Tensor:

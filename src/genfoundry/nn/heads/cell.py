@@ -56,7 +56,7 @@ class CellHead(nn.Module):
     def forward(self, features: Tensor, x: Tensor) -> Tensor:
         before = F.conv2d(x, (self.before * self.mask).view(-1, self.values, 1, 1))  # (N, K hidden, h, w)
         out: Tensor = self.out(F.silu(self.base(F.silu(features)) + before))
-        out = out.view(len(out), self.values, self.levels, *out.shape[2:]).movedim(2, -1)
+        out = out.view(len(out), self.values, self.levels, *out.shape[2:]).movedim(2, -1)  # levels last
         return upcast(out).log_softmax(-1)
 
     def sample(self, features: Tensor, inside: list[bool], scale: float, draw: Draw) -> tuple[Tensor, Tensor]:
@@ -78,7 +78,7 @@ class CellHead(nn.Module):
         x = torch.full_like(base[:, :, 0], -1.0)
         for k in range(self.values):
             if inside[k]:
-                state = F.silu(base[:, k] + x @ before[k].T)
+                state = F.silu(base[:, k] + x @ before[k].T)  # (n, hidden)
                 logits = torch.addmm(bias[k], state, weight[k].T)
                 values[:, k] = sample_categorical(logits.log_softmax(-1), draw)
                 x[:, k] = values[:, k] * scale - 1.0

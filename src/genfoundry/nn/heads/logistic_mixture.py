@@ -122,10 +122,11 @@ class LogisticMixture(Head):
         sharp = torch.exp(-scale).reshape(-1, 1)
         edges = self.scale_levels(torch.arange(self.top, device=centre.device) + 0.5, centre)
         distance = (edges - centre.reshape(-1, 1)) * sharp  # (rows, levels - 1)
-        soft = torch.log1p(torch.exp(-distance.abs()))
+        soft = torch.log1p(torch.exp(-distance.abs()))  # the part that log F(a) and log F(-a) share
         log_mass = distance.new_zeros(len(distance), self.top + 1)
         log_mass[:, :-1] = distance.clamp(max=0) - soft
         log_mass[:, 1:] += (-distance).clamp(max=0) - soft
+        # Inner levels: F(b) - F(a) = F(b) F(-a) (1 - exp(a - b))
         log_mass[:, 1:-1] += torch.log(-torch.expm1(-2.0 / self.top * sharp))
         return log_mass.view(*centre.shape, -1)
 
@@ -140,7 +141,7 @@ class LogisticMixture(Head):
         value = log_mass.new_empty(len(out), self.channels, *out.shape[2:])
         for c in range(self.channels):
             centre = self.conditional_means(c, mean, coefficients, value)
-            u = torch.rand_like(value[:, 0]).clamp(1e-7, 1 - 1e-7)
+            u = torch.rand_like(value[:, 0]).clamp(1e-7, 1 - 1e-7)  # the logistic's quantiles are finite
             spread = draw.temperature * scale[c].gather(1, component).squeeze(1).exp()
             sampled = centre.gather(1, component).squeeze(1) + spread * torch.logit(u)
             value[:, c] = self.scale_levels(self.round_levels(sampled), sampled)
@@ -175,7 +176,7 @@ def expected_level(mean: Tensor, scale: Tensor, edges: int) -> Tensor:
             -z
         )  # of the logistic function; its third derivative is slope (1 - 6 slope)
         expected += sign * slope * (1 / (24 * scale) - 7 / 5760 * (1 - 6 * slope) / scale**3)
-    narrow = scale < 1.0
+    narrow = scale < 1.0  # there, sum over the edges near the mean
     mean, scale = mean[narrow, None], scale[narrow, None]
     near = mean.floor() + torch.arange(-NEAR, NEAR, device=mean.device)
     seen = torch.sigmoid((mean - near - 0.5) / scale) * ((near >= 0) & (near < edges))

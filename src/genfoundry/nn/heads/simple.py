@@ -30,7 +30,7 @@ class Bernoulli(Head):
         return F.binary_cross_entropy_with_logits(out, x.to(out.dtype), reduction="none")
 
     def channel_log_probs(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
-        logit = upcast(out[:, channel])
+        logit = upcast(out[:, channel])  # (B, *S)
         return F.logsigmoid(torch.stack([-logit, logit], -1))
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
@@ -68,7 +68,7 @@ class Categorical(Head):
         return sample_categorical(self.logits(out), draw)
 
     def mean(self, out: Tensor) -> Tensor:
-        mass = self.logits(out).softmax(-1)
+        mass = self.logits(out).softmax(-1)  # (B, C, *S, levels)
         return mass @ torch.arange(mass.shape[-1], dtype=mass.dtype, device=mass.device)
 
 
@@ -84,7 +84,7 @@ class Gaussian(Head):
 
     def split(self, out: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log standard deviations, (B, C, *S) each."""
-        mean, scale = upcast(out).chunk(2, dim=1)
+        mean, scale = upcast(out).chunk(2, dim=1)  # (B, C, *S) each
         return mean, scale.clamp(-7.0, 7.0)
 
     def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:

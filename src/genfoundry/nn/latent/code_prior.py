@@ -83,10 +83,11 @@ class CodePrior(nn.Module):
         """Draw (n, H, W) codes; without `label`, classes are drawn with their frequencies in training."""
         if self.classes and label is None:
             label = torch.multinomial(self.seen, n, replacement=True)
-        index = torch.zeros(n, *self.size, dtype=torch.int64, device=self.seen.device)
+        index = torch.zeros(n, *self.size, dtype=torch.int64, device=self.seen.device)  # (n, H, W)
 
         def choose(features: Tensor, i: int, j: int) -> Tensor:
             index[:, i, j] = sample_categorical(self.logits(features[:, :, None, None])[..., 0, 0], draw)
+            # (n, width), what later positions read
             return self.embedding(index[:, i, j])  # type: ignore[no-any-return]
 
         self.stack.scan(n, self.size, choose, self.class_index(label, n), context)

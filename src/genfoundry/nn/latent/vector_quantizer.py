@@ -53,7 +53,7 @@ class VectorQuantizer(nn.Module):
     def __init__(self, codes: int, width: int, *, codebook: Rule, commitment: float, decay: float) -> None:
         super().__init__()
         self.codebook, self.commitment, self.decay = codebook, commitment, decay
-        start = torch.randn(codes, width)
+        start = torch.randn(codes, width)  # until `initialize`
         self.register_buffer("counts", torch.ones(codes))
         if codebook == "ema":
             self.register_buffer("codes", start)

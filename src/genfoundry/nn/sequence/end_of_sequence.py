@@ -12,7 +12,7 @@ CHECK_EVERY = 16  # positions between two checks whether every sequence has ende
 def mask_inside(x: Tensor, end: int) -> Tensor:
     """Return (B, T) bool: whether a symbol belongs to the sequence, its first end included."""
     ends = (x == end).long()
-    return ends.cumsum(1) - ends == 0
+    return ends.cumsum(1) - ends == 0  # no end before this position
 
 
 def pad_with_ends(x: Tensor, end: int, mask: Tensor | None = None) -> Tensor:

@@ -50,11 +50,12 @@ class GatedCell(nn.Module):
         if kind == "lstm":
             weights = dict(self.core.named_parameters())
             nn.init.ones_(weights["bias_ih_l0"][width : 2 * width])
+            # torch adds two biases: the second one's part is 0
             nn.init.zeros_(weights["bias_hh_l0"][width : 2 * width])
 
     def forward(self, x: Tensor, state: Tensor, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map characters (B, T) int64, a state and `beside` (B, ...) to the states (B, T, width) and the last one."""
-        inputs = self.embedding(x)
+        inputs = self.embedding(x)  # (B, T, embedding)
         if beside is not None:
             inputs = torch.cat([inputs, beside[:, None].expand(-1, x.shape[1], -1).to(inputs.dtype)], 2)
         if not x.shape[1]:

@@ -47,7 +47,7 @@ def _lstm(cell: GatedCell, state: Tensor) -> Step:
     i, f, g, o = torch.arange(4 * width, device=h.device).chunk(4)
     order = torch.cat([i, f, o, g])
     table, weight = (table + bias)[:, order].contiguous(), weight[:, order].contiguous()
-    gates = h.new_empty(len(h), 4 * width)
+    gates = h.new_empty(len(h), 4 * width)  # i, f, o, g
     smooth, new = gates[:, : 3 * width], gates[:, 3 * width :]
     put, keep, out = smooth.chunk(3, 1)
 

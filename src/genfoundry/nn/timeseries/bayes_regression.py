@@ -53,6 +53,7 @@ def fit_variational(w: Tensor, y: Tensor, prior: Prior, factors: Factors = "full
     """
     matrix, mean, least = _least(w, y, prior)
     count = len(mean)
+    # In closed form, from the fixed point of the updates
     shape = mean.new_tensor(prior.shape + (len(y) + count) / 2)
     rate = (prior.rate + least / 2) / (1 - count / (2 * shape))
     inverse = (
@@ -115,6 +116,7 @@ def mixture_quantile(level: float, mean: Tensor, deviation: Tensor, halvings: in
     low, high = (mean - 9 * deviation).amin(0), (mean + 9 * deviation).amax(0)
     for _ in range(halvings):
         middle = (low + high) / 2
+        # (...): whether the mixture's distribution function is below the level
         below = torch.special.ndtr((middle - mean) / deviation).mean(0) < level
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return (low + high) / 2

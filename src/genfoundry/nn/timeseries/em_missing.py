@@ -88,13 +88,14 @@ def compute_expectation(x: Tensor, fit: Fit, terms: Tensor) -> tuple[Tensor, lis
     effect = torch.cat([torch.eye(columns, dtype=x.dtype, device=x.device)[None], -fit.phi])
     for row, column in _gaps(x, order):
         after = torch.arange(int(row[0]), min(int(row[-1]) + order + 1, len(x)), device=x.device)
-        lag = after[:, None] - row
+        lag = after[:, None] - row  # (rows, n)
         a = torch.where(((lag >= 0) & (lag <= order))[..., None], effect[lag.clamp(0, order), :, column], 0.0)
         both = torch.cat([a.mT.flatten(0, 1), error[after - order].flatten()[:, None]], 1)  # (rows D, n + 1)
         both = torch.linalg.solve_triangular(lower, both.view(len(after), columns, -1), upper=False).flatten(0, 1)
         r = torch.linalg.qr(both[:, :-1])
         value = -torch.linalg.solve_triangular(r.R, (r.Q.mT @ both[:, -1:]), upper=True)[:, 0]
         filled[row, column] = value
+        # (A^T A)^{-1} = R^{-1} R^{-T}
         inverse = torch.linalg.solve_triangular(r.R, torch.eye(len(row), dtype=x.dtype, device=x.device), upper=True)
         gaps.append(Gap(row, column, inverse @ inverse.mT))
         volume += float(0.5 * len(row) * math.log(2 * math.pi) - r.R.diagonal().abs().log().sum())
@@ -107,6 +108,7 @@ def compute_expectation(x: Tensor, fit: Fit, terms: Tensor) -> tuple[Tensor, lis
 def _gaps(x: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
     """Rows and columns of the missing values, cut where p complete rows lie between."""
     row, column = x.isnan().nonzero(as_tuple=True)
+    # Values more than p rows apart are independent given the rows between them
     cuts = ((row.diff() > order).nonzero()[:, 0] + 1).cpu()
     parts = zip(row.tensor_split(cuts), column.tensor_split(cuts), strict=True)
     return [pair for pair in parts if len(pair[0])]
@@ -115,7 +117,7 @@ def _gaps(x: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
 def second_moments(filled: Tensor, order: int, terms: Tensor, gaps: list[Gap]) -> Tensor:
     """Return E[W^T W]: that of the means, plus the covariances of missing values that share a row of W."""
     w = design_matrix(filled, order, terms)
-    gram = w.mT @ w
+    gram = w.mT @ w  # (K + pD + D, K + pD + D)
     columns, width = filled.shape[1], terms.shape[1]
     lags = torch.arange(order + 1, device=filled.device)
     for row, column, covariance in gaps:

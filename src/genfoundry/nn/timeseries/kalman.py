@@ -25,7 +25,7 @@ class Belief(NamedTuple):
 def companion_matrix(phi: Tensor) -> Tensor:
     """Map (p, D, D) to the transition matrix (pD, pD): a row joins the state, the oldest leaves."""
     order, columns, _ = phi.shape
-    step = torch.eye(order * columns, dtype=phi.dtype, device=phi.device).roll(columns, 0)
+    step = torch.eye(order * columns, dtype=phi.dtype, device=phi.device).roll(columns, 0)  # shifts rows down
     step[:columns] = phi.transpose(0, 1).flatten(1)
     return step
 
@@ -41,7 +41,7 @@ def predict_state(belief: Belief, step: Tensor, offset: Tensor, sigma: Tensor) -
     """Predict the state one row later; `offset` (B or 1, D) is gamma d_t."""
     columns = len(sigma)
     mean = belief.mean @ step.mT
-    covariance = step @ belief.covariance @ step.mT
+    covariance = step @ belief.covariance @ step.mT  # (B, pD, pD)
     mean = torch.cat([mean[:, :columns] + offset, mean[:, columns:]], 1)
     pad = len(step) - columns
     return Belief(mean, covariance + torch.nn.functional.pad(sigma, (0, pad, 0, pad)))
@@ -81,5 +81,6 @@ def forecast_state(belief: Belief, offset: Tensor, phi: Tensor, sigma: Tensor) -
     for t in range(offset.shape[1]):
         belief = predict_state(belief, step, offset[:, t], sigma)
         means.append(belief.mean[:, :columns])
+        # Of the newest row alone, (B, D)
         variances.append(belief.covariance.diagonal(dim1=1, dim2=2)[:, :columns])
     return torch.stack(means, 1), torch.stack(variances, 1).clamp_min(0).sqrt()

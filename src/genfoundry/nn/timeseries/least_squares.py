@@ -53,7 +53,7 @@ def cross_moments(x: Tensor, order: int, constant: bool) -> Tensor:
     The sum over t of x_{t-i} x_{t-j}^T is that of (i - 1, j - 1), plus a product at the start, less one at the end.
     """
     length, columns = x.shape
-    s = x.new_zeros(order + 1, order + 1, columns, columns)
+    s = x.new_zeros(order + 1, order + 1, columns, columns)  # [i, j]: sum over t of x_{t-i} x_{t-j}^T
     s[0] = lagged_products(x, order)
     head, tail = x[: order + 1].flip(0), x[length - order :].flip(0)  # x_{p-j}; x_{L-j}, j from 1
     for i in range(1, order + 1):
@@ -118,7 +118,7 @@ def is_well_conditioned(gram: Tensor) -> bool:
     scale = gram.diagonal().sqrt()
     if not (scale > 0).all():
         return False
-    spectrum = torch.linalg.eigvalsh(gram / torch.outer(scale, scale))
+    spectrum = torch.linalg.eigvalsh(gram / torch.outer(scale, scale))  # ascending
     return bool(spectrum[0] * CONDITION > spectrum[-1])
 
 

@@ -66,7 +66,7 @@ def _log_volumes(r: Tensor, count: int, most: int, terms: int, columns: int) -> 
     target = r[:, r.shape[1] - columns :]
     lags = slice(terms, r.shape[1] - columns)
     empty = r.diagonal()[lags].abs() <= 1e-10 * r[:, lags].square().sum(0).sqrt()
-    product = target[:, :, None] * target[:, None]
+    product = target[:, :, None] * target[:, None]  # (rows of R, D, D)
     always = product[lags.stop :].sum(0) + (product[lags] * empty[:, None, None]).sum(0)
     by_lag = (product[lags] * ~empty[:, None, None]).view(most, columns, columns, columns).sum(1)
     beyond = torch.cat([by_lag.flip(0).cumsum(0).flip(0), torch.zeros_like(always)[None]])
@@ -75,6 +75,7 @@ def _log_volumes(r: Tensor, count: int, most: int, terms: int, columns: int) -> 
 
 
 def _single(volume: Tensor, count: int, most: int, terms: int) -> dict[str, Tensor]:
+    # Parameters of each order
     used = terms + torch.arange(most + 1, dtype=torch.float64, device=volume.device)
     twice = count * (volume + math.log(2 * math.pi) + 1)
     criteria = {name: twice + _penalty(name, count) * (used + 1) for name in ("aic", "bic", "hqic")}

@@ -78,7 +78,7 @@ def predict_one_step(past: Tensor, offset: Tensor, phi: Tensor) -> Tensor:
 
 def extrapolate(past: Tensor, offset: Tensor, phi: Tensor, noise: Tensor | None = None) -> Tensor:
     """Continue `past` (B, P, D) by the recursion: (B, T, D), expected values, or a sample path with `noise` added."""
-    values = list(past[:, past.shape[1] - len(phi) :].unbind(1))
+    values = list(past[:, past.shape[1] - len(phi) :].unbind(1))  # p rows (B, D)
     for t in range(offset.shape[1]):
         new = offset[:, t].expand(len(past), -1)
         for lag, matrix in enumerate(phi, start=1):
@@ -116,6 +116,7 @@ def cholesky_root(sigma: Tensor) -> Tensor:
 
 def log_density(error: Tensor, lower: Tensor) -> Tensor:
     """Return (...): log N(error; 0, L L^T) of errors (..., D)."""
+    # L^{-1} error, (..., D)
     whitened = torch.linalg.solve_triangular(lower, error.unsqueeze(-1), upper=False).squeeze(-1)
     constant = lower.diagonal().log().sum() + 0.5 * len(lower) * math.log(2 * math.pi)
     return torch.sub(-0.5 * whitened.square().sum(-1), constant)
@@ -130,7 +131,7 @@ def fit_triangular(x: Tensor, *, ridge: float, shrinkage: float = 0.0) -> tuple[
     """
     x = x.double()
     mean = x.mean(0)
-    covariance = (x - mean).T @ (x - mean) / len(x)
+    covariance = (x - mean).T @ (x - mean) / len(x)  # (D, D)
     variance = covariance.diagonal() + ridge
     covariance.mul_(1 - shrinkage).diagonal().copy_(variance)
     factor = torch.linalg.cholesky(covariance)

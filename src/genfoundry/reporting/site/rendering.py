@@ -10,7 +10,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +61,11 @@ def page(template: str, *, home: str, scripts: tuple[str, ...] = (), **view: Any
 
 @cache
 def _environment() -> Environment:
+    loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "number": number,
-        "setting": setting,
-        "fixed": fixed,
-        "direction": attrgetter("direction_label"),
-    }
+    environment.filters |= {"number": number, "setting": setting, "fixed": fixed}
     return environment
 
 

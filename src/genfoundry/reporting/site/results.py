@@ -61,14 +61,9 @@ class Results:
         cards = [read_json(path) for path in sorted((root / paths.scores("")).glob("*/*/card.json"))]
         models = {card["experiment"]: ModelResult.read(root, card) for card in cards}
         board = read_optional(root / paths.LEADERBOARD[0]) or {"tables": []}
-        return cls(
-            root,
-            board,
-            dict(sorted(models.items())),
-            ledger.read_decisions(root / paths.LEDGER),
-            cost_log.read_costs(root),
-            ledger.get_commit(root),
-        )
+        decisions = ledger.read_decisions(root / paths.LEDGER)
+        costs, head = cost_log.read_costs(root), ledger.get_commit(root)
+        return cls(root, board, dict(sorted(models.items())), decisions, costs, head)
 
     @cached_property
     def references(self) -> dict[str, Json]:
