@@ -10,6 +10,9 @@ PARAMS = Path("params.yaml")
 PLAN = Path("build/plan")
 SPEED = Path(".state/speed.json")  # seconds a step, as trainings on this machine measured them
 LIMITS = Path(".state/limits.json")  # experiment -> max_minutes: no part of any result
+COSTS = Path(".state/costs.json")  # model digest -> what the model cost on this machine
+WEIGHTS = Path(".state/weights")  # the ledger's own copies of champions and latest challengers
+FOLDER_LISTS = Path(".state/folders")  # what folders in DVC's cache hold, by their md5
 INDEX = Path("reports/index.html")
 LEADERBOARD = (Path("reports/leaderboard.json"), Path("reports/leaderboard.md"))
 

@@ -15,7 +15,7 @@ import pytest
 from fabricated import OBJECTIVE, TASK
 
 import genfoundry
-from genfoundry import config
+from genfoundry import config, paths
 from genfoundry.errors import UserError
 from genfoundry.selection import champion_scores, dvc_store, ledger, promotion, weight_store
 
@@ -294,7 +294,7 @@ def test_a_reference_s_features_from_another_device_leave_the_lead_unsaid(tmp_pa
     folder.mkdir(parents=True)
     save_file(theirs, folder / "scores.safetensors")
     task = config.Task(dataset="fashion", objective="frechet")
-    assert promotion._lead(task, tmp_path, "samples", ({"dims": 4}, ours), {"name": "png"}) is None
+    assert promotion._measure_lead(task, tmp_path, "samples", ({"dims": 4}, ours), {"name": "png"}) is None
 
 
 def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_s(root: Path, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_
 
 def test_a_champion_that_is_nowhere_gives_way(root: Path) -> None:
     fabricated.forget(root, "weak")
-    shutil.rmtree(root / weight_store.STORE)
+    shutil.rmtree(root / paths.WEIGHTS)
     fabricated.train(root, "worse", 1, shift=0.3)
     fabricated.register(root)
     assert promotion.promote(TASK, OBJECTIVE, root) == "champion"
@@ -347,7 +347,7 @@ def test_a_remote_that_gives_an_error_decides_nothing(
     monkeypatch.setattr(dvc_store, "fetch_files", fetch)
     (root / ".dvc").mkdir()
     fabricated.forget(root, "weak")
-    shutil.rmtree(root / weight_store.STORE)
+    shutil.rmtree(root / paths.WEIGHTS)
     fabricated.train(root, "strong", 2)
     fabricated.register(root)
     assert promotion.promote(TASK, OBJECTIVE, root) == "undecided"
@@ -386,7 +386,7 @@ def test_a_ranking_is_decided_before_its_file_is_written_and_not_again_afterward
 
 def stored(root: Path) -> set[Path]:
     """The folders of the ledger's store, each with the files that it should have."""
-    return {path.parent for path in (root / weight_store.STORE).glob("*/model.json")}
+    return {path.parent for path in (root / paths.WEIGHTS).glob("*/model.json")}
 
 
 def test_the_store_has_champion_and_latest_challenger_and_nothing_older(root: Path) -> None:

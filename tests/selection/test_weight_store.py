@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from dvc_toy import dvc
 
+from genfoundry import paths
 from genfoundry.selection import dvc_store, weight_store
 
 Line = dict[str, Any]
@@ -77,7 +78,7 @@ def test_the_cache_has_them_and_what_was_found_stands_in_the_store(root: Path) -
     with pytest.raises(weight_store.WeightsLost, match=r"neither the workspace nor .state/weights has sha256"):
         weight_store.find(root, line, farthest="store")
     folder = weight_store.find(root, line, farthest="cache")
-    assert folder.parent == root / weight_store.STORE and content(folder) == FILES
+    assert folder.parent == root / paths.WEIGHTS and content(folder) == FILES
     drop(root, "elsewhere", "first", "second")
     assert weight_store.find(root, line) == folder
 

@@ -148,9 +148,9 @@ def test_text_scores_every_character_it_knows(run: Any, tmp_path: Path) -> None:
 
 BAD = [
     (("sample", "--task", "digit"), "has no champion; digits, gan, photos, plays, waves-density has"),
-    (("sample", "--task", "digits", "--n", 0), "n: 0: ask for 1 to"),
-    (("sample", "--task", "digits", "--prompt", "x"), "this model makes images, not text"),
-    (("sample", "--task", "digits", "--label", 3), "label: 3: this model takes 0 to 2, or -1"),
+    (("sample", "--task", "digits", "--n", 0), "n: 0: expected a whole number from 1 to"),
+    (("sample", "--task", "digits", "--prompt", "x"), "prompt: 'x': expected none for images"),
+    (("sample", "--task", "digits", "--label", 3), "label: 3: expected 0 to 2, or -1"),
     (("sample", "--task", "digits", "--out", "x.gif"), "written as .png (a grid) or .npz"),
     (("sample", "--task", "plays", "--prompt", "bad!"), "character 4, '!', is not in the model's alphabet"),
     (("sample", "--task", "plays", "--top-p", 0), "0 < top_p <= 1"),

@@ -33,8 +33,8 @@ def test_a_file_is_scored_line_by_line(served: Predictor, tmp_path: Path, capsys
     nats, values = score_file.score_items(tmp_path, file, served, 0)
     assert values.tolist() == [4, 5, 2]  # with the end of each
     assert "2 of 5 lines have no letter or over 7 characters" in capsys.readouterr().err
-    assert np.array_equal(nats, served.score_text("abc\nde a\nb", 0))
-    assert served.characters("abc\n\nde a\nb") == 11 and served.unit == "nats_per_char"
+    assert np.array_equal(nats, served.score_text("abc\nde a\nb", 0)[0])
+    assert served.score_text("abc\n\nde a\nb")[1].sum() == 11 and served.unit == "nats_per_char"
     assert served.per_value(nats.sum(), 11) == pytest.approx(nats.sum() / 11)
 
 
@@ -48,9 +48,9 @@ def test_lines_come_back_without_their_padding(served: Predictor) -> None:
 @pytest.mark.parametrize(
     ("prompt", "text", "said"),
     [
-        ("a\nb", "", "the start of a line is wanted, of up to 7 characters"),
-        ("abcdeabc", "", "the start of a line is wanted, of up to 7 characters"),
-        ("", "abcdeabcd", "a line of 9 characters; up to 7 are scored: 'abcdeabcd'"),
+        ("a\nb", "", "expected the start of a line, of up to 7 characters"),
+        ("abcdeabc", "", "expected the start of a line, of up to 7 characters"),
+        ("", "abcdeabcd", "text: 'abcdeabcd': expected lines of up to 7 characters, got 9"),
         ("", "\n \n", "text: '': expected one character at least"),
         ("", "xyz", "character 1, 'x', is not in the model's alphabet"),
     ],

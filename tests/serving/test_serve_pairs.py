@@ -46,7 +46,11 @@ def test_a_file_is_scored_pair_by_pair(served: Predictor, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("prompt", "said"),
-    [("", "prompt: 0 characters; a source of 1 to 6"), ("abcdeab", "a source of 1 to 6"), ("x", "'x', is not in")],
+    [
+        ("", "prompt: 0 characters: expected a source of 1 to 6"),
+        ("abcdeab", "7 characters: expected a source of 1 to 6"),
+        ("x", "'x', is not in"),
+    ],
 )
 def test_bad_sources(served: Predictor, prompt: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
@@ -55,7 +59,7 @@ def test_bad_sources(served: Predictor, prompt: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("abcdeab\ta\n", r"a\.tsv:1: the source has 7 characters; this model takes 6"), ("a b\n", "0 tabs"),
+    [("abcdeab\ta\n", r"a\.tsv:1: source: expected up to 6 characters, got 7"), ("a b\n", "0 tabs"),
      ("a\tx\n", "'x', is not in"), ("\n", "no pairs")],
 )  # fmt: skip
 def test_bad_files(served: Predictor, tmp_path: Path, text: str, said: str) -> None:

@@ -76,7 +76,7 @@ def test_mlflow_is_told_what_a_request_looks_like(served: Predictor) -> None:
 @pytest.mark.parametrize(
     ("past", "said"),
     [
-        (None, r"past: none: this model goes on from \(at least 3 steps, each \(1, 4, 5\)\)"),
+        (None, r"past: none: expected shape \(P, 1, 4, 5\), P at least 3"),
         (VIDEOS[0, :2], r"past: shape \(2, 1, 4, 5\)"),
         (VIDEOS[0, :3, :, 1:], r"past: shape \(3, 1, 3, 5\)"),
         (VIDEOS[0, :3] * 7, "past: values 0 to 7: expected whole ones from 0 to 1"),

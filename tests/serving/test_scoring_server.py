@@ -107,7 +107,7 @@ def test_a_prompt_by_itself_is_a_request(servers: dict[str, Any]) -> None:
 N = "expected a whole number from 1 to 100000"
 SHAPE = "expected a nested list of numbers of shape (4, 1)"
 FORM = 'expected rows with columns among n, past, x, such as {"dataframe_records": [{"n": 2}]}'
-STEPS = "this model goes on from (at least 4 steps, 1 columns)"
+STEPS = "expected shape (P, 1), P at least 4"
 BAD: list[tuple[str, Any, str]] = [
     *(
         ("series", records({"n": n, "past": PAST}), f"n: {n!r}: {N}")
@@ -145,7 +145,7 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     ("series", records({"x": X, "past": PAST, "n": 3}), "n: 3: expected no such column beside what is scored"),
     ("series", records({"n": 1, "past": PAST}, {"n": 1, "past": [5]}), f"row 1: past: shape (1,): {STEPS}"),
-    ("series", records(*[{"n": 10**5, "past": PAST}] * 2), "n: 200000: ask for 1 to 100000 samples"),
+    ("series", records(*[{"n": 10**5, "past": PAST}] * 2), f"n: 200000: {N}"),
     ("series", {"inputs": [1, 2, 3]}, f"request: [1, 2, 3]: {FORM}"),
     ("series", {"inputs": "abc"}, f"request: 'abc': {FORM}"),
     ("series", {"inputs": {"n": [2, 3], "past": [PAST]}}, "request: columns of unequal length (n 2, past 1 rows)"),
@@ -165,16 +165,20 @@ BAD: list[tuple[str, Any, str]] = [
     ("series", records({"n": 1, "past": PAST}, temperature=float("nan")), "temperature: nan: expected a finite number"),
     ("series", records({"n": 1, "past": PAST}, top_k=-1), "top_k: -1: expected a whole number, 0 for all values"),
     ("series", records({"n": 1, "past": PAST}, top_p=0), "top_p: 0.0: expected 0 < top_p <= 1"),
-    ("series", records({"n": 1, "past": PAST}, length=5), "length: 5: a number of characters, for text only"),
-    ("images", records({"n": 1}, label=3), "label: 3: this model takes 0 to 2, or -1 for any class"),
+    (
+        "series",
+        records({"n": 1, "past": PAST}, length=5),
+        "length: 5: expected a number of characters for text, 0 for series",
+    ),
+    ("images", records({"n": 1}, label=3), "label: 3: expected 0 to 2, or -1 for any class"),
     ("images", records({"n": 1, "prompt": "a"}), "'prompt': unknown column; expected columns: n, x"),
     ("images", records({"x": IMAGE[0]}), "x: 1 items of shape (8, 8): expected items of shape (1, 8, 8)"),
     ("images", records({"x": [[[99] * 8] * 8]}), "x: values 99 to 99: expected whole ones from 0 to 16"),
     ("text", records({"prompt": "abz"}), "prompt: character 3, 'z', is not in the model's alphabet"),
     ("text", records({"prompt": 5}), "prompt: 5: expected a text"),
     ("text", records({"text": ["a"]}), "text: ['a']: expected a text"),
-    ("text", records({"n": 1}, length=10**9), "length: 1000000000: ask for up to 100000000 characters"),
-    ("text", records({"n": 2}, length=10**8), "n: 2: ask for 1 to 1 samples of 100000000 values"),
+    ("text", records({"n": 1}, length=10**9), "length: 1000000000: expected up to 100000000 characters"),
+    ("text", records({"n": 2}, length=10**8), "n: 2: expected a whole number from 1 to 1 (of 100000000 values each)"),
     (
         "text",
         records({"n": 1}, temperature=1e-300),
