@@ -35,7 +35,7 @@ def test_photographs(tmp_path: Path) -> None:
 
 def test_every_model_that_fits_gets_an_experiment_of_its_size(tmp_path: Path) -> None:
     _, found = proposed(own_data.photographs(tmp_path / "shapes", 100))
-    left = {line.partition(" is left out")[0]: line for line in found.said if " is left out: " in line}
+    left = {line.partition(" is left out")[0]: line for line in found.notes if " is left out: " in line}
     fitting = {
         name
         for name in models.names()
@@ -57,7 +57,7 @@ def test_pictures_without_classes(tmp_path: Path) -> None:
     assert "labels" not in entry["expect"]
     assert entry["size"] == 32  # the shorter sides' middle, by eights
     assert found.sections["judges"]["mine"]["model"] == "judge"  # which learns rotations where there are no labels
-    assert any("turned" in line for line in found.said)
+    assert any("turned" in line for line in found.notes)
     assert "frechet" in {t["objective"] for t in found.sections["tasks"].values()}
 
 
@@ -111,7 +111,7 @@ def test_columns_that_are_no_values_are_left_out_and_named(cell: str, says: str,
     rows = (f"{d.date()},{cell.format(w='AB'[i % 9 > 0])},{np.sin(i)}" for i, d in enumerate(DAYS))
     (tmp_path / "x.csv").write_text("\n".join(["date,site,value", *rows]) + "\n")
     entry, found = proposed(tmp_path / "x.csv")
-    assert entry["columns"] == ["value"] and any(line.endswith(f"left out: {says}") for line in found.said)
+    assert entry["columns"] == ["value"] and any(line.endswith(f"left out: {says}") for line in found.notes)
 
 
 def test_a_year_and_a_month_beside_words(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_months_are_steps_and_narrow_values_have_bounds(tmp_path: Path) -> None:
     rows = (f"{month},{39000 + 9 * np.sin(i):.1f}" for i, month in enumerate(months))
     (tmp_path / "x.csv").write_text("\n".join(["period,value", *rows]) + "\n")
     entry, found = proposed(tmp_path / "x.csv")
-    assert (entry["step"], entry["expect"]["gap"]) == ("month", 1) and "times are YYYYMmm" in found.said
+    assert (entry["step"], entry["expect"]["gap"]) == ("month", 1) and "times are YYYYMmm" in found.notes
     low, high = entry["expect"]["values"]
     assert 38970 < low < 38991 < 39009 < high < 39030
 
@@ -162,7 +162,7 @@ def test_few_groups_are_allowed_and_said(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text(rows)
     entry, found = proposed(tmp_path / "pairs.tsv")
     assert entry["split"]["few_groups"] is True
-    (line,) = [line for line in found.said if line.startswith("split: few_groups: true: ")]
+    (line,) = [line for line in found.notes if line.startswith("split: few_groups: true: ")]
     assert "expected 2 groups or more in split" in line and "or say" not in line  # `init` has said it
 
 
@@ -172,8 +172,8 @@ def test_a_key_that_is_given_is_said_where_another_value_was_found(tmp_path: Pat
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n\n".join(f"{chr(97 + i)}{k} goes {k * 7 % 100} on\nand on" for k in range(90)))
     entry, found = proposed(tmp_path / "texts", unit="document")
-    assert entry["unit"] == "document" and "unit: document, as given" in found.said
-    assert not [line for line in proposed(tmp_path / "texts")[1].said if line.endswith("as given")]
+    assert entry["unit"] == "document" and "unit: document, as given" in found.notes
+    assert not [line for line in proposed(tmp_path / "texts")[1].notes if line.endswith("as given")]
 
 
 def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_names_quotes_and_hidden_characters_of_pairs_are_said(tmp_path: Path) ->
         "U+200B",
         "U+0301",
     ):
-        assert any(words in line for line in found.said), words
+        assert any(words in line for line in found.notes), words
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,14 @@ def test_volumes(number: int, by: str, tmp_path: Path) -> None:
     entry, found = proposed(tmp_path)
     assert (entry["modality"], entry["size"]) == ("images", 24)
     assert (entry["slices"]["by"], entry["slices"]["missing"]) == (by, "background")
-    assert found.sections["experiments"] and any("slices in three planes" in line for line in found.said)
+    assert found.sections["experiments"] and any("slices in three planes" in line for line in found.notes)
 
 
 def test_a_list_beside_pictures_and_a_table_of_grey_values(tmp_path: Path) -> None:
     own_data.photographs(tmp_path / "shapes", 60, low=32, high=60)
     (tmp_path / "shapes/labels.csv").write_text("file,label\n0.jpg,disc\n")
     entry, found = proposed(tmp_path / "shapes")
-    assert entry["modality"] == "images" and "left out: 1 .csv file, e.g. labels.csv" in found.said
+    assert entry["modality"] == "images" and "left out: 1 .csv file, e.g. labels.csv" in found.notes
     rows = np.random.default_rng(0).integers(0, 17, (80, 65))
     rows[:, -1] = np.arange(80) % 4
     np.savetxt(tmp_path / "grey.csv", rows, fmt="%d", delimiter=",")
@@ -322,7 +322,7 @@ def test_a_name_that_cannot_be(name: str, says: str, tmp_path: Path, site: Path)
     ],
 )
 def test_a_folder_whose_name_is_no_word_to_yaml(folder: str, name: str) -> None:
-    assert init.name_of(Path(folder)) == name
+    assert init.make_name(Path(folder)) == name
 
 
 def test_a_failing_dvc_leaves_nothing(tmp_path: Path, site: Path) -> None:
@@ -350,4 +350,4 @@ def test_a_readme_beside_the_data_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "README.txt").write_text("These are days.\n" * 1000)
     entry, found = proposed(tmp_path)
     assert entry["modality"] == "series"
-    assert any("left out: 1 .txt file, e.g. README.txt" in line for line in found.said)
+    assert any("left out: 1 .txt file, e.g. README.txt" in line for line in found.notes)

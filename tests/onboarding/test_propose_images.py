@@ -44,7 +44,7 @@ def held(path: Path, **given: Any) -> tuple[dict[str, Any], list[str]]:
     out = path.parent / "prepared"
     preparation.prepare(raw, path.parent / "inbox", out, dataset, PARAMS.seed)
     validate(out, "mine", dataset.expect, path.parent / "verdict.json", path.parent / "docs")
-    return entry, found.said
+    return entry, found.notes
 
 
 def test_classes_are_printed_with_counts_and_two_files(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_every_kind_that_is_left_out_is_counted(tmp_path: Path) -> None:
         (folder / name).touch()
     (folder / "a/gone.png").symlink_to(tmp_path / "nowhere.png")
     _, found = proposed(folder)
-    assert "kinds of files: 40 .webp, 20 .png" in found.said
-    assert "left out: 2 .heic files, e.g. a/x.heic (convert them to PNG or JPEG)" in found.said
-    assert "folders without a file that is read: 1, e.g. plum" in found.said
-    assert "left out: 1 .svg file, e.g. b/z.svg (convert them to PNG or JPEG)" in found.said
-    assert "left out: 1 .pdf file, e.g. notes.pdf" in found.said
-    assert any(line.startswith("left out: 1 .npy file, e.g. all.npy (np.savez") for line in found.said)
-    assert "left out: 1 symbolic link without a target, e.g. a/gone.png" in found.said
+    assert "kinds of files: 40 .webp, 20 .png" in found.notes
+    assert "left out: 2 .heic files, e.g. a/x.heic (convert them to PNG or JPEG)" in found.notes
+    assert "folders without a file that is read: 1, e.g. plum" in found.notes
+    assert "left out: 1 .svg file, e.g. b/z.svg (convert them to PNG or JPEG)" in found.notes
+    assert "left out: 1 .pdf file, e.g. notes.pdf" in found.notes
+    assert any(line.startswith("left out: 1 .npy file, e.g. all.npy (np.savez") for line in found.notes)
+    assert "left out: 1 symbolic link without a target, e.g. a/gone.png" in found.notes
 
 
 def test_captions_beside_pictures_make_no_text(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_captions_beside_pictures_make_no_text(tmp_path: Path) -> None:
     for name in (*(f"{i}" for i in range(60)), "classes", "more"):
         (folder / f"{name}.txt").write_text("a cat\n")
     entry, found = proposed(folder)
-    assert entry["modality"] == "images" and "left out: 62 .txt files, e.g. 0.txt" in found.said
+    assert entry["modality"] == "images" and "left out: 62 .txt files, e.g. 0.txt" in found.notes
 
 
 def test_only_kinds_that_are_not_read(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_a_class_of_one_image_costs_is_said(tmp_path: Path) -> None:
         entry, found = proposed(tmp_path / "a.npz")
         if "labels" not in entry["expect"]:
             break
-    assert any(line.startswith("expect.labels: 2 is left out: every class in train") for line in found.said)
+    assert any(line.startswith("expect.labels: 2 is left out: every class in train") for line in found.notes)
 
 
 def test_labels_from_1_are_said_to_be_numbered(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_keys_of_the_entry_by_make(site: Path, tmp_path: Path, monkeypatch: pyte
     init.run(str(folder), "", "classes=top", "size=16")
     entry = yaml.safe_load((site / "params.yaml").read_text())["datasets"]["mixed"]
     assert (entry["classes"], entry["size"]) == ("top", 16)
-    for key, says in (("classes=up", "'up'"), ("clases=top", "did you mean 'classes'"), ("top", "key=value is right")):
+    for key, says in (("classes=up", "'up'"), ("clases=top", "did you mean 'classes'"), ("top", "expected key=value")):
         with pytest.raises(UserError, match=says):
             init.run(str(folder), "other", key)
 
@@ -267,7 +267,7 @@ def test_folders_of_arrays_are_said_to_name_no_classes(tmp_path: Path) -> None:
 
 
 def test_too_few_pictures_are_refused_with_what_is_least(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"one: too few data for four splits; 2 items in each are the least$"):
+    with pytest.raises(UserError, match=r"one: too few data for four splits: expected 2 items or more in each$"):
         proposed(pngs(tmp_path / "one", "a.png"))
 
 
