@@ -5,10 +5,10 @@ VENV := .venv
 READY := $(VENV)/.ready
 MADE := $(VENV)/.made-by-setup
 TORCH_INDEX ?=
-RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src python
-CHOSEN = $(strip $(if $(ARITHMETIC),arithmetic=$(ARITHMETIC)) $(if $(BUDGET),budget=$(BUDGET)))
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH=src
+option = $(if $($1),--$2 "$($1)")
 .DEFAULT_GOAL := help
-.PHONY: help setup engines init repro plan test lint type smoke sample score report ui retrain withdraw verify verify-portable clean
+.PHONY: help setup engines init repro plan docs test lint type smoke sample score report ui retrain withdraw verify verify-portable clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -31,50 +31,53 @@ engines: setup ## add Ray and submitit to .venv, for ENGINE=ray and ENGINE=slurm
 	@$(VENV)/bin/python -m pip install -q -r requirements-engines.lock
 
 init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name CLASSES=parent|top|none LABEL=first|last SIZE=n]
-	@$(RUN) -m pipeline init "$(DATA)" "$(NAME)" $(if $(CLASSES),classes="$(CLASSES)") $(if $(LABEL),label="$(LABEL)") $(if $(SIZE),size="$(SIZE)")
+	@$(RUN) genfoundry init "$(DATA)" $(call option,NAME,name) $(call option,CLASSES,classes) $(call option,LABEL,label) $(call option,SIZE,size)
 
 repro: setup ## data to registered champions: JOBS=n ENGINE=ray|slurm TASK=... EXPERIMENT=... (ARITHMETIC=, BUDGET= are kept)
-	@$(if $(CHOSEN),$(RUN) -m pipeline configure $(CHOSEN) && )$(RUN) -m pipeline repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ENGINE),--engine "$(ENGINE)") $(if $(TASK),--task "$(TASK)") $(if $(EXPERIMENT),--experiment "$(EXPERIMENT)")
+	@$(RUN) genfoundry repro $(call option,JOBS,jobs) $(call option,ENGINE,engine) $(call option,TASK,task) $(call option,EXPERIMENT,experiment) $(call option,BUDGET,budget) $(call option,ARITHMETIC,arithmetic)
 
 plan: setup ## check params.yaml and print what would run, and for how long
-	@$(RUN) -m pipeline show_plan
+	@$(RUN) genfoundry plan
 
 test: setup ## lint, types and every test (less the GPU's, where there is none)
 	@$(MAKE) --no-print-directory lint type
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --durations 8
+	@OMP_NUM_THREADS=1 $(RUN) python -m pytest -n 2 --dist loadfile --durations 8
 
-lint: setup ## ruff: style and format
-	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
+lint: setup ## ruff (style and format), import-linter (the layers of packages)
+	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) lint-imports --no-logo
 
 type: setup ## mypy, strict, on src
-	@$(RUN) -m mypy
+	@$(RUN) mypy
+
+docs: setup ## build the documentation in build/docs; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 smoke: setup ## the whole pipeline on the 8x8 digits, in a throw-away clone, in about a minute
-	@$(RUN) -m pipeline smoke
+	@$(RUN) genfoundry smoke
 
 sample: setup ## draw from a champion: TASK=... N=... [PROMPT=...] [OUT=...]
-	@$(RUN) -m genfoundry.serving.cli sample --task "$(TASK)" --n "$(or $(N),16)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(OUT),--out "$(OUT)")
+	@$(RUN) genfoundry sample --task "$(TASK)" $(call option,N,n) $(call option,PROMPT,prompt) $(call option,OUT,out)
 
 score: setup ## likelihood of your own data under a champion: TASK=... FILE=...
-	@$(RUN) -m genfoundry.serving.cli score --task "$(TASK)" --file "$(FILE)"
+	@$(RUN) genfoundry score --task "$(TASK)" --file "$(FILE)"
 
 report: setup ## render the report anew and say where it is
-	@$(RUN) -m pipeline plan && $(RUN) -m pipeline report build/plan/report.json && echo "file://$(CURDIR)/reports/index.html"
+	@$(RUN) genfoundry report
 
 ui: setup ## bring the MLflow store up to date and open it on port 5000 (PORT=n); a server's address is printed
-	@$(RUN) -m pipeline ui $(if $(PORT),--port "$(PORT)")
+	@$(RUN) genfoundry ui $(call option,PORT,port)
 
 retrain: setup ## the scheduled job: look for new data, retrain what it touches, promote or refuse, publish, push
-	@$(RUN) -m pipeline retrain $(if $(BRANCH),--branch "$(BRANCH)")
+	@$(RUN) genfoundry retrain $(call option,BRANCH,branch)
 
 withdraw: setup ## take files out of an inbox for good: DATASET=... FILES="..."; says what was trained on them
-	@$(RUN) -m pipeline withdraw "$(DATASET)" $(FILES)
+	@$(RUN) genfoundry withdraw --dataset "$(DATASET)" $(FILES)
 
 verify: setup ## two fresh clones, two runs, one dvc.lock: which stages are reproduced (BUDGET=smoke for a quick look)
-	@$(RUN) -m pipeline verify $(if $(BUDGET),--budget $(BUDGET))
+	@$(RUN) genfoundry verify $(call option,BUDGET,budget)
 
 verify-portable: setup ## every model and stage, tiny, here and on emulated processors (qemu-user): the same bytes?
-	@$(RUN) -m pipeline verify_portable
+	@$(RUN) genfoundry verify-portable
 
 clean: ## remove outs and in-flight state; raw downloads, champions' weights, DVC's cache and MLflow's store stay
-	find .state -mindepth 1 -maxdepth 1 ! -name downloads ! -name weights -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models
+	find .state -mindepth 1 -maxdepth 1 ! -name downloads ! -name weights ! -name run.lock -exec rm -rf {} + 2>/dev/null; rm -rf data/prepared models reports/tuning reports/scores reports/panels reports/baselines reports/validation reports/index.html reports/datasets reports/models

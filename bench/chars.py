@@ -27,7 +27,7 @@ from genfoundry.data.readers import documents
 from genfoundry.data.splits import text
 from genfoundry.evaluation.predictions import stateful_likelihood
 from genfoundry.models.char_rnn import CharRnn
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec
@@ -59,7 +59,7 @@ def naive(net: CharRnn, n: int) -> Tensor:
     drawn = []
     for _ in range(net.spec.dims):
         states, state = net.cell(unread[:, None], state)
-        unread = pick(net.w_hy(states[:, -1]))
+        unread = sample_categorical(net.w_hy(states[:, -1]))
         drawn.append(unread)
     return torch.stack(drawn, 1)
 
@@ -84,7 +84,7 @@ def sample() -> None:
         print(f"{n:2} streams: {sampled(n, length)}", flush=True)
 
 
-def plain(split: text.Split, steps: int) -> float:
+def plain(split: text.TextSplit, steps: int) -> float:
     """Characters a second of the usual loop: nn.LSTM, embedding, Adam, `.item()`; random windows."""
     torch.manual_seed(0)
     levels = split.spec.levels or 0
@@ -93,7 +93,7 @@ def plain(split: text.Split, steps: int) -> float:
     adam = torch.optim.Adam([*embedding.parameters(), *core.parameters(), *out.parameters()], RATE)
     began = time.perf_counter()
     for _ in range(steps):
-        x = split.crop(torch.randint(split.positions, (STREAMS,))).x
+        x = split.train_batch(torch.randint(split.positions, (STREAMS,))).x
         logits = out(core(embedding(x[:, :-1]))[0])
         loss = F.cross_entropy(logits.flatten(0, 1), x[:, 1:].flatten())
         adam.zero_grad()
@@ -103,7 +103,7 @@ def plain(split: text.Split, steps: int) -> float:
     return STREAMS * LENGTH * steps / (time.perf_counter() - began)
 
 
-def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float32") -> float:
+def fitted(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "float32") -> float:
     """Characters a second of `fit` on streams."""
     settings = {"batch": STREAMS, "lr": {"model": RATE}, "betas": [0.9, 0.99], "steps": {"fit": steps}}
     train = config.check(config.Train, settings | {"precision": precision, "weight_decay": DECAY}, "bench")
@@ -114,14 +114,14 @@ def fitted(net: CharRnn, split: text.Split, steps: int, precision: str = "float3
     return STREAMS * LENGTH * steps / (time.perf_counter() - began)
 
 
-def splits() -> Iterator[text.Split]:
+def splits() -> Iterator[text.TextSplit]:
     """Nine tenths, and the last."""
     whole = "".join(one for _, one in documents.read(paths.raw("shakespeare")))[:SIZE]
     alphabet = "".join(sorted(set(whole)))
     codes = torch.from_numpy(data_alphabet.encode(whole, alphabet))
     for name, part in (("train", codes[: SIZE * 9 // 10]), ("held", codes[SIZE * 9 // 10 :])):
         spec = Spec((LENGTH,), len(alphabet))
-        yield text.Split(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec, None, None)
+        yield text.TextSplit(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec)
 
 
 def train() -> None:
@@ -134,9 +134,9 @@ def train() -> None:
 
 
 @torch.inference_mode()
-def measured(net: CharRnn, held: text.Split) -> str:
+def measured(net: CharRnn, held: text.TextSplit) -> str:
     net.eval()
-    windows = torch.cat([net.measure(held.batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
+    windows = torch.cat([net.measure(held.eval_batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
     one = stateful_likelihood.nats(net, held, lanes=1)
     assert one is not None
     return f"{one.mean() / LENGTH:.4f} nats/char carried, {windows.double().mean() / LENGTH:.4f} on windows of {LENGTH}"

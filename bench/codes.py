@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from genfoundry import models
 from genfoundry.config import Train, check
 from genfoundry.data.loaders import Loader
-from genfoundry.data.splits.images import Split
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.models.base import Learner
 from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Clock, Spec
@@ -34,11 +34,11 @@ def build(name: str) -> Learner:
     return kind(SPEC, check(kind.Config, {**HYPER, "prior_layers": 4}, name)).train()
 
 
-def plain(name: str, phase: str, data: Split, steps: int) -> float:
+def plain(name: str, phase: str, data: ImageSplit, steps: int) -> float:
     """Seconds for `steps` steps of the plain loop."""
     model = build(name)
     optimizers = {player: torch.optim.Adam(p) for player, p in model.players().items()}
-    loader = iter(DataLoader(TensorDataset(data.whole, data.label), batch_size=BATCH, shuffle=True))
+    loader = iter(DataLoader(TensorDataset(data.tensor, data.label), batch_size=BATCH, shuffle=True))
     began = time.process_time()
     for step in range(steps):
         x, label = next(loader)
@@ -51,7 +51,7 @@ def plain(name: str, phase: str, data: Split, steps: int) -> float:
     return time.process_time() - began
 
 
-def ours(name: str, phase: str, data: Split, steps: int, precision: str) -> float:
+def ours(name: str, phase: str, data: ImageSplit, steps: int, precision: str) -> float:
     """Seconds for `steps` steps of `fit`."""
     model = build(name)
     total = {**dict.fromkeys(model.phases, 0), phase: steps}
@@ -66,7 +66,7 @@ def main() -> None:
     steps = int((sys.argv[1:] or ["4"])[0])
     draw = torch.Generator().manual_seed(0)
     x = torch.randint(256, (steps * BATCH, *SPEC.shape), dtype=torch.uint8, generator=draw)
-    data = Split("train", {"x": x, "label": torch.arange(len(x)) % 10}, SPEC, 256, None)
+    data = ImageSplit("train", {"x": x, "label": torch.arange(len(x)) % 10}, SPEC)
     torch.set_num_threads(1)
     for name in ("vq_vae", "vq_vae2"):
         for phase in models.find(name).phases:

@@ -23,7 +23,7 @@ from genfoundry import paths
 from genfoundry.config import Train
 from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
-from genfoundry.data.iterate import batches, chosen
+from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation import objectives, predict
 from genfoundry.evaluation.predictions import Answers
 from genfoundry.experiment import Experiment
@@ -39,7 +39,7 @@ ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, a
 def fitted(one: Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
     """A model trained for `steps`, and the seconds that it took."""
     loader = loaders.make_loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
-    model = one.build(loader.split.spec).to(split.whole.device)
+    model = one.build(loader.split.spec).to(split.tensor.device)
     assert isinstance(model, GenerativeModel)
     began = time.perf_counter()
     for _ in fit(model, loader, train.model_copy(update={"steps": {model.phases[0]: steps}}), key=one.key):
@@ -50,7 +50,10 @@ def fitted(one: Experiment, split: Split, train: Train, steps: int) -> tuple[Gen
 @torch.inference_mode()
 def measured(model: GenerativeModel, held: Split, objective: str) -> float:
     """The objective on the chosen items of a held-out split."""
-    parts = [model.measure(batch.to(model.device))["nll"] for batch in batches(held, chosen(held, ITEMS), size=200)]
+    parts = [
+        model.measure(batch.to(model.device))["nll"]
+        for batch in iter_batches(held, sample_indices(held, ITEMS), size=200)
+    ]
     found: Answers = {"nll": torch.cat(parts).double()}
     return objectives.OBJECTIVES[objective].value(predict.score(found, held), held.spec.dims)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genfoundry import models
 from genfoundry.config import check
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Batch, Spec
 
 ROUNDS = 3  # of the fast arm; the naive one runs once
@@ -89,7 +89,7 @@ def naive(model: Any, n: int, places: list[int]) -> Tensor:
     """One full pass a value, (n, dims)."""
     x = torch.zeros(n, *model.spec.shape, dtype=torch.int64)
     for position in places:
-        x.view(n, -1)[:, position] = pick(model.predict(Batch(x)).flatten(1, -2)[:, position])
+        x.view(n, -1)[:, position] = sample_categorical(model.predict(Batch(x)).flatten(1, -2)[:, position])
     return x.flatten(1)
 
 

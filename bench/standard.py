@@ -25,7 +25,7 @@ from genfoundry import files, paths
 from genfoundry.config import Bound, yaml_file
 from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
-from genfoundry.data.iterate import chosen
+from genfoundry.data.iterate import sample_indices
 from genfoundry.evaluation import judge as evaluation_judge
 from genfoundry.evaluation import objective_intervals, objectives, predict
 from genfoundry.evaluation.baselines import classical_restoration
@@ -62,7 +62,7 @@ def trained(one: Experiment, split: Split, asked: argparse.Namespace) -> tuple[L
     steps = {phase: round(count * asked.share) for phase, count in one.train.steps.items()}
     train = one.train.model_copy(update={"steps": steps, "precision": asked.precision})
     loader = loaders.make_loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
-    model = one.build(loader.split.spec, key).to(split.whole.device)
+    model = one.build(loader.split.spec, key).to(split.tensor.device)
     began = time.perf_counter()
     for event in fit(model, loader, train, key=key):
         clock, took = event.clock, time.perf_counter() - began
@@ -86,14 +86,14 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
         out["nats_worst"] = float(found["nll"].max())  # a mean hides it
     bench = Bench(data, held, held, judge, found, Bound(k=500, items=2000))
     if len(gap := bounds.tightened(model, bench, seed).get("bound_gap", ())):
-        tight = found["nll"][chosen(held, len(gap))].numpy() - gap
+        tight = found["nll"][sample_indices(held, len(gap))].numpy() - gap
         out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
         out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
     for damage in objectives.DAMAGES:
         if f"restored_{damage}" in found:
             posed = restoration.posed(held, damage)
             train = data.split("train", one.task.levels, one.task.binarise)
-            for name, method in classical_restoration.classical(train, damage).items():
+            for name, method in classical_restoration.restoration_methods(train, damage).items():
                 scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
                 out |= {f"{name} {unit}": float(v.mean()) for unit, v in scores.items()}
     return out

@@ -36,11 +36,11 @@ ROUNDS, WARM = 5, 3  # rounds; steps before the clock starts
 
 def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
     """Seconds for `steps` steps of the plain loop."""
-    model = one.build(split.spec).to(split.whole.device).train()
+    model = one.build(split.spec).to(split.tensor.device).train()
     optimizers = {name: torch.optim.Adam(list(p)) for name, p in model.players().items()}
     drawn = getattr(split, "binarise", None) == "dynamic"
-    some = torch.arange(min(split.positions, 20_000), device=split.whole.device)
-    items = split.whole[some].cpu() / (split.native - 1) if drawn else split.crop(some).x.cpu()
+    some = torch.arange(min(split.positions, 20_000), device=split.tensor.device)
+    items = split.tensor[some].cpu() / (split.native - 1) if drawn else split.train_batch(some).x.cpu()
     loader = DataLoader(TensorDataset(items), batch_size=one.train.batch, shuffle=True, drop_last=True)
 
     def endless() -> Iterator[torch.Tensor]:
@@ -54,7 +54,7 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
     for step in range(-WARM, steps):
         if step == 0:
             began = time.perf_counter()
-        x = next(stream).to(split.whole.device)
+        x = next(stream).to(split.tensor.device)
         batch = Batch(torch.bernoulli(x).long() if drawn else x)
         for losses in model.losses(batch, Clock(model.phases[0], max(step, 0), steps)):
             for name, loss in losses.items():
@@ -67,7 +67,7 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
 
 def ours(one: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
     """Seconds for `steps` steps of `fit`."""
-    model, took = one.build(split.spec).to(split.whole.device), 0.0
+    model, took = one.build(split.spec).to(split.tensor.device), 0.0
     for count in (WARM, steps):
         train = one.train.model_copy(update={"steps": {model.phases[0]: count}})
         began = time.perf_counter()

@@ -28,13 +28,13 @@ LENGTH = 128
 NAME = "transformer-shakespeare"
 
 
-def cut(split: text.Split, length: int) -> text.Split:
+def cut(split: text.TextSplit, length: int) -> text.TextSplit:
     """The same text in windows of another length."""
     spec = replace(split.spec, shape=(length,))
-    return text.Split(split.name, {"x": split.whole, "start": split.start}, spec, None, None)
+    return text.TextSplit(split.name, {"x": split.tensor, "start": split.start}, spec)
 
 
-def fitted(net: Transformer, split: text.Split, train: config.Train, steps: int) -> float:
+def fitted(net: Transformer, split: text.TextSplit, train: config.Train, steps: int) -> float:
     """CPU seconds of so many steps."""
     train = train.model_copy(update={"steps": {"fit": steps}})
     began = time.process_time()
@@ -44,10 +44,10 @@ def fitted(net: Transformer, split: text.Split, train: config.Train, steps: int)
 
 
 @torch.inference_mode()
-def measured(net: Transformer, held: text.Split, length: int) -> float:
+def measured(net: Transformer, held: text.TextSplit, length: int) -> float:
     """Nats/char on windows side by side."""
     part = cut(held, length)
-    nll = [net.measure(part.batch(index))["nll"] for index in torch.arange(len(part)).split(200)]
+    nll = [net.measure(part.eval_batch(index))["nll"] for index in torch.arange(len(part)).split(200)]
     return torch.cat(nll).double().mean().item() / length
 
 

@@ -31,7 +31,7 @@ class OnDevice(Loader):
 
     def __init__(self, spec):  # type: ignore[no-untyped-def]
         super().__init__(spec)
-        self.split.whole = self.split.whole.to("cuda")
+        self.split.tensor = self.split.tensor.to("cuda")
 
     def batch(self, phase, step):  # type: ignore[no-untyped-def]
         return super().batch(phase, step).to("cuda")

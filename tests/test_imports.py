@@ -114,7 +114,8 @@ def _under(name: str, package: str) -> bool:
 
 
 def _model(name: str) -> bool:
-    return name.startswith("genfoundry.models.") and name != "genfoundry.models.base"
+    shared = {"genfoundry.models.base", "genfoundry.models.abilities", "genfoundry.models.checkpoint"}
+    return name.startswith("genfoundry.models.") and name not in shared and ".families" not in name
 
 
 def allowed(name: str) -> set[str] | None:
@@ -136,7 +137,7 @@ def allowed(name: str) -> set[str] | None:
     if name == "genfoundry.models":
         return {"genfoundry.types", "genfoundry.models.base"}
     if name == "genfoundry.models.base":
-        return {"genfoundry.types", "genfoundry.data.dataset"}
+        return {"genfoundry.types", "genfoundry.data.dataset", "genfoundry.models.abilities"}
     if _model(name):
         return {"genfoundry.types", "genfoundry.models.base", "genfoundry.data.dataset", *nn}
     if name == "genfoundry.training.loop":

@@ -18,25 +18,11 @@ sys.path.append(str(Path(__file__).parent / "orchestration"))
 import plans
 
 
-def test_what_is_asked_for() -> None:
-    assert repro.read_options(()) == Options()
-    assert repro.read_options(("train@x",)) == Options(targets=("train@x",))
-    assert repro.read_options(("a", "--jobs", "1", "b")) == Options(1, targets=("a", "b"))
-    words = ("--task", "t", "--experiment", "e", "--engine", "ray", "--jobs", "12")
-    assert repro.read_options(words) == Options(12, "ray", "t", "e")
-    for wrong in ("0", "two", "-1", "1.5", "²", "1001"):
-        with pytest.raises(UserError, match=f"--jobs: expected a whole number of jobs from 1 to 1000, got '{wrong}'"):
-            repro.read_options(("--jobs", wrong))
-    for option in ("--jobs", "--engine", "--task", "--experiment"):
-        with pytest.raises(UserError, match=f"{option}: expected a value, got none"):
-            repro.read_options((option,))
-
-
 def test_where_an_engine_does_the_work_it_says_how_many_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     run = config.Run(seed=1, threads=1, device="cpu")
-    assert repro.allot(run, None, 7) == [{}] * 7
-    assert repro.allot(run, 3, 7) == [{}] * 3
-    assert repro.allot(run, 2, None) == [{}] * 2
+    assert repro.allocate_slots(run, None, 7) == [{}] * 7
+    assert repro.allocate_slots(run, 3, 7) == [{}] * 3
+    assert repro.allocate_slots(run, 2, None) == [{}] * 2
 
 
 def test_all_units_and_the_decision_of_the_first_task() -> None:
@@ -81,15 +67,15 @@ def test_a_name_that_is_none_is_refused_before_anything_starts(tmp_path: Path, m
     monkeypatch.setattr(repro, "check", lambda: config.Run(seed=1, threads=1))
     monkeypatch.setattr(repro, "read_all", lambda root: plans.make())
     with pytest.raises(UserError, match=r"tasks: 'photos' is not there"):
-        repro.run("--task", "photos", "--engine", "none")
+        repro.run(task="photos", engine="none")
 
 
-def test_every_failure_is_repeated_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    repro.show_failures(Outcome({"experiment@a": "too few items", "data@b": "no such file"}, ["results", "judge@b"]))
-    assert capsys.readouterr().err.splitlines() == [
-        "genfoundry repro: experiment@a failed: too few items",
-        "genfoundry repro: data@b failed: no such file",
-        "genfoundry repro: for want of it, not run: judge@b, results",
+def test_every_failure_is_repeated_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    repro.report_failures(Outcome({"experiment@a": "too few items", "data@b": "no such file"}, ["results", "judge@b"]))
+    assert caplog.messages == [
+        "experiment@a failed: too few items",
+        "data@b failed: no such file",
+        "for want of it, not run: judge@b, results",
     ]
 
 
@@ -100,12 +86,12 @@ def test_it_says_where_the_time_went(
     monkeypatch.setattr(repro, "TIMES", tmp_path / "times.jsonl")
     row = '{"stage": "train@x", "startup": 1.5, "work": 6.0, "end": 0}\n'
     (tmp_path / "times.jsonl").write_text(2 * row)
-    repro.split(1.0, 10.0, 2.0, 2)
+    repro.print_times(1.0, 10.0, 2.0, 2)
     assert capsys.readouterr().out.splitlines()[-1] == (
         "13 s in all, 2 jobs at once, 23 s of theirs: work 12 s; start-up 11 s = 48% "
         "(imports 3, DVC and waiting 5, MLflow 2, check 1)"
     )
-    repro.split(1.0, 20.0, 2.0, 1)
+    repro.print_times(1.0, 20.0, 2.0, 1)
     assert "23 s in all: work 12 s; start-up 11 s = 48% (imports 3, DVC 5," in capsys.readouterr().out
 
 

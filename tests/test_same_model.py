@@ -23,7 +23,7 @@ MODELS, STEPS, COMPARED = 15, 60, 200
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> dataset.Dataset:
     folder, entry = tmp_path_factory.mktemp("digits"), config.Dataset(modality="images", raw="digits", levels=17)
-    catalog.fetch(entry, folder / "raw", downloads=folder / "downloads", progress=None)
+    catalog.fetch(entry, folder / "raw", downloads=folder / "downloads")
     (folder / "inbox").mkdir()
     preparation.prepare(folder / "raw", folder / "inbox", folder / "prepared", entry, 20)
     return dataset.Dataset(folder / "prepared")

@@ -1,1 +1,1 @@
-"""What a person or CI calls, `python -m pipeline COMMAND`: no stage of dvc.yaml. May import everything."""
+"""What a person or CI calls, `genfoundry COMMAND` (../cli.py): no stage of dvc.yaml. May import everything."""

@@ -1,4 +1,4 @@
-"""`python -m pipeline configure KEY=VALUE...`: settings at the top of params.yaml, changed for good and said so."""
+"""Edits of the plain settings at the top of params.yaml, which `genfoundry repro --budget` and `--arithmetic` make."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,6 @@ from genfoundry.errors import UserError
 from pipeline.orchestration import resolve
 
 PLAIN = (bool, int, float, str)
-
-
-def run(*settings: str) -> None:
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        change(Path(), key, value)
-        print(f"params.yaml: {key} is {value} from now on (git diff params.yaml)")
 
 
 def change(root: Path, key: str, value: str) -> None:
@@ -27,7 +20,7 @@ def change(root: Path, key: str, value: str) -> None:
     content = yaml_file.load(path)
     keys = [k for k, v in content.items() if isinstance(v, PLAIN)] if isinstance(content, dict) else []
     if key not in keys:
-        raise UserError(f"params.yaml: {key!r} cannot be set so; one of {', '.join(keys)}")
+        raise UserError(f"params.yaml: {key!r} cannot be set so; expected one of {', '.join(keys)}")
     before = path.read_bytes()
     after = re.sub(rf"(?m)^({key}: *)[^\s#]+", lambda match: match[1] + value, before.decode("utf-8-sig"))
     path.write_bytes(after.encode())

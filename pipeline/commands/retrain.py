@@ -1,5 +1,6 @@
-"""`make retrain`, the scheduled job: look for new data, refuse or retrain, decide, publish, commit and push, report."""
+"""`genfoundry retrain`, the scheduled job: look for new data, refuse or retrain, decide, publish, commit and push."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -7,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genfoundry import files, shell
+from genfoundry import files
 from genfoundry import paths as paths_module
+from genfoundry.console import shell
 from genfoundry.data.fetch import check
-from genfoundry.data.fetch.catalog import DOWNLOADS
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 from pipeline.commands import repro
@@ -18,8 +19,9 @@ from pipeline.orchestration import git_sync, inbox, recorded, resolve, run_lock,
 from pipeline.stages import plan
 
 HERE = Path()
+logger = logging.getLogger(__name__)
 JUDGING = ("genfoundry prepare@", "genfoundry validate@")  # how the lines begin that say what is wrong with data
-SUMMARY = Path("reports/retrain.md")
+SUMMARY = paths_module.RETRAIN_SUMMARY
 LOCKS = ("dvc.lock", "pipeline/dvc.lock")
 EDITED = ("params.yaml", "dvc.yaml", "src", "pipeline", ":(exclude)pipeline/dvc.lock")  # what a person edits
 KEPT = (*LOCKS, "ledger.jsonl", "data/inbox", "data/sources.json",
@@ -27,18 +29,24 @@ KEPT = (*LOCKS, "ledger.jsonl", "data/inbox", "data/sources.json",
         "reports/validation", "reports/leaderboard.json", "reports/leaderboard.md", "reports/retrain.md")  # fmt: skip
 
 
-def run(*argv: str) -> None:
-    branch = argv[argv.index("--branch") + 1] if len(argv) > 1 and argv[0] == "--branch" else ""
+def run(branch: str = "") -> int:
+    """Retrain and push to `branch`, by default the one that is checked out; return the exit status.
+
+    Raises:
+        UserError: the data are refused or could not be had, a stage failed, or the result could not be pushed.
+    """
     with run_lock.hold(HERE):
         shell.check_versioned(HERE)
         to = git_sync.find_destination(HERE, branch)
-        if to and follow(to):  # other code than this process has read: begin again with it
-            sys.exit(shell.show(sys.executable, "-m", "pipeline", "retrain", *argv, root=HERE))
+        if to and update_code(to):  # other code than this process has read: begin again with it
+            options = ("--branch", branch) if branch else ()
+            return shell.show(sys.executable, "-m", "pipeline.cli", "retrain", *options, root=HERE)
         retrain(to)
+    return 0
 
 
-def follow(to: git_sync.Destination) -> bool:
-    """Bring the branch up to date; whether code changed."""
+def update_code(to: git_sync.Destination) -> bool:
+    """Bring the branch up to date; return whether code changed."""
     before = ledger.get_commit(HERE)[0]
     git_sync.update(HERE, to)
     changed = shell.ask("git", "diff", "--name-only", str(before), "HEAD", "--", "src", "pipeline", root=HERE)
@@ -46,15 +54,16 @@ def follow(to: git_sync.Destination) -> bool:
 
 
 def retrain(to: git_sync.Destination | None) -> None:
+    """Take new data, train what is due, or publish what an earlier run did not."""
     params = resolve.settings()
     for name in params.datasets:
-        look(name)
+        add_new_files(name)
     plan.run()  # without DVC, which would write what is new into its lock, whether or not it is retrained
-    os.environ[plan.SAID] = "1"
+    os.environ[plan.REPORTED] = "1"
     away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
     for name, dataset in params.datasets.items():
-        for line in check.check_remote(name, dataset, paths_module.raw(name), DOWNLOADS):
-            print(f"retrain: {line}", file=sys.stderr)
+        for line in check.check_remote(name, dataset, paths_module.raw(name), paths_module.DOWNLOADS):
+            logger.warning("%s", line)
     if due := recorded.find_stale(HERE, unit.read_all(HERE)):
         print(f"retrain: {len(due)} stages are due: {', '.join(due[:8])}{' ...' if len(due) > 8 else ''}")
         train(list(params.datasets), to)
@@ -67,13 +76,14 @@ def retrain(to: git_sync.Destination | None) -> None:
 
 
 def train(datasets: list[str], to: git_sync.Destination | None) -> None:
+    """Validate every data set, run what is due, commit and push the result."""
     uncommitted.check_committed(HERE, *EDITED)
     if to:
         check_remotes(to)
         shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
     before = len(ledger.read_decisions(paths_module.LEDGER))
-    refuse_bad(datasets, before, to)
-    repro.run()
+    validate_all(datasets, before, to)
+    repro.reproduce(repro.Options())
     finish(before, "Retrain on new data", to)
 
 
@@ -84,7 +94,7 @@ def check_remotes(to: git_sync.Destination) -> None:
         UserError: one would not; its reason.
     """
     git_sync.check_push(HERE, to)
-    tracked = next(iter(sorted(Path("data/inbox").glob("*.dvc"))), None)
+    tracked = next(iter(sorted(paths_module.INBOXES.glob("*.dvc"))), None)
     if tracked is not None:  # an inbox, mostly an empty one, is the least that can be pushed
         try:
             shell.ask("dvc", "push", tracked, root=HERE)
@@ -92,8 +102,8 @@ def check_remotes(to: git_sync.Destination) -> None:
             raise UserError(f"nothing was run: the data could not be pushed to DVC's remote: {error}") from None
 
 
-def look(name: str) -> None:
-    """Take new files of an inbox into DVC.
+def add_new_files(name: str) -> None:
+    """Add new files of an inbox to DVC.
 
     The inbox only grows, unless files are withdrawn: tracked ones that are not here (a new clone) are brought back.
     """
@@ -107,7 +117,7 @@ def look(name: str) -> None:
         shell.ask("dvc", "add", folder, root=HERE)
 
 
-def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None) -> None:
+def validate_all(datasets: list[str], before: int, to: git_sync.Destination | None) -> None:
     """Validate every data set before anything is trained; one that fails leaves everything as it was.
 
     Raises:
@@ -118,25 +128,25 @@ def refuse_bad(datasets: list[str], before: int, to: git_sync.Destination | None
         status = shell.show(
             "bash", "-c", f"set -o pipefail; dvc repro 'validate@{name}' 2> >(tee {error} >&2)", root=HERE
         )
-        said = [line for line in error.read_text(encoding="utf-8").splitlines() if line.startswith("genfoundry ")]
+        lines = [line for line in error.read_text(encoding="utf-8").splitlines() if line.startswith("genfoundry ")]
         error.unlink()
         if not status:
             continue
-        reason = "; ".join(line.partition(": ")[2] for line in said) or "dvc repro failed, see its output"
-        if not any(line.startswith(JUDGING) for line in said):  # no fault of the data: a source, a disk, the code
+        reason = "; ".join(line.partition(": ")[2] for line in lines) or "dvc repro failed, see its output"
+        if not any(line.startswith(JUDGING) for line in lines):  # no fault of the data: a source, a disk, the code
             raise UserError(f"{name}: the data could not be had, and nothing was decided: {reason}")
         tracked = f"{paths_module.inbox(name)}.dvc"
         data = inbox.read_tracked(HERE, name)["md5"]
         shell.ask("git", "checkout", "-q", "--", *(p for p in (*LOCKS, tracked) if in_git(p)), root=HERE)
-        for task, one in resolve.settings().tasks.items():
-            if one.dataset == name:
-                refuse(task, data, reason)
-        finish(before, f"Refuse new data of {name}", to, "ledger.jsonl", str(SUMMARY))
+        for task, settings in resolve.settings().tasks.items():
+            if settings.dataset == name:
+                record_refusal(task, data, reason)
+        finish(before, f"Refuse new data of {name}", to, str(paths_module.LEDGER), str(SUMMARY))
         raise UserError(f"{name}: the new data are refused, the champion stays: {reason}")
 
 
-def refuse(task: str, data: str, reason: str) -> None:
-    """One ledger line, unless the last one for the task refuses the same data already."""
+def record_refusal(task: str, data: str, reason: str) -> None:
+    """Append a line to the ledger, unless the last one for the task refuses the same data already."""
     last = ledger.find_last(ledger.read_decisions(paths_module.LEDGER), task)
     if last and last["decision"] == "refused" and last["data"] == data:
         return
@@ -149,16 +159,17 @@ def refuse(task: str, data: str, reason: str) -> None:
 
 
 def in_git(path: str) -> bool:
+    """Return whether git tracks the path."""
     return bool(shell.ask("git", "ls-files", path, root=HERE))
 
 
 def finish(before: int, message: str, to: git_sync.Destination | None, *paths: str) -> None:
-    """Summary, commit, data to the DVC remote first, then the commit to git's."""
+    """Write the summary, commit, and push: data to DVC's remote first, then the commit to git's."""
     lines = ledger.read_decisions(paths_module.LEDGER)[before:]
-    files.write_bytes(SUMMARY, summary(lines).encode())
+    files.write_bytes(SUMMARY, summarize(lines).encode())
     print(SUMMARY.read_text(encoding="utf-8"))
-    if shown := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(shown).open("a", encoding="utf-8") as file:
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a", encoding="utf-8") as file:
             file.write(SUMMARY.read_text(encoding="utf-8"))
     if to and not to.upstream:
         shell.ask("git", "checkout", "-q", "-B", to.branch, root=HERE)
@@ -174,12 +185,12 @@ def publish(to: git_sync.Destination, *, data: bool) -> None:
     git_sync.push(HERE, to)
 
 
-def summary(lines: list[dict[str, Any]]) -> str:
-    """Markdown: a row a decision with its figures, the leaderboard, and the champions' pictures."""
+def summarize(lines: list[dict[str, Any]]) -> str:
+    """Return Markdown: a row for each decision, the leaderboard, and the champions' pictures."""
     text = [f"# Retraining, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", ""]
     text += ["| task | decision | experiment | reason |", "|---|---|---|---|"]
     text += [f"| {x['task']} | {x['decision']} | {x.get('experiment') or ''} | {x['reason']} |" for x in lines]
-    board = Path("reports/leaderboard.md")
+    board = paths_module.LEADERBOARD[1]
     if board.exists() and any(x["decision"] != "refused" for x in lines):
         text += ["", board.read_text(encoding="utf-8")]
         for name in sorted({x["experiment"] for x in lines if x.get("experiment")}):

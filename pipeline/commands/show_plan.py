@@ -1,4 +1,4 @@
-"""`make plan`: check params.yaml and print what would run at the chosen budget, and for how long."""
+"""`genfoundry plan`: check params.yaml and print what would run at the chosen budget, and for how long."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ HEAD = ["experiment", "model", "data set", "task", "parameters", "trials", "step
 
 
 def run() -> None:
+    """Compile the plan and print a row for each experiment, then what is due."""
     plan.run()
     params, units = read(HERE / paths.PARAMS), read_all(HERE)
-    table = [HEAD, *rows(params, units)]
+    table = [HEAD, *table_rows(params, units)]
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -33,41 +34,41 @@ def run() -> None:
 
 
 def count_steps(unit: Unit) -> int:
-    """Steps of one training, all its phases together."""
+    """Count the steps of one training, all its phases together."""
     return sum(unit.settings["train"]["steps"].values())
 
 
 def count_trials(unit: Unit) -> int:
-    """Trials of a tuning; none where nothing is searched."""
+    """Count the trials of a tuning; none where nothing is searched."""
     return int(unit.settings["budget"]["trials"]) if unit.settings["experiment"]["search"] else 0
 
 
-def work(unit: Unit) -> int:
-    """Training steps over all trials and seeds."""
+def count_all_steps(unit: Unit) -> int:
+    """Count the training steps over all trials and seeds."""
     steps, settings = count_steps(unit), unit.settings
     trial = round(steps * settings["budget"]["trial_share"])
     return steps * int(settings["experiment"]["seeds"]) + count_trials(unit) * trial
 
 
-def expected(units: Mapping[str, Unit]) -> dict[str, float]:
-    """Experiment -> seconds that its trainings take, as far as was measured."""
+def expected_seconds(units: Mapping[str, Unit]) -> dict[str, float]:
+    """Estimate the seconds that an experiment's trainings take, by its name, as far as their pace was measured."""
     pace: dict[str, float] = {}
     for path in (REFERENCE, paths.SPEED):
         pace |= read_json(path) if path.exists() else {}
     trainings = [unit for unit in units.values() if unit.stage == "train"]
-    return {unit.name: pace[unit.name] * work(unit) for unit in trainings if unit.name in pace}
+    return {unit.name: pace[unit.name] * count_all_steps(unit) for unit in trainings if unit.name in pace}
 
 
-def rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[str]]:
-    """A row an experiment: what will run, and for how long as far as was measured."""
-    here, seconds = read_json(paths.SPEED) if paths.SPEED.exists() else {}, expected(units)
+def table_rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[str]]:
+    """Return a row for each experiment: what will run, and for how long as far as was measured."""
+    measured, seconds = read_json(paths.SPEED) if paths.SPEED.exists() else {}, expected_seconds(units)
     table = []
     for name, entry in params.experiments.items():
         unit = units[f"train@{name}"]
         steps, took = count_steps(unit), "not measured yet"
         if name in seconds:
-            took = f"{seconds[name]:.0f} s" + ("" if name in here else " on 2 cores")
-        shown = ", ".join(f"{key}={value}" for key, value in entry.hyper.items()) or "defaults"
+            took = f"{seconds[name]:.0f} s" + ("" if name in measured else " on 2 cores")
+        hyper = ", ".join(f"{key}={value}" for key, value in entry.hyper.items()) or "defaults"
         took = took if steps else "0 s"
-        table.append([name, entry.model, entry.dataset, entry.task, shown, str(count_trials(unit)), str(steps), took])
+        table.append([name, entry.model, entry.dataset, entry.task, hyper, str(count_trials(unit)), str(steps), took])
     return table

@@ -1,11 +1,12 @@
-"""`make smoke`: the whole pipeline at a tiny budget on data that installed packages carry, in a throw-away copy."""
+"""The smoke run: the whole pipeline at a tiny budget, on data of installed packages, in a throw-away copy."""
 
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry import paths
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.commands import configure
 
@@ -13,16 +14,26 @@ PARAMS = Path("tests/smoke/params.yaml")
 
 
 def run() -> None:
+    """Run the smoke pipeline in a copy of the working tree."""
     with tempfile.TemporaryDirectory(prefix="genfoundry-smoke-") as folder:
-        copy = prepare(Path(), Path(folder))
-        if shell.show(sys.executable, "-m", "pipeline", "repro", root=copy, env={"PYTHONPATH": "src"}):
-            raise UserError("the smoke run failed, see above")
+        run_pipeline(prepare(Path(), Path(folder)))
 
 
 def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
-    """A committed copy of the working tree whose params.yaml is the smoke run's."""
+    """Make a committed copy of the working tree whose params.yaml is the smoke run's."""
     copy = shell.make_working_copy(root, folder)
-    shutil.copy(copy / PARAMS, copy / "params.yaml")
+    shutil.copy(copy / PARAMS, copy / paths.PARAMS)
     configure.change(copy, "arithmetic", arithmetic)
-    shell.commit(copy, "smoke parameters", "params.yaml")
+    shell.commit(copy, "smoke parameters", str(paths.PARAMS))
     return copy
+
+
+def run_pipeline(root: Path, **env: str) -> None:
+    """Run `genfoundry repro` with the code of another copy of the repository.
+
+    Raises:
+        UserError: it failed; its output says why.
+    """
+    command = (sys.executable, "-m", "pipeline.cli", "repro")
+    if shell.show(*command, root=root, env={"PYTHONPATH": "src", **env}):
+        raise UserError(f"the run in {root} failed, see above")

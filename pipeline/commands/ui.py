@@ -1,27 +1,27 @@
-"""`make ui`: MLflow's store brought up to date from outs and ledger, then its pages, or where they are."""
+"""`genfoundry ui`: bring MLflow's store up to date, then serve its pages, or say where they are."""
 
 import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.tracking import client, publish
 from genfoundry.tracking.store_errors import StoreError, redact
 
 HERE = Path()
-HOST, PORT = "127.0.0.1", 5000
+HOST = "127.0.0.1"
 
 
-def run(*argv: str) -> None:
-    port = number(argv)
+def run(port: int = 5000) -> None:
+    """Publish, then serve MLflow's pages on `port`; of a server, print the address."""
     uri = client.get_tracking_uri(HERE)
     client.forget_failure(HERE)
     try:
         client.connect(HERE)
         if not client.is_server(uri):
-            free(port)
+            check_port(port)
         publish.update(HERE)
     except StoreError as error:
         raise UserError(str(error)) from None
@@ -31,16 +31,12 @@ def run(*argv: str) -> None:
         serve(uri, port)
 
 
-def number(argv: tuple[str, ...]) -> int:
-    """The port of `--port`."""
-    option, text = argv if len(argv) == 2 else (argv[0] if argv else "--port", "" if argv else str(PORT))
-    if option != "--port" or not text.isdecimal() or not 0 < int(text) < 2**16:
-        raise UserError(f"{' '.join(argv)}: expected --port and a number from 1 to 65535 (make ui PORT=5001)")
-    return int(text)
+def check_port(port: int) -> None:
+    """Refuse a port that something listens on, before anything is published.
 
-
-def free(port: int) -> None:
-    """Refuse a port that something listens on, before anything is published."""
+    Raises:
+        UserError: names another.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -52,7 +48,11 @@ def free(port: int) -> None:
 
 
 def serve(uri: str, port: int) -> None:
-    """MLflow's own server, until it is interrupted."""
+    """Run MLflow's own server until it is interrupted.
+
+    Raises:
+        UserError: it failed.
+    """
     env = {"MLFLOW_BACKEND_STORE_URI": uri}  # not an argument: every user of the machine reads those
     if (registry := client.get_registry_uri(HERE)) != uri:
         env["MLFLOW_REGISTRY_STORE_URI"] = registry

@@ -1,6 +1,6 @@
-"""`make verify-portable`: every model and every stage, tiny, here and on emulated processors: the same bytes?
+"""`genfoundry verify-portable`: run every model and stage, tiny, here and on emulated processors: the same bytes?
 
-`python -m pipeline verify_portable [--native] [PROCESSOR...]`; with `--native` it must find differences.
+With `--native` it must find differences.
 """
 
 import os
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from genfoundry.errors import UserError
 from genfoundry.training import device
@@ -18,41 +18,45 @@ from pipeline.orchestration.environment import environment
 PROCESSORS = ("Haswell", "Skylake-Client", "EPYC")  # Intel 2013, Intel 2015, AMD 2017: qemu emulates no AVX-512
 WORKER = "tests/models/portable.py"
 THREADS = 2
-HERE, ONE = "here", "here, on one core"
+HERE, ONE_CORE = "here", "here, on one core"
 
 
-def run(*argv: str) -> None:
-    processors = [word for word in argv if word != "--native"] or PROCESSORS
+def run(processors: Sequence[str] = (), native: bool = False) -> None:
+    """Compare the digests of this machine with those on one core and on `processors` (names that qemu knows).
+
+    Raises:
+        UserError: digests differ, or a worker failed.
+    """
+    processors = processors or PROCESSORS
     emulator = shutil.which("qemu-x86_64")
     if reason := device.unable() or ("" if emulator else "qemu-x86_64 (on Debian: sudo apt-get install qemu-user)"):
         print(f"verify-portable: skipped, it needs {reason}")
         return
-    arithmetic = "native" if "--native" in argv else "portable"
-    worker = [sys.executable, WORKER, arithmetic]
+    worker = [sys.executable, WORKER, "native" if native else "portable"]
     began = time.monotonic()
-    reference = dict(lines(worker))
-    after = f"{ONE}, then as {', '.join(processors)}: 4 minutes each, more where the machine is busy"
+    reference = dict(run_worker(worker))
+    after = f"{ONE_CORE}, then as {', '.join(processors)}: 4 minutes each, more where the machine is busy"
     print(f"{HERE}: {len(reference)} digests in {time.monotonic() - began:.0f} s; next {after}", flush=True)
-    others = {ONE: worker, **{name: [str(emulator), "-cpu", name, *worker] for name in processors}}
-    differ = [f"{name} ({where})" for where, command in others.items() for name in compared(where, command, reference)]
+    others = {ONE_CORE: worker, **{name: [str(emulator), "-cpu", name, *worker] for name in processors}}
+    differ = [f"{name} ({where})" for where, command in others.items() for name in compare(where, command, reference)]
     if differ:
         raise UserError(f"{len(differ)} digests differ: {', '.join(differ[:6])}{', ...' if differ[6:] else ''}")
     print(f"{len(reference)} digests, the same bytes everywhere; {time.monotonic() - began:.0f} s")
 
 
-def compared(where: str, command: list[str], reference: Mapping[str, str]) -> list[str]:
-    """Names whose digests are not the reference's; a line each as they come."""
-    began, differ, found = time.monotonic(), [], {}
-    for name, digest in lines(command, one_core=where == ONE):
-        found[name] = digest
+def compare(where: str, command: list[str], reference: Mapping[str, str]) -> list[str]:
+    """Return the names whose digests are not the reference's; print a line for each digest as it comes."""
+    began, differ, digests = time.monotonic(), [], {}
+    for name, digest in run_worker(command, one_core=where == ONE_CORE):
+        digests[name] = digest
         same = reference.get(name) == digest
         differ += [] if same else [name]
         print(f"{'same   ' if same else 'DIFFERS'}  {where}: {name}  {time.monotonic() - began:.0f} s", flush=True)
-    return differ + [name for name in reference if name not in found]
+    return differ + [name for name in reference if name not in digests]
 
 
-def lines(command: list[str], one_core: bool = False) -> Iterator[tuple[str, str]]:
-    """What a worker prints, name and digest, as it comes; the command's last word is its arithmetic.
+def run_worker(command: list[str], one_core: bool = False) -> Iterator[tuple[str, str]]:
+    """Run a worker and yield name and digest as it prints them; the command's last word is its arithmetic.
 
     Raises:
         UserError: the worker failed; the last line it wrote to standard error tells why.
@@ -76,5 +80,5 @@ def lines(command: list[str], one_core: bool = False) -> Iterator[tuple[str, str
                 yield name, digest
         if process.wait():
             errors.seek(0)
-            said = [line for line in errors.read().splitlines() if "TCG doesn't support" not in line]
-            raise UserError(f"{' '.join(command)}: {said[-1] if said else f'exit status {process.returncode}'}")
+            lines = [line for line in errors.read().splitlines() if "TCG doesn't support" not in line]
+            raise UserError(f"{' '.join(command)}: {lines[-1] if lines else f'exit status {process.returncode}'}")

@@ -1,5 +1,6 @@
-"""`make withdraw DATASET=name FILES="..."`: take files out of an inbox for good, and say what was trained on them."""
+"""`genfoundry withdraw`: take files out of an inbox for good, and say what was trained on them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from genfoundry import paths
@@ -10,7 +11,12 @@ from pipeline.orchestration import inbox, resolve
 HERE = Path()
 
 
-def run(dataset: str = "", *files: str) -> None:
+def run(dataset: str, files: Sequence[str]) -> None:
+    """Withdraw `files` (paths within the inbox) of a data set.
+
+    Raises:
+        UserError: no such data set, or a file that is none of its inbox's.
+    """
     params = resolve.settings()
     if dataset not in params.datasets or not files:
         raise UserError(

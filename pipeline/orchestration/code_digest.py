@@ -16,15 +16,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 from pipeline.orchestration import libraries, syntax
 
 HOMES = {"genfoundry": ("src", "genfoundry"), "pipeline": ("pipeline",)}
 MACHINERY = {
-    *(f"src/genfoundry/{name}" for name in ("tracking", "serving", "onboarding", "reporting", "data/fetch")),
+    *(f"src/genfoundry/{name}" for name in ("console", "tracking", "serving", "onboarding", "reporting", "data/fetch")),
     *(f"pipeline/{name}" for name in ("orchestration", "commands", "__main__.py", "__init__.py")),
 }
-CACHE = Path(".state/syntax.json")
 KEPT = 2000  # parsed files in the cache, the oldest of which go first
 
 
@@ -51,7 +51,7 @@ class Code:
         self._targets: dict[str, frozenset[str]] = {}
         self._imported_libraries: dict[str, set[str]] = {}
         self._pins = libraries.locked(root)
-        self._parsed = _Cache(root / CACHE)
+        self._parsed = _Cache(root / paths_module.SYNTAX)
 
     def digest(self, starts: Collection[Path], leave_out: Collection[Path] = ()) -> str:
         """Hex digest of the files in the closure (path and syntax tree) and of their numeric libraries' versions.

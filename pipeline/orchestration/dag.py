@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path, PurePath
 
-from genfoundry import config, paths, shell
+from genfoundry import config, paths
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.orchestration.unit import Unit
 

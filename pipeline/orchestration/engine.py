@@ -11,10 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 from genfoundry import config
 from genfoundry.errors import UserError
-from pipeline.orchestration.environment import ENGINE
+from pipeline.orchestration.environment import ENGINE, ENGINES
 
 R = TypeVar("R")
-ENGINES = ("local", "ray", "slurm")
 
 
 class Engine(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 from genfoundry.training.device import PORTABLE
 
 ENGINE = "GENFOUNDRY_ENGINE"  # names the engine to a run's stages
+ENGINES = ("local", "ray", "slurm")
 QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "DO_NOT_TRACK": "1",

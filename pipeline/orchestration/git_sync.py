@@ -6,17 +6,18 @@ Where git cannot merge, the run's commits stay on a branch of their own, and a m
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.orchestration import uncommitted
 
 SUBJECTS = ("Retrain on new data", "Refuse new data of ")  # how the commits of a retraining begin
+logger = logging.getLogger(__name__)
 ATTEMPTS = 3  # pushes, each after a merge, while others push too
 
 
@@ -95,10 +96,9 @@ def _join(root: Path, to: Destination) -> None:
     kept = keep(root, "before")
     shell.ask("git", "reset", "-q", "--keep", to.upstream, root=root)
     why = f"the history of {to.remote}/{to.branch} was rewritten" if rewritten else "they do not merge"
-    print(
-        f"retrain: {to.branch} begins again from {to.remote}/{to.branch}: {why}; what was here is branch {kept} "
-        f"({len(local)} commits of retrainings; git cherry-pick brings them over)",
-        file=sys.stderr,
+    logger.warning(
+        f"{to.branch} begins again from {to.remote}/{to.branch}: {why}; what was here is branch {kept} "
+        f"({len(local)} commits of retrainings; git cherry-pick brings them over)"
     )
 
 

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genfoundry import files as files_module
-from genfoundry import paths, shell
+from genfoundry import paths
+from genfoundry.config import yaml_file
+from genfoundry.console import shell
 from genfoundry.data.readers.listing import scan
 from genfoundry.errors import UserError
 from genfoundry.selection import dvc_store, ledger
@@ -42,7 +42,7 @@ def list_files(root: Path, name: str) -> list[str]:
 def read_tracked(root: Path, name: str) -> dict[str, Any]:
     """What data/inbox/<name>.dvc says of the folder: `md5`, `nfiles`; empty where DVC does not track it yet."""
     path = root / paths.inbox(name).with_suffix(".dvc")
-    return dict(parse(path.read_text(encoding="utf-8"))["outs"][0]) if path.exists() else {}
+    return dict(yaml_file.parse_generated(path.read_text(encoding="utf-8"))["outs"][0]) if path.exists() else {}
 
 
 def read_manifest(root: Path, md5: str) -> Tracked | None:
@@ -153,19 +153,7 @@ def _read_committed(root: Path, name: str) -> dict[str, Any]:
     """What the checked-out commit says of the folder: `dvc repro` writes an inbox as it stands into the .dvc file."""
     tracked = paths.inbox(name).with_suffix(".dvc")
     text = shell.ask("git", "show", f"HEAD:./{tracked}", root=root, check=False)
-    return dict(parse(text)["outs"][0]) if text else {}
-
-
-def parse(text: str) -> Any:
-    """The value of a file that DVC wrote.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise UserError(f"a .dvc file or dvc.lock is not readable as YAML: {' '.join(str(error).split())}") from None
+    return dict(yaml_file.parse_generated(text)["outs"][0]) if text else {}
 
 
 def _read_prepared(root: Path, name: str) -> dict[str, Any]:
@@ -173,7 +161,7 @@ def _read_prepared(root: Path, name: str) -> dict[str, Any]:
     path = root / "dvc.lock"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     block = re.search(rf"(?m)^  prepare@{re.escape(name)}:\n(?:   .*\n)*", text)  # parsing all of it takes seconds
-    stage = next(iter(parse(block.group()).values())) if block else {}
+    stage = next(iter(yaml_file.parse_generated(block.group()).values())) if block else {}
     deps = {dep["path"]: dep for dep in stage.get("deps", [])}
     return dict(deps.get(paths.inbox(name).as_posix(), {}))
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 from genfoundry.files import canonical, sha256
 from pipeline.orchestration import code_digest
@@ -66,4 +67,4 @@ def files(path: Path) -> Iterator[Path]:
 
 def state_folder(unit: Unit, digest: str, root: Path) -> Path:
     """The folder for a unit's in-flight state: its own again after a kill, and never that of other inputs."""
-    return root / ".state" / f"{unit.key.replace('@', '-')}-{digest[:16]}"
+    return root / paths_module.STATE / f"{unit.key.replace('@', '-')}-{digest[:16]}"

@@ -15,19 +15,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-FILE = Path(".state/plan.json")
-SOURCES = ("params.yaml", "requirements.lock", "src/genfoundry", "pipeline", "data/inbox", "data/sources.json")
+from genfoundry import paths
+
+SOURCES = (*map(str, (paths.PARAMS, paths.INBOXES, paths.SOURCES)), "requirements.lock", "src/genfoundry", "pipeline")
 PACKAGES = ("site-packages", "dist-packages")  # told by the folder's own time
 INSTALLED = tuple(path for path in sys.path if path.endswith(PACKAGES))
 SKIP = ("__pycache__", ".gitignore", "dvc.lock")
-WRITTEN = ("build/plan", ".state/limits.json", *INSTALLED)
+WRITTEN = (str(paths.PLAN), str(paths.LIMITS), *INSTALLED)
 Stamps = dict[str, str]  # path -> digest of the sizes and times of its files
 
 
 def recall(root: Path) -> list[str] | None:
     """What was said of the sources when the plan was made; None where it has to be made anew."""
     try:
-        content: dict[str, Any] = json.loads((root / FILE).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((root / paths.PLAN_STAMPS).read_text(encoding="utf-8"))
         stamps, messages = dict(content["stamps"]), list(map(str, content["messages"]))
         complete = stamps.keys() >= {*SOURCES, *WRITTEN}
         return messages if complete and stamps == take_stamps(root, stamps) else None
@@ -42,8 +43,8 @@ def note(root: Path, messages: Sequence[str], before: Stamps) -> None:
     plan was made has not gone into it.
     """
     content = {"stamps": before | take_stamps(root, WRITTEN), "messages": list(messages)}
-    (root / FILE).parent.mkdir(exist_ok=True)
-    (root / FILE).write_text(json.dumps(content), encoding="utf-8")
+    (root / paths.PLAN_STAMPS).parent.mkdir(exist_ok=True)
+    (root / paths.PLAN_STAMPS).write_text(json.dumps(content), encoding="utf-8")
 
 
 def take_stamps(root: Path, names: Iterable[str]) -> Stamps:

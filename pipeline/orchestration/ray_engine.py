@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genfoundry import config
+from genfoundry import config, paths
 from genfoundry.data import cgroup
 from genfoundry.errors import UserError
 from pipeline.orchestration import remote
@@ -125,7 +125,7 @@ def check_nodes(ray: Any, root: Path, run: config.Run) -> None:
         raise UserError(
             f"the Ray cluster has no machine with {run.threads} CPUs" + (" and a GPU" if wanted["GPU"] else "")
         )
-    token = root.resolve() / ".state" / f"ray-{uuid.uuid4().hex}"
+    token = root.resolve() / paths.STATE / f"ray-{uuid.uuid4().hex}"
     token.parent.mkdir(exist_ok=True)
     token.touch()
     try:

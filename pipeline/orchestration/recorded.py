@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genfoundry import paths
+from genfoundry.config import yaml_file
 from pipeline.orchestration import inbox
 from pipeline.orchestration.unit import Unit
 
@@ -26,7 +27,7 @@ def find_stale(root: Path, units: Mapping[str, Unit]) -> list[str]:
 def read(root: Path) -> Lock:
     """The stages of dvc.lock by name; none where there is no such file."""
     path = root / "dvc.lock"
-    content = inbox.parse(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content = yaml_file.parse_generated(path.read_text(encoding="utf-8")) if path.exists() else {}
     return dict((content or {}).get("stages") or {})
 
 

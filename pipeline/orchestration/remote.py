@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from genfoundry import config
+from genfoundry import config, paths
 from genfoundry.errors import UserError
 from pipeline.orchestration import environment as base
 from pipeline.orchestration.environment import ENGINE
 from pipeline.orchestration.unit import Unit
 
-LOGS = Path(".state/engine")
 EVERY = 0.2  # seconds between two looks at what calls have written
 PASSED = "MLFLOW_"  # so begin variables of the stage's process that its calls have, too
 
@@ -75,8 +74,8 @@ def environment(run: config.Run) -> dict[str, str]:
 def prepare(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[list[Call]]:
     """The calls as workers get them; while the block runs, what they print is printed here, line by line."""
     root, name = Path.cwd(), uuid.uuid4().hex[:12]
-    (root / LOGS).mkdir(parents=True, exist_ok=True)
-    logs = [root / LOGS / f"{name}-{number}.log" for number in range(len(calls))]
+    (root / paths.ENGINE_LOGS).mkdir(parents=True, exist_ok=True)
+    logs = [root / paths.ENGINE_LOGS / f"{name}-{number}.log" for number in range(len(calls))]
     for log in logs:
         log.touch()
     over = threading.Event()

@@ -95,10 +95,13 @@ def run_of(params: config.Params) -> config.Run:
 
 
 def _fits(kind: type[Learner], entry: config.Entry, modality: str, task: config.Task, where: str) -> None:
+    if not kind.candidate:
+        able = ", ".join(name for name in models.names() if models.find(name).candidate)
+        raise UserError(f"params.yaml: {where}.model: expected a model of data ({able}), got {entry.model!r}")
     if modality not in kind.modalities:
         able = ", ".join(kind.modalities)
         raise UserError(f"params.yaml: {where}.model: {entry.model!r} models {able}, but its data set is {modality}")
-    if modality == "images" and (why := kind.refuses(task.levels)):
+    if modality == "images" and (why := kind.why_unsupported(task.levels)):
         raise UserError(f"params.yaml: {where}.model: {entry.model!r} cannot model task {entry.task!r}: {why}")
 
 
@@ -119,14 +122,14 @@ def learner(
             home = f"{where}.steps, a number for each budget" if key == "steps" else "precision, at the top"
             raise UserError(f"params.yaml: {where}.train.{key}: not set here but under {home}")
     rates = laid["train"].get("lr", {})
-    players = kind.defaults["lr"]
-    if not isinstance(rates, Mapping) or (unknown := sorted(rates.keys() - players.keys())):
+    default_rates = kind.defaults["lr"]  # player -> learning rate
+    if not isinstance(rates, Mapping) or (unknown := sorted(rates.keys() - default_rates.keys())):
         wrong = repr(rates) if not isinstance(rates, Mapping) else ", ".join(unknown)
-        allowed = ", ".join(players) or "none: it is not trained by gradient descent"
+        allowed = ", ".join(default_rates) or "none: it is not trained by gradient descent"
         raise UserError(
             f"params.yaml: {where}.train.lr: {wrong}: wants a rate for a player of {model}; there are {allowed}"
         )
-    raw = {**kind.defaults, **laid["train"], "lr": {**players, **rates}}
+    raw = {**kind.defaults, **laid["train"], "lr": {**default_rates, **rates}}
     raw |= {"steps": _steps(kind, steps.get(params.budget, 0), f"{where}.steps.{params.budget}")}
     raw |= {"precision": params.precision}
     checked = config.check(kind.Config, laid["hyper"], f"{where}.hyper")

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FILE = Path(".state/run.lock")
-HELD = "GENFOUNDRY_RUN"  # set for all that a run starts: the lock is theirs, too
-held: list[int] = []  # the lock's file, for jobs to inherit: it is free when they ended, too, though the run was killed
+from genfoundry import paths
+
+HOLDER = "GENFOUNDRY_RUN"  # set for all that a run starts: the lock is theirs, too
+inherited: list[int] = []  # the lock's descriptor, for jobs: they hold it until they end, though the run was killed
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def hold(root: Path) -> Iterator[None]:
     """Hold the lock while the block runs, once nobody else does; free when its processes end, however they end."""
-    if os.environ.get(HELD):
+    if os.environ.get(HOLDER):
         yield
         return
-    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
-    with (root / FILE).open("a") as lock:
+    (root / paths.RUN_LOCK).parent.mkdir(parents=True, exist_ok=True)
+    with (root / paths.RUN_LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("genfoundry: waiting for another run in this repository to end", file=sys.stderr, flush=True)
+            logger.warning("waiting for another run in this repository to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        os.environ[HELD] = "1"
-        held.append(lock.fileno())
+        os.environ[HOLDER] = "1"
+        inherited.append(lock.fileno())
         try:
             yield
         finally:
-            held.clear()
-            del os.environ[HELD]
+            inherited.clear()
+            del os.environ[HOLDER]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -16,12 +17,14 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import messages, shell
+from genfoundry.console.progress import Progress
 from pipeline.orchestration import run_lock
 from pipeline.orchestration.dag import Job
-from pipeline.orchestration.progress import Progress
+from pipeline.orchestration.progress import Span, estimate_seconds_left
 
 PATIENCE = 30.0  # seconds that an interrupted job has to end by itself
+SHOW_EVERY = 30.0  # seconds between two lines of progress
 TICK = 0.5  # seconds between two looks at whether the run was interrupted
 REMEMBERED = 200  # last lines of a job, in which the reason of a failure is looked for
 
@@ -32,7 +35,7 @@ class Outcome:
 
     failed: dict[str, str] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
-    spans: list[tuple[int, str, float, float]] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
 
     def busy(self, slots: int) -> float:
         """Share of the slots' time that jobs had."""
@@ -52,8 +55,8 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
     order.prepare()
     out, ranks, began = Outcome(), rank(jobs), time.monotonic()
     ready, free, running = set[str](), list(range(len(slots))), dict[Future[str], tuple[str, int, float]]()
-    progress = Progress(jobs, ranks, len(slots))
-    with ThreadPoolExecutor(len(slots)) as pool, Processes(root, env).ending() as processes:
+    progress, shown = Progress("genfoundry repro", len(jobs), "jobs", every=SHOW_EVERY), 0
+    with progress, ThreadPoolExecutor(len(slots)) as pool, Processes(root, env).ending() as processes:
         while True:
             ready.update(order.get_ready())
             while ready and free:
@@ -62,12 +65,15 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
                 future = pool.submit(processes.run, jobs[name], slots[slot])
                 running[future] = (name, slot, time.monotonic() - began)
             starts = {name: start for name, _, start in running.values()}
-            progress.show(out.spans, starts, time.monotonic() - began)
+            left = estimate_seconds_left(jobs, ranks, len(slots), out.spans, starts, time.monotonic() - began)
+            ended, note = len(out.spans), f"{len(running)} running"
+            progress.show(ended, note, left if running else None, at_once=ended > shown)
+            shown = ended
             if not running:
                 break
-            ended, _ = wait(running, TICK, FIRST_COMPLETED)
+            done, _ = wait(running, TICK, FIRST_COMPLETED)
             processes.raise_if_interrupted()
-            for future in ended:
+            for future in done:
                 name, slot, start = running.pop(future)
                 free = sorted([*free, slot])
                 out.spans.append((slot, name, start, time.monotonic() - began))
@@ -121,14 +127,15 @@ class Processes:
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                pass_fds=run_lock.held,
+                pass_fds=run_lock.inherited,
             )
         lines = deque[str](maxlen=REMEMBERED)
         assert process.stdout is not None
         for line in filter(None, map(str.rstrip, process.stdout)):
             lines.append(line)
-            sys.stdout.write(f"{job.name:30} | {line}\n")  # one write a line: threads do not mix
-            sys.stdout.flush()
+            if messages.level() <= logging.INFO or line.startswith("genfoundry "):
+                sys.stdout.write(f"{job.name:30} | {line}\n")  # one write a line: threads do not mix
+                sys.stdout.flush()
         status = process.wait()
         with self._lock:
             del self._running[job.name]
@@ -170,9 +177,10 @@ class Processes:
 
 def find_reason(lines: Collection[str]) -> str:
     """The line of a failed job's that tells why: a stage's own error, else an exception, else DVC's or git's error."""
-    own = [line for line in lines if line.startswith("genfoundry ")]
-    if own:
-        return own[-1]
-    at = max((number for number, line in enumerate(lines) if line.startswith("Traceback ")), default=None)
-    after = [] if at is None else [line for line in list(lines)[at + 1 :] if line[0] not in " >"]
-    return after[0] if after else shell.find_reason("\n".join(lines))
+    numbered = list(enumerate(lines))
+    message = max(((number, line) for number, line in numbered if line.startswith("genfoundry ")), default=(-1, ""))
+    traceback = max((number for number, line in numbered if line.startswith("Traceback ")), default=-1)
+    after = [line for number, line in numbered if number > traceback >= 0 and line[0] not in " >"]
+    if after and traceback > message[0]:  # a warning may come before it
+        return after[0]
+    return message[1] or shell.find_reason("\n".join(lines))

@@ -8,16 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
-from genfoundry import config
+from genfoundry import config, paths
 from genfoundry.errors import UserError
 from pipeline.orchestration import remote
 
 R = TypeVar("R")
 CLUSTER = "GENFOUNDRY_SLURM_CLUSTER"  # submitit's name of a cluster: slurm, or local (processes of this machine)
-FOLDER = Path(".state/slurm")
 MINUTES = 24 * 60  # of a job, unless SBATCH_TIMELIMIT says otherwise
 ROOM = 16  # jobs at once, whose stages wait here: what the queue holds, nobody can tell
 
@@ -32,7 +30,7 @@ class Slurm:
             UserError: of a call, or its job died again.
         """
         run = remote.settings(calls)
-        executor = find_submitit().AutoExecutor(folder=FOLDER, cluster=cluster())
+        executor = find_submitit().AutoExecutor(folder=paths.SLURM, cluster=cluster())
         executor.update_parameters(
             name="genfoundry",
             cpus_per_task=run.threads,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from pathlib import Path
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 
+logger = logging.getLogger(__name__)
 WRITTEN = ("dvc.lock", "reports/", "data/inbox/")  # what runs write into git, less the ledger, and make anew
 
 
@@ -32,10 +33,10 @@ def put_aside(root: Path, upstream: str) -> None:
         shell.ask(
             "git", *shell.author_options(root), "stash", "push", "-q", "-u", "-m", message, "--", *clash, root=root
         )
-        print(
-            f"retrain: {', '.join(clash[:8])}: an earlier run's edits, not committed, make way for "
-            f"{name}; they are kept in git's stash (git stash list)",
-            file=sys.stderr,
+        logger.warning(
+            "%s: an earlier run's edits, not committed, make way for %s; they are kept in git's stash (git stash list)",
+            ", ".join(clash[:8]),
+            name,
         )
 
 

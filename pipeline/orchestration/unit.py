@@ -71,7 +71,7 @@ def read_all(root: Path) -> dict[str, Unit]:
     Raises:
         UserError: there is no plan yet.
     """
-    index = root / "build/plan/index.json"
+    index = root / paths_module.PLAN_INDEX
     if not index.is_file():
         raise UserError(f"{index}: not there; `dvc repro` writes the plan first")
     return {key: Unit.read(root / path) for key, path in read_json(index)}

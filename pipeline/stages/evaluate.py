@@ -30,7 +30,7 @@ def measure(path: str) -> None:
         paths.prepared(dataset),
         paths.judge(dataset) if settings["judged"] else None,
         scores=paths.scores(dataset, name),
-        figures=paths.figures(name),
+        figures=paths.evaluation(name),
         pictures=paths.panels(name),
         objective=settings["objective"],
         samples=settings["samples"],

@@ -6,14 +6,14 @@ params.yaml no longer names is removed, with its outs: rankings read whole folde
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.orchestration import memo
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from pipeline.orchestration.unit import Unit
 
 HERE = Path()
-SAID = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has said what sources are like
+logger = logging.getLogger(__name__)
+REPORTED = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has reported what sources are like
 
 
 def run() -> None:
     shell.check_repository(HERE)  # a champion of an unknown commit could not be measured again
     messages = memo.recall(HERE)
     for message in compile_plan() if messages is None else messages:
-        if SAID not in os.environ:
-            print(f"genfoundry plan: {message}", file=sys.stderr)
+        if REPORTED not in os.environ:
+            logger.warning("%s", message)
 
 
 def compile_plan() -> list[str]:
@@ -69,7 +70,7 @@ def write(root: Path, units: Collection[Unit]) -> None:
 
     files = {unit.path: unit.dump() for unit in units}
     index = [(unit.key, unit.path.as_posix()) for unit in units]
-    files[paths.PLAN / "index.json"] = files_module.canonical(index).encode()
+    files[paths.PLAN_INDEX] = files_module.canonical(index).encode()
     for path, content in files.items():
         if not (root / path).is_file() or (root / path).read_bytes() != content:
             files_module.write_bytes(root / path, content)
@@ -78,14 +79,12 @@ def write(root: Path, units: Collection[Unit]) -> None:
             path.unlink()
 
 
-GENERATED = ("reports/scores/*/*", "reports/evaluation/*.json", "reports/training/*.csv", "reports/baselines/*",
-             "reports/tuning/*", "reports/panels/*", "reports/validation/*", "data/prepared/*/*")  # fmt: skip
-
-
 def remove_outs(root: Path, units: Collection[Unit]) -> None:
     """Remove what stages wrote for entries that params.yaml no longer has."""
+    from genfoundry import paths
+
     planned = {Path(out) for unit in units for out in unit.outputs}
     planned |= {out.with_suffix("") for out in planned}  # a verdict's page stands beside it
-    for path in (path for pattern in GENERATED for path in root.glob(pattern)):
+    for path in (path for pattern in paths.UNIT_OUTPUTS for path in root.glob(pattern)):
         if path.relative_to(root) not in planned and not path.name.startswith("."):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -6,7 +6,7 @@ from pipeline.orchestration.unit import Unit
 
 
 def run(unit: Unit) -> None:
-    with files.replace_dir(paths.rankings()) as folder:
+    with files.replace_dir(paths.RANKINGS) as folder:
         for name in unit.settings["tasks"]:
             files.write_json(folder / f"{name}.json", rank_task(unit, name))
 

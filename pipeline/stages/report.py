@@ -10,5 +10,5 @@ HERE = Path()
 
 
 def run(unit: Unit) -> None:
-    leaderboard.write(paths.scores(""), paths.baselines(""), paths.rankings(), paths.INDEX.parent)
+    leaderboard.write(paths.scores(""), paths.baselines(""), paths.RANKINGS, paths.INDEX.parent)
     site.render(HERE)

@@ -93,7 +93,7 @@ def check_feasible(path: str) -> None:
     """
     trials = Trials.read(path)
     one = trials.one
-    rows = int((~trials.train.whole.isnan()).all(1).sum()) if one.modality == "series" else None
+    rows = int((~trials.train.tensor.isnan()).all(1).sum()) if one.modality == "series" else None
     if faults := list(feasibility.faults(one, trials.train.spec, rows)):
         raise UserError("\n".join(faults))
 

@@ -137,11 +137,3 @@ def apply_settings(entry: dict[str, Any], settings: Mapping[str, Any], where: st
             node = node[part]
         node[path[-1]] = value
     return entry
-
-
-if __name__ == "__main__":  # the plan was printed by this module once; now by a command, as `make plan` calls it
-    import runpy
-    import sys
-
-    sys.argv[1:] = ["show_plan"]
-    runpy.run_module("pipeline", run_name="__main__", alter_sys=True)

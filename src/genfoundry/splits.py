@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from genfoundry.types import Batch, Spec
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SPLITS = ("train", "val", "gate", "test")
-HELD = SPLITS[1:]
+HELD_OUT = SPLITS[1:]
 
 
 class Split(Protocol):
@@ -19,7 +18,7 @@ class Split(Protocol):
 
     name: str
     spec: Spec
-    whole: Tensor
+    tensor: Tensor
 
     @property
     def positions(self) -> int:
@@ -32,48 +31,41 @@ class Split(Protocol):
     def __len__(self) -> int:
         """Number of evaluation items."""
 
-    def batch(self, index: Tensor) -> Batch:
-        """These evaluation items: the same values every time."""
+    def eval_batch(self, index: Tensor) -> Batch:
+        """The evaluation items at `index` (B,): the same values every time."""
 
-    def crop(self, position: Tensor) -> Batch:
-        """Samples at these training positions; dynamic binarisation draws from torch's global generator."""
+    def train_batch(self, position: Tensor) -> Batch:
+        """Samples at these training positions (B,); augmentation draws from torch's global generator."""
 
 
 @runtime_checkable
 class Contiguous(Protocol):
-    """A split that is one stream: its items, side by side, go on from one to the next."""
+    """A split that is one stream: each item continues the one before."""
 
-    def piece(self, position: Tensor, length: int) -> Batch:
-        """(B, length) values from these positions on."""
+    def stream_batch(self, position: Tensor, length: int) -> Batch:
+        """(B, length) values from each position on."""
 
 
 @runtime_checkable
 class Seasonal(Protocol):
-    """A split of a series, with what train says of it."""
+    """A split of a time series, with two statistics of train."""
 
-    season: int  # rows after which train repeats itself; 0: no such number
+    season: int  # rows after which train repeats itself; 0: never
     scale: Tensor  # (D,) mean absolute error in train of the value a season (or a row) ago
 
 
 @runtime_checkable
 class Labelled(Protocol):
-    """A split whose items have classes, some of which may be unknown (-1)."""
+    """A split whose items have classes, -1 where one is unknown."""
 
     label: Tensor  # (N,)
 
-    def select(self, kept: Tensor) -> LabelledSplit:
-        """The items that are marked (N,)."""
+    def select(self, mask: Tensor) -> LabelledSplit:
+        """The items where `mask` (N,) is true."""
 
     def relabel(self, label: Tensor) -> LabelledSplit:
-        """The same items with other labels (N,), which the spec counts."""
+        """The same items with other classes (N,), which the spec counts."""
 
 
 class LabelledSplit(Split, Labelled, Protocol):
-    """Both."""
-
-
-def groups_in(tensors: Mapping[str, Tensor], items: int) -> Tensor:
-    """(N,) int64 on the CPU: the stored "group" of each item; each item is its own where none is stored."""
-    import torch
-
-    return tensors["group"].long().cpu() if "group" in tensors else torch.arange(items)
+    """A split with classes."""

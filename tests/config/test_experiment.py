@@ -158,6 +158,10 @@ CASES = {
         ("experiments.vae-fashion.seeds", {"standart": 5}),
         ["'standart'", "did you mean 'standard'"],
     ),
+    "the judge as a candidate": (
+        ("experiments.vae-fashion.model", "judge"),
+        ["experiments.vae-fashion.model: expected a model of data (autoencoder,", "got 'judge'"],
+    ),
     "steps in the wrong place": (
         ("experiments.vae-fashion.train.steps", 3),
         ["train.steps", "experiments.vae-fashion.steps"],

@@ -143,7 +143,7 @@ def test_a_work_is_in_one_split_and_stays_there(tmp_path: Path, prepare: Prepare
     assert (rows.groupby("source")["split"].nunique() == 1).all()
     assert set(rows["split"]) == set(SPLITS)
     assert rows["dropped"].sum() == 20
-    batch, split = data.split("train").batch(torch.arange(1)), data.split("train")
+    batch, split = data.split("train").eval_batch(torch.arange(1)), data.split("train")
     assert split.texts(batch.cond)[0].startswith("Vpon a fearfull")  # type: ignore[attr-defined]
     assert split.texts(batch.x)[0].startswith("Upon a fearful")  # type: ignore[attr-defined]
     play(tmp_path / "inbox", "again", 3)  # a work that is there already, and one that is not

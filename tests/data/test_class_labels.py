@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from raw_folders import grey
 
-from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.arrays import ImageSet
 from genfoundry.data.readers.class_labels import unify
 from genfoundry.errors import UserError
 
 
-def part(*labels: int, names: tuple[str, ...] = ()) -> Part:
-    return Part(grey(len(labels))[:, None], np.array(labels), False, "a.npz", names=names)
+def part(*labels: int, names: tuple[str, ...] = ()) -> ImageSet:
+    return ImageSet(grey(len(labels))[:, None], np.array(labels), False, "a.npz", names=names)
 
 
-def numbered(old: list[Part], new: Sequence[Part] = (), declared: int | None = None) -> tuple[list[list[int]], tuple]:
+def numbered(
+    old: list[ImageSet], new: Sequence[ImageSet] = (), declared: int | None = None
+) -> tuple[list[list[int]], tuple]:
     names = unify(old, new, declared, (), "inbox")
     return [p.label.tolist() for p in (*old, *new)], names
 

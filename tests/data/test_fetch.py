@@ -6,7 +6,9 @@ import errno
 import hashlib
 import http.server
 import io
+import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -19,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from genfoundry import config
-from genfoundry.data.fetch import catalog, download, pip_index
+from genfoundry.console import progress
+from genfoundry.data.fetch import catalog, download, web
 from genfoundry.data.readers import class_names
 from genfoundry.errors import UserError
 
@@ -61,7 +64,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def fetch(what: config.Dataset, root: Path) -> Path:
-    catalog.fetch(what, root / "out", downloads=root / "downloads", progress=None)
+    catalog.fetch(what, root / "out", downloads=root / "downloads")
     return root / "out"
 
 
@@ -82,11 +85,12 @@ def test_places_are_tried_in_order(tmp_path: Path, served: tuple[str, list[str]]
     good = tmp_path / "good"
     good.write_bytes(GOOD)
     fetch(dataset(f"{url}/none", f"{url}/cut", f"file:{good}", f"{url}/good"), tmp_path)
-    assert asked == ["/none", "/cut"]
+    assert asked == ["/none", "/cut", "/cut"]  # what broke off is asked for once more
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("/cut", "broke off|truncated"), ("/drop", "cannot be reached"), ("/none", "HTTP 404")]
+    ("path", "reason"),
+    [("/cut", "broke off: .*9900 more expected"), ("/drop", "cannot be reached"), ("/none", "HTTP 404")],
 )
 def test_a_bad_download(tmp_path: Path, served: tuple[str, list[str]], path: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
@@ -97,7 +101,7 @@ def test_a_bad_download(tmp_path: Path, served: tuple[str, list[str]], path: str
 def test_a_wrong_checksum_is_never_used(tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.write_bytes(GOOD[:-1])
-    with pytest.raises(UserError, match=rf"sha256 {sha(GOOD[:-1])}, not {sha(GOOD)}"):
+    with pytest.raises(UserError, match=rf"expected sha256:{sha(GOOD)} but got {sha(GOOD[:-1])}"):
         fetch(dataset(f"file:{bad}"), tmp_path)
     assert nothing_left(tmp_path)
 
@@ -146,9 +150,7 @@ def test_an_unwritable_folder(tmp_path: Path, blocked: str) -> None:
     folders = {name: tmp_path / name for name in ("out", "downloads")}
     folders[blocked] = tmp_path / "file" / blocked
     with pytest.raises(UserError, match="make the folder writable"):
-        catalog.fetch(
-            dataset(f"file:{tmp_path / 'good'}"), folders["out"], downloads=folders["downloads"], progress=None
-        )
+        catalog.fetch(dataset(f"file:{tmp_path / 'good'}"), folders["out"], downloads=folders["downloads"])
 
 
 def test_an_unknown_source_lists_the_known(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_a_member_from_a_package_index(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "index/thing/index.html").write_text(
         '<a href="thing-1.0.tar.gz#sha256=0">x</a><a href="thing-1.1.zip">y</a>'
     )
-    monkeypatch.setattr(pip_index, "settings", lambda: {"index-url": (tmp_path / "index").as_uri()})
+    monkeypatch.setattr(web, "read_pip_settings", lambda: {"index-url": (tmp_path / "index").as_uri()})
     assert (fetch(dataset("pypi:thing==1.0/t/c.txt"), tmp_path) / "a.bin").read_bytes() == GOOD
     with pytest.raises(UserError, match=r"has no member t/d.txt"):
         fetch(dataset("pypi:thing==1.0/t/d.txt", content=b"d"), tmp_path)
@@ -194,7 +196,7 @@ def test_a_member_from_a_package_index(tmp_path: Path, monkeypatch: pytest.Monke
 def test_archives_give_the_members_that_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "thing.tar.gz")
     file = catalog.File("thing.tar.gz", sha(path.read_bytes()), (f"file:{path}",), ("*_gut.txt", "!*/b_gut.txt"))
-    monkeypatch.setitem(catalog.SOURCES, "thing", catalog.Source((file,)))
+    monkeypatch.setitem(catalog.SOURCES, "thing", (file,))
     out = fetch(config.Dataset(modality="text", raw="thing", alphabet="ab"), tmp_path)
     assert sorted(p.name for p in out.rglob("*")) == ["a_gut.txt", "evil_gut.txt"]  # by name: none leaves the folder
 
@@ -230,18 +232,73 @@ def test_others_are_told_how_to(tmp_path: Path, debian: Path, monkeypatch: pytes
     assert "update" not in debian.read_text()
 
 
-def test_progress_estimates(served: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "QUIET", -1.0)
-    out = io.StringIO()
-    with download.Transport(out) as one:
-        one.get(f"{served[0]}/good", tmp_path / "a")
-    assert "MB, 0 s left" in out.getvalue()
+def test_progress_estimates(
+    served: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "FIRST", -1.0)
+    monkeypatch.setattr(download, "CHUNK", 100)
+    fetch(dataset(f"{served[0]}/good"), tmp_path)
+    assert re.search(r"^fetch good: 0.0/0.0 MB, \d+ s left$", capsys.readouterr().err, re.MULTILINE)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An npm registry that has thing 1.0 and @some/thing 1.0, and asks for a second look at no archive."""
+    content = archive(tmp_path / "thing.tgz").read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.strip("/").removeprefix("npm/")
+            found = {"thing/1.0": "thing", "@some%2Fthing/1.0": "thing", "@some/thing/1.0": "thing"}.get(name)
+            link = f"http://127.0.0.1:{self.server.server_address[1]}/npm/-/thing.tgz"
+            body = json.dumps({"dist": {"tarball": link}}).encode() if found else content
+            self.send_response(200 if found or name == "-/thing.tgz" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(web, "read_pip_settings", dict)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    yield f"http://127.0.0.1:{server.server_port}/npm"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_member_from_the_npm_registry_of_the_user(
+    tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".npmrc").write_text(f"fund=false\nregistry = {registry}/\n")
+    for number, place in enumerate(("npm:thing@1.0/t/c.txt", "npm:@some/thing@1.0/thing-1.0/t/c.txt")):
+        assert (fetch(dataset(place), tmp_path / str(number)) / "a.bin").read_bytes() == GOOD
+    with pytest.raises(UserError, match=r"thing.tgz has no member t/d.txt"):
+        fetch(dataset("npm:thing@1.0/t/d.txt", content=b"d"), tmp_path)
+    with pytest.raises(UserError, match=r"127.0.0.1:\d+/npm: HTTP 404"):
+        fetch(dataset("npm:thing@2.0/t/c.txt", content=b"d"), tmp_path)
+    with pytest.raises(UserError, match=r"expected NAME@VERSION, got 'thing'"):
+        fetch(dataset("npm:thing/t/c.txt", content=b"d"), tmp_path)
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")  # before the file's
+    with pytest.raises(UserError, match=r"npm:thing@1.0/t/c.txt: http://127.0.0.1:9: .*refused"):
+        fetch(dataset("npm:thing@1.0/t/c.txt", content=b"d"), tmp_path)
+
+
+def test_the_npm_registry_of_a_scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "NPM_SETTINGS", (str(tmp_path / "npmrc"),))
+    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
+        monkeypatch.delenv(name, raising=False)
+    assert web.find_npm_registry("thing") == web.find_npm_registry("@some/thing") == "https://registry.npmjs.org"
+    (tmp_path / "npmrc").write_text("@some:registry=https://a.test\nregistry=https://b.test")
+    assert web.find_npm_registry("@some/thing") == "https://a.test"
+    assert web.find_npm_registry("@other/thing") == web.find_npm_registry("thing") == "https://b.test"
 
 
 @pytest.mark.parametrize("name", ["digits", "sunspots"])
 def test_what_ships_with_installed_packages(name: str, tmp_path: Path) -> None:
     out = fetch(config.Dataset(modality="images", raw=name), tmp_path)
-    assert [p.name for p in out.iterdir()] == [f.name for f in catalog.SOURCES[name].files]
+    assert [p.name for p in out.iterdir()] == [f.name for f in catalog.SOURCES[name]]
 
 
 def test_fetch_needs_no_torch() -> None:

@@ -16,8 +16,9 @@ import pytest
 
 from genfoundry.config import Expect, check
 from genfoundry.data.validation.great_expectations import validate
-from genfoundry.data.validation.rules import SPLITS, derive, rules, unmet
+from genfoundry.data.validation.rules import derive, rules, unmet
 from genfoundry.errors import UserError
+from genfoundry.splits import SPLITS
 
 COUNTS = {"train": 60, "val": 10, "gate": 10, "test": 20}
 ROWS = {split: [count, count] for split, count in COUNTS.items()}

@@ -22,7 +22,7 @@ Prepare = Callable[..., Dataset]
 def test_the_published_test_split_is_kept(tmp_path: Path, prepare: Prepare) -> None:
     write_idx(tmp_path / "raw")
     data = prepare(images())
-    assert (data.split("test").whole[:, 0].numpy() == grey(20, 1)).all()
+    assert (data.split("test").tensor[:, 0].numpy() == grey(20, 1)).all()
     assert sum(data.meta["counts"].values()) == 220
     assert data.spec.shape == (1, 4, 4)
     assert data.spec.levels == 256
@@ -56,7 +56,7 @@ def test_the_description(tmp_path: Path, prepare: Prepare) -> None:
     write_idx(tmp_path / "raw")
     data = prepare(images())
     rows = pd.read_parquet(tmp_path / "prepared/describe.parquet")
-    x = data.split("test").whole.numpy().reshape(20, -1)
+    x = data.split("test").tensor.numpy().reshape(20, -1)
     rows = rows[rows["split"] == "test"]
     for column, want in {"min": x.min(1), "max": x.max(1), "mean": x.mean(1), "spread": x.std(1)}.items():
         np.testing.assert_allclose(rows[column], want, rtol=1e-5)
@@ -67,13 +67,13 @@ def test_levels_and_binarisation(tmp_path: Path, prepare: Prepare) -> None:
     write_idx(tmp_path / "raw")
     data = prepare(images())
     index = torch.arange(20)
-    native = data.split("test").batch(index).x
-    assert (data.split("test", 8).batch(index).x == native * 8 // 256).all()
-    assert (data.split("test", 2, "threshold").batch(index).x == (native >= 128)).all()
+    native = data.split("test").eval_batch(index).x
+    assert (data.split("test", 8).eval_batch(index).x == native * 8 // 256).all()
+    assert (data.split("test", 2, "threshold").eval_batch(index).x == (native >= 128)).all()
     one = data.split("test", 2, "dynamic")
     assert one.spec.levels == 2
-    assert (one.batch(index).x == data.split("test", 2, "dynamic").batch(index.flip(0)).x.flip(0)).all()
-    drawn = torch.stack([one.crop(index).x for _ in range(400)]).double().mean(0)
+    assert (one.eval_batch(index).x == data.split("test", 2, "dynamic").eval_batch(index.flip(0)).x.flip(0)).all()
+    drawn = torch.stack([one.train_batch(index).x for _ in range(400)]).double().mean(0)
     assert (drawn - native / 255).abs().max() < 0.15
     with pytest.raises(UserError, match="256"):
         data.split("test", 300)

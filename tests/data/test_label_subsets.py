@@ -53,7 +53,11 @@ def test_hidden_labels_are_nowhere(split: Split) -> None:
     """Neither in what a model is handed whole (`begin`, `end`) nor in any batch; the split itself keeps them."""
     loader, known = mixed(split), label_subsets.keep_labels(split, 12, "fashion", 0).label >= 0
     held = loader.split
-    everything = [held.label, held.batch(torch.arange(len(held))).label, held.crop(torch.arange(len(held))).label]  # type: ignore[attr-defined]
+    everything = [
+        held.label,
+        held.eval_batch(torch.arange(len(held))).label,
+        held.train_batch(torch.arange(len(held))).label,
+    ]  # type: ignore[attr-defined]
     for found in everything:
         assert found is not None
         assert (found[~known] == -1).all()
@@ -133,7 +137,7 @@ def test_a_class_is_left_out_of_everything(split: Split) -> None:
     loader = loaders.make_loader(split, Data(without=(1,)), 8, ("k",), "fashion", 0)
     kept = split.label != 1  # type: ignore[attr-defined]
     assert len(loader.split) == loader.split.positions == int(kept.sum()) < len(split)
-    assert torch.equal(loader.split.whole, split.whole[kept])
+    assert torch.equal(loader.split.tensor, split.tensor[kept])
     for step in range(3):
         assert (loader.batch("fit", step).label != 1).all()  # type: ignore[operator]
 

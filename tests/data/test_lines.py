@@ -32,7 +32,7 @@ def write(folder: Path, n: int) -> None:
 
 
 def shown(data: Dataset, split: str) -> list[str]:
-    return ["".join(data.meta["alphabet"][i] for i in row) for row in data.split(split).whole.tolist()]
+    return ["".join(data.meta["alphabet"][i] for i in row) for row in data.split(split).tensor.tolist()]
 
 
 def test_a_line_is_a_sample(tmp_path: Path, prepare: Prepare) -> None:
@@ -67,7 +67,7 @@ def test_a_document_stays_in_one_split(tmp_path: Path, prepare: Prepare) -> None
 def test_masks_and_lengths(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw", 30)
     split = prepare(text(modality="lines")).split("train")
-    batch = split.batch(torch.arange(len(split)))
+    batch = split.eval_batch(torch.arange(len(split)))
     assert batch.mask is not None
     assert batch.mask.sum(1).tolist() == lengths(batch.x.numpy()).tolist()
     assert lengths(np.array([[1, 2, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 2, 0]])).tolist() == [3, 1, 4, 2]
@@ -92,8 +92,8 @@ def test_no_figure_divides_by_padding(tmp_path: Path, prepare: Prepare) -> None:
                 save_file({"x": np.pad(x, ((0, 0), (0, 8)))}, path)
             data = Dataset(data.folder)
         held = {name: data.split(name) for name in SPLITS[1:]}
-        known = baselines.Known(data.split("train"), held, {}, 20, data.meta["alphabet"])
-        scores = {row.name: row.answers(held["test"])["nll"].numpy() for row in baselines.rows(known, "lines")}
+        known = baselines.BaselineInputs(data.split("train"), held, {}, 20, data.meta["alphabet"])
+        scores = {row.name: row.predict(held["test"])["nll"].numpy() for row in baselines.fit_baselines(known, "lines")}
         found.append({name: objective_intervals.figures({"nll": nll}, window, "lines") for name, nll in scores.items()})
         assert scores["5-gram"].mean() < scores["unigram"].mean()
     for name, figures in found[0].items():
@@ -108,8 +108,8 @@ def test_ngrams_of_lines_are_normalised(tmp_path: Path, prepare: Prepare) -> Non
     data = prepare(text(modality="lines"))
     levels = data.spec.levels or 0
     every = [[0, 0], *([a, b] for a, b in itertools.product(range(1, levels), range(levels)))]
-    known = baselines.Known(data.split("train"), {}, {}, 20, data.meta["alphabet"])
+    known = baselines.BaselineInputs(data.split("train"), {}, {}, 20, data.meta["alphabet"])
     split = data.split("test")
-    split.whole = torch.tensor(every, dtype=torch.uint8)
-    for row in baselines.rows(known, "lines")[:2]:
-        assert row.answers(split)["nll"].neg().exp().sum().item() == pytest.approx(1.0)
+    split.tensor = torch.tensor(every, dtype=torch.uint8)
+    for row in baselines.fit_baselines(known, "lines")[:2]:
+        assert row.predict(split)["nll"].neg().exp().sum().item() == pytest.approx(1.0)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from raw_folders import images, write_idx
 
-from genfoundry.data.dataset import Dataset, Part
-from genfoundry.data.iterate import batches
+from genfoundry.data.dataset import Dataset, Subset
+from genfoundry.data.iterate import iter_batches
 from genfoundry.data.loaders import Loader
 from genfoundry.data.splits import text
 from genfoundry.errors import UserError
@@ -45,7 +45,7 @@ def test_an_epoch_sees_no_position_twice(split: Split) -> None:
 
 def test_evaluation_sees_every_item_once_in_order(split: Split) -> None:
     x = torch.cat([b.x for b in Loader(split, 8, ()).batches(7)])
-    assert (x == split.whole.long()).all()
+    assert (x == split.tensor.long()).all()
 
 
 def test_an_unknown_split(tmp_path: Path, split: Split) -> None:
@@ -61,18 +61,16 @@ def test_an_unwritable_folder(tmp_path: Path, prepare: Prepare) -> None:
 
 
 def test_a_part_is_some_items_and_always_the_same(split: Split) -> None:
-    some, same = Part(split, 7), Part(split, 7)
-    whole = torch.cat([b.x for b in batches(split)]).flatten(1)
-    found = torch.cat([b.x for b in batches(some, size=3)]).flatten(1)
+    some, same = Subset(split, 7), Subset(split, 7)
+    whole = torch.cat([b.x for b in iter_batches(split)]).flatten(1)
+    found = torch.cat([b.x for b in iter_batches(some, size=3)]).flatten(1)
     assert len(some) == len(found) == 7 < len(split)
-    assert torch.equal(found, torch.cat([b.x for b in batches(same)]).flatten(1))
+    assert torch.equal(found, torch.cat([b.x for b in iter_batches(same)]).flatten(1))
     assert torch.equal(found, whole[some.index])
     assert len(some.index.unique()) == 7 and some.index.tolist() != list(range(7))
-    assert torch.equal(torch.cat([b.x for b in batches(Part(split, len(split)))]).flatten(1), whole)
+    assert torch.equal(torch.cat([b.x for b in iter_batches(Subset(split, len(split)))]).flatten(1), whole)
 
 
 def test_a_part_of_a_stream_goes_on_from_item_to_item() -> None:
-    stream = text.Split(
-        "val", {"x": torch.arange(40, dtype=torch.uint8), "start": torch.zeros(1)}, Spec((4,), 40), None, None
-    )
-    assert torch.cat([b.x for b in batches(Part(stream, 3))]).flatten().tolist() == list(range(12))
+    stream = text.TextSplit("val", {"x": torch.arange(40, dtype=torch.uint8), "start": torch.zeros(1)}, Spec((4,), 40))
+    assert torch.cat([b.x for b in iter_batches(Subset(stream, 3))]).flatten().tolist() == list(range(12))

@@ -48,7 +48,7 @@ def two(holes: dict[str, list[int]], rows: int = 100) -> dict[str, list[str]]:
 
 
 def whole(data: Dataset) -> np.ndarray:
-    return torch.cat([data.split(name).whole for name in SPLITS]).numpy()
+    return torch.cat([data.split(name).tensor for name in SPLITS]).numpy()
 
 
 def column(values: list[float], where: str, how: str) -> list[float]:
@@ -87,8 +87,8 @@ def test_no_fill_looks_into_a_later_split(tmp_path: Path, prepare: Prepare, how:
         write(tmp_path / "raw/a.csv", changed)
         other = prepare(series(missing=how), out=f"other{border}")
         for name in earlier:
-            assert torch.equal(data.split(name).whole, other.split(name).whole), (name, border)
-        assert not torch.equal(data.split("test").whole, other.split("test").whole)
+            assert torch.equal(data.split(name).tensor, other.split(name).tensor), (name, border)
+        assert not torch.equal(data.split("test").tensor, other.split("test").tensor)
 
 
 def test_what_is_filled_is_counted_in_the_verdict(tmp_path: Path, prepare: Prepare) -> None:

@@ -10,11 +10,11 @@ import pytest
 from raw_folders import grey
 
 from genfoundry.data.readers import npz
-from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.arrays import ImageSet
 from genfoundry.errors import UserError
 
 
-def read(path: Path, **arrays: Any) -> list[Part]:
+def read(path: Path, **arrays: Any) -> list[ImageSet]:
     np.savez(path / "a.npz", **arrays)
     return list(npz.read(path / "a.npz"))
 

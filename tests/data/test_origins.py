@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from genfoundry.data.dataset import Part
-from genfoundry.data.splits.series import Split, items
+from genfoundry.data.dataset import Subset
+from genfoundry.data.splits.series import SeriesSplit, eval_windows
 from genfoundry.types import Spec
 
 # each default series: its rows, window, and an autoregression fitted to it once trend and season are taken off
@@ -26,7 +26,7 @@ ROUGH = 0.005  # of shares of 4,000 draws: one and a half deviations
     ("rows", "window"), [(46, 5), (109, 12), (343, 26), (30, 4), (7, 1), (11, 10), (25, 5), (60, 1)]
 )
 def test_no_value_lies_in_two_blocks(rows: int, window: int) -> None:
-    starts, groups = items("gate", rows, window)
+    starts, groups = eval_windows("gate", rows, window)
     count = groups[-1] + 1
     assert count == max(rows // (window + 1), min(5, rows // window))
     for block in range(count):
@@ -39,29 +39,29 @@ def test_no_value_lies_in_two_blocks(rows: int, window: int) -> None:
 
 def test_origins_are_of_every_season() -> None:
     for share in SHARES.values():
-        starts, _ = items("gate", int(732 * share), 12)
+        starts, _ = eval_windows("gate", int(732 * share), 12)
         assert len(np.unique(starts % 12)) >= 10
-        assert len(np.unique(items("gate", int(2284 * share), 26)[0] % 26)) >= 20
+        assert len(np.unique(eval_windows("gate", int(2284 * share), 26)[0] % 26)) >= 20
 
 
 def test_train_has_windows_side_by_side_and_a_short_split_none() -> None:
-    starts, groups = items("train", 23, 5)
+    starts, groups = eval_windows("train", 23, 5)
     assert starts.tolist() == [0, 5, 10, 15] and groups.tolist() == [0, 1, 2, 3]
-    assert len(items("gate", 4, 5)[0]) == 0
+    assert len(eval_windows("gate", 4, 5)[0]) == 0
 
 
 def test_an_item_knows_its_rows_and_its_block() -> None:
     x = torch.arange(34.0, dtype=torch.float64)[:, None]
     tensors = {"x": x[14:], "past": x[10:14], "first": torch.tensor([14])}
     tensors |= {"season": torch.tensor([0]), "scale": torch.ones(1)}
-    split = Split("gate", tensors, Spec((3, 1), None, cond_shape=(4, 1)), None, None)
-    batch = split.batch(torch.arange(len(split)))
+    split = SeriesSplit("gate", tensors, Spec((3, 1), None, cond_shape=(4, 1)))
+    batch = split.eval_batch(torch.arange(len(split)))
     assert torch.equal(batch.x[:, 0, 0].long(), split.origins) and batch.cond is not None
     assert torch.equal(batch.cond[:, -1, 0].long(), split.origins - 1)
     assert split.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert split.origins.tolist() == [14, 15, 18, 19, 22, 23, 26, 27, 30, 31]
-    assert len(Split("val", {**tensors, "x": x[14:16]}, split.spec, None, None)) == 0
-    part = Part(split, 5)
+    assert len(SeriesSplit("val", {**tensors, "x": x[14:16]}, split.spec)) == 0
+    part = Subset(split, 5)
     assert torch.equal(part.groups, split.groups[part.index])
 
 
@@ -75,7 +75,7 @@ def test_equal_forecasts_are_told_apart_as_often_as_is_said(name: str, which: st
     of two windows it is told apart up to 9% of the time on one side, with two origins up to 4%.
     """
     rows, window, phi = SERIES[name]
-    starts, groups = items(which, int(rows * SHARES[which]), window)
+    starts, groups = eval_windows(which, int(rows * SHARES[which]), window)
     rng, n, order = np.random.default_rng(7), 4000, len(phi)
     x = rng.normal(size=(n, 200 + order + int(rows * SHARES[which])))
     for t in range(order, x.shape[1]):

@@ -39,7 +39,7 @@ def test_codes_ends_and_masks(tmp_path: Path, prepare: Prepare) -> None:
     splits = {name: data.split(name) for name in SPLITS}
     assert sum(map(len, splits.values())) == 61
     for split in splits.values():
-        batch = split.batch(torch.arange(len(split)))
+        batch = split.eval_batch(torch.arange(len(split)))
         assert batch.cond is not None and batch.cond_mask is not None and batch.mask is not None
         for x, mask, cond, before in zip(batch.x, batch.mask, batch.cond, batch.cond_mask, strict=True):
             source = "".join(alphabet[i] for i in cond[before].tolist())
@@ -56,7 +56,7 @@ def test_a_source_is_in_one_split(tmp_path: Path, prepare: Prepare) -> None:
     where = {}
     for name in SPLITS:
         split = data.split(name)
-        for cond in split.batch(torch.arange(len(split))).cond.tolist():  # type: ignore[union-attr]
+        for cond in split.eval_batch(torch.arange(len(split))).cond.tolist():  # type: ignore[union-attr]
             where.setdefault(tuple(cond), set()).add(name)
     assert len(where) == 60 and all(len(names) == 1 for names in where.values())
 
@@ -111,5 +111,5 @@ def test_bad_files(tmp_path: Path, prepare: Prepare) -> None:
 
 def test_levels_are_for_images(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.tsv", lines(60))
-    with pytest.raises(UserError, match="pairs have their alphabet"):
+    with pytest.raises(UserError, match=r"data\.levels: expected no value for a PairSplit, got 2"):
         prepare(pairs()).split("train", 2)

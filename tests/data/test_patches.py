@@ -32,7 +32,7 @@ def test_no_pixel_is_in_two_splits(tmp_path: Path, prepare: Prepare) -> None:
     data = prepare(images(patch=PATCH))
     held = {}
     for name in SPLITS:
-        x = data.split(name).whole  # (N, 3, 8, 8)
+        x = data.split(name).tensor  # (N, 3, 8, 8)
         assert x.shape[1:] == (3, 8, 8)
         held[name] = set(map(tuple, x.movedim(1, -1).reshape(-1, 3).tolist()))
     sizes = [len(pixels) for pixels in held.values()]
@@ -50,7 +50,7 @@ def test_patches_are_a_stride_apart(tmp_path: Path, prepare: Prepare) -> None:
     data = prepare(images(patch=PATCH))
     regions = set()
     for name, stride in (("train", 4), ("val", 8), ("gate", 8), ("test", 8)):
-        corners = {tuple(x[:2, 0, 0].tolist()) for x in data.split(name).whole}
+        corners = {tuple(x[:2, 0, 0].tolist()) for x in data.split(name).tensor}
         own, inside = {(a // 20, b // 20) for a, b in corners}, range(0, 20 - 8 + 1, stride)
         assert corners == {(20 * i + a, 20 * j + b) for i, j in own for a in inside for b in inside}
         assert len(own) == data.meta["groups"][name] and not own & regions
@@ -63,9 +63,9 @@ def test_held_out_patches_share_no_pixel(tmp_path: Path, prepare: Prepare, strid
     picture(tmp_path / "raw/a.png", 250, 250)
     data = prepare(images(patch={"size": 8, "stride": stride, "region": 40}))
     for name in ("val", "gate", "test"):
-        pixels = data.split(name).whole[:, :2].movedim(1, -1).reshape(-1, 2).tolist()
+        pixels = data.split(name).tensor[:, :2].movedim(1, -1).reshape(-1, 2).tolist()
         assert len(set(map(tuple, pixels))) == len(pixels)
-        rows = {int(x[0, 0, 0]) % 41 for x in data.split(name).whole if x[0, 0, 0] < 41}
+        rows = {int(x[0, 0, 0]) % 41 for x in data.split(name).tensor if x[0, 0, 0] < 41}
         assert rows <= set(range(0, 41, step))
 
 

@@ -16,7 +16,6 @@ from raw_folders import grey, images
 from genfoundry import config
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.readers import images as readers_images
-from genfoundry.data.readers import progress
 from genfoundry.data.readers.images import Form, picture
 from genfoundry.errors import UserError
 
@@ -138,7 +137,7 @@ def test_no_class_without_folders(tmp_path: Path, prepare: Prepare) -> None:
     own = images(raw=config.Folder(path="mine"))
     data = prepare(own)
     assert data.spec.classes == 0
-    assert set(data.split("train").batch(torch.arange(5)).label.tolist()) == {-1}  # type: ignore[union-attr]
+    assert set(data.split("train").eval_batch(torch.arange(5)).label.tolist()) == {-1}  # type: ignore[union-attr]
     save(tmp_path / "inbox/cow/new.png", grey(1, 6)[0])
     with pytest.raises(UserError, match="class 'cow' is new; this data set's images lie in no class's folder"):
         prepare(own)
@@ -197,7 +196,7 @@ def test_arrays_take_size_and_colour_too(tmp_path: Path, prepare: Prepare) -> No
     data = prepare(images(size=8, colour="grey"))
     assert data.spec.shape == (1, 8, 8)
     first = picture(save(tmp_path / "one.png", x[0]), Form((8, 8), "grey"))
-    held = torch.cat([data.split(s).whole for s in ("train", "val", "gate", "test")])
+    held = torch.cat([data.split(s).tensor for s in ("train", "val", "gate", "test")])
     assert (held == torch.tensor(first)).flatten(1).all(1).sum() == 1  # as if it had been a file
     np.savez(tmp_path / "raw/a.npz", images=np.zeros((80, 10, 12, 2), np.uint8))
     with pytest.raises(UserError, match=r"a.npz: images is uint8 \(80, 10, 12, 2\): images of 2 channels; 1 \(grey\)"):
@@ -210,10 +209,12 @@ def test_medmnist_keeps_its_test_and_spreads_the_rest(tmp_path: Path, prepare: P
     labels = {f"{s}_labels": (np.arange(len(x)) % 3).astype(np.uint8)[:, None] for s, x in parts.items()}
     np.savez(tmp_path / "raw/med.npz", **{f"{s}_images": x for s, x in parts.items()}, **labels)
     data = prepare(images())
-    assert (data.split("test").whole[:, 0].numpy() == parts["test"]).all()
+    assert (data.split("test").tensor[:, 0].numpy() == parts["test"]).all()
     assert data.spec.classes == 3
     theirs = {x.tobytes() for x in parts["val"]}
-    found = {s: sum(x.numpy().tobytes() in theirs for x in data.split(s).whole[:, 0]) for s in ("train", "val", "gate")}
+    found = {
+        s: sum(x.numpy().tobytes() in theirs for x in data.split(s).tensor[:, 0]) for s in ("train", "val", "gate")
+    }
     assert all(found.values()) and sum(found.values()) == 60
     labels["train_labels"] = np.zeros((200, 14), np.uint8)
     np.savez(tmp_path / "raw/med.npz", **{f"{s}_images": x for s, x in parts.items()}, **labels)
@@ -226,17 +227,17 @@ def test_flips_are_for_training_alone(tmp_path: Path, prepare: Prepare) -> None:
     np.savez(tmp_path / "raw/a.npz", images=grey(200))
     plain, flipped = prepare(images(), out="plain"), prepare(images(flip=True))
     one, two = plain.split("train"), flipped.split("train")
-    assert plain.meta["digest"] == flipped.meta["digest"] and (one.whole == two.whole).all()
+    assert plain.meta["digest"] == flipped.meta["digest"] and (one.tensor == two.tensor).all()
     index = torch.arange(len(two)).repeat(8)
-    assert (two.batch(index).x == one.batch(index).x).all()
+    assert (two.eval_batch(index).x == one.eval_batch(index).x).all()
     torch.manual_seed(3)
-    x = two.crop(index).x
+    x = two.train_batch(index).x
     torch.manual_seed(3)
-    assert (two.crop(index).x == x).all()
-    same, mirrored = ((x == y).flatten(1).all(1) for y in (one.whole[index], one.whole[index].flip(-1)))
+    assert (two.train_batch(index).x == x).all()
+    same, mirrored = ((x == y).flatten(1).all(1) for y in (one.tensor[index], one.tensor[index].flip(-1)))
     assert (same | mirrored).all()
     assert abs(mirrored.double().mean() - 0.5) < 0.06
-    assert (one.crop(index).x == one.whole[index]).all()
+    assert (one.train_batch(index).x == one.tensor[index]).all()
 
 
 def test_a_picture_that_is_none(tmp_path: Path) -> None:
@@ -255,11 +256,3 @@ def test_files_are_found_below_hidden_folders_but_not_in_them(tmp_path: Path, pr
     for name in (".home/a.png", ".home/.cache/b.png"):
         save(tmp_path / name, grey(1)[0])
     assert [p.name for p in files(tmp_path / ".home", ".png")] == ["a.png"]
-
-
-def test_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
-    assert list(progress.told(range(3), 3, "reading", out)) == [0, 1, 2] and out.getvalue() == ""
-    monkeypatch.setattr(progress, "QUIET", -1.0)
-    list(progress.told(range(3), 3, "reading", out))
-    assert "reading: 3 of 3, 0 s left" in out.getvalue()

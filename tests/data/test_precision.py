@@ -75,14 +75,14 @@ def measured(data: Dataset, factor: float, folder: Path) -> dict[str, dict[str, 
         out[name] = flat(score(answers(model, test, samples=1, seed=0), test), factor)
         meta = {key: data.meta[key] for key in ("modality", "names", "declared") if key in data.meta}
         checkpoint.save(folder / data.folder.name / name, model, {"meta": meta})
-        batch, served = test.batch(test.starts * 0), Predictor(folder / data.folder.name / name)  # type: ignore[attr-defined]
+        batch, served = test.eval_batch(test.starts * 0), Predictor(folder / data.folder.name / name)  # type: ignore[attr-defined]
         assert batch.cond is not None
         nats = served.score(batch.x.numpy(), batch.cond.numpy())
         drawn = served.sample(1, past=batch.cond[0].numpy(), seed=3)[0]
         step = (drawn - batch.x[0].numpy()) / train.scale.numpy()  # type: ignore[attr-defined]
         out[f"{name}, served"] = {"nats": nats[0] / 10 - math.log(abs(factor)), "step": float(np.abs(step).mean())}
-    known = baselines.Known(train, {part.name: part for part in rest}, {})
-    rows = {row.name: score(row.answers(test), test) for row in baselines.rows(known, "series")}
+    known = baselines.BaselineInputs(train, {part.name: part for part in rest}, {})
+    rows = {row.name: score(row.predict(test), test) for row in baselines.fit_baselines(known, "series")}
     return out | {name: flat(scores, factor) for name, scores in rows.items()}
 
 

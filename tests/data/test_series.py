@@ -31,7 +31,7 @@ def write(path: Path, rows: range) -> None:
 def test_splits_follow_each_other(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", range(100))
     data = prepare(series())
-    parts = [data.split(name).whole[:, 0] * 10 for name in ("train", "val", "gate", "test")]
+    parts = [data.split(name).tensor[:, 0] * 10 for name in ("train", "val", "gate", "test")]
     assert torch.cat(parts).round().tolist() == list(range(100))
     assert data.meta["names"] == ["value"]
     assert data.spec.cond_shape == (4, 1)
@@ -42,14 +42,14 @@ def test_windows_follow_their_past(tmp_path: Path, prepare: Prepare) -> None:
     data = prepare(series())
     for name, start in (("train", 4), ("val", None)):
         split = data.split(name)
-        batch = split.batch(torch.arange(len(split)))
+        batch = split.eval_batch(torch.arange(len(split)))
         assert batch.cond is not None
         assert len(split) == data.meta["counts"][name]
         both = torch.cat([batch.cond, batch.x], 1)[..., 0].double().numpy() * 10
         np.testing.assert_allclose(np.diff(both, axis=1), 1, atol=1e-4)
-        first = split.whole[0, 0].item() * 10 if start is None else start
+        first = split.tensor[0, 0].item() * 10 if start is None else start
         assert both[0, 4] == pytest.approx(first, abs=1e-4)
-        assert len(split.crop(torch.tensor([split.positions - 1])).x) == 1
+        assert len(split.train_batch(torch.tensor([split.positions - 1])).x) == 1
 
 
 def test_rows_that_arrive_extend_the_last_split(tmp_path: Path, prepare: Prepare) -> None:
@@ -57,7 +57,7 @@ def test_rows_that_arrive_extend_the_last_split(tmp_path: Path, prepare: Prepare
     before = prepare(series()).meta["counts"]
     write(tmp_path / "inbox/b.csv", range(95, 120))  # five rows of it are there already
     data = prepare(series())
-    assert data.split("test").whole[:, 0].mul(10).round().tolist()[-25:] == list(range(95, 120))
+    assert data.split("test").tensor[:, 0].mul(10).round().tolist()[-25:] == list(range(95, 120))
     assert {**data.meta["counts"], "test": 0} == {**before, "test": 0}
 
 
@@ -89,7 +89,7 @@ def test_the_past_may_be_numbered(tmp_path: Path, prepare: Prepare) -> None:
     data = prepare(series(numbered=True))
     assert (data.spec.shape, data.spec.cond_shape) == ((5, 1), (4, 2))
     for name in ("train", "val", "gate", "test"):
-        batch = data.split(name).crop(torch.arange(3))
+        batch = data.split(name).train_batch(torch.arange(3))
         assert batch.cond is not None
         assert torch.allclose(batch.cond[..., 0] * 10, batch.cond[..., 1], atol=1e-5)  # values are a tenth of the time
         assert batch.x.shape == (3, 5, 1)
@@ -111,7 +111,7 @@ def test_columns_can_be_chosen(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "raw/a.csv").write_text("t,a,b,c\n" + "".join(f"{t},{t},{2 * t},text\n" for t in range(100)))
     data = prepare(series(columns=("b", "a")))
     assert data.meta["names"] == ["b", "a"] and data.meta["declared"]["columns"] == ["b", "a"]
-    assert torch.equal(data.split("train").whole[:, 0], 2 * data.split("train").whole[:, 1])
+    assert torch.equal(data.split("train").tensor[:, 0], 2 * data.split("train").tensor[:, 1])
     with pytest.raises(UserError, match=r"a.csv: no column d to take; there are a, b, c"):
         prepare(series(columns=("d",)))
 
@@ -138,14 +138,14 @@ def test_quarters_and_years_of_months_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["co2", "elnino", "macrodata"])
 def test_series_of_statsmodels(name: str, tmp_path: Path) -> None:
     dataset = resolve.settings(ROOT / "params.yaml").datasets[name]
-    catalog.fetch(dataset, tmp_path / "raw", downloads=tmp_path / "downloads", progress=None)
+    catalog.fetch(dataset, tmp_path / "raw", downloads=tmp_path / "downloads")
     preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "out", dataset, 20)
     data = Dataset(tmp_path / "out")
     assert min(data.meta["counts"].values()) >= 7
     expected = {"co2": (52, 1), "elnino": (12, 1), "macrodata": (0, 3)}
     split = data.split("train")
     assert (split.season, split.spec.shape[1]) == expected[name]
-    assert bool(split.whole.isnan().any()) == (name == "co2")
+    assert bool(split.tensor.isnan().any()) == (name == "co2")
 
 
 def test_too_short(tmp_path: Path, prepare: Prepare) -> None:
@@ -166,7 +166,7 @@ def test_one_block_is_refused_unless_the_entry_says_so(tmp_path: Path, prepare: 
 
 def test_levels_are_for_images(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", range(100))
-    with pytest.raises(UserError, match="real values"):
+    with pytest.raises(UserError, match=r"data\.levels: expected no value for a SeriesSplit, got 2"):
         prepare(series()).split("train", 2)
 
 

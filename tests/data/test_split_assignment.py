@@ -15,7 +15,7 @@ from genfoundry.data.dataset import Dataset
 from genfoundry.data.split_assignment import assign_groups, hash_place, numbered, quotas, require_groups
 from genfoundry.data.transforms import moving_items
 from genfoundry.errors import UserError
-from genfoundry.splits import HELD, SPLITS
+from genfoundry.splits import HELD_OUT, SPLITS
 
 Prepare = Callable[..., Dataset]
 
@@ -34,14 +34,14 @@ def test_each_held_out_split_has_five_groups_where_there_are_twenty(groups: int,
     shares = {"val": 0.1, "gate": 0.05, "test": 0.2}
     found = counted(assign_groups(seed, digests(groups), [], images(split=shares), False))
     assert min(found.values()) >= 5
-    assert [found[name] for name in HELD] == [max(5, round(share * groups)) for share in shares.values()]
+    assert [found[name] for name in HELD_OUT] == [max(5, round(share * groups)) for share in shares.values()]
 
 
 @pytest.mark.parametrize(("groups", "held"), [(4, 1), (8, 2), (15, 3), (19, 4)])
 def test_fewer_groups_are_spread_evenly(groups: int, held: int) -> None:
     shares = {"val": 0.05, "gate": 0.05, "test": 0.1}
     found = counted(assign_groups(0, digests(groups), [], images(split=shares), False))
-    assert [found[name] for name in HELD] == [held] * 3 and found["train"] >= held
+    assert [found[name] for name in HELD_OUT] == [held] * 3 and found["train"] >= held
 
 
 def test_train_is_left_groups_whatever_the_shares() -> None:
@@ -70,7 +70,7 @@ def test_later_groups_move_none_and_go_where_their_hash_falls(seed: int) -> None
 
 def test_many_groups_get_their_shares() -> None:
     later = assign_groups(1, digests(5000), digests(5000, start=9000), images(), False)
-    assert np.allclose(np.array([counted(later)[name] for name in HELD]) / 10_000, (0.15, 0.15, 0.2), atol=0.02)
+    assert np.allclose(np.array([counted(later)[name] for name in HELD_OUT]) / 10_000, (0.15, 0.15, 0.2), atol=0.02)
 
 
 @pytest.mark.parametrize("raw", [0, 1, 2, 3])
@@ -109,7 +109,7 @@ def test_texts_keep_enough_units_that_no_other_split_has(tmp_path: Path, prepare
     data = prepare(text(modality=modality, split=few))
     groups = {name: set(data.split(name).groups.tolist()) for name in SPLITS}
     assert data.meta["groups"] == {name: len(own) for name, own in groups.items()}
-    assert [len(groups[name]) for name in HELD] == [5, 5, 5]
+    assert [len(groups[name]) for name in HELD_OUT] == [5, 5, 5]
     assert len(set.union(*groups.values())) == 24
     plays(tmp_path / "inbox", 30, start=50)
     later = prepare(text(modality=modality, split=few), out="later")
@@ -122,10 +122,10 @@ def test_a_held_out_window_lies_inside_one_play(tmp_path: Path, prepare: Prepare
     data = prepare(text())
     alphabet = data.meta["alphabet"]
     whole = {path.read_text() + "\n\n" for path in (tmp_path / "raw").iterdir()}
-    for name in HELD:
+    for name in HELD_OUT:
         split = data.split(name)
         for group in split.groups.unique().tolist():
-            own = split.batch((split.groups == group).nonzero()[:, 0]).x.flatten().tolist()
+            own = split.eval_batch((split.groups == group).nonzero()[:, 0]).x.flatten().tolist()
             said = "".join(alphabet[code] for code in own)
             assert sum(play.startswith(said) and len(play) - len(said) < 8 for play in whole) == 1
 
@@ -133,8 +133,8 @@ def test_a_held_out_window_lies_inside_one_play(tmp_path: Path, prepare: Prepare
 def test_short_units_in_a_row_are_read_through(tmp_path: Path, prepare: Prepare) -> None:
     plays(tmp_path / "raw", 1, lines=400)
     split = prepare(text(unit="line", window=32)).split("test")
-    assert len(split.whole) % 32 == 0
-    starts = np.flatnonzero(np.r_[True, split.whole.numpy()[:-1] == 0])  # code 0 ends a line
+    assert len(split.tensor) % 32 == 0
+    starts = np.flatnonzero(np.r_[True, split.tensor.numpy()[:-1] == 0])  # code 0 ends a line
     units = np.searchsorted(starts, np.arange(len(split)) * 32, side="right").tolist()
     assert numbered(list(map(str, split.groups.tolist()))).tolist() == numbered(list(map(str, units))).tolist()
     assert len(set(units)) == len(units) > 10
@@ -148,11 +148,11 @@ def test_pairs_of_one_source_are_one_group(tmp_path: Path, prepare: Prepare) -> 
     of_source: dict[str, set[tuple[str, int]]] = {}
     for name in SPLITS:
         split = data.split(name)
-        sources = split.texts(split.batch(torch.arange(len(split))).cond)  # type: ignore[attr-defined]
+        sources = split.texts(split.eval_batch(torch.arange(len(split))).cond)  # type: ignore[attr-defined]
         for source, group in zip(sources, split.groups.tolist(), strict=True):
             of_source.setdefault(source, set()).add((name, group))
     assert {len(places) for places in of_source.values()} == {1} and len(of_source) == 30
-    assert min(data.meta["groups"][name] for name in HELD) >= 5
+    assert min(data.meta["groups"][name] for name in HELD_OUT) >= 5
 
 
 def test_pairs_of_few_sources_are_refused(tmp_path: Path, prepare: Prepare) -> None:
@@ -170,7 +170,7 @@ def test_slices_keep_enough_volumes_or_blocks(tmp_path: Path, prepare: Prepare, 
         nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"raw/{i}.nii")
     few = {"val": 0.05, "gate": 0.05, "test": 0.05}
     data = prepare(images(split=few, size=[8, 8], slices={"by": by, "block": 4, "gap": 1}))
-    assert [data.meta["groups"][name] for name in HELD] == [5, 5, 5]
+    assert [data.meta["groups"][name] for name in HELD_OUT] == [5, 5, 5]
     groups = {name: set(data.split(name).groups.tolist()) for name in SPLITS}
     assert sum(map(len, groups.values())) == len(set.union(*groups.values()))
 

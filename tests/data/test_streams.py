@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from genfoundry.data.loaders import StreamLoader
-from genfoundry.data.splits.text import Split
+from genfoundry.data.splits.text import TextSplit
 from genfoundry.errors import UserError
 from genfoundry.types import Spec
 
 LENGTH = 5
 
 
-def split(n: int = 400) -> Split:
-    return Split("train", {"x": torch.arange(n), "start": torch.zeros(1)}, Spec((8,), n), None, None)
+def split(n: int = 400) -> TextSplit:
+    return TextSplit("train", {"x": torch.arange(n), "start": torch.zeros(1)}, Spec((8,), n))
 
 
 def streams(resets: float = 0.3, batch: int = 4, key: str = "k") -> StreamLoader:

@@ -11,7 +11,7 @@ import torch
 from raw_folders import text
 
 from genfoundry.data.dataset import Dataset
-from genfoundry.data.splits.text import Split
+from genfoundry.data.splits.text import TextSplit
 from genfoundry.errors import UserError
 from genfoundry.types import Spec
 
@@ -47,10 +47,10 @@ def test_no_document_moves_when_data_arrive(tmp_path: Path, prepare: Prepare) ->
 def test_windows(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw", 30)
     split = prepare(text()).split("train")
-    assert len(split) == len(split.whole) // 8
-    assert split.positions == len(split.whole) - 7
-    assert (split.batch(torch.tensor([0, 2])).x == torch.stack([split.whole[:8], split.whole[16:24]])).all()
-    assert (split.crop(torch.tensor([3])).x[0] == split.whole[3:11]).all()
+    assert len(split) == len(split.tensor) // 8
+    assert split.positions == len(split.tensor) - 7
+    assert (split.eval_batch(torch.tensor([0, 2])).x == torch.stack([split.tensor[:8], split.tensor[16:24]])).all()
+    assert (split.train_batch(torch.tensor([3])).x[0] == split.tensor[3:11]).all()
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
@@ -112,14 +112,14 @@ def test_one_long_text_is_cut(tmp_path: Path, prepare: Prepare, unit: str) -> No
         prepare(text())
     data = prepare(text(unit=unit))
     alphabet, found = data.meta["alphabet"], []
-    whole = "".join(alphabet[i] for i in data.split("train").whole.tolist())
+    whole = "".join(alphabet[i] for i in data.split("train").tensor.tolist())
     pieces = whole.removesuffix(between).split(between)
     found += [parts.index(piece) for piece in pieces]
     assert found == sorted(found)  # in the order of the text
     for name in ("val", "gate", "test"):
         split = data.split(name)
         for group in (groups := split.groups.unique().tolist()):
-            kept = split.batch((split.groups == group).nonzero()[:, 0]).x.flatten().tolist()
+            kept = split.eval_batch((split.groups == group).nonzero()[:, 0]).x.flatten().tolist()
             unit = parts[group] + "\n" * (2 if name and between == "\n\n" else 1)
             assert "".join(alphabet[i] for i in kept) == unit[: len(unit) // 8 * 8]  # whole windows of it alone
         assert len(groups) >= 9
@@ -129,8 +129,8 @@ def test_one_long_text_is_cut(tmp_path: Path, prepare: Prepare, unit: str) -> No
 
 def test_items_are_asked_for_from_the_cpu_wherever_the_text_is() -> None:
     tensors = {"x": torch.zeros(40, dtype=torch.uint8, device="meta"), "start": torch.zeros(1)}
-    split = Split("test", tensors, Spec((8,), 3), None, None)
-    assert split.batch(torch.tensor([0, 3])).x.shape == (2, 8)
+    split = TextSplit("test", tensors, Spec((8,), 3))
+    assert split.eval_batch(torch.tensor([0, 3])).x.shape == (2, 8)
 
 
 ENDS = [(code, end) for code in ("utf-8", "utf-8-sig", "utf-16") for end in ("\n", "\r\n", "\r", "\u2028", "\x85")]

@@ -73,7 +73,7 @@ def test_items_are_whole_wherever_they_are_and_lie_over_one_another() -> None:
 def test_the_frames_of_a_data_set_keep_their_mass(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw")
     how = {**entry().moving.model_dump(), "items": 1}  # type: ignore[union-attr]
-    whole = prepare(entry(moving=how)).split("train").whole
+    whole = prepare(entry(moving=how)).split("train").tensor
     mass = whole.flatten(2).sum(2)
     assert (mass == mass[:, :1]).all() and (mass >= 2).all()
     assert (whole[:, 1:] != whole[:, :-1]).flatten(2).any(2).all(), "an item stood still"
@@ -93,7 +93,7 @@ def test_more_videos_begin_with_the_ones_before(tmp_path: Path, prepare: Prepare
     write(tmp_path / "raw")
     how = {**entry().moving.model_dump(), "videos": {"train": 50}}  # type: ignore[union-attr]
     few, many = prepare(entry(), out="few"), prepare(entry(moving=how), out="many")
-    assert torch.equal(few.split("train").whole, many.split("train").whole[:30])
+    assert torch.equal(few.split("train").tensor, many.split("train").tensor[:30])
 
 
 def test_no_item_is_in_two_splits(tmp_path: Path, prepare: Prepare) -> None:
@@ -121,11 +121,11 @@ def test_what_is_given_and_what_follows(tmp_path: Path, prepare: Prepare) -> Non
     write(tmp_path / "raw")
     data = prepare(entry())
     split = data.split("val")
-    batch = split.batch(torch.tensor([3, 0]))
+    batch = split.eval_batch(torch.tensor([3, 0]))
     assert batch.cond is not None
     assert (split.spec.shape, split.spec.cond_shape) == ((2, 1, 11, 9), (3, 1, 11, 9))
     assert (split.spec.levels, split.spec.cond_levels, len(split)) == (2, 2, 5)
-    assert torch.equal(torch.cat([batch.cond, batch.x], 1), split.whole[[3, 0]].long())
+    assert torch.equal(torch.cat([batch.cond, batch.x], 1), split.tensor[[3, 0]].long())
     with pytest.raises(UserError, match="levels"):
         data.split("val", levels=256)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from genfoundry import shell
+from genfoundry.console import shell
 
 ROOT = Path(__file__).parent.parent.parent
 CLEAN = {
@@ -33,6 +33,11 @@ def call(*command: str, root: Path, **env: str) -> subprocess.CompletedProcess[s
 def pipeline(*words: str, root: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m pipeline WORDS` in `root`."""
     return call(sys.executable, "-m", "pipeline", *words, root=root, **env)
+
+
+def command(*words: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """`genfoundry WORDS` in `root`."""
+    return call(sys.executable, "-m", "pipeline.cli", *words, root=root)
 
 
 def good(done: subprocess.CompletedProcess[str]) -> str:

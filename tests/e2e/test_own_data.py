@@ -10,7 +10,7 @@ from typing import Any
 import own_data
 import pytest
 import yaml
-from site_of import ROOT, call, good, pipeline
+from site_of import ROOT, call, command, good, pipeline
 
 from pipeline.commands import smoke as smoke_stage
 
@@ -36,7 +36,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in data:
         said = good(pipeline("init", str(path), root=site))
         assert "next: make plan" in said and f"data/inbox/{path.stem}/" in said
-    assert "vae-med" in good(pipeline("show_plan", root=site))
+    assert "vae-med" in good(command("plan", root=site))
     trimmed = yaml.safe_load(params.read_text())  # one experiment a data set: the rest is the time of this test
     trimmed["experiments"] = {name: trimmed["experiments"][name] for name in KEPT}
     trimmed["tasks"] = {name: trimmed["tasks"][name] for name in KEPT.values()}
@@ -93,6 +93,6 @@ def test_a_name_is_given_once(site: Path) -> None:
 
 def test_pairs_can_be_validated(site: Path) -> None:
     path = own_data.translations(site.parent / "pairs.tsv")
-    assert "next: make plan" in good(pipeline("init", str(path), "olde", root=site))
+    assert "next: make plan" in good(pipeline("init", str(path), "--name", "olde", root=site))
     good(call("dvc", "repro", "validate@olde", root=site))
     assert read(site / "reports/validation/olde.json")["success"]

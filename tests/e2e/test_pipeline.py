@@ -12,11 +12,11 @@ import pytest
 import yaml
 from site_of import ROOT, call, change, clone, due, good, pipeline, ran
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.selection import ledger, margins
 from genfoundry.training import device
 from pipeline.commands import golden
-from pipeline.orchestration import integrity
+from pipeline.orchestration import integrity, libraries
 from pipeline.orchestration.unit import Unit
 
 pytestmark = pytest.mark.e2e
@@ -103,8 +103,8 @@ def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
 
 @pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
 def test_the_outs_are_those_of_every_machine(smoke: Path) -> None:
-    lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hashes(smoke))
-    assert not lines, golden.explained(lines, ROOT)
+    lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hash_outputs(smoke))
+    assert not lines, "\n".join([*lines, *libraries.mismatches(ROOT)])
 
 
 def test_nothing_to_do_runs_nothing_and_leaves_the_lock(copy: Path) -> None:
@@ -268,7 +268,7 @@ def test_files_of_a_persons_own_survive_plain_dvc(copy: Path, tmp_path: Path) ->
     done = call("dvc", "repro", "prepare@mine", root=copy)
     assert done.returncode != 0
     assert "data/inbox/mine: files that DVC tracks are missing: b.csv" in done.stderr
-    assert "to be trained again without them" in good(pipeline("withdraw", "mine", "b.csv", root=copy))
+    assert "to be trained again without them" in good(pipeline("withdraw", "--dataset", "mine", "b.csv", root=copy))
     with (tmp_path / "a.csv").open("a") as file:  # the source grows: plain DVC notices
         file.write("".join(f"{t},{t % 7}.5\n" for t in range(300, 360)))
     said = good(call("dvc", "repro", "prepare@mine", root=copy))

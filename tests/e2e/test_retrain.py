@@ -13,7 +13,7 @@ import pytest
 import yaml
 from site_of import ROOT, call, clone, good, pipeline, ran
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.selection import ledger
 from pipeline.commands import smoke as smoke_stage
 

@@ -61,7 +61,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         return Batch(self.x[index])
 
 

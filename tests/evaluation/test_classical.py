@@ -14,9 +14,9 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf, ledoit_wolf_shrinkage
 
 from genfoundry.data.label_subsets import keep_labels
-from genfoundry.data.splits.images import Split as ImageSplit
-from genfoundry.data.splits.lines import Split as Lines
-from genfoundry.data.splits.text import Split as Text
+from genfoundry.data.splits.images import ImageSplit
+from genfoundry.data.splits.lines import LineSplit
+from genfoundry.data.splits.text import TextSplit
 from genfoundry.evaluation.baselines import base, classes, classical_restoration, pixel_contexts
 from genfoundry.evaluation.baselines.gaussian import ROUNDING, Gaussian, LinearAR
 from genfoundry.evaluation.baselines.nearest_neighbours import Neighbours
@@ -41,13 +41,13 @@ def images(x: np.ndarray[Any, Any], name: str, label: torch.Tensor | None = None
     side = int(x.shape[1] ** 0.5)
     values = torch.from_numpy(x.round().clip(0, TOP).astype(np.uint8)).view(-1, 1, side, side)
     label = torch.full((len(x),), -1) if label is None else label
-    return ImageSplit(name, {"x": values, "label": label}, Spec((1, side, side), TOP + 1, classes), None, None)
+    return ImageSplit(name, {"x": values, "label": label}, Spec((1, side, side), TOP + 1, classes))
 
 
-def rows(train: Any, *held: Any, modality: str = "images", **asked: Any) -> dict[str, base.Row]:
+def rows(train: Any, *held: Any, modality: str = "images", **asked: Any) -> dict[str, base.Baseline]:
     splits = {split.name: split for split in held}
-    known = base.Known(train, splits, dict.fromkeys(splits, 10))
-    return {row.name: row for row in base.rows(replace(known, **asked), modality)}
+    known = base.BaselineInputs(train, splits, dict.fromkeys(splits, 10))
+    return {row.name: row for row in base.fit_baselines(replace(known, **asked), modality)}
 
 
 @pytest.mark.parametrize(("n", "dims"), [(30, 50), (400, 12)])
@@ -96,8 +96,8 @@ def test_linear_restoration_beats_the_mean_and_the_identity(damage: str) -> None
         return float((x - posed.clean).square().mean())
 
     name = "wiener filter" if posed.known is None else "gaussian conditional mean"
-    found = error(classical_restoration.classical(train, damage)[name](posed.x, posed.known, posed.levels))
-    mean = train.whole.float().mean(0)
+    found = error(classical_restoration.restoration_methods(train, damage)[name](posed.x, posed.known, posed.levels))
+    mean = train.tensor.float().mean(0)
     assert found < 0.9 * error(mean if posed.known is None else torch.where(posed.known, posed.x, mean))
     assert found < error(posed.x)
 
@@ -111,7 +111,11 @@ def test_the_wiener_filter_has_the_error_of_the_best_estimate() -> None:
     train, clean = images(draws(20_000), "train"), draws(4000, seed=3)
     noisy = clean + np.random.default_rng(4).normal(0, sigma, clean.shape)
     x = torch.from_numpy(noisy).float().view(-1, 1, 6, 6)
-    found = classical_restoration.classical(train, "gaussian")["wiener filter"](x, None, TOP + 1).flatten(1).numpy()
+    found = (
+        classical_restoration.restoration_methods(train, "gaussian")["wiener filter"](x, None, TOP + 1)
+        .flatten(1)
+        .numpy()
+    )
     assert np.square(found - clean).mean() == pytest.approx(best, rel=0.03)
 
 
@@ -121,10 +125,10 @@ def test_neighbours_are_training_items_alone_and_not_the_item_itself(damage: str
     x = draws(120)
     train = images(np.concatenate([x, x + 1]), "train")
     train.groups = torch.arange(120).repeat(2)  # type: ignore[attr-defined]
-    found = classical_restoration.classical(train, damage)["k nearest items"]
+    found = classical_restoration.restoration_methods(train, damage)["k nearest items"]
     learnt = found.__self__  # type: ignore[attr-defined]
     assert learnt._neighbours.k > 2
-    items = {item.numpy().tobytes() for item in train.whole.float().flatten(1)}
+    items = {item.numpy().tobytes() for item in train.tensor.float().flatten(1)}
     assert {item.numpy().tobytes() for item in learnt._neighbours.items} == items
     one = images(draws(3, seed=5), "gate")
     alone, all_three = (restoration.posed(one, damage) for _ in range(2))
@@ -168,10 +172,10 @@ def test_counted_contexts_have_mass_one(offsets: Any) -> None:
     items = torch.from_numpy((rng.random((60, 1, 3, 3)) < 0.3).astype(np.uint8))
     every = ((torch.arange(512)[:, None] // 2 ** torch.arange(9)) % 2).view(512, 1, 3, 3).to(torch.uint8)
     train, all_ = (
-        ImageSplit(name, {"x": x, "label": torch.full((len(x),), -1)}, spec, None, None)
+        ImageSplit(name, {"x": x, "label": torch.full((len(x),), -1)}, spec)
         for name, x in (("train", items), ("all", every))
     )
-    assert torch.exp(-pixel_contexts.Counted(train, offsets).answers(all_)["nll"]).sum() == pytest.approx(1)
+    assert torch.exp(-pixel_contexts.ContextModel(train, offsets).predict(all_)["nll"]).sum() == pytest.approx(1)
 
 
 def labelled(n: int, seed: int, name: str) -> ImageSplit:
@@ -186,7 +190,7 @@ def labelled(n: int, seed: int, name: str) -> ImageSplit:
 def test_classifiers_see_the_labels_that_the_models_see_and_no_others() -> None:
     train, test = labelled(400, 0, "train"), labelled(200, 1, "test")
     asked: dict[str, Any] = {"objective": "accuracy", "dataset": "rings", "labels": 60}
-    found = {name: row.answers(test)["classes"] for name, row in rows(train, test, **asked).items()}
+    found = {name: row.predict(test)["classes"] for name, row in rows(train, test, **asked).items()}
     assert list(found) == ["majority-class", "logistic-regression", "rbf-svm"]
     assert (found["rbf-svm"] == test.label).double().mean() > 0.97
     assert (found["logistic-regression"] == test.label).double().mean() < 0.8
@@ -194,47 +198,45 @@ def test_classifiers_see_the_labels_that_the_models_see_and_no_others() -> None:
     for wrong in (-1, 1):  # the labels that are hidden may be anything, and so may their images
         other = labelled(400, 0, "train")
         other.label = torch.where(seen >= 0, train.label, wrong)
-        other.whole[seen < 0] = 7
+        other.tensor[seen < 0] = 7
         spoiled = keep_labels(train, 60, "rings", 0)
-        spoiled.label, spoiled.whole = seen, other.whole
-        known = base.Known(spoiled, {"test": test}, {"test": 10}, objective="accuracy", dataset="rings")
-        again = {row.name: row.answers(test)["classes"] for row in classes.classifiers(known)}
+        spoiled.label, spoiled.tensor = seen, other.tensor
+        known = base.BaselineInputs(spoiled, {"test": test}, {"test": 10}, objective="accuracy", dataset="rings")
+        again = {row.name: row.predict(test)["classes"] for row in classes.fit_classifiers(known)}
         assert all(torch.equal(again[name], found[name]) for name in found)
 
 
 def test_many_labels_are_a_sample_of_them_and_the_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "MOST", 50)
+    monkeypatch.setattr(classes, "MAX_ITEMS", 50)
     train, test = labelled(400, 0, "train"), labelled(50, 1, "test")
     assert list(rows(train, test, objective="accuracy")) == ["majority-class", "logistic-regression-50", "rbf-svm-50"]
 
 
 def test_folds_hold_whole_groups() -> None:
     y, group = np.tile([0, 1], 30), np.repeat(np.arange(12), 5)
-    for kept, held in classes._folds(y, group, 0):
+    for kept, held in classes.make_folds(y, group, 0):
         assert not set(group[kept]) & set(group[held])
-    assert classes._folds(np.array([0, 0, 1]), np.arange(3), 0) == []
+    assert classes.make_folds(np.array([0, 0, 1]), np.arange(3), 0) == []
 
 
 def test_xz_is_left_out_where_items_are_coded_by_each_other() -> None:
     train, test = images(draws(40), "train"), images(draws(20, seed=1), "test")
-    assert rows(train, test)["xz"].answers(test)["nll"].shape == (1,)
+    assert rows(train, test)["xz"].predict(test)["nll"].shape == (1,)
     test.groups = torch.arange(20) // 5  # type: ignore[attr-defined]
     row = rows(train, test)["xz"]
-    assert row.answers(test) == {}
+    assert row.predict(test) == {}
     assert row.likelihood == "none"
     assert {"bits_per_dim", "nats_per_sample"} <= set(row.absent)
     assert "no likelihood of an item" in row.absent["bits_per_dim"]
-    assert rows(train, test)["png"].answers(test)["nll"].shape == (20,)
+    assert rows(train, test)["png"].predict(test)["nll"].shape == (20,)
 
 
 def test_xz_of_text_is_set_against_reading_in_one_go_alone() -> None:
     whole = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 4000)).to(torch.uint8)
-    train, test = (
-        Text(name, {"x": whole, "start": torch.zeros(1)}, Spec((32,), 4), None, None) for name in ("train", "test")
-    )
+    train, test = (TextSplit(name, {"x": whole, "start": torch.zeros(1)}, Spec((32,), 4)) for name in ("train", "test"))
     found = rows(train, test, modality="text", alphabet="abcd")
     assert list(found) == ["unigram", "5-gram", "6-gram", "xz"]
-    assert set(found["xz"].answers(test)) == {"nll_carried"}
+    assert set(found["xz"].predict(test)) == {"nll_carried"}
     assert "nats_per_char" in found["xz"].absent
     assert "nats_per_char_carried" not in found["xz"].absent
 
@@ -244,10 +246,10 @@ def test_six_characters_are_counted_where_five_do_not_tell() -> None:
     line = torch.tensor([1, 2, 2, 2, 2, 1, 3, 2, 2, 2, 2, 3] * 5, dtype=torch.uint8)
     whole = torch.zeros(50, 64, dtype=torch.uint8)
     whole[:, : len(line)] = line
-    split = Lines("train", {"x": whole}, Spec((64,), 4), None, None)
+    split = LineSplit("train", {"x": whole}, Spec((64,), 4))
     found = rows(split, split, modality="lines", alphabet="\nabc")
     assert found["6-gram"].role == "reference"
-    assert found["6-gram"].answers(split)["nll"].mean() < found["5-gram"].answers(split)["nll"].mean()
+    assert found["6-gram"].predict(split)["nll"].mean() < found["5-gram"].predict(split)["nll"].mean()
 
 
 def test_roles_tell_what_need_not_be_beaten() -> None:
@@ -259,7 +261,11 @@ def test_roles_tell_what_need_not_be_beaten() -> None:
 
 
 def test_the_reason_for_an_absent_figure_stands_in_its_cell(tmp_path: Path) -> None:
-    xz = {"role": "compressor", "likelihood": "none", "absent": base.no_likelihood("no likelihood of an item: why")}
+    xz = {
+        "role": "compressor",
+        "likelihood": "none",
+        "absent": base.explain_no_likelihood("no likelihood of an item: why"),
+    }
     png = {"role": "compressor", "likelihood": "bound", "figures": {"test": {"bits_per_dim": 3.0}}}
     about = {"dataset": "photos", "levels": 256, "binarise": None, "labels": None, "data": "d", "judge": None}
     card = {**about, "task": "t", "rows": {"png": png, "xz": {**xz, "figures": {"test": {"n": 20}}}}}

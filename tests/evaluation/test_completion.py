@@ -14,9 +14,10 @@ from genfoundry import models
 from genfoundry.config import Bound
 from genfoundry.evaluation import context, yardstick
 from genfoundry.evaluation.metrics import completion
-from genfoundry.models.base import Autoregressive, Completes, GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, raster
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.models.abilities import Autoregressive, Completes
+from genfoundry.models.base import GenerativeModel, Hyper
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, raster_order
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Batch, Spec
 
 
@@ -30,7 +31,7 @@ class Coins(GenerativeModel):
         return True
 
     def order(self) -> Tensor:
-        return raster(self.spec)
+        return raster_order(self.spec)
 
     def predict(self, batch: Batch) -> Tensor:
         assert batch.label is not None
@@ -43,7 +44,9 @@ class Coins(GenerativeModel):
 
     def fill(self, canvas: Canvas, label: Tensor) -> None:
         for position in range(self.spec.dims):
-            canvas.put(position, pick(self.predict(Batch(canvas.x, label=label)).flatten(1, -2)[:, position]))
+            canvas.put(
+                position, sample_categorical(self.predict(Batch(canvas.x, label=label)).flatten(1, -2)[:, position])
+            )
 
 
 COINS = Coins(Spec((1, 4, 2), 2, classes=3, class_counts=(1, 3, 4)), Hyper())
@@ -115,5 +118,5 @@ def test_a_likelihood_gives_nats_that_are_less_than_the_whole() -> None:
     found = yardstick.figures(completion.completed(model, bench, 0)[0], 64, "images")
     assert found["complete_nats_low"] < found["complete_nats"] < found["complete_nats_high"]
     with torch.no_grad():
-        whole = model.measure(bench.split.batch(torch.arange(100)))["nll"].mean()
+        whole = model.measure(bench.split.eval_batch(torch.arange(100)))["nll"].mean()
     assert 0.3 * whole < found["complete_nats"] < 0.7 * whole

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.data.iterate import chosen
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.iterate import sample_indices
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, predict, yardstick
 from genfoundry.evaluation.baselines import classical_restoration
 from genfoundry.evaluation.cache import Shared
@@ -38,7 +38,7 @@ def stripes(n: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def split(name: str, n: int, seed: int) -> ImageSplit:
     x, label = stripes(n, seed)
-    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, SPEC, None, None)
+    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, SPEC)
 
 
 class Data:
@@ -122,7 +122,7 @@ def test_an_interval_of_class_accuracy_counts_trainings() -> None:
 def test_what_no_model_decides_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classification_accuracy_score, "EPOCHS", 1)
     asked: list[str] = []
-    hits, classical = classification_accuracy_score.hits, classical_restoration._median
+    hits, classical = classification_accuracy_score.hits, classical_restoration.filter_median
     monkeypatch.setattr(classification_accuracy_score, "hits", lambda *a: asked.append(a[-1]) or hits(*a))
     monkeypatch.setattr(classical_restoration, "_median", lambda *a: asked.append("median") or classical(*a))
     judge, beside = Judge(SPEC, Judge.Config()), []
@@ -158,7 +158,7 @@ def test_a_split_is_restored_as_by_hand(name: str, damage: str, monkeypatch: pyt
     monkeypatch.setattr(Blurs, "damages", (damage,))
     part = split(name, 60, 1)
     found = predict.answers(Blurs(SPEC, Hyper()), part, samples=2, seed=0)
-    clean = part.batch(chosen(part, 60)).x
+    clean = part.eval_batch(sample_indices(part, 60)).x
     noisy, known = damaged(clean, damage, 17, name)
     assert (known is not None) == (damage == "mask")
     error = (noisy.mean(2, keepdim=True).expand_as(noisy).clamp(0, 16) - clean).double().square().mean((1, 2, 3))
@@ -209,11 +209,11 @@ def test_each_classical_method_helps_against_its_damage() -> None:
     ramp = torch.arange(16).view(1, 1, 1, 16) + torch.arange(16).view(1, 1, 16, 1)
     clean = ramp.expand(4, 1, 16, 16).contiguous()
     items = {"x": clean.to(torch.uint8), "label": torch.zeros(4)}
-    train = ImageSplit("train", items, Spec((1, 16, 16), 31), None, None)
+    train = ImageSplit("train", items, Spec((1, 16, 16), 31))
 
     def psnr(method: str, damage: str) -> float:
         x, known = damaged(clean, damage, 31)
-        restored = classical_restoration.classical(train, damage)[method](x, known, 31)
+        restored = classical_restoration.restoration_methods(train, damage)[method](x, known, 31)
         return float(restoration.quality(restored, clean, 31)["psnr"].mean())
 
     assert psnr("median filter", "salt_pepper") > psnr("identity", "salt_pepper") + 8

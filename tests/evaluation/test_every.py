@@ -8,24 +8,26 @@ import toys
 
 from genfoundry import models
 from genfoundry.config import Bound
-from genfoundry.data.splits.lines import Split as Lines
+from genfoundry.data.splits.lines import LineSplit
 from genfoundry.evaluation import context, yardstick
 from genfoundry.evaluation.predict import answers
-from genfoundry.models.base import (
+from genfoundry.models.abilities import (
     Autoregressive,
     Completes,
     Decodes,
     Embeds,
-    GenerativeModel,
     Infers,
     Quantises,
     Reconstructs,
     Tightens,
 )
+from genfoundry.models.base import GenerativeModel
 from genfoundry.types import Spec
 
 KINDS = {name: models.find(name) for name in models.names()}
-IMAGES = [name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.refuses(toys.SPEC.levels)]
+IMAGES = [
+    name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.why_unsupported(toys.SPEC.levels)
+]
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -41,8 +43,9 @@ def test_a_model_has_the_figures_of_its_abilities_and_no_others(name: str) -> No
         "reconstruct_psnr": isinstance(model, Reconstructs),
         "bits_per_dim_iw": isinstance(model, Tightens),
         "active_units": isinstance(model, Infers),
-        "perplexity": isinstance(model, Quantises) and "codes" in model.codes(bench.split.batch(torch.arange(2))),
-        "perplexity_top": isinstance(model, Quantises) and "top" in model.codes(bench.split.batch(torch.arange(2))),
+        "perplexity": isinstance(model, Quantises) and "codes" in model.codes(bench.split.eval_batch(torch.arange(2))),
+        "perplexity_top": isinstance(model, Quantises)
+        and "top" in model.codes(bench.split.eval_batch(torch.arange(2))),
         "auroc_shuffled": isinstance(model, GenerativeModel) and model.likelihood != "none",
         "probe_accuracy": isinstance(model, Embeds),
         "complete_psnr": isinstance(model, Completes),
@@ -56,7 +59,7 @@ def test_a_model_has_the_figures_of_its_abilities_and_no_others(name: str) -> No
 def test_lines_have_a_bound_active_units_and_a_map() -> None:
     kind, spec = models.find("text_vae"), Spec((12,), 20)
     draw = torch.Generator().manual_seed(0)
-    splits = [Lines(name, {"x": torch.randint(20, (60, 12), generator=draw)}, spec, None, None) for name in "ab"]
+    splits = [LineSplit(name, {"x": torch.randint(20, (60, 12), generator=draw)}, spec) for name in "ab"]
     torch.manual_seed(0)
     model = kind(spec, kind.Config()).eval()
     bench = context.Bench(None, *splits, None, answers(model, splits[1], samples=0, seed=0), Bound(k=2, items=20))  # type: ignore[arg-type]

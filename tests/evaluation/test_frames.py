@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from genfoundry import models
-from genfoundry.data.iterate import chosen
-from genfoundry.data.splits.video import Split
+from genfoundry.data.iterate import sample_indices
+from genfoundry.data.splits.video import VideoSplit
 from genfoundry.evaluation import context, objectives, plots, yardstick
 from genfoundry.evaluation.baselines import base as baselines
-from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, Counted
+from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, ContextModel
 from genfoundry.evaluation.metrics import video
 from genfoundry.evaluation.predict import answers, score
 from genfoundry.types import Spec
@@ -25,41 +25,41 @@ from genfoundry.types import Spec
 SPEC = Spec((2, 1, 4, 4), 2, cond_shape=(3, 1, 4, 4), cond_levels=2)
 
 
-def split(name: str, n: int = 30, spec: Spec = SPEC, x: Tensor | None = None) -> Split:
+def split(name: str, n: int = 30, spec: Spec = SPEC, x: Tensor | None = None) -> VideoSplit:
     draw = torch.Generator().manual_seed(len(name))
     given = spec.cond_shape[0] if spec.cond_shape else 0
     whole = (torch.rand(n, given + spec.shape[0], *spec.shape[1:], generator=draw) < 0.3).to(torch.uint8)
-    return Split(name, {"x": whole if x is None else x}, spec, None, None)
+    return VideoSplit(name, {"x": whole if x is None else x}, spec)
 
 
-def known(train: Split, **held: Split) -> baselines.Known:
-    return baselines.Known(train, held, {name: len(one) for name, one in held.items()}, 20)
+def known(train: VideoSplit, **held: VideoSplit) -> baselines.BaselineInputs:
+    return baselines.BaselineInputs(train, held, {name: len(one) for name, one in held.items()}, 20)
 
 
 @pytest.mark.parametrize("offsets", [LAST, ABOVE], ids=["last", "above"])
 def test_counted_pixels_have_mass_one(offsets: Any) -> None:
     spec = Spec((2, 1, 2, 2), 2, cond_shape=(1, 1, 2, 2), cond_levels=2)
-    model = Counted(split("train", 40, spec), offsets)
+    model = ContextModel(split("train", 40, spec), offsets)
     every = ((torch.arange(256)[:, None] // 2 ** torch.arange(8)) % 2).view(256, 2, 1, 2, 2)
     given = torch.tensor([[1, 0], [1, 1]]).expand(256, 1, 1, 2, 2)
-    nll = model.nll(split("all", spec=spec, x=torch.cat([given, every], 1)).batch(torch.arange(256)))
+    nll = model.nll(split("all", spec=spec, x=torch.cat([given, every], 1)).eval_batch(torch.arange(256)))
     assert np.exp(-nll).sum() == pytest.approx(1.0)
     assert np.ptp(nll) > 1
 
 
 def test_the_copy_of_the_last_frame_counts_flips() -> None:
     train, test = split("train"), split("test", 12)
-    before, after = train.whole[:, 2:4].flatten().numpy(), train.whole[:, 3:].flatten().numpy()
+    before, after = train.tensor[:, 2:4].flatten().numpy(), train.tensor[:, 3:].flatten().numpy()
     flips = {v: ((after[before == v] != v).sum() + 1) / ((before == v).sum() + 2) for v in (0, 1)}
-    was, now = test.whole[:, 2:4].flatten(1).numpy(), test.whole[:, 3:].flatten(1).numpy()
+    was, now = test.tensor[:, 2:4].flatten(1).numpy(), test.tensor[:, 3:].flatten(1).numpy()
     chance = np.where(was == 1, flips[1], flips[0])
-    row = next(r for r in baselines.rows(known(train, test=test), "video") if r.name == "copy-last-frame")
-    found = row.answers(test)
+    row = next(r for r in baselines.fit_baselines(known(train, test=test), "video") if r.name == "copy-last-frame")
+    found = row.predict(test)
     assert np.allclose(found["nll"].numpy(), -np.log(np.where(was == now, 1 - chance, chance)).sum(1))
-    index = chosen(test, 12)
-    assert torch.equal(found["samples"], test.whole[index][:, 2:3].expand(-1, 2, -1, -1, -1).long())
+    index = sample_indices(test, 12)
+    assert torch.equal(found["samples"], test.tensor[index][:, 2:3].expand(-1, 2, -1, -1, -1).long())
     scored = score(found, test)
-    wrong = (found["samples"] != test.whole[index][:, 3:]).flatten(1).double().mean(1).numpy()
+    wrong = (found["samples"] != test.tensor[index][:, 3:]).flatten(1).double().mean(1).numpy()
     continued = context.samples(found, context.Bench(None, train, test, None))["continued_psnr"]  # type: ignore[arg-type]
     assert continued == pytest.approx(-10 * np.log10(wrong))
     assert np.allclose(scored["frame"], found["nll"].numpy() / 2)
@@ -67,19 +67,19 @@ def test_the_copy_of_the_last_frame_counts_flips() -> None:
 
 def test_trivial_models_and_real_videos_of_others() -> None:
     train, test = split("train"), split("test", 12)
-    found = {row.name: row for row in baselines.rows(known(train, test=test), "video")}
+    found = {row.name: row for row in baselines.fit_baselines(known(train, test=test), "video")}
     roles = {name: row.role for name, row in found.items()}
     assert {n for n, role in roles.items() if role == "baseline"} == {
         "copy-last-frame", "without-the-past", "last-frame-and-above", "independent-pixels",
     }  # fmt: skip
-    real = found["real-against-real"].answers(test)["samples"]
-    assert sorted(x.tolist() for x in real) == sorted(x.tolist() for x in test.whole[:, 3:].long())
-    assert not any(torch.equal(a, b) for a, b in zip(real, test.whole[chosen(test, 12)][:, 3:], strict=True))
+    real = found["real-against-real"].predict(test)["samples"]
+    assert sorted(x.tolist() for x in real) == sorted(x.tolist() for x in test.tensor[:, 3:].long())
+    assert not any(torch.equal(a, b) for a, b in zip(real, test.tensor[sample_indices(test, 12)][:, 3:], strict=True))
 
 
 def test_a_copy_is_as_near_as_can_be() -> None:
     one = split("test", 5)
-    truth = one.batch(chosen(one, 5)).x
+    truth = one.eval_batch(sample_indices(one, 5)).x
     assert video.compared(truth, one)["continued_psnr"].tolist() == [100.0] * 5
     wrong = truth.clone()
     wrong[:, 0, 0, 0, 0] = 1 - wrong[:, 0, 0, 0, 0]

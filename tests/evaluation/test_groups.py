@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry.data.dataset import Part
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.dataset import Subset
+from genfoundry.data.splits.base import TensorSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation import yardstick
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.objective_intervals import figures
 from genfoundry.evaluation.objectives import GROUP, groups_of
-from genfoundry.splits import groups_in
 from genfoundry.types import Spec
 
 SPEC = Spec((1, 4, 4), 256)
@@ -24,7 +24,7 @@ def images(n: int = 8, group: list[int] | None = None) -> ImageSplit:
         "x": torch.randint(256, (n, 1, 4, 4), generator=draw, dtype=torch.uint8),
         "label": torch.full((n,), -1),
     }
-    return ImageSplit("test", tensors | ({} if group is None else {"group": torch.tensor(group)}), SPEC, None, None)
+    return ImageSplit("test", tensors | ({} if group is None else {"group": torch.tensor(group)}), SPEC)
 
 
 def test_a_score_gets_the_groups_of_its_items() -> None:
@@ -51,15 +51,15 @@ def test_a_score_of_other_items_is_refused_and_one_of_the_whole_has_no_groups() 
 
 def test_equal_images_are_one_group() -> None:
     split = images()
-    split.whole[5] = split.whole[2]
+    split.tensor[5] = split.tensor[2]
     assert split.groups[5] == split.groups[2] and len(split.groups.unique()) == 7
 
 
 def test_part_keeps_the_groups_of_its_items() -> None:
     split = images(group=[0, 0, 1, 1, 2, 2, 3, 3])
-    part = Part(split, 4)
+    part = Subset(split, 4)
     assert part.groups.tolist() == split.groups[part.index].tolist()
-    assert groups_in({}, 3).tolist() == [0, 1, 2]
+    assert TensorSplit("test", {"x": torch.zeros(3)}, SPEC).groups.tolist() == [0, 1, 2]
 
 
 def test_groups_are_no_figure_of_their_own() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genfoundry import models
 from genfoundry.config import Bound
-from genfoundry.data.splits import images, lines, pairs, text, video
+from genfoundry.data.dataset import split_class
+from genfoundry.data.splits import images
 from genfoundry.evaluation import context, predict
 from genfoundry.evaluation.metrics import classification_accuracy_score
 from genfoundry.evaluation.objectives import GROUP, groups_of
@@ -23,22 +24,24 @@ from genfoundry.splits import Split
 from genfoundry.types import Draw, Spec
 
 KINDS = {name: models.find(name) for name in models.names()}
-IMAGES = [name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.refuses(toys.SPEC.levels)]
+IMAGES = [
+    name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.why_unsupported(toys.SPEC.levels)
+]
 DRAWN = {"features", "features_control", "near", "copies"}  # of samples, which are independent
 MADE = {f"surprise_{name}{end}" for name in ("smooth", "digits") for end in ("", "_corrected")}
 FOURS = torch.arange(120) // 4  # the group of each of 120 items
 
 
-def grouped_images(change: Tensor | None = None) -> images.Split:
+def grouped_images(change: Tensor | None = None) -> images.ImageSplit:
     """Test items in groups of four; those at `change` have other pixels."""
     x, label = toys.images(120, 1)
     if change is not None:
         x[change, :, 3:] = 16 - x[change, :, 3:]
     tensors = {"x": x.to(torch.uint8), "label": label, "group": FOURS + 7}
-    return images.Split("test", tensors, toys.SPEC, None, None)
+    return images.ImageSplit("test", tensors, toys.SPEC)
 
 
-def examined(model: Any, split: images.Split, judge: Any) -> dict[str, Any]:
+def examined(model: Any, split: images.ImageSplit, judge: Any) -> dict[str, Any]:
     bench = toys.bench(judge, bound=Bound(k=2, items=80))
     bench.split = split
     bench.dataset.splits["test"] = split  # type: ignore[attr-defined]
@@ -122,14 +125,14 @@ def test_real_items_have_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawn, "Judges", toys.Reads)
     split = grouped_images()
     found = predict.score({"samples": torch.zeros(50, 1, 8, 8)}, split, toys.Reads(toys.SPEC, toys.Reads.Config()))
-    where = {x.tobytes(): int(g) for x, g in zip(split.whole.flatten(1).float().numpy(), split.groups, strict=True)}
+    where = {x.tobytes(): int(g) for x, g in zip(split.tensor.flatten(1).float().numpy(), split.groups, strict=True)}
     assert groups_of(found, "real").tolist() == [where[x.tobytes()] for x in found["real"]]
     assert "features" + GROUP not in found
 
 
-def sequences(kind: Any, name: str, tensors: dict[str, Tensor], spec: Spec, n: int) -> Split:
-    found: Split = kind.Split(name, {**tensors, "group": torch.arange(n) // 4}, spec, None, None)
-    return found
+def sequences(kind: str, name: str, tensors: dict[str, Tensor], spec: Spec, n: int) -> Split:
+    split: Split = split_class(kind)(name, {**tensors, "group": torch.arange(n) // 4}, spec)
+    return split
 
 
 @pytest.mark.parametrize("modality", ["text", "lines", "pairs", "video"])
@@ -139,13 +142,13 @@ def test_scores_of_sequences_have_the_groups_of_their_items(modality: str) -> No
     lengths = {"length": torch.full((n,), 11), "cond_length": torch.full((n,), 11)}
     letters = {"alphabet": torch.arange(97, 97 + 19)}
     frames = torch.randint(2, (n, 5, 1, 4, 4), generator=draw)
-    model_name, kind, tensors, spec = {
-        "text": ("char_rnn", text, {"x": codes["x"].flatten()}, Spec((12,), 20)),
-        "lines": ("text_vae", lines, {"x": codes["x"]}, Spec((12,), 20)),
-        "pairs": ("bytenet", pairs, codes | lengths | letters, Spec((12,), 20, cond_shape=(12,), cond_levels=20)),
-        "video": ("video_pixel", video, {"x": frames}, Spec((2, 1, 4, 4), 2, cond_shape=(3, 1, 4, 4), cond_levels=2)),
+    model_name, tensors, spec = {
+        "text": ("char_rnn", {"x": codes["x"].flatten()}, Spec((12,), 20)),
+        "lines": ("text_vae", {"x": codes["x"]}, Spec((12,), 20)),
+        "pairs": ("bytenet", codes | lengths | letters, Spec((12,), 20, cond_shape=(12,), cond_levels=20)),
+        "video": ("video_pixel", {"x": frames}, Spec((2, 1, 4, 4), 2, cond_shape=(3, 1, 4, 4), cond_levels=2)),
     }[modality]  # fmt: skip
-    train, split = (sequences(kind, name, tensors, spec, n) for name in ("train", "test"))
+    train, split = (sequences(modality, name, tensors, spec, n) for name in ("train", "test"))
     torch.manual_seed(0)
     learner = models.find(model_name)
     model = learner(spec, learner.Config()).eval()

@@ -10,6 +10,7 @@ import torch
 import toys
 from torch import Tensor
 
+from genfoundry.data.splits.base import SplitOptions
 from genfoundry.evaluation import context, yardstick
 from genfoundry.evaluation.metrics import ood
 from genfoundry.evaluation.roc import auroc
@@ -72,7 +73,7 @@ def test_the_area_is_sklearn_s() -> None:
 def test_others_have_the_shape_and_levels_of_the_items() -> None:
     x = walks(50, 0)
     seen = bench(SPEC, x)
-    made = {name: torch.cat([b.batch(torch.arange(len(b))).x]) for name, b in ood.others(seen, torch.arange(50))}
+    made = {name: torch.cat([b.eval_batch(torch.arange(len(b))).x]) for name, b in ood.others(seen, torch.arange(50))}
     assert set(made) == {"shuffled", "constant", "smooth", "digits"}
     for other in made.values():
         assert other.shape == (50, 1, 32, 32) and other.dtype == torch.int64
@@ -85,10 +86,10 @@ def test_others_have_the_shape_and_levels_of_the_items() -> None:
 
 def test_two_levels_stay_two() -> None:
     grey = toys.split("test", walks(20, 0), torch.full((20,), -1), SPEC)
-    two = type(grey)("test", {"x": grey.whole, "label": grey.label}, SPEC, 2, "threshold")
+    two = type(grey)("test", {"x": grey.tensor, "label": grey.label}, SPEC, SplitOptions(2, "threshold"))
     seen = context.Bench(toys.Data(test=grey), two, two, None, binarise="threshold")  # type: ignore[arg-type]
     for _, other in ood.others(seen, torch.arange(20)):
-        assert set(other.batch(torch.arange(20)).x.unique().tolist()) <= {0, 1}
+        assert set(other.eval_batch(torch.arange(20)).x.unique().tolist()) <= {0, 1}
 
 
 def test_classes_left_out_are_among_others_and_not_among_the_items() -> None:

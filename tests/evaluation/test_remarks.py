@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genfoundry.data.label_subsets import select_trial_items
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation.remarks import remarks
 from genfoundry.reporting import leaderboard
 from genfoundry.types import Spec
@@ -19,7 +19,7 @@ SPEC = Spec((1, 2, 2), 17, classes=3)
 def split(n: int, labelled: int, name: str = "val") -> ImageSplit:
     x = (torch.arange(n)[:, None] // torch.tensor([1, 17, 289, 4913]) % 17).view(n, 1, 2, 2)  # all differ
     label = torch.where(torch.arange(n) < labelled, torch.arange(n) % 3, -1)
-    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, SPEC, None, None)
+    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, SPEC)
 
 
 def grouped(n: int, groups: int) -> Any:
@@ -51,10 +51,10 @@ def test_remarks_stand_below_the_table() -> None:
 def test_a_trial_asks_for_no_more_labels_than_its_task_has(items: int | None, labels: int, asked: int) -> None:
     part = select_trial_items(split(3000, 900), items, labels)
     assert len(part) == asked
-    assert (part.batch(torch.arange(asked)).label >= 0).all()
+    assert (part.eval_batch(torch.arange(asked)).label >= 0).all()
 
 
 def test_a_trial_of_another_task_is_measured_on_its_items() -> None:
     assert len(select_trial_items(split(3000, 900), 1000, None)) == 1000
-    assert len(select_trial_items(split(3000, 900), None, None)) == 3000
+    assert len(select_trial_items(split(3000, 900))) == 3000
     assert len(select_trial_items(split(30, 0), 1000, 100)) == 30

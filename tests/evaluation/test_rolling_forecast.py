@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.data.splits.series import Split
+from genfoundry.data.splits.series import SeriesSplit
 from genfoundry.evaluation import context, predict, yardstick
 from genfoundry.evaluation.metrics import rolling_forecast
 from genfoundry.models.base import Hyper, Learner
@@ -27,9 +27,9 @@ class Repeats(Learner):
         return torch.stack([middle + (q - 0.5) * 10 for q in quantiles], 1)
 
 
-def split(x: Tensor, name: str = "test") -> Split:
+def split(x: Tensor, name: str = "test") -> SeriesSplit:
     known = {"first": torch.tensor([0]), "season": torch.tensor([2]), "scale": torch.tensor([1.0, 10.0]).double()}
-    return Split(name, {"x": x, "past": x[:0], **known}, SPEC, None, None)
+    return SeriesSplit(name, {"x": x, "past": x[:0], **known}, SPEC)
 
 
 def ramp(rows: int = 12) -> Tensor:

@@ -29,13 +29,13 @@ class Items:
 
     def __init__(self, x: Tensor, spec: Spec, cond: Tensor | None = None, name: str = "test") -> None:
         self.x, self.spec, self.cond, self.name = x, spec, cond, name
-        self.whole = x
+        self.tensor = x
         self.groups = torch.arange(len(x))
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         label = (self.x[index].flatten(1).double().mean(1) > 0.5).long()
         return Batch(self.x[index], self.cond[index] if self.cond is not None else None, label=label)
 
@@ -70,7 +70,7 @@ class Mean(Learner):
 
     kind = "classes"
 
-    def asked(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         return batch
 
     def features(self, x: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class Told(Items):
         super().__init__(x, BITS)
         self.label = label
 
-    def batch(self, index: Tensor) -> Batch:
+    def eval_batch(self, index: Tensor) -> Batch:
         return Batch(self.x[index], label=self.label[index])
 
 
@@ -368,10 +368,10 @@ def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
 
 
 def test_items_at_the_data_s_own_levels_are_those_of_the_split() -> None:
-    from genfoundry.data.dataset import Part
+    from genfoundry.data.dataset import Subset
     from genfoundry.evaluation.context import Bench
 
-    part = Part(bits(), 70)
+    part = Subset(bits(), 70)
     bench = Bench(Folder(Path()), bits(name="train"), part, None)  # type: ignore[arg-type]
     assert len(bench.plain) == 70
-    assert torch.equal(bench.plain.batch(torch.arange(70)).x, part.batch(torch.arange(70)).x)
+    assert torch.equal(bench.plain.eval_batch(torch.arange(70)).x, part.eval_batch(torch.arange(70)).x)

@@ -10,13 +10,13 @@ from genfoundry.models.char_rnn import CharRnn
 from genfoundry.types import Batch, Spec
 
 
-def setting(n: int = 83) -> tuple[CharRnn, text.Split]:
+def setting(n: int = 83) -> tuple[CharRnn, text.TextSplit]:
     torch.manual_seed(0)
     model = CharRnn(Spec((8,), 5), CharRnn.Config(cell="lstm", width=6))
     with torch.no_grad():
         model.w_hy.weight.mul_(4)
     tensors = {"x": torch.randint(5, (n,), dtype=torch.uint8), "start": torch.zeros(1)}
-    return model.eval(), text.Split("test", tensors, model.spec, None, None)
+    return model.eval(), text.TextSplit("test", tensors, model.spec)
 
 
 @torch.no_grad()
@@ -24,9 +24,9 @@ def test_one_lane_reads_the_text_as_a_whole() -> None:
     model, split = setting()
     nll = stateful_likelihood.nats(model, split, lanes=1)
     assert nll is not None
-    whole, _ = model.stream(Batch(split.whole[None, :80].long()), None)
+    whole, _ = model.stream(Batch(split.tensor[None, :80].long()), None)
     assert nll.sum().item() == pytest.approx(whole.item(), rel=1e-5)
-    windows = torch.cat([model.measure(b)["nll"] for b in [split.batch(torch.arange(len(split)))]])
+    windows = torch.cat([model.measure(b)["nll"] for b in [split.eval_batch(torch.arange(len(split)))]])
     assert nll[0].item() == pytest.approx(windows[0].item(), rel=1e-5)
     assert (nll[1:] - windows[1:]).abs().min() > 1e-3
 
@@ -42,7 +42,7 @@ def test_each_lane_is_read_on_its_own(lanes: int) -> None:
     for first in range(0, len(split), each):
         part, state = range(first, min(first + each, len(split))), None
         for item in part:
-            value, state = model.stream(split.batch(torch.tensor([item])), state)
+            value, state = model.stream(split.eval_batch(torch.tensor([item])), state)
             expected.append(value.double())
     assert torch.allclose(nll, torch.cat(expected), atol=1e-5)
 

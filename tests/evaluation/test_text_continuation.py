@@ -25,7 +25,7 @@ def setting(n: int = 40) -> tuple[CharRnn, Bench]:
     with torch.no_grad():
         model.w_hy.weight.mul_(4)
     tensors = {"x": torch.randint(3, (n,), dtype=torch.uint8), "start": torch.zeros(1)}
-    split = text.Split("test", tensors, model.spec, None, None)
+    split = text.TextSplit("test", tensors, model.spec)
     return model.eval(), Bench(SimpleNamespace(meta={"alphabet": ALPHABET}), split, split, None)  # type: ignore[arg-type]
 
 
@@ -34,8 +34,8 @@ def test_its_cost_is_that_of_the_whole_less_all_that_begins_so() -> None:
     found = text_continuation.continued(model, bench, 0)["continue_nats_per_char"]
     ends = torch.tensor(list(itertools.product(range(3), repeat=2)))
     expected = []
-    for item in text_continuation.chosen(bench.split, len(bench.split)):
-        x = bench.split.batch(item[None]).x
+    for item in text_continuation.sample_indices(bench.split, len(bench.split)):
+        x = bench.split.eval_batch(item[None]).x
         all_of_them = Batch(torch.cat([x[:, :2].expand(9, 2), ends], 1))
         mass = model.measure(all_of_them)["nll"].neg().double()
         expected.append((mass.logsumexp(0) + model.measure(Batch(x))["nll"][0].double()).item() / 2)
@@ -53,7 +53,7 @@ def test_a_text_shows_what_is_given_drawn_and_true(tmp_path: Path, monkeypatch: 
     text_continuation.continued(model, bench, 0)
     bench.drawings["continued"](tmp_path / "continued.png")
     first = (tmp_path / "continued.txt").read_text().split("\n" + "-" * 72 + "\n")[0]
-    x = bench.split.batch(text_continuation.chosen(bench.split, len(bench.split))[:1]).x
+    x = bench.split.eval_batch(text_continuation.sample_indices(bench.split, len(bench.split))[:1]).x
     written = plain(1, x[:, :2], draw=Draw(temperature=0.0))[0, :2]
     given, true, drawn = ("".join(ALPHABET[i] for i in part) for part in (x[0, :2], x[0, 2:], written))
     assert first == f"[given]\n{given}\n[continued]\n{drawn}\n[as it was]\n{true}"
@@ -61,5 +61,5 @@ def test_a_text_shows_what_is_given_drawn_and_true(tmp_path: Path, monkeypatch: 
 
 def test_what_is_no_stream_is_not_continued() -> None:
     model, bench = setting()
-    bench.split = lines.Split("test", {"x": torch.zeros(9, 4, dtype=torch.uint8)}, model.spec, None, None)
+    bench.split = lines.LineSplit("test", {"x": torch.zeros(9, 4, dtype=torch.uint8)}, model.spec)
     assert text_continuation.continued(model, bench, 0) == {}

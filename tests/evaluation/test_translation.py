@@ -12,10 +12,10 @@ from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
 from genfoundry.data.modalities.pairs import codes
-from genfoundry.data.splits.pairs import Split
+from genfoundry.data.splits.pairs import PairSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, yardstick
 from genfoundry.evaluation.baselines import base as baselines
-from genfoundry.evaluation.baselines.pairs import dictionary
+from genfoundry.evaluation.baselines.pairs import fit_dictionary
 from genfoundry.evaluation.metrics import figures, translation
 from genfoundry.evaluation.panels import draw
 from genfoundry.evaluation.predict import answers, score
@@ -32,13 +32,13 @@ PAIRS = [
 MADE = ["I have heard", "Upon a fearfull summons", "", "Hee will not haue it", "haue", "b", "Nay, let us follow him."]
 
 
-def split(pairs: list[tuple[str, str]] = PAIRS) -> Split:
+def split(pairs: list[tuple[str, str]] = PAIRS) -> PairSplit:
     source, target = zip(*pairs, strict=True)
     cond, before = codes([s[:40] for s in source], LETTERS, 40)
     x, length = codes([t[:39] for t in target], LETTERS, 40)
     arrays = {"x": x, "length": length, "cond": cond, "cond_length": before}
     held = {key: torch.as_tensor(value) for key, value in arrays.items()}
-    return Split("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC, None, None)
+    return PairSplit("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC)
 
 
 class Says(GenerativeModel):
@@ -48,7 +48,7 @@ class Says(GenerativeModel):
 
     def translate(self, cond: Tensor, cond_mask: Tensor | None = None) -> Tensor:
         data = split()
-        known = dict(zip(data.texts(data.batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
+        known = dict(zip(data.texts(data.eval_batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
         return torch.as_tensor(codes([known[s] for s in data.texts(cond)], LETTERS, 40)[0]).long()
 
 
@@ -79,13 +79,13 @@ def test_edges() -> None:
 
 def test_trivial_translations() -> None:
     train, data = split(3 * PAIRS), split()
-    assert dictionary(train)["haue"] == "have"
-    assert "issue" not in dictionary(split(PAIRS[6:]))  # of as many words alone
-    known = baselines.Known(train, {"test": data}, {"test": 4})
-    found = {row.name: score(row.answers(data), data) for row in baselines.rows(known, "pairs")}
+    assert fit_dictionary(train)["haue"] == "have"
+    assert "issue" not in fit_dictionary(split(PAIRS[6:]))  # of as many words alone
+    known = baselines.BaselineInputs(train, {"test": data}, {"test": 4})
+    found = {row.name: score(row.predict(data), data) for row in baselines.fit_baselines(known, "pairs")}
     assert found["copy"]["exact_lines"].sum() == 1
     assert found["dictionary"]["chrf"].mean() > found["copy"]["chrf"].mean()
-    assert [row.name for row in baselines.anchors(known, "pairs")] == ["copy"]
+    assert [row.name for row in baselines.fit_anchors(known, "pairs")] == ["copy"]
 
 
 def test_a_corpus_has_counts_on_test_and_a_table(tmp_path: Path) -> None:

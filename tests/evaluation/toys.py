@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation import context
 from genfoundry.models.base import Learner
 from genfoundry.types import Batch, Spec
@@ -46,7 +46,7 @@ class Reads(Learner):
 
 
 def split(name: str, x: Tensor, label: Tensor, spec: Spec = SPEC) -> ImageSplit:
-    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, spec, None, None)
+    return ImageSplit(name, {"x": x.to(torch.uint8), "label": label}, spec)
 
 
 def bench(judge: Learner | None = None, **more: Any) -> context.Bench:

@@ -23,7 +23,8 @@ from genfoundry import models
 from genfoundry.config import load
 from genfoundry.evaluation.judge import Judges
 from genfoundry.evaluation.objectives import QUANTILES
-from genfoundry.models.base import Classifies, Embeds, Forecasts, GenerativeModel, Learner
+from genfoundry.models.abilities import Classifies, Embeds, Forecasts
+from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.training import device
 from genfoundry.training.loop import fit
 from pipeline.__main__ import timed
@@ -85,7 +86,7 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
     for key, unit in read_all(copy).items():
         if unit.outputs:
             timed(unit.stage, (unit,), {"engine": engine.Local, "state": partial(Path, ".state", key)})
-            yield from golden.of_unit(copy, unit).items()
+            yield from golden.hash_unit(copy, unit).items()
 
 
 def main(*words: str) -> None:

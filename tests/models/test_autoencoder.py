@@ -19,7 +19,7 @@ def trained() -> tuple[Autoencoder, Tensor]:
     torch.manual_seed(0)
     model, loader = Autoencoder(SPEC, Autoencoder.Config(latent=3)), Loader(SPEC)
     list(fit(model, loader, settings(model, 20), key=("test",)))
-    return model.eval(), loader.split.whole
+    return model.eval(), loader.split.tensor
 
 
 def test_the_gaussian_is_that_of_the_training_codes() -> None:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from genfoundry import models
-from genfoundry.models.base import Autoregressive, Completes
-from genfoundry.nn.autoregressive.ancestral import nats, shares
+from genfoundry.models.abilities import Autoregressive, Completes
+from genfoundry.nn.autoregressive.ancestral import nll_per_value, shares
 from genfoundry.nn.heads import categorical_sampling
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Batch, Draw, Spec
 
 SPECS = {
@@ -39,7 +39,7 @@ CASES = [
     for name in FOUND
     for modality in models.find(name).modalities
     for label, spec in SPECS.get(modality, {}).items()
-    if not models.find(name).refuses(spec.levels)
+    if not models.find(name).why_unsupported(spec.levels)
 ]
 SMALL = [case for case in CASES if case.values[1].levels ** case.values[1].dims <= 512]  # type: ignore[union-attr, operator]
 
@@ -93,7 +93,7 @@ def naive(model: Any, n: int, how: Draw, given: dict[str, Tensor]) -> Tensor:
     """One full pass a value."""
     x = torch.zeros(n, *model.spec.shape, dtype=torch.int64)
     for position in model.order().tolist():
-        x.view(n, -1)[:, position] = pick(predicted(model, Batch(x, **given))[:, position], how)
+        x.view(n, -1)[:, position] = sample_categorical(predicted(model, Batch(x, **given))[:, position], how)
     return x
 
 
@@ -114,7 +114,7 @@ def test_levels_have_mass_one_and_make_the_likelihood(name: str, spec: Spec) -> 
     assert scores.dtype == torch.float64
     assert scores.logsumexp(-1).abs().max() < 1e-6
     chosen = scores.gather(-1, x.unsqueeze(-1))[..., 0].flatten(1)
-    assert torch.allclose(nats(model, Batch(x, **given)).flatten(1), -chosen, atol=1e-6)
+    assert torch.allclose(nll_per_value(model, Batch(x, **given)).flatten(1), -chosen, atol=1e-6)
     if model.conditional:
         each = []
         for share, label in shares(spec):

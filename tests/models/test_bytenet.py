@@ -68,7 +68,7 @@ def test_what_is_beyond_a_source_counts_nowhere(name: str, hyper: dict[str, Any]
 @pytest.mark.parametrize("draw", [Draw(), Draw(0.0)])
 def test_cached_draws_are_naive_ones(unfold: str, draw: Draw) -> None:
     """Also where the target is longer than the source and its columns, and longer than every queue."""
-    from genfoundry.nn.heads.categorical_sampling import pick
+    from genfoundry.nn.heads.categorical_sampling import sample_categorical
 
     spec = Spec((24,), 6, cond_shape=(7,), cond_levels=6)
     model = build("bytenet", {"unfold": unfold}, spec)
@@ -79,7 +79,7 @@ def test_cached_draws_are_naive_ones(unfold: str, draw: Draw) -> None:
     x = torch.full((4, 24), 5)
     with torch.no_grad():
         for t in range(24):
-            x[:, t] = pick(model.predict(Batch(x, cond))[:, t], draw)
+            x[:, t] = sample_categorical(model.predict(Batch(x, cond))[:, t], draw)
     assert torch.equal(fast, x)
     assert (fast[:, 7:] != 5).any(), "no target is longer than its source"
 

@@ -15,7 +15,7 @@ from tiny import SPECS, Loader, build, settings, specs
 from torch import Tensor
 
 from genfoundry import models
-from genfoundry.models import base, checkpoint
+from genfoundry.models import abilities, checkpoint
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.training.loop import State, fit
 from genfoundry.types import Batch, Clock, Event, Spec
@@ -51,7 +51,7 @@ def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 
 def owned(model: Learner, *names: str) -> set[str]:
     """Weights of the named players, and the buffers of their modules."""
-    model.turn(*names)
+    model.set_training(*names)
     moving = {id(p) for name in names for p in model.players()[name]}
     keys = {key for key, p in model.named_parameters() if id(p) in moving}
     for prefix, module in model.named_modules():
@@ -150,7 +150,7 @@ def test_save_and_load(name: str, spec: Spec, tmp_path: Path) -> None:
 
 def acts(model: Learner, batch: Batch) -> list[str]:
     """Names of what the model can do with a batch that gives a tensor."""
-    kinds = {"reconstruct": base.Reconstructs, "classify": base.Classifies, "embed": base.Embeds}
+    kinds = {"reconstruct": abilities.Reconstructs, "classify": abilities.Classifies, "embed": abilities.Embeds}
     found = [act for act, kind in kinds.items() if isinstance(model, kind)]
     if isinstance(model, GenerativeModel):
         found += ["sample"] + ["measure"] * (model.likelihood != "none")
@@ -181,22 +181,22 @@ def test_what_it_gives(name: str, spec: Spec) -> None:
         assert all(v.shape == (n,) and v.dtype.is_floating_point and v.isfinite().all() for v in measured.values())
         for panel in model.panels(batch).values():
             assert panel.shape[1:] == spec.shape or panel.shape[2:] == spec.shape, "items, or rows and columns of them"
-    if isinstance(model, base.Reconstructs):
+    if isinstance(model, abilities.Reconstructs):
         assert model.reconstruct(batch).shape == batch.x.shape
-    if isinstance(model, base.Classifies):
+    if isinstance(model, abilities.Classifies):
         assert model.classify(batch).shape == (n, spec.classes)
-    if isinstance(model, base.Embeds):
+    if isinstance(model, abilities.Embeds):
         z = model.embed(batch)
         assert z.shape[0] == n
         assert z.dtype == torch.float32
-        if isinstance(model, base.Decodes):
+        if isinstance(model, abilities.Decodes):
             assert model.decode(z).shape == batch.x.shape
-    if isinstance(model, base.Translates):
+    if isinstance(model, abilities.Translates):
         assert batch.cond is not None
         made = model.translate(batch.cond, batch.cond_mask)
         fits(made, n, spec)
         assert torch.equal(made, model.translate(batch.cond, batch.cond_mask)), "a translation is the same every time"
-    if isinstance(model, base.Forecasts):
+    if isinstance(model, abilities.Forecasts):
         assert batch.cond is not None
         ahead = model.forecast(batch.cond, 3, (0.1, 0.5, 0.9))
         assert ahead.shape == (n, 3, 3, spec.shape[-1])

@@ -53,7 +53,7 @@ def test_the_critic_sees_what_the_generator_makes_in_training_and_moves_nothing_
     assert not any(m.training for m in model.generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.generator.named_buffers())
     torch.manual_seed(5)
-    model.turn("generator")
+    model.set_training("generator")
     assert torch.equal(seen[0][32:], model.generator(model.prior(32)).detach())
     next(game)
     assert not all(torch.equal(buffer, before[name]) for name, buffer in model.generator.named_buffers())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genfoundry.evaluation import objectives
-from genfoundry.models import base
+from genfoundry.models import abilities, base
 from genfoundry.models.denoiser import Denoiser
 from genfoundry.nn.conv.corruption import Noise
 from genfoundry.types import Batch, Clock, Spec
@@ -69,9 +69,9 @@ def test_missing_values_become_the_mean_of_what_they_may_have_been(level: float,
 @pytest.mark.parametrize("noise", [*objectives.DAMAGES, "none"])
 def test_it_restores_what_its_configuration_says(spec: Spec, noise: Noise) -> None:
     model = build(spec, noise=noise)
-    assert isinstance(model, base.Restores)
+    assert isinstance(model, abilities.Restores)
     assert not isinstance(model, base.GenerativeModel)
-    assert model.damages == base.undone(model.config) == (() if noise == "none" else (noise,))
+    assert model.damages == abilities.get_damages(model.config) == (() if noise == "none" else (noise,))
     x = torch.rand(2, *spec.shape)
     assert model.restore(x).shape == x.shape
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation import judge as evaluation_judge
 from genfoundry.evaluation.distances import kernel
 from genfoundry.evaluation.frechet import frechet
@@ -35,13 +35,13 @@ def test_without_labels_it_tells_turns() -> None:
     model = Judge(Spec((1, 6, 6), 17, classes=2, class_counts=(0, 0)), Judge.Config())
     assert model.kind == "rotations"
     x = torch.arange(36).view(1, 1, 6, 6) % 17
-    asked = model.asked(Batch(x, label=torch.tensor([-1])))
+    asked = model.prepare_batch(Batch(x, label=torch.tensor([-1])))
     assert asked.label is not None
     for turned, label in zip(asked.x, asked.label, strict=True):
         assert torch.equal(torch.rot90(turned, -int(label), (1, 2)), x[0])
     assert model.classify(asked).shape == (4, 4)
     oblong = Judge(Spec((1, 6, 4), 17), Judge.Config())
-    assert oblong.asked(Batch(torch.zeros(2, 1, 6, 4))).x.shape == (4, 1, 6, 4)
+    assert oblong.prepare_batch(Batch(torch.zeros(2, 1, 6, 4))).x.shape == (4, 1, 6, 4)
     assert Judge(Spec((1, 6, 6), 17, classes=2, class_counts=(3, 0)), Judge.Config()).kind == "classes"
 
 
@@ -54,7 +54,7 @@ def test_it_learns_to_tell_turns() -> None:
     torch.manual_seed(0)
     model = Judge(spec, Judge.Config())
     list(fit(model, Loader(spec), settings(model, 60), key=("turns",)))
-    asked = model.eval().asked(Loader(spec).batch("other", 0))
+    asked = model.eval().prepare_batch(Loader(spec).batch("other", 0))
     assert (model.classify(asked).argmax(1) == asked.label).float().mean() > 0.9  # a ramp shows which way is up
 
 
@@ -64,11 +64,11 @@ def waves(n: int, seed: int) -> ImageSplit:
     label, phase = torch.arange(n).sort().values * 3 // n, 6.28 * torch.rand((n, 1, 1, 1), generator=draw)
     wave = torch.sin(torch.arange(8).float() * (label[:, None, None, None] + 1) * 0.7 + phase).expand(n, 1, 8, 8)
     x = (8 + 5 * wave + 2 * torch.rand((n, 1, 8, 8), generator=draw)).clamp(0, 16).to(torch.uint8)
-    return ImageSplit("train", {"x": x, "label": label}, Spec((1, 8, 8), 17, classes=3), None, None)
+    return ImageSplit("train", {"x": x, "label": label}, Spec((1, 8, 8), 17, classes=3))
 
 
 def of(model: Judge, split: ImageSplit) -> np.ndarray:
-    return evaluation_judge.features(model, split.batch(torch.arange(len(split))).x, 17).astype(np.float64)
+    return evaluation_judge.features(model, split.eval_batch(torch.arange(len(split))).x, 17).astype(np.float64)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def judge(train: ImageSplit) -> Judge:
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_features_have_mean_0_and_deviation_1_over_train(judge: Judge, train: ImageSplit, trained: bool) -> None:
-    found = of(judge if trained else judge.control(train), train)
+    found = of(judge if trained else judge.build_control(train), train)
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(found.std(0), 1, atol=1e-4)
 
@@ -106,7 +106,7 @@ def test_a_frechet_distance_has_the_same_unit_however_large_the_last_weights_are
 
 
 def test_the_control_tells_noise_from_images(judge: Judge, train: ImageSplit) -> None:
-    control = judge.control(train)
+    control = judge.build_control(train)
     one, other = of(control, waves(300, 1)), of(control, waves(300, 2))
     noise = evaluation_judge.features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
     assert frechet(one, other) < 0.1 * frechet(noise, other)
@@ -114,9 +114,9 @@ def test_the_control_tells_noise_from_images(judge: Judge, train: ImageSplit) ->
 
 
 def test_a_control_is_the_same_every_time(judge: Judge, train: ImageSplit) -> None:
-    first = judge.control(train).state_dict()
+    first = judge.build_control(train).state_dict()
     torch.rand(3)
-    assert all(torch.equal(v, first[k]) for k, v in judge.control(train).state_dict().items())
+    assert all(torch.equal(v, first[k]) for k, v in judge.build_control(train).state_dict().items())
 
 
 def test_a_feature_that_does_not_vary_is_centred_alone(judge: Judge, train: ImageSplit) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from genfoundry.config import Train
 from genfoundry.data.loaders import Loader
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.errors import UserError
 from genfoundry.evaluation import context
 from genfoundry.evaluation.metrics import completion
@@ -132,7 +132,8 @@ def test_a_mixture_over_orders_gives_no_conditional_of_one_of_them() -> None:
     assert abs(enumerated(mixture) - enumerated(lambda x: model.nll(x.flatten(1), 0))) > 0.1
     assert alone.ordered and not model.ordered
     asked: list[Callable[[], object]] = [
-        model.order, lambda: model.predict(Batch(x)), lambda: model.nats(Batch(x)), lambda: model.complete(x, known),
+        model.order, lambda: model.predict(Batch(x)),
+        lambda: model.nll_per_value(Batch(x)), lambda: model.complete(x, known),
         lambda: completion.missing(model, x, known),
     ]  # fmt: skip
     for ask in asked:
@@ -181,10 +182,10 @@ def test_few_images_are_modelled_better_than_pixels_on_their_own(items: int) -> 
     train, test = x[:items], Batch(x[items:])
     counts = torch.ones(64, 256).scatter_add_(1, train.flatten(1).T, torch.ones(64, items))
     alone = -(counts / counts.sum(1, keepdim=True)).log().gather(1, test.x.flatten(1).T).sum(0).mean().item()
-    sized = Made.sized(spec, items)
+    sized = Made.suggest_settings(spec, items)
     torch.manual_seed(0)
     model = Made(spec, Made.Config(**sized["hyper"]))
-    data = ImageSplit("train", {"x": train.to(torch.uint8), "label": torch.zeros(items)}, spec, None, None)
+    data = ImageSplit("train", {"x": train.to(torch.uint8), "label": torch.zeros(items)}, spec)
     batch = 16 if items < 300 else 64
     lr = sized.get("train", {}).get("lr", Made.defaults["lr"])
     how = Train(batch=batch, lr=lr, steps={"fit": 30 * math.ceil(items / batch)})
@@ -224,7 +225,7 @@ def test_what_it_cannot_model_is_said() -> None:
     with pytest.raises(UserError, match="levels"):
         Made(Spec((1, 3, 3), None), Made.Config())
     with pytest.raises(UserError, match="4,096"):
-        Made.sized(Spec((3, 64, 64), 256), 100)
+        Made.suggest_settings(Spec((3, 64, 64), 256), 100)
 
 
 def test_few_units_see_little_unless_there_are_direct_connections() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.models.base import Autoregressive, Completes
+from genfoundry.models.abilities import Autoregressive, Completes
 from genfoundry.models.pixel_cnn import PixelCnn
 from genfoundry.nn.heads.base import Head
 from genfoundry.nn.heads.logistic_mixture import LogisticMixture

@@ -12,7 +12,7 @@ from torch import Tensor
 from genfoundry.models.transformer import Transformer
 from genfoundry.nn.autoregressive.ancestral import Canvas
 from genfoundry.nn.heads import categorical_sampling
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Batch, Draw, Spec
 
 COLOUR, TEXT = Spec((2, 3, 4), 7, classes=2), Spec((6,), 5)
@@ -59,7 +59,7 @@ def test_the_cache_gives_what_a_full_pass_does(hyper: dict[str, Any], monkeypatc
     x = torch.randint(7, (3, *COLOUR.shape))
     canvas = Forced(x, COLOUR, monkeypatch)
     model.fill(canvas, label)
-    whole = model.nats(Batch(x, label=label)).flatten(1)[:, model.order()]
+    whole = model.nll_per_value(Batch(x, label=label)).flatten(1)[:, model.order()]
     assert torch.allclose(torch.stack(canvas.scores, 1), -whole, atol=1e-10)
 
 
@@ -88,8 +88,8 @@ def test_a_text_is_as_likely_as_its_parts_each_given_what_is_before(
     prompt, text = torch.randint(5, (3, begun)), torch.randint(5, (3, 6))
     canvas = Forced(text, TEXT, monkeypatch)
     model.fill(canvas, None, prompt)
-    whole = model.nats(Batch(torch.cat([prompt, text], 1)))
-    assert torch.allclose(whole.sum(1), model.nats(Batch(prompt)).sum(1) - torch.stack(canvas.scores).sum(0))
+    whole = model.nll_per_value(Batch(torch.cat([prompt, text], 1)))
+    assert torch.allclose(whole.sum(1), model.nll_per_value(Batch(prompt)).sum(1) - torch.stack(canvas.scores).sum(0))
     assert torch.allclose(whole[:, begun:], -torch.stack(canvas.scores, 1))
 
 
@@ -102,7 +102,9 @@ def test_a_prompt_is_continued() -> None:
     whole = prompt
     for _ in range(6):
         padded = torch.cat([whole, whole[:, :1]], 1)  # the last character is not looked at
-        whole = torch.cat([whole, pick(model.predict(Batch(padded))[:, -1], Draw(0.8, top_k=4))[:, None]], 1)
+        whole = torch.cat(
+            [whole, sample_categorical(model.predict(Batch(padded))[:, -1], Draw(0.8, top_k=4))[:, None]], 1
+        )
     assert torch.equal(whole[:, 7:], drawn)
 
 

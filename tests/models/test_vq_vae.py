@@ -62,7 +62,7 @@ def nll_by_hand(model: Model, x: Tensor) -> Tensor:
     else:
         top, bottom = model.autoencoder.encode(2.0 / 16 * x.float() - 1)
         prior, out, index = model.top, model.autoencoder.decode(top.z, bottom.z), top.index
-        rest = model.bottom.nats(bottom.index, top.index)
+        rest = model.bottom.nll(bottom.index, top.index)
     mass = sum(share[y] * (-prior.conditional(index, torch.full((len(x),), y))).exp() for y in labels)
     return model.head.nll(out, x) - torch.as_tensor(mass).log() + rest
 
@@ -102,9 +102,9 @@ def test_top_and_bottom_sum_to_one() -> None:
     assert model.top.size == (1, 1)
     pairs = torch.tensor(list(itertools.product(range(2), repeat=5)))
     top, bottom = pairs[:, :1].view(-1, 1, 1), pairs[:, 1:].view(-1, 2, 2)
-    mass = (-model.top.marginal(top) - model.bottom.nats(bottom, top)).exp()
+    mass = (-model.top.marginal(top) - model.bottom.nll(bottom, top)).exp()
     assert mass.sum().item() == pytest.approx(1, abs=1e-5)
-    each = (-model.bottom.nats(bottom, top)).exp().view(2, 16)
+    each = (-model.bottom.nll(bottom, top)).exp().view(2, 16)
     assert torch.allclose(each.sum(1), torch.ones(2))
     assert not torch.allclose(each[0], each[1]), "the top says nothing"
 
@@ -116,7 +116,7 @@ def test_the_bottom_is_drawn_as_it_is_measured() -> None:
     for code in range(2):
         top = torch.full((n, 1, 1), code)
         drawn = model.bottom.sample(top).flatten(1) @ torch.tensor([8, 4, 2, 1])
-        mass = (-model.bottom.nats(grids, top[:16])).exp().detach()
+        mass = (-model.bottom.nll(grids, top[:16])).exp().detach()
         found = torch.bincount(drawn, minlength=16) / n
         assert ((found - mass).abs() < 5 * (mass * (1 - mass) / n).sqrt()).all()
 
@@ -130,12 +130,12 @@ class Shades:
         self.split = self
         self.positions = 64
 
-    def crop(self, position: Tensor) -> Batch:
+    def train_batch(self, position: Tensor) -> Batch:
         label = position % 2
         return Batch(torch.randint(0, 4, (len(position), 1, 8, 8)) + 13 * label.view(-1, 1, 1, 1), label=label)
 
     def batch(self, phase: str, step: int) -> Batch:
-        return self.crop(torch.arange(16))
+        return self.train_batch(torch.arange(16))
 
 
 @pytest.fixture(scope="module", params=KINDS)

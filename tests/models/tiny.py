@@ -34,7 +34,7 @@ SPECS: dict[str, dict[str, Spec]] = {
 def specs(kind: type[Learner]) -> dict[str, Spec]:
     """The specs of the modalities that a model declares, less those whose levels it refuses."""
     every = {name: spec for modality in kind.modalities for name, spec in SPECS[modality].items()}
-    return {name: spec for name, spec in every.items() if not kind.refuses(spec.levels)}
+    return {name: spec for name, spec in every.items() if not kind.why_unsupported(spec.levels)}
 
 
 def build(name: str, spec: Spec, seed: int = 0) -> Learner:
@@ -56,15 +56,15 @@ class Whole:
     name, positions = "train", 64
 
     def __init__(self, spec: Spec, whole: Tensor) -> None:
-        self.spec, self.whole = spec, whole
+        self.spec, self.tensor = spec, whole
 
     def __len__(self) -> int:
         return self.positions
 
-    def crop(self, position: Tensor) -> Batch:
-        return Batch(self.whole[position])
+    def train_batch(self, position: Tensor) -> Batch:
+        return Batch(self.tensor[position])
 
-    batch = crop
+    eval_batch = train_batch
 
 
 class Loader:
@@ -107,7 +107,7 @@ class Loader:
             return Batch(x, cond=x[:, :1].expand(-1, given, *x.shape[2:]), label=label)
         past, ahead = self.spec.cond_shape[0], self.spec.shape[0]
         start = torch.randint(200 - past - ahead, (8, 1), generator=draw)
-        window = self.split.whole[start + torch.arange(past + ahead)].float()
+        window = self.split.tensor[start + torch.arange(past + ahead)].float()
         return Batch(window[:, past:], cond=window[:, :past], label=label)
 
     def pairs(self, draw: torch.Generator) -> Batch:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from genfoundry.nn.heads.categorical_sampling import pick, sharpen
+from genfoundry.nn.heads.categorical_sampling import sample_categorical, sharpen
 from genfoundry.types import Draw
 
 MASS = torch.tensor([0.5, 0.3, 0.15, 0.05])
@@ -25,7 +25,7 @@ def test_sharpening() -> None:
 
 def test_pick_follows_the_mass() -> None:
     torch.manual_seed(0)
-    drawn = pick(MASS.log().expand(100, 1000, 4))
+    drawn = sample_categorical(MASS.log().expand(100, 1000, 4))
     assert drawn.shape == (100, 1000)
     assert (torch.bincount(drawn.flatten()) / 1e5 - MASS).abs().max() < 0.01
 
@@ -33,5 +33,5 @@ def test_pick_follows_the_mass() -> None:
 def test_what_has_no_mass_is_never_picked() -> None:
     torch.manual_seed(0)
     logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf])
-    assert set(pick(logits.expand(20_000, 5)).tolist()) == {1, 3}
-    assert set(pick(torch.tensor([[-200.0, 0.0]]).expand(1000, 2)).tolist()) == {1}
+    assert set(sample_categorical(logits.expand(20_000, 5)).tolist()) == {1, 3}
+    assert set(sample_categorical(torch.tensor([[-200.0, 0.0]]).expand(1000, 2)).tolist()) == {1}

@@ -7,7 +7,7 @@ import torch
 
 from genfoundry.nn.heads import logistic_mixture
 from genfoundry.nn.heads.base import Head
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.nn.heads.logistic_mixture import LogisticMixture
 from genfoundry.nn.heads.simple import Bernoulli, Categorical, Gaussian, head_for
 from genfoundry.types import Draw, Spec
@@ -149,7 +149,7 @@ def test_every_level_has_its_mass_and_values_make_the_whole(head: Head, size: fl
     assert scores.shape == (4, head.channels, 2, 3, head.levels)
     assert torch.allclose(scores.logsumexp(-1), torch.zeros(()).double(), atol=1e-9)
     assert torch.isfinite(scores).all()
-    nats = head.nats(out, x)
+    nats = head.nll_per_value(out, x)
     assert torch.allclose(scores.gather(-1, x.unsqueeze(-1))[..., 0], -nats, rtol=1e-9, atol=1e-9)
     assert torch.allclose(nats.flatten(1).sum(1), head.nll(out, x))
     moved = head.log_probabilities(out, torch.cat([x[:, :1], (x[:, 1:] + 1) % head.levels], 1))
@@ -168,7 +168,7 @@ def test_levels_that_are_sought_are_those_of_the_whole_table(levels: int, size: 
         torch.manual_seed(1)
         sought = head.pick(out, x, channel, Draw())
         torch.manual_seed(1)
-        assert torch.equal(sought, pick(head.scores(out, x, channel)))
+        assert torch.equal(sought, sample_categorical(head.scores(out, x, channel)))
     assert sought.unique().tolist() == list(range(levels)) or levels > 18 or size > 1
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from statsmodels.tsa.statespace.sarimax import SARIMAX
-from test_autoregression import sunspots
+from test_var import sunspots
 
 from genfoundry.nn.timeseries import em_missing, kalman
 from genfoundry.nn.timeseries.kalman import Belief

@@ -8,7 +8,7 @@ import pytest
 import torch
 from statsmodels.tsa.ar_model import AutoReg, ar_select_order
 from statsmodels.tsa.vector_ar.var_model import VAR
-from test_autoregression import sunspots, table
+from test_var import sunspots, table
 
 from genfoundry.nn.timeseries.order_selection import CRITERIA, criteria, selected
 

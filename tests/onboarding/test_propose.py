@@ -322,7 +322,7 @@ def test_a_name_that_cannot_be(name: str, says: str, tmp_path: Path, site: Path)
     ],
 )
 def test_a_folder_whose_name_is_no_word_to_yaml(folder: str, name: str) -> None:
-    assert init.make_name(Path(folder)) == name
+    assert init.propose_name(Path(folder)) == name
 
 
 def test_a_failing_dvc_leaves_nothing(tmp_path: Path, site: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_failing_dvc_leaves_nothing(tmp_path: Path, site: Path) -> None:
 def test_the_plan_takes_it(
     tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(init, "inbox", lambda name: None)
+    monkeypatch.setattr(init, "make_inbox", lambda name: None)
     init.run(str(own_data.weather(tmp_path / "My weather.csv")))
     said = capsys.readouterr().out
     assert "params.yaml now has datasets: my-weather; tasks: my-weather-forecast" in said and "next: make plan" in said

@@ -177,7 +177,7 @@ def test_the_column_of_the_label_is_written_down(tmp_path: Path) -> None:
 
 
 def test_keys_of_the_entry_by_make(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(init, "inbox", lambda name: None)
+    monkeypatch.setattr(init, "make_inbox", lambda name: None)
     folder = pngs(tmp_path / "mixed", *(f"{'ab'[i % 2]}/{'xyz'[i % 3]}/{i}.png" for i in range(90)))
     init.run(str(folder), "", "classes=top", "size=16")
     entry = yaml.safe_load((site / "params.yaml").read_text())["datasets"]["mixed"]

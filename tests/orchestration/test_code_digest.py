@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from genfoundry import paths
 from genfoundry.errors import UserError
 from pipeline.orchestration import code_digest, libraries, syntax
 from pipeline.orchestration.code_digest import Code
@@ -200,7 +201,7 @@ def test_one_object_reads_a_file_once_and_a_new_one_sees_an_edit(root: Path) -> 
 
 
 def test_the_cache_is_only_a_cache(root: Path) -> None:
-    before, cache = digest(root), root / code_digest.CACHE
+    before, cache = digest(root), root / paths.SYNTAX
     assert cache.exists() and digest(root) == before
     cache.write_text("{")
     assert digest(root) == before
@@ -223,7 +224,7 @@ def test_two_processes_agree_whatever_their_hash_seed(root: Path) -> None:
     )
 
     def other(seed: str) -> str:
-        (root / code_digest.CACHE).unlink(missing_ok=True)
+        (root / paths.SYNTAX).unlink(missing_ok=True)
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT}/src:{ROOT}"}
         command = [sys.executable, "-c", script, str(root), str(STAGE), str(MODEL)]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.strip()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 from pipeline.orchestration import git_sync
@@ -65,7 +65,7 @@ def test_a_run_that_lost_the_race_is_merged_and_pushed(clones: tuple[Path, Path]
 
 
 def test_a_run_that_does_not_merge_is_kept_and_the_next_goes_on(
-    clones: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    clones: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     a, b = clones
     save(a, "Retrain on new data", code="theirs\n")
@@ -79,7 +79,7 @@ def test_a_run_that_does_not_merge_is_kept_and_the_next_goes_on(
     assert (b / "code").read_text() == "ours\n" and git(b, "status", "--porcelain") == ""
     git_sync.update(b, destination(b))  # next week
     assert git(b, "rev-parse", "HEAD") == git(b, "rev-parse", "origin/main")
-    assert "begins again from origin/main: they do not merge" in capsys.readouterr().err
+    assert "begins again from origin/main: they do not merge" in caplog.text
     assert git(b, "show", f"{branch}:ledger") == "1\n3"
 
 
@@ -92,7 +92,7 @@ def test_what_an_earlier_run_could_not_push_is_ahead(clones: tuple[Path, Path]) 
     assert git_sync.count_ahead(b, destination(b)) == 0
 
 
-def test_a_rewritten_history_is_followed(clones: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rewritten_history_is_followed(clones: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
     a, b = clones
     save(a, "one", code="one\n")
     git(a, "push", "-q")
@@ -102,7 +102,7 @@ def test_a_rewritten_history_is_followed(clones: tuple[Path, Path], capsys: pyte
     was = git(b, "rev-parse", "HEAD")
     git_sync.update(b, destination(b))
     assert git(b, "rev-parse", "HEAD") == git(a, "rev-parse", "HEAD")
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "the history of origin/main was rewritten" in said
     kept = next(word for word in said.split() if word.startswith("retrain-before-"))
     assert git(b, "rev-parse", kept) == was

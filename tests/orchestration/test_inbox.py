@@ -15,7 +15,7 @@ import pytest
 import yaml
 from dvc_toy import dvc
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.orchestration import inbox, sources
 

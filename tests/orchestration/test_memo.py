@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from genfoundry import config
+from genfoundry import config, paths
 from pipeline.orchestration import memo, resolve, sources
 from pipeline.stages import plan
 
@@ -94,7 +94,7 @@ def test_what_the_plan_is_not_made_from_may_change(name: str, root: Path) -> Non
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"stamps": {}, "messages": []}', '{"stamps": 1}'])
 def test_a_memo_that_is_damaged_is_none(text: str, root: Path) -> None:
-    (root / memo.FILE).write_text(text)
+    (root / paths.PLAN_STAMPS).write_text(text)
     assert memo.recall(root) is None
 
 

@@ -32,13 +32,13 @@ def test_the_second_of_two_runs_waits(tmp_path: Path) -> None:
         assert second.stderr.readline() == "genfoundry: waiting for another run in this repository to end\n"
         assert second.poll() is None
         own = subprocess.run(
-            [sys.executable, "-c", SECOND], cwd=tmp_path, env={**ENV, run_lock.HELD: "1"}, timeout=60, text=True
+            [sys.executable, "-c", SECOND], cwd=tmp_path, env={**ENV, run_lock.HOLDER: "1"}, timeout=60, text=True
         )
         assert own.returncode == 0, "what the run itself starts does not wait for it"
         with run_lock.hold(tmp_path):
             pass
     assert second.communicate(timeout=60) == ("ran\n", "")
-    assert run_lock.HELD not in os.environ
+    assert run_lock.HOLDER not in os.environ
 
 
 KILLED = """

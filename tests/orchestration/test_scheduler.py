@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.orchestration import dag, scheduler
 from pipeline.orchestration.dag import Job
-from pipeline.orchestration.progress import Progress, duration
+from pipeline.orchestration.progress import estimate_seconds_left
 
 ROOT = Path(__file__).parent.parent.parent
 MEET = """
@@ -89,36 +89,26 @@ def test_the_share_of_the_time_that_slots_are_busy() -> None:
     assert out.busy(2) == pytest.approx(0.6)
 
 
-def progress(*some: Job, slots: int) -> Progress:
-    return Progress(all_of(*some), scheduler.rank(all_of(*some)), slots)
+def seconds_left(
+    *some: Job, slots: int, spans: list[tuple[int, str, float, float]], running: dict[str, float], now: float
+) -> float:
+    return estimate_seconds_left(all_of(*some), scheduler.rank(all_of(*some)), slots, spans, running, now)
 
 
 def test_the_time_left_follows_what_ended_jobs_took() -> None:
     """Of 4 jobs of 10 s each the first took 20 s: the others will too, two at a time."""
     four = [job(name, "", seconds=10.0) for name in "abcd"]
-    one = progress(*four, slots=2)
-    assert one.seconds_left([], {"a": 0.0, "b": 0.0}, 0.0) == 20.0
-    one = progress(*four, job("e", "", seconds=10.0), slots=2)
-    assert one.seconds_left([(0, "a", 0.0, 20.0)], {"b": 0.0, "c": 20.0}, 25.0) == (0.0 + 15.0 + 20.0 + 20.0) / 2
+    assert seconds_left(*four, slots=2, spans=[], running={"a": 0.0, "b": 0.0}, now=0.0) == 20.0
+    five, spans = [*four, job("e", "", seconds=10.0)], [(0, "a", 0.0, 20.0)]
+    left = seconds_left(*five, slots=2, spans=spans, running={"b": 0.0, "c": 20.0}, now=25.0)
+    assert left == (0.0 + 15.0 + 20.0 + 20.0) / 2
 
 
 def test_the_time_left_is_never_less_than_the_longest_path() -> None:
     """What runs has 2 s of its own left; behind it stands a row of 30 s, which no second slot makes shorter."""
     chain = [job("a", "", seconds=10.0), job("b", "", needs=("a",), seconds=30.0), job("c", "", seconds=1.0)]
-    one = progress(*chain, slots=8)
-    assert one.seconds_left([], {"a": 0.0, "c": 0.0}, 8.0) == 2.0 + 30.0
-    assert one.seconds_left([], {"a": 0.0, "c": 0.0}, 50.0) == 30.0
-
-
-def test_a_duration_is_said_in_its_largest_unit() -> None:
-    assert [duration(seconds) for seconds in (0, 59, 61, 840, 3600, 7500)] == [
-        "0 s",
-        "59 s",
-        "1 min",
-        "14 min",
-        "1 h 0 min",
-        "2 h 5 min",
-    ]
+    assert seconds_left(*chain, slots=8, spans=[], running={"a": 0.0, "c": 0.0}, now=8.0) == 2.0 + 30.0
+    assert seconds_left(*chain, slots=8, spans=[], running={"a": 0.0, "c": 0.0}, now=50.0) == 30.0
 
 
 FAREWELL = "ERROR: failed to reproduce 'train@x': failed to run: python -m pipeline train x, exited with 1"
@@ -133,6 +123,7 @@ FAREWELL = "ERROR: failed to reproduce 'train@x': failed to run: python -m pipel
             "ValueError",
         ),
         (["Running stage 'train@x':", "x fit 5/9 loss 1", FAREWELL.replace("with 1", "with -9")], "exited with -9"),
+        (["genfoundry fetch@x: a warning", "Traceback (most recent call last):", "ValueError: 3"], "ValueError"),
         ([], "no reason given"),
     ],
 )
@@ -186,7 +177,7 @@ time.sleep(60)
 
 def test_a_job_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "PATIENCE", 0.2)
-    monkeypatch.setattr(Progress, "show", lambda *_: None)
+    monkeypatch.setattr(scheduler.Progress, "show", lambda *_, **__: None)
     began, before = time.monotonic(), signal.getsignal(signal.SIGTERM)  # Ray, where it was used, has one of its own
 
     def interrupt(line: str) -> int:

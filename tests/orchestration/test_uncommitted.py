@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry import shell
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.orchestration import git_sync, uncommitted
 
@@ -43,14 +43,14 @@ def update(root: Path) -> None:
     git_sync.update(root, to)
 
 
-def test_what_a_run_left_makes_way_and_is_kept(behind: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_run_left_makes_way_and_is_kept(behind: Path, caplog: pytest.LogCaptureFixture) -> None:
     (behind / "dvc.lock").write_text("of a run that was stopped\n")
     (behind / "params.yaml").write_text("a person's, not in the way\n")
     update(behind)
     assert (behind / "dvc.lock").read_text() == "2\n"
     assert (behind / "params.yaml").read_text() == "a person's, not in the way\n"
     assert git(behind, "show", "stash@{0}:dvc.lock") == "of a run that was stopped"
-    assert "dvc.lock: an earlier run's edits, not committed, make way for origin/main" in capsys.readouterr().err
+    assert "dvc.lock: an earlier run's edits, not committed, make way for origin/main" in caplog.text
 
 
 def test_a_persons_edit_in_the_way_is_named_and_stays(behind: Path) -> None:

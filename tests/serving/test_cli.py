@@ -120,7 +120,9 @@ def test_a_series_scores_as_its_evaluation_did(run: Any, root: Path, tmp_path: P
         Dataset(root / paths.prepared(fabricated.DATA)).split("test"),
         checkpoint.load(root / "models/experiments/ar"),
     )
-    windows = split.crop(torch.arange(0, split.positions, split.spec.shape[0]))  # side by side, as a file is read
+    windows = split.train_batch(
+        torch.arange(0, split.positions, split.spec.shape[0])
+    )  # side by side, as a file is read
     truth = model.measure(windows)["nll"] / split.spec.dims
     assert [float(r["nats"]) for r in rows] == pytest.approx(truth.tolist(), abs=1e-6)
     assert f"{len(rows)} items: " in out

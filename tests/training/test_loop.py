@@ -44,10 +44,10 @@ class Game(Learner):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         self.seen.append(self.critic[1].weight.detach().clone())
-        self.turn("critic")
+        self.set_training("critic")
         yield {"critic": self.critic(self.generator(batch.x)).mean()}
         self.seen.append(self.critic[1].weight.detach().clone())
-        self.turn("generator")
+        self.set_training("generator")
         yield {"generator": -self.critic(self.generator(batch.x)).mean()}
 
 
@@ -116,7 +116,7 @@ def test_a_gradient_lands_on_its_own_player_alone() -> None:
 
 def test_modules_of_players_that_do_not_move_are_in_evaluation_mode() -> None:
     game = Game()
-    game.turn("critic")
+    game.set_training("critic")
     assert game.critic.training
     assert game.critic[3].training  # a dropout has no parameters and follows its parent
     assert not any(m.training for m in game.generator.modules())

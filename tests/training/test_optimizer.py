@@ -15,12 +15,12 @@ from genfoundry import device, resolve
 from genfoundry.config import Train
 from genfoundry.models.vae import Vae
 from genfoundry.data.dataset import Loader
-from genfoundry.data.splits.images import Split as ImageSplit
+from genfoundry.data.splits.images import ImageSplit
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec
-device.arm(resolve.settings())
+device.configure_torch(resolve.settings())
 spec = Spec((1, 4, 4), 2)
-split = ImageSplit("train", {"x": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "label": torch.zeros(8)}, spec, 2, None)
+split = ImageSplit("train", {"x": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "label": torch.zeros(8)}, spec)
 train = Train(batch=4, steps={"fit": 2}, lr={"model": 0.1}, ema=0.9)
 events = list(fit(Vae(spec, Vae.Config()), Loader(split, 4, ("a",)), train, key=("a",)))
 assert events[-1].clock.step == 2

@@ -67,12 +67,12 @@ class TwoPhases(Learner):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         self.seen += 1
         if clock.phase == "codes":
-            self.turn("critic")
+            self.set_training("critic")
             yield {"critic": self.critic(self.coder(batch.x)).mean() + self.critic(batch.x).square().mean()}
-            self.turn("coder")
+            self.set_training("coder")
             yield {"coder": -self.critic(self.coder(batch.x) + 0.1 * torch.randn(4, 2)).mean()}
         else:
-            self.turn("prior")
+            self.set_training("prior")
             scale = math.nan if clock.step == 13 else 1.0
             yield {"prior": scale * (self.prior(self.coder(batch.x).detach()) - self.level).square().mean()}
 

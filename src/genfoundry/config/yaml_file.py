@@ -83,6 +83,18 @@ def parse(text: str, source: str = "params.yaml") -> Any:
         loader.dispose()
 
 
+def parse_generated(text: str) -> Any:
+    """The value of a YAML text that DVC wrote, such as dvc.lock: not checked for what people get wrong.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return yaml.load(text, BASE)
+    except yaml.YAMLError as error:
+        raise UserError(f"a .dvc file or dvc.lock is not readable as YAML: {' '.join(str(error).split())}") from None
+
+
 def _where(error: yaml.MarkedYAMLError, text: str) -> str:
     """Line, problem and what may help."""
     mark = error.problem_mark or error.context_mark

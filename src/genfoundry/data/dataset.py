@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from genfoundry import files
+from genfoundry.data.splits.base import SplitOptions, TensorSplit
 from genfoundry.errors import UserError
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import SPLITS, Contiguous, Split
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Part:
-    """`n` items of a split, the same every time, side by side where they are a stream; all else is the split's own."""
+class Subset:
+    """`n` items of a split, the same every time; side by side where the split is a stream.
+
+    Every other attribute is the split's.
+    """
 
     def __init__(self, split: Split, n: int) -> None:
         import torch
 
-        draw = torch.Generator().manual_seed(derive_seed("part", split.name, n))
-        apart = n < len(split) and not isinstance(split, Contiguous)
-        self.index = torch.randperm(len(split), generator=draw)[:n] if apart else torch.arange(n)
-        self.split, self.name, self.spec, self.whole = split, split.name, split.spec, split.whole
+        generator = torch.Generator().manual_seed(derive_seed("part", split.name, n))
+        shuffled = n < len(split) and not isinstance(split, Contiguous)
+        self.index = torch.randperm(len(split), generator=generator)[:n] if shuffled else torch.arange(n)
+        self.split, self.name, self.spec, self.tensor = split, split.name, split.spec, split.tensor
 
     def __len__(self) -> int:
         return len(self.index)
@@ -36,45 +40,36 @@ class Part:
 
     @property
     def positions(self) -> int:
-        """The split's own."""
+        """Number of training positions of the split."""
         return self.split.positions
 
     @property
     def groups(self) -> Tensor:
-        """(N,): those of its items."""
+        """(N,) the groups of the subset's items."""
         return self.split.groups[self.index]
 
-    def batch(self, index: Tensor) -> Batch:
-        """These of its items."""
-        return self.split.batch(self.index[index.cpu()])
+    def eval_batch(self, index: Tensor) -> Batch:
+        """The subset's items at `index`."""
+        return self.split.eval_batch(self.index[index.cpu()])
 
-    def crop(self, position: Tensor) -> Batch:
-        """The split's own."""
-        return self.split.crop(position)
-
-
-class SplitClass(Protocol):
-    """The `Split` of a modality's file in `data.splits`."""
-
-    def __call__(
-        self,
-        name: str,
-        tensors: dict[str, Tensor],
-        spec: Spec,
-        levels: int | None,
-        binarise: str | None,
-        flip: bool = False,
-    ) -> Split:
-        """Prepared arrays as a split at a task's levels; `flip` is for images alone."""
+    def train_batch(self, position: Tensor) -> Batch:
+        """Training samples of the split."""
+        return self.split.train_batch(position)
 
 
-def split_class(modality: str) -> SplitClass:
-    """The class of a modality's splits."""
-    return cast(SplitClass, importlib.import_module(f"genfoundry.data.splits.{modality}").Split)
+def split_class(modality: str) -> type[TensorSplit]:
+    """The class of a modality's splits: the one that its file in `data.splits` defines."""
+    module = importlib.import_module(f"genfoundry.data.splits.{modality}")
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, TensorSplit)]
+    return next(cls for cls in classes if cls.__module__ == module.__name__)
 
 
 class Dataset:
-    """A prepared data set on disk."""
+    """A prepared data set on disk.
+
+    Args:
+        folder: what `preparation.prepare` wrote.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,14 +84,14 @@ class Dataset:
         binarise: str | None = None,
         device: torch.device | str = "cpu",
     ) -> Split:
-        """A split as whole tensors on `device`, at the task's levels.
+        """Load a split as tensors on `device`, at the task's levels.
 
         Raises:
             UserError: there is no such split, or its data cannot have these levels.
         """
         if name not in SPLITS:
-            raise UserError(f"{self.folder}: no split {name!r}; there are {', '.join(SPLITS)}")
+            raise UserError(f"{self.folder}: expected a split of {', '.join(SPLITS)}, got {name!r}")
         tensors = files.read_tensors(self.folder / f"{name}.safetensors")
         moved = {key: value.to(device) for key, value in tensors.items()}
         flip = bool(self.meta.get("declared", {}).get("flip", False))
-        return split_class(self.modality)(name, moved, self.spec, levels, binarise, flip)
+        return split_class(self.modality)(name, moved, self.spec, SplitOptions(levels, binarise, flip))

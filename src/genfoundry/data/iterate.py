@@ -16,27 +16,27 @@ from genfoundry.types import Batch
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
-SIZE = 200  # items in a batch of evaluation: fixed, since noise is drawn a batch at a time
+EVAL_BATCH = 200  # items in a batch of evaluation: fixed, since noise is drawn a batch at a time
 
 
-def batches(split: Split, index: Tensor | None = None, size: int = 500) -> Iterator[Batch]:
+def iter_batches(split: Split, index: Tensor | None = None, size: int = 500) -> Iterator[Batch]:
     """The items at `index` (default: all, in order) in batches of `size`."""
     for part in torch.split(torch.arange(len(split)) if index is None else index, size):
-        yield split.batch(part)
+        yield split.eval_batch(part)
 
 
-def chosen(split: Split, n: int) -> Tensor:
+def sample_indices(split: Split, n: int) -> Tensor:
     """(n,) items, a function of the split's name and n: a file's first items may be all of one class."""
     draw = torch.Generator().manual_seed(derive_seed("chosen", split.name, n))
     return torch.randperm(len(split), generator=draw)[torch.arange(n) % len(split)]
 
 
-def items(split: Split, n: int) -> Tensor:
+def sample_items(split: Split, n: int) -> Tensor:
     """(n, *shape): the real items that n samples are compared with."""
-    return torch.cat([b.x for b in batches(split, chosen(split, n))])
+    return torch.cat([b.x for b in iter_batches(split, sample_indices(split, n))])
 
 
-def values(split: Split) -> NDArray[Any]:
+def stack_values(split: Split) -> NDArray[Any]:
     """(N, dims) values of every item, in bytes where they fit."""
     kind = torch.uint8 if split.spec.levels is not None and split.spec.levels <= 256 else None
-    return np.concatenate([b.x.reshape(len(b), -1).cpu().to(kind or b.x.dtype).numpy() for b in batches(split)])
+    return np.concatenate([b.x.reshape(len(b), -1).cpu().to(kind or b.x.dtype).numpy() for b in iter_batches(split)])

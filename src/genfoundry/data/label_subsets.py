@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from genfoundry.data.dataset import Part
+from genfoundry.data.dataset import Subset
 from genfoundry.errors import UserError
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Labelled, LabelledSplit, Split
@@ -26,7 +26,7 @@ def exclude_classes(split: Split, classes: tuple[int, ...], dataset: str) -> Lab
     return split.select(kept)
 
 
-def select_trial_items(val: Split, items: int | None, labels: int | None) -> Part:
+def select_trial_items(val: Split, items: int | None, labels: int | None) -> Subset:
     """The items of `val` that a trial of a tuning is measured on: at most `items`, the same for every trial.
 
     Of a task with `labels` these are labelled and no more than that many: settings that are chosen by thousands of
@@ -35,7 +35,7 @@ def select_trial_items(val: Split, items: int | None, labels: int | None) -> Par
     if labels is not None and isinstance(val, Labelled) and (val.label >= 0).any():
         val = val.select(val.label >= 0)
         items = min(items or labels, labels)
-    return Part(val, min(items or len(val), len(val)))
+    return Subset(val, min(items or len(val), len(val)))
 
 
 def keep_labels(split: Split, count: int, dataset: str, draw: int) -> LabelledSplit:

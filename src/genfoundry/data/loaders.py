@@ -34,19 +34,19 @@ class Loader:
         if self._epoch != (phase, epoch):
             generator = torch.Generator().manual_seed(derive_seed(*self.key, phase, "epoch", epoch))
             order = torch.randperm(self.split.positions, generator=generator)
-            self._order, self._epoch = order.to(self.split.whole.device), (phase, epoch)
+            self._order, self._epoch = order.to(self.split.tensor.device), (phase, epoch)
         return self._order[within * self.size : (within + 1) * self.size]
 
     def batch(self, phase: str, step: int) -> Batch:
         """The batch of a step."""
-        return self.split.crop(self.indices(phase, step))
+        return self.split.train_batch(self.indices(phase, step))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Every evaluation item once, in order."""
         import torch
 
-        for part in torch.split(torch.arange(len(self.split), device=self.split.whole.device), size):
-            yield self.split.batch(part)
+        for part in torch.split(torch.arange(len(self.split), device=self.split.tensor.device), size):
+            yield self.split.eval_batch(part)
 
 
 class SemiSupervisedLoader(Loader):
@@ -100,7 +100,7 @@ class StreamLoader(Loader):
         where = f"data.streams: {length}: {batch} streams (train.batch)"
         if not isinstance(split, Contiguous):
             raise UserError(f"{where} of {split.name}: its items do not follow one another; leave data.streams out")
-        self.part, self.length, self.resets = len(split.whole) // batch, length, resets
+        self.part, self.length, self.resets = len(split.tensor) // batch, length, resets
         self.each = (self.part - length) // length  # steps of an epoch, at any shift
         if self.each < 1:
             raise UserError(
@@ -113,7 +113,7 @@ class StreamLoader(Loader):
 
         epoch, within = divmod(step, self.each)
         shift = derive_seed(*self.key, phase, "shift", epoch) % self.length
-        rows = torch.arange(self.size, device=self.split.whole.device)
+        rows = torch.arange(self.size, device=self.split.tensor.device)
         return rows * self.part + (shift + within * self.length)
 
     def batch(self, phase: str, step: int) -> Batch:
@@ -125,8 +125,8 @@ class StreamLoader(Loader):
         fresh = torch.rand(self.size, generator=draw) < self.resets
         if step % self.each == 0:
             fresh[:] = True
-        piece = self.split.piece(self.indices(phase, step), self.length)
-        return replace(piece, fresh=fresh.to(self.split.whole.device))
+        piece = self.split.stream_batch(self.indices(phase, step), self.length)
+        return replace(piece, fresh=fresh.to(self.split.tensor.device))
 
 
 def make_loader(

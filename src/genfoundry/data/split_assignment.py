@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from genfoundry import config
 from genfoundry.errors import UserError
 from genfoundry.seeding import derive_seed
-from genfoundry.splits import HELD
+from genfoundry.splits import HELD_OUT
 
 ENOUGH = 5  # groups: four degrees of freedom for the variance between them
 SMALLER = {
@@ -106,7 +106,7 @@ def require_groups(raw: Path, counts: Mapping[str, int], dataset: config.Dataset
     Raises:
         FewGroups: names the split and what helps, where the entry does not have `split: {few_groups: true}`.
     """
-    for name in HELD:
+    for name in HELD_OUT:
         if counts.get(name) == 1 and not dataset.split.few_groups:
             smaller = f"{SMALLER[dataset.modality]}, " if dataset.modality in SMALLER else ""
             raise FewGroups(

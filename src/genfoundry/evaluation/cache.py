@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry import files
+from genfoundry import files, paths
 
 if TYPE_CHECKING:
     from genfoundry.config import Run
 
-FOLDER = Path(".state/shared")
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow")  # that the arrays are computed with
 DAYS = 30  # after which a file is removed
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -68,7 +67,7 @@ def here(root: Path, code: str, run: Run) -> Shared:
 
     `code` is the digest of what evaluates, less the models.
     """
-    folder = root / FOLDER
+    folder = root / paths.PREDICTIONS
     for old in folder.glob("*"):
         with suppress(OSError):  # another process removes the same
             if time.time() - old.stat().st_mtime > DAYS * 86400:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genfoundry.config import Bound
-from genfoundry.data.dataset import Part
-from genfoundry.data.iterate import SIZE, batches, chosen, items
+from genfoundry.data.dataset import Subset
+from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices, sample_items
 from genfoundry.evaluation import objectives
 from genfoundry.evaluation.baselines import classical_restoration
 from genfoundry.evaluation.cache import Shared
@@ -39,7 +39,8 @@ from genfoundry.evaluation.metrics import (
     video,
 )
 from genfoundry.evaluation.predictions import Scores, restoration
-from genfoundry.models.base import Completes, Embeds, GenerativeModel, Learner, Reconstructs, Tightens
+from genfoundry.models.abilities import Completes, Embeds, Reconstructs, Tightens
+from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -70,19 +71,19 @@ class Bench:
     def known(self) -> Tensor:
         """(N, P): the training items as `memory` compares them."""
         levels = self.train.spec.levels
-        return torch.cat([memorization.small(b.x, levels) for b in batches(self.train)])
+        return torch.cat([memorization.small(b.x, levels) for b in iter_batches(self.train)])
 
     @cached_property
     def plain(self) -> Split:
         """The items of `split` at the data's own levels, which are the judge's."""
         whole = self.dataset.split(self.split.name)
-        return whole if len(whole) == len(self.split) else Part(whole, len(self.split))
+        return whole if len(whole) == len(self.split) else Subset(whole, len(self.split))
 
     def near_real(self, n: int) -> Array:
         """(n,) distances of the real items to the nearest training item."""
 
         def compute() -> Scores:
-            queries = memorization.small(items(self.split, n), self.split.spec.levels)
+            queries = memorization.small(sample_items(self.split, n), self.split.spec.levels)
             return {
                 "near": memorization.nearest(queries.to(self.known.device), self.known).first.cpu().double().numpy()
             }
@@ -97,7 +98,7 @@ class Bench:
 
         return {
             name: dict(self.shared.get(f"{name} {damage} {self.split.name}", partial(compute, method)))
-            for name, method in classical_restoration.classical(self.train, damage).items()
+            for name, method in classical_restoration.restoration_methods(self.train, damage).items()
         }
 
 
@@ -111,7 +112,7 @@ def real_features(
     if not isinstance(judge, Judges) or "samples" not in found or len(split.spec.shape) != 3:
         return None
     n = len(found["samples"])
-    compute = lambda: {"real": features(judge, items(split, n), split.spec.levels)}  # noqa: E731
+    compute = lambda: {"real": features(judge, sample_items(split, n), split.spec.levels)}  # noqa: E731
     return np.asarray(shared.get(f"real {split.name} {n} {by}", compute)["real"], np.float32)
 
 
@@ -126,7 +127,7 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
     if "samples" not in found or len(bench.split.spec.shape) != 3:
         return {}
     drawn, levels = found["samples"], bench.split.spec.levels
-    index = chosen(bench.split, len(drawn))
+    index = sample_indices(bench.split, len(drawn))
     out: Scores = {}
     if isinstance(bench.control, Judges):
         out["features_control"] = features(bench.control, drawn, levels)
@@ -137,7 +138,7 @@ def samples(found: Mapping[str, Tensor], bench: Bench) -> Scores:
         out["near"], out["copies"] = near.first.cpu().double().numpy(), near.copies.cpu().double().numpy()
         out |= grouped({"near_real": bench.near_real(len(drawn))}, bench.split, index)
         closest = near.first.argsort()[:32].cpu()
-        twins = bench.train.batch(near.index.cpu()[closest]).x.cpu()
+        twins = bench.train.eval_batch(near.index.cpu()[closest]).x.cpu()
         bench.pictures["closest"] = torch.stack([drawn[closest].to(twins.dtype), twins], 1).flatten(0, 1)
     return out
 
@@ -174,7 +175,7 @@ def _conditional(model: GenerativeModel, bench: Bench, seed: int, n: int) -> Sco
     torch.manual_seed(derive_seed(seed, "labels"))
     n = min(n, sum(bench.train.spec.class_counts) or n)
     labels = torch.multinomial(torch.tensor(model.spec.class_shares), n, replacement=True)
-    drawn = [model.sample(len(part), label=part.to(model.device)).cpu() for part in torch.split(labels, SIZE)]
+    drawn = [model.sample(len(part), label=part.to(model.device)).cpu() for part in torch.split(labels, EVAL_BATCH)]
     x = spread(torch.cat(drawn), model.spec.levels, over)
     test = bench.plain
     compute = lambda: {"hits": classification_accuracy_score.hits(  # noqa: E731

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE, batches
+from genfoundry.data.iterate import EVAL_BATCH, iter_batches
 from genfoundry.models import checkpoint
-from genfoundry.models.base import Classifies, Learner
+from genfoundry.models.abilities import Classifies
+from genfoundry.models.base import Learner
 from genfoundry.types import Batch, Spec
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Judges(Protocol):
     spec: Spec
     kind: str  # what it learnt from: "classes" or "rotations"
 
-    def asked(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """The batch with the labels that it was trained to tell."""
 
     @property
@@ -40,7 +41,7 @@ class Judges(Protocol):
 def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32]:
     """(n, F) judge features of images in 0..levels-1, which are spread over the judge's own levels first."""
     parts = []
-    for part in torch.split(x, SIZE):
+    for part in torch.split(x, EVAL_BATCH):
         parts.append(judge.features(spread(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu())
     return cast("NDArray[np.float32]", torch.cat(parts).numpy())
 
@@ -59,8 +60,8 @@ def accuracy(judge: Learner, split: Split) -> float | None:
         return None
     judge.eval()
     hits = []
-    for batch in batches(split, size=SIZE):
-        asked = (judge.asked(batch) if isinstance(judge, Judges) else batch).to(judge.device)
+    for batch in iter_batches(split, size=EVAL_BATCH):
+        asked = (judge.prepare_batch(batch) if isinstance(judge, Judges) else batch).to(judge.device)
         if asked.label is not None:
             hits.append((judge.classify(asked).argmax(1) == asked.label)[asked.label >= 0])
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None

@@ -124,7 +124,8 @@ def objective(name: str) -> Objective:
 
 def objectives(model: type[Learner], modality: str, config: Hyper | None = None) -> tuple[str, ...]:
     """Names of the objectives that `model`, so configured, can compute on such data: by its abilities, not its name."""
-    from genfoundry.models.base import Classifies, Forecasts, GenerativeModel, Streams, Translates, undone
+    from genfoundry.models.abilities import Classifies, Forecasts, Streams, Translates, get_damages
+    from genfoundry.models.base import GenerativeModel
 
     able: set[str] = set()
     if issubclass(model, GenerativeModel):
@@ -138,7 +139,7 @@ def objectives(model: type[Learner], modality: str, config: Hyper | None = None)
     if issubclass(model, Classifies):
         able |= {"hits"}
     if hasattr(model, "restore") and config is not None:
-        able |= {f"restore_{damage}_psnr" for damage in undone(config)}
+        able |= {f"restore_{damage}_psnr" for damage in get_damages(config)}
     found = (o for o in OBJECTIVES.values() if able.issuperset(o.needs) and modality in o.modalities)
     return tuple(o.name for o in found)
 

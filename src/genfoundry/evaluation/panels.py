@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genfoundry.data.iterate import batches, chosen
+from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.baselines.base import LENGTH, TEXTS
 from genfoundry.evaluation.metrics import translation
 from genfoundry.evaluation.objectives import QUANTILES
-from genfoundry.models.base import Decodes, GenerativeModel, Learner
+from genfoundry.models.abilities import Decodes
+from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Seasonal
 
@@ -54,11 +55,11 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
     if meta["modality"] == "text":
         _write(folder / "samples", _long(model), split, meta)
     elif meta["modality"] == "lines":
-        batch = split.batch(chosen(split, min(LINES, len(split)))).to(model.device)
+        batch = split.eval_batch(sample_indices(split, min(LINES, len(split)))).to(model.device)
         for name, panel in sorted(model.panels(batch).items()):
             _write(folder / name, panel, split, meta)
     elif len(shape) == 3:
-        batch = split.batch(chosen(split, min(GRID // 2, len(split)))).to(model.device)
+        batch = split.eval_batch(sample_indices(split, min(GRID // 2, len(split)))).to(model.device)
         if isinstance(model, Decodes):
             _write(folder / "walk", walk(model), split, meta)
         for name, panel in sorted(model.panels(batch).items()):
@@ -119,7 +120,7 @@ def _forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any
     """The last windows of the split: of one column more windows, of several a row of windows each."""
     shown = min(split.spec.shape[1], COLUMNS_OF_SERIES)
     index = torch.arange(len(split))[-(WINDOWS if shown == 1 else plots.ACROSS) :]
-    batch = next(iter(batches(split, index)))
+    batch = next(iter(iter_batches(split, index)))
     if batch.cond is None:
         return
     names = [str(name) for name in meta.get("names") or ["value"] * shown]

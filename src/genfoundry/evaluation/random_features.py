@@ -18,14 +18,14 @@ FOLDER = "control"
 class Controlled(Protocol):
     """A judge that can say how its own network would do without training."""
 
-    def control(self, data: Split) -> Learner:
+    def build_control(self, data: Split) -> Learner:
         """The network with random weights, calibrated on `data` (train)."""
 
 
 def save(judge: Learner, folder: Path, data: Split) -> None:
     """Write the control of a judge into the judge's folder, if it has one."""
     if isinstance(judge, Controlled):
-        checkpoint.save(folder / FOLDER, judge.control(data), {"dataset": folder.name})
+        checkpoint.save(folder / FOLDER, judge.build_control(data), {"dataset": folder.name})
 
 
 def load(folder: Path | None, device: str = "cpu") -> Learner | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
@@ -36,4 +36,4 @@ def _groups(split: Split) -> int:
 
 
 def _labelled(split: Split) -> int:
-    return sum(int((b.label >= 0).sum()) for b in batches(split) if b.label is not None)
+    return sum(int((b.label >= 0).sum()) for b in iter_batches(split) if b.label is not None)

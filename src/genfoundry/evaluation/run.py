@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from genfoundry import files
 from genfoundry.config import Bound
-from genfoundry.data.dataset import Dataset, Part
-from genfoundry.data.iterate import items
+from genfoundry.data.dataset import Dataset, Subset
+from genfoundry.data.iterate import sample_items
 from genfoundry.evaluation import anchors, objective_intervals, objectives, panels, random_features, yardstick
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.cache import Shared
@@ -83,15 +83,15 @@ def of_experiment(
     per_split: dict[str, dict[str, float]] = {}
     kept: Scores = {}
     for name in SPLITS:
-        split = known.held[name]
-        found = answers(learner, split, samples=known.sizes[name], seed=seed)
+        split = known.held_out[name]
+        found = answers(learner, split, samples=known.sample_counts[name], seed=seed)
         scored = score(found, split, judging, real_features(shared, split, found, judging))
         if name != "test":
             per_split[name] = _figures(scored, split, dataset.modality)
         kept |= {f"{name}/{key}": value for key, value in scored.items()}
     bench = Bench(dataset, known.train, split, judging, found, bound, how["binarise"], _without(card))
     bench = replace(bench, control=control, shared=shared)
-    own, beside = abilities(learner, bench, seed, known.sizes["test"])
+    own, beside = abilities(learner, bench, seed, known.sample_counts["test"])
     everything = {**scored, **samples_of(found, bench), **own}
     per_split["test"] = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
     per_split["test"] |= {"iw_k": bound.k, "iw_n": len(own["bound_gap"])} if "bound_gap" in own else {}
@@ -125,10 +125,10 @@ def headline(objective: str, per_split: Mapping[str, Mapping[str, float]]) -> di
 
 
 def _shared(
-    shared: Shared, dataset: Dataset, known: baselines.Known, networks: tuple[Learner | None, Learner | None]
+    shared: Shared, dataset: Dataset, known: baselines.BaselineInputs, networks: tuple[Learner | None, Learner | None]
 ) -> Shared:
     """What may be shared by evaluations of the same data, of as many items a split, in these networks' features."""
-    sizes = {name: len(split) for name, split in known.held.items()}
+    sizes = {name: len(split) for name, split in known.held_out.items()}
     return shared.of(dataset.meta, sizes, *((n and n.card["digest"]) for n in networks))
 
 
@@ -139,29 +139,29 @@ def _draw(folder: Path, bench: Bench) -> None:
     for name, drawing in bench.drawings.items():
         drawing(folder / f"{name}.png")
     if "samples" in bench.found and len(bench.split.spec.shape) == 3:
-        panels.tiles(folder, bench.found["samples"], items(bench.split, panels.GRID), bench.split.spec.levels)
+        panels.tiles(folder, bench.found["samples"], sample_items(bench.split, panels.GRID), bench.split.spec.levels)
 
 
 def _without(card: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(card.get("data", {}).get("without") or ())
 
 
-def _known(dataset: Dataset, samples: int, seed: int, how: Any, test_items: int | None) -> baselines.Known:
+def _known(dataset: Dataset, samples: int, seed: int, how: Any, test_items: int | None) -> baselines.BaselineInputs:
     """Train and the held-out splits; every row of a table compares as many samples with as many real items.
 
     No more than there are other held-out items, which real items are compared with.
     """
     held = {name: dataset.split(name, **how) for name in SPLITS}
     if test_items is not None and dataset.modality == "images" and test_items < len(held["test"]):
-        held["test"] = Part(held["test"], test_items)
+        held["test"] = Subset(held["test"], test_items)
     total = sum(map(len, held.values()))
     sizes = {name: min(samples, len(split), total - len(split)) for name, split in held.items()}
     alphabet = str(dataset.meta.get("alphabet") or "")
-    return baselines.Known(dataset.split("train", **how), held, sizes, seed, alphabet)
+    return baselines.BaselineInputs(dataset.split("train", **how), held, sizes, seed, alphabet)
 
 
 def _seeds(
-    model: Path, known: baselines.Known, judging: Learner | None, modality: str,
+    model: Path, known: baselines.BaselineInputs, judging: Learner | None, modality: str,
     per_split: Mapping[str, Mapping[str, float]], seed: int, device: str, shared: Shared,
 ) -> dict[str, Any]:  # fmt: skip
     """What other training seeds give: `values` and `spread` (standard deviation) on test, `val_spread` on val."""
@@ -170,8 +170,8 @@ def _seeds(
     for folder in folders:
         learner = checkpoint.load(folder, device)
         for name, rows in found.items():
-            split = known.held[name]
-            answered = answers(learner, split, samples=known.sizes[name], seed=seed)
+            split = known.held_out[name]
+            answered = answers(learner, split, samples=known.sample_counts[name], seed=seed)
             scored = score(answered, split, judging, real_features(shared, split, answered, judging))
             rows.append(_figures(scored, split, modality))
     out: dict[str, Any] = {"n": 1 + len(folders)}
@@ -242,12 +242,12 @@ def of_baselines(
     how: Any = {"levels": levels, "binarise": binarise}
     known = _known(dataset, samples, seed, how, test_items)
     known = replace(known, objective=objective, dataset=dataset_name, labels=labels)
-    bench = Bench(dataset, known.train, known.held["test"], judging, control=random_features.load(judge_folder))
+    bench = Bench(dataset, known.train, known.held_out["test"], judging, control=random_features.load(judge_folder))
     cards: dict[str, Any] = {}
     kept: Scores = {}
     real: dict[str, NDArray[np.generic]] = {}
     with files.replace_dir(out) as folder:
-        for row in baselines.rows(known, dataset.modality):
+        for row in baselines.fit_baselines(known, dataset.modality):
             cards[row.name] = {
                 "role": row.role,
                 "likelihood": row.likelihood,
@@ -255,8 +255,8 @@ def of_baselines(
                 "figures": {},
             }
             for name in SPLITS:
-                split = known.held[name]
-                found = row.answers(split)
+                split = known.held_out[name]
+                found = row.predict(split)
                 scored = score(found, split, judging, real.get(name))
                 real |= {name: scored["real"]} if "real" in scored else {}
                 if name != "test":
@@ -274,5 +274,5 @@ def of_baselines(
             **_about(dataset, judging),
             "seed": seed,
         }
-        about |= {"remarks": list(remarks(known.held, labels))}
-        write_scores(folder, {**about, "dims": known.held["test"].spec.dims, "rows": cards}, kept)
+        about |= {"remarks": list(remarks(known.held_out, labels))}
+        write_scores(folder, {**about, "dims": known.held_out["test"].spec.dims, "rows": cards}, kept)

@@ -1,4 +1,7 @@
-"""One model a file: the module's name is the model's name, its public class the name in CamelCase."""
+"""Models, one a file: the module's name is the model's name, its public class the name in CamelCase.
+
+May import nn, data (as a type) and the ground files. A model never imports another one.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,23 @@ from genfoundry.errors import UserError
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
 
-NO_MODELS = ("base", "checkpoint")
+NO_MODELS = ("abilities", "base", "checkpoint", "families")
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """Every model there is a file of."""
-    where = [str(folder)] if folder else __path__
-    return sorted(m.name for m in pkgutil.iter_modules(where) if m.name not in NO_MODELS)
+    """Return the names of all models, sorted; `folder` replaces this package's."""
+    path = [str(folder)] if folder else __path__
+    return sorted(m.name for m in pkgutil.iter_modules(path) if m.name not in NO_MODELS)
 
 
 def find(name: str) -> type[Learner]:
-    """The class of a model.
+    """Import a model and return its class.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no model of that name.
     """
     if name not in names():
-        raise UserError(f"model {name!r} is not known; there are {', '.join(names())}")
+        raise UserError(f"model {name!r} is not known; expected one of {', '.join(names())}")
     module = importlib.import_module(f"genfoundry.models.{name}")
-    found: type[Learner] = getattr(module, "".join(part.capitalize() for part in name.split("_")))
-    return found
+    model_class: type[Learner] = getattr(module, "".join(part.capitalize() for part in name.split("_")))
+    return model_class

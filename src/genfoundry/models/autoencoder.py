@@ -52,7 +52,7 @@ class Autoencoder(GenerativeModel):
     factor: Tensor
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"latent": 32, "width": 32 if items >= 2000 else 16, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 1e-3, "high": 4e-3, "log": True}}}
 
@@ -87,8 +87,8 @@ class Autoencoder(GenerativeModel):
     def end(self, phase: str, data: Split) -> None:
         """Fit the Gaussian that `prior` draws from: mean and covariance of the training items' codes."""
         self.eval()
-        items = torch.split(torch.arange(data.positions, device=data.whole.device), AT_ONCE)
-        z = torch.cat([self.clean(data.crop(part).x) for part in items]).double()
+        items = torch.split(torch.arange(data.positions, device=data.tensor.device), AT_ONCE)
+        z = torch.cat([self.clean(data.train_batch(part).x) for part in items]).double()
         self.centre.copy_(z.mean(0))
         self.factor.copy_(root(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
 
@@ -119,9 +119,6 @@ class Autoencoder(GenerativeModel):
     def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """(B, C, H, W) damaged levels -> float32 expected values of the clean image."""
         return kept(self.decode(self.clean(x, known)), x, known)
-
-    def panels(self, batch: Batch) -> dict[str, Tensor]:
-        return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}
 
 
 def root(covariance: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class BayesAr(GenerativeModel):
             raise UserError(f"hyper.order: {rows} values cannot fit an autoregression of order {order}; lower it")
 
     def begin(self, phase: str, data: Split) -> None:
-        whole, order = data.whole.double(), self.config.order
+        whole, order = data.tensor.double(), self.config.order
         if bool(whole.isnan().any()):
             raise UserError(
                 "bayes_ar: the series has missing values; missing: forward in the data set's entry is right"

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.nn.sequence.dilated import Stack
 from genfoundry.nn.sequence.edit_alignment import Followed, places
 from genfoundry.nn.sequence.end_of_sequence import LOOK, closed, closing, inside, nats, predicted
@@ -49,7 +49,7 @@ class Bytenet(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 96, "dilations": [1, 2, 4, 8], "encoder": 2, "decoder": 2, "unfold": "follow"}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1e-2, "log": True}}}
 
@@ -129,7 +129,7 @@ class Bytenet(GenerativeModel):
                 break
             place = min(t, self.columns) if followed is None else followed.place.clamp_max(self.columns)
             h = self.decoder.step(self.target(last) + columns[row, place], queues, t)
-            last = pick(closing(self.read(h), over, self.target_end), draw)
+            last = sample_categorical(closing(self.read(h), over, self.target_end), draw)
             over = over | (last == self.target_end)
             text[:, t] = last
             if followed is not None:

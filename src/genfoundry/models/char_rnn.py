@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.heads.base import wide
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.nn.sequence.rnn_cells import Kind, cell, rest
 from genfoundry.nn.sequence.rnn_stepper import stepper
 from genfoundry.types import Batch, Clock, Draw, Spec
@@ -47,7 +47,7 @@ class CharRnn(GenerativeModel):
     carried: Tensor
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         search = {"train.lr.model": {"low": 3e-3, "high": 1.5e-2, "log": True}}
         if items * spec.dims < 300_000:
             return {"hyper": {"cell": "lstm", "width": 128, "embedding": 64}, "search": search}
@@ -115,6 +115,6 @@ class CharRnn(GenerativeModel):
         text = x.new_empty(self.spec.dims, n)  # a row a step
         for row in text:
             h = read(x)
-            x = pick(torch.mm(h, weight) if bias is None else torch.addmm(bias, h, weight), draw)
+            x = sample_categorical(torch.mm(h, weight) if bias is None else torch.addmm(bias, h, weight), draw)
             row.copy_(x)
         return text.T.contiguous()

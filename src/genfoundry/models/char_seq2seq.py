@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.nn.sequence.end_of_sequence import LOOK, closed, closing, inside, nats, predicted
 from genfoundry.nn.sequence.rnn_cells import GatedCell, rest
 from genfoundry.types import Batch, Clock, Draw, Spec
@@ -35,7 +35,7 @@ class CharSeq2seq(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 256 if items >= 50_000 else 112, "embedding": 32}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1e-2, "log": True}}}
 
@@ -97,7 +97,7 @@ class CharSeq2seq(GenerativeModel):
             if t % LOOK == 0 and t and bool(over.all()):
                 break
             states, state = self.decoder(last, state, beside)
-            text[:, t] = pick(closing(self.out(states[:, -1]), over, self.target_end), draw)
+            text[:, t] = sample_categorical(closing(self.out(states[:, -1]), over, self.target_end), draw)
             last = text[:, t : t + 1]
             over = over | (text[:, t] == self.target_end)
         return text

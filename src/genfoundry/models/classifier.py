@@ -33,7 +33,7 @@ class Classifier(Learner):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         return {"hyper": {"recogniser": 32}, "search": {"train.lr.model": {"low": 1e-3, "high": 6e-3, "log": True}}}
 
     def __init__(self, spec: Spec, config: Config) -> None:

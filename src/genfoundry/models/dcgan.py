@@ -43,7 +43,7 @@ class Dcgan(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         width = 32 if items >= 2000 else 16
         rate = {"low": 1e-3, "high": 4e-3, "log": True}
         search = {"train.lr.critic": rate, "train.lr.generator": rate}
@@ -59,10 +59,10 @@ class Dcgan(GenerativeModel):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         fake = self.drawn(len(batch))
-        self.turn("critic")
+        self.set_training("critic")
         real, fake = self.critic(torch.cat([self.dequantised(batch.x), fake.float()])).float().chunk(2)
         yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}
-        self.turn("generator")
+        self.set_training("generator")
         yield {"generator": -self.critic(self.generator(self.prior(len(batch)))).float().mean()}
 
     @torch.no_grad()
@@ -71,7 +71,7 @@ class Dcgan(GenerativeModel):
 
         The running statistics stay as they are: what moves is a copy of the buffers.
         """
-        self.turn("generator")
+        self.set_training("generator")
         held = {name: buffer.clone() for name, buffer in self.generator.named_buffers()}
         return functional_call(self.generator, held, (self.prior(n),))  # type: ignore[no-any-return]
 

@@ -37,7 +37,7 @@ class Denoiser(Learner):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 32, "blocks": 2}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 1e-3, "high": 4e-3, "log": True}}}
 

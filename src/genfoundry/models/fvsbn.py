@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster_order
 from genfoundry.nn.heads.base import wide
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Batch, Draw, Spec
 
 
@@ -31,14 +31,14 @@ class Fvsbn(GenerativeModel):
     earlier: Tensor
 
     @classmethod
-    def refuses(cls, levels: int | None) -> str:
+    def why_unsupported(cls, levels: int | None) -> str:
         return "" if levels == 2 else f"a sigmoid is for 2 levels, not {levels or 'real values'}; levels: 2 is right"
 
     def __init__(self, spec: Spec, config: Hyper) -> None:
         super().__init__(spec, config)
         self.weight = nn.Parameter(torch.zeros(spec.dims, spec.dims))
         self.bias = nn.Parameter(torch.zeros(spec.dims))
-        self.register_buffer("places", raster(spec), persistent=False)
+        self.register_buffer("places", raster_order(spec), persistent=False)
         self.register_buffer("earlier", torch.ones(spec.dims, spec.dims).tril(-1), persistent=False)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -73,4 +73,6 @@ class Fvsbn(GenerativeModel):
         drawn = self.weight.new_zeros(len(canvas.x), self.spec.dims)
         for i, position in enumerate(self.places.tolist()):
             logit = drawn[:, :i] @ self.weight[i, :i] + self.bias[i]
-            drawn[:, i] = self.signs(canvas.put(position, pick(torch.stack([-logit, logit], -1) / 2, canvas.draw)))
+            drawn[:, i] = self.signs(
+                canvas.put(position, sample_categorical(torch.stack([-logit, logit], -1) / 2, canvas.draw))
+            )

@@ -50,11 +50,12 @@ class Judge(Learner):
         fresh: float = Field(3.0, ge=0)
 
     modalities: ClassVar[tuple[str, ...]] = ("images",)
+    candidate: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 128, "lr": {"model": 3e-3}, "weight_decay": 0.01}
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         return {"hyper": {"width": 32 if items >= 2000 else 16}}
 
     def __init__(self, spec: Spec, config: Config) -> None:
@@ -78,7 +79,7 @@ class Judge(Learner):
         return "classes" if self.labelled else "rotations"
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        batch = self.asked(self.moved(batch, clock))
+        batch = self.prepare_batch(self.moved(batch, clock))
         assert batch.label is not None
         logits = self.classify(batch).float()
         loss = F.cross_entropy(
@@ -97,7 +98,7 @@ class Judge(Learner):
         height, width = self.spec.shape[1:]
         return replace(batch, x=padded[:, :, down : down + height, right : right + width])
 
-    def asked(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """The batch with the labels to tell: its own, or of each image in every turn (B * turns, C, H, W)."""
         if self.labelled:
             return batch
@@ -114,14 +115,14 @@ class Judge(Learner):
         total, squares = (torch.zeros(len(self.centre), dtype=torch.float64, device=self.device) for _ in range(2))
         index = _some(data)
         for part in torch.split(index, AT_ONCE):
-            values = self._numbers(data.batch(part).x.to(self.device)).double()
+            values = self._numbers(data.eval_batch(part).x.to(self.device)).double()
             total, squares = total + values.sum(0), squares + values.square().sum(0)
         mean = total / len(index)
         variance = squares / len(index) - mean.square()
         self.centre.copy_(mean)
         self.spread.copy_(torch.where(variance > CONSTANT, variance, 1.0).sqrt())
 
-    def control(self, data: Split) -> Judge:
+    def build_control(self, data: Split) -> Judge:
         """The same network with random weights, which shows what its features see without any training.
 
         He et al. 2015 (arXiv:1502.01852) draw such weights that a signal keeps its size through rectifiers; batch
@@ -137,7 +138,7 @@ class Judge(Learner):
         index = _some(data)
         with torch.no_grad():
             for part in torch.tensor_split(index, -(-len(index) // AT_ONCE)):
-                made.train()._numbers(data.batch(part).x.to(self.device))
+                made.train()._numbers(data.eval_batch(part).x.to(self.device))
         made.standardise(data)
         return made
 

@@ -67,7 +67,7 @@ class LinearAr(GenerativeModel):
     order: Tensor
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         """Orders that the past before a window, and a third of the training values, allow."""
         most = min((spec.cond_shape or (0,))[0], items * spec.shape[0] // 3, 20)
         search = {"search": {"hyper.order": {"low": 1, "high": most}}} if most > 1 else {}
@@ -110,7 +110,7 @@ class LinearAr(GenerativeModel):
         return UserError(f"hyper.{key}: {error}; lower it, or add data")
 
     def begin(self, phase: str, data: Split) -> None:
-        c, whole = self.config, data.whole.double().cpu()  # where least squares of deficient rank are to be had
+        c, whole = self.config, data.tensor.double().cpu()  # where least squares of deficient rank are to be had
         how = (c.trend, c.season, c.joint)
         missing = bool(whole.isnan().any())
         try:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from genfoundry.errors import UserError
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, raster
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, raster_order
 from genfoundry.nn.heads.simple import head_for
 from genfoundry.nn.timeseries.var import triangular_least_squares
 from genfoundry.seeding import derive_seed
@@ -56,11 +56,11 @@ class Made(GenerativeModel):
     degrees: Tensor
 
     @classmethod
-    def refuses(cls, levels: int | None) -> str:
+    def why_unsupported(cls, levels: int | None) -> str:
         return "" if levels else "its values have levels; a task's `levels` is right"
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         if spec.dims > MOST:
             raise UserError(f"{spec.dims:,} values an image: its weights grow with their square; {MOST:,} are the most")
         hyper = {"hidden": 500 if items >= 2000 else 200, "mixtures": 5}
@@ -74,7 +74,7 @@ class Made(GenerativeModel):
         dims, hidden = spec.dims, config.hidden
         self.head = head_for(Spec((1, dims), spec.levels), config.mixtures)
         draws = [torch.Generator().manual_seed(derive_seed("made", dims, m)) for m in range(1, config.orderings)]
-        orderings = [raster(spec), *(torch.randperm(dims, generator=draw) for draw in draws)]
+        orderings = [raster_order(spec), *(torch.randperm(dims, generator=draw) for draw in draws)]
         self.register_buffer("orderings", torch.stack(orderings))
         degrees = 1 + torch.arange(hidden) * max(dims - 1, 1) // hidden  # ascending: a sampler reads slices
         self.register_buffer("degrees", degrees, persistent=False)
@@ -117,7 +117,7 @@ class Made(GenerativeModel):
         if self.spec.levels == 2 or self.config.orderings > 1 or not self.config.direct:
             return
         some = torch.randperm(data.positions)[:FITTED].to(self.device)  # items may lie class by class
-        x = self.scaled(data.crop(some).x.flatten(1))[:, self.orderings[0]]
+        x = self.scaled(data.train_batch(some).x.flatten(1))[:, self.orderings[0]]
         x = x.cpu()  # float64, which not every device has
         share = 1.0 if data.positions < ENOUGH * self.spec.dims else shrinkage(x, ridge=RIDGE)
         fitted = triangular_least_squares(x, ridge=RIDGE, shrinkage=share)
@@ -188,11 +188,11 @@ class Made(GenerativeModel):
         x = batch.x.flatten(1)
         return self.head.log_probabilities(self.parameters_of(x, 0), x.unsqueeze(1)).view(*batch.x.shape, -1)
 
-    def nats(self, batch: Batch) -> Tensor:
+    def nll_per_value(self, batch: Batch) -> Tensor:
         """(B, C, H, W): -log p of each value given those before it."""
         self.only()
         x = batch.x.flatten(1)
-        return self.head.nats(self.parameters_of(x, 0), x.unsqueeze(1)).view(batch.x.shape)
+        return self.head.nll_per_value(self.parameters_of(x, 0), x.unsqueeze(1)).view(batch.x.shape)
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:

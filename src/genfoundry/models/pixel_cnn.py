@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster, shares
+from genfoundry.nn.autoregressive.ancestral import Canvas, class_log_shares, completed, drawn, raster_order
 from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
 from genfoundry.nn.heads.pixel_readout import Readout
 from genfoundry.types import Batch, Clock, Draw, Spec
@@ -41,11 +41,11 @@ class PixelCnn(GenerativeModel):
     places: Tensor
 
     @classmethod
-    def refuses(cls, levels: int | None) -> str:
+    def why_unsupported(cls, levels: int | None) -> str:
         return "its pixels have levels, not real values; levels: 256 is right" if levels is None else ""
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 32, "layers": 3 if spec.dims <= 1024 else 5, "mixtures": 5, "classes": False}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1e-2, "log": True}}}
 
@@ -54,7 +54,7 @@ class PixelCnn(GenerativeModel):
         classes = spec.classes + 1 if self.conditional else 0
         self.stack = GatedStack(spec.shape[0] + 1, config.width, config.layers, reach=config.reach, classes=classes)
         self.readout = Readout(spec, config.width, config.mixtures)
-        self.register_buffer("places", raster(spec), persistent=False)
+        self.register_buffer("places", raster_order(spec), persistent=False)
 
     @property
     def conditional(self) -> bool:
@@ -67,7 +67,7 @@ class PixelCnn(GenerativeModel):
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         x, read = batch.x.movedim(1, -1), self.read(batch.x)
         above, each = self.stack.above(read), []
-        for log_share, label in shares(self.spec) if self.conditional else [(0.0, -1)]:
+        for log_share, label in class_log_shares(self.spec) if self.conditional else [(0.0, -1)]:
             features = self.stack.across(read, above, self.known(label, len(x)))
             each.append(log_share - self.readout.nll(features.movedim(1, -1), x))
         return {"nll": -torch.stack(each).logsumexp(0)}
@@ -95,9 +95,9 @@ class PixelCnn(GenerativeModel):
     def predict(self, batch: Batch) -> Tensor:
         return self.readout.log_probabilities(self.features(batch), batch.x.movedim(1, -1))
 
-    def nats(self, batch: Batch) -> Tensor:
+    def nll_per_value(self, batch: Batch) -> Tensor:
         """(B, C, H, W): -log p of each value given those before it and the label."""
-        return self.readout.nats(self.features(batch), batch.x.movedim(1, -1))
+        return self.readout.nll_per_value(self.features(batch), batch.x.movedim(1, -1))
 
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         return drawn(self, n, label, draw)

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster_order
 from genfoundry.nn.autoregressive.diagonal import Diagonals
 from genfoundry.nn.autoregressive.diagonal_bilstm import DiagonalBiLstm, Scan
 from genfoundry.nn.heads.pixel_readout import Readout
@@ -44,11 +44,11 @@ class PixelRnn(GenerativeModel):
     config: Config
 
     @classmethod
-    def refuses(cls, levels: int | None) -> str:
+    def why_unsupported(cls, levels: int | None) -> str:
         return "" if levels else "it draws one of a number of levels; levels: 256 is right"
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 32 if items >= 2000 else 16, "layers": 3, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 2e-2, "log": True}}}
 
@@ -81,16 +81,16 @@ class PixelRnn(GenerativeModel):
         parts = [batch.x] if torch.is_grad_enabled() else torch.split(batch.x, AT_ONCE)
         return {"nll": torch.cat([self.readout.nll(self.features(x), x.movedim(1, -1)) for x in parts])}
 
-    def nats(self, batch: Batch) -> Tensor:
+    def nll_per_value(self, batch: Batch) -> Tensor:
         """(B, C, H, W): -log p of each value given those before it."""
-        return self.readout.nats(self.features(batch.x), batch.x.movedim(1, -1))
+        return self.readout.nll_per_value(self.features(batch.x), batch.x.movedim(1, -1))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         for losses in super().losses(batch, clock):
             yield {name: loss / self.spec.dims for name, loss in losses.items()}
 
     def order(self) -> Tensor:
-        return raster(self.spec).to(self.device)
+        return raster_order(self.spec).to(self.device)
 
     def predict(self, batch: Batch) -> Tensor:
         return self.readout.log_probabilities(self.features(batch.x), batch.x.movedim(1, -1))

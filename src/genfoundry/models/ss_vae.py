@@ -63,7 +63,7 @@ class SsVae(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"latent": 32, "hidden": 256, "recogniser": 32}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 1e-3, "high": 6e-3, "log": True}}}
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.nn.latent.gaussian import Normal, anneal, divergence, floored
 from genfoundry.nn.sequence.end_of_sequence import inside
 from genfoundry.nn.sequence.rnn_cells import GatedCell, rest
@@ -51,7 +51,7 @@ class TextVae(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"latent": 32, "width": 256 if items >= 20_000 else 128, "embedding": 64}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 2e-2, "log": True}}}
 
@@ -148,7 +148,7 @@ class TextVae(GenerativeModel):
         text = torch.full((n, length), END, device=self.device)
         over = torch.zeros(n, dtype=torch.bool, device=self.device)
         for t in range(length - (seen.shape[1] - 1)):  # the line has room for T characters, its prompt's included
-            text[:, t] = pick(self.out(states[:, -1]), draw).masked_fill(over, END)
+            text[:, t] = sample_categorical(self.out(states[:, -1]), draw).masked_fill(over, END)
             over = over | (text[:, t] == END)
             states, state = self.decoder(text[:, t : t + 1], state, z)
         return text

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, joint, raster
+from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, joint_log_prob, raster_order
 from genfoundry.nn.autoregressive.attention import Attention
 from genfoundry.nn.autoregressive.patch_tokens import Patches, Reader
 from genfoundry.nn.heads.simple import Categorical, head_for
@@ -65,7 +65,7 @@ class Transformer(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper: dict[str, Any] = {"width": 64, "layers": 2, "heads": 4}
         if len(spec.shape) == 1:
             big = items * spec.dims >= 300_000
@@ -84,7 +84,7 @@ class Transformer(GenerativeModel):
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 8e-3, "log": True}}}
 
     @classmethod
-    def refuses(cls, levels: int | None) -> str:
+    def why_unsupported(cls, levels: int | None) -> str:
         return "" if levels else "its values have levels; a task's `levels` is right"
 
     def __init__(self, spec: Spec, config: Config) -> None:
@@ -106,7 +106,7 @@ class Transformer(GenerativeModel):
         return self.classes > 0
 
     def order(self) -> Tensor:
-        return torch.arange(self.spec.dims) if self.text else raster(self.spec)
+        return torch.arange(self.spec.dims) if self.text else raster_order(self.spec)
 
     def values(self, x: Tensor) -> Tensor:
         """(B, *shape) -> (B, dims): the values in their order; a text may have any length."""
@@ -130,17 +130,17 @@ class Transformer(GenerativeModel):
         return parameters
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        yield {"model": self.nats(batch).mean()}
+        yield {"model": self.nll_per_value(batch).mean()}
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         if self.classes:
-            return {"nll": -joint(self, batch, torch.ones_like(batch.x, dtype=torch.bool))[0].logsumexp(1)}
+            return {"nll": -joint_log_prob(self, batch, torch.ones_like(batch.x, dtype=torch.bool))[0].logsumexp(1)}
         size = PIECE if self.device.type == "cpu" else len(batch)
-        return {"nll": torch.cat([self.nats(Batch(x)).flatten(1).sum(1) for x in torch.split(batch.x, size)])}
+        return {"nll": torch.cat([self.nll_per_value(Batch(x)).flatten(1).sum(1) for x in torch.split(batch.x, size)])}
 
-    def nats(self, batch: Batch) -> Tensor:
+    def nll_per_value(self, batch: Batch) -> Tensor:
         """(B, *shape): -log p of each value given those before it, and the label."""
-        nats = self.head.nats(self.parameters_of(batch.x, batch.label), self.values(batch.x)[:, None])
+        nats = self.head.nll_per_value(self.parameters_of(batch.x, batch.label), self.values(batch.x)[:, None])
         return self.home(nats[:, 0])
 
     def predict(self, batch: Batch) -> Tensor:

@@ -67,7 +67,7 @@ class Vae(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"latent": 32, "detail": 8, "width": 32 if items >= 2000 else 16, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 1e-3, "high": 4e-3, "log": True}}}
 
@@ -195,9 +195,6 @@ class Vae(GenerativeModel):
         features = self.clean(x, known)
         total = torch.stack([self.head.mean(self.coded(features)[0]) for _ in range(AVERAGED)])
         return kept(total.mean(0), x, known)
-
-    def panels(self, batch: Batch) -> dict[str, Tensor]:
-        return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}
 
 
 def summed(x: Tensor) -> Tensor:

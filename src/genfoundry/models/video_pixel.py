@@ -44,7 +44,7 @@ class VideoPixel(GenerativeModel):
     config: Config
 
     @classmethod
-    def refuses(cls, levels: int | None) -> str:
+    def why_unsupported(cls, levels: int | None) -> str:
         right = levels is not None and levels <= 256
         return "" if right else f"{levels} levels, but each gets a probability of its own; 2 to 256 are right"
 

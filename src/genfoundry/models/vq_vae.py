@@ -59,7 +59,7 @@ class VqVae(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         big = items >= 2000
         hyper = {"codes": 128 if big else 32, "dimension": 16, "width": 32, "mixtures": 5}
         hyper |= {"prior_width": 64 if big else 32, "prior_layers": 4}
@@ -99,9 +99,9 @@ class VqVae(GenerativeModel):
     @torch.no_grad()
     def begin(self, phase: str, data: Split) -> None:
         if phase == "codes":
-            self.turn("autoencoder")
+            self.set_training("autoencoder")
             some = torch.randint(data.positions, (FIRST,), device=self.device)
-            self.quantiser.begin(self.autoencoder["encoder"](scaled(data.crop(some).x, self.spec)))
+            self.quantiser.begin(self.autoencoder["encoder"](scaled(data.train_batch(some).x, self.spec)))
 
     @property
     def quantiser(self) -> Quantiser:
@@ -111,12 +111,12 @@ class VqVae(GenerativeModel):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         if clock.phase == "codes":
-            self.turn("autoencoder")
+            self.set_training("autoencoder")
             found = self.encode(batch.x)
             distortion = self.head.nll(self.autoencoder["decoder"](found.z), batch.x).mean() / self.spec.dims
             yield {"autoencoder": distortion + found.loss}
         else:
-            self.turn("prior")
+            self.set_training("prior")
             with torch.no_grad():
                 index = self.encode(batch.x).index
             self.prior.count(batch.label, len(batch), anew=clock.step == 0)
@@ -152,6 +152,3 @@ class VqVae(GenerativeModel):
     def reconstruct(self, batch: Batch) -> Tensor:
         """(B, C, H, W) float32 expected values at the image's codes."""
         return self.head.mean(self.autoencoder["decoder"](self.encode(batch.x).z))
-
-    def panels(self, batch: Batch) -> dict[str, Tensor]:
-        return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}

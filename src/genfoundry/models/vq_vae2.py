@@ -97,7 +97,7 @@ class VqVae2(GenerativeModel):
     config: Config
 
     @classmethod
-    def sized(cls, spec: Spec, items: int) -> dict[str, Any]:
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"codes": 128, "dimension": 16, "width": 32, "mixtures": 5, "prior_width": 32, "prior_layers": 4}
         return {"hyper": hyper, "search": {"train.lr.autoencoder": {"low": 1e-3, "high": 4e-3, "log": True}}}
 
@@ -122,10 +122,10 @@ class VqVae2(GenerativeModel):
     @torch.no_grad()
     def begin(self, phase: str, data: Split) -> None:
         if phase == "codes":
-            self.turn("autoencoder")
+            self.set_training("autoencoder")
             own = self.autoencoder
             some = torch.randint(data.positions, (FIRST,), device=self.device)
-            features = own.to_quarter(scaled(data.crop(some).x, self.spec))
+            features = own.to_quarter(scaled(data.train_batch(some).x, self.spec))
             top = own.to_eighth(features)
             own.top.begin(top)
             raised = own.raised(own.top.eval()(top).z)
@@ -134,23 +134,23 @@ class VqVae2(GenerativeModel):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         x = scaled(batch.x, self.spec)
         if clock.phase == "codes":
-            self.turn("autoencoder")
+            self.set_training("autoencoder")
             top, bottom = self.autoencoder.encode(x)
             distortion = self.head.nll(self.autoencoder.decode(top.z, bottom.z), batch.x).mean() / self.spec.dims
             yield {"autoencoder": distortion + top.loss + bottom.loss}
         else:
-            self.turn("top", "bottom")
+            self.set_training("top", "bottom")
             with torch.no_grad():
                 top, bottom = self.autoencoder.encode(x)
             self.top.count(batch.label, len(batch), anew=clock.step == 0)
             yield {
                 "top": self.top.conditional(top.index, batch.label).mean() / top.index[0].numel(),
-                "bottom": self.bottom.nats(bottom.index, top.index).mean() / bottom.index[0].numel(),
+                "bottom": self.bottom.nll(bottom.index, top.index).mean() / bottom.index[0].numel(),
             }
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         top, bottom = self.autoencoder.encode(scaled(batch.x, self.spec))
-        rates = {"rate_top": self.top.marginal(top.index), "rate_bottom": self.bottom.nats(bottom.index, top.index)}
+        rates = {"rate_top": self.top.marginal(top.index), "rate_bottom": self.bottom.nll(bottom.index, top.index)}
         rate = rates["rate_top"] + rates["rate_bottom"]
         distortion = self.head.nll(self.autoencoder.decode(top.z, bottom.z), batch.x)
         return {"nll": distortion + rate, "rate": rate, "distortion": distortion, **rates}
@@ -178,6 +178,3 @@ class VqVae2(GenerativeModel):
         """(B, C, H, W) float32 expected values at the image's codes."""
         top, bottom = self.autoencoder.encode(scaled(batch.x, self.spec))
         return self.head.mean(self.autoencoder.decode(top.z, bottom.z))
-
-    def panels(self, batch: Batch) -> dict[str, Tensor]:
-        return {"samples": self.sample(len(batch)), "originals": batch.x, "reconstructions": self.reconstruct(batch)}

@@ -1,6 +1,6 @@
 """Proposal of entries of params.yaml for a path: the data set, tasks on it, an experiment for every model that fits.
 
-Models are chosen by what they declare (`modalities`, `likelihood`, abilities, `sized`), never by name.
+Models are chosen by what they declare (`modalities`, `likelihood`, abilities, `suggest_settings`), never by name.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _propose_judge(data: data_dataset.Dataset, entry: dict[str, Any], params: co
         return {}
     items, learner = data.meta["counts"]["train"], models.find(JUDGE)
     batch = _choose_batch(items, int(learner.defaults.get("batch", 64)))
-    hyper = {key: value for key, value in learner.sized(data.spec, items).items() if key == "hyper"}
+    hyper = {key: value for key, value in learner.suggest_settings(data.spec, items).items() if key == "hyper"}
     steps = _choose_steps(params, data.spec, items, batch)
     return {"model": JUDGE, **hyper, "steps": steps, "train": {"batch": batch}}
 
@@ -163,7 +163,7 @@ def _propose_tasks(
             continue
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit
-            margin = float(f"{0.02 * float(data.split('train').whole.std(0).mean()):.1g}")
+            margin = float(f"{0.02 * float(data.split('train').tensor.std(0).mean()):.1g}")
         direction = objectives.OBJECTIVES[objective].direction
         maximized = {} if direction == "minimize" else {"direction": direction}
         yield word, {"dataset": name, "objective": objective, **maximized, **levels, "margin": margin}
@@ -202,7 +202,7 @@ def _size_experiment(
 ) -> tuple[dict[str, Any], int]:
     """hyper, train, steps and search of an entry, and the number of weights; the model is built to see that it fits."""
     items = data.meta["counts"]["train"]
-    entry = kind.sized(data.spec, items)
+    entry = kind.suggest_settings(data.spec, items)
     model = kind(data.spec, config.check(kind.Config, entry.get("hyper", {}), "hyper", kind.__name__))
     weights = [p for player in model.players().values() for p in player]
     if not weights:  # fitted in closed form

@@ -69,7 +69,7 @@ def list_folder(root: Path, md5: str) -> dict[str, str] | None:
 
     A list never changes: once read it is remembered in .state, so that the next call does not start DVC.
     """
-    remembered = root / paths.FOLDER_LISTS / f"{md5}.json"
+    remembered = root / paths.DVC_FOLDERS / f"{md5}.json"
     with contextlib.suppress(UserError):
         return dict(files.read_json(remembered))
     listed: dict[str, str] | None = _request(root, "list_folder", md5=md5)

@@ -28,8 +28,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genfoundry import files, shell
+from genfoundry import paths
+from genfoundry.console import shell
 from genfoundry.errors import UserError
+from genfoundry.files import file_lock
 
 Decision = dict[str, Any]
 DECISIONS = ("champion", "challenger", "refused")
@@ -63,7 +65,7 @@ def append_decision(path: Path, decision: Decision) -> None:
     text = json.dumps(_check(decision, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.file_lock(path.parent / ".state" / path.name), path.open("ab+") as file:
+        with file_lock(path.parent / paths.STATE / path.name), path.open("ab+") as file:
             if (end := file.seek(0, os.SEEK_END)) and os.pread(file.fileno(), 1, end - 1) != b"\n":
                 text = "\n" + text  # an editor or a merge took the last newline
             os.write(file.fileno(), text.encode())

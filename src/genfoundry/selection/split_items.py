@@ -22,8 +22,9 @@ BATCH = 500  # items
 def hash_items(split: Split) -> str:
     """Hex digest of the values of a split's evaluation items, in order; as float32, which every commit can give."""
     digest = hashlib.sha256()
+    batch = split.eval_batch if hasattr(split, "eval_batch") else split.batch  # type: ignore[attr-defined]  # older commits
     for index in torch.split(torch.arange(len(split)), BATCH):
-        digest.update(split.batch(index).x.cpu().float().contiguous().numpy().tobytes())
+        digest.update(batch(index).x.cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -18,7 +18,7 @@ from genfoundry.errors import UserError
 from genfoundry.files import read_json
 
 if TYPE_CHECKING:
-    from genfoundry.data.readers.arrays import Part
+    from genfoundry.data.readers.arrays import ImageSet
     from genfoundry.data.readers.images import Form
     from genfoundry.serving.predictor import Predictor
 
@@ -139,7 +139,7 @@ def _read_videos(file: Path, predictor: Predictor) -> tuple[NDArray[Any], NDArra
     return x[:, past:], x[:, :past] if past else None
 
 
-def _read_parts(file: Path, form: Form) -> list[Part]:
+def _read_parts(file: Path, form: Form) -> list[ImageSet]:
     """The arrays of a file or folder; the label's column of a CSV is the last where the file does not show it."""
     from genfoundry.data.readers import image_folder
     from genfoundry.data.readers.grey_csv import AmbiguousLabel
@@ -161,7 +161,8 @@ def _read_images(root: Path, file: Path, predictor: Predictor) -> NDArray[Any]:
     import torch
 
     from genfoundry.data.readers.images import SUFFIXES, Form
-    from genfoundry.data.splits import images
+    from genfoundry.data.splits.base import SplitOptions
+    from genfoundry.data.splits.images import ImageSplit
 
     declared, spec, card = predictor.declared, predictor.spec, predictor.model.card
     size, patch = declared.get("size"), declared.get("patch")
@@ -185,6 +186,6 @@ def _read_images(root: Path, file: Path, predictor: Predictor) -> NDArray[Any]:
     if spec.levels is None:
         return x
     tensors = {"x": torch.as_tensor(x), "label": torch.full((len(x),), -1)}
-    binarise = card.get("data", {}).get("binarise")
-    split = images.Split("score", tensors, replace(spec, levels=native), spec.levels, binarise)
-    return np.asarray(split.batch(torch.arange(len(x))).x.numpy())
+    options = SplitOptions(spec.levels, card.get("data", {}).get("binarise"))
+    split = ImageSplit("score", tensors, replace(spec, levels=native), options)
+    return np.asarray(split.eval_batch(torch.arange(len(x))).x.numpy())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from genfoundry import files
+from genfoundry import files, paths
 from genfoundry.tracking import store_check
 from genfoundry.tracking.store_errors import explain_failure
 
@@ -40,7 +40,7 @@ def find_repository(root: Path) -> Path:
 
 def get_state_folder(root: Path) -> Path:
     """The folder for files that processes share, such as locks and the store's last failure."""
-    return find_repository(root) / ".state"
+    return find_repository(root) / paths.STATE
 
 
 def get_tracking_uri(root: Path) -> str:

@@ -1,7 +1,7 @@
 """Refusal of parameters that a registered model does not take: MLflow drops them and only logs a warning.
 
 Nothing of MLflow's is changed: a filter of its logger reads that warning, as MLflow 3.17 words it, and raises. Where
-the wording is another, the parameter is dropped as before; tests/serving/test_scoring_server.py would say so.
+the wording is another, the parameter is dropped as before; tests/serving/test_scoring.py would say so.
 """
 
 from __future__ import annotations

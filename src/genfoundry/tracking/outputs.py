@@ -50,7 +50,7 @@ class ModelOutputs:
 
     @property
     def evaluation(self) -> Path:
-        return self.root / paths.figures(self.name)
+        return self.root / paths.evaluation(self.name)
 
     @property
     def page(self) -> Path:
@@ -109,7 +109,7 @@ class ModelOutputs:
 
 def find_model_outputs(root: Path) -> list[ModelOutputs]:
     """The outs of every trained model in the workspace."""
-    cards = sorted((root / paths.model("*").parent).glob("*/model.json"))
+    cards = sorted((root / paths.MODELS).glob("*/model.json"))
     return [ModelOutputs(root, card.parent.name) for card in cards]
 
 

@@ -55,7 +55,7 @@ def find(wanted: str) -> torch.device:
     return found
 
 
-def arm(params: Run) -> torch.device:
+def configure_torch(params: Run) -> torch.device:
     """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on.
 
     Raises:

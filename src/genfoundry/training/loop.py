@@ -159,7 +159,7 @@ def _phase(
 def _step(
     model: Learner, batch: Batch, clock: Clock, train: Train, state: State, sums: dict[str, list[Tensor]]
 ) -> None:
-    model.turn(*model.defaults["lr"])
+    model.set_training(*state.optimizers)
     game = model.losses(batch, clock)
     while True:
         # Around each next(), never across a yield: the cache of cast weights would serve players that have moved.

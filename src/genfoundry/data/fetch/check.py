@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from genfoundry import files as files_module
-from genfoundry import paths
+from genfoundry import files, paths
 from genfoundry.config import Files, Folder
-from genfoundry.data.fetch import local
+from genfoundry.data.fetch import local, web
 from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
     from genfoundry.config import Dataset
 
 PINNED = "pinned"  # the digest of a source whose files have checksums in params.yaml or in the catalog
-TIMEOUT = 10.0  # seconds that a web server has to answer
 ABSENT = "absent"  # that of a source that is not there and was never taken
 
 
@@ -41,34 +39,28 @@ def check_source(root: Path, name: str, dataset: Dataset, recorded: str | None) 
         return Status(name, PINNED, "pinned", _check_pinned(root, name, dataset))
     path, record, reason = root / Path(dataset.raw.path).expanduser(), local.Record(root, name), ""
     try:
-        files = local.list_files(path)
-        digest = local.combine(record.digests(files)) if files else ""
+        listed = local.list_files(path)
+        digest = local.combine(record.digests(listed)) if listed else ""
         reason = "" if digest else f"{dataset.raw.path} is {'empty' if path.exists() else 'not there'}"
     except UserError as error:
         if recorded is None:
             raise
         digest, reason = "", str(error)
-    known = recorded if recorded != ABSENT else None
-    if not digest and known is None:
-        return Status(name, ABSENT, "absent")
+    before = recorded if recorded != ABSENT else None
+    if before is None:
+        return Status(name, digest, "new") if digest else Status(name, ABSENT, "absent")
+    if digest == before:
+        return Status(name, digest, "same")
+    taken = f"of {record.taken['time']}" if record.taken.get("digest") == before else "that DVC has"
+    copy = f"the copy {taken} (sha256 {before[:12]})"
     if not digest:
-        return Status(name, str(known), "away", f"{name}: {reason}; {_copy(record, str(known))} is used")
-    if known is None or digest == known:
-        return Status(name, digest, "same" if known else "new")
+        return Status(name, before, "away", f"{name}: {reason}; {copy} is used")
     changes = f" ({record.changes})" if record.changes else ""
-    message = f"{name}: {dataset.raw.path} differs from {_copy(record, known)}{changes}; it is taken anew"
-    return Status(name, digest, "changed", message)
-
-
-def _copy(record: local.Record, digest: str) -> str:
-    taken = record.taken
-    if taken.get("digest") == digest:
-        return f"the copy of {taken['time']} (sha256 {digest[:12]})"
-    return f"the copy that DVC has (sha256 {digest[:12]})"
+    return Status(name, digest, "changed", f"{name}: {dataset.raw.path} differs from {copy}{changes}; it is taken anew")
 
 
 def _check_pinned(root: Path, name: str, dataset: Dataset) -> str:
-    """What to say where a local file has another content than the checksum in params.yaml."""
+    """Return a message if a local file has another content than the checksum in params.yaml, else ""."""
     if not isinstance(dataset.raw, Files):
         return ""
     for file in dataset.raw.files:
@@ -86,13 +78,14 @@ def _check_pinned(root: Path, name: str, dataset: Dataset) -> str:
 
 
 def check_remote(name: str, dataset: Dataset, raw: Path, downloads: Path) -> Iterator[str]:
-    """Ask the web servers of a data set's own files whether they still have what was fetched; a line a difference.
+    """Ask the web servers of a data set's own files whether they still have what was fetched: a line a difference.
 
     What is used stays the content with the checksum in params.yaml. Sizes are compared, and where this machine fetched
     the file, times.
     """
     from email.utils import parsedate_to_datetime
-    from urllib.request import Request, urlopen
+
+    import requests
 
     for file in dataset.raw.files if isinstance(dataset.raw, Files) else ():
         copy = next((p for p in (downloads / file.sha256.lower(), raw / file.name) if p.is_file()), None)
@@ -101,11 +94,12 @@ def check_remote(name: str, dataset: Dataset, raw: Path, downloads: Path) -> Ite
             continue
         used = f"the copy with sha256 {file.sha256[:12]} is used"
         try:
-            with urlopen(Request(url, method="HEAD"), timeout=TIMEOUT) as answer:
-                size, changed = answer.headers["Content-Length"], answer.headers["Last-Modified"]
-        except (OSError, ValueError) as error:
-            yield f"{name}: {url} could not be looked at ({error}); {used}"
+            answer = requests.head(url, allow_redirects=True, **web.request_options())
+            answer.raise_for_status()
+        except (requests.RequestException, ValueError) as error:
+            yield f"{name}: {url} could not be looked at ({web.explain(error)}); {used}"
             continue
+        size, changed = answer.headers.get("Content-Length"), answer.headers.get("Last-Modified")
         newer = (
             changed and copy.parent == downloads and parsedate_to_datetime(changed).timestamp() > copy.stat().st_mtime
         )
@@ -117,17 +111,17 @@ def check_remote(name: str, dataset: Dataset, raw: Path, downloads: Path) -> Ite
 
 
 def read_recorded(root: Path) -> dict[str, str]:
-    """Data set -> the digest of its source as it was last taken; of paths of the user's own alone.
+    """Read the digests of the data sets' sources as they were last taken; of paths of the user's own alone.
 
     The file is in git beside dvc.lock: where a source is away, as in another clone, it says what DVC's copy is of.
     """
     path = root / paths.SOURCES
-    return dict(files_module.read_json(path)) if path.exists() else {}
+    return dict(files.read_json(path)) if path.exists() else {}
 
 
 def record(root: Path, name: str, digest: str) -> None:
-    """Note what a source was taken as. Safe against other writers."""
-    with files_module.file_lock(root / ".state/sources.json"):
-        known = read_recorded(root)
-        if known.get(name) != digest:
-            files_module.write_json(root / paths.SOURCES, {**known, name: digest})
+    """Record the digest that a source was taken with. Safe against other writers."""
+    with files.file_lock(root / paths.STATE / paths.SOURCES.name):
+        recorded = read_recorded(root)
+        if recorded.get(name) != digest:
+            files.write_json(root / paths.SOURCES, {**recorded, name: digest})

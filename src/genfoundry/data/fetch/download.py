@@ -1,4 +1,5 @@
-"""Getting a file from a place: file:, https:, deb:PACKAGE/PATH, pypi:NAME==VERSION/MEMBER, package:NAME/PATH.
+"""Downloads by pooch, from places: file:, https:, deb:PACKAGE/PATH, pypi:NAME==VERSION/MEMBER, npm:NAME@VERSION/MEMBER,
+package:NAME/PATH.
 
 Nothing that is fetched is run or installed. A place that cannot deliver is `Unreachable`, with its reason; failing to
 write what was delivered stays an OSError, since no other place can mend it.
@@ -6,163 +7,179 @@ write what was delivered stays an OSError, since no other place can mend it.
 
 from __future__ import annotations
 
-import http.client
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any
+from urllib.parse import urlsplit
 
-from genfoundry.data.fetch import pip_index
-from genfoundry.data.fetch.archive import members
+from genfoundry.console.progress import Progress
+from genfoundry.data.fetch import web
+from genfoundry.data.fetch.archive import read_members
+from genfoundry.errors import UserError
 
-TIMEOUT = 20.0
 CHUNK = 1 << 20
-PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::Retries=1")
-QUIET = 1.0  # seconds before progress is worth a line
+RETRIES = 1  # of a web server whose answer broke off, or has another checksum
+APT_PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::Retries=1")
+RELEASE = re.compile(r"((?:@[^/]+/)?[^/]+)(?:/(.*))?")  # and a member of its archive; a scope of npm's has a slash
 
 
 class Unreachable(Exception):
     """A place does not deliver; the message says why."""
 
 
-class Transport:
-    """Gets files from places. An archive of several files is fetched once; a host that is down is asked once."""
+class Downloader:
+    """A downloader for pooch that knows every kind of place.
 
-    def __init__(self, progress: TextIO | None = None) -> None:
-        self._progress = progress
+    While it is open, an archive of several files is fetched once, and a host that is down is asked once.
+    """
+
+    def __init__(self) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="fetch-")
         self._archives: dict[str, Path | Unreachable] = {}
         self._down: dict[str, str] = {}
 
-    def __enter__(self) -> Transport:
+    def __enter__(self) -> Downloader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._scratch.cleanup()
 
-    def get(self, place: str, out: Path) -> None:
-        """Write the file at `place` to `out`.
+    def fetch(self, name: str, sha256: str, places: Sequence[str], folder: Path) -> Path:
+        """Return the file `folder`/`sha256` with that checksum, fetched from the first place that has it.
+
+        Raises:
+            UserError: no place has it; each is named, with its reason.
+            OSError: `folder` cannot be written to.
+        """
+        import pooch
+        from requests import RequestException
+
+        pooch.get_logger().setLevel("ERROR")
+        reasons = []
+        for place in places:
+            cache = pooch.create(
+                folder, "", registry={sha256: f"sha256:{sha256}"}, urls={sha256: place},
+                retry_if_failed=RETRIES if place.startswith("http") else 0,
+            )  # fmt: skip
+            try:
+                return Path(cache.fetch(sha256, downloader=self))
+            except Unreachable as error:
+                reasons.append(f"{place}: {error}")
+            except RequestException as error:
+                reasons.append(f"{place}: broke off: {web.explain(error)}")
+            except ValueError as error:  # pooch's, of a wrong checksum
+                reasons.append(f"{place}: {str(error).rpartition('hash: ')[2].partition('. Deleted')[0]}")
+        raise UserError(f"{name}: no place has it:\n  " + "\n  ".join(reasons or ["no place is given"]))
+
+    def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
+        """Write the file at a place to the path `output_file`.
 
         Raises:
             Unreachable: the place does not deliver.
-            OSError: `out` cannot be written.
+            requests.RequestException: the answer broke off; pooch asks again.
+            OSError: the file cannot be written.
         """
-        kind, _, rest = place.partition(":")
+        out, (kind, _, rest) = Path(output_file), url.partition(":")
         if kind in ("https", "http"):
-            self.download(place, out)
+            self._download(url, out)
         elif kind == "file":
             _copy(Path(rest.removeprefix("//")).expanduser(), out)
         elif kind == "package":
-            _copy(_installed(rest), out)
+            _copy(_find_installed(rest), out)
         elif kind == "deb":
             package, _, path = rest.partition("/")
-            _copy(self._once(f"deb:{package}", package) / path, out)
-        elif kind == "pypi":
-            release, _, member = rest.partition("/")
-            archive = self._once(f"pypi:{release}", release)
-            _member(archive, member, out) if member else _copy(archive, out)
+            _copy(self._fetch_once(f"deb:{package}", lambda: self._unpack_debian(package)) / path, out)
+        elif kind in ("pypi", "npm") and (match := RELEASE.fullmatch(rest)):
+            release, member = match.groups()
+            archive = self._fetch_once(f"{kind}:{release}", lambda: self._fetch_release(kind, release))
+            _copy_member(archive, member, out) if member else _copy(archive, out)
         else:
-            raise Unreachable(f"{kind!r} is no kind of place; there are deb, file, https, package, pypi")
+            raise Unreachable(f"expected a place of the kind deb, file, https, npm, package or pypi, got {kind!r}")
 
-    def _once(self, key: str, what: str) -> Path:
+    def _fetch_once(self, key: str, fetch: Callable[[], Path]) -> Path:
         if key not in self._archives:
             try:
-                self._archives[key] = self._debian(what) if key.startswith("deb:") else self._release(what)
+                self._archives[key] = fetch()
             except Unreachable as error:
                 self._archives[key] = error
-        found = self._archives[key]
-        if isinstance(found, Unreachable):
-            raise found
-        return found
+        archive = self._archives[key]
+        if isinstance(archive, Unreachable):
+            raise archive
+        return archive
 
-    def _debian(self, package: str) -> Path:
-        """The unpacked files of a Debian package, which is not installed."""
+    def _unpack_debian(self, package: str) -> Path:
+        """Return the folder with the unpacked files of a Debian package, which is not installed."""
         folder = Path(self._scratch.name, "deb", package)
         folder.mkdir(parents=True)
         if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
             raise Unreachable("apt-get and dpkg-deb are not here; this is no Debian or Ubuntu")
-        fault = _apt(["apt-get", *PATIENCE, "download", package], folder)
+        download = ["apt-get", *APT_PATIENCE, "download", package]
+        fault = _run_apt(download, folder)
         if fault and os.geteuid() == 0:
-            self._say(f"fetch {package}: apt-get update")
-            _apt(["apt-get", *PATIENCE, "update"], folder)
-            fault = _apt(["apt-get", *PATIENCE, "download", package], folder)
+            _run_apt(["apt-get", *APT_PATIENCE, "update"], folder)
+            fault = _run_apt(download, folder)
         elif fault:
             raise Unreachable(f"{fault}; apt's lists may be empty: run `sudo apt-get update`")
-        found = sorted(folder.glob("*.deb"))
-        if fault or not found:
+        packages = sorted(folder.glob("*.deb"))
+        if fault or not packages:
             raise Unreachable(fault or "apt-get download left no file")
-        if fault := _apt(["dpkg-deb", "-x", str(found[0]), "files"], folder):
+        if fault := _run_apt(["dpkg-deb", "-x", str(packages[0]), "files"], folder):
             raise Unreachable(fault)
         return folder / "files"
 
-    def _release(self, release: str) -> Path:
-        """The source archive (or else a wheel) of NAME==VERSION from the package indexes that pip is set to use."""
-        name, _, version = release.partition("==")
-        if not version:
-            raise Unreachable(f"{release!r} has no version; write NAME==VERSION")
-        reasons: list[str] = []
-        for link in pip_index.links(name, version, reasons):
-            target = Path(self._scratch.name, "pypi", Path(urllib.parse.urlsplit(link).path).name)
-            target.parent.mkdir(exist_ok=True)
-            try:
-                self.download(link, target)
-            except Unreachable as error:
-                reasons.append(f"{link}: {error}")
-                continue
-            return target
-        raise Unreachable("; ".join(reasons) or f"no index has {release}")
+    def _fetch_release(self, kind: str, release: str) -> Path:
+        """Return an archive of NAME==VERSION (pypi; a wheel where there is no source archive) or NAME@VERSION (npm)."""
+        from requests import RequestException
 
-    def download(self, url: str, out: Path) -> None:
-        """Stream a URL to a file; less than the announced length is an error."""
-        host = urllib.parse.urlsplit(url).netloc
+        sign, find = ("==", web.find_pypi_archives) if kind == "pypi" else ("@", web.find_npm_archives)
+        name, _, version = release.rpartition(sign)
+        if not name:
+            raise Unreachable(f"expected NAME{sign}VERSION, got {release!r}")
+        reasons: list[str] = []
+        for link in find(name, version, reasons):
+            archive = Path(self._scratch.name, kind, Path(urlsplit(link).path).name)
+            archive.parent.mkdir(exist_ok=True)
+            try:
+                self(link, archive, None)
+                return archive
+            except (Unreachable, RequestException) as error:
+                reasons.append(f"{archive.name}: {error}")
+        raise Unreachable("; ".join(reasons))
+
+    def _download(self, url: str, out: Path) -> None:
+        """Download a URL with its progress; less than the announced length is an error."""
+        import pooch
+        import requests
+
+        host = urlsplit(url).netloc.rpartition("@")[2]
         if host in self._down:
             raise Unreachable(self._down[host])
+        progress = Progress(f"fetch {Path(urlsplit(url).path).name}", unit="MB")
+        download = pooch.HTTPDownloader(progressbar=progress, chunk_size=CHUNK, **web.request_options())
         try:
-            response = pip_index.opened(url, TIMEOUT)
-        except urllib.error.HTTPError as error:
-            raise Unreachable(f"HTTP {error.code} {error.reason}") from None
-        except (OSError, http.client.HTTPException) as error:
-            self._down[host] = f"{host} cannot be reached: {getattr(error, 'reason', error)}"
+            download(url, str(out), None)
+        except requests.HTTPError as error:
+            raise Unreachable(web.explain(error)) from None
+        except (requests.ConnectionError, requests.Timeout) as error:
+            if out.stat().st_size:  # it did answer
+                raise
+            self._down[host] = f"{host} cannot be reached: {web.explain(error)}"
             raise Unreachable(self._down[host]) from None
-        with response, out.open("wb") as file:
-            self._stream(response, file, Path(urllib.parse.urlsplit(url).path).name)
-
-    def _stream(self, response: http.client.HTTPResponse, file: object, name: str) -> None:
-        total, done = int(response.headers.get("Content-Length") or 0), 0
-        began = shown = time.monotonic()
-        while True:
-            try:
-                chunk = response.read(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
-                raise Unreachable(f"broke off after {done} bytes: {error}") from None
-            if not chunk:
-                break
-            file.write(chunk)  # type: ignore[attr-defined]
-            done += len(chunk)
-            if (now := time.monotonic()) - shown > QUIET:
-                left = f", {(total - done) * (now - began) / done:.0f} s left" if total else ""
-                self._say(f"fetch {name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB{left}" if total else name)
-                shown = now
-        if total and done < total:
-            raise Unreachable(f"truncated: {done} of {total} bytes")
-
-    def _say(self, line: str) -> None:
-        if self._progress is not None:
-            print(line, file=self._progress, flush=True)
+        finally:
+            progress.close()
 
 
-def _apt(command: list[str], folder: Path) -> str:
-    """Run a command in `folder`; what it says on failure, or ""."""
+def _run_apt(command: list[str], folder: Path) -> str:
+    """Run a command in `folder`; return what it says on failure, or ""."""
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
     if done.returncode == 0:
@@ -171,7 +188,7 @@ def _apt(command: list[str], folder: Path) -> str:
     return f"{command[0]}: {lines[-1] if lines else f'exit status {done.returncode}'}"
 
 
-def _installed(rest: str) -> Path:
+def _find_installed(rest: str) -> Path:
     name, _, path = rest.partition("/")
     spec = importlib.util.find_spec(name)
     roots = list(spec.submodule_search_locations or []) if spec else []
@@ -189,13 +206,12 @@ def _copy(path: Path, out: Path) -> None:
         shutil.copyfileobj(source, file, CHUNK)
 
 
-def _member(archive: Path, member: str, out: Path) -> None:
-    """A file of an archive, named by its path with or without the archive's top folder."""
+def _copy_member(archive: Path, member: str, out: Path) -> None:
+    """Write a file of an archive, named by its path with or without the archive's top folder."""
     try:
-        for name, content in members(archive):
-            if name == member or name.partition("/")[2] == member:
-                out.write_bytes(content)
-                return
+        for _, content in read_members(archive, lambda name: member in (name, name.partition("/")[2])):
+            out.write_bytes(content)
+            return
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise Unreachable(f"{archive.name}: not an archive: {error}") from None
     raise Unreachable(f"{archive.name} has no member {member}")

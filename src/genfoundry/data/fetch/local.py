@@ -8,20 +8,21 @@ folder can be removed.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import stat
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from genfoundry import files as files_module
+from genfoundry import paths
+from genfoundry.console.progress import track
 from genfoundry.data.readers.listing import printable, require_utf8, scan
-from genfoundry.data.readers.progress import told
 from genfoundry.errors import UserError
 
-STATE = Path(".state/sources")
+logger = logging.getLogger(__name__)
 CHUNK = 1 << 20
 UNREAD = "a link whose target is missing or holds the link, or no regular file"
 Stamp = tuple[int, int]  # bytes, modification time in ns
@@ -48,9 +49,9 @@ def copy(source: Path, target: Path) -> str:
     """
     if unread := scan(source).dangling:
         more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
-        print(f"{source}: left out: {unread[0].relative_to(source)}{more}: {UNREAD}", file=sys.stderr)
+        logger.warning("%s: left out: %s%s: %s", source, unread[0].relative_to(source), more, UNREAD)
     files, digests = list_files(source), {}
-    for name, path in told(files.items(), len(files), f"copying {printable(source)}"):
+    for name, path in track(files.items(), len(files), f"copying {printable(source)}"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         _copy_file(path, target / name)
         digests[name] = sha256(target / name)
@@ -98,7 +99,7 @@ class Record:
     """
 
     def __init__(self, root: Path, name: str) -> None:
-        self.path = root / STATE / f"{name}.json"
+        self.path = root / paths.SOURCE_STAMPS / f"{name}.json"
         self.changes = ""  # how the last `digests` differed from what was recorded, in words
         self._content: dict[str, Any] = {}
         if self.path.exists():
@@ -125,7 +126,7 @@ class Record:
         """
         before: dict[str, list[Any]] = self._content.get("files", {})
         after: dict[str, list[Any]] = {}
-        for name, path in told(files.items(), len(files), "reading the source"):
+        for name, path in track(files.items(), len(files), "reading the source"):
             same, stamp = before.get(name), list(_stamp(path))
             after[name] = same if same and same[:2] == stamp else [*stamp, sha256(path)]
         if after != before:

@@ -14,7 +14,7 @@ from genfoundry import config
 from genfoundry.data.modalities.describe_pixels import describe
 from genfoundry.data.preparation import Prepared
 from genfoundry.data.readers import class_labels, image_folder
-from genfoundry.data.readers.arrays import Array, Part
+from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.data.readers.class_names import names_of
 from genfoundry.data.readers.image_folder import KINDS, TABLES, read
 from genfoundry.data.readers.images import SUFFIXES, Form
@@ -56,7 +56,7 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     return replace(_split(parts, count, dataset, seed, classes, names), declared=decided)
 
 
-def _require_sides(part: Part) -> None:
+def _require_sides(part: ImageSet) -> None:
     height, width = part.x.shape[2:]
     if min(height, width) < LEAST_SIDE:
         raise UserError(
@@ -65,7 +65,7 @@ def _require_sides(part: Part) -> None:
         )
 
 
-def _require_fit(part: Part, classes: int, levels: int) -> None:
+def _require_fit(part: ImageSet, classes: int, levels: int) -> None:
     wrong = np.flatnonzero((part.label < -1) | (part.label >= classes))
     if len(wrong):
         where, label = part.sources[wrong[0]], int(part.label[wrong[0]])
@@ -79,7 +79,7 @@ def _require_fit(part: Part, classes: int, levels: int) -> None:
 
 
 def _split(
-    parts: list[Part], old: int, dataset: config.Dataset, seed: int, classes: int, names: tuple[str, ...]
+    parts: list[ImageSet], old: int, dataset: config.Dataset, seed: int, classes: int, names: tuple[str, ...]
 ) -> Prepared:
     grouped = any(part.group for part in parts)
     kept = list(_rows(parts, old, dataset, seed))
@@ -114,7 +114,7 @@ class Row(NamedTuple):
     source: str
 
 
-def _rows(parts: list[Part], old: int, dataset: config.Dataset, seed: int) -> Iterator[Row]:
+def _rows(parts: list[ImageSet], old: int, dataset: config.Dataset, seed: int) -> Iterator[Row]:
     """The images that are kept: of a held-out split's, those alone that share no pixels; of the inbox's, new ones."""
     tests = [part.tests for part in parts[:old]]
     published = any(test.any() for test in tests) and not all(test.all() for test in tests)

@@ -14,7 +14,7 @@ from genfoundry.data.preparation import Prepared
 from genfoundry.data.readers import precision
 from genfoundry.data.readers.listing import files, only
 from genfoundry.data.readers.time_csv import Table, read
-from genfoundry.data.splits.series import items
+from genfoundry.data.splits.series import eval_windows
 from genfoundry.data.transforms import seasonality
 from genfoundry.data.transforms.missing_values import Filled, complete, filled, gridded
 from genfoundry.errors import UserError
@@ -55,7 +55,7 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
         past = whole.rows[max(0, inside[0] - dataset.context) : inside[0], 1:] if len(inside) else whole.rows[:0, 1:]
         splits[split] = {"x": whole.rows[inside, 1:], "past": past, "first": inside[:1]}
         splits[split] |= {"season": np.array([season]), "scale": scale}
-        starts, groups = items(split, len(inside) + len(past) - dataset.context, dataset.window)
+        starts, groups = eval_windows(split, len(inside) + len(past) - dataset.context, dataset.window)
         splits[split] |= {"group": groups} if split != "train" else {}  # counted, and one alone refused, by `prepare`
         counts[split] = len(starts)
     width = len(base.names)

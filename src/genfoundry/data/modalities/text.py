@@ -13,7 +13,7 @@ from genfoundry import config
 from genfoundry.data.alphabet import encode
 from genfoundry.data.preparation import Arrays, Prepared
 from genfoundry.data.readers.documents import table, units
-from genfoundry.splits import HELD, SPLITS
+from genfoundry.splits import HELD_OUT, SPLITS
 from genfoundry.types import Spec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     splits = {}
     for split in SPLITS:
         parts = [(number[text], encode(text, dataset.alphabet)) for _, text in found if where[text] == split]
-        splits[split] = stream(list(fitted(parts, dataset.window)) if split in HELD else parts, dataset.window)
+        splits[split] = stream(list(fitted(parts, dataset.window)) if split in HELD_OUT else parts, dataset.window)
     counts = {split: len(arrays["group"]) for split, arrays in splits.items()}
     spec = Spec((dataset.window,), len(dataset.alphabet))
     return Prepared(splits, spec, (), counts, describe(found, where, dataset.alphabet))

@@ -18,7 +18,7 @@ from genfoundry.data.readers.listing import only
 from genfoundry.data.split_assignment import numbered
 from genfoundry.data.transforms.moving_items import casts, pools, videos
 from genfoundry.errors import UserError
-from genfoundry.splits import HELD, SPLITS
+from genfoundry.splits import HELD_OUT, SPLITS
 from genfoundry.types import Spec
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
         if not len(held[name].x):
             raise UserError(f"{raw}: no image for split {name}; add images, or give it a larger share under split")
         key = (seed, "moving", name)
-        cast = casts(held[name], counts[name], dataset.moving.items, key) if name in HELD else None
+        cast = casts(held[name], counts[name], dataset.moving.items, key) if name in HELD_OUT else None
         made[name] = videos(held[name], counts[name], steps, dataset.size, dataset.moving, key, cast)
         splits[name] = {"x": made[name][0]} | _groups(cast)
     x = np.concatenate([made[name][0] for name in SPLITS])

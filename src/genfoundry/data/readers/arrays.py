@@ -23,7 +23,7 @@ IDX_IMAGES = re.compile(r"(.*)images([-.])idx3-ubyte(\.gz)?", re.IGNORECASE)
 
 
 @dataclass
-class Part:
+class ImageSet:
     """Images of one file or folder: x (N,C,H,W) uint8, label (N,) int64 (-1: none), test: whether published as such.
 
     `test` is one bool or (N,) of them; `files` has the file of each image where each has its own, else all are of
@@ -99,7 +99,7 @@ def idx(path: Path, magic: int) -> Array:
     return values.reshape(shape)
 
 
-def idx_parts(paths: list[Path]) -> Iterator[Part]:
+def idx_parts(paths: list[Path]) -> Iterator[ImageSet]:
     """The images of IDX files, with the labels of the file of each: packed or not, beside it or in a folder of its own.
 
     Raises:
@@ -114,7 +114,7 @@ def idx_parts(paths: list[Path]) -> Iterator[Part]:
         partner = next((p for p in partners if p.parent == path.parent), partners[0] if len(partners) == 1 else None)
         label = idx(partner, LABELS).astype(np.int64) if partner else np.full(len(x), -1)
         require_equal(path, x, label)
-        yield Part(x, label, is_test(match[1]), path.name)
+        yield ImageSet(x, label, is_test(match[1]), path.name)
 
 
 def require_equal(path: Path, x: Array, label: Array) -> None:

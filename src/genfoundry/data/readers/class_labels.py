@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genfoundry.data.readers.arrays import Array, Part
+from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.errors import UserError
 
 IGNORED = 255  # of labels in a byte: what many tools write for "no class"
@@ -39,7 +39,7 @@ class Numbering:
         return np.where(label == -1, -1, at)
 
 
-def numbering(parts: Sequence[Part], declared: int | None, named: bool) -> Numbering:
+def numbering(parts: Sequence[ImageSet], declared: int | None, named: bool) -> Numbering:
     """How the labels of these parts become 0..K-1: as they are, or 1..K and labels with gaps numbered anew.
 
     Args:
@@ -57,12 +57,12 @@ def numbering(parts: Sequence[Part], declared: int | None, named: bool) -> Numbe
     return Numbering(tuple(values), ignored)
 
 
-def names_of_words(parts: Sequence[Part]) -> tuple[str, ...]:
+def names_of_words(parts: Sequence[ImageSet]) -> tuple[str, ...]:
     """The classes that files name by words, sorted."""
     return tuple(sorted({name for part in parts for name in part.names}))
 
 
-def rename(part: Part, names: tuple[str, ...], where: object) -> None:
+def rename(part: ImageSet, names: tuple[str, ...], where: object) -> None:
     """Number a part's classes as the data set does: an inbox may hold some of them only.
 
     Raises:
@@ -87,7 +87,7 @@ def _as_known(name: str, names: tuple[str, ...]) -> str:
 
 
 def unify(
-    old: Sequence[Part], new: Sequence[Part], declared: int | None, known: tuple[str, ...], where: object
+    old: Sequence[ImageSet], new: Sequence[ImageSet], declared: int | None, known: tuple[str, ...], where: object
 ) -> tuple[str, ...]:
     """Number the classes of all parts 0..K-1, and return their names; `new` ones came by the inbox `where`.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from genfoundry.config import LabelColumn
-from genfoundry.data.readers.arrays import Array, Part, beginning, content
+from genfoundry.data.readers.arrays import Array, ImageSet, beginning, content
 from genfoundry.errors import UserError
 
 LABEL_NAMES = {"label", "labels", "class", "target", "y", "digit", "category"}
@@ -54,7 +54,7 @@ def is_grey(path: Path) -> bool:
     return len(first) > WIDE or (whole and side >= LEAST_SIDE)
 
 
-def read(path: Path, label: LabelColumn | None = None) -> tuple[Part, LabelColumn | None]:
+def read(path: Path, label: LabelColumn | None = None) -> tuple[ImageSet, LabelColumn | None]:
     """Square grey images, a row each; and where the label stands, if that is not in the header.
 
     Raises:
@@ -73,7 +73,7 @@ def read(path: Path, label: LabelColumn | None = None) -> tuple[Part, LabelColum
         raise UserError(f"{path}: grey values {grey.min():g} to {grey.max():g}; 0 to 255 are right")
     side = math.isqrt(len(pixels))
     labels = np.full(len(values), -1) if at is None else values[:, at].astype(np.int64)
-    return Part(grey.astype(np.uint8).reshape(-1, 1, side, side), labels, False, path.name), column
+    return ImageSet(grey.astype(np.uint8).reshape(-1, 1, side, side), labels, False, path.name), column
 
 
 def _first_rows(text: bytes) -> list[list[str]]:

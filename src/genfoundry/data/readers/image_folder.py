@@ -12,7 +12,7 @@ import numpy as np
 from genfoundry import config
 from genfoundry.config import LabelColumn
 from genfoundry.data.readers import arrays, grey_csv, images, nifti, npz, parallel_decoding
-from genfoundry.data.readers.arrays import Array, Part
+from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.data.readers.folder_layout import Layout, derive, split_word
 from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
 from genfoundry.data.readers.listing import of_kind, scan
@@ -29,7 +29,7 @@ KINDS = (*SUFFIXES, *ARRAYS, *VOLUMES)  # and tables, where no pictures are: els
 class Images:
     """What a folder holds: its parts, how its folders name classes, and where its tables have the label."""
 
-    parts: list[Part]
+    parts: list[ImageSet]
     layout: Layout
     label: LabelColumn | None = None
 
@@ -59,7 +59,7 @@ def read(folder: Path, form: Form = PLAIN, layout: Layout | None = None, *, apar
     return Images(parts, own, label)
 
 
-def _arrays(paths: list[Path], form: Form, tables: bool, later: bool) -> tuple[list[Part], LabelColumn | None]:
+def _arrays(paths: list[Path], form: Form, tables: bool, later: bool) -> tuple[list[ImageSet], LabelColumn | None]:
     """The images of IDX, .npz and, with `tables`, CSV files: one beside pictures, or of words beside arrays, is a list.
 
     `later`: they came by the inbox, where nothing is left out.
@@ -96,7 +96,7 @@ def _images_in(tables: list[Path], arrays: bool) -> list[Path]:
     return grey if grey or arrays else tables
 
 
-def _pictures(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> Part:
+def _pictures(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> ImageSet:
     """All picture files as one part, decoded into one array.
 
     Raises:
@@ -113,10 +113,10 @@ def _pictures(paths: list[Path], names: list[str], form: Form, layout: Layout, l
         shapes.setdefault(image.shape, names[i])
     require_one_shape(shapes)
     assert x is not None
-    return Part(x, label, test, names[0], files=names, names=classes)
+    return ImageSet(x, label, test, names[0], files=names, names=classes)
 
 
-def _slices(folder: Path, names: list[str], form: Form, layout: Layout, later: bool) -> Iterator[Part]:
+def _slices(folder: Path, names: list[str], form: Form, layout: Layout, later: bool) -> Iterator[ImageSet]:
     """The slices of volumes: a folder names their class as it does a picture's; where none does, the plane is it."""
     label, test, classes = place(names, layout, later)
     if by_plane(layout) and not classes:
@@ -142,19 +142,21 @@ def place(names: list[str], layout: Layout, later: bool = False) -> tuple[Array,
     return np.array(label, np.int64), np.array([places[f][1] for f in folders], bool), classes
 
 
-def _patches(parts: Iterable[Part], patch: config.Patch) -> Iterator[Part]:
+def _patches(parts: Iterable[ImageSet], patch: config.Patch) -> Iterator[ImageSet]:
     """A part a region of each image."""
     for part in parts:
         for image, label, test, source in zip(part.x, part.label, part.tests, part.sources, strict=True):
             for region, x, disjoint in cut(image, patch, source):
-                yield Part(x, np.full(len(x), label), bool(test), source, region, names=part.names, disjoint=disjoint)
+                yield ImageSet(
+                    x, np.full(len(x), label), bool(test), source, region, names=part.names, disjoint=disjoint
+                )
 
 
-def _apart(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> Iterator[Part]:
+def _apart(paths: list[Path], names: list[str], form: Form, layout: Layout, later: bool) -> Iterator[ImageSet]:
     """A part a picture, one at a time: their sizes may differ."""
     label, test, classes = place(names, layout, later)
     for i, image in enumerate(parallel_decoding.read(paths, form)):
-        yield Part(image[None], label[i : i + 1], bool(test[i]), names[i], names=classes)
+        yield ImageSet(image[None], label[i : i + 1], bool(test[i]), names[i], names=classes)
 
 
 def require_one_shape(shapes: Mapping[tuple[int, ...], str]) -> None:

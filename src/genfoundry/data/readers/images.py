@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry.config import ClassRule, LabelColumn, Patch, Slices
+from genfoundry.console.progress import track
 from genfoundry.data.readers import image_headers
-from genfoundry.data.readers.progress import told
 from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def formed(x: Array, form: Form, source: str) -> Array:
     if not len(x):
         return np.zeros((0, channels, *(form.size or x.shape[2:])), np.uint8)
     images = (Image.fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)) for image in x)
-    return np.stack([_values(_formed(image, form)) for image in told(images, len(x), f"resizing {source}")])
+    return np.stack([_values(_formed(image, form)) for image in track(images, len(x), f"resizing {source}")])
 
 
 def put_on_white(x: Array) -> Array:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.arrays import ImageSet
 from genfoundry.data.readers.listing import files
 from genfoundry.errors import UserError
 
@@ -33,7 +33,7 @@ DARK = 25  # a tenth of white
 WHITE = 99.9  # percentile of the values that are shown white and above: a few voxels may be far brighter
 
 
-def parts(folder: Path, slices: Slices, label: Array | None = None, test: Array | None = None) -> Iterator[Part]:
+def parts(folder: Path, slices: Slices, label: Array | None = None, test: Array | None = None) -> Iterator[ImageSet]:
     """A part a plane and block, its label the plane.
 
     Args:
@@ -61,7 +61,9 @@ def parts(folder: Path, slices: Slices, label: Array | None = None, test: Array 
                     source = f"{path.relative_to(folder).as_posix()} {PLANES[plane]} {number[0]} to {number[-1]}"
                     group = hashlib.sha256(what).digest()
                     once = np.stack(list(lit.values()))[:, None]  # a symmetric template has each sagittal slice twice
-                    yield Part(once, np.full(len(lit), own), test is not None and bool(test[position]), source, group)
+                    yield ImageSet(
+                        once, np.full(len(lit), own), test is not None and bool(test[position]), source, group
+                    )
         if not bright:
             raise UserError(f"{path}: no slice has a share of {slices.lit} above a tenth of white; lower slices: lit")
 

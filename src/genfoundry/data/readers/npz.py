@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genfoundry.data.readers.arrays import Array, Part, is_test, require_equal
+from genfoundry.data.readers.arrays import Array, ImageSet, is_test, require_equal
 from genfoundry.data.readers.images import put_on_white
 from genfoundry.errors import UserError
 
@@ -25,7 +25,7 @@ CHANNELS = (1, 3, 4)
 SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or, channel first, (N, 3, H, W) of uint8"
 
 
-def read(path: Path) -> Iterator[Part]:
+def read(path: Path) -> Iterator[ImageSet]:
     """A part an array of images; what is named a test's is kept as the published test split.
 
     Raises:
@@ -44,7 +44,7 @@ def read(path: Path) -> Iterator[Part]:
         require_equal(path, x, label)
         if arrays[name].ndim == 3:
             _require_images_first(x, label, f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}")
-        yield Part(x, label, is_test(name), path.name, names=names)
+        yield ImageSet(x, label, is_test(name), path.name, names=names)
 
 
 def unused(path: Path) -> list[str]:

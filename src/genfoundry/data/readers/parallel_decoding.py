@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from genfoundry.console.progress import track
 from genfoundry.data import cgroup
 from genfoundry.data.readers.images import Array, Form, picture
-from genfoundry.data.readers.progress import told
 from genfoundry.errors import UserError
 
 CHUNK, LARGE = 64, 1 << 18  # files, or bytes, that a thread decodes at a time
@@ -42,7 +42,7 @@ def read(paths: list[Path], form: Form) -> Iterator[Array]:
         UserError: files are damaged, or not of 8 bits: the first one, and how many, once all have been tried.
     """
     faults = Faults()
-    for result in told(_decoded(paths, form), len(paths), "reading images"):
+    for result in track(_decoded(paths, form), len(paths), "reading images"):
         if isinstance(result, UserError):
             faults.add(result)
         elif not faults.count:

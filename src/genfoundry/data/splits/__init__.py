@@ -1,1 +1,1 @@
-"""One file a modality: a split as tensors on a device, with the batches that training and evaluation use."""
+"""Splits as tensors on a device, one file a modality: the batches that training and evaluation use."""

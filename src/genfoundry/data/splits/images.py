@@ -1,4 +1,4 @@
-"""Images on a device at a task's levels."""
+"""Images at a task's levels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from genfoundry.data.splits.base import SplitOptions, TensorSplit
 from genfoundry.errors import UserError
 from genfoundry.seeding import derive_seed
-from genfoundry.splits import groups_in
 from genfoundry.types import Batch, Spec
 
 if TYPE_CHECKING:
@@ -18,91 +18,84 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Split:
-    """Images on a device, quantised or binarised as the task wants, mirrored at random in training with `flip`."""
+class ImageSplit(TensorSplit):
+    """Images (N, C, H, W), quantised or binarised as the task wants; with `flip`, training mirrors half of them.
+
+    Attributes:
+        label: (N,) int64 class of each image, -1 where it is unknown.
+        native: grey values of the data, of which `spec.levels` is at most as many.
+    """
+
+    supported = ("levels", "binarise", "flip")
 
     def __init__(
-        self,
-        name: str,
-        tensors: dict[str, Tensor],
-        spec: Spec,
-        levels: int | None,
-        binarise: str | None,
-        flip: bool = False,
+        self, name: str, tensors: dict[str, Tensor], spec: Spec, options: SplitOptions = SplitOptions()
     ) -> None:
-        native = spec.levels or 256
-        levels = levels or native
-        if levels > native:
-            raise UserError(f"levels: {levels}: the data have {native}; {native} or fewer are right")
-        self.name, self.whole, self.label = name, tensors["x"], tensors["label"].long()
-        self._held = tensors
-        self.spec = replace(spec, levels=levels)
-        self.flip = flip
-        self.native, self.binarise = native, (binarise or "threshold") if levels == 2 else None
-        self._fixed: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    @property
-    def positions(self) -> int:
-        """Images."""
-        return len(self.whole)
+        self.native = spec.levels or 256
+        levels = options.levels or self.native
+        if levels > self.native:
+            raise UserError(f"levels: expected {self.native} or fewer, as the data have, got {levels}")
+        super().__init__(name, tensors, replace(spec, levels=levels), options)
+        self.label, self.flip = tensors["label"].long(), options.flip
+        self.binarise = (options.binarise or "threshold") if levels == 2 else None
+        self._binarised: Tensor | None = None
 
     @cached_property
     def groups(self) -> Tensor:
-        """(N,) int64: what goes to a split as a whole with each image; else equal images are of one group."""
+        """(N,) int64: what goes to one split with each image; where the data name none, equal images are a group."""
         import torch
 
-        if "group" in self._held:
-            return groups_in(self._held, len(self))
-        rows = self.whole.reshape(len(self), -1).cpu().numpy()
+        if "group" in self.tensors:
+            return self.tensors["group"].long().cpu()
+        rows = self.tensor.reshape(len(self), -1).cpu().numpy()
         first: dict[bytes, int] = {}
         return torch.tensor([first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)], dtype=torch.int64)
 
-    def batch(self, index: Tensor) -> Batch:
-        """These images; dynamic binarisation is one counted draw, so that a figure does not hang on their order."""
-        return Batch(self._levels(self._evaluated()[index]), label=self.label[index])
+    def eval_batch(self, index: Tensor) -> Batch:
+        """The images at `index`. Dynamic binarisation is drawn once for the split, so that order changes no metric."""
+        return Batch(self._quantise(self._eval_images()[index]), label=self.label[index])
 
-    def crop(self, position: Tensor) -> Batch:
-        """These images; dynamic binarisation and mirroring draw anew, from torch's global generator."""
+    def train_batch(self, position: Tensor) -> Batch:
+        """The images at `position`; dynamic binarisation and mirroring draw from torch's global generator."""
         import torch
 
-        x = self.whole[position]
+        x = self.tensor[position]  # (B, C, H, W)
         if self.flip:
             mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
             x = torch.where(mirrored, x.flip(-1), x)
         if self.binarise == "dynamic" and self.native > 2:
             chance = x.float() / (self.native - 1)
             return Batch((torch.rand_like(chance) < chance).long(), label=self.label[position])
-        return Batch(self._levels(x), label=self.label[position])
+        return Batch(self._quantise(x), label=self.label[position])
 
-    def _evaluated(self) -> Tensor:
+    def _eval_images(self) -> Tensor:
         import torch
 
         if self.binarise != "dynamic" or self.native == 2:
-            return self.whole
-        if self._fixed is None:
+            return self.tensor
+        if self._binarised is None:
             generator = torch.Generator().manual_seed(derive_seed("binarise", self.name))
-            chance = self.whole.cpu().float() / (self.native - 1)
-            drawn = torch.rand(chance.shape, generator=generator) < chance
-            self._fixed = (drawn.to(torch.uint8) * (self.native - 1)).to(self.whole.device)
-        return self._fixed
+            chance = self.tensor.cpu().float() / (self.native - 1)
+            white = torch.rand(chance.shape, generator=generator) < chance
+            self._binarised = (white.to(torch.uint8) * (self.native - 1)).to(self.tensor.device)
+        return self._binarised
 
-    def _levels(self, x: Tensor) -> Tensor:
+    def _quantise(self, x: Tensor) -> Tensor:
         levels = self.spec.levels or 256
         return x.long() if levels == self.native else x.long() * levels // self.native
 
-    def select(self, kept: Tensor) -> Self:
-        """The images that are marked (N,)."""
-        left = copy.copy(self)
-        left.whole, left._fixed = self.whole[kept], None
-        return left.relabel(self.label[kept])
+    def select(self, mask: Tensor) -> Self:
+        """The images where `mask` (N,) is true."""
+        subset = copy.copy(self)
+        subset.tensors = {key: value[mask] for key, value in self.tensors.items()}
+        subset.tensor, subset._binarised = subset.tensors["x"], None
+        subset.__dict__.pop("groups", None)  # of all images, where they were computed
+        return subset.relabel(self.label[mask])
 
     def relabel(self, label: Tensor) -> Self:
-        """The same images with other labels (N,), which the spec counts."""
-        found = copy.copy(self)  # shares the images
-        found.label = label
+        """The same images with the classes `label` (N,), which the spec counts."""
+        relabelled = copy.copy(self)  # shares the images
+        relabelled.label = label
         counts = label[label >= 0].bincount(minlength=self.spec.classes)
-        found.spec = replace(self.spec, class_counts=tuple(counts.tolist()))
-        return found
+        relabelled.spec = replace(self.spec, class_counts=tuple(counts.tolist()))
+        return relabelled

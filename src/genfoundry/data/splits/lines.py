@@ -1,4 +1,4 @@
-"""Lines of text on a device, one a sample: code 0 is the end, and the padding after it."""
+"""Lines of text, one a sample: code 0 is the end of a line, and the padding after it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genfoundry.errors import UserError
-from genfoundry.splits import groups_in
-from genfoundry.types import Batch, Spec
+from genfoundry.data.splits.base import TensorSplit
+from genfoundry.types import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,45 +16,17 @@ END = 0
 
 
 def lengths(x: np.ndarray) -> np.ndarray:
-    """(N, T) -> (N,) characters up to and with the first end: what a figure a character divides by."""
+    """(N, T) -> (N,) characters up to and with the first end: what a metric per character divides by."""
     ends = np.concatenate([x == END, np.ones((len(x), 1), bool)], 1)
-    found: np.ndarray = np.minimum(ends.argmax(1) + 1, x.shape[1])
-    return found
+    counts: np.ndarray = np.minimum(ends.argmax(1) + 1, x.shape[1])
+    return counts
 
 
-class Split:
-    """Lines on a device; an item, and a position, is a line."""
+class LineSplit(TensorSplit):
+    """Lines of codes (N, T); a line's group is the unit of text that it stands in."""
 
-    def __init__(
-        self,
-        name: str,
-        tensors: dict[str, Tensor],
-        spec: Spec,
-        levels: int | None,
-        binarise: str | None,
-        flip: bool = False,
-    ) -> None:
-        if levels is not None or binarise is not None:
-            raise UserError("data: levels and binarise are for images; lines have their alphabet")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    @property
-    def positions(self) -> int:
-        """Lines."""
-        return len(self.whole)
-
-    @property
-    def groups(self) -> Tensor:
-        """(N,) int64: the unit of text that each line is of."""
-        return groups_in(self._held, len(self))
-
-    def batch(self, index: Tensor) -> Batch:
-        """These lines."""
-        x = self.whole[index].long()
-        before = (x == END).cumsum(1) - (x == END).long()  # (B, T): ends before this character
-        return Batch(x, mask=before == 0)
-
-    crop = batch
+    def eval_batch(self, index: Tensor) -> Batch:
+        """The lines at `index`; the mask is true up to and with the first end."""
+        x = self.tensor[index].long()
+        ends_before = (x == END).cumsum(1) - (x == END).long()  # (B, T)
+        return Batch(x, mask=ends_before == 0)

@@ -1,50 +1,21 @@
-"""Videos on a device: frames that are given and frames that follow."""
+"""Videos: frames that are given and frames that follow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genfoundry.errors import UserError
-from genfoundry.splits import groups_in
-from genfoundry.types import Batch, Spec
+from genfoundry.data.splits.base import TensorSplit
+from genfoundry.types import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Split:
-    """Videos on a device; an item, and a position, is a video: `cond` its first frames, `x` those that follow."""
+class VideoSplit(TensorSplit):
+    """Videos (N, P + T, C, H, W): the first P frames are the condition; a video's group is the items it shows."""
 
-    def __init__(
-        self,
-        name: str,
-        tensors: dict[str, Tensor],
-        spec: Spec,
-        levels: int | None,
-        binarise: str | None,
-        flip: bool = False,
-    ) -> None:
-        if levels not in (None, spec.levels) or binarise is not None:
-            raise UserError(f"data: levels and binarise are for images; these videos have {spec.levels} levels")
-        self.name, self.whole, self.spec, self._held = name, tensors["x"], spec, tensors
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    @property
-    def positions(self) -> int:
-        """Videos."""
-        return len(self.whole)
-
-    @property
-    def groups(self) -> Tensor:
-        """(N,) int64: the items that each video is made of."""
-        return groups_in(self._held, len(self))
-
-    def batch(self, index: Tensor) -> Batch:
-        """These videos."""
+    def eval_batch(self, index: Tensor) -> Batch:
+        """The videos at `index`."""
         given = self.spec.cond_shape[0] if self.spec.cond_shape else 0
-        video = self.whole[index].long()  # (B, P + T, C, H, W)
+        video = self.tensor[index].long()  # (B, P + T, C, H, W)
         return Batch(video[:, given:], cond=video[:, :given] if given else None)
-
-    crop = batch

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry import config
-from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.arrays import ImageSet
 from genfoundry.data.split_assignment import assign
 from genfoundry.errors import UserError
 from genfoundry.seeding import derive_seed
@@ -32,7 +32,7 @@ class Pool:
     digest: tuple[str, ...]
 
 
-def pools(parts: list[Part], dataset: config.Dataset, moving: config.Moving, seed: int) -> dict[str, Pool]:
+def pools(parts: list[ImageSet], dataset: config.Dataset, moving: config.Moving, seed: int) -> dict[str, Pool]:
     """Split -> its items. An item that looks like one of the published test split is left out of the others.
 
     Raises:
@@ -53,7 +53,7 @@ def pools(parts: list[Part], dataset: config.Dataset, moving: config.Moving, see
     }
 
 
-def silhouettes(part: Part, moving: config.Moving) -> Bytes:
+def silhouettes(part: ImageSet, moving: config.Moving) -> Bytes:
     """(n, a, a): 1 where the mean of a block of pixels is at least the threshold."""
     n, _, height, width = part.x.shape
     side = moving.item

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from genfoundry.data.validation import gx_private
 from genfoundry.data.validation.page import templates
-from genfoundry.data.validation.rules import SHOWN, SPLITS, Rule, derive, rules
+from genfoundry.data.validation.rules import SHOWN, Rule, derive, rules
 from genfoundry.errors import UserError
 from genfoundry.files import read_json, write_bytes, write_json
+from genfoundry.splits import SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genfoundry.splits import SPLITS
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from genfoundry.config import Expect
 
-SPLITS = ("train", "val", "gate", "test")
 SHOWN = 3
 
 

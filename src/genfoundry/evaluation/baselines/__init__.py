@@ -1,1 +1,1 @@
-"""Baselines that models are compared with: trivial models, compressors, classical methods; a file a modality."""
+"""Baselines: one file a modality, whose `fit_baselines` and `fit_anchors` are found by the modality's name."""

@@ -1,7 +1,7 @@
-"""What every trivial model is: it gives answers in the form that `evaluate.answers` does, and is scored alike.
+"""Reference models (persistence, n-grams, PNG, ...), scored by the same code as trained models.
 
-Roles: a champion must beat every row (`references`) but the "floor" (real items against real ones), which cannot be
-beaten, and the "copy" of the training set.
+A champion must beat every baseline of its task but those with the roles "floor" (real items against real ones, which
+cannot be beaten) and "copy" (of the training set).
 """
 
 from __future__ import annotations
@@ -23,35 +23,47 @@ from genfoundry.evaluation.predictions import Answers
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
-TEXTS, LENGTH = 4, 400  # sample texts that are shown, characters each
+TEXTS, LENGTH = 4, 400  # sample texts that are shown, and characters in each
 Role = Literal["floor", "copy", "ceiling", "baseline", "compressor", "reference"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One trivial model: fitted on train already, it answers for any split.
+class Baseline:
+    """A reference model that is fitted on the training split.
 
-    `absent` says of a figure that it lacks, by the figure's name, why it does.
+    Attributes:
+        name: its row in the task's table.
+        role: what it stands for in the table (see the module).
+        likelihood: what its "nll" is.
+        predict: maps a split to predictions, in the form that those of a trained model have.
+        absent: metric -> why this model has no such metric.
     """
 
     name: str
     role: Role
     likelihood: Literal["exact", "bound", "none"]
-    answers: Callable[[Split], Answers]
+    predict: Callable[[Split], Answers]
     absent: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
-class Known:
-    """What trivial models are fitted on: train, the held-out splits by name, samples a split, seed, text's alphabet.
+class BaselineInputs:
+    """What baselines are fitted on.
 
-    `objective` and `labels` are the task's: what it does not ask for need not be computed, and classifiers learn from
-    as many labels of `dataset` as its models do.
+    Attributes:
+        train: the training split.
+        held_out: the held-out splits by name.
+        sample_counts: how many samples to draw for each of them.
+        seed: of all draws.
+        alphabet: of text.
+        objective: the task's; what it does not need is not fitted. "": all densities.
+        dataset: the data set's name, which seeds the choice of labels.
+        labels: how many labels the task's models see, and so classifiers do (None: all).
     """
 
     train: Split
-    held: Mapping[str, Split]
-    sizes: Mapping[str, int]
+    held_out: Mapping[str, Split]
+    sample_counts: Mapping[str, int]
     seed: int = 0
     alphabet: str = ""
     objective: str = ""
@@ -59,27 +71,29 @@ class Known:
     labels: int | None = None
 
 
-def rows(known: Known, modality: str) -> list[Row]:
-    """The trivial models of a modality; none where it has no file here."""
-    return _of(modality, "rows", known)
+def fit_baselines(inputs: BaselineInputs, modality: str) -> list[Baseline]:
+    """Fit the baselines of a modality; none where it has no file here."""
+    return _fit(modality, "fit_baselines", inputs)
 
 
-def anchors(known: Known, modality: str) -> list[Row]:
-    """Those of them that stand beside every model's own figures: quick, since nothing much is fitted."""
-    return _of(modality, "anchors", known)
+def fit_anchors(inputs: BaselineInputs, modality: str) -> list[Baseline]:
+    """Fit those baselines of a modality that take no time: they stand beside the metrics of every model."""
+    return _fit(modality, "fit_anchors", inputs)
 
 
-def _of(modality: str, which: str, known: Known) -> list[Row]:
+def _fit(modality: str, function: str, inputs: BaselineInputs) -> list[Baseline]:
     if importlib.util.find_spec(f"genfoundry.evaluation.baselines.{modality}") is None:
         return []
-    found: list[Row] = getattr(importlib.import_module(f"genfoundry.evaluation.baselines.{modality}"), which)(known)
-    return found
+    module = importlib.import_module(f"genfoundry.evaluation.baselines.{modality}")
+    baselines: list[Baseline] = getattr(module, function)(inputs)
+    return baselines
 
 
-def nats(bits: NDArray[np.float64]) -> Answers:
+def nll_from_bits(bits: NDArray[np.float64]) -> Answers:
+    """Predictions whose negative log-likelihood is a code length: "nll" (N,) nats of `bits` (N,)."""
     return {"nll": torch.from_numpy(bits * math.log(2))}
 
 
-def no_likelihood(why: str) -> dict[str, str]:
-    """`Row.absent` of a row without a likelihood of an item: the reason for every figure of one."""
-    return {o.name: why for o in OBJECTIVES.values() if set(o.needs) <= {"nll", "frame"}}
+def explain_no_likelihood(reason: str) -> dict[str, str]:
+    """`Baseline.absent` of a model without a likelihood of an item: the reason for each metric that needs one."""
+    return {o.name: reason for o in OBJECTIVES.values() if set(o.needs) <= {"nll", "frame"}}

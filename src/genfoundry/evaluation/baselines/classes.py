@@ -1,4 +1,4 @@
-"""Trivial classifiers of images: the largest class; logistic regression and a support vector machine on values."""
+"""Baseline classifiers of images: the largest class; logistic regression and a support vector machine on pixels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import batches, values
+from genfoundry.data.iterate import iter_batches, stack_values
 from genfoundry.data.label_subsets import keep_labels
-from genfoundry.evaluation.baselines.base import Known, Row
+from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
+from genfoundry.evaluation.predictions import Answers
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -20,67 +21,68 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Classifier = Callable[[Floats], Ints]  # (N, D) -> (N,)
-MOST = 2000  # labelled items that are learnt from
+MAX_ITEMS = 2000  # labelled items that classifiers are fitted to
 FOLDS = 5
 PENALTIES = {"logistic": (1e-3, 1e-2, 1e-1, 1.0), "svm": (1.0, 3.0, 10.0, 30.0)}  # scikit-learn's C
 WIDTHS = (0.1, 0.3, 1.0)  # gamma times the number of values
 
 
-def classifiers(known: Known) -> list[Row]:
-    """The class that most labelled training items are of, and what learns from the same labels as the task's models.
+def fit_classifiers(inputs: BaselineInputs) -> list[Baseline]:
+    """The majority class, and classifiers that learn from the same labels as the task's models.
 
     Both classifiers choose their regularisation by cross-validation on these labels alone, whole groups a fold.
-    Of more than `MOST` labelled items they learn from so many, and their names say it.
+    Of more than `MAX_ITEMS` labelled items they learn from so many, and their names say it.
     """
-    train = known.train if known.labels is None else keep_labels(known.train, known.labels, known.dataset, 0)
-    label = torch.cat([b.label for b in batches(train) if b.label is not None]).cpu()
-    most, at = label[label >= 0].bincount().argmax(), (label >= 0).nonzero()[:, 0]
-    found = [Row("majority-class", "baseline", "none", lambda split: {"classes": most.expand(len(split))})]
-    if len(set(label[at].tolist())) < 2:
-        return found
-    suffix = f"-{MOST}" if len(at) > MOST else ""
-    draw = torch.Generator().manual_seed(derive_seed(known.seed, "classifiers"))
-    at = at[torch.randperm(len(at), generator=draw)[:MOST]]
-    items = torch.cat([b.x.cpu() for b in batches(train, at)]).flatten(1).double().numpy()
-    centre, scale = items.mean(0), items.std() or 1.0
-    x, y = (items - centre) / scale, label[at].numpy()
-    folds = list(_folds(y, train.groups[at].numpy(), derive_seed(known.seed, "folds") % 2**32))
+    train = inputs.train if inputs.labels is None else keep_labels(inputs.train, inputs.labels, inputs.dataset, 0)
+    label = torch.cat([b.label for b in iter_batches(train) if b.label is not None]).cpu()  # (N,), -1: unlabelled
+    majority, index = label[label >= 0].bincount().argmax(), (label >= 0).nonzero()[:, 0]
+    baselines = [Baseline("majority-class", "baseline", "none", lambda s: {"classes": majority.expand(len(s))})]
+    if len(set(label[index].tolist())) < 2:
+        return baselines
+    suffix = f"-{MAX_ITEMS}" if len(index) > MAX_ITEMS else ""
+    draw = torch.Generator().manual_seed(derive_seed(inputs.seed, "classifiers"))
+    index = index[torch.randperm(len(index), generator=draw)[:MAX_ITEMS]]
+    items = torch.cat([b.x.cpu() for b in iter_batches(train, index)]).flatten(1).double().numpy()  # (n, D)
+    mean, scale = items.mean(0), items.std() or 1.0
+    x, y = (items - mean) / scale, label[index].numpy()
+    folds = make_folds(y, train.groups[index].numpy(), derive_seed(inputs.seed, "folds") % 2**32)
 
-    def row(name: str, classify: Classifier) -> Row:
-        def answer(split: Split) -> dict[str, torch.Tensor]:
-            return {"classes": torch.from_numpy(classify((values(split) - centre) / scale))}
+    def as_baseline(name: str, classify: Classifier) -> Baseline:
+        def predict(split: Split) -> Answers:
+            return {"classes": torch.from_numpy(classify((stack_values(split) - mean) / scale))}
 
-        return Row(name + suffix, "reference", "none", answer)
+        return Baseline(name + suffix, "reference", "none", predict)
 
-    return [*found, row("logistic-regression", logistic(x, y, folds)), row("rbf-svm", svm(x, y, folds))]
+    logistic, svm = fit_logistic_regression(x, y, folds), fit_rbf_svm(x, y, folds)
+    return [*baselines, as_baseline("logistic-regression", logistic), as_baseline("rbf-svm", svm)]
 
 
-def logistic(x: Floats, y: Ints, folds: Sequence[Any]) -> Classifier:
-    """Multinomial logistic regression with an L2 penalty; x (N, D) of unit variance, y (N,) classes."""
+def fit_logistic_regression(x: Floats, y: Ints, folds: Sequence[Any]) -> Classifier:
+    """Fit multinomial logistic regression with an L2 penalty to x (N, D) of unit variance and classes y (N,)."""
     from sklearn.linear_model import LogisticRegression
 
-    classify, _ = _tuned(LogisticRegression(max_iter=100, tol=1e-2), PENALTIES["logistic"], x, y, folds)
+    classify, _ = _cross_validate(LogisticRegression(max_iter=100, tol=1e-2), PENALTIES["logistic"], x, y, folds)
     return classify
 
 
-def svm(x: Floats, y: Ints, folds: Sequence[Any]) -> Classifier:
-    """A support vector machine with a Gaussian kernel (Cortes, Vapnik 1995), from one matrix of squared distances."""
+def fit_rbf_svm(x: Floats, y: Ints, folds: Sequence[Any]) -> Classifier:
+    """Fit a support vector machine with a Gaussian kernel (Cortes, Vapnik 1995), its width by cross-validation."""
     from sklearn.metrics.pairwise import euclidean_distances
     from sklearn.svm import SVC
 
-    gaps = euclidean_distances(x, squared=True)
+    squared = euclidean_distances(x, squared=True)  # (N, N), once for all widths
     tried = []
     for gamma in (width / x.shape[1] for width in WIDTHS):
         kernel = SVC(kernel="precomputed", random_state=0)
-        tried.append((gamma, *_tuned(kernel, PENALTIES["svm"], np.exp(-gamma * gaps), y, folds)))
-    gamma, classify, _ = max(tried, key=lambda one: one[2])  # of equals the widest kernel
+        tried.append((gamma, *_cross_validate(kernel, PENALTIES["svm"], np.exp(-gamma * squared), y, folds)))
+    gamma, classify, _ = max(tried, key=lambda candidate: candidate[2])  # of equals the widest kernel
     return lambda items: classify(np.exp(-gamma * euclidean_distances(items, x, squared=True)))
 
 
-def _tuned(
+def _cross_validate(
     model: Any, penalties: Sequence[float], x: Floats, y: Ints, folds: Sequence[Any]
 ) -> tuple[Classifier, float]:
-    """The model fitted on all items with the C that is most often right in cross-validation, and how often it was."""
+    """The model fitted to all items with the best C, and its accuracy in cross-validation."""
     from sklearn.model_selection import GridSearchCV
 
     if not folds:
@@ -89,8 +91,8 @@ def _tuned(
     return search.predict, float(search.best_score_)
 
 
-def _folds(y: Ints, group: Ints, seed: int) -> Sequence[tuple[Ints, Ints]]:
-    """Positions (train, held out) of each fold, whole groups a fold; none where a class has one item or one group."""
+def make_folds(y: Ints, group: Ints, seed: int) -> list[tuple[Ints, Ints]]:
+    """Positions (train, validation) of each fold, whole groups a fold; none where a class has one item or group."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     least = min(len(np.unique(group[y == c])) for c in np.unique(y))

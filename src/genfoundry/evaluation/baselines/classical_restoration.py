@@ -1,4 +1,4 @@
-"""Restoring damaged images and completing cut ones by classical methods, on (n, C, H, W) levels 0..L-1 as float32."""
+"""Classical restoration and inpainting methods, on (n, C, H, W) float32 images of levels 0..L-1."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches
-from genfoundry.evaluation.baselines.fitted_restoration import Learnt
+from genfoundry.data.iterate import iter_batches
+from genfoundry.evaluation.baselines.fitted_restoration import FittedMethods
 from genfoundry.evaluation.damage import SIGMA
 from genfoundry.evaluation.objectives import DAMAGES
 
@@ -19,66 +19,69 @@ if TYPE_CHECKING:
     from genfoundry.splits import Split
 
 Images = NDArray[np.float64]
-Method = Callable[[Tensor, Tensor | None, int], Tensor]  # damaged, known, levels -> restored
+Method = Callable[[Tensor, Tensor | None, int], Tensor]  # damaged, mask of the known pixels, levels -> restored
 
 
-def classical(train: Split, damage: str) -> dict[str, Method]:
-    """The methods for a damage, which a model is compared with."""
-    return {name: method for name, (damages, method) in _classical(train, damage).items() if damage in damages}
+def restoration_methods(train: Split, damage: str) -> dict[str, Method]:
+    """Name -> method, of those for a damage; each is fitted when it is first called."""
+    fitted = FittedMethods(train, damage)
 
+    def fill_mean(x: Tensor, known: Tensor, levels: int) -> Tensor:
+        return torch.where(known, x, sum_items(train).float().cpu() / len(train))
 
-def _classical(train: Split, damage: str) -> Mapping[str, tuple[tuple[str, ...], Any]]:
-    learnt = Learnt(train, damage)
-
-    def filled(x: Tensor, known: Tensor, levels: int) -> Tensor:
-        mean = torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0).float().cpu() / len(train)
-        return torch.where(known, x, mean)
-
-    def completed(x: Tensor, known: Tensor, levels: int) -> Tensor:
-        items = torch.cat([b.x.cpu() for b in batches(train)]).flatten(1).float()
+    def fill_from_nearest(x: Tensor, known: Tensor, levels: int) -> Tensor:
+        items = torch.cat([b.x.cpu() for b in iter_batches(train)]).flatten(1).float()  # (N, D)
         seen = known[0].flatten()
-        gaps = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
-        return torch.where(known, x, items[gaps.argmin(1)].view_as(x))
+        distances = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
+        return torch.where(known, x, items[distances.argmin(1)].view_as(x))
 
-    return {
+    methods: Mapping[str, tuple[tuple[str, ...], Any]] = {
         "identity": (DAMAGES, lambda x, known, levels: x),
-        "median filter": (("gaussian", "salt_pepper"), _median),
-        "non-local means": (("gaussian",), _means),
-        "wiener filter": (("gaussian", "salt_pepper"), learnt.linear),
-        "biharmonic": (("mask",), _biharmonic),
-        "mean image": (("mask", "complete"), filled),
-        "gaussian conditional mean": (("mask", "complete"), learnt.linear),
-        "nearest item": (("complete",), completed),
-        "k nearest items": ((*DAMAGES, "complete"), learnt.nearest),
+        "median filter": (("gaussian", "salt_pepper"), filter_median),
+        "non-local means": (("gaussian",), _filter_non_local_means),
+        "wiener filter": (("gaussian", "salt_pepper"), fitted.restore_linear),
+        "biharmonic": (("mask",), _inpaint_biharmonic),
+        "mean image": (("mask", "complete"), fill_mean),
+        "gaussian conditional mean": (("mask", "complete"), fitted.restore_linear),
+        "nearest item": (("complete",), fill_from_nearest),
+        "k nearest items": ((*DAMAGES, "complete"), fitted.restore_from_neighbours),
     }
+    return {name: method for name, (damages, method) in methods.items() if damage in damages}
 
 
-def _each(x: Tensor, call: Callable[[int, Images], Images]) -> Tensor:
-    """`call` on every image, (H, W, C) float64."""
+def sum_items(train: Split) -> Tensor:
+    """(*shape) float64: the sum over all training items."""
+    return torch.stack([b.x.double().sum(0) for b in iter_batches(train)]).sum(0)
+
+
+def _map_images(x: Tensor, restore: Callable[[int, Images], Images]) -> Tensor:
+    """Restore every image by a function of its index and its values, (H, W, C) float64."""
     images = np.moveaxis(x.double().numpy(), 1, -1)
-    return torch.from_numpy(np.moveaxis(np.stack([call(i, image) for i, image in enumerate(images)]), -1, 1)).float()
+    restored = np.stack([restore(i, image) for i, image in enumerate(images)])
+    return torch.from_numpy(np.moveaxis(restored, -1, 1)).float()
 
 
-def _median(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+def filter_median(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+    """A median filter of 3 by 3 pixels a channel."""
     from scipy.ndimage import median_filter
 
-    return _each(x, lambda i, image: median_filter(image, size=(3, 3, 1)))
+    return _map_images(x, lambda i, image: median_filter(image, size=(3, 3, 1)))
 
 
-def _means(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+def _filter_non_local_means(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+    """Non-local means (Buades et al. 2005), given the standard deviation of the noise, which a model has to learn."""
     from skimage.restoration import denoise_nl_means
 
-    sigma = SIGMA * (levels - 1)  # it is told what a model had to learn
-
-    def one(i: int, image: Images) -> Images:
-        how = {"patch_size": 5, "patch_distance": 6, "h": 0.8 * sigma, "sigma": sigma, "channel_axis": -1}
-        return np.asarray(denoise_nl_means(image, **how)).reshape(image.shape)  # it drops a single channel
-
-    return _each(x, one)
+    sigma = SIGMA * (levels - 1)
+    settings = {"patch_size": 5, "patch_distance": 6, "h": 0.8 * sigma, "sigma": sigma, "channel_axis": -1}
+    # scikit-image drops a single channel
+    return _map_images(x, lambda i, image: np.asarray(denoise_nl_means(image, **settings)).reshape(image.shape))
 
 
-def _biharmonic(x: Tensor, known: Tensor, levels: int) -> Tensor:
+def _inpaint_biharmonic(x: Tensor, known: Tensor, levels: int) -> Tensor:
     from skimage.restoration import inpaint_biharmonic
 
-    gone = ~known[:, 0].numpy()
-    return _each(x, lambda i, image: np.asarray(inpaint_biharmonic(image / levels, gone[i], channel_axis=-1)) * levels)
+    missing = ~known[:, 0].numpy()  # (n, H, W)
+    return _map_images(
+        x, lambda i, image: np.asarray(inpaint_biharmonic(image / levels, missing[i], channel_axis=-1)) * levels
+    )

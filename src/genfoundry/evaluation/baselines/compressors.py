@@ -1,4 +1,4 @@
-"""Lengths of data under general compressors, in bits, headers and all."""
+"""Lossless compressors as baselines: lengths of data under PNG, WebP and xz, in bits, headers included."""
 
 from __future__ import annotations
 
@@ -16,32 +16,42 @@ Floats = NDArray[np.float64]
 FORMATS: Mapping[str, Mapping[str, Any]] = {"png": {"optimize": True}, "webp": {"lossless": True, "quality": 50}}
 
 
-def each(images: NDArray[Any], name: str, levels: int) -> Floats:
-    """(N,) bits of a file an image; images (N, C, H, W) of one or three channels, values 0..levels-1, at most 255."""
+def image_bits(images: NDArray[Any], name: str, levels: int) -> Floats:
+    """Bits of each image as a file of its own.
 
-    def lengths(part: NDArray[np.uint8]) -> list[int]:
-        return [_length(image, name, levels) for image in part]
+    Args:
+        images: (N, C, H, W) with one or three channels and values 0..levels-1.
+        name: the format, one of `FORMATS`.
+        levels: at most 256; images of two levels are stored with one bit a pixel.
 
-    with ThreadPoolExecutor() as pool:  # Pillow's encoders run without the interpreter's lock
-        parts = list(pool.map(lengths, np.array_split(images.astype(np.uint8), 64)))
-    return np.array([bits for part in parts for bits in part], np.float64)
+    Returns:
+        (N,) bits.
+    """
 
+    def file_bits(image: NDArray[np.uint8]) -> int:
+        pixels = image.transpose(1, 2, 0)  # (H, W, C)
+        pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+        file = io.BytesIO()
+        Image.fromarray(pixels > 0 if levels == 2 and pixels.ndim == 2 else pixels).save(file, name, **FORMATS[name])
+        return 8 * file.tell()
 
-def _length(image: NDArray[np.uint8], name: str, levels: int) -> int:
-    """Two levels go as one bit a pixel."""
-    pixels = image.transpose(1, 2, 0)
-    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    file = io.BytesIO()
-    Image.fromarray(pixels > 0 if levels == 2 and pixels.ndim == 2 else pixels).save(file, name, **FORMATS[name])
-    return 8 * file.tell()
-
-
-def whole(values: NDArray[Any], levels: int) -> Floats:
-    """(1,) bits an item of all items (N, dims) under xz, packed into bits or bytes where they fit."""
-    raw = np.packbits(values.astype(bool)) if levels == 2 else values.astype(np.uint8 if levels <= 256 else np.uint16)
-    return squeezed(raw.tobytes(), len(values))
+    with ThreadPoolExecutor() as pool:  # Pillow's encoders release the interpreter's lock
+        parts = pool.map(lambda part: [file_bits(image) for image in part], np.array_split(images.astype(np.uint8), 64))
+        return np.array([bits for part in parts for bits in part], np.float64)
 
 
-def squeezed(raw: bytes, items: float) -> Floats:
-    """(1,) bits an item under xz: one figure, since no item has a length of its own."""
-    return np.array([8 * len(lzma.compress(raw)) / items])
+def xz_bits(values: NDArray[Any], levels: int) -> Floats:
+    """(1,) bits an item of all items (N, dims) in one xz file, packed into bits or bytes where they fit."""
+    packed = (
+        np.packbits(values.astype(bool)) if levels == 2 else values.astype(np.uint8 if levels <= 256 else np.uint16)
+    )
+    return _xz(packed.tobytes(), len(values))
+
+
+def xz_text_bits(codes: NDArray[np.integer], alphabet: str, items: int) -> Floats:
+    """(1,) bits an item of a text (L,) of `items` items in one xz file, as UTF-8."""
+    return _xz("".join(alphabet[i] for i in codes.tolist()).encode(), items)
+
+
+def _xz(content: bytes, items: int) -> Floats:
+    return np.array([8 * len(lzma.compress(content)) / items])  # one value: no item has a length of its own

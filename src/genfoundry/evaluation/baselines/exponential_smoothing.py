@@ -1,6 +1,6 @@
 """Exponential smoothing of one column (statsmodels), from every origin: fitted once, its states carried on from there.
 
-Values are standardised before they are fitted: the optimiser of statsmodels stops by absolute tolerances.
+Values are standardised before the fit, since the optimiser of statsmodels stops by absolute tolerances.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from statsmodels.tsa.holtwinters import HoltWintersResults
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-FITS = 5  # in a stretch of origins
+FITS = 5  # in a run of origins
 Trend = Literal["", "damped", "add"]
 TRENDS: tuple[Trend, ...] = ("", "damped", "add")
-YEARS = 5  # seasons that a short memory holds
+MEMORY = 5  # seasons of a short memory
 
 
 class Form(NamedTuple):
@@ -30,102 +32,87 @@ class Form(NamedTuple):
     memory: int = 0
 
 
-def chosen(x: Floats, season: int, horizon: int) -> Form:
-    """The form for x (L,): of a season of so many rows or none, of a straight trend, a damped one or none.
+def choose_form(x: Floats, season: int, horizon: int) -> Form:
+    """Choose the form for x (L,): with a season of so many rows or none, with a straight trend, a damped one or none.
 
-    AICc says which, as in AutoETS (Hyndman et al. 2002). Of twice `YEARS` seasons or more, `deviations` say whether
-    to fit all rows or the last `YEARS` seasons: a season of 52 weeks is no year for ever.
+    AICc decides, as in AutoETS (Hyndman et al. 2002). Of twice `MEMORY` seasons or more, `forecast_rmse` decides
+    whether to fit all rows or the last `MEMORY` seasons: a yearly season of 52 weeks drifts.
     """
-    memories = (0, YEARS * season) if season and len(x) >= 2 * YEARS * season else (0,)
-    forms = [_best(x[-memory:], season, memory) for memory in memories]
-    errors = [float(deviations(x, form, horizon).mean()) if len(forms) > 1 else 0.0 for form in forms]
+    memories = (0, MEMORY * season) if season and len(x) >= 2 * MEMORY * season else (0,)
+    forms = [_choose_by_aicc(x[-memory:], season, memory) for memory in memories]
+    errors = [float(forecast_rmse(x, form, horizon).mean()) if len(forms) > 1 else 0.0 for form in forms]
     return forms[int(np.argmin(errors))]
 
 
-def _best(x: Floats, season: int, memory: int) -> Form:
-    """The form of least AICc."""
-    y = (x - x.mean()) / _unit(x)
+def _choose_by_aicc(x: Floats, season: int, memory: int) -> Form:
+    y = (x - x.mean()) / _scale(x)
     forms = [Form(rows, trend, memory) for rows in dict.fromkeys((0, season)) for trend in TRENDS]
-    return forms[int(np.argmin([_fitted(y, form).aicc for form in forms]))]
+    return forms[int(np.argmin([_smooth(y, form).aicc for form in forms]))]
 
 
-def forecasts(x: Floats, origins: Ints, form: Form, horizon: int) -> Floats:
-    """(N, T) expected values of x (L,) at the T rows from each of N ascending origins on, fitted anew `FITS` times."""
+def forecast(x: Floats, origins: Ints, form: Form, horizon: int) -> Floats:
+    """(N, T) expected values of x (L,) at the T rows from each of N ascending origins on; fitted anew `FITS` times."""
     runs = np.array_split(origins, min(FITS, len(origins)))
-    return np.concatenate([carried_on(x, run, form, horizon) for run in runs])
+    return np.concatenate([forecast_with_one_fit(x, run, form, horizon) for run in runs])
 
 
-def carried_on(x: Floats, origins: Ints, form: Form, horizon: int) -> Floats:
-    """As `forecasts`, fitted once.
+def forecast_with_one_fit(x: Floats, origins: Ints, form: Form, horizon: int) -> Floats:
+    """As `forecast`, with parameters and initial states fitted to the rows before the first origin alone.
 
-    Weights and the first states are fitted to the form's rows before the first origin; the states at an origin know all
-    that follow up to it, and nothing after.
+    The states at an origin are filtered through all rows up to it, and none after.
     """
     skipped = max(0, int(origins[0]) - form.memory) if form.memory else 0
     x, origins = x[skipped:], origins - skipped
-    centre, unit = x[: origins[0]].mean(), _unit(x[: origins[0]])
-    y = (x[: origins[-1]] - centre) / unit
-    states = _followed(y, form, _fitted(y[: origins[0]], form).params)
-    found: Floats = _ahead(states, form, horizon)[origins - 1] * unit + centre
-    return found
+    mean, scale = x[: origins[0]].mean(), _scale(x[: origins[0]])
+    y = (x[: origins[-1]] - mean) / scale
+    states = _smooth(y, form, _smooth(y[: origins[0]], form).params)
+    return np.asarray(_extrapolate(states, form, horizon)[origins - 1] * scale + mean)
 
 
-def deviations(x: Floats, form: Form, horizon: int) -> Floats:
-    """(T,) root mean squares of the errors at each step ahead of `forecasts` from the later half of x (L,).
+def forecast_rmse(x: Floats, form: Form, horizon: int) -> Floats:
+    """(T,) root mean squared errors at each step ahead, of forecasts from the second half of x (L,).
 
-    Errors on the rows that a model is fitted to are smaller than those to come.
+    Errors on the rows that a model is fitted to would be too small.
     """
     origins = np.arange(len(x) // 2, len(x) - horizon + 1)
-    truth = np.lib.stride_tricks.sliding_window_view(x, horizon)[origins]
-    found: Floats = np.sqrt(np.square(forecasts(x, origins, form, horizon) - truth).mean(0))
-    return found
+    truth = np.lib.stride_tricks.sliding_window_view(x, horizon)[origins]  # (N, T)
+    return np.asarray(np.sqrt(np.square(forecast(x, origins, form, horizon) - truth).mean(0)))
 
 
-def _unit(x: Floats) -> float:
+def _scale(x: Floats) -> float:
     return float(x.std()) or 1.0
 
 
-def _model(y: Floats, form: Form, **start: Any) -> Any:
+def _smooth(y: Floats, form: Form, params: Mapping[str, Any] | None = None) -> HoltWintersResults:
+    """The states after each row of y (L,), with the parameters of an earlier fit, or (None) fitted to y."""
     from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
     season, trend, _ = form
-    kind: dict[str, Any] = {"trend": "add" if trend else None, "damped_trend": trend == "damped"}
-    kind |= {"seasonal": "add", "seasonal_periods": season} if season else {}
-    return ExponentialSmoothing(y, **kind, **start)
-
-
-def _fitted(y: Floats, form: Form) -> HoltWintersResults:
+    settings: dict[str, Any] = {"trend": "add" if trend else None, "damped_trend": trend == "damped"}
+    settings |= {"seasonal": "add", "seasonal_periods": season} if season else {}
+    weights: dict[str, Any] = {}
+    if params is None:
+        settings |= {"initialization_method": "estimated"}
+    else:
+        settings |= {"initialization_method": "known", "initial_level": params["initial_level"]}
+        settings |= {"initial_trend": params["initial_trend"]} if trend else {}
+        settings |= {"initial_seasonal": params["initial_seasons"]} if season else {}
+        names = ["smoothing_level", *["smoothing_trend"] * bool(trend), *["smoothing_seasonal"] * bool(season)]
+        weights = {name: params[name] for name in (*names, *["damping_trend"] * (trend == "damped"))}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimiser stopped at a bound is no news
-        found: HoltWintersResults = _model(y, form, initialization_method="estimated").fit()
-    return found
+        return ExponentialSmoothing(y, **settings).fit(optimized=params is None, **weights)
 
 
-def _followed(y: Floats, form: Form, fitted: dict[str, Any]) -> HoltWintersResults:
-    """The states after each row of y (L,), of these weights and first states."""
-    season, trend, _ = form
-    start = {"initialization_method": "known", "initial_level": fitted["initial_level"]}
-    start |= {"initial_trend": fitted["initial_trend"]} if trend else {}
-    start |= {"initial_seasonal": fitted["initial_seasons"]} if season else {}
-    weights = {"smoothing_level": fitted["smoothing_level"]}
-    weights |= {"smoothing_trend": fitted["smoothing_trend"]} if trend else {}
-    weights |= {"damping_trend": fitted["damping_trend"]} if trend == "damped" else {}
-    weights |= {"smoothing_seasonal": fitted["smoothing_seasonal"]} if season else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found: HoltWintersResults = _model(y, form, **start).fit(optimized=False, **weights)
-    return found
-
-
-def _ahead(states: HoltWintersResults, form: Form, horizon: int) -> Floats:
+def _extrapolate(states: HoltWintersResults, form: Form, horizon: int) -> Floats:
     """(L, T) expected values of the T rows after each: level, sum of the damped trend, the season's last values."""
     season, trend, _ = form
     step = np.arange(horizon)
-    found = np.repeat(np.asarray(states.level)[:, None], horizon, 1)
+    ahead = np.repeat(np.asarray(states.level)[:, None], horizon, 1)
     if trend:
         damping = states.params["damping_trend"] if trend == "damped" else 1.0
-        found = found + np.asarray(states.trend)[:, None] * np.cumsum(damping ** (step + 1.0))
+        ahead = ahead + np.asarray(states.trend)[:, None] * np.cumsum(damping ** (step + 1.0))
     if season:
-        around = np.concatenate([states.params["initial_seasons"], states.season])
-        found = found + around[np.arange(1, len(found) + 1)[:, None] + step % season]
-    return found
+        seasonal = np.concatenate([states.params["initial_seasons"], states.season])
+        ahead = ahead + seasonal[np.arange(1, len(ahead) + 1)[:, None] + step % season]
+    return ahead

@@ -1,4 +1,4 @@
-"""A multivariate Gaussian with a shrunk covariance: linear restoration, and an exact likelihood of integer levels."""
+"""Multivariate Gaussians with a shrunk covariance: linear restoration, and an exact likelihood of integer levels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-ROUNDING = 1 / 12  # variance that rounding to whole levels adds to any value
+ROUNDING = 1 / 12  # variance that rounding to integer levels adds to any value
 WORK = 5e8  # multiplications for one item with missing values, which bound the number of axes
 EM_STEPS = 50
 
@@ -30,7 +30,7 @@ class Gaussian:
 
     @classmethod
     def fit(cls, items: NDArray[np.generic], least: float = ROUNDING) -> Gaussian:
-        """Mean and covariance of items (N, D), the covariance shrunk towards a multiple of the identity.
+        """Fit mean and covariance to items (N, D), the covariance shrunk towards a multiple of the identity.
 
         The shrinkage is that of Ledoit and Wolf (2004), so the fit is well posed with fewer items than dimensions.
         Axes are left out, smallest first, where they would cost more than `WORK`; the floor has their mean variance.
@@ -39,7 +39,7 @@ class Gaussian:
         x = items.astype(np.float64)
         mean = x.mean(0)
         x -= mean
-        variances, axes = _principal(x)
+        variances, axes = _principal_axes(x)
         shrinkage, target = ledoit_wolf(variances, np.square(x).sum(1), x.shape[1]), variances.sum() / x.shape[1]
         rank = min(len(variances), max(int(math.sqrt(WORK / x.shape[1])), 1))
         rest = variances[rank:].sum() / max(x.shape[1] - rank, 1)
@@ -62,21 +62,18 @@ class Gaussian:
         for i, mask in enumerate(masks):
             codes[number == i] = self._codes(error[number == i], mask, gain)
         common = codes @ self.axes.T
-        found: Floats = self.mean + common + gain * self.floor / total * (error - gain * common)
-        return found
+        return np.asarray(self.mean + common + gain * self.floor / total * (error - gain * common))
 
     def _codes(self, error: Floats, total: Floats, gain: float) -> Floats:
-        """(N, R) expectations along the axes, where all items have the same noise: the smaller of two equal systems."""
+        """(N, R) expectations along the axes of items with the same noise; solves the smaller of two equal systems."""
         from scipy.linalg import solve
 
-        at = np.isfinite(total)
-        axes, error, total = gain * self.axes[at], error[:, at], total[at]
+        known = np.isfinite(total)
+        axes, error, total = gain * self.axes[known], error[:, known], total[known]
         if len(axes) < axes.shape[1]:
-            found: Floats = (axes.T @ solve(axes @ axes.T + np.diag(total), error.T, assume_a="pos")).T
-            return found
+            return np.asarray((axes.T @ solve(axes @ axes.T + np.diag(total), error.T, assume_a="pos")).T)
         system = np.eye(axes.shape[1]) + (axes / total[:, None]).T @ axes
-        found = solve(system, axes.T @ (error / total).T, assume_a="pos").T
-        return found
+        return np.asarray(solve(system, axes.T @ (error / total).T, assume_a="pos").T)
 
 
 @dataclass(frozen=True)
@@ -102,14 +99,14 @@ class LinearAR:
 
     @classmethod
     def fit(cls, items: NDArray[np.integer], histogram: Floats) -> LinearAR:
-        """The Gaussian from four fifths of the items (N, D), w by expectation maximisation on the others."""
+        """Fit the Gaussian to four fifths of the items (N, D), and w by expectation maximisation to the others."""
         gaussian, others = Gaussian.fit(items[len(items) // 5 :]), items[: len(items) // 5]
         covariance = gaussian.axes @ gaussian.axes.T + gaussian.floor * np.eye(len(gaussian.mean))
-        found, weight = cls(gaussian.mean, np.asarray(np.linalg.cholesky(covariance), np.float64), histogram), 0.5
-        linear, counted = found._components(others)
+        model, weight = cls(gaussian.mean, np.asarray(np.linalg.cholesky(covariance), np.float64), histogram), 0.5
+        linear, counted = model._components(others)
         for _ in range(EM_STEPS):
             weight = float((weight * counted / (weight * counted + (1 - weight) * linear)).mean())
-        return replace(found, weight=weight)
+        return replace(model, weight=weight)
 
     def nll(self, items: NDArray[np.integer]) -> Floats:
         """(N, D) -> (N,) nats, exact."""
@@ -133,7 +130,7 @@ class LinearAR:
         return linear, self.histogram[np.arange(x.shape[1]), items.astype(np.int64)]
 
 
-def _principal(x: Floats) -> tuple[Floats, Floats]:
+def _principal_axes(x: Floats) -> tuple[Floats, Floats]:
     """Variances (R,), largest first, and orthonormal axes (D, R) of centred items (N, D); R = min(N, D)."""
     n, dims = x.shape
     if n >= dims:

@@ -1,22 +1,24 @@
-"""Trivial models of images: real ones, their mean, Gaussians, independent pixels, and image compressors.
+"""Baselines of images: real ones, their mean, Gaussians, pixels given others or none, compressors.
 
-What an item's class is told from is in `classes`, what damage is undone by in `genfoundry.restoration`.
+Classifiers are in `classes`, restoration methods in `classical_restoration`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from genfoundry.data.iterate import batches, chosen, values
-from genfoundry.evaluation.baselines import classical_restoration, compressors
-from genfoundry.evaluation.baselines.base import Known, Row, nats, no_likelihood
-from genfoundry.evaluation.baselines.classes import classifiers
+from genfoundry.data.iterate import iter_batches, sample_indices, stack_values
+from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, explain_no_likelihood, nll_from_bits
+from genfoundry.evaluation.baselines.classes import fit_classifiers
+from genfoundry.evaluation.baselines.classical_restoration import Method, restoration_methods, sum_items
+from genfoundry.evaluation.baselines.compressors import FORMATS, image_bits, xz_bits
 from genfoundry.evaluation.baselines.gaussian import LinearAR
-from genfoundry.evaluation.baselines.independent_pixels import Pixels
-from genfoundry.evaluation.baselines.pixel_contexts import MOST, WIDE, Counted
+from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
+from genfoundry.evaluation.baselines.pixel_contexts import MAX_CONTEXTS, WIDE, ContextModel
 from genfoundry.evaluation.objectives import RESTORED
 from genfoundry.evaluation.predictions import Answers, restoration
 from genfoundry.seeding import derive_seed
@@ -24,121 +26,112 @@ from genfoundry.seeding import derive_seed
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
-COMPONENTS, FITTED = 64, 10_000  # of the Gaussian: principal components, training items
-LINEAR = 1024  # values of an item, at most, that each is forecast from all before it
+COMPONENTS = 64  # principal components of the Gaussian
+MAX_ITEMS = 10_000  # training items that Gaussians are fitted to
+MAX_DIMS = 1024  # values of an item that the linear autoregressive model is fitted to
 
 
-def anchors(known: Known) -> list[Row]:
-    """What a distance of samples lies between: other real items, and n copies of one mean image."""
-    train = known.train
-    mean = torch.stack([b.x.double().sum(0) for b in batches(train)]).sum(0).cpu() / len(train)
+def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
+    """What distances of samples lie between: other real items, and n copies of the mean image."""
+    train = inputs.train
+    mean = sum_items(train).cpu() / len(train)  # (C, H, W)
     mean = mean.float() if train.spec.levels is None else mean.round().long()
 
-    def real(split: Split) -> Answers:
-        others = torch.cat([b.x for name, s in known.held.items() if name != split.name for b in batches(s)])
+    def draw_real(split: Split) -> Answers:
+        others = torch.cat([b.x for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)])
         draw = torch.Generator().manual_seed(derive_seed("floor", split.name))
-        return {"samples": others[torch.randperm(len(others), generator=draw)[: known.sizes[split.name]]]}
+        return {"samples": others[torch.randperm(len(others), generator=draw)[: inputs.sample_counts[split.name]]]}
 
-    def copies(split: Split) -> Answers:
-        return {"samples": mean.expand(known.sizes[split.name], *mean.shape)}
+    def repeat_mean(split: Split) -> Answers:
+        return {"samples": mean.expand(inputs.sample_counts[split.name], *mean.shape)}
 
     return [
-        Row("real-against-real", "floor", "none", real),
-        Row("pixel-means", "ceiling", "none", copies),
+        Baseline("real-against-real", "floor", "none", draw_real),
+        Baseline("pixel-means", "ceiling", "none", repeat_mean),
     ]
 
 
-def rows(known: Known) -> list[Row]:
-    """What the task's objective can be compared with."""
-    if known.objective == "accuracy":
-        return classifiers(known)
-    if known.objective in RESTORED:
-        return restorers(known.train, RESTORED[known.objective])
-    return _densities(known)
+def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
+    """The baselines that have the task's objective: classifiers, restoration methods, or densities."""
+    if inputs.objective == "accuracy":
+        return fit_classifiers(inputs)
+    if inputs.objective in RESTORED:
+        damage = RESTORED[inputs.objective]
+        methods = restoration_methods(inputs.train, damage)
+        return [Baseline(name, "baseline", "none", partial(_restore, m, damage)) for name, m in methods.items()]
+    return _fit_densities(inputs)
 
 
-def restorers(train: Split, damage: str) -> list[Row]:
-    """The classical methods for a damage."""
-
-    def row(name: str, method: classical_restoration.Method) -> Row:
-        def answer(split: Split) -> Answers:
-            posed = restoration.posed(split, damage)
-            return {f"restored_{damage}": method(posed.x, posed.known, posed.levels)}
-
-        return Row(name, "baseline", "none", answer)
-
-    return [row(name, method) for name, method in classical_restoration.classical(train, damage).items()]
+def _restore(method: Method, damage: str, split: Split) -> Answers:
+    posed = restoration.posed(split, damage)
+    return {f"restored_{damage}": method(posed.x, posed.known, posed.levels)}
 
 
-def _densities(known: Known) -> list[Row]:
-    """The anchors, a copy of the training set, Gaussians, pixels on their own and by those about them, compressors."""
-    train, levels = known.train, known.train.spec.levels
+def _fit_densities(inputs: BaselineInputs) -> list[Baseline]:
+    """The anchors, a copy of the training set, Gaussians, pixels given others or none, compressors."""
+    train, levels = inputs.train, inputs.train.spec.levels
 
-    def again(split: Split) -> Answers:
-        n = min(known.sizes[split.name], len(train))
-        return {"samples": torch.cat([b.x for b in batches(train, chosen(train, n))])}
+    def copy_train(split: Split) -> Answers:
+        n = min(inputs.sample_counts[split.name], len(train))
+        return {"samples": torch.cat([b.x for b in iter_batches(train, sample_indices(train, n))])}
 
-    found = [*anchors(known), Row("training-copy", "copy", "none", again)]
+    baselines = [*fit_anchors(inputs), Baseline("training-copy", "copy", "none", copy_train)]
     if len(train) > 2:
-        found.append(_gaussian(known))
+        baselines.append(_fit_pca_gaussian(inputs))
     if levels is None:
-        return found
-    independent = Pixels(values(train), levels)
-
-    def guess(split: Split) -> Answers:
-        drawn = independent.sample(known.sizes[split.name], derive_seed(known.seed, "pixels", split.name))
-        nll = torch.from_numpy(independent.nll(values(split)))
-        return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
-
-    found.append(Row("independent-pixels", "baseline", "exact", guess))
-    if 2 < levels <= 256 and train.spec.dims <= LINEAR and len(train) > 10:
-        found.append(_linear(train, independent))
-    if levels ** len(WIDE) <= MOST:
-        found.append(Row("counted-context", "baseline", "exact", Counted(train, WIDE).answers))
+        return baselines
+    pixels = IndependentPixels(stack_values(train), levels)
+    baselines.append(as_baseline(pixels, inputs))
+    if 2 < levels <= 256 and train.spec.dims <= MAX_DIMS and len(train) > 10:
+        baselines.append(_fit_linear(train, pixels))
+    if levels ** len(WIDE) <= MAX_CONTEXTS:
+        baselines.append(Baseline("counted-context", "baseline", "exact", ContextModel(train, WIDE).predict))
     if levels <= 256 and train.spec.shape[0] in (1, 3):
-        found += [_compressor(name) for name in compressors.FORMATS]
-    return [*found, _xz(known)]
+        baselines += [Baseline(name, "compressor", "bound", partial(_compress, name)) for name in FORMATS]
+    return [*baselines, _xz(inputs)]
 
 
-def _linear(train: Split, independent: Pixels) -> Row:
-    index = chosen(train, min(FITTED, len(train)))
-    items = torch.cat([b.x.cpu() for b in batches(train, index)]).flatten(1)
-    linear = LinearAR.fit(items.numpy(), independent.probability)
-    return Row(
-        "linear-gaussian", "baseline", "exact", lambda split: {"nll": torch.from_numpy(linear.nll(values(split)))}
-    )
+def _some_items(train: Split) -> torch.Tensor:
+    """At most `MAX_ITEMS` training items, (n, dims)."""
+    index = sample_indices(train, min(MAX_ITEMS, len(train)))
+    return torch.cat([b.x.cpu() for b in iter_batches(train, index)]).flatten(1)
 
 
-def _xz(known: Known) -> Row:
-    """xz of all items in one file: a bound on the mean over independent items, and on nothing where they are not."""
-    if any(len(set(split.groups.tolist())) * 2 <= len(split) for split in known.held.values()):
-        why = "no likelihood of an item: it codes items of one region, volume or source by each other"
-        return Row("xz", "compressor", "none", lambda split: {}, no_likelihood(why))
-    return Row("xz", "compressor", "bound", lambda s: nats(compressors.whole(values(s), s.spec.levels or 256)))
+def _fit_linear(train: Split, pixels: IndependentPixels) -> Baseline:
+    model = LinearAR.fit(_some_items(train).numpy(), pixels.probability)
+
+    def predict(split: Split) -> Answers:
+        return {"nll": torch.from_numpy(model.nll(stack_values(split)))}
+
+    return Baseline("linear-gaussian", "baseline", "exact", predict)
 
 
-def _gaussian(known: Known) -> Row:
+def _fit_pca_gaussian(inputs: BaselineInputs) -> Baseline:
     """A Gaussian over the first principal components of the training items (eigenfaces), clipped to the levels."""
     from sklearn.decomposition import PCA
 
-    train, levels = known.train, known.train.spec.levels
-    fitted = np.concatenate([b.x.reshape(len(b), -1).cpu().double().numpy() for b in batches(train, chosen(
-        train, min(FITTED, len(train))))])  # fmt: skip
-    count = min(COMPONENTS, *(s - 1 for s in fitted.shape))
-    pca = PCA(count, svd_solver="randomized", random_state=derive_seed(known.seed, "pca") % 2**32).fit(fitted)
+    levels, items = inputs.train.spec.levels, _some_items(inputs.train).double().numpy()
+    count = min(COMPONENTS, *(s - 1 for s in items.shape))
+    pca = PCA(count, svd_solver="randomized", random_state=derive_seed(inputs.seed, "pca") % 2**32).fit(items)
 
-    def drawn(split: Split) -> Answers:
-        rng = np.random.default_rng(derive_seed(known.seed, "pca", split.name))
-        codes = rng.normal(size=(known.sizes[split.name], count)) * np.sqrt(pca.explained_variance_)
+    def sample(split: Split) -> Answers:
+        rng = np.random.default_rng(derive_seed(inputs.seed, "pca", split.name))
+        codes = rng.normal(size=(inputs.sample_counts[split.name], count)) * np.sqrt(pca.explained_variance_)
         x = torch.from_numpy(pca.inverse_transform(codes)).reshape(-1, *split.spec.shape)
         return {"samples": x.float() if levels is None else x.round().clamp(0, levels - 1).long()}
 
-    return Row("pca-gaussian", "ceiling", "none", drawn)
+    return Baseline("pca-gaussian", "ceiling", "none", sample)
 
 
-def _compressor(name: str) -> Row:
-    def answer(split: Split) -> Answers:
-        images = values(split).reshape(-1, *split.spec.shape)
-        return nats(compressors.each(images, name, split.spec.levels or 256))
+def _compress(name: str, split: Split) -> Answers:
+    images = stack_values(split).reshape(-1, *split.spec.shape)
+    return nll_from_bits(image_bits(images, name, split.spec.levels or 256))
 
-    return Row(name, "compressor", "bound", answer)
+
+def _xz(inputs: BaselineInputs) -> Baseline:
+    """All items in one xz file: a bound on the mean over independent items, and on nothing where they are not."""
+    if any(len(set(split.groups.tolist())) * 2 <= len(split) for split in inputs.held_out.values()):
+        reason = "no likelihood of an item: it codes items of one region, volume or source by each other"
+        return Baseline("xz", "compressor", "none", lambda split: {}, explain_no_likelihood(reason))
+    predict = lambda s: nll_from_bits(xz_bits(stack_values(s), s.spec.levels or 256))  # noqa: E731
+    return Baseline("xz", "compressor", "bound", predict)

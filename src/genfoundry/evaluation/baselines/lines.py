@@ -1,56 +1,50 @@
-"""Trivial models of lines of text: counted n-grams up to a line's end, and xz."""
+"""Baselines of lines of text: n-gram models up to a line's end, and xz."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from genfoundry.data.iterate import values
+from genfoundry.data.iterate import stack_values
 from genfoundry.data.splits.lines import END, lengths
-from genfoundry.evaluation.baselines import compressors
-from genfoundry.evaluation.baselines.base import LENGTH, TEXTS, Known, Row, nats
-from genfoundry.evaluation.baselines.ngram import Ints, NGram
+from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, nll_from_bits
+from genfoundry.evaluation.baselines.compressors import xz_text_bits
+from genfoundry.evaluation.baselines.ngram import Floats, Ints, NGram, fit_ngrams
 from genfoundry.evaluation.predictions import Answers
-from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
 
-def anchors(known: Known) -> list[Row]:
+def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     """None: n-grams take time to count."""
     return []
 
 
-def rows(known: Known) -> list[Row]:
-    """A unigram, a 5-gram, a 6-gram and xz. A line is given the end before it, and scored up to its own."""
-    train, seed, alphabet = known.train, known.seed, known.alphabet
+def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
+    """N-gram models and xz. A line is given the end of the line before it, and scored up to its own."""
 
-    def counts(name: str, role: Literal["baseline", "reference"], order: int) -> Row:
-        model = NGram(stream(train), train.spec.levels or len(alphabet), order)
+    def compress(split: Split) -> Answers:
+        return nll_from_bits(xz_text_bits(join_lines(split), inputs.alphabet, len(split)))
 
-        def answer(split: Split) -> Answers:
-            lines = values(split)
-            started = np.pad(lines, ((0, 0), (1, 0)), constant_values=END)
-            p = model.probability(started)[:, 1:]
-            inside = np.arange(lines.shape[1]) < lengths(lines)[:, None]
-            drawn = model.sample(TEXTS, LENGTH, derive_seed(seed, name, split.name))
-            return {"nll": torch.from_numpy(-np.log(p).sum(1, where=inside)), "samples": torch.from_numpy(drawn)}
-
-        return Row(name, role, "exact", answer)
-
-    def squeezed(split: Split) -> Answers:
-        text = "".join(alphabet[i] for i in stream(split).tolist())
-        return nats(compressors.squeezed(text.encode(), len(split)))
-
-    found = [counts("unigram", "baseline", 1), counts("5-gram", "reference", 5), counts("6-gram", "reference", 6)]
-    return [*found, Row("xz", "compressor", "bound", squeezed)]
+    ngrams = fit_ngrams(inputs, join_lines(inputs.train), _nll)
+    return [*ngrams, Baseline("xz", "compressor", "bound", compress)]
 
 
-def stream(split: Split) -> Ints:
+def _nll(model: NGram, split: Split) -> Floats:
+    lines = stack_values(split)  # (N, T)
+    p = model.probability(np.pad(lines, ((0, 0), (1, 0)), constant_values=END))[:, 1:]
+    return np.asarray(-np.log(p).sum(1, where=_inside(lines)))
+
+
+def _inside(lines: Ints) -> np.ndarray:
+    """(N, T) -> (N, T) bool: whether a character is in its line, the end included."""
+    return np.asarray(np.arange(lines.shape[1]) < lengths(lines)[:, None])
+
+
+def join_lines(split: Split) -> Ints:
     """The lines of a split one after the other, each with one end: (L,)."""
-    lines = values(split)
-    found: Ints = lines[np.arange(lines.shape[1]) < lengths(lines)[:, None]].astype(np.int64)
-    return found
+    lines = stack_values(split)
+    joined: Ints = lines[_inside(lines)].astype(np.int64)
+    return joined

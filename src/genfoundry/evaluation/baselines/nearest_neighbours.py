@@ -1,4 +1,4 @@
-"""Restoring images from the training items nearest on what is known of them."""
+"""K-nearest-neighbour restoration of images, by the distance over their known pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHOICES = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The mean of the k nearest of some items, by squared distance over the known values.
+    """Restores an item by the mean of its k nearest neighbours, in squared distance over the known values.
 
     Attributes:
         items: (N, D) float32.
@@ -24,11 +24,11 @@ class Neighbours:
     k: int = 1
 
     def restore(self, x: Tensor, known: Tensor | None) -> Tensor:
-        """Damaged (n, D) -> (n, D); what is known (bool, None: nothing for certain) stays as it is."""
-        return self._filled(x, known, self.items[self._nearest(x, known, self.k)].mean(1))
+        """Damaged (n, D) -> restored (n, D); values where `known` (n, D) is true stay (None: none is known)."""
+        return _fill(x, known, self.items[self._nearest(x, known, self.k)].mean(1))
 
     def choose(self, clean: Tensor, x: Tensor, known: Tensor | None, left_out: Tensor) -> Neighbours:
-        """With the k in `CHOICES` whose restorations have the smallest mean log squared error (highest mean PSNR).
+        """Choose the k in `CHOICES` of smallest mean log squared error, that is of highest mean PSNR.
 
         Args:
             clean: (n, D), some of the items.
@@ -42,18 +42,19 @@ class Neighbours:
             return self
         totals = self.items[self._nearest(x, known, most, left_out)].cumsum(1)  # (n, most, D)
         losses: Sequence[float] = [
-            float((self._filled(x, known, totals[:, k - 1] / k) - clean).square().mean(1).clamp_min(1e-6).log().mean())
+            float((_fill(x, known, totals[:, k - 1] / k) - clean).square().mean(1).clamp_min(1e-6).log().mean())
             for k in choices
         ]
         return Neighbours(self.items, choices[losses.index(min(losses))])
 
-    def _filled(self, x: Tensor, known: Tensor | None, guess: Tensor) -> Tensor:
-        return guess if known is None else torch.where(known, x, guess)
-
     def _nearest(self, x: Tensor, known: Tensor | None, k: int, left_out: Tensor | None = None) -> Tensor:
         """(n, k) positions among the items, nearest first."""
         weight = torch.ones_like(x) if known is None else known.to(x.dtype)
-        gaps = weight @ self.items.square().T - 2 * (weight * x) @ self.items.T  # less the term of x alone
+        distances = weight @ self.items.square().T - 2 * (weight * x) @ self.items.T  # (n, N), less the term of x alone
         if left_out is not None:
-            gaps[left_out] = torch.inf
-        return gaps.topk(min(k, len(self.items)), largest=False).indices
+            distances[left_out] = torch.inf
+        return distances.topk(min(k, len(self.items)), largest=False).indices
+
+
+def _fill(x: Tensor, known: Tensor | None, guess: Tensor) -> Tensor:
+    return guess if known is None else torch.where(known, x, guess)

@@ -1,12 +1,12 @@
-"""Trivial forecasts: persistence, the value a season ago; and exponential smoothing of all that came before.
+"""Baseline forecasts: persistence, the value a season ago (seasonal naive), and exponential smoothing.
 
-The value a season ago has Gaussian intervals whose width at each step ahead is that of the errors in train.
+Intervals are Gaussian. Those of the seasonal naive forecast have at each step ahead the spread of its errors in train.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.data.transforms.seasonality import period
-from genfoundry.evaluation.baselines import exponential_smoothing
-from genfoundry.evaluation.baselines.base import Known, Row
+from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
+from genfoundry.evaluation.baselines.exponential_smoothing import choose_form, forecast, forecast_rmse
 from genfoundry.evaluation.objectives import QUANTILES
 from genfoundry.evaluation.predictions import Answers
 from genfoundry.splits import Seasonal
@@ -28,111 +28,109 @@ if TYPE_CHECKING:
     from genfoundry.splits import Split
 
 Floats = NDArray[np.float64]
-Point = Callable[[Floats, int], Floats]  # the past (P, D) and a horizon T -> (T, D)
-WINDOWS = 100  # of train, that intervals are measured on
+WINDOWS = 100  # of train, that the spread of the seasonal naive forecast is measured on
 
 
-def anchors(known: Known) -> list[Row]:
+def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     """Persistence, where windows have a past."""
-    return [_persistence(known.train)] if known.train.spec.cond_shape is not None else []
+    return [_fit_persistence(inputs.train)] if inputs.train.spec.cond_shape is not None else []
 
 
-def rows(known: Known) -> list[Row]:
+def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
     """Persistence, seasonal naive where a season shows in train, exponential smoothing."""
-    if known.train.spec.cond_shape is None:
+    if inputs.train.spec.cond_shape is None:
         return []
-    found, whole = anchors(known), _held(known.train.whole.double().cpu().numpy())
-    context, train = known.train.spec.cond_shape[0], known.train
-    lag = train.season if isinstance(train, Seasonal) else period(whole, context)
+    baselines, values = fit_anchors(inputs), _forward_fill(inputs.train.tensor.double().cpu().numpy())
+    context, train = inputs.train.spec.cond_shape[0], inputs.train
+    lag = train.season if isinstance(train, Seasonal) else period(values, context)
     if 0 < lag <= context:
-        found.append(_row(f"seasonal-naive-{lag}", "baseline", train, _a_season_ago(lag)))
-    if len(whole) > 20:
-        found.append(_smoothing(known, lag if 2 * lag <= len(whole) else 0))
-    return found
+        baselines.append(_fit_seasonal_naive(train, lag))
+    if len(values) > 20:
+        baselines.append(_fit_smoothing(inputs, lag if 2 * lag <= len(values) else 0))
+    return baselines
 
 
-def _held(x: Floats) -> Floats:
-    """(L, D) values, a missing one the one before; those before the first, the first."""
-    seen = ~np.isnan(x)
-    at = np.maximum.accumulate(np.where(seen, np.arange(len(x))[:, None], -1), 0)
-    at = np.where(at < 0, seen.argmax(0), at)
-    return np.nan_to_num(np.take_along_axis(x, at, 0))
+def _forward_fill(x: Floats) -> Floats:
+    """(L, D) values, a missing one replaced by the one before; those before the first by the first."""
+    known = ~np.isnan(x)
+    index = np.maximum.accumulate(np.where(known, np.arange(len(x))[:, None], -1), 0)
+    index = np.where(index < 0, known.argmax(0), index)
+    return np.nan_to_num(np.take_along_axis(x, index, 0))
 
 
 def _past(batch: Batch) -> Floats:
     """(B, P, D): the past without the rows' numbers."""
     assert batch.cond is not None
-    found: Floats = batch.cond[..., : batch.x.shape[-1]].double().cpu().numpy()
-    return found
+    return np.asarray(batch.cond[..., : batch.x.shape[-1]].double().cpu().numpy())
 
 
-def _a_season_ago(lag: int) -> Point:
-    def point(past: Floats, horizon: int) -> Floats:
-        return past[len(past) - lag + np.arange(horizon) % lag]
-
-    return point
+def _gaussian_quantiles(mean: Any, spread: Any) -> list[Any]:
+    return [mean + NormalDist().inv_cdf(q) * spread for q in QUANTILES]
 
 
-def _smoothing(known: Known, lag: int) -> Row:
+def _fit_smoothing(inputs: BaselineInputs, lag: int) -> Baseline:
     """Exponential smoothing of all rows before an origin, a column at a time: what a forecaster would run every day.
 
-    Its form is chosen on train; weights are fitted anew a few times a split; states follow every row.
+    Its form is chosen on train; parameters are fitted anew a few times a split; states are filtered through every row.
     """
-    train = cast("series.Split", known.train)
-    parts = sorted((train, *cast("Iterable[series.Split]", known.held.values())), key=lambda part: part.start)
-    whole = _held(torch.cat([part.whole for part in parts]).cpu().numpy())
-    chosen = [exponential_smoothing.chosen(x[: len(train.whole)], lag, train.window) for x in whole.T]
+    train = cast("series.SeriesSplit", inputs.train)
+    parts = sorted(
+        (train, *cast("Iterable[series.SeriesSplit]", inputs.held_out.values())), key=lambda part: part.start
+    )
+    values = _forward_fill(torch.cat([part.tensor for part in parts]).cpu().numpy())  # (L, D)
+    forms = [choose_form(x[: len(train.tensor)], lag, train.window) for x in values.T]
 
-    def answer(split: Split) -> Answers:
-        origins, horizon, ahead = cast("series.Split", split).origins.numpy(), split.spec.shape[0], []
-        for x, form in zip(whole.T, chosen, strict=True):
-            reach = exponential_smoothing.deviations(x[: origins[0]], form, horizon)  # (T,)
-            middle = exponential_smoothing.forecasts(x, origins, form, horizon)  # (N, T)
-            ahead.append([middle + NormalDist().inv_cdf(q) * reach for q in QUANTILES])
-        return {"forecast": torch.from_numpy(np.array(ahead)).permute(2, 1, 3, 0)}
+    def predict(split: Split) -> Answers:
+        origins, horizon, quantiles = cast("series.SeriesSplit", split).origins.numpy(), split.spec.shape[0], []
+        for x, form in zip(values.T, forms, strict=True):
+            spread = forecast_rmse(x[: origins[0]], form, horizon)  # (T,)
+            quantiles.append(_gaussian_quantiles(forecast(x, origins, form, horizon), spread))  # Q times (N, T)
+        return {"forecast": torch.from_numpy(np.array(quantiles)).permute(2, 1, 3, 0)}  # (N, Q, T, D)
 
-    return Row("ets", "reference", "none", answer)
+    return Baseline("ets", "reference", "none", predict)
 
 
-def _row(name: str, role: Any, train: Split, point: Point) -> Row:
-    def points(split: Split, index: torch.Tensor | None = None) -> tuple[Floats, Floats]:
-        parts = list(batches(split, index))
+def _fit_seasonal_naive(train: Split, lag: int) -> Baseline:
+    """The value a season of `lag` rows ago."""
+
+    def forecast_windows(split: Split, index: torch.Tensor | None = None) -> tuple[Floats, Floats]:
+        """Forecasts and truth, (N, T, D) each."""
+        parts = list(iter_batches(split, index))
         truth = np.concatenate([b.x.double().cpu().numpy() for b in parts])
-        return np.stack([point(_held(p), truth.shape[1]) for b in parts for p in _past(b)]), truth
+        ago = np.arange(truth.shape[1]) % lag - lag
+        return np.stack([_forward_fill(past)[len(past) + ago] for b in parts for past in _past(b)]), truth
 
     some = torch.arange(len(train))[:: max(1, len(train) // WINDOWS)]
-    fitted, truth = points(train, some)
-    reach = np.sqrt(np.nanmean((fitted - truth) ** 2, 0))  # (T, D)
+    fitted, truth = forecast_windows(train, some)
+    spread = np.sqrt(np.nanmean((fitted - truth) ** 2, 0))  # (T, D)
 
-    def answer(split: Split) -> Answers:
-        middle = points(split)[0]
-        bands = [middle + NormalDist().inv_cdf(q) * reach for q in QUANTILES]
-        return {"forecast": torch.from_numpy(np.stack(bands, 1))}
+    def predict(split: Split) -> Answers:
+        quantiles = _gaussian_quantiles(forecast_windows(split)[0], spread)
+        return {"forecast": torch.from_numpy(np.stack(quantiles, 1))}
 
-    return Row(name, role, "none", answer)
+    return Baseline(f"seasonal-naive-{lag}", "baseline", "none", predict)
 
 
-def _persistence(train: Split) -> Row:
-    """Tomorrow is today, plus Gaussian steps with train's variance a column: forecasts, intervals and a likelihood.
+def _fit_persistence(train: Split) -> Baseline:
+    """A Gaussian random walk with train's variance of a step in each column: forecasts, intervals and a likelihood.
 
     Over a gap of k - 1 missing values a step has k times the variance.
     """
-    spread = train.whole.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
+    stddev = train.tensor.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
 
-    def answer(split: Split) -> Answers:
-        parts = list(batches(split))
+    def predict(split: Split) -> Answers:
+        parts = list(iter_batches(split))
         x = torch.cat([b.x for b in parts]).to(torch.float64)  # (N, T, D)
-        both = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)
-        place = torch.arange(both.shape[1], device=x.device)[:, None]
-        seen = torch.where(both.isnan(), -1, place).cummax(1).values  # where the last value stands that was there
-        before, at = seen[:, -x.shape[1] - 1 : -1], place[-x.shape[1] :]
-        wide = spread * (at - before).clamp_min(1).sqrt()
-        value = both.nan_to_num().gather(1, before.clamp_min(0))
+        values = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)
+        row = torch.arange(values.shape[1], device=x.device)[:, None]
+        known = torch.where(values.isnan(), -1, row).cummax(1).values  # the last row that is not missing
+        before, now = known[:, -x.shape[1] - 1 : -1], row[-x.shape[1] :]
+        wide = stddev * (now - before).clamp_min(1).sqrt()
+        value = values.nan_to_num().gather(1, before.clamp_min(0))
         steps = (x - value) / wide
         density = 0.5 * steps.square() + wide.log() + 0.5 * math.log(2 * math.pi)
-        reach = spread * (at - before[:, :1]).sqrt()  # (N, T, D)
-        last = value[:, :1]
-        bands = [last + NormalDist().inv_cdf(q) * reach for q in QUANTILES]
-        return {"nll": torch.where(x.isnan(), 0.0, density).sum((1, 2)), "forecast": torch.stack(bands, 1)}
+        spread = stddev * (now - before[:, :1]).sqrt()  # (N, T, D)
+        quantiles = _gaussian_quantiles(value[:, :1], spread)
+        return {"nll": torch.where(x.isnan(), 0.0, density).sum((1, 2)), "forecast": torch.stack(quantiles, 1)}
 
-    return Row("persistence", "baseline", "exact", answer)
+    return Baseline("persistence", "baseline", "exact", predict)

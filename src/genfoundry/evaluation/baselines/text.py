@@ -1,44 +1,31 @@
-"""Trivial models of text: counted n-grams, and xz."""
+"""Baselines of text: n-gram models, and xz."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import torch
-
-from genfoundry.data.iterate import values
-from genfoundry.evaluation.baselines import compressors
-from genfoundry.evaluation.baselines.base import LENGTH, TEXTS, Known, Row, nats, no_likelihood
-from genfoundry.evaluation.baselines.ngram import NGram
+from genfoundry.data.iterate import stack_values
+from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, explain_no_likelihood, nll_from_bits
+from genfoundry.evaluation.baselines.compressors import xz_text_bits
+from genfoundry.evaluation.baselines.ngram import fit_ngrams
 from genfoundry.evaluation.predictions import Answers
-from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
 
-def anchors(known: Known) -> list[Row]:
+def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     """None: n-grams take time to count."""
     return []
 
 
-def rows(known: Known) -> list[Row]:
-    """A unigram, a 5-gram, a 6-gram, and xz, which reads windows as one text as a model with a carried state does."""
-    train, seed, alphabet = known.train, known.seed, known.alphabet
+def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
+    """N-gram models, and xz, which reads windows as one text, as a model with a carried state does."""
 
-    def counts(name: str, role: Literal["baseline", "reference"], order: int) -> Row:
-        model = NGram(train.whole.cpu().numpy(), train.spec.levels or len(alphabet), order)
+    def compress(split: Split) -> Answers:
+        bits = xz_text_bits(stack_values(split).ravel(), inputs.alphabet, len(split))
+        return {"nll_carried": nll_from_bits(bits)["nll"]}
 
-        def answer(split: Split) -> Answers:
-            drawn = model.sample(TEXTS, LENGTH, derive_seed(seed, name, split.name))
-            return {"nll": torch.from_numpy(model.nll(values(split))), "samples": torch.from_numpy(drawn)}
-
-        return Row(name, role, "exact", answer)
-
-    def squeezed(split: Split) -> Answers:
-        text = "".join(alphabet[i] for i in values(split).ravel().tolist())
-        return {"nll_carried": nats(compressors.squeezed(text.encode(), len(split)))["nll"]}
-
-    found = [counts("unigram", "baseline", 1), counts("5-gram", "reference", 5), counts("6-gram", "reference", 6)]
-    why = "no likelihood of a window: each is scored apart, and xz codes it by those before it"
-    return [*found, Row("xz", "compressor", "bound", squeezed, no_likelihood(why))]
+    ngrams = fit_ngrams(inputs, inputs.train.tensor.cpu().numpy(), lambda model, split: model.nll(stack_values(split)))
+    reason = "no likelihood of a window: each is scored apart, and xz codes it by those before it"
+    return [*ngrams, Baseline("xz", "compressor", "bound", compress, explain_no_likelihood(reason))]

@@ -1,4 +1,4 @@
-"""Trivial models of video: the last frame again, pixels counted by what is around them, independent pixels, xz."""
+"""Baselines of video: the last frame again, context models of pixels, independent pixels, xz."""
 
 from __future__ import annotations
 
@@ -6,52 +6,48 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genfoundry.data.iterate import batches, chosen, values
-from genfoundry.evaluation.baselines import compressors
-from genfoundry.evaluation.baselines.base import Known, Row, nats
-from genfoundry.evaluation.baselines.independent_pixels import Pixels
-from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, MOST, PAST, Counted
+from genfoundry.data.iterate import iter_batches, sample_indices, stack_values
+from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, nll_from_bits
+from genfoundry.evaluation.baselines.compressors import xz_bits
+from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
+from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, MAX_CONTEXTS, PAST, ContextModel
 from genfoundry.evaluation.predictions import Answers
-from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
 
-def anchors(known: Known) -> list[Row]:
-    """The last frame that is given, again and again, with the chance that a pixel changes from one to the next."""
-    if known.train.spec.cond_shape is None or known.train.spec.levels is None:
+def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
+    """The last given frame again and again; its likelihood has the chance that a pixel changes between frames."""
+    if inputs.train.spec.cond_shape is None or inputs.train.spec.levels is None:
         return []
-    chance = Counted(known.train, LAST)
+    changes = ContextModel(inputs.train, LAST)
 
-    def copy(split: Split) -> Answers:
-        last = [b.cond[:, -1:] for b in batches(split, chosen(split, known.sizes[split.name])) if b.cond is not None]
-        return {**chance.answers(split), "samples": torch.cat(last).expand(-1, *split.spec.shape)}
+    def repeat_last(split: Split) -> Answers:
+        items = iter_batches(split, sample_indices(split, inputs.sample_counts[split.name]))
+        last = torch.cat([b.cond[:, -1:] for b in items if b.cond is not None])  # (n, 1, C, H, W)
+        return {**changes.predict(split), "samples": last.expand(-1, *split.spec.shape)}
 
-    return [Row("copy-last-frame", "baseline", "exact", copy)]
+    return [Baseline("copy-last-frame", "baseline", "exact", repeat_last)]
 
 
-def rows(known: Known) -> list[Row]:
-    """Those, real videos against others, pixels counted by their own frame (and the last), independent pixels, xz."""
-    train, levels = known.train, known.train.spec.levels
+def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
+    """The anchor, real videos against others, pixels given their own frame (and the last), independent pixels, xz."""
+    train, levels = inputs.train, inputs.train.spec.levels
 
-    def real(split: Split) -> Answers:
-        index = chosen(split, known.sizes[split.name])
-        return {"samples": torch.cat([b.x for b in batches(split, index)]).roll(1, 0)}
+    def draw_real(split: Split) -> Answers:
+        index = sample_indices(split, inputs.sample_counts[split.name])
+        return {"samples": torch.cat([b.x for b in iter_batches(split, index)]).roll(1, 0)}
 
-    found = [*anchors(known), Row("real-against-real", "floor", "none", real)]
+    baselines = [*fit_anchors(inputs), Baseline("real-against-real", "floor", "none", draw_real)]
     if levels is None:
-        return found
-    if levels ** len(ABOVE) <= MOST:
-        found.append(Row("without-the-past", "baseline", "exact", Counted(train, ABOVE).answers))
-    if levels ** len(PAST) <= MOST and train.spec.cond_shape is not None:
-        found.append(Row("last-frame-and-above", "baseline", "exact", Counted(train, PAST).answers))
-    independent = Pixels(values(train), levels)
-
-    def guess(split: Split) -> Answers:
-        drawn = independent.sample(known.sizes[split.name], derive_seed(known.seed, "pixels", split.name))
-        nll = torch.from_numpy(independent.nll(values(split)))
-        return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
-
-    found.append(Row("independent-pixels", "baseline", "exact", guess))
-    return [*found, Row("xz", "compressor", "bound", lambda s: nats(compressors.whole(values(s), levels)))]
+        return baselines
+    if levels ** len(ABOVE) <= MAX_CONTEXTS:
+        baselines.append(Baseline("without-the-past", "baseline", "exact", ContextModel(train, ABOVE).predict))
+    if levels ** len(PAST) <= MAX_CONTEXTS and train.spec.cond_shape is not None:
+        baselines.append(Baseline("last-frame-and-above", "baseline", "exact", ContextModel(train, PAST).predict))
+    baselines.append(as_baseline(IndependentPixels(stack_values(train), levels), inputs))
+    return [
+        *baselines,
+        Baseline("xz", "compressor", "bound", lambda s: nll_from_bits(xz_bits(stack_values(s), levels))),
+    ]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genfoundry.data.iterate import SIZE, batches, chosen
+from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores, restoration
-from genfoundry.models.base import Learner, Reconstructs, Tightens
+from genfoundry.models.abilities import Reconstructs, Tightens
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def tightened(model: Learner, bench: Bench, seed: int) -> Scores:
     """`bound_gap` (n,): by how many nats the importance-weighted bound is below the reported one, on some items."""
     if not isinstance(model, Tightens) or "nll" not in bench.found:
         return {}
-    index, parts = chosen(bench.split, min(bench.bound.items, len(bench.split))), []
-    for i, batch in enumerate(batches(bench.split, index, SIZE)):
+    index, parts = sample_indices(bench.split, min(bench.bound.items, len(bench.split))), []
+    for i, batch in enumerate(iter_batches(bench.split, index, EVAL_BATCH)):
         torch.manual_seed(derive_seed(seed, bench.split.name, "bound", i))
         parts.append(model.bound(batch.to(model.device), bench.bound.k).cpu().double())
     gap = (bench.found["nll"][index].double() - torch.cat(parts)).numpy()
@@ -34,8 +35,8 @@ def reconstructed(model: Learner, bench: Bench, seed: int) -> Scores:
     """`reconstruct_psnr`, `reconstruct_ssim` (n,) of images."""
     if not isinstance(model, Reconstructs) or len(bench.split.spec.shape) != 3:
         return {}
-    index, clean, made = chosen(bench.split, min(RECONSTRUCTED, len(bench.split))), [], []
-    for i, batch in enumerate(batches(bench.split, index, SIZE)):
+    index, clean, made = sample_indices(bench.split, min(RECONSTRUCTED, len(bench.split))), [], []
+    for i, batch in enumerate(iter_batches(bench.split, index, EVAL_BATCH)):
         torch.manual_seed(derive_seed(seed, bench.split.name, "reconstruct", i))
         clean.append(batch.x.cpu())
         made.append(model.reconstruct(batch.to(model.device)).cpu())

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from genfoundry.config import Train, check
 from genfoundry.data.dataset import split_class
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.data.loaders import Loader
-from genfoundry.models.base import Classifies, Learner
+from genfoundry.models.abilities import Classifies
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import fit
 
@@ -32,7 +33,7 @@ Hits = NDArray[np.float64]
 
 def real(train: Split, n: int) -> tuple[Tensor, Tensor]:
     """(n, C, H, W) labelled items of `train` and their labels (n,), or all if there are fewer: what samples replace."""
-    parts = list(batches(train, labelled_items(train)))
+    parts = list(iter_batches(train, labelled_items(train)))
     x = torch.cat([b.x for b in parts]).cpu()
     y = torch.cat([b.label for b in parts if b.label is not None]).cpu()
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(derive_seed("augmentation", train.name)))[:n]
@@ -40,7 +41,7 @@ def real(train: Split, n: int) -> tuple[Tensor, Tensor]:
 
 
 def labelled_items(split: Split) -> Tensor:
-    found = [b.label >= 0 for b in batches(split) if b.label is not None]
+    found = [b.label >= 0 for b in iter_batches(split) if b.label is not None]
     return torch.cat(found).nonzero()[:, 0].cpu() if found else torch.zeros(0, dtype=torch.long)
 
 
@@ -58,7 +59,7 @@ def _trained(judge: Learner, x: Tensor, label: Tensor, name: str) -> Learner:
     torch.manual_seed(derive_seed("classifier", name, "init"))
     model = type(judge)(spec, judge.config).to(judge.device)
     tensors = {"x": x.to(judge.device), "label": label.to(judge.device)}
-    split, batch = split_class("images")(name, tensors, spec, spec.levels, None), min(BATCH, len(x))
+    split, batch = split_class("images")(name, tensors, spec), min(BATCH, len(x))
     steps = {model.phases[0]: math.ceil(EPOCHS * len(x) / batch)}
     train = check(Train, {**model.defaults, "batch": batch, "steps": steps}, "classifier")
     for _ in fit(model, Loader(split, batch, ("classifier", name)), train, key=("classifier", name)):
@@ -71,7 +72,7 @@ def _right(model: Learner, test: Split) -> Hits:
     """(N,) of the labelled items of `test`."""
     assert isinstance(model, Classifies)
     right = [torch.zeros(0, dtype=torch.float64)]
-    for part in batches(test):
+    for part in iter_batches(test):
         if part.label is not None:
             answer = model.classify(part.to(model.device)).argmax(1).cpu()
             right.append((answer == part.label.cpu())[part.label.cpu() >= 0].double())

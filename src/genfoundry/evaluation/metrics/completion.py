@@ -9,8 +9,9 @@ from torch import Tensor
 
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores, restoration
-from genfoundry.models.base import Autoregressive, Completes, Learner
-from genfoundry.nn.autoregressive.ancestral import joint
+from genfoundry.models.abilities import Autoregressive, Completes
+from genfoundry.models.base import Learner
+from genfoundry.nn.autoregressive.ancestral import joint_log_prob
 from genfoundry.seeding import derive_seed
 from genfoundry.types import Batch
 
@@ -47,5 +48,5 @@ def missing(model: Learner, x: Tensor, known: Tensor) -> Tensor:
 
     p(x) / p(known), and what is known comes first in the model's order, so that its probability is a product too.
     """
-    given, whole = joint(model, Batch(x), known, torch.ones_like(known))
+    given, whole = joint_log_prob(model, Batch(x), known, torch.ones_like(known))
     return given.logsumexp(1) - whole.logsumexp(1)

@@ -16,14 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE
+from genfoundry.data.iterate import EVAL_BATCH
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.judge import spread
 from genfoundry.evaluation.metrics.figures import kept
 from genfoundry.evaluation.metrics.latents import Coded
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Classifies, Decodes, Edits, Embeds, Learner
+from genfoundry.models.abilities import Classifies, Decodes, Edits, Embeds
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.types import Batch
 
@@ -83,10 +84,10 @@ def edited(model: Learner, coded: tuple[Coded, Coded], bench: Bench, seed: int) 
 def _edit(model: Learner, bench: Bench, test: Coded, shift: Tensor, seed: int) -> Tensor:
     """(n, *shape): the first items of test with their codes moved by `shift` (n, K)."""
     made = []
-    for i, part in enumerate(torch.split(torch.arange(len(shift)), SIZE)):
+    for i, part in enumerate(torch.split(torch.arange(len(shift)), EVAL_BATCH)):
         torch.manual_seed(derive_seed(seed, bench.split.name, "edit", i))
         if isinstance(model, Edits):
-            batch = bench.split.batch(test.index[part])
+            batch = bench.split.eval_batch(test.index[part])
             made.append(model.edit(batch.to(model.device), shift[part].to(model.device)))
         else:
             made.append(cast("Decodes", model).decode((test.z[part] + shift[part]).to(model.device)))
@@ -102,7 +103,8 @@ def _said(judge: Learner, x: Tensor, levels: int) -> Tensor:
     """(n,) what the judge calls images of 0..levels-1."""
     whole = spread(x.round(), levels, judge.spec.levels or 256)
     said = [
-        cast("Classifies", judge).classify(Batch(p.to(judge.device))).argmax(1).cpu() for p in torch.split(whole, SIZE)
+        cast("Classifies", judge).classify(Batch(p.to(judge.device))).argmax(1).cpu()
+        for p in torch.split(whole, EVAL_BATCH)
     ]
     return torch.cat(said)
 

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE, batches, chosen
+from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Decodes, Embeds, Infers, Learner, Quantises
+from genfoundry.models.abilities import Decodes, Embeds, Infers, Quantises
+from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ class Coded:
 
     @classmethod
     def of(cls, model: Embeds, split: Split, n: int) -> Coded:
-        index = chosen(split, min(n, len(split)))
+        index = sample_indices(split, min(n, len(split)))
         device, small = cast("Learner", model).device, split.spec.levels is not None and split.spec.levels <= 256
         x, z, known = [], [], []
-        for part in batches(split, index, SIZE):
+        for part in iter_batches(split, index, EVAL_BATCH):
             x.append(part.x.cpu().to(torch.uint8 if small else part.x.dtype))
             z.append(model.embed(part.to(device)).cpu().float().flatten(1))
             known += [part.label.cpu()] if part.label is not None else []
@@ -80,7 +81,9 @@ def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scor
 def means(model: Infers, bench: Bench, index: Tensor) -> Floats:
     """(n, K) posterior means of these test items' codes: whether one varies says whether it is active."""
     device = cast("Learner", model).device
-    parts = [model.posterior_means(part.to(device)).cpu().double() for part in batches(bench.split, index, SIZE)]
+    parts = [
+        model.posterior_means(part.to(device)).cpu().double() for part in iter_batches(bench.split, index, EVAL_BATCH)
+    ]
     return cast("Floats", torch.cat(parts).numpy())
 
 
@@ -88,8 +91,8 @@ def chosen_by(model: Learner, bench: Bench) -> Scores:
     """`use_<level>` (n, K): how often a test item chooses each discrete code."""
     if not isinstance(model, Quantises):
         return {}
-    index = chosen(bench.split, min(TEST, len(bench.split)))
-    parts = batches(bench.split, index, SIZE)
+    index = sample_indices(bench.split, min(TEST, len(bench.split)))
+    parts = iter_batches(bench.split, index, EVAL_BATCH)
     grids = [{level: x.cpu() for level, x in model.codes(batch.to(model.device)).items()} for batch in parts]
     whole = {level: torch.cat([one[level] for one in grids]) for level in grids[0]}
     use = {level: torch.zeros(len(x), int(x.max()) + 1, dtype=torch.float64) for level, x in whole.items()}

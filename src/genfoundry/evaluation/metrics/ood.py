@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from genfoundry.data.dataset import split_class
-from genfoundry.data.iterate import SIZE, batches, chosen
+from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
+from genfoundry.data.splits.base import SplitOptions
 from genfoundry.evaluation.baselines import compressors
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.metrics.figures import CORRECTED
@@ -45,24 +46,24 @@ def surprise(model: Learner, bench: Bench, seed: int) -> Scores:
     for name, part in (("test", index), ("classes", unseen)):
         if len(part):
             nll = bench.found["nll"][part].double().numpy()
-            found = _scores(bench, name, nll, torch.cat([b.x for b in batches(bench.split, part)]))
+            found = _scores(bench, name, nll, torch.cat([b.x for b in iter_batches(bench.split, part)]))
             out |= grouped(found, bench.split, part)
     for name, other in others(bench, index):
         parts = []
-        for i, batch in enumerate(batches(other, size=SIZE)):
+        for i, batch in enumerate(iter_batches(other, size=EVAL_BATCH)):
             torch.manual_seed(derive_seed(seed, other.name, "measure", i))
             parts.append(model.measure(batch.to(model.device))["nll"].cpu().double())
         nll = torch.cat(parts).numpy()
-        out |= grouped(_scores(bench, name, nll, torch.cat([b.x for b in batches(other)])), other)
+        out |= grouped(_scores(bench, name, nll, torch.cat([b.x for b in iter_batches(other)])), other)
     return {} if any(np.isnan(values).any() for values in out.values()) else out  # infinity has its rank
 
 
 def _seen(bench: Bench) -> tuple[Tensor, Tensor]:
     """Some test items of the classes that the model was trained on, and some of those that were left out."""
-    order = chosen(bench.split, len(bench.split))
+    order = sample_indices(bench.split, len(bench.split))
     if not bench.without:
         return order[:ITEMS], order[:0]
-    label = torch.cat([b.label for b in batches(bench.split, order) if b.label is not None]).cpu()
+    label = torch.cat([b.label for b in iter_batches(bench.split, order) if b.label is not None]).cpu()
     out = torch.isin(label, torch.tensor(bench.without))
     return order[~out][:ITEMS], order[out][:ITEMS]
 
@@ -73,7 +74,9 @@ def _scores(bench: Bench, name: str, nll: np.ndarray, x: Tensor) -> Scores:
     def compute() -> Scores:
         levels = bench.split.spec.levels or 256
         return {
-            "bits": np.min([compressors.each(x.cpu().numpy(), kind, levels) for kind in compressors.FORMATS], axis=0)
+            "bits": np.min(
+                [compressors.image_bits(x.cpu().numpy(), name, levels) for name in compressors.FORMATS], axis=0
+            )
         }
 
     bits = np.asarray(bench.shared.get(f"bits {bench.split.name} {name} {bench.without}", compute)["bits"], np.float64)
@@ -84,12 +87,12 @@ def others(bench: Bench, index: Tensor) -> Iterator[tuple[str, Split]]:
     """What is no item of the data set, in its shape and at its levels; noise is counted."""
     plain = bench.plain
     spec = plain.spec
-    items = torch.cat([b.x for b in batches(plain, index)]).cpu()
+    items = torch.cat([b.x for b in iter_batches(plain, index)]).cpu()
     for name, x in _made(items, spec.levels or 256):
         group = plain.groups[index] if name in OF_ITEMS else torch.arange(len(x))
         tensors = {"x": x.to(torch.uint8), "label": torch.full((len(x),), -1), "group": group}
-        kind = split_class(bench.dataset.modality)
-        yield name, kind(f"{bench.split.name}-{name}", tensors, spec, bench.split.spec.levels, bench.binarise)
+        options = SplitOptions(bench.split.spec.levels, bench.binarise)
+        yield name, split_class(bench.dataset.modality)(f"{bench.split.name}-{name}", tensors, spec, options)
 
 
 def _made(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE
+from genfoundry.data.iterate import EVAL_BATCH
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.bootstrap import Array
 from genfoundry.evaluation.metrics.figures import by_horizon
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Forecasts, Learner
+from genfoundry.models.abilities import Forecasts
+from genfoundry.models.base import Learner
 from genfoundry.splits import Seasonal
 from genfoundry.types import Batch
 
@@ -37,8 +38,8 @@ def rolled(model: Learner, bench: Bench) -> Scores:
     count = split.positions
     origins = torch.arange(count)[:: max(1, -(-count // ORIGINS))]
     errors, naive = [], []
-    for part in torch.split(origins, SIZE):
-        batch = split.crop(part.to(split.whole.device)).to(model.device)
+    for part in torch.split(origins, EVAL_BATCH):
+        batch = split.train_batch(part.to(split.tensor.device)).to(model.device)
         assert batch.cond is not None
         middle = model.forecast(batch.cond, batch.x.shape[1], (0.5,))[:, 0].double()
         errors.append((middle - batch.x).abs().cpu())

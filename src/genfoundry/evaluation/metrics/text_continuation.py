@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from genfoundry.data.alphabet import decode
-from genfoundry.data.iterate import SIZE, batches, chosen
+from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.base import Autoregressive, GenerativeModel, Learner
-from genfoundry.nn.autoregressive.ancestral import nats
+from genfoundry.models.abilities import Autoregressive
+from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.nn.autoregressive.ancestral import nll_per_value
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Contiguous
 
@@ -30,10 +31,10 @@ def continued(model: Learner, bench: Bench, seed: int) -> Scores:
         return {}
     if not isinstance(model, Autoregressive):
         return {}
-    index, given, parts = chosen(split, min(ITEMS, len(split))), split.spec.dims // 2, []
-    for batch in batches(split, index, SIZE):
-        parts.append(nats(model, batch.to(model.device))[:, given:].mean(1).cpu().double())
-    shown = split.batch(index[:SHOWN].to(split.whole.device)).x
+    index, given, parts = sample_indices(split, min(ITEMS, len(split))), split.spec.dims // 2, []
+    for batch in iter_batches(split, index, EVAL_BATCH):
+        parts.append(nll_per_value(model, batch.to(model.device))[:, given:].mean(1).cpu().double())
+    shown = split.eval_batch(index[:SHOWN].to(split.tensor.device)).x
     torch.manual_seed(derive_seed(seed, split.name, "continue"))
     drawn = model.sample(len(shown), cond=shown[:, :given])[:, : split.spec.dims - given]
     alphabet = str(bench.dataset.meta.get("alphabet") or "")

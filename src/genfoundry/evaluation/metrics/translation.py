@@ -16,7 +16,7 @@ from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions.translation import asked, index, texts
 
 if TYPE_CHECKING:
-    from genfoundry.data.splits.pairs import Split as Pairs
+    from genfoundry.data.splits.pairs import PairSplit
     from genfoundry.splits import Split
 
 Floats = NDArray[np.float64]
@@ -39,7 +39,7 @@ def words(made: list[str], true: list[str]) -> Floats:
 
 def table(translated: Tensor, split: Split, rows: int) -> str:
     """For a person: of some items the source, its translation and the true target, one below the other."""
-    pairs, batch = cast("Pairs", split), asked(split)
+    pairs, batch = cast("PairSplit", split), asked(split)
     assert batch.cond is not None
     made, true = texts(translated, split)
     columns = zip(pairs.texts(batch.cond)[:rows], made[:rows], true[:rows], strict=True)

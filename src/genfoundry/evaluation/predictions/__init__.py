@@ -26,14 +26,14 @@ Answers: TypeAlias = "dict[str, Tensor]"
 Scores = dict[str, NDArray[np.generic]]
 KINDS: Mapping[str, tuple[str, ...]] = {  # in the order in which a model is asked -> the scores that come of it
     "likelihood": ("nll", "frame"),
-    "carried": ("nll_carried",),
+    "stateful_likelihood": ("nll_carried",),
     "samples": ("features", "real"),
     "forecast": ("mae", "mase", "dtw"),
     "restoration": tuple(RESTORED),
     "classes": ("hits",),
     "translation": ("chrf",),
 }
-OF_ANSWERS = {"nll_carried": "carried", "samples": "samples", "forecast": "forecast", "classes": "classes"}
+OF_ANSWERS = {"nll_carried": "stateful_likelihood", "samples": "samples", "forecast": "forecast", "classes": "classes"}
 OF_ANSWERS |= {"translated": "translation"} | {f"restored_{damage}": "restoration" for damage in RESTORED.values()}
 
 
@@ -68,9 +68,9 @@ def kind(name: str) -> Kind:
 
 def batches_of(model: Learner, split: Split) -> Iterator[Batch]:
     """All items in order, where the model is."""
-    from genfoundry.data.iterate import SIZE, batches
+    from genfoundry.data.iterate import EVAL_BATCH, iter_batches
 
-    return (batch.to(model.device) for batch in batches(split, size=SIZE))
+    return (batch.to(model.device) for batch in iter_batches(split, size=EVAL_BATCH))
 
 
 def seeded(seed: int, split: Split, what: str, step: int, call: Callable[..., Any], argument: object) -> Any:

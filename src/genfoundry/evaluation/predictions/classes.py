@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Answers, Scores, batches_of
-from genfoundry.models.base import Classifies
+from genfoundry.models.abilities import Classifies
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
@@ -31,7 +31,7 @@ def scores(
     found: Mapping[str, Tensor], split: Split, judge: Learner | None, real: NDArray[np.generic] | None
 ) -> Scores:
     """ "hits" of the labelled items (M,); {} if there are none."""
-    label = torch.cat([b.label for b in batches(split) if b.label is not None]).cpu()
+    label = torch.cat([b.label for b in iter_batches(split) if b.label is not None]).cpu()
     if not (label >= 0).any():
         return {}
     hits = (found["classes"] == label)[label >= 0].double().numpy()

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.objectives import QUANTILES
 from genfoundry.evaluation.predictions import Answers, Scores, batches_of
-from genfoundry.models.base import Forecasts
+from genfoundry.models.abilities import Forecasts
 from genfoundry.splits import Seasonal
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def scores(
     "mae", "mase", "dtw" of the median, and "covered", the share of values in the 90% interval.
     """
     bands = found["forecast"].double().numpy()
-    truth = torch.cat([b.x for b in batches(split)]).cpu().double().numpy()  # (N, T, D)
+    truth = torch.cat([b.x for b in iter_batches(split)]).cpu().double().numpy()  # (N, T, D)
     there = ~np.isnan(truth)
     some, whole = there.any((1, 2)), there.all(2)
     low, middle, high = bands.transpose(1, 0, 2, 3)

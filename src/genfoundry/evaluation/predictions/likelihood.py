@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches
+from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.objectives import CELLS
 from genfoundry.evaluation.predictions import Answers, Scores, batches_of, seeded
@@ -43,6 +43,6 @@ def scores(
 
 def _seen(split: Split) -> NDArray[np.float64] | None:
     """(N,) values of each item that are there; None where none is missing."""
-    if split.spec.levels is not None or not split.whole.isnan().any():
+    if split.spec.levels is not None or not split.tensor.isnan().any():
         return None
-    return torch.cat([(~b.x.isnan()).flatten(1).sum(1) for b in batches(split)]).cpu().double().numpy()
+    return torch.cat([(~b.x.isnan()).flatten(1).sum(1) for b in iter_batches(split)]).cpu().double().numpy()

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import batches, chosen
+from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation.damage import damaged
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.objectives import DAMAGES
 from genfoundry.evaluation.predictions import Answers, Scores, seeded
-from genfoundry.models.base import Restores
+from genfoundry.models.abilities import Restores
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
@@ -80,8 +80,8 @@ class Posed:
 def posed(split: Split, damage: str) -> Posed:
     """What everyone restores of a split: the same items, damaged alike."""
     levels = split.spec.levels or 256
-    index = chosen(split, min(ITEMS, len(split)))
-    clean = torch.cat([b.x for b in batches(split, index)]).cpu()
+    index = sample_indices(split, min(ITEMS, len(split)))
+    clean = torch.cat([b.x for b in iter_batches(split, index)]).cpu()
     return Posed(split, index, clean, *damaged(clean, damage, levels, split.name), levels)
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE, chosen, items
+from genfoundry.data.iterate import EVAL_BATCH, sample_indices, sample_items
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.judge import Judges, features
 from genfoundry.evaluation.predictions import Answers, Scores, seeded
@@ -25,7 +25,7 @@ def answers(model: Learner, split: Split, needs: Collection[str], samples: int, 
     """ "samples" (min(samples, N), C, H, W) of images."""
     if not isinstance(model, GenerativeModel) or len(split.spec.shape) != 3:
         return {}
-    sizes = [len(part) for part in torch.split(torch.arange(min(samples, len(split))), SIZE)]
+    sizes = [len(part) for part in torch.split(torch.arange(min(samples, len(split))), EVAL_BATCH)]
     drawn = [seeded(seed, split, "sample", i, model.sample, n).cpu() for i, n in enumerate(sizes)]
     small = split.spec.levels is not None and split.spec.levels <= 256
     return {"samples": torch.cat([x.to(torch.uint8) if small else x for x in drawn])}
@@ -38,7 +38,7 @@ def scores(
     if not isinstance(judge, Judges):
         return {}
     out: Scores = {"features": features(judge, found["samples"], split.spec.levels)}
-    index = chosen(split, len(found["samples"]))
+    index = sample_indices(split, len(found["samples"]))
     if real is None or len(real) != len(index):
-        real = features(judge, items(split, len(index)), split.spec.levels)
+        real = features(judge, sample_items(split, len(index)), split.spec.levels)
     return out | grouped({"real": real}, split, index)

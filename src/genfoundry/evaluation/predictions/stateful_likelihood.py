@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Answers, Scores
-from genfoundry.models.base import Learner, Streams
+from genfoundry.models.abilities import Streams
+from genfoundry.models.base import Learner
 from genfoundry.splits import Contiguous
 
 if TYPE_CHECKING:
@@ -43,6 +44,6 @@ def nats(model: Learner, split: Split, lanes: int = LANES) -> Tensor | None:
     state, found = None, []
     for step in range(each):
         index = (first + step).clamp(max=len(split) - 1)  # the last part may be shorter: what follows is cut off
-        nll, state = model.stream(split.batch(index.to(split.whole.device)).to(model.device), state)
+        nll, state = model.stream(split.eval_batch(index.to(split.tensor.device)).to(model.device), state)
         found.append(nll.cpu().double())
     return torch.stack(found, 1).flatten()[: len(split)]

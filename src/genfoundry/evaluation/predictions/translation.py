@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genfoundry.data.iterate import SIZE, chosen
+from genfoundry.data.iterate import EVAL_BATCH, sample_indices
 from genfoundry.evaluation.chrf import ASKED, chrf, grams
 from genfoundry.evaluation.groups import grouped
 from genfoundry.evaluation.predictions import Answers, Scores
-from genfoundry.models.base import Translates
+from genfoundry.models.abilities import Translates
 
 if TYPE_CHECKING:
-    from genfoundry.data.splits.pairs import Split as Pairs
+    from genfoundry.data.splits.pairs import PairSplit
     from genfoundry.models.base import Learner
     from genfoundry.splits import Split
     from genfoundry.types import Batch
@@ -27,17 +27,17 @@ def answers(model: Learner, split: Split, needs: Collection[str], samples: int, 
     """ "translated" (n, T) int16: the translations of what is `asked`."""
     if not isinstance(model, Translates) or split.spec.cond_levels is None:
         return {}
-    return {"translated": translated(model, split, SIZE)}
+    return {"translated": translated(model, split, EVAL_BATCH)}
 
 
 def asked(split: Split) -> Batch:
     """The items whose sources are translated, the same for everyone."""
-    return split.batch(index(split).to(split.whole.device))
+    return split.eval_batch(index(split).to(split.tensor.device))
 
 
 def index(split: Split) -> Tensor:
     """(n,) which items these are."""
-    return chosen(split, min(ASKED, len(split)))
+    return sample_indices(split, min(ASKED, len(split)))
 
 
 def scores(
@@ -51,7 +51,7 @@ def scores(
 
 def texts(translated: Tensor, split: Split) -> tuple[list[str], list[str]]:
     """Translations, and the targets that they should be."""
-    pairs = cast("Pairs", split)
+    pairs = cast("PairSplit", split)
     return pairs.texts(translated), pairs.texts(asked(split).x)
 
 

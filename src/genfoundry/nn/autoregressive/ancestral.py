@@ -53,7 +53,7 @@ def drawn(model: Any, n: int, label: Tensor | None, draw: Draw, *prompt: Tensor 
     """(n, *shape): every value drawn in the model's order; labels that are not given have the classes' shares."""
     canvas = Canvas(n, model.spec, model.device, draw)
     if model.conditional and label is None:
-        mass = torch.tensor([share for share, _ in shares(model.spec)], device=model.device).exp()
+        mass = torch.tensor([share for share, _ in class_log_shares(model.spec)], device=model.device).exp()
         label = torch.multinomial(mass, n, replacement=True)
     model.fill(canvas, label, *prompt)
     return canvas.x
@@ -72,39 +72,39 @@ def completed(model: Any, x: Tensor, known: Tensor) -> Tensor:
     canvas = Canvas.given(x, known, model.spec, model.order())
     label = None
     if model.conditional:
-        (scores,) = joint(model, Batch(torch.where(known, x, 0)), known)
+        (scores,) = joint_log_prob(model, Batch(torch.where(known, x, 0)), known)
         label = torch.multinomial(scores.softmax(1), 1)[:, 0]
     model.fill(canvas, label)
     return canvas.x
 
 
-def joint(model: Any, batch: Batch, *where: Tensor) -> list[Tensor]:
+def joint_log_prob(model: Any, batch: Batch, *where: Tensor) -> list[Tensor]:
     """For each `where` (bool, like x), (B, classes): log p(label, the values there), which are a prefix of the order.
 
     One column, log p of the values, of a model that is not conditional.
     """
     each: list[list[Tensor]] = [[] for _ in where]
-    for log_share, label in shares(model.spec) if model.conditional else [(0.0, None)]:
+    for log_share, label in class_log_shares(model.spec) if model.conditional else [(0.0, None)]:
         labels = None if label is None else torch.full((len(batch),), label, device=batch.x.device)
-        cost = nats(model, Batch(batch.x, batch.cond, label=labels))
+        cost = nll_per_value(model, Batch(batch.x, batch.cond, label=labels))
         for columns, there in zip(each, where, strict=True):
             columns.append(log_share - torch.where(there, cost, 0).flatten(1).sum(1))
     return [torch.stack(columns, 1) for columns in each]
 
 
-def shares(spec: Spec) -> list[tuple[float, int]]:
+def class_log_shares(spec: Spec) -> list[tuple[float, int]]:
     """(log p(class), class) of every class."""
     return [(math.log(share) if share else -math.inf, label) for label, share in enumerate(spec.class_shares)]
 
 
-def nats(model: Any, batch: Batch) -> Tensor:
+def nll_per_value(model: Any, batch: Batch) -> Tensor:
     """(B, *shape): -log p of each value given those before it: the model's own `nats`, else chosen from `predict`."""
-    if hasattr(model, "nats"):
-        return model.nats(batch)  # type: ignore[no-any-return]
+    if hasattr(model, "nll_per_value"):
+        return model.nll_per_value(batch)  # type: ignore[no-any-return]
     chosen: Tensor = model.predict(batch).gather(-1, batch.x.long().unsqueeze(-1))
     return -chosen[..., 0]
 
 
-def raster(spec: Spec) -> Tensor:
+def raster_order(spec: Spec) -> Tensor:
     """(dims,) int64: flat positions of (C, H, W) row by row, the channels of a pixel one after another."""
     return torch.arange(spec.dims).view(spec.shape).permute(1, 2, 0).flatten()

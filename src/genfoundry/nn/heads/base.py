@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Draw
 
 
@@ -35,9 +35,9 @@ class Head:
 
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         """(B,) nats: -log p(x | out), summed over channels and positions."""
-        return self.nats(out, x).flatten(1).sum(1)
+        return self.nll_per_value(out, x).flatten(1).sum(1)
 
-    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+    def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         """(B, C, *S): -log p of each value, given the channels before it at its position."""
         raise NotImplementedError
 
@@ -47,7 +47,7 @@ class Head:
 
     def pick(self, out: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
         """(B, *S) int64: levels of a channel, drawn given the channels of x before it; a uniform number each."""
-        return pick(self.scores(out, x, channel), draw)
+        return sample_categorical(self.scores(out, x, channel), draw)
 
     def log_probabilities(self, out: Tensor, x: Tensor) -> Tensor:
         """(B, C, *S, levels): of every level of every value, given the channels before it at its position."""

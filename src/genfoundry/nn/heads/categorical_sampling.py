@@ -32,7 +32,7 @@ def sharpen(logits: Tensor, draw: Draw) -> Tensor:
     return logits
 
 
-def pick(logits: Tensor, draw: Draw = Draw()) -> Tensor:
+def sample_categorical(logits: Tensor, draw: Draw = Draw()) -> Tensor:
     """(..., V) logits -> (...) int64 values drawn with the global generator: one uniform number each.
 
     Off the CPU it is `multinomial`: sums along a row have no deterministic kernel on a GPU, and MPS has no float64.

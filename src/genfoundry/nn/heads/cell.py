@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Draw
 
 SIDE = 2
@@ -69,6 +69,6 @@ class CellHead(nn.Module):
             if inside[k]:
                 state = F.silu(base[:, k] + x @ before[k].T)
                 logits = torch.addmm(bias[k], state, weight[k].T)
-                found[:, k] = pick(logits.log_softmax(-1), draw)
+                found[:, k] = sample_categorical(logits.log_softmax(-1), draw)
                 x[:, k] = found[:, k] * scale - 1.0
         return found, x

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry.nn.heads.base import Head, wide
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Draw
 
 NARROW, WIDE = -7.0, 7.0  # log scales; the levels' range is 2, and at 7 all but 0.05% of the mass lies beyond it
@@ -60,7 +60,7 @@ class LogisticMixture(Head):
         first = c * (c - 1) // 2
         return means[c] + (torch.tanh(coefficients[:, first : first + c]) * value[:, :c].unsqueeze(2)).sum(1)
 
-    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+    def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
         value, each = self.scaled(x, log_mass), []
         for c in range(self.channels):
@@ -135,7 +135,7 @@ class LogisticMixture(Head):
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        chosen = pick(log_mass.movedim(1, -1), draw).unsqueeze(1)
+        chosen = sample_categorical(log_mass.movedim(1, -1), draw).unsqueeze(1)
         value = log_mass.new_empty(len(out), self.channels, *out.shape[2:])
         for c in range(self.channels):
             centre = self.centre(c, mean, coefficients, value)

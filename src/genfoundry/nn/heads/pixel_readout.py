@@ -59,9 +59,9 @@ class Readout(nn.Module):
         """(B, C, *S, levels)."""
         return torch.cat([self.head.log_probabilities(out, values) for out, values in self.blocks(features, x)], 1)
 
-    def nats(self, features: Tensor, x: Tensor) -> Tensor:
+    def nll_per_value(self, features: Tensor, x: Tensor) -> Tensor:
         """(B, C, *S): -log p of each value."""
-        return torch.cat([self.head.nats(out, values) for out, values in self.blocks(features, x)], 1)
+        return torch.cat([self.head.nll_per_value(out, values) for out, values in self.blocks(features, x)], 1)
 
     def pick(self, features: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
         """(n,) levels of one pixel's channel, drawn given the channels of x (n, C) before it."""

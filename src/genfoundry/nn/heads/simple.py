@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry.nn.heads.base import Head, wide
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.nn.heads.logistic_mixture import LogisticMixture
 from genfoundry.types import Draw, Spec
 
@@ -25,7 +25,7 @@ class Bernoulli(Head):
     def parameters(self) -> int:
         return self.channels
 
-    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+    def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         out = wide(out)
         return F.binary_cross_entropy_with_logits(out, x.to(out.dtype), reduction="none")
 
@@ -56,7 +56,7 @@ class Categorical(Head):
         """(B, C, *S, levels)."""
         return wide(out).reshape(len(out), self.channels, -1, *out.shape[2:]).movedim(2, -1)
 
-    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+    def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         logits = self.logits(out)
         chosen = logits.gather(-1, x.long().unsqueeze(-1)).squeeze(-1)
         return logits.logsumexp(-1) - chosen
@@ -65,7 +65,7 @@ class Categorical(Head):
         return self.logits(out)[:, channel].log_softmax(-1)
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
-        return pick(self.logits(out), draw)
+        return sample_categorical(self.logits(out), draw)
 
     def mean(self, out: Tensor) -> Tensor:
         mass = self.logits(out).softmax(-1)
@@ -87,7 +87,7 @@ class Gaussian(Head):
         mean, scale = wide(out).chunk(2, dim=1)
         return mean, scale.clamp(-7.0, 7.0)
 
-    def nats(self, out: Tensor, x: Tensor) -> Tensor:
+    def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         mean, scale = self.split(out)
         return 0.5 * ((x - mean) * (-scale).exp()).square() + scale + 0.5 * math.log(2 * math.pi)
 

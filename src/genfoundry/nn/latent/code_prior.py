@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
 from genfoundry.nn.conv.blocks import Up
 from genfoundry.nn.conv.encoder_decoder import residuals
-from genfoundry.nn.heads.categorical_sampling import pick
+from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Draw, Spec
 
 
@@ -54,7 +54,7 @@ class CodePrior(nn.Module):
         """(B,) nats: -log p(codes | class, context); a label of -1, or none at all, is the class "unlabelled"."""
         x = self.read(index)
         out = self.stack(x, self.known(label, len(index)), context)
-        return self.nats(out, index)
+        return self.nll(out, index)
 
     def marginal(self, index: Tensor) -> Tensor:
         """(B,) nats: -log p(codes), exactly: the sum over classes of p(class) p(codes | class)."""
@@ -64,7 +64,7 @@ class CodePrior(nn.Module):
         above = self.stack.above(x)
         share = (self.seen / self.seen.sum()).log()
         each = [
-            share[label] - self.nats(self.stack.across(x, above, torch.full_like(index[:, 0, 0], label)), index)
+            share[label] - self.nll(self.stack.across(x, above, torch.full_like(index[:, 0, 0], label)), index)
             for label, count in enumerate(self.seen.tolist())
             if count
         ]
@@ -75,7 +75,7 @@ class CodePrior(nn.Module):
         read: Tensor = self.embedding(index).movedim(-1, 1)
         return read
 
-    def nats(self, out: Tensor, index: Tensor) -> Tensor:
+    def nll(self, out: Tensor, index: Tensor) -> Tensor:
         """The stack's output -> (B,), in float32."""
         scores = self.logits(out).float().movedim(1, -1).flatten(0, -2)  # (B H W, codes)
         return F.cross_entropy(scores, index.flatten(), reduction="none").view(len(index), -1).sum(1)
@@ -88,7 +88,7 @@ class CodePrior(nn.Module):
         index = torch.zeros(n, *self.size, dtype=torch.int64, device=self.seen.device)
 
         def choose(features: Tensor, i: int, j: int) -> Tensor:
-            index[:, i, j] = pick(self.logits(features[:, :, None, None])[..., 0, 0], draw)
+            index[:, i, j] = sample_categorical(self.logits(features[:, :, None, None])[..., 0, 0], draw)
             return self.embedding(index[:, i, j])  # type: ignore[no-any-return]
 
         self.stack.scan(n, self.size, choose, self.known(label, n), context)
@@ -109,7 +109,7 @@ class BottomPrior(nn.Module):
         context: Tensor = self.told(self.embedding(top).movedim(-1, 1))
         return context
 
-    def nats(self, index: Tensor, top: Tensor) -> Tensor:
+    def nll(self, index: Tensor, top: Tensor) -> Tensor:
         """(B,): -log p(codes | top)."""
         return self.grid.conditional(index, context=self.context(top))
 

@@ -60,9 +60,19 @@ class GatedCell(nn.Module):
         if not x.shape[1]:
             return inputs.new_zeros(len(x), 0, self.width), state
         if self.kind == "lstm":
-            out, (h, c) = self.core(inputs, (state[:1].contiguous(), state[1:].contiguous()))
+            if lacks_bf16_lstm(inputs.device):
+                with torch.autocast("cpu", enabled=False):
+                    out, (h, c) = self.core(inputs.float(), tuple(state.float()[:, None]))
+            else:
+                out, (h, c) = self.core(inputs, (state[:1].contiguous(), state[1:].contiguous()))
             return out, torch.cat([h, c])
         return self.core(inputs, state)  # type: ignore[no-any-return]
+
+
+def lacks_bf16_lstm(device: torch.device) -> bool:
+    """Whether autocast would ask for an LSTM in bfloat16 that this processor has no kernel for (AVX-512 is needed)."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return device.type == "cpu" and torch.is_autocast_enabled("cpu") and not capability.startswith("AVX512")
 
 
 def cell(kind: Kind, inputs: int, width: int, embedding: int) -> PlainCell | GatedCell:

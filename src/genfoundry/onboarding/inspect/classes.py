@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from genfoundry.data.readers import class_labels, image_folder
-from genfoundry.data.readers.arrays import Array, Part
+from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.data.readers.folder_layout import Layout, derive
 
 SHOWN = 20  # classes that get a line
@@ -41,7 +41,7 @@ def describe_folder_classes(names: list[str], layout: Layout, what: str = "pictu
         yield "no classes: no folder names one"
 
 
-def describe_array_classes(parts: Sequence[Part]) -> Iterator[str]:
+def describe_array_classes(parts: Sequence[ImageSet]) -> Iterator[str]:
     """A line for each class with its number of images, and for labels that are not 0..K-1 or are missing."""
     if not any((part.label >= 0).any() for part in parts):
         return

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from genfoundry.console.progress import track
 from genfoundry.data.modalities.images import LEAST_SIDE
 from genfoundry.data.readers import image_folder, npz, parallel_decoding
 from genfoundry.data.readers import images as image_reader
-from genfoundry.data.readers.arrays import Part
+from genfoundry.data.readers.arrays import ImageSet
 from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
 from genfoundry.data.readers.listing import of_kind
 from genfoundry.data.readers.parallel_decoding import Faults
-from genfoundry.data.readers.progress import told
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
 from genfoundry.onboarding.inspect.result import LARGEST, Inspection, choose_split_shares
@@ -46,7 +46,7 @@ def inspect_images(folder: Path, paths: list[Path], given: Mapping[str, Any]) ->
     return Inspection({**inspection.entry, **column}, notes)
 
 
-def _inspect_arrays(parts: list[Part], given: Mapping[str, Any]) -> Inspection:
+def _inspect_arrays(parts: list[ImageSet], given: Mapping[str, Any]) -> Inspection:
     shapes = Counter(part.x.shape[1:] for part in parts)
     top = max(int(part.x.max()) for part in parts)
     number = sum(len(part.x) for part in parts)
@@ -101,7 +101,7 @@ def _read_headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[
     sizes: Counter[tuple[int, int]] = Counter()
     colours: Counter[str] = Counter()
     animations, faults = [], Faults()
-    for path in told(paths, len(paths), "looking at images"):
+    for path in track(paths, len(paths), "looking at images"):
         try:
             size, colour, animated = image_reader.header(path)
         except UserError as error:

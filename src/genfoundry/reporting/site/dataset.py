@@ -13,6 +13,7 @@ from genfoundry.reporting.site import panels, rate_distortion, table
 from genfoundry.reporting.site.render import Picture, Text, picture
 from genfoundry.reporting.site.results import Facts, Json, Model, there
 from genfoundry.selection import ledger
+from genfoundry.splits import SPLITS
 
 SIDE = 8  # images on a side of the game's sheets
 
@@ -81,7 +82,7 @@ def _about(prepared: Json) -> Iterator[tuple[str, str]]:
 
 
 def _counts(of: Json) -> str:
-    return ", ".join(f"{split} {of[split]:,}" for split in ("train", "val", "gate", "test") if split in of)
+    return ", ".join(f"{split} {of[split]:,}" for split in SPLITS if split in of)
 
 
 def _panels(facts: Facts, model: Model) -> Any:

@@ -52,7 +52,7 @@ def view(facts: Facts) -> dict[str, Any]:
         "cards": [_card(facts, name) for name in facts.datasets()],
         "decisions": facts.lines[: -LATEST - 1 : -1],
         "models": facts.models,
-        "board": (facts.root / "reports/leaderboard.md").exists(),
+        "board": (facts.root / paths.LEADERBOARD[1]).exists(),
     }
 
 

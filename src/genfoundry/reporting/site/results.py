@@ -72,7 +72,7 @@ class Facts:
             )
             for card in cards
         }
-        board = there(root / "reports/leaderboard.json") or {"tables": []}
+        board = there(root / paths.LEADERBOARD[0]) or {"tables": []}
         lines = ledger.read_decisions(root / paths.LEDGER)
         return cls(root, board, dict(sorted(models.items())), lines, cost_log.read_costs(root), ledger.get_commit(root))
 
@@ -84,7 +84,7 @@ class Facts:
     @cached_property
     def rankings(self) -> dict[str, Json]:
         """Task -> its ranking."""
-        return {p.stem: read_json(p) for p in sorted((self.root / "reports/ranking").glob("*.json"))}
+        return {p.stem: read_json(p) for p in sorted((self.root / paths.RANKINGS).glob("*.json"))}
 
     @cached_property
     def homes(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 
 IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
@@ -103,8 +104,8 @@ def make_working_copy(root: Path, to: Path) -> Path:
 
 def set_up_clone(root: Path, clone: Path) -> None:
     """Do what `make setup` does, but for the environment: make inboxes, and copy the downloads that were checked."""
-    for tracked in (clone / "data/inbox").glob("*.dvc"):
+    for tracked in (clone / paths_module.INBOXES).glob("*.dvc"):
         tracked.with_suffix("").mkdir(exist_ok=True)
-    downloads = root / ".state/downloads"
+    downloads = root / paths_module.DOWNLOADS
     if downloads.exists():
-        shutil.copytree(downloads, clone / ".state/downloads", dirs_exist_ok=True)
+        shutil.copytree(downloads, clone / paths_module.DOWNLOADS, dirs_exist_ok=True)

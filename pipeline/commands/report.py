@@ -1,0 +1,12 @@
+"""`genfoundry report`: render the leaderboard and the pages anew from the outputs that there are."""
+
+from genfoundry import paths
+from pipeline.orchestration.unit import Unit
+from pipeline.stages import plan, report
+
+
+def run() -> None:
+    """Write the report and print where it is."""
+    plan.run()
+    report.run(Unit.read(paths.plan("report")))
+    print(f"file://{paths.INDEX.resolve()}")

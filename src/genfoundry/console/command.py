@@ -1,0 +1,20 @@
+"""The command `genfoundry`: it runs pipeline/cli.py of the repository in the current folder, with that code alone.
+
+So a clone, a worktree or a copy that `dvc exp run --temp` made runs its own code, whichever one is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Become `python -m pipeline.cli ARGUMENTS`; outside a repository, that of the installed one (for its help)."""
+    roots = [path for path in (Path.cwd(), Path(__file__).parents[3]) if (path / "pipeline/cli.py").is_file()]
+    if not roots:
+        sys.exit(f"genfoundry: expected the root of a GenFoundry repository, got {Path.cwd()}")
+    path = [str(roots[0] / "src"), str(roots[0]), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]])
