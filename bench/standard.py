@@ -56,43 +56,50 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def trained(one: Experiment, split: Split, asked: argparse.Namespace) -> tuple[Learner, float]:
+def train_model(experiment: Experiment, split: Split, options: argparse.Namespace) -> tuple[Learner, float]:
     """The model, and the seconds that its training took."""
-    key = one.key if not asked.draw else (one.run.seed, f"{one.name}, seed {asked.draw}")
-    steps = {phase: round(count * asked.share) for phase, count in one.train.steps.items()}
-    train = one.train.model_copy(update={"steps": steps, "precision": asked.precision})
-    loader = loaders.make_loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
-    model = one.build(loader.split.spec, key).to(split.tensor.device)
+    key = experiment.key if not options.draw else (experiment.run.seed, f"{experiment.name}, seed {options.draw}")
+    steps = {phase: round(count * options.share) for phase, count in experiment.train.steps.items()}
+    train = experiment.train.model_copy(update={"steps": steps, "precision": options.precision})
+    loader = loaders.make_loader(
+        split, experiment.entry.data, experiment.train.batch, key, experiment.entry.dataset, options.draw
+    )
+    model = experiment.build(loader.split.spec, key).to(split.tensor.device)
     began = time.perf_counter()
     for event in fit(model, loader, train, key=key):
-        clock, took = event.clock, time.perf_counter() - began
-        print(f"{one.name} {asked.draw} {clock.phase} {clock.step}/{clock.total} {took:.0f} s", file=sys.stderr)
+        clock, seconds = event.clock, time.perf_counter() - began
+        print(
+            f"{experiment.name} {options.draw} {clock.phase} {clock.step}/{clock.total} {seconds:.0f} s",
+            file=sys.stderr,
+        )
     return model.eval(), time.perf_counter() - began
 
 
 @torch.no_grad()
-def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name: str) -> dict[str, Any]:
+def measure(model: Learner, data: Dataset, experiment: Experiment, samples: int, name: str) -> dict[str, Any]:
     """Figures on the split called `name`."""
     where = next(model.parameters()).device
-    held = data.split(name, one.task.levels, one.task.binarise, where)
-    folder, seed = paths.judge(one.entry.dataset), one.run.seed
+    holdout = data.split(name, experiment.task.levels, experiment.task.binarise, where)
+    folder, seed = paths.judge(experiment.entry.dataset), experiment.run.seed
     judge = evaluation_judge.load(folder, str(where)) if (folder / "model.json").exists() else None
     needs = set(objectives.OBJECTIVES) | {need for o in objectives.OBJECTIVES.values() for need in o.needs}
     if judge is None or not samples:
         needs -= {"features", "real"}
-    found = predict.answers(model, held, samples=samples, seed=seed, needs=needs)
-    out: dict[str, Any] = objective_intervals.figures(predict.score(found, held, judge), held.spec.dims, data.modality)
-    if "nll" in found:
-        out["nats_worst"] = float(found["nll"].max())  # a mean hides it
-    bench = Bench(data, held, held, judge, found, Bound(k=500, items=2000))
+    predictions = predict.answers(model, holdout, samples=samples, seed=seed, needs=needs)
+    out: dict[str, Any] = objective_intervals.figures(
+        predict.score(predictions, holdout, judge), holdout.spec.dims, data.modality
+    )
+    if "nll" in predictions:
+        out["nats_worst"] = float(predictions["nll"].max())  # a mean hides it
+    bench = Bench(data, holdout, holdout, judge, predictions, Bound(k=500, items=2000))
     if len(gap := bounds.tightened(model, bench, seed).get("bound_gap", ())):
-        tight = found["nll"][sample_indices(held, len(gap))].numpy() - gap
+        tight = predictions["nll"][sample_indices(holdout, len(gap))].numpy() - gap
         out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
         out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
     for damage in objectives.DAMAGES:
-        if f"restored_{damage}" in found:
-            posed = restoration.posed(held, damage)
-            train = data.split("train", one.task.levels, one.task.binarise)
+        if f"restored_{damage}" in predictions:
+            posed = restoration.posed(holdout, damage)
+            train = data.split("train", experiment.task.levels, experiment.task.binarise)
             for name, method in classical_restoration.restoration_methods(train, damage).items():
                 scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
                 out |= {f"{name} {unit}": float(v.mean()) for unit, v in scores.items()}
@@ -100,23 +107,31 @@ def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name:
 
 
 def main() -> None:
-    asked = arguments()
-    params = resolve.settings().model_copy(update={"budget": "standard", "threads": asked.threads})
-    overlay = {key: yaml_file.parse(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
-    one = resolve.resolve(params, asked.experiment, overlay)
-    target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
-    model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)
-    if asked.model:
-        checkpoint.save(asked.model, model, {})
+    options = arguments()
+    params = resolve.settings().model_copy(update={"budget": "standard", "threads": options.threads})
+    overlay = {key: yaml_file.parse(value) for key, _, value in (pair.partition("=") for pair in options.set)}
+    experiment = resolve.resolve(params, options.experiment, overlay)
+    target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
+    model, seconds = train_model(
+        experiment, data.split("train", experiment.task.levels, experiment.task.binarise, target), options
+    )
+    if options.model:
+        checkpoint.save(options.model, model, {})
     began = time.perf_counter()
-    figures = measured(model, data, one, asked.samples, asked.split)
-    how = {"experiment": one.name, "draw": asked.draw, "share": asked.share, "set": asked.set, "device": target.type}
-    how |= {"split": asked.split, "precision": asked.precision, "train_seconds": seconds}
+    figures = measure(model, data, experiment, options.samples, options.split)
+    how = {
+        "experiment": experiment.name,
+        "draw": options.draw,
+        "share": options.share,
+        "set": options.set,
+        "device": target.type,
+    }
+    how |= {"split": options.split, "precision": options.precision, "train_seconds": seconds}
     how |= {"seconds": time.perf_counter() - began}
     line = json.dumps(how | figures, sort_keys=True)
     print(line)
-    if asked.out:
-        files.write_bytes(asked.out, (line + "\n").encode())
+    if options.out:
+        files.write_bytes(options.out, (line + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -274,8 +274,8 @@ def test_rows_are_numbered_and_gaps_are_kept(run: Any, root: Path, tmp_path: Pat
         window = x[None, at : at + 5]
         nll = model.measure(Batch(window, cond=rows[None, at - 6 : at]))["nll"].item()
         assert nll / int((~window.isnan()).sum()) == pytest.approx(nats, abs=1e-6)
-    status, said, _ = run("sample", "--task", "counted", "--n", 1, "--temperature", 0)
-    drawn = [float(row["height"]) for row in csv.DictReader(Path(said.strip()).read_text().splitlines())]
+    status, stdout, _ = run("sample", "--task", "counted", "--n", 1, "--temperature", 0)
+    drawn = [float(row["height"]) for row in csv.DictReader(Path(stdout.strip()).read_text().splitlines())]
     assert status == 0 and drawn == pytest.approx([0, 5, 0, -5, 0], abs=0.5)
 
 

@@ -55,26 +55,15 @@ def load_champion(root: Path, task: str) -> ServedChampion:
     return ServedChampion(Predictor(folder), decision)
 
 
-def sample(
-    root: Path,
-    task: str,
-    n: int,
-    *,
-    prompt: str = "",
-    label: int = -1,
-    length: int = 0,
-    draw: Draw = Draw(),
-    seed: int = 0,
-    out: Path | None = None,
-) -> str:
-    """Draw n samples from a task's champion; returns what to print. The keywords are those of `Predictor.sample`.
+def sample(root: Path, task: str, n: int, *, out: Path | None = None, **settings: Any) -> str:
+    """Draw n samples from a task's champion; returns what to print. `settings` are keywords of `Predictor.sample`.
 
     Raises:
         UserError: no champion, or a value that the model does not take.
     """
     predictor = load_champion(root, task).predictor
     past = _read_past(root, predictor) if predictor.modality in ("series", "video") else None
-    samples = predictor.sample(n, label=label, prompt=prompt, past=past, length=length, draw=draw, seed=seed)
+    samples = predictor.sample(n, past=past, **settings)
     if predictor.alphabet:
         between = "\n" if predictor.modality in ("lines", "pairs") else "\n" + "-" * 72 + "\n"
         text = between.join(samples)

@@ -57,10 +57,7 @@ def _read_text(file: Path, alphabet: str) -> str:
     known = "".join(c for c in text if c in alphabet)
     if not known.strip():
         raise UserError(f"{file}: no character of the model's alphabet {alphabet!r} in it")
-    if missing := len(text) - len(known):
-        print(
-            f"{file}: {missing} of {len(text)} characters are not in the model's alphabet and left out", file=sys.stderr
-        )
+    _warn(file, len(text) - len(known), len(text), "characters are not in the model's alphabet and left out")
     return known
 
 
@@ -72,11 +69,14 @@ def _select_lines(file: Path, text: str, width: int) -> list[str]:
     selected = [line for line in stripped if lines.good(line, width)]
     if not selected:
         raise UserError(f"{file}: no line with a letter of up to {width - 1} characters")
-    if missing := len(stripped) - len(selected):
-        print(
-            f"{file}: {missing} of {len(stripped)} lines have no letter or over {width - 1} characters", file=sys.stderr
-        )
+    wrong = f"lines have no letter or over {width - 1} characters"
+    _warn(file, len(stripped) - len(selected), len(stripped), wrong)
     return selected
+
+
+def _warn(file: Path, left_out: int, total: int, reason: str) -> None:
+    if left_out:
+        print(f"{file}: {left_out} of {total} {reason}", file=sys.stderr)
 
 
 def _read_pairs(file: Path, predictor: Predictor) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from genfoundry.tracking.client import Metrics, connect, ensure_experiment, get_tracking_uri, log_metrics
@@ -62,9 +61,7 @@ class LiveLogger:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         self._failed = kind is not None
         self._ending.set()
         ended = time.perf_counter()

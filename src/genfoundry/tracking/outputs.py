@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,14 @@ BESIDE = ("_n", "_groups", "_low", "_high")  # endings of what a metric is state
 STATED = ("frechet_n", "iw_n")  # but for these, which say of how many samples and items a metric on test is
 
 
-@dataclass(frozen=True)
 class ModelOutputs:
-    """The outs of one trained model in the workspace."""
+    """The outs of one trained model in the workspace, and its page."""
 
-    root: Path
-    name: str
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name = root, name
+        self.tuning, self.panels = root / paths.tuning(name), root / paths.panels(name)
+        self.curves, self.evaluation = root / paths.curves(name), root / paths.evaluation(name)
+        self.page = root / paths.model_page(name)
 
     @cached_property
     def card(self) -> dict[str, Any]:
@@ -33,28 +34,8 @@ class ModelOutputs:
         return dict(read_json(self.root / paths.model(self.name) / "model.json"))
 
     @property
-    def tuning(self) -> Path:
-        return self.root / paths.tuning(self.name)
-
-    @property
-    def panels(self) -> Path:
-        return self.root / paths.panels(self.name)
-
-    @property
-    def curves(self) -> Path:
-        return self.root / paths.curves(self.name)
-
-    @property
     def scores(self) -> Path:
         return self.root / paths.scores(self.card["dataset"], self.name) / "card.json"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.root / paths.evaluation(self.name)
-
-    @property
-    def page(self) -> Path:
-        return self.root / paths.model_page(self.name)
 
     def hash_outs(self) -> str:
         """Digest of what a run is made from: a run with an equal one is up to date."""
