@@ -50,7 +50,7 @@ type: setup ## mypy, strict, on src
 	@$(RUN) mypy
 
 docs: setup ## build the documentation in build/docs; a broken link is an error
-	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN) python -m mkdocs build --strict --quiet
 
 smoke: setup ## the whole pipeline on the 8x8 digits, in a throw-away clone, in about a minute
 	@$(RUN) genfoundry smoke

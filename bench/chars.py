@@ -55,7 +55,7 @@ def middle(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
 @torch.no_grad()
 def naive(net: CharRnn, n: int) -> Tensor:
     """One call of the layer a character."""
-    unread, state = net.start(n)
+    unread, state = net.initial_state(n)
     drawn = []
     for _ in range(net.spec.dims):
         states, state = net.cell(unread[:, None], state)
@@ -116,7 +116,7 @@ def time_fit(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "
 
 def splits() -> Iterator[text.TextSplit]:
     """Nine tenths, and the last."""
-    whole = "".join(carried for _, carried in documents.read(paths.raw("shakespeare")))[:SIZE]
+    whole = "".join(carried for _, carried in documents.read_documents(paths.raw("shakespeare")))[:SIZE]
     alphabet = "".join(sorted(set(whole)))
     codes = torch.from_numpy(data_alphabet.encode(whole, alphabet))
     for name, part in (("train", codes[: SIZE * 9 // 10]), ("held", codes[SIZE * 9 // 10 :])):

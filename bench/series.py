@@ -16,8 +16,8 @@ import torch
 from scipy.signal import lfilter
 from statsmodels.tsa.ar_model import AutoReg
 
-from genfoundry.nn.timeseries.order_selection import criteria
-from genfoundry.nn.timeseries.var import least_squares
+from genfoundry.nn.timeseries.order_selection import compute_criteria
+from genfoundry.nn.timeseries.var import fit_least_squares
 
 ROUNDS = 3
 
@@ -28,8 +28,8 @@ def main() -> None:
     x = lfilter([1.0], [1.0, -0.6, -0.2], np.random.default_rng(0).normal(size=length))
     series = torch.from_numpy(x)[:, None]
     arms = {
-        "fit": lambda: least_squares(series, order),
-        "all orders": lambda: criteria(series, order),
+        "fit": lambda: fit_least_squares(series, order),
+        "all orders": lambda: compute_criteria(series, order),
         "AutoReg": lambda: AutoReg(x, order).fit(),
     }
     times: dict[str, list[float]] = {name: [] for name in arms}

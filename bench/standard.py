@@ -109,7 +109,7 @@ def measure(model: Learner, data: Dataset, experiment: Experiment, samples: int,
 def main() -> None:
     options = arguments()
     params = resolve.settings().model_copy(update={"budget": "standard", "threads": options.threads})
-    overlay = {key: yaml_file.parse(value) for key, _, value in (pair.partition("=") for pair in options.set)}
+    overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (pair.partition("=") for pair in options.set)}
     experiment = resolve.resolve(params, options.experiment, overlay)
     target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
     model, seconds = train_model(

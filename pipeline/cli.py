@@ -34,12 +34,14 @@ MODULES = {"plan": "show_plan", "verify-portable": "verify_portable"}  # where i
 SERVING = ("sample", "score")  # parsed by the package, which serves champions without a pipeline
 
 
+LAYOUT = partial(argparse.HelpFormatter, max_help_position=22, width=80)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with exit status 2."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        layout = partial(argparse.HelpFormatter, max_help_position=22, width=80)
-        super().__init__(*args, formatter_class=layout, **kwargs)
+    def __init__(self, prog: str | None = None, **options: Any) -> None:
+        super().__init__(prog, formatter_class=LAYOUT, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")

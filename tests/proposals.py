@@ -10,7 +10,7 @@ from genfoundry.onboarding import propose, yaml_insert
 from pipeline.commands import init
 
 ROOT = Path(__file__).parent.parent
-PARAMS = load.read(ROOT / "params.yaml")
+PARAMS = load.read_params(ROOT / "params.yaml")
 
 
 def proposed(path: Path, **given: Any) -> tuple[dict[str, Any], propose.Proposal]:

@@ -59,4 +59,4 @@ def test_the_same_seed_gives_the_same_bits_and_so_does_a_saved_state(name, spec,
 
 
 def test_auto_is_the_gpu() -> None:
-    assert device.find("auto").type == "cuda"
+    assert device.find_device("auto").type == "cuda"

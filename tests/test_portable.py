@@ -27,7 +27,7 @@ from pipeline.stages import plan
 
 ROOT = Path(__file__).parent.parent
 PORTABLE = {"threads": 1, "arithmetic": "portable"}
-SMOKE = load.read(ROOT / smoke.PARAMS)
+SMOKE = load.read_params(ROOT / smoke.PARAMS)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_every_code_of_numpys_beyond_avx2_is_off() -> None:
     assert set(__cpu_dispatch__) - {"X86_V3"} == set(device.PORTABLE["NPY_DISABLE_CPU_FEATURES"].split())
 
 
-@pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
+@pytest.mark.skipif(bool(device.lacking_features()), reason=f"portable arithmetic needs {device.lacking_features()}")
 def test_the_libraries_obey() -> None:
     """In a process with the settings torch, numpy, both OpenBLAS and Arrow say themselves that they use AVX2."""
     script = """
@@ -68,7 +68,7 @@ from genfoundry import device
 
 x = (torch.rand(3, 4, 5, 5) * 0.8 + 0.1).to(memory_format=torch.channels_last)
 before = {name: getattr(torch, name)(x) for name in device.REPLACED}
-device._replaced()
+device._replace_kernels()
 for name, old in before.items():
     function = getattr(torch, name)
     new, written, moved, whole = function(x), torch.empty(0), x.clone(), torch.ones(2, dtype=torch.int64)
@@ -103,8 +103,8 @@ def armed(monkeypatch: pytest.MonkeyPatch, **set_to: Any) -> torch.device:
     for key, value in device.PORTABLE.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
-    monkeypatch.setattr(device, "_replaced", lambda: None)  # it would last as long as the process
-    params = load.read(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
+    monkeypatch.setattr(device, "_replace_kernels", lambda: None)  # it would last as long as the process
+    params = load.read_params(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
     try:
         return device.configure_torch(resolve.run_of(params))
     finally:
@@ -132,7 +132,7 @@ def test_a_processor_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
         armed(monkeypatch)
 
 
-@pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
+@pytest.mark.skipif(bool(device.lacking_features()), reason=f"portable arithmetic needs {device.lacking_features()}")
 def test_a_gpu_that_is_there_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert armed(monkeypatch, device="auto") == torch.device("cpu")
@@ -254,7 +254,9 @@ def test_without_the_emulator_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys
     assert "skipped, it needs qemu-x86_64" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not shutil.which("qemu-x86_64") or bool(device.unable()), reason="needs qemu-x86_64, AVX2 and FMA3")
+@pytest.mark.skipif(
+    not shutil.which("qemu-x86_64") or bool(device.lacking_features()), reason="needs qemu-x86_64, AVX2 and FMA3"
+)
 def test_every_model_comes_to_the_same_bytes_on_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     worker = [sys.executable, verify_portable.WORKER, "--models", "portable"]

@@ -85,7 +85,6 @@ SETTINGS = {  # values of other packages that their documentation tells users to
 }
 EXCEPTIONS = {  # the named file of each package
     "torch": "src/genfoundry/nn/torch_private.py",
-    "great_expectations": "src/genfoundry/data/validation/gx_private.py",
     "mlflow": "src/genfoundry/tracking/mlflow_private.py",
 }
 
@@ -214,26 +213,6 @@ def test_torch_s_gamma_is_that_of_its_distribution_and_follows_its_generator() -
     torch.manual_seed(1)
     assert torch.equal(drawn[0], torch.distributions.Gamma(shape, torch.ones(())).sample())
     np.testing.assert_allclose(drawn[0].mean(0), shape[0], rtol=0.05)
-
-
-def test_great_expectations_renders_a_section_an_expectation_into_a_template_of_ours() -> None:
-    import great_expectations as gx
-    import pandas as pd
-
-    from genfoundry.data.validation import gx_private
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("p").add_dataframe_asset("a")
-    batch = asset.add_batch_definition_whole_dataframe("b").get_batch({"dataframe": pd.DataFrame({"height": [1, 2]})})
-    suite = gx.ExpectationSuite("s", [gx.expectations.ExpectColumnValuesToBeBetween(column="height", min_value=9)])
-    (section,) = gx_private.render_sections(batch.validate(suite))
-    assert section["section_name"] == "height"
-    page = gx_private.render_page({"page.j2": "<p>{{ dataset }}</p>{{ sections | length }}"}, dataset="x", sections=[1])
-    assert page == "<p>x</p>1"
-    included = "{% include 'section.j2' %}"
-    with pytest.raises(Exception, match="section"):  # a template of its own is found: it lacks its values
-        gx_private.render_page({"page.j2": included})
 
 
 def test_mlflow_s_request_is_made_once_with_the_client_s_login() -> None:

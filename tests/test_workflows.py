@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_steps_are_make_targets(path: Path) -> None:
 
 def test_help_lists_what_there_is() -> None:
     wanted = {"setup", "repro", "test", "lint", "type", "smoke", "sample", "score", "ui", "retrain", "clean"}
-    wanted |= {"init", "verify", "verify-portable"}
+    wanted |= {"init", "verify", "verify-portable", "docs"}
     assert wanted <= TARGETS
 
 
@@ -35,6 +36,19 @@ def test_retraining_is_scheduled_alone_and_on_a_runner_of_choice() -> None:
     assert "workflow_dispatch" in trigger
     assert flow["concurrency"]["cancel-in-progress"] is False
     assert "RETRAIN_RUNNER" in flow["jobs"]["retrain"]["runs-on"]
+
+
+def test_ci_runs_every_python_that_the_project_declares() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    flow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert flow["jobs"]["test"]["strategy"]["matrix"]["python-version"] == declared
+    assert project["requires-python"] == f">={declared[0]}"
+
+
+def test_ci_builds_the_documentation() -> None:
+    steps = yaml.safe_load((ROOT / ".github/workflows/docs.yml").read_text())["jobs"]["docs"]["steps"]
+    assert {"run": "make docs"} in steps
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

@@ -17,7 +17,7 @@ def change(root: Path, key: str, value: str) -> None:
         UserError: no such key, or a value that it does not take; params.yaml is then as it was.
     """
     path = root / resolve.PARAMS
-    content = yaml_file.load(path)
+    content = yaml_file.read_yaml(path)
     keys = [k for k, v in content.items() if isinstance(v, PLAIN)] if isinstance(content, dict) else []
     if key not in keys:
         raise UserError(f"params.yaml: {key!r} cannot be set so; expected one of {', '.join(keys)}")

@@ -50,7 +50,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
 def propose_name(path: Path) -> str:
     """Make a name of the path's; one that YAML reads as more than a string, such as 2020, gets a word before it."""
     name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
-    return f"data-{name}" if yaml_file.read_as(name) else name
+    return f"data-{name}" if yaml_file.describe_scalar(name) else name
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -62,7 +62,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key and equals and value):
         raise UserError(f"expected key=value, such as classes=top (make init ... CLASSES=top), got {text!r}")
-    return key, yaml_file.parse(value, key)
+    return key, yaml_file.parse_yaml(value, key)
 
 
 def check_name(name: str, params: Params) -> str:
@@ -73,7 +73,7 @@ def check_name(name: str, params: Params) -> str:
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise UserError(f"NAME={name!r}: expected small letters, digits, - and _")
-    if kind := yaml_file.read_as(name):
+    if kind := yaml_file.describe_scalar(name):
         raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; expected another, such as NAME=data-{name}")
     if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genfoundry import config, paths
-from genfoundry.config.load import read
+from genfoundry.config.load import read_params
 from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.tracking import client
@@ -87,7 +87,7 @@ def check() -> config.Params:
         show_plan.run()
     except UserError as error:
         raise UserError(f"{error}\nnothing was run") from None
-    params = read(HERE / paths.PARAMS)
+    params = read_params(HERE / paths.PARAMS)
     for name in params.datasets:
         if message := inbox.restore(HERE, name):
             logger.warning("%s", message)
@@ -143,7 +143,7 @@ def select_units(units: dict[str, Unit], options: Options) -> dict[str, Unit]:
     """
     if options.experiment and f"evaluate@{options.experiment}" not in units:
         names = [unit.name for unit in units.values() if unit.stage == "evaluate"]
-        allowed = config.alternatives(options.experiment, names)
+        allowed = config.suggest_names(options.experiment, names)
         raise UserError(f"params.yaml: experiments: {options.experiment!r} is not there; {allowed}")
     if decision := dag.find_decision(units, options.task):
         units = {**units, decision.key: decision}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from genfoundry import config, paths
-from genfoundry.config.load import read
+from genfoundry.config.load import read_params
 from genfoundry.files import read_json
 from pipeline.orchestration import recorded
 from pipeline.orchestration.unit import Unit, read_all
@@ -20,7 +20,7 @@ HEAD = ["experiment", "model", "data set", "task", "parameters", "trials", "step
 def run() -> None:
     """Compile the plan and print a row for each experiment, then what is due."""
     plan.run()
-    params, units = read(HERE / paths.PARAMS), read_all(HERE)
+    params, units = read_params(HERE / paths.PARAMS), read_all(HERE)
     table = [HEAD, *table_rows(params, units)]
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
     for row in table:
@@ -35,7 +35,7 @@ def run() -> None:
 
 def count_steps(unit: Unit) -> int:
     """Count the steps of one training, all its phases together."""
-    return sum(unit.settings["train"]["steps"].values())
+    return int(sum(unit.settings["train"]["steps"].values()))
 
 
 def count_trials(unit: Unit) -> int:
@@ -46,7 +46,7 @@ def count_trials(unit: Unit) -> int:
 def count_all_steps(unit: Unit) -> int:
     """Count the training steps over all trials and seeds."""
     steps, settings = count_steps(unit), unit.settings
-    trial = round(steps * settings["budget"]["trial_share"])
+    trial = round(steps * float(settings["budget"]["trial_share"]))
     return steps * int(settings["experiment"]["seeds"]) + count_trials(unit) * trial
 
 

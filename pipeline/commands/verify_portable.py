@@ -29,7 +29,9 @@ def run(processors: Sequence[str] = (), native: bool = False) -> None:
     """
     processors = processors or PROCESSORS
     emulator = shutil.which("qemu-x86_64")
-    if reason := device.unable() or ("" if emulator else "qemu-x86_64 (on Debian: sudo apt-get install qemu-user)"):
+    if reason := device.lacking_features() or (
+        "" if emulator else "qemu-x86_64 (on Debian: sudo apt-get install qemu-user)"
+    ):
         print(f"verify-portable: skipped, it needs {reason}")
         return
     worker = [sys.executable, WORKER, "native" if native else "portable"]

@@ -15,19 +15,26 @@ from genfoundry import config
 from genfoundry import paths as paths_module
 from genfoundry.data.fetch import catalog
 from genfoundry.evaluation import objectives
-from pipeline.orchestration import resolve
+from pipeline.orchestration import declared_stages, resolve
 from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.code_starts import TUNING, find_starts
 from pipeline.orchestration.unit import Unit
 
 
 def compile_units(root: Path, params: config.Params, source_digests: Mapping[str, str]) -> list[Unit]:
-    """Every unit, in the order of dvc.yaml; `source_digests` says of each data set what its raw files are taken from.
+    """Every unit, in the order of dvc.yaml; those of stages that dvc.yaml alone declares come last.
+
+    `source_digests` says of each data set what its raw files are taken from.
 
     Raises:
         UserError: an entry is wrong.
     """
-    return list(Compiler(root, params, source_digests, Code(root)).units())
+    compiler = Compiler(root, params, source_digests, Code(root))
+    units = list(compiler.units())
+    for stage in declared_stages.read_stages(root, {unit.stage for unit in units}):
+        entries = getattr(params, stage.section) if stage.section else {"": None}
+        units += [compiler.declared(stage, name) for name in entries]
+    return units
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class Compiler:
             "objective": self.params.tasks[entry.task].objective,
             "shared_code": self.code.digest(shared),
         }
-        outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.figures(name))
+        outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.evaluation(name))
         inputs = (paths_module.model(name), *self._data(entry.dataset))
         starts = self._starts("evaluate", entry.dataset, (entry.model, *self._judge(entry.dataset)), None)
         return self._unit("evaluate", name, inputs, outputs, settings, starts)
@@ -142,19 +149,27 @@ class Compiler:
         inputs = (paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         settings = {"tasks": tasks, "experiments": list(self.params.experiments)}
-        return self._unit("rank", "", inputs, (paths_module.rankings(),), settings)
+        return self._unit("rank", "", inputs, (paths_module.RANKINGS,), settings)
 
     def register(self) -> Unit:
         """What is decided of every task, and by which rule."""
-        inputs = (paths_module.rankings(), paths_module.scores(""), paths_module.baselines(""))
+        inputs = (paths_module.RANKINGS, paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         return self._unit("register", "", inputs, (), {"run": self._rounding(), "tasks": tasks})
 
     def report(self) -> Unit:
         """The leaderboard."""
-        inputs = (paths_module.scores(""), paths_module.baselines(""), paths_module.rankings())
+        inputs = (paths_module.scores(""), paths_module.baselines(""), paths_module.RANKINGS)
         settings = {"experiments": list(self.params.experiments), "tasks": list(self.params.tasks)}
         return self._unit("report", "", inputs, paths_module.LEADERBOARD, settings)
+
+    def declared(self, stage: declared_stages.Stage, name: str) -> Unit:
+        """A unit of a stage that only dvc.yaml knows: its settings are how to run, and its entry of params.yaml."""
+        entry = getattr(self.params, stage.section)[name].model_dump(mode="json") if name else {}
+        dataset = entry.get("dataset", name)
+        models = (entry["model"],) if "model" in entry else ()
+        starts = self._starts(stage.name, dataset, models) if dataset else ()
+        return self._unit(stage.name, name, *stage.paths(name, entry), {"run": self._run(), "entry": entry}, starts)
 
     def _unit(
         self,
@@ -168,8 +183,8 @@ class Compiler:
     ) -> Unit:
         starts = starts or find_starts(stage)
         digest = self.code.digest(starts, leave_out)
-        paths = (tuple(map(Path.as_posix, some)) for some in (inputs, outputs, starts, leave_out))
-        return Unit(stage, name, *paths, digest, settings)
+        read, written, begin, without = (tuple(map(Path.as_posix, x)) for x in (inputs, outputs, starts, leave_out))
+        return Unit(stage, name, read, written, begin, without, digest, settings)
 
     def _run(self) -> dict[str, Any]:
         return resolve.run_of(self.params).model_dump(mode="json")

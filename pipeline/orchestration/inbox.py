@@ -17,7 +17,7 @@ from genfoundry import files as files_module
 from genfoundry import paths
 from genfoundry.config import yaml_file
 from genfoundry.console import shell
-from genfoundry.data.readers.listing import scan
+from genfoundry.data.readers.listing import scan_folder
 from genfoundry.errors import UserError
 from genfoundry.selection import dvc_store, ledger
 
@@ -36,7 +36,7 @@ def list_files(root: Path, name: str) -> list[str]:
         UserError: a name is not UTF-8, which DVC could not take.
     """
     folder = root / paths.inbox(name)
-    return [path.relative_to(folder).as_posix() for path in scan(folder).files]
+    return [path.relative_to(folder).as_posix() for path in scan_folder(folder).files]
 
 
 def read_tracked(root: Path, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""dvc.lock tells the truth: what a unit reads is the same after it ran as before, or the stage fails.
+"""Guard against edits during a run: what a unit reads is the same after it as before, or the stage fails.
 
 DVC hashes a stage's dependencies only when its command is over (iterative/dvc#11058): an edit during the run would be
 recorded as what the outs were made from. A stage that fails is not recorded at all.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
-from genfoundry.files import canonical, sha256
+from genfoundry.files import sha256, to_canonical_json
 from pipeline.orchestration import code_digest
 from pipeline.orchestration.unit import Unit
 
@@ -22,49 +22,49 @@ SKIP = {"__pycache__", ".gitignore"}
 
 @contextmanager
 def guard(unit: Unit, root: Path) -> Iterator[str]:
-    """Watch over a unit while the block runs; gives the digest of all that it depends on.
+    """Watch over a unit while the block runs; yield the digest of all that it depends on.
 
     Raises:
         UserError: its code is not what the plan was made from, or code or an input changed meanwhile.
     """
-    code, before = code_of(unit, root), digests(unit, root)
+    code, before = hash_code(unit, root), hash_inputs(unit, root)
     if code != unit.code:
         raise UserError(f"{unit.path}: the sources of {unit.key} changed since the plan; run it again")
     yield combine(before)
-    if code_of(unit, root) != code:
+    if hash_code(unit, root) != code:
         raise UserError(f"the sources of {unit.key} changed while it ran; nothing is recorded, run it again")
-    after = digests(unit, root)
+    after = hash_inputs(unit, root)
     if changed := sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key)):
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise UserError(f"{changed[0]}{more} changed while {unit.key} ran; nothing is recorded, run it again")
 
 
-def code_of(unit: Unit, root: Path) -> str:
-    """The digest of a unit's code as it is on disk now."""
+def hash_code(unit: Unit, root: Path) -> str:
+    """Hash a unit's code as it is on disk now."""
     return code_digest.digest(root, *([Path(path) for path in paths] for paths in (unit.starts, unit.leave_out)))
 
 
-def digests(unit: Unit, root: Path) -> dict[str, str]:
-    """sha256 of every file that a unit reads, the plan's own among them, by its path."""
-    paths = [path for name in (unit.path, *unit.inputs) for path in files(root / name)]
+def hash_inputs(unit: Unit, root: Path) -> dict[str, str]:
+    """Return the sha256 of every file that a unit reads, the plan's own among them, by its path."""
+    paths = [path for name in (str(unit.path), *unit.inputs) for path in list_files(root / name)]
     return {path.relative_to(root).as_posix(): sha256(path) for path in paths}
 
 
 def combine(digests: Mapping[str, str]) -> str:
-    """One digest of all that a unit depends on."""
-    return hashlib.sha256(canonical(digests).encode()).hexdigest()
+    """Hash all that a unit depends on into one digest."""
+    return hashlib.sha256(to_canonical_json(digests).encode()).hexdigest()
 
 
-def files(path: Path) -> Iterator[Path]:
-    """The files of a folder, or the file itself; nothing where there is none."""
+def list_files(path: Path) -> Iterator[Path]:
+    """Yield the files of a folder, or the file itself; nothing where there is none."""
     if path.is_dir():
         for child in sorted(path.iterdir()):
             if child.name not in SKIP:
-                yield from files(child)
+                yield from list_files(child)
     elif path.exists():
         yield path
 
 
 def state_folder(unit: Unit, digest: str, root: Path) -> Path:
-    """The folder for a unit's in-flight state: its own again after a kill, and never that of other inputs."""
+    """Return the folder for a unit's in-flight state: the same after a kill, and never that of other inputs."""
     return root / paths_module.STATE / f"{unit.key.replace('@', '-')}-{digest[:16]}"

@@ -17,7 +17,13 @@ from typing import Any
 
 from genfoundry import paths
 
-SOURCES = (*map(str, (paths.PARAMS, paths.INBOXES, paths.SOURCES)), "requirements.lock", "src/genfoundry", "pipeline")
+SOURCES = (
+    *map(str, (paths.PARAMS, paths.INBOXES, paths.SOURCES)),
+    "dvc.yaml",
+    "requirements.lock",
+    "src/genfoundry",
+    "pipeline",
+)
 PACKAGES = ("site-packages", "dist-packages")  # told by the folder's own time
 INSTALLED = tuple(path for path in sys.path if path.endswith(PACKAGES))
 SKIP = ("__pycache__", ".gitignore", "dvc.lock")

@@ -1,4 +1,4 @@
-"""What dvc.lock says of the plan's units: which would run anew, whether or not their data are on this machine."""
+"""dvc.lock as a record of the plan's units: which would run anew, whether or not their data are on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Lock = Mapping[str, Mapping[str, Any]]
 
 
 def find_stale(root: Path, units: Mapping[str, Unit]) -> list[str]:
-    """The units whose plan, or whose data set's inbox, is not what dvc.lock has, and all that never ran.
+    """Return the units whose plan, or whose data set's inbox, is not what dvc.lock has, and all that never ran.
 
     All else that a unit reads is written by other units: it is new if they ran anew. What always runs is left out.
     """
@@ -25,7 +25,7 @@ def find_stale(root: Path, units: Mapping[str, Unit]) -> list[str]:
 
 
 def read(root: Path) -> Lock:
-    """The stages of dvc.lock by name; none where there is no such file."""
+    """Read the stages of dvc.lock by name; none where there is no such file."""
     path = root / "dvc.lock"
     content = yaml_file.parse_generated(path.read_text(encoding="utf-8")) if path.exists() else {}
     return dict((content or {}).get("stages") or {})
@@ -35,11 +35,11 @@ def _is_stale(root: Path, unit: Unit, recorded: Mapping[str, Any] | None) -> boo
     if recorded is None:
         return True
     before = {dep["path"]: dep.get("md5") for dep in recorded.get("deps", ())}
-    return any(before.get(path) != md5 for path, md5 in _known(root, unit))
+    return any(before.get(path) != md5 for path, md5 in _hash_inputs(root, unit))
 
 
-def _known(root: Path, unit: Unit) -> Iterator[tuple[str, str | None]]:
-    """The inputs of which git has the content: the plan's file, and the inbox by its .dvc file."""
+def _hash_inputs(root: Path, unit: Unit) -> Iterator[tuple[str, str | None]]:
+    """Yield md5 of the inputs of which git has the content: the plan's file, and the inbox by its .dvc file."""
     path = unit.path.as_posix()
     yield path, hashlib.md5((root / path).read_bytes(), usedforsecurity=False).hexdigest()
     if unit.stage == "prepare":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, models, paths
-from genfoundry.config.load import read
+from genfoundry.config.load import read_params
 from genfoundry.errors import UserError
 from genfoundry.evaluation import objectives
 from genfoundry.experiment import Experiment, apply_settings
@@ -26,7 +26,7 @@ RUN = ("seed", "threads", "device", "precision", "arithmetic")
 
 def settings(path: Path = PARAMS) -> config.Params:
     """params.yaml, its keys, types, references and paths checked; models are not imported."""
-    params = read(path)
+    params = read_params(path)
     raw = {name: dataset.raw for name, dataset in params.datasets.items()}
     faults = list(
         find_misplaced(
@@ -36,7 +36,7 @@ def settings(path: Path = PARAMS) -> config.Params:
     )
     for name, task in params.tasks.items():
         if task.objective not in objectives.OBJECTIVES:
-            allowed = config.alternatives(task.objective, list(objectives.OBJECTIVES))
+            allowed = config.suggest_names(task.objective, list(objectives.OBJECTIVES))
             faults.append(f"tasks.{name}.objective: {task.objective!r} is not known; {allowed}")
         elif task.direction != (right := objectives.OBJECTIVES[task.objective].direction):
             faults.append(f"tasks.{name}.direction: {task.direction!r}, but {task.objective} is to {right}")
@@ -44,7 +44,7 @@ def settings(path: Path = PARAMS) -> config.Params:
     used |= {f"judges.{name}.model": judge.model for name, judge in params.judges.items()}
     for key, model in used.items():
         if model not in models.names():
-            faults.append(f"{key}: {model!r} is not known; {config.alternatives(model, models.names())}")
+            faults.append(f"{key}: {model!r} is not known; {config.suggest_names(model, models.names())}")
     if faults:
         raise UserError("\n".join(f"{path.name}: {fault}" for fault in faults))
     return params
@@ -62,7 +62,7 @@ def load(name: str, path: Path = PARAMS, overlay: Mapping[str, Any] | None = Non
 def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Experiment:
     """`load` for parameters that were read already."""
     if name not in params.experiments:
-        allowed = config.alternatives(name, list(params.experiments))
+        allowed = config.suggest_names(name, list(params.experiments))
         raise UserError(f"params.yaml: experiments: {name!r} is not there; {allowed}")
     entry = params.experiments[name]
     task = params.tasks[entry.task]
@@ -142,7 +142,9 @@ def _steps(kind: type[Learner], steps: config.Steps, where: str) -> dict[str, in
             raise UserError(f"params.yaml: {where}: {steps}: wants steps for each phase: {', '.join(kind.phases)}")
         return {kind.phases[0]: steps}
     for phase in steps.keys() - set(kind.phases):
-        raise UserError(f"params.yaml: {where}.{phase}: no such phase; {config.alternatives(phase, list(kind.phases))}")
+        raise UserError(
+            f"params.yaml: {where}.{phase}: no such phase; {config.suggest_names(phase, list(kind.phases))}"
+        )
     return steps
 
 

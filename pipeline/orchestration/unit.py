@@ -9,7 +9,7 @@ from typing import Any
 
 from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
-from genfoundry.files import canonical, read_json
+from genfoundry.files import read_json, to_canonical_json
 
 PATHS = ("inputs", "outputs", "starts", "leave_out")
 KEYS = ("stage", "name", *PATHS, "code", "settings")
@@ -46,7 +46,7 @@ class Unit:
     def dump(self) -> bytes:
         """Canonical JSON: equal units have equal bytes."""
         content = {key: getattr(self, key) for key in KEYS}
-        return canonical(content).encode()
+        return to_canonical_json(content).encode()
 
     @classmethod
     def read(cls, path: Path | str) -> Unit:

@@ -1,4 +1,4 @@
-"""A small classifier trained on the data set and frozen: its features serve the sample metrics."""
+"""Train the feature network of a data set: a small classifier, frozen, in whose features samples are compared."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,8 @@ from genfoundry.evaluation import random_features
 from genfoundry.evaluation.judge import accuracy
 from genfoundry.models import checkpoint
 from genfoundry.seeding import derive_seed
-from genfoundry.training import device, session
+from genfoundry.training import device
+from genfoundry.training.trainer import Trainer
 from pipeline.orchestration.engine import Engine
 from pipeline.orchestration.unit import Unit
 
@@ -22,25 +23,24 @@ def run(unit: Unit, engine: Engine, state: Path) -> None:
 
 
 def train(path: str, state: str) -> None:
-    """The judge's training, in whichever process; from its last checkpoint if an earlier one was killed."""
+    """Train the judge, in whichever process; from its last checkpoint if an earlier process was killed."""
     unit = Unit.read(path)
     name, kind = unit.name, models.find(unit.settings["model"])
-    params = config.Run(**unit.settings["run"])
-    how = config.check(config.Train, unit.settings["train"], "train", name)
-    target = device.configure_torch(params)
-    data = Dataset(paths.prepared(name))
+    run = config.Run(**unit.settings["run"])
+    settings = config.check(config.Train, unit.settings["train"], "train", name)
+    target, data, key = device.configure_torch(run), Dataset(paths.prepared(name)), (run.seed, f"judge-{name}")
     split = data.split("train", device=target)
-    key = (params.seed, f"judge-{name}")
     torch.manual_seed(derive_seed(*key, "init"))
     model = kind(split.spec, config.check(kind.Config, unit.settings["hyper"], "hyper", name)).to(target)
-    session.session(model, Loader(split, how.batch, key), how, key=key, folder=Path(state))
-    right = {part: accuracy(model, data.split(part)) for part in ("val", "test")}
+    Trainer(Loader(split, settings.batch, key), settings, key, Path(state), name=key[-1]).fit(model)
     card = {
         "dataset": name,
-        "precision": how.precision,
-        "threads": params.threads,
+        "precision": settings.precision,
+        "threads": run.threads,
         "device": target.type,
+        "accuracy": {part: accuracy(model, data.split(part)) for part in ("val", "test")},
+        "digests": {"data": data.meta["digest"]},
     }
-    checkpoint.save(paths.judge(name), model, card | {"accuracy": right, "digests": {"data": data.meta["digest"]}})
+    checkpoint.save(paths.judge(name), model, card)
     random_features.save(model, paths.judge(name), split)
     shutil.rmtree(state, ignore_errors=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genfoundry import paths
 from genfoundry.console import shell
 from genfoundry.errors import UserError
 from pipeline.orchestration import memo
@@ -26,6 +27,7 @@ REPORTED = "GENFOUNDRY_SOURCES"  # set where the run that this belongs to has re
 
 
 def run() -> None:
+    """Compile the plan, unless everything that it was made from is as it was, and log what it has to report."""
     shell.check_repository(HERE)  # a champion of an unknown commit could not be measured again
     messages = memo.recall(HERE)
     for message in compile_plan() if messages is None else messages:
@@ -34,19 +36,13 @@ def run() -> None:
 
 
 def compile_plan() -> list[str]:
-    """Write the plan; what has to be said of sources and libraries.
+    """Write the plan; return messages about sources and libraries.
 
     Raises:
         UserError: params.yaml is wrong, a line a fault; a source cannot be read, or an inbox lost files.
     """
-    from genfoundry import files as files_module
-    from genfoundry import paths
-    from pipeline.orchestration import (
-        compiler,
-        libraries,
-        resolve,  # with the models, which import torch
-        sources,
-    )
+    from genfoundry import files
+    from pipeline.orchestration import compiler, libraries, resolve, sources  # with the models, which import torch
 
     before = memo.take_stamps(HERE, memo.SOURCES)
     params = resolve.settings(HERE / paths.PARAMS)
@@ -55,36 +51,58 @@ def compile_plan() -> list[str]:
         raise UserError("\n".join(faults))
     statuses = sources.check_all(HERE, params)
     units = compiler.compile_units(HERE, params, {status.name: status.digest for status in statuses})
+    remove_obsolete(HERE, units)
     write(HERE, units)
-    files_module.write_json(HERE / paths.LIMITS, params.max_minutes)
-    remove_outs(HERE, units)
+    files.write_json(HERE / paths.LIMITS, params.max_minutes)
     messages = [status.message for status in statuses if status.message] + libraries.mismatches(HERE)
     memo.note(HERE, messages, before)
     return messages
 
 
 def write(root: Path, units: Collection[Unit]) -> None:
-    """The plan's files: those of before whose bytes are the same are left as they are."""
-    from genfoundry import files as files_module
-    from genfoundry import paths
+    """Write the plan's files; one whose bytes are the same is left as it is, one that an earlier plan wrote goes."""
+    from genfoundry import files
 
-    files = {unit.path: unit.dump() for unit in units}
+    contents = {unit.path: unit.dump() for unit in units}
+    for path in _read_index(root).values():
+        if path not in contents:
+            (root / path).unlink(missing_ok=True)
     index = [(unit.key, unit.path.as_posix()) for unit in units]
-    files[paths.PLAN_INDEX] = files_module.canonical(index).encode()
-    for path, content in files.items():
+    contents[paths.PLAN_INDEX] = files.to_canonical_json(index).encode()
+    for path, content in contents.items():
         if not (root / path).is_file() or (root / path).read_bytes() != content:
-            files_module.write_bytes(root / path, content)
-    for path in (root / paths.PLAN).rglob("*"):
-        if path.is_file() and path.relative_to(root) not in files:
-            path.unlink()
+            files.write_bytes(root / path, content)
 
 
-def remove_outs(root: Path, units: Collection[Unit]) -> None:
-    """Remove what stages wrote for entries that params.yaml no longer has."""
-    from genfoundry import paths
+def remove_obsolete(root: Path, units: Collection[Unit]) -> None:
+    """Remove the outputs of entries that params.yaml no longer has, as the earlier plan or dvc.lock names them.
 
-    planned = {Path(out) for unit in units for out in unit.outputs}
-    planned |= {out.with_suffix("") for out in planned}  # a verdict's page stands beside it
-    for path in (path for pattern in paths.UNIT_OUTPUTS for path in root.glob(pattern)):
-        if path.relative_to(root) not in planned and not path.name.startswith("."):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    What a person put beside them stays.
+    """
+    from genfoundry import files
+    from pipeline.orchestration import recorded
+    from pipeline.orchestration.unit import Unit
+
+    keys, stages = {unit.key for unit in units}, {unit.stage for unit in units}
+    lock, earlier = recorded.read(root), _read_index(root)
+    outputs = {out for unit in units for out in unit.outputs}
+    obsolete = set[str]()
+    for key in {*lock, *earlier} - keys:
+        if key.partition("@")[0] in stages:  # else a stage that a person added to dvc.yaml
+            obsolete |= {out["path"] for out in lock.get(key, {}).get("outs", ())}
+            with suppress(UserError, KeyError):
+                obsolete |= {*Unit.read(root / earlier[key]).outputs}
+    for path in map(Path, obsolete - outputs):
+        if any(path.match(pattern) for pattern in paths.UNIT_OUTPUTS):
+            files.remove_tree(root / path)
+            files.remove_tree(root / path.with_suffix(""))  # a verdict's page stands beside it
+
+
+def _read_index(root: Path) -> Mapping[str, Path]:
+    """Read the plan on disk, DVC's name of a unit -> its file; none where there is no plan, or a damaged one."""
+    from genfoundry import files
+
+    try:
+        return {key: Path(path) for key, path in files.read_json(root / paths.PLAN_INDEX)}
+    except (UserError, ValueError, TypeError):
+        return {}

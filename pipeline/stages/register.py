@@ -38,7 +38,7 @@ def _ranking(unit: Unit, name: str, early: bool) -> bytes:
     """The bytes of a task's ranking: those that the stage `rank` wrote, or will write."""
     if not early:
         return paths.ranking(name).read_bytes()
-    from genfoundry.files import canonical
+    from genfoundry.files import to_canonical_json
     from pipeline.stages import rank
 
-    return canonical(rank.rank_task(Unit.read(paths.plan("rank")), name)).encode()
+    return to_canonical_json(rank.rank_task(Unit.read(paths.plan("rank")), name)).encode()

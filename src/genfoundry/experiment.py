@@ -12,11 +12,25 @@ from genfoundry.types import Spec
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Hyper, Learner
+    from genfoundry.splits import Split
+    from genfoundry.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a model is trained on, for, and how. `modality` is its data set's."""
+    """A model class with all that it is trained by.
+
+    Attributes:
+        name: its key under `experiments:`.
+        run: seed, threads, device, precision and arithmetic.
+        budget: the chosen one.
+        entry: its entry in params.yaml.
+        task: what it is tuned for.
+        modality: that of its data set.
+        kind: the model's class.
+        hyper: the model's hyperparameters.
+        train: steps, learning rates and the rest.
+    """
 
     name: str
     run: config.Run
@@ -30,7 +44,7 @@ class Experiment:
 
     @classmethod
     def from_settings(cls, name: str, settings: Mapping[str, Any]) -> Experiment:
-        """The experiment of a unit's settings (`dump`)."""
+        """The experiment whose `dump` is `settings`."""
         kind = models.find(settings["experiment"]["model"])
         return cls(
             name,
@@ -45,7 +59,7 @@ class Experiment:
         )
 
     def dump(self) -> dict[str, Any]:
-        """JSON values of all that a training depends on: no margin, and nothing that only an evaluation reads."""
+        """JSON values of all that a training depends on, and of nothing that only evaluation or promotion reads."""
         search = {key: space.model_dump(mode="json") for key, space in self.entry.search.items()}
         budget = {"trials", "trial_batch", "trial_share", "trial_items", "samples"} if search else set()
         entry = self.entry.model_dump(mode="json", include={"dataset", "task", "model", "data"})
@@ -63,23 +77,23 @@ class Experiment:
 
     @property
     def trials(self) -> int:
-        """How many trials its tuning has: none where nothing is searched."""
+        """The number of trials of its tuning; 0 where nothing is searched."""
         return self.budget.trials if self.entry.search else 0
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What the experiment's randomness is counted from."""
+        """What every random draw of the experiment is seeded by."""
         return (self.run.seed, self.name)
 
     @property
     def keys(self) -> list[tuple[object, ...]]:
-        """The key of each training: the model's own, then those of its repetitions with other seeds."""
-        own = self.entry.seeds
-        count = own if isinstance(own, int) else self.budget.seeds
+        """The key of each training: that of the model, then those of its repetitions with other seeds."""
+        seeds = self.entry.seeds
+        count = seeds if isinstance(seeds, int) else self.budget.seeds
         return [self.key, *((self.run.seed, f"{self.name}, seed {i}") for i in range(1, count))]
 
     def build(self, spec: Spec, key: tuple[object, ...] | None = None) -> Learner:
-        """A new model with initial weights counted from `key` (its own)."""
+        """Make the model, with initial weights that are seeded by `key` (default: the experiment's)."""
         import torch
 
         from genfoundry.seeding import derive_seed
@@ -87,11 +101,27 @@ class Experiment:
         torch.manual_seed(derive_seed(*(key or self.key), "init"))
         return self.kind(spec, self.hyper)
 
+    def trainer(self, split: Split, number: int = 0, *, key: tuple[object, ...] = (), **options: Any) -> Trainer:
+        """Make the trainer of this experiment on a training split.
+
+        Args:
+            split: the training split, on the model's device.
+            number: which training: 0 is the model's, 1, 2, ... have other seeds and other labels.
+            key: what draws are seeded by (default: `keys[number]`).
+            options: further attributes of `Trainer`.
+        """
+        from genfoundry.data.loaders import make_loader
+        from genfoundry.training.trainer import Trainer
+
+        key = key or self.keys[number]
+        loader = make_loader(split, self.entry.data, self.train.batch, key, self.entry.dataset, number)
+        return Trainer(loader, self.train, key, **options)
+
     def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
-        """The same with dotted keys set, as a trial or a tuning's result has them.
+        """A copy with dotted keys set, as a trial or the result of a tuning has them.
 
         Raises:
-            UserError: a key or value that the model does not take.
+            UserError: the model does not take a key or a value.
         """
         where = f"experiments.{self.name}"
         values = {"hyper": self.hyper.model_dump(mode="json"), "train": self.train.model_dump(mode="json")}
@@ -103,22 +133,22 @@ class Experiment:
         """Dotted key -> value before tuning, for every searched key.
 
         Raises:
-            UserError: a default lies outside its space, where trial 0 could not be.
+            UserError: a default lies outside its search space, where trial 0 could not be.
         """
         return {dotted: self._default(dotted, space) for dotted, space in self.entry.search.items()}
 
     def _default(self, dotted: str, space: config.Search) -> Any:
-        node: Any = self
+        value: Any = self
         for part in dotted.split("."):
-            node = node.get(part) if isinstance(node, dict) else getattr(node, part, None)
-        number = isinstance(node, int | float)
-        inside = node in space.choices if space.choices is not None else number and space.low <= node <= space.high
+            value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+        number = isinstance(value, int | float)
+        inside = value in space.choices if space.choices is not None else number and space.low <= value <= space.high
         if not inside:
             raise UserError(
-                f"params.yaml: experiments.{self.name}.search.{dotted}: the default {node!r} is not in "
+                f"params.yaml: experiments.{self.name}.search.{dotted}: the default {value!r} is not in "
                 f"{list(space.bounds())}; trial 0 is always the default"
             )
-        return node
+        return value
 
 
 def apply_settings(entry: dict[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: canonical JSON, atomic replacement of files and folders, a lock, digests."""
+"""Files written completely or not at all: canonical JSON, atomic replacement of files and folders, a lock, digests."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # UTF-32's mark begins with that of UTF-16 and is looked for first.
-MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-KINDS = {
+SIGNATURES = {
     b"\x1f\x8b": "compressed by gzip (unpack it: gunzip < OLD > NEW)",
     b"PK\x03\x04": "a zip file or a workbook (unpack it, or save the sheet as CSV)",
     b"\xd0\xcf\x11\xe0": "an old workbook or document (save the sheet as CSV)",
@@ -37,18 +37,18 @@ KINDS = {
     b"\xff\xd8\xff": "a picture",
 }
 CONTROLS = set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")  # bytes that stand in no text of one byte a character
-SAMPLE = 512  # bytes that tell whether every second one is zero
+SAMPLE = 512  # bytes that show whether every second one is zero
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def canonical(value: object) -> str:
+def to_canonical_json(value: object) -> str:
     """JSON with one spelling for one value; NaN and infinity are errors."""
     return json.dumps(value, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_json(path: Path, value: object) -> None:
     """Write canonical JSON atomically."""
-    write_bytes(path, canonical(value).encode())
+    write_bytes(path, to_canonical_json(value).encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -63,7 +63,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.write_bytes(content)
         beside.replace(path)
     except OSError as error:
-        raise UserError(_unwritten(path, error)) from None
+        raise _write_error(path, error) from None
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """The only one of this machine's processes to change `path` while the block runs; the others wait."""
+    """Make other processes of this machine that lock `path` wait while the block runs."""
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,12 +80,13 @@ def file_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _unwritten(path: Path, error: Exception) -> str:
-    return f"{path}: {getattr(error, 'strerror', None) or error}; free space or make the folder writable"
+def _write_error(path: Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"{path}: {reason}; free space or make the folder writable")
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file.
+    """Read a JSON file.
 
     Raises:
         UserError: not there, or not JSON.
@@ -100,7 +101,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def replace_dir(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, which replaces `folder` only when all went well.
+    """Yield an empty folder to fill, which replaces `folder` only when the block succeeds.
 
     Raises:
         UserError: no space left, or the folder cannot be written to; the old folder stays.
@@ -115,13 +116,13 @@ def replace_dir(folder: Path) -> Iterator[Path]:
     except UserError as error:  # a user knows the folder, not what stands beside it meanwhile
         raise UserError(str(error).replace(str(beside), str(folder))) from None
     except (OSError, SafetensorError) as error:
-        raise UserError(_unwritten(folder, error)) from None
+        raise _write_error(folder, error) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder if there is one, also where folders in it are read-only, as copies of others may be.
+    """Remove a folder if it exists, also where folders in it are read-only, as copies of others may be.
 
     Raises:
         OSError: it cannot be removed.
@@ -142,7 +143,7 @@ def sha256(path: Path) -> str:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Read a safetensors file.
 
     Raises:
         UserError: not there, truncated, or something else.
@@ -156,7 +157,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: object) -> None:
-    """Tensors and one JSON note in one file, atomically: weights and counters cannot come apart."""
+    """Write tensors and one JSON note to one file, atomically: weights and counters cannot come apart."""
     from safetensors.torch import save
 
     # One metadata key only: with two, safetensors writes them in another order every process.
@@ -165,7 +166,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: object) -> No
 
 
 def read_note(path: Path) -> Any:
-    """The JSON note of a file that `write_tensors` wrote."""
+    """Read the JSON note of a file that `write_tensors` wrote."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -173,28 +174,25 @@ def read_note(path: Path) -> Any:
 
 
 def decode_text(path: Path, content: bytes) -> str:
-    """The text of a file, without a byte order mark.
+    """Decode the text of a file, without a byte order mark.
 
     Raises:
         UserError: the bytes are not UTF-8, UTF-16 or UTF-32, or hold a NUL; says where and how to convert.
     """
-    for start, kind in KINDS.items():
+    for start, kind in SIGNATURES.items():
         if content.startswith(start):
             raise UserError(f"{path}: {kind}, by its first bytes, but text is right here")
-    name = detect_encoding(content)
+    encoding = detect_encoding(content)
     try:
-        text = content.decode(name)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        shown = name.upper().removesuffix("-SIG").removesuffix("-LE").removesuffix("-BE")
+        shown = encoding.upper().removesuffix("-SIG").removesuffix("-LE").removesuffix("-BE")
+        where = f"{path}: byte {error.start} is not {shown}"
         if set(content[:SAMPLE]) & CONTROLS:
-            raise UserError(
-                f"{path}: byte {error.start} is not {shown}, and others are no text; is it binary?"
-            ) from None
-        raise UserError(
-            f"{path}: byte {error.start} is not {shown} (line {line}); convert the file, such as by "
-            "`iconv -f LATIN1 -t UTF-8` if it is Latin-1"
-        ) from None
+            raise UserError(f"{where}, and others are no text; is it binary?") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        hint = "convert the file, such as by `iconv -f LATIN1 -t UTF-8` if it is Latin-1"
+        raise UserError(f"{where} (line {line}); {hint}") from None
     if "\0" in text:
         line = len(split_lines(text[: text.index("\0")]))
         raise UserError(f"{path}:{line}: a NUL character; a text file holds none (is it binary, or damaged?)")
@@ -206,9 +204,9 @@ def detect_encoding(content: bytes) -> str:
 
     A file without a mark whose every second byte is zero is UTF-16 all the same: its letters are Latin.
     """
-    for mark, name in MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
-            return name
+            return encoding
     even, odd = content[:SAMPLE:2], content[1:SAMPLE:2]
     if len(content) >= 4 and len(content) % 2 == 0:
         if not any(odd) and all(even):

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """What one sample is: image (C,H,W), text (T,), series (T,D), video (T,C,H,W).
+    """What one sample is.
 
-    `levels` an int: `Batch.x` is integer in 0..levels-1; None: `Batch.x` is float32, a series' float64. `cond_shape` is
-    that of `Batch.cond` (a source sentence, the values before a window), `class_counts` the counts of the labels that
-    training sees.
+    Attributes:
+        shape: image (C, H, W), text (T,), series (T, D), video (T, C, H, W).
+        levels: an int: `Batch.x` is integer in 0..levels-1; None: `Batch.x` is float32, a series' float64.
+        classes: number of classes, 0 for none.
+        class_counts: number of training items of each class.
+        cond_shape: of `Batch.cond`: a source sentence, the values before a window.
+        cond_levels: as `levels`, of the condition.
     """
 
     shape: tuple[int, ...]
@@ -39,7 +43,7 @@ class Spec:
 
     @property
     def class_shares(self) -> tuple[float, ...]:
-        """p(class): the shares of the labels that training sees, 0 of a class left out; alike where it sees none."""
+        """p(class): the shares of the training labels, 0 of a class left out; uniform where there are no labels."""
         counts = self.class_counts if sum(self.class_counts) else (1,) * self.classes
         return tuple(count / sum(counts) for count in counts)
 
@@ -54,10 +58,16 @@ class Spec:
 
 @dataclass(frozen=True)
 class Batch:
-    """`x` is (B, *spec.shape); `label` is (B,) int64 with -1 for unlabelled; `cond` is (B, *spec.cond_shape).
+    """A batch of B samples.
 
-    `fresh` (B,) bool is there when row b goes on where row b of the batch before ended, but for the rows that it marks:
-    these begin anew. `x` is then (B, L), pieces of any length.
+    Attributes:
+        x: (B, *spec.shape).
+        cond: (B, *spec.cond_shape), the condition.
+        cond_mask: (B, *spec.cond_shape) bool, False on padding.
+        label: (B,) int64, -1 for unlabelled.
+        mask: (B, *spec.shape) bool, False on padding, which counts nowhere.
+        fresh: (B,) bool, for models with a state: row b continues row b of the previous batch unless it is marked.
+            `x` is then (B, L) for any L.
     """
 
     x: Tensor
@@ -78,7 +88,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Clock:
-    """Where training stands: `step` counts from 0 within `phase`, which has `total` steps."""
+    """The place in training: `step` counts from 0 within `phase`, which has `total` steps."""
 
     phase: str
     step: int
@@ -86,13 +96,13 @@ class Clock:
 
     @property
     def share(self) -> float:
-        """Share of the phase that is done, 0 to 1: what annealing schedules read."""
+        """Share of the phase that is done, 0 to 1, for annealing schedules."""
         return self.step / max(self.total, 1)
 
 
 @dataclass(frozen=True)
 class Event:
-    """What `fit` yields now and then: mean losses since the last event, learning rates now, skipped steps so far."""
+    """What `fit` yields at intervals: mean losses since the last event, learning rates, skipped steps so far."""
 
     clock: Clock
     losses: dict[str, float]
@@ -102,7 +112,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Draw:
-    """How to draw from categorical outputs: softmax temperature, the k likeliest, the likeliest of total mass p."""
+    """How to sample categorical outputs: softmax temperature, top-k, and top-p (nucleus) truncation; 0 and 1: none."""
 
     temperature: float = 1.0
     top_k: int = 0

@@ -225,4 +225,4 @@ def test_a_device_that_is_not_there() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(UserError, match="'cuda' is not there"):
-        device.find("cuda")
+        device.find_device("cuda")

@@ -19,7 +19,7 @@ TEXT = (ROOT / "params.yaml").read_text()
 
 
 def test_the_projects_own_is_read_as_before() -> None:
-    assert yaml_file.parse(TEXT) == yaml.safe_load(TEXT)
+    assert yaml_file.parse_yaml(TEXT) == yaml.safe_load(TEXT)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def test_the_projects_own_is_read_as_before() -> None:
 )
 def test_what_dvc_writes_is_read_as_it_was_set(value: Any) -> None:
     """`dvc exp run -S key=0.00001` writes 1e-05, which is a string to YAML 1.1."""
-    assert yaml_file.parse(dumps_yaml({"key": value}), "params.yaml") == {"key": value}
+    assert yaml_file.parse_yaml(dumps_yaml({"key": value}), "params.yaml") == {"key": value}
 
 
 @pytest.mark.parametrize("value", ["1e-5", "1e5", "2020-01-01", "no", "010", "a: b", "0x1", "é\n"])
 def test_what_init_writes_is_read_as_it_was(value: str) -> None:
-    assert yaml_file.parse(yaml_file.dump({"key": [value]})) == {"key": [value]}
+    assert yaml_file.parse_yaml(yaml_file.to_flow_yaml({"key": [value]})) == {"key": [value]}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_init_writes_is_read_as_it_was(value: str) -> None:
     ],
 )
 def test_numbers(text: str, value: object) -> None:
-    assert yaml_file.parse(f"a: {text}") == {"a": value}
+    assert yaml_file.parse_yaml(f"a: {text}") == {"a": value}
 
 
 SLIPS = {
@@ -85,7 +85,7 @@ SLIPS = {
 def test_a_slip_is_one_line(slip: str) -> None:
     text, says = SLIPS[slip]
     with pytest.raises(UserError, match=f"^params.yaml{says if says.startswith(':') else '.*' + says}") as refused:
-        yaml_file.parse(text)
+        yaml_file.parse_yaml(text)
     assert "\n" not in str(refused.value)
 
 

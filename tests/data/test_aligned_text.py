@@ -44,7 +44,7 @@ LETTERS = "".join(sorted(set("".join(OLD + NEW)) | set("0123456789abcdefghijklmn
 
 
 def found(old: list[str], new: list[str], least: int = 800) -> list[tuple[int, int]]:
-    return aligned_text.alignment(old, new, least)
+    return aligned_text.align_lines(old, new, least)
 
 
 def test_every_line_finds_its_like() -> None:
@@ -69,11 +69,11 @@ def test_a_line_that_recurs_is_taken_where_it_keeps_the_order() -> None:
 
 def test_lines_taken_first_change_nothing_but_the_time() -> None:
     old, new = [*OLD, "Exeunt."], ["Exeunt", *NEW[:3], "Exeunt.", *NEW[4:], NEW[2]]
-    ours, theirs = ([aligned_text.level(line) for line in lines] for lines in (old, new))
-    first = aligned_text.anchors(ours, theirs)
+    ours, theirs = ([aligned_text.normalise_spelling(line) for line in lines] for lines in (old, new))
+    first = aligned_text.find_anchors(ours, theirs)
     assert len(first) == 6 and all(ours[i] == theirs[j] and len(ours[i]) >= aligned_text.LONG for i, j in first)
     whole = aligned_text.similarity(ours, theirs)
-    assert sum(whole[at] for at in found(old, new)) == sum(whole[at] for at in aligned_text.matched(whole, 800))
+    assert sum(whole[at] for at in found(old, new)) == sum(whole[at] for at in aligned_text.match_lines(whole, 800))
 
 
 def test_the_alignment_is_the_best_of_all() -> None:
@@ -86,7 +86,7 @@ def test_the_alignment_is_the_best_of_all() -> None:
             if all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(chain))
         ]  # fmt: skip
         best = max(sum(table[cell] for cell in chain) for chain in chains)
-        made = aligned_text.matched(table, 3)
+        made = aligned_text.match_lines(table, 3)
         assert made in [list(chain) for chain in chains]
         assert sum(table[cell] for cell in made) == best
 
@@ -94,7 +94,7 @@ def test_the_alignment_is_the_best_of_all() -> None:
 def test_similarity_by_hand() -> None:
     # " abcd " and " abce ": four grams each, " ab" and "abc" in both.
     assert aligned_text.similarity(["abcd"], ["abcf", "xyz", ""]).tolist() == [[500, 0, 0]]
-    assert aligned_text.level("Haue sweete Ioyes-- vnfold'd,") == "hau swet ioies unfold"
+    assert aligned_text.normalise_spelling("Haue sweete Ioyes-- vnfold'd,") == "hau swet ioies unfold"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_similarity_by_hand() -> None:
      ("  and so. it goes", "and so. it goes")],
 )  # fmt: skip
 def test_who_speaks_is_no_part_of_a_line(line: str, says: str) -> None:
-    assert list(aligned_text.said(f"{line}\n\n")) == [says]
+    assert list(aligned_text.strip_speakers(f"{line}\n\n")) == [says]
 
 
 def play(folder: Path, name: str, number: int, new: str = "") -> None:
@@ -122,17 +122,17 @@ def declared() -> object:
 def test_works_find_each_other_by_their_lines(tmp_path: Path) -> None:
     play(tmp_path, "errours", 0, "errors")
     (tmp_path / "other_new.txt").write_text("Something else altogether")
-    (work,) = aligned_text.read(tmp_path, ALIGN, (64, 59))
+    (work,) = aligned_text.read_works(tmp_path, ALIGN, (64, 59))
     assert work.name == "errours_old.txt"
     assert len(work.pairs) == 7
     assert work.dropped == (0, 1, 0, 0, 0, 0, 0)
     assert work.pairs[0] == (f"{OLD[0]} aaap", f"{NEW[0]} aaap")
-    (short,) = aligned_text.read(tmp_path, ALIGN, (42, 59))  # what is longer is left out too
+    (short,) = aligned_text.read_works(tmp_path, ALIGN, (42, 59))  # what is longer is left out too
     assert len(short.pairs) + sum(short.dropped) == 8
     assert max(len(source) for source, _ in short.pairs) <= 42
     (tmp_path / "alone_old.txt").write_text("Xxxx yyyy")
     with pytest.raises(UserError, match=r"alone_old\.txt: no \*_new\.txt has a line of it"):
-        aligned_text.read(tmp_path, ALIGN, (64, 59))
+        aligned_text.read_works(tmp_path, ALIGN, (64, 59))
 
 
 def test_a_work_is_in_one_split_and_stays_there(tmp_path: Path, prepare: Prepare) -> None:

@@ -23,7 +23,7 @@ import pytest
 from genfoundry import config
 from genfoundry.console import progress
 from genfoundry.data.fetch import catalog, download, web
-from genfoundry.data.readers import class_names
+from genfoundry.data.readers import class_labels
 from genfoundry.errors import UserError
 
 GOOD = b"good bytes" * 1000
@@ -307,8 +307,8 @@ def test_fetch_needs_no_torch() -> None:
 
 
 def test_named_classes_are_those_of_sources_in_the_catalog() -> None:
-    assert set(class_names.NAMES) <= set(catalog.SOURCES)
-    assert class_names.names_of(dataset()) == ()
+    assert set(class_labels.PUBLISHED) <= set(catalog.SOURCES)
+    assert class_labels.published_names(dataset()) == ()
 
 
 def test_what_is_unpacked_counts_as_a_checksum_does() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genfoundry.data.readers.folder_layout import Layout, derive, split_word
+from genfoundry.data.readers.folder_layout import Layout, derive_layout, split_word
 from genfoundry.errors import UserError
 
 ROOT = Path("pictures")
@@ -48,7 +48,7 @@ CLEAR = {
 @pytest.mark.parametrize("case", CLEAR)
 def test_what_has_one_meaning(case: str) -> None:
     paths, expected = CLEAR[case]
-    layout = derive(folders(*paths), ROOT)
+    layout = derive_layout(folders(*paths), ROOT)
     assert classes(layout, *paths) == list(expected)
     assert layout.names == tuple(sorted({name for name in expected if name}))
 
@@ -66,7 +66,7 @@ def test_what_has_one_meaning(case: str) -> None:
     ],
 )
 def test_a_published_test_split(paths: tuple[str, ...], published: tuple[bool, ...]) -> None:
-    layout = derive(folders(*paths), ROOT)
+    layout = derive_layout(folders(*paths), ROOT)
     assert [layout.place(folder)[1] for folder in folders(*paths)] == list(published)
 
 
@@ -84,29 +84,29 @@ AMBIGUOUS = {
 def test_what_has_two_meanings_is_refused_with_the_key(case: str) -> None:
     paths, says = AMBIGUOUS[case]
     with pytest.raises(UserError, match=says) as refused:
-        derive(folders(*paths), ROOT)
+        derive_layout(folders(*paths), ROOT)
     message = str(refused.value)
     assert message.startswith("pictures") and "`classes: none`" in message and "\n" not in message
-    assert classes(derive(folders(*paths), ROOT, "none"), *paths) == [None] * len(paths)
+    assert classes(derive_layout(folders(*paths), ROOT, "none"), *paths) == [None] * len(paths)
 
 
 def test_the_key_decides() -> None:
     paths = ("animals/cat", "animals/dog", "vehicles/car")
-    assert classes(derive(folders(*paths), ROOT, "top"), *paths) == ["animals", "animals", "vehicles"]
-    assert classes(derive(folders(*paths), ROOT, "parent"), *paths) == ["cat", "dog", "car"]
+    assert classes(derive_layout(folders(*paths), ROOT, "top"), *paths) == ["animals", "animals", "vehicles"]
+    assert classes(derive_layout(folders(*paths), ROOT, "parent"), *paths) == ["cat", "dog", "car"]
     paths = ("trainA", "trainB", "testA")
-    assert classes(derive(folders(*paths), ROOT, "parent"), *paths) == ["trainA", "trainB", "testA"]
+    assert classes(derive_layout(folders(*paths), ROOT, "parent"), *paths) == ["trainA", "trainB", "testA"]
 
 
 def test_what_comes_later_obeys_the_same_rule() -> None:
-    top = derive(folders("train/a/images", "train/b/images"), ROOT)
+    top = derive_layout(folders("train/a/images", "train/b/images"), ROOT)
     assert [top.place_later(f) for f in folders("a/images", "b", "train/a/images", "")] == ["a", "b", "a", None]
-    flat = derive(folders(""), ROOT)
+    flat = derive_layout(folders(""), ROOT)
     assert flat.place_later(("cow",)) == "cow"  # which the data set then refuses
-    assert derive(folders(""), ROOT, "none").place_later(("cow",)) is None
-    wrapped = derive(folders("data/cat", "data/dog"), ROOT)
+    assert derive_layout(folders(""), ROOT, "none").place_later(("cow",)) is None
+    wrapped = derive_layout(folders("data/cat", "data/dog"), ROOT)
     assert [wrapped.place_later(f) for f in folders("data/cat", "cat")] == ["cat", "cat"]
-    vehicles = derive(folders("bus", "train"), ROOT)
+    vehicles = derive_layout(folders("bus", "train"), ROOT)
     assert vehicles.place_later(("train",)) == "train"
 
 
@@ -136,21 +136,21 @@ UNLIKE = {
 def test_folders_that_are_no_classes_are_refused_until_declared(case: str) -> None:
     paths, says = UNLIKE[case]
     with pytest.raises(UserError, match=f"{says}.*CLASSES=") as refused:
-        derive(folders(*paths), ROOT)
+        derive_layout(folders(*paths), ROOT)
     assert "\n" not in str(refused.value)
     for rule in ("parent", "none"):
-        assert derive(folders(*paths), ROOT, rule).rule == rule
+        assert derive_layout(folders(*paths), ROOT, rule).rule == rule
 
 
 def test_words_of_one_split_are_classes() -> None:
-    assert derive(folders("train", "car"), ROOT).names == ("car", "train")
-    assert derive(folders("train_steam", "train_freight"), ROOT).names == ("train_freight", "train_steam")
+    assert derive_layout(folders("train", "car"), ROOT).names == ("car", "train")
+    assert derive_layout(folders("train_steam", "train_freight"), ROOT).names == ("train_freight", "train_steam")
 
 
 def test_subjects_of_a_study_are_no_classes() -> None:
-    assert derive(folders("sub-01/anat", "sub-02/anat"), ROOT).rule == "none"
+    assert derive_layout(folders("sub-01/anat", "sub-02/anat"), ROOT).rule == "none"
 
 
 def test_an_inbox_may_have_splits_below_the_classes_as_the_data_set_has() -> None:
-    layout = derive(folders("cat/train", "cat/test", "dog/train"), ROOT)
+    layout = derive_layout(folders("cat/train", "cat/test", "dog/train"), ROOT)
     assert [layout.place_later(f) for f in folders("cat/train", "dog", "train/cat")] == ["cat", "dog", "cat"]

@@ -51,7 +51,7 @@ def test_the_images_and_their_labels(layout: str, separator: str, tmp_path: Path
     rows, head, column = LAYOUTS[layout]
     path = write(tmp_path / "a.csv", rows(pictures()), head, separator)
     assert grey_csv.is_grey(path)
-    part, found = grey_csv.read(path)
+    part, found = grey_csv.read_grey_csv(path)
     assert (part.x.reshape(60, -1) == pictures()).all() and part.x.shape == (60, 1, SIDE, SIDE)
     assert part.label.tolist() == (LABEL + (layout == "from 1")).tolist() and found == column
 
@@ -59,13 +59,13 @@ def test_the_images_and_their_labels(layout: str, separator: str, tmp_path: Path
 def test_no_label(tmp_path: Path) -> None:
     for head in (None, PIXELS):
         path = write(tmp_path / "test.csv", pictures(), head)
-        assert grey_csv.is_grey(path) and set(grey_csv.read(path)[0].label) == {-1}
+        assert grey_csv.is_grey(path) and set(grey_csv.read_grey_csv(path)[0].label) == {-1}
 
 
 def test_quotes_and_a_byte_order_mark(tmp_path: Path) -> None:
     text = "\n".join(",".join(f'"{v}"' for v in row) for row in np.column_stack([LABEL, pictures()]).tolist())
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf" + text.encode()))
-    assert grey_csv.read(tmp_path / "a.csv.gz")[0].label.tolist() == LABEL.tolist()
+    assert grey_csv.read_grey_csv(tmp_path / "a.csv.gz")[0].label.tolist() == LABEL.tolist()
 
 
 def test_two_columns_that_could_be_labels_need_the_key(tmp_path: Path) -> None:
@@ -73,20 +73,20 @@ def test_two_columns_that_could_be_labels_need_the_key(tmp_path: Path) -> None:
     x[:, -1] = np.arange(60) % 3  # a corner with a few values that follow each other
     path = write(tmp_path / "a.csv", np.column_stack([LABEL, x]))
     with pytest.raises(UserError, match=r"the first holds 0, 1, 2, 3, \.\.\. \(5 values\), the last 0, 1, 2; declare"):
-        grey_csv.read(path)
-    assert grey_csv.read(path, "first")[0].label.tolist() == LABEL.tolist()
-    assert grey_csv.read(path, "last")[0].label.tolist() == x[:, -1].tolist()
+        grey_csv.read_grey_csv(path)
+    assert grey_csv.read_grey_csv(path, "first")[0].label.tolist() == LABEL.tolist()
+    assert grey_csv.read_grey_csv(path, "last")[0].label.tolist() == x[:, -1].tolist()
 
 
 def test_one_class_shows_no_column(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", np.column_stack([np.full(60, 3), pictures()]))
     with pytest.raises(UserError, match="the label's column is ambiguous"):
-        grey_csv.read(path)
+        grey_csv.read_grey_csv(path)
 
 
 def test_labels_with_gaps_beside_a_constant_corner(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", np.column_stack([np.array([0, 2, 5])[np.arange(60) % 3], pictures()]))
-    assert set(grey_csv.read(path)[0].label) == {0, 2, 5}
+    assert set(grey_csv.read_grey_csv(path)[0].label) == {0, 2, 5}
 
 
 REFUSED = {
@@ -106,7 +106,7 @@ def test_what_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", rows)
     assert grey_csv.is_grey(path), "or its times would be said not to grow"
     with pytest.raises(UserError, match=says) as refused:
-        grey_csv.read(path)
+        grey_csv.read_grey_csv(path)
     assert "\n" not in str(refused.value)
 
 
@@ -123,7 +123,7 @@ def test_a_bad_row_is_named(line: str, says: str, tmp_path: Path) -> None:
     path.write_text(path.read_text() + "\n" + line + "\n")
     number = len(path.read_text().splitlines())
     with pytest.raises(UserError, match=rf"a.csv:{number}: .*{says}"):
-        grey_csv.read(path)
+        grey_csv.read_grey_csv(path)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from raw_folders import grey, idx_bytes, images
 from genfoundry import config
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.modalities import images as prepared_images
-from genfoundry.data.readers import image_folder, parallel_decoding
+from genfoundry.data.readers import image_folder
+from genfoundry.data.readers import images as readers_images
 from genfoundry.data.readers.images import SUFFIXES, Form
 from genfoundry.errors import UserError
 
@@ -112,7 +113,7 @@ def test_idx_under_other_names_keeps_its_test(stem: str, dot: str, tmp_path: Pat
 def test_a_table_beside_arrays_is_a_list(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=grey(5))
     (tmp_path / "about.csv").write_text("name,size\na,5\n")
-    assert sum(len(part.x) for part in image_folder.read(tmp_path).parts) == 5
+    assert sum(len(part.x) for part in image_folder.read_images(tmp_path).parts) == 5
 
 
 def test_mnist_tables_keep_their_test(tmp_path: Path, prepare: Prepare) -> None:
@@ -146,7 +147,7 @@ def test_many_damaged_files_are_one_line(tmp_path: Path) -> None:
     for i in range(70, 160):
         (tmp_path / f"{i:03}.png").write_bytes(b"\x89PNG no")
     with pytest.raises(UserError, match=r"070.png: not readable as an image.*; 90 of 200 files are so") as refused:
-        list(parallel_decoding.read(sorted(tmp_path.iterdir()), Form()))
+        list(readers_images.read_pictures(sorted(tmp_path.iterdir()), Form()))
     assert "\n" not in str(refused.value)
 
 
@@ -154,11 +155,11 @@ def test_pictures_are_decoded_a_few_ahead(tmp_path: Path, monkeypatch: pytest.Mo
     """Or all of a data set would wait in memory for whoever takes them."""
     save(*(tmp_path / f"{i:03}.png" for i in range(64)))
     decoded: list[Path] = []
-    real = parallel_decoding.picture
-    monkeypatch.setattr(parallel_decoding, "picture", lambda path, form: decoded.append(path) or real(path, form))
-    monkeypatch.setattr(parallel_decoding, "CHUNK", 1)
-    monkeypatch.setattr(parallel_decoding.cgroup, "cpus", lambda: 2)
-    reading = parallel_decoding.read(sorted(tmp_path.iterdir()), Form())
+    real = readers_images.read_picture
+    monkeypatch.setattr(readers_images, "read_picture", lambda path, form: decoded.append(path) or real(path, form))
+    monkeypatch.setattr(readers_images, "CHUNK_FILES", 1)
+    monkeypatch.setattr(readers_images.cgroup, "cpus", lambda: 2)
+    reading = readers_images.read_pictures(sorted(tmp_path.iterdir()), Form())
     next(reading)
     assert len(decoded) < 16
     assert len(list(reading)) == 63 and len(decoded) == 64
@@ -191,7 +192,7 @@ def test_idx_labels_are_found_in_folders_of_their_own_and_unpacked(names: str, t
         path = tmp_path / names.format("train", what if "T" not in names else what.capitalize())
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(gzip.decompress(idx_bytes(x)))  # a browser unpacks a .gz and keeps its name
-    (part,) = image_folder.read(tmp_path, Form()).parts
+    (part,) = image_folder.read_images(tmp_path, Form()).parts
     assert part.label.tolist() == list(range(9)) and (part.x[:, 0] == grey(9)).all()
 
 
@@ -201,7 +202,7 @@ def test_lists_beside_tables_of_grey_values_are_left_out(tmp_path: Path) -> None
     (tmp_path / "train.csv").write_text(f"label,{head}\n" + "".join(f"1,{row}\n" for row in rows.splitlines()))
     (tmp_path / "test.csv").write_text(f"{head}\n{rows}")
     (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n2,0\n")
-    parts = image_folder.read(tmp_path, Form()).parts
+    parts = image_folder.read_images(tmp_path, Form()).parts
     assert [(part.source, part.test, int(part.label[0])) for part in parts] == [
         ("test.csv", True, -1),
         ("train.csv", False, 1),

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from genfoundry.data.readers import image_headers
-from genfoundry.data.readers.images import header, picture
+from genfoundry.data.readers.images import read_header, read_picture
 from genfoundry.errors import UserError
 
 GREY = (np.arange(6, dtype=np.uint8) * 40).reshape(2, 3)
@@ -46,7 +46,7 @@ def tiff(x: np.ndarray) -> bytes:
 
 
 def refused(path: Path, says: str) -> None:
-    for read in (header, picture):
+    for read in (read_header, read_picture):
         with pytest.raises(UserError, match=f"{path.name}: not readable as an image: {says}") as error:
             read(path)
         assert "\n" not in str(error.value)
@@ -60,7 +60,7 @@ def test_a_png_of_16_bits_a_value(channels: int, tmp_path: Path) -> None:
     (tmp_path / "deep.jpg").write_bytes(png(x, 16))  # by another name
     refused(tmp_path / "deep.jpg", "it has 16 or more bits")
     (tmp_path / "plain.png").write_bytes(png(x % 256, 8))
-    assert header(tmp_path / "plain.png") == ((4, 5), "grey" if channels < 3 else "rgb", False)
+    assert read_header(tmp_path / "plain.png") == ((4, 5), "grey" if channels < 3 else "rgb", False)
 
 
 def test_deep_tiffs(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_pages_are_refused_and_animations_give_their_first_frame(tmp_path: Path)
     for name in ("a.gif", "a.png", "a.webp"):
         how = {"lossless": True} if name == "a.webp" else {}
         Image.fromarray(GREY).save(tmp_path / name, save_all=True, append_images=other, **how)
-        assert header(tmp_path / name)[2] and (picture(tmp_path / name)[0] == GREY).all()
+        assert read_header(tmp_path / name)[2] and (read_picture(tmp_path / name)[0] == GREY).all()
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "jpg", "webp"])
@@ -89,8 +89,8 @@ def test_a_header_has_the_size_of_the_upright_picture(kind: str, orientation: in
     large = np.kron(GREY, np.ones((8, 8), np.uint8))
     how = {"tif": {"compression": "tiff_lzw"}, "webp": {"lossless": True}, "jpg": {"quality": 100}}.get(kind, {})
     Image.fromarray(large).save(tmp_path / f"a.{kind}", exif=exif, **how)
-    x = picture(tmp_path / f"a.{kind}")
-    assert header(tmp_path / f"a.{kind}")[0] == x.shape[1:]
+    x = read_picture(tmp_path / f"a.{kind}")
+    assert read_header(tmp_path / f"a.{kind}")[0] == x.shape[1:]
     upright = np.rot90(large, {1: 0, 3: 2, 6: -1, 8: 1}[orientation])
     assert x.shape[1:] == upright.shape and abs(x[0].astype(int) - upright).max() <= 2
 
@@ -105,8 +105,8 @@ def test_a_turned_tiff_without_compression_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
 def test_a_tiff_of_every_mode_of_8_bits(mode: str, tmp_path: Path) -> None:
     Image.fromarray(GREY).convert("RGB").convert(mode).save(tmp_path / "a.tif")
-    assert header(tmp_path / "a.tif") == ((2, 3), "grey" if mode in ("1", "L", "LA") else "rgb", False)
-    assert picture(tmp_path / "a.tif").shape == (1 if mode in ("1", "L", "LA") else 3, 2, 3)
+    assert read_header(tmp_path / "a.tif") == ((2, 3), "grey" if mode in ("1", "L", "LA") else "rgb", False)
+    assert read_picture(tmp_path / "a.tif").shape == (1 if mode in ("1", "L", "LA") else 3, 2, 3)
 
 
 def test_what_is_no_picture_says_what_it_is(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def whole(data: Dataset) -> np.ndarray:
 def column(values: list[float], where: str, how: str) -> list[float]:
     """One column filled; `where` has a letter a row for its split."""
     rows = np.stack([np.arange(len(values), dtype=float), np.array(values)], 1)
-    filled = missing_values.filled(rows, np.array(list(where)), how, "x")
+    filled = missing_values.fill_missing(rows, np.array(list(where)), how, "x")
     return filled.rows[:, 1].tolist()
 
 
@@ -68,7 +68,8 @@ def test_fills_within_and_across_a_border() -> None:
 
 def test_a_straight_line_is_straight_in_time() -> None:
     rows = np.array([[0.0, 0.0], [1.0, NAN], [10.0, 10.0]])
-    assert missing_values.filled(rows, np.array(list("aaa")), "interpolate", "x").rows[:, 1].tolist() == [0, 1, 10]
+    filled = missing_values.fill_missing(rows, np.array(list("aaa")), "interpolate", "x")
+    assert filled.rows[:, 1].tolist() == [0, 1, 10]
 
 
 @pytest.mark.parametrize("how", ["interpolate", "forward"])
@@ -239,7 +240,7 @@ BAD = [
 def test_a_bad_table_is_one_line(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "x.csv").write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError, match=rf"x\.csv.*{says}") as refused:
-        time_csv.read(tmp_path / "x.csv")
+        time_csv.read_series(tmp_path / "x.csv")
     assert "\n" not in str(refused.value)
 
 

@@ -43,7 +43,7 @@ def write(path: Path, values: np.ndarray, axes: str = "RAS") -> Path:
 def test_planes_and_directions(tmp_path: Path, axes: str) -> None:
     """Whatever the order of a file's axes, up is superior (axial: anterior), and right is right."""
     write(tmp_path / "a.nii.gz", body(), axes)
-    found = list(nifti.parts(tmp_path, Slices(lit=0.0)))
+    found = list(nifti.read_slices(tmp_path, Slices(lit=0.0)))
     assert sorted({int(part.label[0]) for part in found}) == [0, 1, 2]
     shapes = {0: (24, 20), 1: (16, 20), 2: (16, 24)}  # (up, across), before the black around
     for part in found:
@@ -60,19 +60,19 @@ def test_planes_and_directions(tmp_path: Path, axes: str) -> None:
 def test_values_are_those_of_the_voxels(tmp_path: Path) -> None:
     values = body()
     write(tmp_path / "a.nii", values)
-    grey, sides = nifti.read(tmp_path / "a.nii")
+    grey, sides = nifti.read_volume(tmp_path / "a.nii")
     high = np.percentile(values, 99.9)
     expected = ((values - values.min()) / (high - values.min()) * 255).clip(0, 255)
     assert np.abs(grey - expected).max() <= 0.51 and sides.tolist() == [1, 1, 1]
-    axial = next(p for p in nifti.parts(tmp_path, Slices(lit=0.0)) if p.label[0] == 0)
+    axial = next(p for p in nifti.read_slices(tmp_path, Slices(lit=0.0)) if p.label[0] == 0)
     assert (axial.x[3, 0, :, 2:22] == grey[:, ::-1, 3].T).all()
 
 
 def test_blocks_leave_a_gap_and_pair_the_sides() -> None:
     by = Slices(by="block", block=5, gap=2)
-    assert nifti.blocks(12, by, False) == {0: [0, 1, 2], 1: [5, 6, 7], 2: [10, 11]}
-    assert nifti.blocks(9, by, True) == {0: [2, 3, 4, 5, 6]}
-    assert nifti.blocks(12, Slices(block=5, gap=2), False) == {0: [*range(5)], 1: [*range(5, 10)], 2: [10, 11]}
+    assert nifti.assign_blocks(12, by, False) == {0: [0, 1, 2], 1: [5, 6, 7], 2: [10, 11]}
+    assert nifti.assign_blocks(9, by, True) == {0: [2, 3, 4, 5, 6]}
+    assert nifti.assign_blocks(12, Slices(block=5, gap=2), False) == {0: [*range(5)], 1: [*range(5, 10)], 2: [10, 11]}
 
 
 def test_no_block_in_two_splits(tmp_path: Path, prepare: Prepare) -> None:
@@ -115,7 +115,7 @@ def test_dark_slices_are_left_out(tmp_path: Path) -> None:
     values = body()
     values[:, :, :4] = 0
     write(tmp_path / "a.nii", values)
-    axial = sum(len(p.x) for p in nifti.parts(tmp_path, Slices()) if p.label[0] == 0)
+    axial = sum(len(p.x) for p in nifti.read_slices(tmp_path, Slices()) if p.label[0] == 0)
     assert axial == SHAPE[2] - 4
 
 
@@ -126,17 +126,17 @@ def test_thick_slices_are_shown_in_proportion() -> None:
 def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes(b"no volume")
     with pytest.raises(UserError, match=r"a\.nii\.gz: not readable as a NIfTI volume"):
-        list(nifti.parts(tmp_path, Slices()))
+        list(nifti.read_slices(tmp_path, Slices()))
     write(tmp_path / "a.nii.gz", body())
     (tmp_path / "a.nii.gz").write_bytes((tmp_path / "a.nii.gz").read_bytes()[:5000])
     with pytest.raises(UserError, match=r"a\.nii\.gz: not readable as a NIfTI volume"):
-        list(nifti.parts(tmp_path, Slices()))
+        list(nifti.read_slices(tmp_path, Slices()))
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4, 2), np.float32), np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(UserError, match=r"4 axes, \(4, 4, 4, 2\); one volume of three is right"):
-        list(nifti.parts(tmp_path, Slices()))
+        list(nifti.read_slices(tmp_path, Slices()))
     write(tmp_path / "a.nii.gz", np.full(SHAPE, np.nan, np.float32))
     with pytest.raises(UserError, match="no voxel has a value"):
-        list(nifti.parts(tmp_path, Slices()))
+        list(nifti.read_slices(tmp_path, Slices()))
 
 
 def test_a_wrong_suffix_and_a_wrong_header(tmp_path: Path) -> None:
@@ -148,16 +148,18 @@ def test_a_wrong_suffix_and_a_wrong_header(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=f"{name}: not readable as a NIfTI volume: .*{says}"):
-            nifti.read(tmp_path / name)
+            nifti.read_volume(tmp_path / name)
     nibabel.save(nibabel.Nifti1Image(body(), np.diag([1e-6, 1, 1, 1])), tmp_path / "e.nii")
     with pytest.raises(UserError, match=r"e\.nii: voxels of 1e-06 x 1 x 1 mm by its header; is it damaged\?"):
-        nifti.read(tmp_path / "e.nii")
+        nifti.read_volume(tmp_path / "e.nii")
 
 
 def test_a_fourth_axis_of_one_voxel_is_none(tmp_path: Path) -> None:
     write(tmp_path / "a.nii.gz", body())
     nibabel.save(nibabel.Nifti1Image(body()[..., None, None], np.eye(4)), tmp_path / "b.nii.gz")
-    for one, other in zip(nifti.read(tmp_path / "a.nii.gz"), nifti.read(tmp_path / "b.nii.gz"), strict=True):
+    for one, other in zip(
+        nifti.read_volume(tmp_path / "a.nii.gz"), nifti.read_volume(tmp_path / "b.nii.gz"), strict=True
+    ):
         assert (one == other).all()
 
 
@@ -168,9 +170,9 @@ def test_missing_voxels_are_as_declared(tmp_path: Path, prepare: Prepare) -> Non
     with pytest.raises(
         UserError, match=r"a.nii.gz: 25% of the voxels have no value \(NaN\); slices: \{missing: backgr"
     ):
-        list(nifti.parts(tmp_path, Slices()))
-    grey, _ = nifti.read(tmp_path / "a.nii.gz", "background")
-    dark, _ = nifti.read(write(tmp_path / "b.nii.gz", np.where(np.isnan(values), np.nanmin(values), values)))
+        list(nifti.read_slices(tmp_path, Slices()))
+    grey, _ = nifti.read_volume(tmp_path / "a.nii.gz", "background")
+    dark, _ = nifti.read_volume(write(tmp_path / "b.nii.gz", np.where(np.isnan(values), np.nanmin(values), values)))
     assert (grey == dark).all() and (grey[:, :, :4] == 0).all() and grey.max() == 255
 
 
@@ -191,7 +193,7 @@ def test_what_is_no_grey_volume_is_one_line(case: str, tmp_path: Path) -> None:
     values, says = ODD[case]
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(UserError, match=rf"a\.nii\.gz: .*{says}") as refused:
-        list(nifti.parts(tmp_path, Slices()))
+        list(nifti.read_slices(tmp_path, Slices()))
     assert "\n" not in str(refused.value)
 
 

@@ -16,7 +16,7 @@ from genfoundry.errors import UserError
 
 def read(path: Path, **arrays: Any) -> list[ImageSet]:
     np.savez(path / "a.npz", **arrays)
-    return list(npz.read(path / "a.npz"))
+    return list(npz.read_npz(path / "a.npz"))
 
 
 def colour(*shape: int) -> np.ndarray:
@@ -106,7 +106,7 @@ def test_one_array_without_a_name(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", grey(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")
     with pytest.raises(UserError, match=r"one array without a name; np.savez"):
-        list(npz.read(tmp_path / "a.npz"))
+        list(npz.read_npz(tmp_path / "a.npz"))
 
 
 def test_images_last_are_refused_and_both_remedies_work(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from raw_folders import grey, images
 from genfoundry import config
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.readers import images as readers_images
-from genfoundry.data.readers.images import Form, picture
+from genfoundry.data.readers.images import Form, read_picture
 from genfoundry.errors import UserError
 
 Prepare = Callable[..., Dataset]
@@ -34,7 +34,7 @@ def colour(n: int, height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def test_shrinking_averages(tmp_path: Path) -> None:
     board = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
-    small = picture(save(tmp_path / "a.png", board), Form((32, 32)))
+    small = read_picture(save(tmp_path / "a.png", board), Form((32, 32)))
     assert np.abs(small[0, 2:-2, 2:-2].astype(int) - 128).max() <= 2  # picking pixels would give 0 or 255
 
 
@@ -42,21 +42,21 @@ def test_shrinking_averages(tmp_path: Path) -> None:
 def test_the_centre_of_the_longer_side_is_kept(tmp_path: Path, height: int, width: int) -> None:
     place = np.indices((height, width))[int(width > height)] * 4 + 10  # a ramp along the longer side
     path = save(tmp_path / "a.png", place.astype(np.uint8))
-    whole = picture(path, Form((20, 20)))[0]
+    whole = read_picture(path, Form((20, 20)))[0]
     ramp = whole[5] if width > height else whole[:, 5]
     assert ramp.tolist() == [4 * (10 + i) + 10 for i in range(20)]
-    half = picture(path, Form((10, 10)))[0]
+    half = read_picture(path, Form((10, 10)))[0]
     ramp = half[5] if width > height else half[:, 5]
     np.testing.assert_allclose(ramp[2:-2], [4 * (10.5 + 2 * i) + 10 for i in range(2, 8)], atol=1)
 
 
 def test_a_height_and_a_width(tmp_path: Path) -> None:
-    assert picture(save(tmp_path / "a.png", colour(1, 30, 50)[0]), Form((8, 16))).shape == (3, 8, 16)
+    assert read_picture(save(tmp_path / "a.png", colour(1, 30, 50)[0]), Form((8, 16))).shape == (3, 8, 16)
 
 
 def test_what_has_the_size_stays_as_it_is(tmp_path: Path) -> None:
     x = colour(1, 12, 12)[0]
-    assert (picture(save(tmp_path / "a.png", x), Form((12, 12), "rgb")) == np.moveaxis(x, -1, 0)).all()
+    assert (read_picture(save(tmp_path / "a.png", x), Form((12, 12), "rgb")) == np.moveaxis(x, -1, 0)).all()
 
 
 def test_a_cameras_orientation_is_obeyed(tmp_path: Path) -> None:
@@ -64,26 +64,29 @@ def test_a_cameras_orientation_is_obeyed(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it a quarter to the right
     path = save(tmp_path / "a.png", x, exif=exif)
-    assert (picture(path)[0] == np.rot90(x, -1)).all()
-    assert readers_images.header(path)[0] == (3, 2)
+    assert (read_picture(path)[0] == np.rot90(x, -1)).all()
+    assert readers_images.read_header(path)[0] == (3, 2)
 
 
 def test_what_is_transparent_stands_on_white(tmp_path: Path) -> None:
     clear = np.array([[[200, 100, 50, 0], [200, 100, 50, 255]]], np.uint8)
-    assert picture(save(tmp_path / "a.png", clear))[:, 0].T.tolist() == [[255, 255, 255], [200, 100, 50]]
+    assert read_picture(save(tmp_path / "a.png", clear))[:, 0].T.tolist() == [[255, 255, 255], [200, 100, 50]]
     pale = Image.fromarray(np.array([[[10, 0], [10, 255]]], np.uint8), "LA")
-    assert picture(save(tmp_path / "b.png", pale)).tolist() == [[[255, 10]]]
+    assert read_picture(save(tmp_path / "b.png", pale)).tolist() == [[[255, 10]]]
     palette = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
     palette.putpalette([9, 8, 7, 1, 2, 3])
-    assert picture(save(tmp_path / "c.png", palette))[:, 0].T.tolist() == [[9, 8, 7], [1, 2, 3]]
-    assert picture(save(tmp_path / "d.png", palette, transparency=0))[:, 0].T.tolist() == [[255, 255, 255], [1, 2, 3]]
-    assert picture(save(tmp_path / "e.png", Image.new("1", (2, 1), 1))).tolist() == [[[255, 255]]]
-    assert picture(save(tmp_path / "f.jpg", Image.new("CMYK", (8, 8), (0, 0, 0, 0)))).min() > 250
+    assert read_picture(save(tmp_path / "c.png", palette))[:, 0].T.tolist() == [[9, 8, 7], [1, 2, 3]]
+    assert read_picture(save(tmp_path / "d.png", palette, transparency=0))[:, 0].T.tolist() == [
+        [255, 255, 255],
+        [1, 2, 3],
+    ]
+    assert read_picture(save(tmp_path / "e.png", Image.new("1", (2, 1), 1))).tolist() == [[[255, 255]]]
+    assert read_picture(save(tmp_path / "f.jpg", Image.new("CMYK", (8, 8), (0, 0, 0, 0)))).min() > 250
 
 
 def test_more_than_8_bits_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "deep.png", np.full((4, 4), 4095, np.uint16))
-    for read in (picture, readers_images.header):
+    for read in (read_picture, readers_images.read_header):
         with pytest.raises(UserError, match=r"deep.png: .*16 or more bits.*convert it to 8 bits") as refused:
             read(path)
         assert "\n" not in str(refused.value)
@@ -93,8 +96,8 @@ def test_colour_is_converted_as_declared(tmp_path: Path) -> None:
     red, dim = np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 7, np.uint8)
     red[..., 0] = 255
     a, b = save(tmp_path / "red.png", red), save(tmp_path / "dim.png", dim)
-    assert picture(a, Form(colour="grey"))[0, 0].tolist() == [76] * 4  # 0.299 of 255 (ITU-R 601)
-    assert (picture(b, Form(colour="rgb")) == 7).all() and picture(b, Form(colour="rgb")).shape == (3, 4, 4)
+    assert read_picture(a, Form(colour="grey"))[0, 0].tolist() == [76] * 4  # 0.299 of 255 (ITU-R 601)
+    assert (read_picture(b, Form(colour="rgb")) == 7).all() and read_picture(b, Form(colour="rgb")).shape == (3, 4, 4)
 
 
 def mixed(raw: Path, n: int = 40) -> None:
@@ -195,7 +198,7 @@ def test_arrays_take_size_and_colour_too(tmp_path: Path, prepare: Prepare) -> No
     np.savez(tmp_path / "raw/a.npz", images=x)
     data = prepare(images(size=8, colour="grey"))
     assert data.spec.shape == (1, 8, 8)
-    first = picture(save(tmp_path / "one.png", x[0]), Form((8, 8), "grey"))
+    first = read_picture(save(tmp_path / "one.png", x[0]), Form((8, 8), "grey"))
     held = torch.cat([data.split(s).tensor for s in ("train", "val", "gate", "test")])
     assert (held == torch.tensor(first)).flatten(1).all(1).sum() == 1  # as if it had been a file
     np.savez(tmp_path / "raw/a.npz", images=np.zeros((80, 10, 12, 2), np.uint8))
@@ -246,13 +249,13 @@ def test_a_picture_that_is_none(tmp_path: Path) -> None:
     for name, content in {"cut.png": file.getvalue()[:500], "text.jpg": b"hello", "empty.png": b""}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=f"{name}: not readable as an image") as refused:
-            picture(tmp_path / name)
+            read_picture(tmp_path / name)
         assert "\n" not in str(refused.value)
 
 
 def test_files_are_found_below_hidden_folders_but_not_in_them(tmp_path: Path, prepare: Prepare) -> None:
-    from genfoundry.data.readers.listing import files
+    from genfoundry.data.readers.listing import list_files
 
     for name in (".home/a.png", ".home/.cache/b.png"):
         save(tmp_path / name, grey(1)[0])
-    assert [p.name for p in files(tmp_path / ".home", ".png")] == ["a.png"]
+    assert [p.name for p in list_files(tmp_path / ".home", ".png")] == ["a.png"]

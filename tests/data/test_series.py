@@ -119,20 +119,20 @@ def test_columns_can_be_chosen(tmp_path: Path, prepare: Prepare) -> None:
 def test_quarters_and_years_of_months_are_read(tmp_path: Path) -> None:
     quarters = tmp_path / "q.csv"
     quarters.write_text("year,quarter,a\n1969,4,1\n1970,1,2\n1970,2,3\n")
-    found = time_csv.read(quarters)
+    found = time_csv.read_series(quarters)
     assert found.names == ("a",) and found.rows.tolist() == [[-3, 1], [0, 2], [3, 3]]
     quarters.write_text("year,quarter,a\n1969,5,1\n")
     with pytest.raises(UserError, match=r"q.csv:2: column quarter: '5'; 1 to 4 is right"):
-        time_csv.read(quarters)
+        time_csv.read_series(quarters)
     months = tmp_path / "m.csv"
     head = "YEAR,JAN,FEB,MAR,APR,MAY,JUN,JUL,AUG,SEP,OCT,NOV,DEC"
     months.write_text(f"{head}\n1970,{','.join(map(str, range(12)))}\n1971,{','.join(map(str, range(12, 23)))},\n")
-    found = time_csv.read(months)
+    found = time_csv.read_series(months)
     assert found.rows[:23].tolist() == [[t, t] for t in range(23)] and np.isnan(found.rows[23, 1])
     assert found.lines[12] == 3
     months.write_text(f"{head}\n1970,x{',1' * 11}\n")
     with pytest.raises(UserError, match=r"m.csv:2: column value: 'x' is not a number"):
-        time_csv.read(months)
+        time_csv.read_series(months)
 
 
 @pytest.mark.parametrize("name", ["co2", "elnino", "macrodata"])

@@ -12,7 +12,7 @@ import torch
 from raw_folders import images, pairs, text, write_idx
 
 from genfoundry.data.dataset import Dataset
-from genfoundry.data.split_assignment import assign_groups, hash_place, numbered, quotas, require_groups
+from genfoundry.data.split_assignment import assign_groups, hash_to_unit, number_groups, quotas, require_groups
 from genfoundry.data.transforms import moving_items
 from genfoundry.errors import UserError
 from genfoundry.splits import HELD_OUT, SPLITS
@@ -64,7 +64,7 @@ def test_later_groups_move_none_and_go_where_their_hash_falls(seed: int) -> None
     assert {group: later[group] for group in old} == before
     shares = np.array([counted(later)[name] for name in SPLITS]) / 2037
     assert shares[0] > 0.35 and (shares[1:] > 0.02).all()
-    order = [later[group] for group in sorted(later, key=lambda group: hash_place(seed, group))]
+    order = [later[group] for group in sorted(later, key=lambda group: hash_to_unit(seed, group))]
     assert [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name] == ["val", "gate", "test", "train"]
 
 
@@ -136,7 +136,9 @@ def test_short_units_in_a_row_are_read_through(tmp_path: Path, prepare: Prepare)
     assert len(split.tensor) % 32 == 0
     starts = np.flatnonzero(np.r_[True, split.tensor.numpy()[:-1] == 0])  # code 0 ends a line
     units = np.searchsorted(starts, np.arange(len(split)) * 32, side="right").tolist()
-    assert numbered(list(map(str, split.groups.tolist()))).tolist() == numbered(list(map(str, units))).tolist()
+    assert (
+        number_groups(list(map(str, split.groups.tolist()))).tolist() == number_groups(list(map(str, units))).tolist()
+    )
     assert len(set(units)) == len(units) > 10
 
 
@@ -177,11 +179,11 @@ def test_slices_keep_enough_volumes_or_blocks(tmp_path: Path, prepare: Prepare, 
 
 def test_videos_share_no_item_as_far_as_there_are_enough() -> None:
     pool = moving_items.Pool(np.zeros((41, 4, 4), np.uint8), tuple(map(str, range(41))))
-    apart = moving_items.casts(pool, 20, 2, ("key",))
+    apart = moving_items.choose_casts(pool, 20, 2, ("key",))
     assert len(np.unique(apart)) == 40
-    again = moving_items.casts(pool, 50, 2, ("key",))
+    again = moving_items.choose_casts(pool, 50, 2, ("key",))
     assert (again[:20] == apart).all() and (again[20:40] == apart).all()
-    one = moving_items.casts(moving_items.Pool(pool.x[:1], ("0",)), 3, 2, ("key",))
+    one = moving_items.choose_casts(moving_items.Pool(pool.x[:1], ("0",)), 3, 2, ("key",))
     assert one.tolist() == [[0, 0]] * 3
 
 

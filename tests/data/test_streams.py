@@ -22,11 +22,11 @@ def streams(resets: float = 0.3, batch: int = 4, key: str = "k") -> StreamLoader
 def test_rows_go_on_where_they_ended_until_the_epoch_does() -> None:
     loader = streams()
     ends = None
-    for step in range(2 * loader.each):
+    for step in range(2 * loader.steps):
         batch = loader.batch("fit", step)
         assert (batch.x.diff() == 1).all()
         assert batch.fresh is not None
-        if step % loader.each == 0:
+        if step % loader.steps == 0:
             assert batch.fresh.all()
         else:
             assert torch.equal(batch.x[:, 0], ends + 1)
@@ -36,7 +36,8 @@ def test_rows_go_on_where_they_ended_until_the_epoch_does() -> None:
 def test_an_epoch_reads_each_row_s_own_part_with_cuts_of_its_own() -> None:
     loader = streams()
     epochs = [
-        torch.cat([loader.batch("fit", epoch * loader.each + i).x for i in range(loader.each)], 1) for epoch in range(9)
+        torch.cat([loader.batch("fit", epoch * loader.steps + i).x for i in range(loader.steps)], 1)
+        for epoch in range(9)
     ]
     for epoch in epochs:
         assert torch.equal(epoch.flatten().unique(), epoch.flatten().sort().values), "no character twice"

@@ -70,14 +70,14 @@ SAME |= {code: PLAIN.encode(code) for code in ("utf-16", "utf-16-le", "utf-16-be
 
 @pytest.mark.parametrize("form", SAME)
 def test_one_table_in_many_forms(form: str, tmp_path: Path) -> None:
-    found = time_csv.read(written(tmp_path, SAME[form]))
-    assert found.clock == "days" and len(found.names) == 1
+    found = time_csv.read_series(written(tmp_path, SAME[form]))
+    assert found.unit == "days" and len(found.names) == 1
     np.testing.assert_array_equal(found.rows[:, 0], FIRST + np.arange(60))
     np.testing.assert_array_equal(found.rows[:, 1], [float(f"{v:.2f}") for v in VALUES])
 
 
 def test_what_is_unusual_is_noted(tmp_path: Path) -> None:
-    assert time_csv.read(written(tmp_path, PLAIN)).notes == ()
+    assert time_csv.read_series(written(tmp_path, PLAIN)).notes == ()
     for form, note in {
         "semicolons": "cells are separated by semicolons",
         "quoted decimal commas": "numbers have a decimal comma",
@@ -90,7 +90,7 @@ def test_what_is_unusual_is_noted(tmp_path: Path) -> None:
         "utf-16": "the file is UTF-16",
         "sep": "line 1 is sep=;",
     }.items():
-        assert note in time_csv.read(written(tmp_path, SAME[form])).notes, form
+        assert note in time_csv.read_series(written(tmp_path, SAME[form])).notes, form
 
 
 MONTHS = [
@@ -113,28 +113,28 @@ def test_months(form: str, tmp_path: Path) -> None:
     months = [datetime(2019 + i // 12, i % 12 + 1, 1) for i in range(30)]
     cells = [form.format(y=d.year, m=d.month, b=d.strftime("%b"), f=d.strftime("%B")) for d in months]
     text = "period,value\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))
-    assert time_csv.read(written(tmp_path, text), "months").rows[:, 0].tolist() == list(range(588, 618))
+    assert time_csv.read_series(written(tmp_path, text), "months").rows[:, 0].tolist() == list(range(588, 618))
     if form != "{y}-{m:02}":  # an ISO date is the first of a month, as before
-        assert time_csv.read(written(tmp_path, text)).clock == "months"
+        assert time_csv.read_series(written(tmp_path, text)).unit == "months"
 
 
 @pytest.mark.parametrize("form", ["{y}Q{q}", "{y}-Q{q}", "Q{q} {y}", "{q}Q{y}"])
 def test_quarters(form: str, tmp_path: Path) -> None:
     cells = [form.format(y=2019 + i // 4, q=i % 4 + 1) for i in range(9)]
-    found = time_csv.read(written(tmp_path, "t,a\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))))
-    assert found.clock == "months" and found.rows[:, 0].tolist() == [588 + 3 * i for i in range(9)]
+    found = time_csv.read_series(written(tmp_path, "t,a\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))))
+    assert found.unit == "months" and found.rows[:, 0].tolist() == [588 + 3 * i for i in range(9)]
 
 
 def test_times_with_a_decimal_comma(tmp_path: Path) -> None:
     text = "t;a\n0;1,5\n0,25;2,5\n0,5;3,5\n"
-    assert time_csv.read(written(tmp_path, text)).rows.tolist() == [[0, 1.5], [0.25, 2.5], [0.5, 3.5]]
+    assert time_csv.read_series(written(tmp_path, text)).rows.tolist() == [[0, 1.5], [0.25, 2.5], [0.5, 3.5]]
 
 
 def test_numbers_stay_numbers(tmp_path: Path) -> None:
     """Spreadsheet days, seconds since 1970, years and counters that only look like months."""
     for times in (range(44927, 44990), range(1577836800, 1578000000, 3600), range(1900, 1990), range(200001, 200090)):
-        found = time_csv.read(written(tmp_path, "t,a\n" + "".join(f"{t},{i}\n" for i, t in enumerate(times))))
-        assert found.clock == "number" and found.rows[:, 0].tolist() == list(times)
+        found = time_csv.read_series(written(tmp_path, "t,a\n" + "".join(f"{t},{i}\n" for i, t in enumerate(times))))
+        assert found.unit == "number" and found.rows[:, 0].tolist() == list(times)
 
 
 def test_hours(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ def test_hours(tmp_path: Path) -> None:
     base = (start - datetime(1970, 1, 1)).total_seconds()
     for form in forms:
         rows = [f"{start + timedelta(hours=h):{form}},{h}" for h in range(48)]
-        found = time_csv.read(written(tmp_path, "\n".join(["t,a", *rows])))
-        assert found.clock == "seconds" and found.rows[:, 0].tolist() == [base + 3600 * h for h in range(48)], form
+        found = time_csv.read_series(written(tmp_path, "\n".join(["t,a", *rows])))
+        assert found.unit == "seconds" and found.rows[:, 0].tolist() == [base + 3600 * h for h in range(48)], form
     text = "t,a\n2024-10-27T02:00:00+02:00,1\n2024-10-27T02:00:00+01:00,2\n2024-10-27T03:00:00+01:00,3\n"
-    assert np.diff(time_csv.read(written(tmp_path, text)).rows[:, 0]).tolist() == [3600, 3600]
+    assert np.diff(time_csv.read_series(written(tmp_path, text)).rows[:, 0]).tolist() == [3600, 3600]
 
 
 def long(stacked: bool, *, name: str = "station", names: tuple[str, ...] = ("1", "2")) -> str:
@@ -214,14 +214,14 @@ REFUSED = {
 
 def test_a_table_that_is_packed_whatever_its_name(tmp_path: Path) -> None:
     packed = gzip.compress(b"t,a\n1,3\n2,4\n")
-    assert time_csv.read(written(tmp_path, packed)).rows.tolist() == [[1, 3], [2, 4]]
+    assert time_csv.read_series(written(tmp_path, packed)).rows.tolist() == [[1, 3], [2, 4]]
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_wrong_is_one_line(case: str, tmp_path: Path) -> None:
     text, says = REFUSED[case]
     with pytest.raises(UserError, match=says) as refused:
-        time_csv.read(written(tmp_path, text))
+        time_csv.read_series(written(tmp_path, text))
     assert "\n" not in str(refused.value)
     assert case in ("unsorted",) or "sort the rows" not in str(refused.value)
 
@@ -230,13 +230,13 @@ def test_times_in_several_columns(tmp_path: Path) -> None:
     hours = [f"2023-01-0{1 + h // 24},{{}},{h}" for h in range(48)]
     for name, form in (("hour", "{}"), ("time", "{:02}:00"), ("Time", "{}:00")):
         rows = (row.format(form.format(h % 24)) for h, row in enumerate(hours))
-        found = time_csv.read(written(tmp_path, "\n".join([f"date,{name},a", *rows])))
-        assert found.clock == "seconds" and found.rows[:, 0].tolist() == [86400 * FIRST + 3600 * h for h in range(48)]
+        found = time_csv.read_series(written(tmp_path, "\n".join([f"date,{name},a", *rows])))
+        assert found.unit == "seconds" and found.rows[:, 0].tolist() == [86400 * FIRST + 3600 * h for h in range(48)]
     days = lines(lambda d, v: f"{d.year},{d.month},{d.day},{v:.2f}", "Year,Month,Day,value")
-    found = time_csv.read(written(tmp_path, days))
-    assert found.clock == "days" and found.rows[:, 0].tolist() == list(range(FIRST, FIRST + 60))
+    found = time_csv.read_series(written(tmp_path, days))
+    assert found.unit == "days" and found.rows[:, 0].tolist() == list(range(FIRST, FIRST + 60))
     daily = lines(lambda d, v: f"{d},{d.day % 24},{v:.2f}", "date,hour,value")  # of the peak, say
-    assert time_csv.read(written(tmp_path, daily)).names == ("hour", "value")
+    assert time_csv.read_series(written(tmp_path, daily)).names == ("hour", "value")
 
 
 HOURS = [datetime(2019, 1, 12) + timedelta(hours=i) for i in range(50)]
@@ -262,7 +262,7 @@ def test_hours_in_many_forms(form: str, tmp_path: Path) -> None:
         cell.format(t=t, i=i + 1, short=f"{t:%Y-%m-%d %H:%M}" if t.hour else f"{t:%Y-%m-%d}") + f",{i}.5"
         for i, t in enumerate(HOURS)
     ]
-    read = time_csv.read(written(tmp_path, "\n".join([f"{head},v", *rows]) + "\n"))
+    read = time_csv.read_series(written(tmp_path, "\n".join([f"{head},v", *rows]) + "\n"))
     assert read.names == ("v",)
     np.testing.assert_array_equal(read.rows[:, 0], 1547251200.0 + 3600 * np.arange(50))
     np.testing.assert_array_equal(read.rows[:, 1], np.arange(50) + 0.5)
@@ -281,7 +281,7 @@ def test_days_in_many_forms(form: str, tmp_path: Path) -> None:
     days = [date(2022, 11, 20) + timedelta(i) for i in range(60)]
     head, cell = PARTS[form]
     rows = [f"{cell.format(d=d)},{v}" if cell else f"{v},{d}" for d, v in zip(days, VALUES, strict=True)]
-    read = time_csv.read(written(tmp_path, "\n".join([f"{head},v" if cell else "v,date", *rows]) + "\n"))
+    read = time_csv.read_series(written(tmp_path, "\n".join([f"{head},v" if cell else "v,date", *rows]) + "\n"))
     assert read.names == ("v",)
     np.testing.assert_array_equal(read.rows[:, 0], (days[0] - date(1970, 1, 1)).days + np.arange(60))
     np.testing.assert_array_equal(read.rows[:, 1], VALUES)
@@ -293,7 +293,7 @@ def test_days_in_many_forms(form: str, tmp_path: Path) -> None:
 def test_weeks(head: str, cell: str, tmp_path: Path) -> None:
     mondays = [date(2019, 1, 7) + timedelta(7 * i) for i in range(110)]
     rows = [f"{cell.format(y=d.isocalendar()[0], w=d.isocalendar()[1])},{i}" for i, d in enumerate(mondays)]
-    read = time_csv.read(written(tmp_path, "\n".join([f"{head},v", *rows]) + "\n"))
+    read = time_csv.read_series(written(tmp_path, "\n".join([f"{head},v", *rows]) + "\n"))
     np.testing.assert_array_equal(read.rows[:, 0], (mondays[0] - date(1970, 1, 1)).days + 7 * np.arange(110))
 
 
@@ -301,24 +301,24 @@ def test_weeks(head: str, cell: str, tmp_path: Path) -> None:
 def test_a_year_and_a_month(cell: str, tmp_path: Path) -> None:
     names = [f"{date(2000, m, 1):%b}" for m in range(1, 13)]
     rows = [f"{cell.format(y=2000 + i // 12, m=i % 12 + 1, n=names[i % 12])},{i}" for i in range(30)]
-    read = time_csv.read(written(tmp_path, "\n".join(["year,month,v", *rows]) + "\n"))
-    assert (read.clock, read.names) == ("months", ("v",))
+    read = time_csv.read_series(written(tmp_path, "\n".join(["year,month,v", *rows]) + "\n"))
+    assert (read.unit, read.names) == ("months", ("v",))
     np.testing.assert_array_equal(read.rows[:, 0], 360 + np.arange(30))
 
 
 @pytest.mark.parametrize("word", ["", "NA", "n/a", "-", "NULL", "#N/A", "..", ".", ":", "n.a.", "\\N", "1.#QNAN"])
 def test_words_for_a_missing_value(word: str, tmp_path: Path) -> None:
-    found = time_csv.read(written(tmp_path, f"t,a\n1,{word}\n2,-3\n"))
+    found = time_csv.read_series(written(tmp_path, f"t,a\n1,{word}\n2,-3\n"))
     assert np.isnan(found.rows[0, 1]) and found.rows[1, 1] == -3
 
 
 def test_a_later_file_is_read_as_the_series_is(tmp_path: Path) -> None:
     """Two rows tell neither days from months nor a decimal comma from thousands."""
-    base = time_csv.read(written(tmp_path, lines(lambda d, v: f"{d:%d/%m/%Y};{comma(v)}", "date;value")))
+    base = time_csv.read_series(written(tmp_path, lines(lambda d, v: f"{d:%d/%m/%Y};{comma(v)}", "date;value")))
     more = written(tmp_path, "date;value\n02/03/2023;1,234\n03/03/2023;1,235\n")
     with pytest.raises(UserError):
-        time_csv.read(more)
-    found = time_csv.read(more, base.clock, (), base)
+        time_csv.read_series(more)
+    found = time_csv.read_series(more, base.unit, (), base)
     assert found.rows.tolist() == [[FIRST + 60, 1.234], [FIRST + 61, 1.235]]
 
 

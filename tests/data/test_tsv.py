@@ -42,17 +42,17 @@ FORMS: dict[str, str | bytes] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_pairs_in_many_forms(form: str, tmp_path: Path) -> None:
-    assert [pair for _, pair in tsv.parse(written(tmp_path, FORMS[form]))] == PAIRS
+    assert [pair for _, pair in tsv.read_tsv(written(tmp_path, FORMS[form])).pairs] == PAIRS
 
 
 def test_quotes_of_the_text_stay(tmp_path: Path) -> None:
     own = [('"Yes."', '"Oui."'), ('He said "no".', "Non."), ("a", "b")]
-    assert [pair for _, pair in tsv.parse(written(tmp_path, joined(own)))] == own
+    assert [pair for _, pair in tsv.read_tsv(written(tmp_path, joined(own))).pairs] == own
     some = [('"Yes."', '"Oui."'), ("a, b", "c")]
-    read = tsv.read(written(tmp_path, joined(some)))
+    read = tsv.read_tsv(written(tmp_path, joined(some)))
     assert [pair for _, pair in read.pairs] == some and "taken as part of the text" in read.notes[0]
     with pytest.raises(UserError, match=r"a.tsv:1: .* is quoted as spreadsheets do, .*He said .* is not"):
-        tsv.parse(written(tmp_path, joined([('"a ""b"" c"', "d"), *own[1:]])))
+        tsv.read_tsv(written(tmp_path, joined([('"a ""b"" c"', "d"), *own[1:]])))
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_quotes_of_the_text_stay(tmp_path: Path) -> None:
 def test_a_line_of_names_is_never_a_pair_in_silence(names: tuple[str, str], tmp_path: Path) -> None:
     path = written(tmp_path, joined([names, *PAIRS]))
     with pytest.raises(UserError, match=r"a.tsv:1: .* may name the columns; header: true .*, header: false"):
-        tsv.parse(path)
-    assert [pair for _, pair in tsv.parse(path, True)] == PAIRS
-    assert [pair for _, pair in tsv.parse(path, False)] == [names, *PAIRS]
+        tsv.read_tsv(path)
+    assert [pair for _, pair in tsv.read_tsv(path, True).pairs] == PAIRS
+    assert [pair for _, pair in tsv.read_tsv(path, False).pairs] == [names, *PAIRS]
 
 
 @pytest.mark.parametrize("first", [("olde", "old"), ("textile", "text"), ("en", "en"), ("the source", "target")])
 def test_words_that_are_no_names(first: tuple[str, str], tmp_path: Path) -> None:
-    assert tsv.parse(written(tmp_path, joined([first])))[0][1] == first
+    assert tsv.read_tsv(written(tmp_path, joined([first]))).pairs[0][1] == first
 
 
 def test_an_inbox_has_the_same_first_line(tmp_path: Path, prepare: Callable[..., Dataset]) -> None:
@@ -99,7 +99,7 @@ REFUSED = {
 def test_what_is_no_pair(case: str, tmp_path: Path) -> None:
     content, says = REFUSED[case]
     with pytest.raises(UserError, match=says) as refused:
-        tsv.parse(written(tmp_path, content))
+        tsv.read_tsv(written(tmp_path, content))
     assert "\n" not in str(refused.value)
 
 

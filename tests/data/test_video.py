@@ -37,7 +37,7 @@ def test_a_place_is_thrown_back_as_a_ball_is() -> None:
     draw = np.random.default_rng(0)
     reach = np.array([7, 5])
     start, velocity = draw.integers(0, reach + 1, (40, 2)), draw.integers(-3, 4, (40, 2))
-    found = moving_items.bounced(start, velocity, 30, reach)
+    found = moving_items.bounce(start, velocity, 30, reach)
     for k in range(40):
         place, step = start[k].copy(), velocity[k].copy()
         for t in range(30):
@@ -50,15 +50,15 @@ def test_a_place_is_thrown_back_as_a_ball_is() -> None:
 
 
 def test_an_item_as_large_as_the_frame_stays() -> None:
-    assert not moving_items.bounced(np.zeros((1, 2), int), np.ones((1, 2), int), 9, np.array([0, 4]))[0, :, 0].any()
+    assert not moving_items.bounce(np.zeros((1, 2), int), np.ones((1, 2), int), 9, np.array([0, 4]))[0, :, 0].any()
 
 
 def test_items_are_whole_wherever_they_are_and_lie_over_one_another() -> None:
     draw, side, size = np.random.default_rng(1), 3, (8, 9)
     items = (draw.random((2, side, side)) < 0.7).astype(np.uint8)
     reach = np.array(size) - side
-    places = moving_items.bounced(draw.integers(0, reach + 1, (2, 2)), np.array([[1, 2], [-2, 1]]), 40, reach)
-    video = moving_items.frames(items, places, size)[:, 0]
+    places = moving_items.bounce(draw.integers(0, reach + 1, (2, 2)), np.array([[1, 2], [-2, 1]]), 40, reach)
+    video = moving_items.draw_frames(items, places, size)[:, 0]
     apart = (np.abs(places[0] - places[1]) >= side).any(1)
     assert 0 < apart.sum() < 40
     mass = video.sum((1, 2))

@@ -20,7 +20,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     In portable arithmetic where the processor can, so that its outs are those of every machine.
     """
-    arithmetic = "native" if device.unable() else "portable"
+    arithmetic = "native" if device.lacking_features() else "portable"
     site = smoke_stage.prepare(ROOT, tmp_path_factory.mktemp("smoke"), arithmetic)
     good(pipeline("repro", "--jobs", "1", root=site))
     return site

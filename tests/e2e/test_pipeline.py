@@ -101,7 +101,7 @@ def test_no_out_names_a_time_a_host_or_a_path(smoke: Path) -> None:
         assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text), path
 
 
-@pytest.mark.skipif(bool(device.unable()), reason=f"portable arithmetic needs {device.unable()}")
+@pytest.mark.skipif(bool(device.lacking_features()), reason=f"portable arithmetic needs {device.lacking_features()}")
 def test_the_outs_are_those_of_every_machine(smoke: Path) -> None:
     lines = golden.differences(json.loads((ROOT / golden.FILE).read_text()), golden.hash_outputs(smoke))
     assert not lines, "\n".join([*lines, *libraries.mismatches(ROOT)])
@@ -134,7 +134,7 @@ def test_a_tuning_past_its_minutes_keeps_its_finished_trials(copy: Path) -> None
     folder, path = copy / "reports/tuning/vae-digits", "build/plan/train/vae-digits.json"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     unit = Unit.read(copy / path)
-    log = integrity.state_folder(unit, integrity.combine(integrity.digests(unit, copy)), copy) / "trials.jsonl"
+    log = integrity.state_folder(unit, integrity.combine(integrity.hash_inputs(unit, copy)), copy) / "trials.jsonl"
     log.parent.mkdir(parents=True)
     first = before["trials.jsonl"].splitlines(keepends=True)[0]
     log.write_bytes(first)

@@ -61,7 +61,7 @@ class Labelled(Items):
 def cut(x: torch.Tensor, at: int, spec: Spec) -> tuple[series.SeriesSplit, series.SeriesSplit]:
     """Values (L, D) as train, up to row `at`, and test."""
     context = spec.cond_shape[0] if spec.cond_shape else 0
-    season = torch.tensor([seasonality.period(x[:at].numpy(), context)])
+    season = torch.tensor([seasonality.find_season(x[:at].numpy(), context)])
     known = {"season": season, "scale": torch.ones(x.shape[1], dtype=torch.float64)}
     train = {"x": x[:at], "past": x[:0], "first": torch.tensor([0]), **known}
     test = {"x": x[at:], "past": x[at - context : at], "first": torch.tensor([at]), **known}
@@ -281,8 +281,8 @@ def test_a_season_is_found_and_repeated() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (600, 1)))
     spec = Spec((5, 1), None, cond_shape=(21, 1))
     train, test = cut(wave + noise, 450, spec)
-    assert seasonality.period(train.tensor.numpy(), 21) == 7
-    assert seasonality.period(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
+    assert seasonality.find_season(train.tensor.numpy(), 21) == 7
+    assert seasonality.find_season(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
     error = {row.name: score(row.predict(test), test) for row in base.fit_baselines(known(train, test), "series")}
     assert set(error) == {"persistence", "seasonal-naive-7", "ets"}
     assert error["seasonal-naive-7"]["mae"].mean() == pytest.approx(0.3 * 2 / math.sqrt(math.pi), rel=0.25)

@@ -270,7 +270,7 @@ def test_the_reason_for_an_absent_figure_stands_in_its_cell(tmp_path: Path) -> N
     about = {"dataset": "photos", "levels": 256, "binarise": None, "labels": None, "data": "d", "judge": None}
     card = {**about, "task": "t", "rows": {"png": png, "xz": {**xz, "figures": {"test": {"n": 20}}}}}
     write_json(tmp_path / "baselines/t/card.json", card)
-    (table,) = leaderboard.leaderboard(tmp_path / "scores", tmp_path / "baselines", tmp_path / "ranking")["tables"]
-    (cell,) = next(row for row in site_table.table(table).rows if row.name == "xz").cells
-    assert (cell.value, cell.shown) == (None, "no likelihood of an item")
-    assert cell.says.endswith(": why")
+    (table,) = leaderboard.build(tmp_path / "scores", tmp_path / "baselines", tmp_path / "ranking")["tables"]
+    (cell,) = next(row for row in site_table.layout(table)["rows"] if row["name"] == "xz")["cells"]
+    assert (cell.value, cell.text) == (None, "no likelihood of an item")
+    assert cell.tooltip.endswith(": why")

@@ -16,12 +16,13 @@ from genfoundry.evaluation import context, yardstick
 from genfoundry.evaluation.metrics import completion
 from genfoundry.models.abilities import Autoregressive, Completes
 from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, raster_order
+from genfoundry.models.families.ancestral import AncestralModel
+from genfoundry.nn.autoregressive.ancestral import Canvas, raster_order
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Batch, Spec
 
 
-class Coins(GenerativeModel):
+class Coins(AncestralModel):
     """Pixels on their own, each 1 with a probability that the class says."""
 
     chance = (0.9, 0.2, 0.5)
@@ -39,14 +40,10 @@ class Coins(GenerativeModel):
         zero = torch.log1p(-torch.tensor(self.chance, dtype=torch.float64))[batch.label]
         return torch.stack([zero, one], 1)[:, None, None, None].expand(*batch.x.shape, 2)
 
-    def complete(self, x: Tensor, known: Tensor) -> Tensor:
-        return completed(self, x, known)
-
-    def fill(self, canvas: Canvas, label: Tensor) -> None:
+    def fill(self, canvas: Canvas, label: Tensor | None = None, prompt: Tensor | None = None) -> None:
         for position in range(self.spec.dims):
-            canvas.put(
-                position, sample_categorical(self.predict(Batch(canvas.x, label=label)).flatten(1, -2)[:, position])
-            )
+            scores = self.predict(Batch(canvas.x, label=label)).flatten(1, -2)
+            canvas.put(position, sample_categorical(scores[:, position]))
 
 
 COINS = Coins(Spec((1, 4, 2), 2, classes=3, class_counts=(1, 3, 4)), Hyper())

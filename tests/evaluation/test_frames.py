@@ -109,7 +109,7 @@ def test_a_model_has_nats_a_frame_and_strips(tmp_path: Path) -> None:
 def test_a_strip_shows_the_frames_in_their_order(tmp_path: Path) -> None:
     first, second = np.zeros((2, 1, 1, 4, 4), np.uint8), np.ones((2, 2, 1, 4, 4), np.uint8)
     second[0, 1] = 0
-    plots.strips(tmp_path / "s.png", [first, second], 2)
+    plots.write_strips(tmp_path / "s.png", [first, second], 2)
     sheet = np.asarray(Image.open(tmp_path / "s.png"))[..., 0]
     scale = sheet.shape[1] // (4 * 6 + 2)
     cells = [[sheet[(2 + 6 * i) * scale + 1, (2 + 6 * j) * scale + 1] for j in range(4)] for i in range(2)]

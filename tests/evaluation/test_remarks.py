@@ -42,8 +42,8 @@ def test_more_labels_to_rank_on_than_to_train_on_are_said() -> None:
 
 
 def test_remarks_stand_below_the_table() -> None:
-    table = leaderboard._table({}, {"dataset": "d", "levels": 17, "binarise": None, "data": "e" * 64})
-    board = {"tables": [leaderboard._ordered({**table, "remarks": ["few independent groups: 1 in test"]})]}
+    table = leaderboard.get_table({}, {"dataset": "d", "levels": 17, "binarise": None, "data": "e" * 64})
+    board = {"tables": [leaderboard.order({**table, "remarks": ["few independent groups: 1 in test"]})]}
     assert "few independent groups: 1 in test" in leaderboard.markdown(board)
 
 

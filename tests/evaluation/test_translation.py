@@ -11,13 +11,13 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
-from genfoundry.data.modalities.pairs import codes
+from genfoundry.data.modalities.pairs import encode_padded
 from genfoundry.data.splits.pairs import PairSplit
 from genfoundry.evaluation import context, objective_intervals, objectives, yardstick
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pairs import fit_dictionary
 from genfoundry.evaluation.metrics import figures, translation
-from genfoundry.evaluation.panels import draw
+from genfoundry.evaluation.panels import write_predictions
 from genfoundry.evaluation.predict import answers, score
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Spec
@@ -34,8 +34,8 @@ MADE = ["I have heard", "Upon a fearfull summons", "", "Hee will not haue it", "
 
 def split(pairs: list[tuple[str, str]] = PAIRS) -> PairSplit:
     source, target = zip(*pairs, strict=True)
-    cond, before = codes([s[:40] for s in source], LETTERS, 40)
-    x, length = codes([t[:39] for t in target], LETTERS, 40)
+    cond, before = encode_padded([s[:40] for s in source], LETTERS, 40)
+    x, length = encode_padded([t[:39] for t in target], LETTERS, 40)
     arrays = {"x": x, "length": length, "cond": cond, "cond_length": before}
     held = {key: torch.as_tensor(value) for key, value in arrays.items()}
     return PairSplit("test", {**held, "alphabet": torch.tensor([ord(c) for c in LETTERS])}, SPEC)
@@ -49,7 +49,7 @@ class Says(GenerativeModel):
     def translate(self, cond: Tensor, cond_mask: Tensor | None = None) -> Tensor:
         data = split()
         known = dict(zip(data.texts(data.eval_batch(torch.arange(len(data))).cond), MADE, strict=True))  # type: ignore[arg-type]
-        return torch.as_tensor(codes([known[s] for s in data.texts(cond)], LETTERS, 40)[0]).long()
+        return torch.as_tensor(encode_padded([known[s] for s in data.texts(cond)], LETTERS, 40)[0]).long()
 
 
 def test_scores_are_sacrebleu_s() -> None:
@@ -92,7 +92,7 @@ def test_a_corpus_has_counts_on_test_and_a_table(tmp_path: Path) -> None:
     data = split()
     bench = context.Bench(None, data, data, None, answers(Says(SPEC, Hyper()), data, samples=4, seed=0))  # type: ignore[arg-type]
     assert set(context.samples(bench.found, bench)) == {"chrf_counts", "bleu_counts"}
-    draw(tmp_path, bench.found, data, {"modality": "pairs", "alphabet": LETTERS})
+    write_predictions(tmp_path, bench.found, data, {"modality": "pairs", "alphabet": LETTERS})
     table = (tmp_path / "translations.txt").read_text()
     assert "source      I haue heard\ntranslated  I have heard\ntrue        I have heard\n" in table
 

@@ -92,7 +92,7 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
 def main(*words: str) -> None:
     """`portable.py [--models] native|portable`; `--models` leaves the stages out."""
     arithmetic = words[-1]
-    params = load.read(ROOT / smoke.PARAMS).model_copy(update={"arithmetic": arithmetic, "threads": THREADS})
+    params = load.read_params(ROOT / smoke.PARAMS).model_copy(update={"arithmetic": arithmetic, "threads": THREADS})
     device.configure_torch(resolve.run_of(params))
     with tempfile.TemporaryDirectory() as folder:
         stages = () if "--models" in words else of_stages(Path(folder), arithmetic)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genfoundry import models
 from genfoundry.models.abilities import Autoregressive, Completes
-from genfoundry.nn.autoregressive.ancestral import nll_per_value, shares
+from genfoundry.nn.autoregressive.ancestral import class_log_shares, nll_per_value
 from genfoundry.nn.heads import categorical_sampling
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Batch, Draw, Spec
@@ -117,12 +117,12 @@ def test_levels_have_mass_one_and_make_the_likelihood(name: str, spec: Spec) -> 
     assert torch.allclose(nll_per_value(model, Batch(x, **given)).flatten(1), -chosen, atol=1e-6)
     if model.conditional:
         each = []
-        for share, label in shares(spec):
+        for share, label in class_log_shares(spec):
             part = model.predict(Batch(x, label=torch.full((6,), label))).gather(-1, x.unsqueeze(-1))
             each.append(share + part.flatten(1).sum(1))
         total = torch.stack(each).logsumexp(0)
         alone = torch.stack(
-            [score - share for score, (share, _) in zip(each, shares(spec), strict=True) if share > -math.inf]
+            [score - share for score, (share, _) in zip(each, class_log_shares(spec), strict=True) if share > -math.inf]
         )
         assert (alone[0] - alone[1]).abs().max() > 1e-3, "labels do not matter"
     else:
@@ -183,7 +183,7 @@ def test_what_the_sampler_computes_is_what_a_full_pass_does(
 
     monkeypatch.setattr(categorical_sampling, "sharpen", watched)
     x = model.sample(4, draw=Draw(top_k=10_000), **given)  # a cut that cuts nothing: every level is looked at
-    assert len(seen) == spec.dims, "a value is drawn with one `pick`"
+    assert len(seen) == spec.dims, "a value is drawn with one `sample_categorical`"
     with torch.no_grad():
         whole = predicted(model, Batch(x, **given))
     for position, scores in zip(model.order().tolist(), seen, strict=True):
@@ -231,5 +231,5 @@ def test_completions_are_drawn_from_what_the_likelihood_says(name: str, spec: Sp
 
 
 def test_shares_of_classes() -> None:
-    assert [math.exp(share) for share, _ in shares(Spec((1,), 2, 3, (3, 0, 1)))] == [0.75, 0.0, 0.25]
-    assert [math.exp(share) for share, _ in shares(Spec((1,), 2, 2))] == [0.5, 0.5]
+    assert [math.exp(share) for share, _ in class_log_shares(Spec((1,), 2, 3, (3, 0, 1)))] == [0.75, 0.0, 0.25]
+    assert [math.exp(share) for share, _ in class_log_shares(Spec((1,), 2, 2))] == [0.5, 0.5]

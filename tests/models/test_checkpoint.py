@@ -54,7 +54,7 @@ def test_canonical_has_one_spelling(tmp_path: Path) -> None:
     path = tmp_path / "new/a.json"
     files.write_json(path, {"b": (1, 2.5), "a": {"é": None}})
     assert path.read_bytes() == '{\n  "a": {\n    "é": null\n  },\n  "b": [\n    1,\n    2.5\n  ]\n}\n'.encode()
-    assert files.canonical({"a": 1, "b": 2}) == files.canonical({"b": 2, "a": 1})
+    assert files.to_canonical_json({"a": 1, "b": 2}) == files.to_canonical_json({"b": 2, "a": 1})
     assert files.read_json(path) == {"a": {"é": None}, "b": [1, 2.5]}
 
 

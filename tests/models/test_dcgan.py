@@ -15,12 +15,12 @@ def build(levels: int | None) -> Dcgan:
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_levels_undo_dequantisation(levels: int) -> None:
     model, x = build(levels), torch.randint(levels, (50, 1, 8, 8))
-    value = model.dequantised(x)
+    value = model.dequantise(x)
     assert value.min() >= -1
     assert value.max() < 1
-    assert torch.equal(model.levels(value), x)
+    assert torch.equal(model.quantise(value), x)
     assert value.unique().numel() > levels
-    assert model.levels(torch.tensor([-1.0, 1.0])).tolist() == [0, levels - 1]
+    assert model.quantise(torch.tensor([-1.0, 1.0])).tolist() == [0, levels - 1]
 
 
 def test_every_layer_of_the_critic_has_norm_one() -> None:

@@ -18,8 +18,8 @@ from genfoundry.errors import UserError
 from genfoundry.evaluation import context
 from genfoundry.evaluation.metrics import completion
 from genfoundry.models import checkpoint
-from genfoundry.models.made import Made, shrinkage
-from genfoundry.nn.timeseries.var import triangular_least_squares
+from genfoundry.models.made import Made, ledoit_wolf
+from genfoundry.nn.timeseries.var import fit_triangular
 from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Clock, Spec
 
@@ -42,11 +42,11 @@ def build(spec: Spec = SPEC, **hyper: Any) -> Made:
 def test_the_ensemble_has_mass_one_and_is_the_mean_of_its_orderings(layers: int, direct: bool) -> None:
     model = build(layers=layers, direct=direct, orderings=5)
     mass = model.measure(Batch(EVERY))["nll"].neg().exp()
-    each = torch.stack([model.nll(EVERY.flatten(1), m).neg().exp() for m in range(5)])
+    each = torch.stack([model.ordering_nll(EVERY.flatten(1), m).neg().exp() for m in range(5)])
     assert mass.sum().item() == pytest.approx(1.0, abs=1e-9)
     assert torch.allclose(each.sum(1), torch.ones(5).double(), atol=1e-9)
     assert torch.allclose(mass, each.mean(0))
-    logits = torch.stack([model.parameters_of(EVERY.flatten(1), m)[:, 0] for m in range(5)]).mean(0)
+    logits = torch.stack([model(EVERY.flatten(1), m)[:, 0] for m in range(5)]).mean(0)
     wrong = torch.where(EVERY.flatten(1) == 1, logits, -logits).sigmoid().prod(1)
     assert abs(wrong.sum().item() - 1.0) > 1e-3, "the mean of logits is no distribution, and this would show it"
 
@@ -63,7 +63,7 @@ def test_every_ordering_is_strictly_causal_and_complete(layers: int, spec: Spec)
     scaled = model.scaled
     model.scaled = lambda x: scaled(x).abs()  # type: ignore[method-assign]
     for m, order in enumerate(model.orderings):
-        jacobian = torch.autograd.functional.jacobian(lambda x, m=m: model.parameters_of(x, m)[0], x)[:, :, 0]
+        jacobian = torch.autograd.functional.jacobian(lambda x, m=m: model(x, m)[0], x)[:, :, 0]
         reach = jacobian.abs().sum(0)[order][:, order]
         assert torch.equal(reach > 0, torch.ones(dims, dims).tril(-1) > 0)
 
@@ -108,7 +108,7 @@ def test_samples_of_an_ensemble_follow_its_mass() -> None:
     torch.manual_seed(0)
     drawn = model.sample(n).flatten(1) @ torch.tensor([8, 4, 2, 1])
     assert (torch.bincount(drawn, minlength=16) / n - mass).abs().max() < 4 / math.sqrt(n)
-    alone = torch.stack([model.nll(every, m).neg().exp() for m in range(3)])
+    alone = torch.stack([model.ordering_nll(every, m).neg().exp() for m in range(3)])
     assert (alone - mass).abs().max() > 12 / math.sqrt(n), "so that one ordering alone would not pass"
 
 
@@ -129,7 +129,7 @@ def test_a_mixture_over_orders_gives_no_conditional_of_one_of_them() -> None:
     assert completion.missing(alone, x, known).item() == pytest.approx(
         enumerated(lambda x: alone.measure(Batch(x))["nll"])
     )
-    assert abs(enumerated(mixture) - enumerated(lambda x: model.nll(x.flatten(1), 0))) > 0.1
+    assert abs(enumerated(mixture) - enumerated(lambda x: model.ordering_nll(x.flatten(1), 0))) > 0.1
     assert alone.ordered and not model.ordered
     asked: list[Callable[[], object]] = [
         model.order, lambda: model.predict(Batch(x)),
@@ -155,7 +155,7 @@ def test_it_starts_at_the_best_linear_predictor() -> None:
     """Each regression on all columns before it, against `lstsq`; from there the model is better than its start at 0."""
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(400, 6, generator=draw, dtype=torch.float64).cumsum(1)
-    const, weight, deviation = triangular_least_squares(x, ridge=0.0)
+    const, weight, deviation = fit_triangular(x, ridge=0.0)
     for i in range(6):
         design = torch.cat([torch.ones(400, 1), x[:, :i]], 1)
         fit = torch.linalg.lstsq(design, x[:, i : i + 1]).solution[:, 0]
@@ -209,14 +209,14 @@ def test_shrinkage_is_little_of_many_rows_and_much_of_few() -> None:
     """Of columns that depend on each other it vanishes with the rows; deviations are those of unseen rows."""
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(20_000, 60, generator=draw, dtype=torch.float64).cumsum(1)
-    assert shrinkage(x, ridge=0.0) < 0.001
+    assert ledoit_wolf(x, ridge=0.0) < 0.001
     few, others = x[:50], x[1000:]
-    for share, least, most in ((shrinkage(few, ridge=1e-3), 0.5, 2.0), (0.0, 5.0, 1e9)):
-        const, weight, deviation = triangular_least_squares(few, ridge=1e-3, shrinkage=share)
+    for share, least, most in ((ledoit_wolf(few, ridge=1e-3), 0.5, 2.0), (0.0, 5.0, 1e9)):
+        const, weight, deviation = fit_triangular(few, ridge=1e-3, shrinkage=share)
         error = (others - const - others @ weight.T) / deviation
         assert least < error.square().mean(0)[-10:].sqrt().mean() < most
-    assert shrinkage(torch.randn(30, 60, generator=draw, dtype=torch.float64), ridge=0.0) > 0.8
-    _, weight, deviation = triangular_least_squares(few, ridge=0.0, shrinkage=1.0)
+    assert ledoit_wolf(torch.randn(30, 60, generator=draw, dtype=torch.float64), ridge=0.0) > 0.8
+    _, weight, deviation = fit_triangular(few, ridge=0.0, shrinkage=1.0)
     assert not weight.any()
     assert torch.allclose(deviation, few.std(0, correction=0))
 
@@ -234,7 +234,7 @@ def test_few_units_see_little_unless_there_are_direct_connections() -> None:
     def reach(direct: bool) -> Tensor:
         model = build(hidden=2, direct=direct)
         x = EVERY[:1].flatten(1).double()
-        return torch.autograd.functional.jacobian(lambda x: model.parameters_of(x, 0)[0, 0], x)[:, 0] != 0
+        return torch.autograd.functional.jacobian(lambda x: model(x, 0)[0, 0], x)[:, 0] != 0
 
     assert torch.equal(reach(True), torch.ones(9, 9).tril(-1) > 0)
     assert reach(False).sum() < 36

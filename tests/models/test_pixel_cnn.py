@@ -78,8 +78,8 @@ def test_items_without_a_label_train_all_but_the_classes() -> None:
 @torch.no_grad()
 def test_the_sum_over_classes_computes_the_vertical_stack_once(monkeypatch: pytest.MonkeyPatch) -> None:
     one, calls = model(), []
-    original = one.stack.above
-    monkeypatch.setattr(one.stack, "above", lambda *a: calls.append(1) or original(*a))  # type: ignore[func-returns-value]
+    original = one.stack.run_vertical
+    monkeypatch.setattr(one.stack, "run_vertical", lambda *a: calls.append(1) or original(*a))  # type: ignore[func-returns-value]
     one.measure(Batch(images(LABELLED, 2)))
     assert len(calls) == 1
 

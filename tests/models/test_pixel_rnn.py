@@ -59,6 +59,6 @@ def test_evaluation_in_pieces_is_evaluation(monkeypatch: pytest.MonkeyPatch) -> 
     model = build(Spec((1, 4, 5), 2), layers=2)
     batch = Batch(torch.randint(2, (7, 1, 4, 5)))
     whole = model.measure(batch)["nll"]
-    monkeypatch.setattr(pixel_rnn, "AT_ONCE", 3)
+    monkeypatch.setattr(pixel_rnn, "CHUNK", 3)
     with torch.no_grad():
         assert torch.allclose(model.measure(batch)["nll"], whole, rtol=0, atol=1e-12)

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry.models.classifier import Classifier
-from genfoundry.models.ss_vae import SsVae, mixed
-from genfoundry.nn.conv.blocks import scaled
-from genfoundry.nn.conv.classifier import Blend, consistency, supervised, varied
-from genfoundry.nn.latent.gaussian import Normal, divergence
+from genfoundry.models.ss_vae import SsVae, unlabelled_bound
+from genfoundry.nn.conv.blocks import scale_levels
+from genfoundry.nn.conv.classifier import Mixup, augment, consistency_loss, supervised_loss
+from genfoundry.nn.latent.gaussian import Normal, kl_divergence
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 4, 4), 4, classes=3, class_counts=(1, 2, 5))
@@ -45,14 +45,14 @@ def test_the_unlabelled_bound_is_the_enumeration_over_classes(net: str) -> None:
     noise = torch.randn(len(batch) * n, model.config.latent).view(len(batch), n, -1)
     prior = torch.tensor([1, 2, 5]).double() / 8
     for i in range(len(batch)):
-        x = scaled(batch.x[i : i + 1], SPEC)
+        x = scale_levels(batch.x[i : i + 1], SPEC)
         chance, total = model.recogniser(x).double().softmax(1)[0], torch.zeros((), dtype=torch.float64)
         for y in range(n):
-            q = model.style(model.encoder(x), torch.tensor([[y]]))
+            q = model.style_posterior(model.encoder(x), torch.tensor([[y]]))
             z = q.mean + q.scale.exp() * noise[i, y]
             code = torch.cat([z, F.one_hot(torch.tensor([y]), n).float()], 1)
             labelled = model.head.nll(model.decoder(code), batch.x[i : i + 1]) - prior[y].log()
-            labelled = labelled + divergence(q, Normal.standard(q.mean)).sum()
+            labelled = labelled + kl_divergence(q, Normal.standard(q.mean)).sum()
             total = total + chance[y] * (labelled.squeeze() + chance[y].log())
         assert total.item() == pytest.approx(found[i].item(), rel=1e-5)
 
@@ -70,10 +70,10 @@ def test_a_class_left_out_has_no_mass_and_no_samples() -> None:
         bounds.append(model.measure(batch))
     assert all(torch.equal(bounds[0][name], bounds[1][name]) for name in bounds[0])
     torch.manual_seed(3)
-    rate, distortion = model.each(batch.x, scaled(batch.x, spec))
+    rate, distortion = model.terms_per_class(batch.x, scale_levels(batch.x, spec))
     kept = torch.tensor([0, 2])
     named = (rate + distortion)[:, kept] - (torch.tensor([3.0, 5.0]) / 8).log()
-    expected = mixed(named, model.recogniser(scaled(batch.x, spec))[:, kept])
+    expected = unlabelled_bound(named, model.recogniser(scale_levels(batch.x, spec))[:, kept])
     assert torch.allclose(bounds[0]["nll"], expected, rtol=1e-6)
     assert not model.prior(400)[:, model.config.latent + 1].any()
     assert not model.embed(batch)[:, model.config.latent + 1].any()
@@ -91,9 +91,9 @@ def test_a_class_left_out_is_trained_around() -> None:
 @torch.no_grad()
 def test_posterior_means_are_the_styles_averaged_over_classes() -> None:
     model, batch = build(), items(5)
-    x, n = scaled(batch.x, SPEC), SPEC.classes
+    x, n = scale_levels(batch.x, SPEC), SPEC.classes
     chance = model.recogniser(x).softmax(1)
-    means = torch.stack([model.style(model.encoder(x), torch.full((5, 1), y)).mean for y in range(n)], 1)
+    means = torch.stack([model.style_posterior(model.encoder(x), torch.full((5, 1), y)).mean for y in range(n)], 1)
     assert torch.allclose(model.posterior_means(batch), (chance[..., None] * means).sum(1), atol=1e-6)
 
 
@@ -118,8 +118,8 @@ def test_both_bounds_stay_above_the_exact_likelihood() -> None:
     torch.manual_seed(2)
     named, bound = torch.zeros(4, 3), torch.zeros(4)
     for i in range(4):
-        rate, distortion = model.each(
-            x[i : i + 1].expand(many, -1, -1, -1), scaled(x[i : i + 1], spec).expand(many, -1, -1, -1)
+        rate, distortion = model.terms_per_class(
+            x[i : i + 1].expand(many, -1, -1, -1), scale_levels(x[i : i + 1], spec).expand(many, -1, -1, -1)
         )
         named[i] = (rate + distortion).mean(0) - model.frequency.log()
         bound[i] = model.measure(Batch(x[i : i + 1].expand(many, -1, -1, -1)))["nll"].mean()
@@ -131,11 +131,11 @@ def test_both_bounds_stay_above_the_exact_likelihood() -> None:
 def test_no_class_scores_give_a_better_bound_than_the_posterior_of_the_bounds() -> None:
     """U is least, and the log of the summed evidence, where q(y | x) is the softmax of -L."""
     named = torch.tensor([[3.0, 1.0, 2.5]])
-    best = mixed(named, -named)
+    best = unlabelled_bound(named, -named)
     assert torch.allclose(best, -(-named).logsumexp(1))
     for seed in range(20):
         other = -named + torch.randn(1, 3, generator=torch.Generator().manual_seed(seed))
-        assert mixed(named, other) >= best - 1e-6
+        assert unlabelled_bound(named, other) >= best - 1e-6
 
 
 def loss(model: SsVae | Classifier, batch: Batch) -> Tensor:
@@ -147,34 +147,34 @@ def test_a_labelled_item_costs_its_own_bound() -> None:
     model, batch = build(alpha=0.0, consistency=0.0, warm=0.0), items(6)
     assert batch.label is not None
     torch.manual_seed(7)
-    Blend.draw(batch.label < 0)  # what draws before the codes do
-    varied(scaled(batch.x, SPEC), shift=0.07, mirror=False, erase=0.0)
-    rate, distortion = model.each(batch.x, scaled(batch.x, SPEC))
+    Mixup.draw(batch.label < 0)  # what draws before the codes do
+    augment(scale_levels(batch.x, SPEC), shift=0.07, mirror=False, erase=0.0)
+    rate, distortion = model.terms_per_class(batch.x, scale_levels(batch.x, SPEC))
     named = rate + distortion - model.frequency.log()
     own = torch.stack([named[i, y] for i, y in enumerate(batch.label.tolist())])
     assert torch.allclose(loss(model, batch), own.mean() / SPEC.dims)
     hidden = replace(batch, label=torch.full_like(batch.label, -1))
-    whole = mixed(named, model.recogniser(scaled(batch.x, SPEC)))
+    whole = unlabelled_bound(named, model.recogniser(scale_levels(batch.x, SPEC)))
     assert torch.allclose(loss(model, hidden), whole.mean() / SPEC.dims)
 
 
 def test_the_classification_loss_moves_labelled_items_alone() -> None:
     logits = [torch.randn(4, 3, requires_grad=True) for _ in range(2)]
-    supervised((logits[0], logits[1]), torch.tensor([0, -1, 2, -1])).backward()
+    supervised_loss((logits[0], logits[1]), torch.tensor([0, -1, 2, -1])).backward()
     for part in logits:
         assert part.grad is not None
         assert (part.grad.abs().sum(1) > 0).tolist() == [True, False, True, False]
     plain = [p.detach()[[0, 2]] for p in logits]
     expected = torch.stack([F.cross_entropy(p, torch.tensor([0, 2])) for p in plain]).mean()
-    assert torch.allclose(supervised((logits[0], logits[1]), torch.tensor([0, -1, 2, -1])), expected)
+    assert torch.allclose(supervised_loss((logits[0], logits[1]), torch.tensor([0, -1, 2, -1])), expected)
 
 
 def test_consistency_moves_the_changed_view_of_items_without_a_label() -> None:
     plain = torch.tensor([[5.0, 0, 0], [2.0, 0, 1], [0.1, 0, 3]], requires_grad=True)
     changed = torch.randn(3, 3, requires_grad=True)
-    blend = Blend(torch.tensor([1.0, 0.75, 1.0]), torch.tensor([0, 2, 1]))
+    blend = Mixup(torch.tensor([1.0, 0.75, 1.0]), torch.tensor([0, 2, 1]))
     hidden = torch.tensor([False, True, True])
-    found = consistency((plain, changed), hidden, blend, 0.5)
+    found = consistency_loss((plain, changed), hidden, blend, 0.5)
     found.backward()
     assert plain.grad is None
     assert changed.grad is not None
@@ -189,7 +189,7 @@ def test_consistency_moves_the_changed_view_of_items_without_a_label() -> None:
 def test_items_with_a_label_are_not_blended() -> None:
     torch.manual_seed(0)
     hidden, x = torch.arange(64) >= 16, torch.randn(64, 1, 2, 2)
-    blend = Blend.draw(hidden)
+    blend = Mixup.draw(hidden)
     assert torch.equal(blend(x)[:16], x[:16])
     changed = (blend(x) != x).flatten(1).any(1)
     assert changed[16:].sum() > 24
@@ -234,15 +234,15 @@ def test_analogies_keep_the_style_and_go_through_all_classes() -> None:
 def test_varied_items_are_moved_mirrored_and_lack_a_square() -> None:
     x = torch.arange(1.0, 65).view(1, 1, 8, 8).expand(200, -1, -1, -1)
     torch.manual_seed(0)
-    assert torch.equal(varied(x, shift=0.0, mirror=False, erase=0.0), x)
-    mirrored = varied(x, shift=0.0, mirror=True, erase=0.0)
+    assert torch.equal(augment(x, shift=0.0, mirror=False, erase=0.0), x)
+    mirrored = augment(x, shift=0.0, mirror=True, erase=0.0)
     assert {"same" if torch.equal(m, x[0]) else "flip" if torch.equal(m, x[0].flip(-1)) else "?" for m in mirrored} == {
         "same",
         "flip",
     }
-    moved = varied(x, shift=0.125, mirror=False, erase=0.0)
+    moved = augment(x, shift=0.125, mirror=False, erase=0.0)
     assert len({tuple(m.flatten().tolist()) for m in moved}) == 9
     assert any(torch.equal(m[:, 1:, :], x[0][:, :-1, :]) and torch.equal(m[:, 0], x[0][:, 0]) for m in moved)
-    erased = (varied(x, shift=0.0, mirror=False, erase=0.5) != x).flatten(1).sum(1)
+    erased = (augment(x, shift=0.0, mirror=False, erase=0.5) != x).flatten(1).sum(1)
     assert erased.max() == 9
     assert erased.min() >= 3

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from genfoundry.models.vae import Vae
-from genfoundry.nn.conv.blocks import scaled
-from genfoundry.nn.conv.encoder_decoder import BEYOND, ConvDecoder
+from genfoundry.nn.conv.blocks import scale_levels
+from genfoundry.nn.conv.encoder_decoder import MARGIN, ConvDecoder
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((1, 4, 4), 4)
@@ -26,7 +26,7 @@ def build(detail: int, **more: float) -> Vae:
 
 def drawn(model: Vae, x: Tensor) -> Tensor:
     """(B,) log weights, one draw an item."""
-    return model.log_weights(model.encoder(scaled(x, SPEC)), x, 1)[0]
+    return model.log_weights(model.encoder(scale_levels(x, SPEC)), x, 1)[0]
 
 
 @pytest.mark.parametrize("detail", [0, 2])
@@ -50,7 +50,7 @@ def test_the_bound_is_on_the_models_own_mass(detail: int) -> None:
     x = torch.randint(4, (1, 1, 4, 4))
     torch.manual_seed(2)
     with torch.no_grad():
-        out = model.finished(torch.randn(n, 2), 1.0)
+        out = model.decode_global(torch.randn(n, 2), 1.0)
         exact = torch.logsumexp(-model.head.nll(out, x.expand(n, -1, -1, -1)).double(), 0) - math.log(n)
         elbo = -model.measure(Batch(x.expand(4096, -1, -1, -1)))["nll"].double().mean()
         weighted = torch.logsumexp(drawn(model, x.expand(8192, -1, -1, -1)).double(), 0) - math.log(8192)
@@ -77,8 +77,8 @@ def test_the_objective_anneals_to_the_bound() -> None:
 def test_a_new_model_spends_no_rate_on_detail() -> None:
     torch.manual_seed(0)
     model = Vae(SPEC, Vae.Config(detail=2))
-    _, codes = model.coded(model.encoder(scaled(torch.randint(4, (8, 1, 4, 4)), SPEC)))
-    assert codes[1].divergence().flatten(1).sum(1).max() < 0.05
+    _, codes = model.encode_decode(model.encoder(scale_levels(torch.randint(4, (8, 1, 4, 4)), SPEC)))
+    assert codes[1].kl().flatten(1).sum(1).max() < 0.05
 
 
 class LinearGaussian:
@@ -140,9 +140,9 @@ def test_bounds_are_ordered_below_the_exact_likelihood() -> None:
 def test_the_closed_form_divergence_is_its_monte_carlo_estimate() -> None:
     toy, n = LinearGaussian(), 200_000
     toy.encode(0.8 * toy.gain, toy.spread + 0.3)
-    _, (code,) = toy.model.coded(torch.ones(n, 4))
-    estimate = (code.q.log(code.z) - code.p.log(code.z)).sum(1)
-    closed = code.divergence().sum(1)
+    _, (code,) = toy.model.encode_decode(torch.ones(n, 4))
+    estimate = (code.q.log_prob(code.z) - code.p.log_prob(code.z)).sum(1)
+    closed = code.kl().sum(1)
     assert estimate.mean().item() == pytest.approx(closed[0].item(), abs=5 * estimate.std().item() / math.sqrt(n))
 
 
@@ -243,7 +243,7 @@ def test_an_edit_moves_the_global_code_and_keeps_the_local_ones(detail: int) -> 
     model, batch = build(detail), Batch(torch.randint(4, (3, 1, 4, 4)))
     shift = torch.randn(3, 2)
     with torch.no_grad():
-        still, own = model.coded(model.encoder(scaled(batch.x, SPEC)), 0.0)
+        still, own = model.encode_decode(model.encoder(scale_levels(batch.x, SPEC)), 0.0)
     torch.testing.assert_close(model.edit(batch, torch.zeros(3, 2)), model.head.mean(still))
     if not detail:
         torch.testing.assert_close(model.edit(batch, shift), model.decode(model.embed(batch) + shift))
@@ -251,8 +251,8 @@ def test_an_edit_moves_the_global_code_and_keeps_the_local_ones(detail: int) -> 
     edited = model.edit(batch, shift)
     assert isinstance(model.decoder, ConvDecoder)
     with torch.no_grad():
-        state = model.decoder.begun(own[0].z + shift) + model.detail_in(own[1].q.mean)
-        torch.testing.assert_close(edited, model.head.mean(model.decoder.finished(state)))
+        state = model.decoder.expand(own[0].z + shift) + model.detail_in(own[1].q.mean)
+        torch.testing.assert_close(edited, model.head.mean(model.decoder.upsample(state)))
     assert not torch.allclose(edited, model.decode(model.embed(batch) + shift))
 
 
@@ -262,7 +262,7 @@ def test_codes_far_from_the_prior_decode_to_nothing_that_nearer_ones_do_not() ->
     torch.manual_seed(0)
     model = Vae(SPEC, Vae.Config(net="mlp", detail=0)).eval()
     z = torch.randn(200, model.config.latent)
-    edge = z / torch.linalg.vector_norm(z, dim=1, keepdim=True) * (model.config.latent**0.5 + BEYOND)
+    edge = z / torch.linalg.vector_norm(z, dim=1, keepdim=True) * (model.config.latent**0.5 + MARGIN)
     assert torch.allclose(model.decoder(1000 * z), model.decoder(edge), atol=1e-5)
     near = z * 0.9 * model.config.latent**0.5 / torch.linalg.vector_norm(z, dim=1, keepdim=True)
     assert torch.allclose(model.decoder[0](near), near), "and where a prior draws, nothing is changed"  # type: ignore[index]

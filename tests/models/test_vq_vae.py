@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genfoundry.models.vq_vae import VqVae
 from genfoundry.models.vq_vae2 import VqVae2
-from genfoundry.nn.latent.vector_quantizer import Quantiser
+from genfoundry.nn.latent.vector_quantizer import VectorQuantizer
 from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Spec
 
@@ -63,7 +63,7 @@ def nll_by_hand(model: Model, x: Tensor) -> Tensor:
         top, bottom = model.autoencoder.encode(2.0 / 16 * x.float() - 1)
         prior, out, index = model.top, model.autoencoder.decode(top.z, bottom.z), top.index
         rest = model.bottom.nll(bottom.index, top.index)
-    mass = sum(share[y] * (-prior.conditional(index, torch.full((len(x),), y))).exp() for y in labels)
+    mass = sum(share[y] * (-prior.nll(index, torch.full((len(x),), y))).exp() for y in labels)
     return model.head.nll(out, x) - torch.as_tensor(mass).log() + rest
 
 
@@ -86,9 +86,9 @@ def test_the_figure_is_a_bound() -> None:
     grids = torch.tensor(list(itertools.product(range(2), repeat=4))).view(-1, 2, 2)
     with torch.no_grad():
         bound = model.measure(Batch(x))["nll"]
-        out = model.autoencoder["decoder"](model.quantiser.looked_up(grids))
+        out = model.autoencoder["decoder"](model.quantiser.look_up(grids))
         joint = torch.stack(
-            [-model.prior.marginal(grids) - model.head.nll(out, one.expand(16, -1, -1, -1)) for one in x]
+            [-model.prior.marginal_nll(grids) - model.head.nll(out, one.expand(16, -1, -1, -1)) for one in x]
         )
         exact = -joint.logsumexp(1)
     assert (exact < bound).all()
@@ -102,7 +102,7 @@ def test_top_and_bottom_sum_to_one() -> None:
     assert model.top.size == (1, 1)
     pairs = torch.tensor(list(itertools.product(range(2), repeat=5)))
     top, bottom = pairs[:, :1].view(-1, 1, 1), pairs[:, 1:].view(-1, 2, 2)
-    mass = (-model.top.marginal(top) - model.bottom.nll(bottom, top)).exp()
+    mass = (-model.top.marginal_nll(top) - model.bottom.nll(bottom, top)).exp()
     assert mass.sum().item() == pytest.approx(1, abs=1e-5)
     each = (-model.bottom.nll(bottom, top)).exp().view(2, 16)
     assert torch.allclose(each.sum(1), torch.ones(2))
@@ -148,7 +148,7 @@ def trained(request: pytest.FixtureRequest) -> Model:
 
 
 def test_samples_follow_the_class(trained: Model) -> None:
-    assert trained.conditional
+    assert trained.nll
     torch.manual_seed(1)
     labels = torch.tensor([0, 1] * 50)
     bright = trained.sample(100, label=labels).float().mean((1, 2, 3)) > 8
@@ -161,4 +161,5 @@ def test_codes_know_the_image(trained: Model) -> None:
     batch = Shades().batch("", 0)
     gap = trained.reconstruct(batch) - batch.x
     assert gap.square().mean().item() < 0.1 * batch.x.float().var().item()
-    assert all(2 < float(q.perplexity()) <= 16 for q in trained.modules() if isinstance(q, Quantiser))
+    shares = [q.counts / q.counts.sum() for q in trained.modules() if isinstance(q, VectorQuantizer)]
+    assert all(2 < float(torch.special.entr(share).sum().exp()) <= 16 for share in shares)  # perplexity

@@ -31,7 +31,7 @@ def test_the_evidence_is_the_multivariate_t() -> None:
 def test_the_bound_is_below_the_evidence_and_factors_cost_more() -> None:
     w, y = problem()
     exact = bayes_regression.log_evidence(w, y, PRIOR).item()
-    full, factors = (bayes_regression.variational(w, y, PRIOR, how) for how in ("full", "mean_field"))
+    full, factors = (bayes_regression.fit_variational(w, y, PRIOR, how) for how in ("full", "mean_field"))
     bounds = [bayes_regression.lower_bound(w, y, PRIOR, q).item() for q in (factors, full)]
     assert bounds[0] < bounds[1] < exact
     assert exact - bounds[1] < 0.1
@@ -43,9 +43,9 @@ def test_the_bound_is_below_the_evidence_and_factors_cost_more() -> None:
 def test_the_bound_is_the_evidence_less_the_divergence() -> None:
     """E_q[log p(y, beta, s) - log q] over draws of q is the bound; the mean of the ratio is the evidence."""
     w, y = problem()
-    q = bayes_regression.variational(w, y, PRIOR)
+    q = bayes_regression.fit_variational(w, y, PRIOR)
     torch.manual_seed(1)
-    beta, s = bayes_regression.drawn(q, 50_000)
+    beta, s = bayes_regression.sample_posterior(q, 50_000)
     normal = torch.distributions.Normal
     joint = normal(0.0, s.sqrt()[:, None]).log_prob(y - beta @ w.T).sum(1)
     joint += normal(0.0, (s[:, None] / PRIOR.precision).sqrt()).log_prob(beta).sum(1)
@@ -62,7 +62,7 @@ def test_the_bound_is_the_evidence_less_the_divergence() -> None:
 @pytest.mark.parametrize("factors", ["full", "mean_field"])
 def test_no_other_q_of_the_family_is_better(factors: bayes_regression.Factors) -> None:
     w, y = problem()
-    q = bayes_regression.variational(w, y, PRIOR, factors)
+    q = bayes_regression.fit_variational(w, y, PRIOR, factors)
     best = bayes_regression.lower_bound(w, y, PRIOR, q).item()
     step = 1e-3
     for change in (
@@ -86,9 +86,9 @@ def test_intervals_are_calibrated_where_the_prior_is_true() -> None:
         beta = draw.normal(size=3) * np.sqrt(s / PRIOR.precision.numpy())
         w = draw.normal(size=(13, 3))
         y = w @ beta + math.sqrt(s) * draw.normal(size=13)
-        q = bayes_regression.variational(torch.from_numpy(w[:-1]), torch.from_numpy(y[:-1]), PRIOR)
+        q = bayes_regression.fit_variational(torch.from_numpy(w[:-1]), torch.from_numpy(y[:-1]), PRIOR)
         torch.manual_seed(0)
-        betas, variances = bayes_regression.drawn(q, 400)
+        betas, variances = bayes_regression.sample_posterior(q, 400)
         mean, deviation = betas @ torch.from_numpy(w[-1]), variances.sqrt()
         inside += bool(0.05 < torch.special.ndtr((y[-1] - mean) / deviation).mean() < 0.95)
     assert inside / runs == pytest.approx(0.9, abs=4 * math.sqrt(0.09 / runs))
@@ -100,4 +100,4 @@ def test_a_mixtures_quantile() -> None:
     assert found == pytest.approx(10.0, abs=1e-6)  # half of the second component, all of the first
     one = bayes_regression.mixture_quantile(0.9, mean[:1], deviation[:1]).item()
     assert one == pytest.approx(stats.norm.ppf(0.9), abs=1e-9)
-    assert isinstance(bayes_regression.variational(*problem(), PRIOR), Posterior)
+    assert isinstance(bayes_regression.fit_variational(*problem(), PRIOR), Posterior)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import torch
 
-from genfoundry.nn.heads.categorical_sampling import sample_categorical, sharpen
+from genfoundry.nn.heads.categorical_sampling import apply_draw, sample_categorical
 from genfoundry.types import Draw
 
 MASS = torch.tensor([0.5, 0.3, 0.15, 0.05])
 
 
 def kept(draw: Draw) -> list[float]:
-    return [round(p, 4) for p in sharpen(MASS.log(), draw).softmax(-1).tolist()]
+    return [round(p, 4) for p in apply_draw(MASS.log(), draw).softmax(-1).tolist()]
 
 
 def test_sharpening() -> None:
@@ -20,7 +20,7 @@ def test_sharpening() -> None:
     assert kept(Draw(top_p=0.0)) == [1.0, 0.0, 0.0, 0.0]
     assert kept(Draw(temperature=0.0)) == [1.0, 0.0, 0.0, 0.0]
     squared = MASS**2 / (MASS**2).sum()
-    assert torch.allclose(sharpen(MASS.log(), Draw(temperature=0.5)).softmax(-1), squared)
+    assert torch.allclose(apply_draw(MASS.log(), Draw(temperature=0.5)).softmax(-1), squared)
 
 
 def test_pick_follows_the_mass() -> None:

@@ -26,7 +26,7 @@ def prior(spec: Spec | None = None, context: int = 0) -> CodePrior:
 
 
 def test_it_sums_to_one() -> None:
-    mass = (-prior().marginal(GRIDS)).exp()
+    mass = (-prior().marginal_nll(GRIDS)).exp()
     assert mass.sum().item() == pytest.approx(1)
     assert mass.max() > 3 / 81
 
@@ -34,34 +34,34 @@ def test_it_sums_to_one() -> None:
 @pytest.mark.parametrize("label", [0, 1, -1])
 def test_it_sums_to_one_given_a_class(label: int) -> None:
     one = prior(CLASSES)
-    mass = (-one.conditional(GRIDS, torch.full((81,), label))).exp()
+    mass = (-one.nll(GRIDS, torch.full((81,), label))).exp()
     assert mass.sum().item() == pytest.approx(1)
-    assert not torch.allclose(mass, (-one.conditional(GRIDS, torch.full((81,), 0 if label else 1))).exp())
+    assert not torch.allclose(mass, (-one.nll(GRIDS, torch.full((81,), 0 if label else 1))).exp())
 
 
 def test_it_sums_to_one_given_a_map() -> None:
     one = prior(context=2)
     for seed in range(3):
         context = torch.randn(1, 2, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-        mass = (-one.conditional(GRIDS, context=context.expand(81, -1, -1, -1))).exp()
+        mass = (-one.nll(GRIDS, context=context.expand(81, -1, -1, -1))).exp()
         assert mass.sum().item() == pytest.approx(1)
 
 
 def test_the_marginal_is_the_sum_over_classes() -> None:
     one = prior(CLASSES)
-    one.count(torch.tensor([0, 0, 1, -1, 0, -1, -1, -1]), 8, anew=True)
+    one.count_labels(torch.tensor([0, 0, 1, -1, 0, -1, -1, -1]), 8, anew=True)
     assert one.seen.tolist() == [3, 1, 4]
-    each = [(-one.conditional(GRIDS, torch.full((81,), label))).exp() for label in (0, 1, -1)]
+    each = [(-one.nll(GRIDS, torch.full((81,), label))).exp() for label in (0, 1, -1)]
     wanted = 3 / 8 * each[0] + 1 / 8 * each[1] + 4 / 8 * each[2]
-    assert torch.allclose((-one.marginal(GRIDS)).exp(), wanted)
-    one.count(None, 8, anew=False)
+    assert torch.allclose((-one.marginal_nll(GRIDS)).exp(), wanted)
+    one.count_labels(None, 8, anew=False)
     assert one.seen.tolist() == [3, 1, 12]
 
 
 def test_a_class_that_was_never_seen_has_no_mass() -> None:
     one = prior(CLASSES)
-    each = [(-one.conditional(GRIDS, torch.full((81,), label))).exp() for label in (0, 1)]
-    assert torch.allclose((-one.marginal(GRIDS)).exp(), 0.75 * each[0] + 0.25 * each[1])
+    each = [(-one.nll(GRIDS, torch.full((81,), label))).exp() for label in (0, 1)]
+    assert torch.allclose((-one.marginal_nll(GRIDS)).exp(), 0.75 * each[0] + 0.25 * each[1])
 
 
 def frequencies(index: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def test_what_is_drawn_is_what_is_measured(label: int | None) -> None:
     labels = None if label is None else torch.full((n,), label)
     torch.manual_seed(5)
     drawn = frequencies(one.sample(n, labels))
-    nats = one.marginal(GRIDS) if label is None else one.conditional(GRIDS, torch.full((81,), label))
+    nats = one.marginal_nll(GRIDS) if label is None else one.nll(GRIDS, torch.full((81,), label))
     mass = (-nats).exp().detach()
     error = (mass * (1 - mass) / n).sqrt()
     assert ((drawn - mass).abs() < 5 * error + 1e-4).all()
@@ -87,7 +87,7 @@ def test_what_is_drawn_follows_the_map() -> None:
     torch.manual_seed(5)
     for one_map in context:
         drawn = frequencies(one.sample(n, context=one_map.expand(n, -1, -1, -1)))
-        mass = (-one.conditional(GRIDS, context=one_map.expand(81, -1, -1, -1))).exp().detach()
+        mass = (-one.nll(GRIDS, context=one_map.expand(81, -1, -1, -1))).exp().detach()
         assert ((drawn - mass).abs() < 5 * (mass * (1 - mass) / n).sqrt() + 1e-4).all()
 
 

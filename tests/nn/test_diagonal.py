@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.nn.autoregressive.diagonal import DiagonalLstm, Diagonals
-from genfoundry.nn.autoregressive.diagonal_bilstm import DiagonalBiLstm, Scan
+from genfoundry.nn.autoregressive.diagonal_bilstm import BiLstmScan, DiagonalBiLstm, DiagonalLstm, Diagonals
 
 SIZES = [(4, 6), (6, 3), (1, 5), (5, 1), (1, 1)]
 BATCH, INPUTS, UNITS = 2, 3, 2
@@ -100,9 +99,9 @@ def test_position_by_position_the_layers_give_what_they_do_at_once(size: tuple[i
     for layer in layers:
         whole = layer(whole, told, Diagonals(size))
         told = whole
-    scan = Scan(layers, BATCH, size[1])
+    scan = BiLstmScan(layers, BATCH, size[1])
     for i, row in enumerate(x.unflatten(0, size)):
         for j, value in enumerate(row):
             assert torch.allclose(scan.step(value, j), whole.unflatten(0, size)[i, j], rtol=0, atol=1e-12)
-        scan.across(own.unflatten(0, size)[i])
-        scan.down()
+        scan.end_row(own.unflatten(0, size)[i])
+        scan.start_row()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from genfoundry.nn.sequence.edit_alignment import APART, FAR, OTHER, REACH, Followed, places
+from genfoundry.nn.sequence.edit_alignment import INDEL, INFINITE, REACH, SUBSTITUTION, EditAlignment, align
 
 
 def codes(*texts: str) -> torch.Tensor:
@@ -13,14 +13,14 @@ def codes(*texts: str) -> torch.Tensor:
 
 def test_a_copy_stands_where_it_is_copied_from() -> None:
     source = codes("the same letters")
-    assert places(source, source).tolist() == [list(range(16))]
+    assert align(source, source).tolist() == [list(range(16))]
 
 
 def test_a_letter_left_out_or_put_in_moves_what_follows() -> None:
-    stand = places(codes("fearfull Summons"), codes("fearful summons."))[0].tolist()
+    stand = align(codes("fearfull Summons"), codes("fearful summons."))[0].tolist()
     assert stand[:8] == list(range(8))  # "fearful" and, where the second l stands, the blank that comes instead
     assert stand[12:] == [13, 14, 15, 16]  # "ons." stands at "ons"
-    stand = places(codes("all tis well here"), codes("all 'tis well her"))[0].tolist()
+    stand = align(codes("all tis well here"), codes("all 'tis well her"))[0].tolist()
     assert stand[:5] == [0, 1, 2, 3, 4]
     assert stand[8:] == list(range(7, 16))
 
@@ -28,7 +28,7 @@ def test_a_letter_left_out_or_put_in_moves_what_follows() -> None:
 def test_costs_are_edit_distances() -> None:
     draw = torch.Generator().manual_seed(0)
     source, target = (torch.randint(3, (5, n), generator=draw) for n in (9, 12))
-    followed = Followed.start(source, 12)
+    followed = EditAlignment.start(source, 12)
     for t in range(13):
         for item in range(5):
             for k in range(2 * REACH + 1):
@@ -37,23 +37,23 @@ def test_costs_are_edit_distances() -> None:
                     assert followed.cost[item, k] == distance(source[item, :i].tolist(), target[item, :t].tolist())
         if t < 12:
             followed.step(target[:, t])
-    assert FAR > 1000 * APART
+    assert INFINITE > 1000 * INDEL
 
 
 def distance(a: list[int], b: list[int]) -> int:
-    row = [APART * j for j in range(len(b) + 1)]
+    row = [INDEL * j for j in range(len(b) + 1)]
     for i, x in enumerate(a, start=1):
-        last, row[0] = row[0], APART * i
+        last, row[0] = row[0], INDEL * i
         for j, y in enumerate(b, start=1):
-            last, row[j] = row[j], min(last + OTHER * (x != y), row[j] + APART, row[j - 1] + APART)
+            last, row[j] = row[j], min(last + SUBSTITUTION * (x != y), row[j] + INDEL, row[j - 1] + INDEL)
     return row[-1]
 
 
 def test_a_place_depends_on_what_is_before_it_alone() -> None:
     draw = torch.Generator().manual_seed(1)
     source, target = (torch.randint(4, (6, 20), generator=draw) for _ in range(2))
-    before = places(source, target)
+    before = align(source, target)
     for t in range(20):
         other = target.clone()
         other[:, t] = (other[:, t] + 1) % 4
-        assert torch.equal(places(source, other)[:, : t + 1], before[:, : t + 1])
+        assert torch.equal(align(source, other)[:, : t + 1], before[:, : t + 1])

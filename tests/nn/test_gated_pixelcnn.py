@@ -61,7 +61,7 @@ def test_the_vertical_stack_sees_rows_above_alone() -> None:
     one = stack(4)
     x = torch.randn(1, 2, H, W, dtype=torch.float64)
     for number in range(4):
-        jacobian = torch.autograd.functional.jacobian(lambda x, n=number: one.above(x)[n], x)
+        jacobian = torch.autograd.functional.jacobian(lambda x, n=number: one.run_vertical(x)[n], x)
         seen = jacobian.abs().sum((0, 1, 4, 5)) > 0  # (H, W, H, W)
         for i in range(H):
             assert not seen[i, :, i:].any()

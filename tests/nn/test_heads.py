@@ -104,7 +104,7 @@ def test_expected_level_is_the_sum_over_all_edges(edges: int, dtype: torch.dtype
     mean = edges * (3 * torch.rand(20_000, dtype=torch.float64) - 1)
     scale = torch.exp(torch.rand_like(mean) * 16 - 2.3)
     whole = sum(torch.sigmoid((mean - e - 0.5) / scale) for e in range(edges))
-    found = logistic_mixture.counted(mean.to(dtype), scale.to(dtype), edges)
+    found = logistic_mixture.expected_level(mean.to(dtype), scale.to(dtype), edges)
     assert isinstance(whole, torch.Tensor)
     assert (found - whole).abs().max() < (2e-5 if dtype == torch.float64 else 2e-6 * (edges + 15))
 
@@ -145,14 +145,14 @@ def test_every_level_has_its_mass_and_values_make_the_whole(head: Head, size: fl
     torch.manual_seed(0)
     out = size * torch.randn(4, head.parameters, 2, 3, dtype=torch.float64)
     x = torch.randint(head.levels or 0, (4, head.channels, 2, 3))
-    scores = head.log_probabilities(out, x)
+    scores = head.log_probs(out, x)
     assert scores.shape == (4, head.channels, 2, 3, head.levels)
     assert torch.allclose(scores.logsumexp(-1), torch.zeros(()).double(), atol=1e-9)
     assert torch.isfinite(scores).all()
     nats = head.nll_per_value(out, x)
     assert torch.allclose(scores.gather(-1, x.unsqueeze(-1))[..., 0], -nats, rtol=1e-9, atol=1e-9)
     assert torch.allclose(nats.flatten(1).sum(1), head.nll(out, x))
-    moved = head.log_probabilities(out, torch.cat([x[:, :1], (x[:, 1:] + 1) % head.levels], 1))
+    moved = head.log_probs(out, torch.cat([x[:, :1], (x[:, 1:] + 1) % head.levels], 1))
     assert torch.equal(moved[:, :2], scores[:, :2]), "a channel knows itself, or one that comes after it"
 
 
@@ -166,9 +166,9 @@ def test_levels_that_are_sought_are_those_of_the_whole_table(levels: int, size: 
     x = torch.randint(levels, (500, channels, 2, 3))
     for channel in range(channels):
         torch.manual_seed(1)
-        sought = head.pick(out, x, channel, Draw())
+        sought = head.sample_channel(out, x, channel, Draw())
         torch.manual_seed(1)
-        assert torch.equal(sought, sample_categorical(head.scores(out, x, channel)))
+        assert torch.equal(sought, sample_categorical(head.channel_log_probs(out, x, channel)))
     assert sought.unique().tolist() == list(range(levels)) or levels > 18 or size > 1
 
 
@@ -177,7 +177,7 @@ def test_the_gradient_of_a_levels_mass_is_that_of_its_definition(levels: int) ->
     head = LogisticMixture(1, levels, 2)
     torch.manual_seed(0)
     centre, scale = torch.randn(2, 40, 2, dtype=torch.float64)
-    value = head.scaled(torch.arange(40) * (levels - 1) // 39, centre)
+    value = head.scale_levels(torch.arange(40) * (levels - 1) // 39, centre)
     assert torch.autograd.gradcheck(
         lambda c, s: head.log_mass(value, c, s), (centre.requires_grad_(), scale.requires_grad_())
     )

@@ -12,9 +12,16 @@ from test_var import sunspots
 
 from genfoundry.nn.timeseries import em_missing, kalman
 from genfoundry.nn.timeseries.kalman import Belief
-from genfoundry.nn.timeseries.least_squares import Fit, terms
-from genfoundry.nn.timeseries.var import continued, covariances, impulse, log_density, predicted, root
-from genfoundry.nn.timeseries.var import least_squares as complete
+from genfoundry.nn.timeseries.least_squares import Fit, deterministic_terms
+from genfoundry.nn.timeseries.var import (
+    cholesky_root,
+    extrapolate,
+    forecast_covariances,
+    impulse_response,
+    log_density,
+    predict_one_step,
+)
+from genfoundry.nn.timeseries.var import fit_least_squares as complete
 
 NAN = float("nan")
 
@@ -37,11 +44,11 @@ def model(columns: int = 2) -> Fit:
 def test_the_filter_is_that_of_statsmodels() -> None:
     x, fit = gappy(first=0), complete(sunspots(), 3)
     theirs = SARIMAX(x[:, 0].numpy(), order=(3, 0, 0), trend="c")
-    step, spread = kalman.companion(fit.phi), torch.zeros(3, 3, dtype=torch.float64)
+    step, spread = kalman.companion_matrix(fit.phi), torch.zeros(3, 3, dtype=torch.float64)
     spread[0, 0] = fit.sigma.item()
     covariance = torch.linalg.solve(torch.eye(9) - torch.kron(step, step), spread.flatten()).view(3, 3)
     mean = (fit.gamma[0, 0] / (1 - fit.phi.sum())).expand(1, 3)
-    density, _ = kalman.filtered(
+    density, _ = kalman.filter_series(
         x[None], fit.gamma.expand(1, 309, 1), fit.phi, fit.sigma, Belief(mean, covariance[None])
     )
     parameters = [fit.gamma.item(), *fit.phi.flatten().tolist(), fit.sigma.item()]
@@ -53,9 +60,9 @@ def test_without_gaps_the_filter_is_the_conditional_likelihood() -> None:
     torch.manual_seed(0)
     x = torch.randn(4, 10 + steps, 2, dtype=torch.float64).cumsum(1)
     offset = fit.gamma.mT[None].expand(1, 10 + steps, 2)
-    density, _ = kalman.filtered(x, offset, fit.phi, fit.sigma, kalman.vague(x[:, :10], 2, fit.sigma))
-    error = x[:, 10:] - predicted(x, offset[:, 10:], fit.phi)
-    assert torch.allclose(density[:, 10:], log_density(error, root(fit.sigma)), atol=1e-9)
+    density, _ = kalman.filter_series(x, offset, fit.phi, fit.sigma, kalman.diffuse_prior(x[:, :10], 2, fit.sigma))
+    error = x[:, 10:] - predict_one_step(x, offset[:, 10:], fit.phi)
+    assert torch.allclose(density[:, 10:], log_density(error, cholesky_root(fit.sigma)), atol=1e-9)
 
 
 def test_what_is_seen_has_the_joint_density_of_what_is_seen() -> None:
@@ -63,16 +70,16 @@ def test_what_is_seen_has_the_joint_density_of_what_is_seen() -> None:
     fit, steps = model(), 5
     past = torch.tensor([[[1.0, 2.0], [0.0, -1.0], [2.0, 1.0]]], dtype=torch.float64)
     offset = fit.gamma.mT[None].expand(1, 3 + steps, 2)
-    mean = continued(past, offset[:, 3:], fit.phi).flatten()
-    psi = impulse(fit.phi, steps)
+    mean = extrapolate(past, offset[:, 3:], fit.phi).flatten()
+    psi = impulse_response(fit.phi, steps)
     blocks = [torch.cat([psi[t - s] if s <= t else 0 * psi[0] for s in range(steps)], 1) for t in range(steps)]
-    lower = torch.cat(blocks) @ torch.kron(torch.eye(steps, dtype=torch.float64), root(fit.sigma))
+    lower = torch.cat(blocks) @ torch.kron(torch.eye(steps, dtype=torch.float64), cholesky_root(fit.sigma))
     torch.manual_seed(0)
     x = mean + lower @ torch.randn(2 * steps, dtype=torch.float64)
     there = torch.tensor([1, 0, 0, 1, 0, 0, 1, 1, 0, 1], dtype=torch.bool)
     joint = torch.distributions.MultivariateNormal(mean[there], (lower @ lower.T)[there][:, there])
     rows = torch.cat([past, torch.where(there, x, NAN).view(1, steps, 2)], 1)
-    density, _ = kalman.filtered(rows, offset, fit.phi, fit.sigma, kalman.vague(past, 2, fit.sigma))
+    density, _ = kalman.filter_series(rows, offset, fit.phi, fit.sigma, kalman.diffuse_prior(past, 2, fit.sigma))
     assert density[0, 3:].sum().item() == pytest.approx(joint.log_prob(x[there]).item(), abs=1e-8)
 
 
@@ -81,20 +88,20 @@ def test_forecasts_without_a_gap_are_those_of_the_recursion() -> None:
     torch.manual_seed(0)
     past = torch.randn(3, 8, 2, dtype=torch.float64)
     offset = fit.gamma.mT[None].expand(1, 8, 2)
-    start = kalman.vague(past, 2, fit.sigma)
-    mean, deviation = kalman.ahead(
-        kalman.filtered(past, offset, fit.phi, fit.sigma, start)[1], offset[:, :6], fit.phi, fit.sigma
+    start = kalman.diffuse_prior(past, 2, fit.sigma)
+    mean, deviation = kalman.forecast_state(
+        kalman.filter_series(past, offset, fit.phi, fit.sigma, start)[1], offset[:, :6], fit.phi, fit.sigma
     )
-    assert torch.allclose(mean, continued(past, offset[:, :6], fit.phi))
-    assert torch.allclose(deviation[1], covariances(fit.phi, fit.sigma, 6).diagonal(dim1=1, dim2=2).sqrt())
+    assert torch.allclose(mean, extrapolate(past, offset[:, :6], fit.phi))
+    assert torch.allclose(deviation[1], forecast_covariances(fit.phi, fit.sigma, 6).diagonal(dim1=1, dim2=2).sqrt())
 
 
 def test_the_likelihood_over_gaps_is_the_filters() -> None:
     x, fit = gappy(), complete(sunspots(), 3)
-    known = terms(torch.arange(309), "c", 0)
-    _, found, evidence = em_missing.expected(x, fit, known)
+    known = deterministic_terms(torch.arange(309), "c", 0)
+    _, found, evidence = em_missing.compute_expectation(x, fit, known)
     start = Belief(x[:3].flip(0).reshape(1, 3), torch.zeros(1, 3, 3, dtype=torch.float64))
-    density, _ = kalman.filtered(x[None, 3:], (known @ fit.gamma.mT)[None, 3:], fit.phi, fit.sigma, start)
+    density, _ = kalman.filter_series(x[None, 3:], (known @ fit.gamma.mT)[None, 3:], fit.phi, fit.sigma, start)
     assert evidence == pytest.approx(density.sum().item(), rel=1e-12)
     assert sum(len(gap.row) for gap in found) == int(x.isnan().sum())
 
@@ -104,12 +111,12 @@ def test_the_fit_over_gaps_is_the_maximum(joint: bool) -> None:
     """No step in any parameter's direction makes what is seen likelier, and the slope there is 0."""
     torch.manual_seed(1)
     fit = model()
-    noise = torch.randn(1, 300, 2, dtype=torch.float64) @ root(fit.sigma).mT
-    x = continued(torch.zeros(1, 2, 2, dtype=torch.float64), fit.gamma.mT[None].expand(1, 300, 2), fit.phi, noise)[0]
+    noise = torch.randn(1, 300, 2, dtype=torch.float64) @ cholesky_root(fit.sigma).mT
+    x = extrapolate(torch.zeros(1, 2, 2, dtype=torch.float64), fit.gamma.mT[None].expand(1, 300, 2), fit.phi, noise)[0]
     x[5:][torch.rand(295, 2) < 0.15] = NAN
-    best, _, _ = em_missing.least_squares(x, 2, joint=joint)
-    known = terms(torch.arange(300), "c", 0)
-    evidence = em_missing.expected(x, best, known)[2]
+    best, _, _ = em_missing.fit_em(x, 2, joint=joint)
+    known = deterministic_terms(torch.arange(300), "c", 0)
+    evidence = em_missing.compute_expectation(x, best, known)[2]
     places = [(0, (0, 0)), (0, (1, 0)), (1, (0, 0, 0)), (1, (1, 1, 1))]
     places += [(1, (0, 0, 1)), (1, (1, 1, 0))] if joint else []
     for which, place in places:
@@ -117,17 +124,17 @@ def test_the_fit_over_gaps_is_the_maximum(joint: bool) -> None:
         for sign in (-1, 1):
             other = [part.clone() for part in best]
             other[which][place] += sign * 1e-3
-            changes.append(em_missing.expected(x, Fit(*other), known)[2] - evidence)
+            changes.append(em_missing.compute_expectation(x, Fit(*other), known)[2] - evidence)
         assert max(changes) < 0
         assert abs(changes[1] - changes[0]) < 0.05 * abs(changes[0] + changes[1])
 
 
 def test_few_gaps_change_little_and_none_nothing() -> None:
     x = sunspots()
-    whole, same = complete(x, 4), em_missing.least_squares(x, 4)[0]
+    whole, same = complete(x, 4), em_missing.fit_em(x, 4)[0]
     assert all(torch.allclose(a, b, rtol=1e-8) for a, b in zip(whole, same, strict=True))
     x[[50, 51, 200]] = NAN
-    few = em_missing.least_squares(x, 4)[0]
+    few = em_missing.fit_em(x, 4)[0]
     assert torch.allclose(few.phi, whole.phi, atol=0.05)
     assert not torch.allclose(few.phi, whole.phi, atol=1e-4)
 
@@ -136,6 +143,6 @@ def test_no_rows_without_a_gap() -> None:
     x = sunspots()
     x[::3] = NAN
     with pytest.raises(ValueError, match="no 3 rows without a gap follow each other"):
-        em_missing.least_squares(x, 3)
-    assert math.isfinite(em_missing.least_squares(x, 2)[0].sigma.item())
-    assert np.isfinite(em_missing.least_squares(x, 0)[0].gamma.item())
+        em_missing.fit_em(x, 3)
+    assert math.isfinite(em_missing.fit_em(x, 2)[0].sigma.item())
+    assert np.isfinite(em_missing.fit_em(x, 0)[0].gamma.item())

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from genfoundry.nn.sequence.rnn_cells import Kind, PlainCell, cell, rest
+from genfoundry.nn.sequence.rnn_cells import Kind, PlainCell, build_cell, zero_state
 
 
 def test_the_plain_cell_is_its_equation() -> None:
@@ -23,8 +23,8 @@ def test_the_plain_cell_is_its_equation() -> None:
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
 def test_a_state_carries_all(kind: Kind) -> None:
     torch.manual_seed(0)
-    own, x = cell(kind, 5, 7, 4), torch.randint(5, (3, 10))
-    start = rest(kind, 3, 7, torch.device("cpu"))
+    own, x = build_cell(kind, 5, 7, 4), torch.randint(5, (3, 10))
+    start = zero_state(kind, 3, 7, torch.device("cpu"))
     whole, last = own(x, start)
     first, state = own(x[:, :4], start)
     second, end = own(x[:, 4:], state)
@@ -34,5 +34,5 @@ def test_a_state_carries_all(kind: Kind) -> None:
 
 
 def test_a_new_lstm_remembers() -> None:
-    own = dict(cell("lstm", 5, 7, 4).named_parameters())
+    own = dict(build_cell("lstm", 5, 7, 4).named_parameters())
     assert (own["core.bias_ih_l0"] + own["core.bias_hh_l0"])[7:14].tolist() == [1.0] * 7

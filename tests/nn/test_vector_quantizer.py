@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.nn.latent.vector_quantizer import Quantiser, Rule
+from genfoundry.nn.latent.vector_quantizer import Rule, VectorQuantizer
 
 
-def quantiser(codes: int = 5, width: int = 3, rule: Rule = "ema", decay: float = 0.9) -> Quantiser:
+def quantiser(codes: int = 5, width: int = 3, rule: Rule = "ema", decay: float = 0.9) -> VectorQuantizer:
     """Its codes have been chosen 40 times each."""
     torch.manual_seed(0)
-    one = Quantiser(codes, width, codebook=rule, commitment=0.25, decay=decay)
+    one = VectorQuantizer(codes, width, codebook=rule, commitment=0.25, decay=decay)
     one.counts.fill_(40.0)
     if rule == "ema":
         one.sums.copy_(40.0 * one.codes)
@@ -91,7 +89,7 @@ def test_dead_codes_are_revived_and_only_dead_ones(rule: Rule) -> None:
     if rule == "ema":
         one.sums[3] = 1e-4
     before = {key: value.clone() for key, value in one.state_dict().items()}
-    one.revive(flat(z))
+    one._revive(flat(z))
     assert (flat(z) == one.codes[3]).all(1).any(), "not an encoding of the batch"
     assert one.counts[3] == len(flat(z)) / 5
     alive = [0, 1, 2, 4]
@@ -115,7 +113,7 @@ def test_evaluation_moves_nothing(rule: Rule) -> None:
 
 def test_it_begins_with_encodings() -> None:
     one, z = quantiser(), encodings()
-    one.begin(z)
+    one.initialize(z)
     assert (flat(z) == one.codes.unsqueeze(1)).all(-1).any(1).all()
     assert torch.allclose(one.sums, one.codes * one.counts.unsqueeze(1))
 
@@ -124,13 +122,5 @@ def test_distances_are_float32_under_autocast() -> None:
     one, z = quantiser().eval(), encodings()
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(one(z).index, one(z.float()).index)
-        assert torch.equal(one.nearest(flat(z)), quantiser().nearest(flat(z)))
-    assert torch.equal(one(z).index.flatten(), one.nearest(flat(z)))
-
-
-def test_perplexity() -> None:
-    one = quantiser(4)
-    one.counts.copy_(torch.tensor([1.0, 1.0, 1.0, 1.0]))
-    assert one.perplexity().item() == pytest.approx(4)
-    one.counts.copy_(torch.tensor([3.0, 1.0, 0.0, 0.0]))
-    assert one.perplexity().item() == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
+        assert torch.equal(one.find_nearest(flat(z)), quantiser().find_nearest(flat(z)))
+    assert torch.equal(one(z).index.flatten(), one.find_nearest(flat(z)))

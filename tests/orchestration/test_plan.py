@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,14 @@ def test_a_plan_is_read_back_in_its_order(copy: Copy, written: Path) -> None:
 
 
 def test_only_files_that_changed_are_written(copy: Copy, written: Path) -> None:
-    """And one of an experiment that is no more goes, as do files that nobody planned."""
+    """And one of an experiment that is no more goes; a file that no plan wrote stays."""
+    (written / paths_module.PLAN / "train/nobody.json").write_text("{}")
     before = {path: path.stat().st_mtime_ns for path in written.rglob("*.json")}
     one, gone = (
         written / paths_module.plan("train", "vae-fashion"),
         written / paths_module.plan("train", "bayes-sunspots"),
     )
     one.write_text("damaged")
-    (written / paths_module.PLAN / "train/nobody.json").write_text("{}")
     plan.write(written, [unit for key, unit in copy.units.items() if key != "train@bayes-sunspots"])
     after = {path: path.stat().st_mtime_ns for path in written.rglob("*.json")}
     index = written / paths_module.PLAN / "index.json"
@@ -115,25 +116,48 @@ OUTS = ["reports/scores/{}/new", "reports/evaluation/{}.json", "reports/training
         "data/prepared/{}/arrays"]  # fmt: skip
 
 
-@pytest.mark.parametrize("out", OUTS)
-def test_outs_of_what_params_yaml_no_longer_has_are_removed(out: str, copy: Copy, tmp_path: Path) -> None:
-    """The ranking reads whole folders."""
-    path = tmp_path / out.format("nobody")
-    for file in (path, path.with_name(".gitignore")):
+@pytest.fixture(params=["an earlier plan", "dvc.lock"])
+def before(request: pytest.FixtureRequest, copy: Copy, tmp_path: Path) -> list[Path]:
+    """A repository whose earlier plan, or dvc.lock, has an experiment and a data set more; their outputs."""
+    units = [
+        replace(copy.units["train@bayes-sunspots"], name="nobody", outputs=(OUTS[0].format("nobody"),)),
+        replace(copy.units["fetch@sunspots"], name="no-data", outputs=tuple(out.format("no-data") for out in OUTS[1:])),
+    ]
+    if request.param == "dvc.lock":
+        stages = {unit.key: {"cmd": "x", "outs": [{"path": out} for out in unit.outputs]} for unit in units}
+        (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    else:
+        plan.write(tmp_path, [*copy.units.values(), *units])
+    return [tmp_path / out for unit in units for out in unit.outputs]
+
+
+def test_outputs_of_what_params_yaml_no_longer_has_are_removed(before: list[Path], copy: Copy, tmp_path: Path) -> None:
+    """The ranking reads whole folders. What a person put beside them stays."""
+    beside = [path.with_name(name) for path in before for name in (".gitignore", "of-a-person")]
+    for file in (*before, *beside):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    plan.remove_outs(tmp_path, list(copy.units.values()))
-    assert not path.exists() and path.with_name(".gitignore").exists()
+    plan.remove_obsolete(tmp_path, list(copy.units.values()))
+    assert [path for path in before if path.exists()] == [path for path in beside if not path.exists()] == []
 
 
-def test_outs_that_are_planned_stay(copy: Copy, tmp_path: Path) -> None:
-    outs = [tmp_path / out / "file" for unit in copy.units.values() for out in unit.outputs]
-    outs += [tmp_path / paths_module.docs("fashion") / "file"]
-    for file in outs:
+def test_outputs_that_are_planned_stay(copy: Copy, tmp_path: Path) -> None:
+    outputs = [tmp_path / out / "file" for unit in copy.units.values() for out in unit.outputs]
+    outputs += [tmp_path / paths_module.docs("fashion") / "file"]
+    for file in outputs:
         file.parent.mkdir(parents=True)
         file.touch()
-    plan.remove_outs(tmp_path, list(copy.units.values()))
-    assert [file for file in outs if not file.exists()] == []
+    plan.write(tmp_path, list(copy.units.values()))
+    plan.remove_obsolete(tmp_path, list(copy.units.values()))
+    assert [file for file in outputs if not file.exists()] == []
+
+
+def test_outputs_of_a_stage_of_a_person_stay(copy: Copy, tmp_path: Path) -> None:
+    (tmp_path / "reports/panels/mine").mkdir(parents=True)
+    stages = {"mine": {"cmd": "x", "outs": [{"path": "reports/panels/mine"}]}}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    plan.remove_obsolete(tmp_path, list(copy.units.values()))
+    assert (tmp_path / "reports/panels/mine").exists()
 
 
 @pytest.fixture

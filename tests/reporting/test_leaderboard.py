@@ -75,8 +75,8 @@ def test_a_column_says_how_many_items_it_is_of_and_in_how_many_groups(tmp_path: 
     assert "restore mask PSNR (dB, higher is better, 100 items)" in text
     assert "bits/dim (bits, lower is better, 9,000 items in 8 independent groups)" in text
     assert (
-        leaderboard.counted_items(1, 1) == "1 item"
-        and leaderboard.counted_items(5, 1) == "5 items in 1 independent group"
+        leaderboard.format_items(1, 1) == "1 item"
+        and leaderboard.format_items(5, 1) == "5 items in 1 independent group"
     )
 
 

@@ -14,9 +14,9 @@ import pytest
 import showcase
 
 from genfoundry import files, paths
-from genfoundry.evaluation import yardstick
-from genfoundry.reporting import leaderboard, site
-from genfoundry.reporting.site import chart, dataset, render, sections, table
+from genfoundry.reporting import site
+from genfoundry.reporting.metric_info import GROUPS, METRICS
+from genfoundry.reporting.site import charts, dataset, rendering, table
 from genfoundry.selection import ledger
 
 
@@ -50,7 +50,7 @@ def test_every_page_says_what_the_best_candidate_loses_to_and_what_split_decided
     lost = "loses on gate to xz (3.4, by 0.21)"
     text = page(root, f"datasets/{showcase.DATA}")
     assert f"no champion of vae-shapes-task: the best on val, vae-shapes , {lost}" in text
-    assert "ranked on val and become champions on gate; the figures are of test, which decides nothing" in text
+    assert "ranked on val and become champions on gate; the values are of test, which decides nothing" in text
     assert "whether one becomes the champion is decided on gate, and nothing on test" in text
     text = page(root, f"models/{showcase.VAE}")
     assert "for vae-shapes-task; it cannot be the champion: on gate it loses to xz (3.4, by 0.21)" in text
@@ -80,7 +80,7 @@ def test_a_data_set_says_what_its_figures_rest_on(root: Path) -> None:
     assert "8.50 ± 0.60 sd 0.55 over 3 seeds" in text
     assert "3.610 ± 0.024" in text
     assert "supervised classifier" in text and "91.2%" in text and "f" * 12 in text
-    assert "All 1 expectations hold" in text
+    assert "All 1 expectations met" in text
     assert "gan-shapes , the champion of gan-shapes-task" in text
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2  # the reasons of both decisions
 
@@ -129,23 +129,23 @@ def test_a_model_says_what_it_costs_and_what_rebuilds_it(root: Path) -> None:
 
 def test_a_likelihood_stands_beside_compressors_and_its_bound_says_its_draws(root: Path) -> None:
     text = page(root, f"models/{showcase.VAE}")
-    assert "beside: xz 3.400" in text
+    assert "xz 3.400" in text
     assert "A likelihood is a code length: a bound, which bits-back coding reaches" in text
     assert re.search(r"bits/dim, IW bits, lower is better 3\.550 3\.500 to 3\.600", text)
-    assert "k = 64 draws (Burda et al. 2016), the gap measured on 200 items" in text
+    assert "k = 64 draws (Burda et al. 2016); its gap was measured on 200 test items" in text
     assert "code length" not in page(root, f"models/{showcase.GAN}")
 
 
 def test_a_failure_of_the_raw_likelihood_is_said(root: Path) -> None:
     text = page(root, f"models/{showcase.VAE}")
-    assert "Here the model prefers what is no item: constant." in text
+    assert "This model assigns a higher likelihood to other data than to its own: constant." in text
     html = (root / "reports/models" / f"{showcase.VAE}.html").read_text(encoding="utf-8")
-    assert '<td class="num bad">0.31' in html
-    assert '<td class="num bad">0.97' not in html
+    assert '<td class="num bad" data-sort="0.31">0.31' in html
+    assert '<td class="num bad" data-sort="0.97"' not in html
 
 
 def test_an_ability_that_is_not_there_has_its_reason(root: Path) -> None:
-    assert "Not measured: edits (gives no codes that it decodes)." in page(root, f"models/{showcase.GAN}")
+    assert "Latent-space editing (gives no codes that it decodes)" in page(root, f"models/{showcase.GAN}")
     assert "the raw values 0.79" in page(root, f"models/{showcase.VAE}")
 
 
@@ -157,14 +157,20 @@ def test_rate_and_distortion_are_in_the_figure_s_unit(root: Path) -> None:
 
 
 def test_labels_of_dots_do_not_lie_on_each_other() -> None:
-    made = chart.labels([(300.0, 50.0, "a"), (80.0, 52.0, "b"), (310.0, 120.0, "c")])
-    assert [anchor for *_, anchor, _ in made] == ["end", "start", "end"]
-    assert all(below - above >= chart.LINE for (_, above, *_), (_, below, *_) in itertools.pairwise(made))
+    dots = [(0.1, 5.0, "a"), (0.9, 4.99, "b"), (0.8, 4.98, "c"), (0.2, 1.0, "d")]
+    made = charts.chart("distortion by rate", dots=dots, labelled=True)
+    assert made is not None
+    found = re.findall(r'text-anchor: (\w+); fill[^"]*" x="[^"]*" y="([^"]*)"[^>]*>([a-d])<', made.svg)
+    assert {text: anchor for anchor, _, text in found} == {"a": "start", "b": "end", "c": "end", "d": "start"}
+    heights = sorted(float(y) for _, y, _ in found)
+    assert all(below - above >= 10 for above, below in itertools.pairwise(heights))  # a line of 9.5 points
 
 
 def test_a_control_stands_beside_its_figure(root: Path) -> None:
     text = page(root, f"models/{showcase.GAN}")
-    assert re.search(r"Frechet lower is better 8\.50 7\.90 to 9\.10 500 items 30 ", text)
+    assert re.search(
+        r"Frechet squared deviations of judge features, lower is better 8\.50 7\.90 to 9\.10 500 items 30 ", text
+    )
     assert "8.50, 9.00, 7.90; sd 0.55" in text
 
 
@@ -204,21 +210,21 @@ def test_ten_experiments_take_two_seconds_and_no_heavy_library(root: Path, tmp_p
     code = (
         "import sys; from pathlib import Path; from genfoundry.reporting import site; site.render(Path(sys.argv[1]))\n"
     )
-    code += "print([m for m in ('torch', 'mlflow', 'optuna', 'matplotlib', 'pandas') if m in sys.modules])"
+    code += "print([m for m in ('torch', 'mlflow', 'optuna', 'matplotlib.pyplot', 'pandas') if m in sys.modules])"
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert time.perf_counter() - began < 10  # 2 s on two idle cores; other tests run beside this one
+    assert time.perf_counter() - began < 30  # 3 s on two idle cores; other tests run beside this one
 
 
 def test_decimals_follow_the_interval() -> None:
-    assert table.places([3.401, 4.588], [0.019, 0.022]) == 3
-    assert table.places([1.9, 616.3], [1.5, 9.4]) == 1
-    assert table.places([1.9, 616.3], [1.5, 120.0, 130.0]) == 0
-    assert table.places([0.512, 0.634], []) == 4
-    assert table.places([None], []) == 0
-    assert render.fixed(-0.00004, 3) == "\N{MINUS SIGN}4e-05"
-    assert render.fixed(1234.5, 1) == "1,234.5"
+    assert table.decimals([3.401, 4.588], [0.019, 0.022]) == 3
+    assert table.decimals([1.9, 616.3], [1.5, 9.4]) == 1
+    assert table.decimals([1.9, 616.3], [1.5, 120.0, 130.0]) == 0
+    assert table.decimals([0.512, 0.634], []) == 4
+    assert table.decimals([None], []) == 0
+    assert rendering.fixed(-0.00004, 3) == "\N{MINUS SIGN}4e-05"
+    assert rendering.fixed(1234.5, 1) == "1,234.5"
 
 
 def test_the_best_is_a_trained_model_by_what_the_figure_says(root: Path) -> None:
@@ -234,36 +240,30 @@ def test_the_best_is_a_trained_model_by_what_the_figure_says(root: Path) -> None
     ]  # 1-NN nearest to 0.5; floor and xz do not compete
 
 
-def test_ticks_cover_what_they_measure() -> None:
-    for low, high in ((0.0, 1200.0), (3.3, 3.9), (-2.0, 0.001), (5.0, 5.0), (1e-5, 4e-3)):
-        marks = chart.ticks(low, high)
-        assert marks[0] <= low and marks[-1] >= high and 2 < len(marks) < 9, (low, high, marks)
-    assert all(mark == int(mark) for mark in chart.ticks(0, 2, whole=True))
-
-
 def test_a_chart_leaves_out_what_is_not_finite() -> None:
-    made = chart.chart("loss", [(0, 1.0), (1, float("nan")), (2, 3.0)])
-    assert made is not None and made.line.count(",") == 2
-    assert chart.chart("loss", [(0, float("inf"))]) is None
+    made = charts.chart("loss", {"model": [(0, 1.0), (1, float("nan")), (2, 3.0)]})
+    assert made is not None and made.svg.count("nan") == 0
+    assert charts.chart("loss", {"model": [(0, float("inf"))]}) is None
 
 
-def test_a_page_can_say_of_every_ability_that_it_is_not_there() -> None:
-    assert {figure.needs for figure in yardstick.FIGURES.values()} <= sections.ABOUT.keys() | set(leaderboard.TABLED)
+def test_every_metric_has_a_group_and_every_group_a_title_and_a_sentence() -> None:
+    assert {metric.group for metric in METRICS.values()} == GROUPS.keys()
+    assert all(title and description.endswith(".") for title, description in GROUPS.values())
 
 
 def test_a_tuning_says_after_how_many_steps_its_trials_were_compared(root: Path) -> None:
     """A gain in trials is none of the whole training, and no page says that it is."""
     found = [page(root, f"models/{name}") for name in (showcase.GAN, showcase.VAE, showcase.LINEAR)]
-    assert any("both after 96 of 1,200 steps; the whole training was not run" in text for text in found)
+    assert any("both after 96 of 1,200 steps; the full training was not run" in text for text in found)
     assert not any("Tuning improved" in text for text in found)
 
 
 def test_why_a_row_that_was_not_trained_has_no_figure() -> None:
     row = {"kind": "reference", "likelihood": "none", "figures": {"accuracy": 0.9, "accuracy_n": 10}}
-    why = {name: table._why(yardstick.FIGURES[name], row) for name in ("frechet", "bits_per_dim", "mae", "accuracy")}
+    why = {name: table.why_missing(METRICS[name], row) for name in ("frechet", "bits_per_dim", "mae", "accuracy")}
     assert tuple(why.values()) == ("no samples", "no likelihood", "no forecast", "not measured")
     persistence = {"kind": "baseline", "likelihood": "exact", "figures": {"mae": 1.0}}
-    assert table._why(yardstick.FIGURES["rolling_mae"], persistence) == "not measured"  # it does forecast
+    assert table.why_missing(METRICS["rolling_mae"], persistence) == "not measured"  # it does forecast
 
 
 def test_a_note_on_a_models_page_names_its_task(root: Path) -> None:
@@ -273,9 +273,9 @@ def test_a_note_on_a_models_page_names_its_task(root: Path) -> None:
 def test_groups_are_counted_in_the_order_of_the_items() -> None:
     counts = {"gate": 5, "test": 9, "train": 40, "val": 5}
     spec = {"shape": [1, 8, 8]}
-    about = dict(dataset._about({"modality": "images", "spec": spec, "counts": counts, "groups": counts}))
+    about = dict(dataset.describe({"modality": "images", "spec": spec, "counts": counts, "groups": counts}))
     assert about["independent groups"] == about["items"] == "train 40, val 5, gate 5, test 9"
     about = dict(
-        dataset._about({"modality": "series", "spec": spec, "counts": counts, "groups": {"gate": 5, "val": 4}})
+        dataset.describe({"modality": "series", "spec": spec, "counts": counts, "groups": {"gate": 5, "val": 4}})
     )
     assert about["independent groups"] == "val 4, gate 5"

@@ -17,7 +17,7 @@ from pipeline.orchestration import resolve
 
 FAULTS = """
 import resource, torch
-from genfoundry import device
+from genfoundry.training import device
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     held = [torch.empty(1 << 20).fill_(1.0) for _ in range(25)]  # 4 MB each: 25,000 pages

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genfoundry.config import Train
 from genfoundry.models.base import Hyper, Learner
-from genfoundry.training.loop import Diverged, State, fit, rate
+from genfoundry.training.loop import Diverged, State, fit, learning_rate
 from genfoundry.types import Batch, Clock, Spec
 
 SPEC = Spec((2,), None)
@@ -80,10 +80,10 @@ def settings(model: type[Learner] | Learner, steps: int, **more: Any) -> Train:
 
 def test_rate_is_the_closed_form() -> None:
     train = Train(warmup=0.1, final=0.2)
-    assert rate(0, 100, train, 1.0) == pytest.approx(0.1)
-    assert rate(9, 100, train, 1.0) == pytest.approx(1.0)
-    assert rate(55, 100, train, 1.0) == pytest.approx(0.2 + 0.8 * 0.5, abs=1e-12)
-    assert rate(99, 100, train, 2.0) == pytest.approx(2 * (0.2 + 0.4 * (1 + math.cos(math.pi * 89 / 90))))
+    assert learning_rate(0, 100, train, 1.0) == pytest.approx(0.1)
+    assert learning_rate(9, 100, train, 1.0) == pytest.approx(1.0)
+    assert learning_rate(55, 100, train, 1.0) == pytest.approx(0.2 + 0.8 * 0.5, abs=1e-12)
+    assert learning_rate(99, 100, train, 2.0) == pytest.approx(2 * (0.2 + 0.4 * (1 + math.cos(math.pi * 89 / 90))))
 
 
 def test_the_generator_sees_the_critic_that_has_moved() -> None:

@@ -37,7 +37,7 @@ def test_every_step_is_torchs() -> None:
     groups = [{"params": [theirs[0], theirs[2]], "weight_decay": 0.1}, {"params": [theirs[1]], "weight_decay": 0.0}]
     other = torch.optim.AdamW(groups, lr=0.0, betas=(0.8, 0.95), fused=True)
     for step in range(8):
-        one.forget()
+        one.zero_grad()
         for p, q in zip(ours, theirs, strict=True):
             gradient = torch.randn_like(p)
             p.grad, q.grad = gradient.clone(), gradient.clone()

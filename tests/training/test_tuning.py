@@ -1,6 +1,6 @@
 """The study: trial 0 is the default, a kill changes nothing, and what Optuna does where the code relies on it.
 
-Run as a script this file is the process that goes on after a kill: `python test_tune.py LOG OUT`.
+Run as a script this file is the process that goes on after a kill: `python test_tuning.py LOG OUT`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from genfoundry.models.base import Hyper, Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.training import tuning
 from genfoundry.training.loop import Diverged
+from genfoundry.training.trainer import Trainer
 from genfoundry.types import Batch, Spec
 from pipeline.orchestration import resolve
 
@@ -91,7 +92,7 @@ def main(log: Path, out: Path, trial: int = -1) -> None:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures: they take seconds."""
-    monkeypatch.setattr(tuning, "pictures", lambda memory, folder: None)
+    monkeypatch.setattr(tuning, "plot", lambda memory, folder: None)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_trial_0_is_the_default(whole: Path) -> None:
 
 def test_the_best_beats_the_default_and_is_complete(whole: Path) -> None:
     done = read(whole / "trials.jsonl")
-    chosen = tuning.best(study(), done)
+    chosen = tuning.find_best(study(), done)
     assert chosen["state"] == "COMPLETE"
     assert chosen["value"] == min(one["value"] for one in done if one["state"] == "COMPLETE") < loss(DEFAULTS)
     summary = json.loads((whole / "out/summary.json").read_text())
@@ -167,7 +168,7 @@ def test_a_pruned_trial_keeps_its_reports_and_is_never_best(whole: Path) -> None
         assert one["reports"]
         assert one["value"] == one["reports"][-1][1] == loss(one["params"]) + 0.3 / one["reports"][-1][0]
     tempting = [{**one, "value": -1.0} if one["state"] == "PRUNED" else one for one in done]
-    assert tuning.best(study(), tempting) == tuning.best(study(), done)
+    assert tuning.find_best(study(), tempting) == tuning.find_best(study(), done)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -248,10 +249,10 @@ def test_a_finished_study_runs_nothing(whole: Path, tmp_path: Path) -> None:
 def test_a_tie_goes_to_the_default(tmp_path: Path) -> None:
     flat = study(direction="maximize", trials=5)
     memory = search(flat, lambda overlay, report: 1.0, tmp_path / "trials.jsonl")
-    chosen = tuning.best(flat, read(tmp_path / "trials.jsonl"))
+    chosen = tuning.find_best(flat, read(tmp_path / "trials.jsonl"))
     assert chosen["number"] == 0
     assert chosen["params"] == DEFAULTS
-    assert tuning.best(study(), read(tmp_path / "trials.jsonl")) == chosen
+    assert tuning.find_best(study(), read(tmp_path / "trials.jsonl")) == chosen
     tuning.write(flat, memory, tmp_path / "trials.jsonl", tmp_path / "out", "loss")  # pictures of a plateau, too
     assert json.loads((tmp_path / "out/summary.json").read_text())["gain"] == 0
 
@@ -259,7 +260,7 @@ def test_a_tie_goes_to_the_default(tmp_path: Path) -> None:
 def test_a_worse_search_leaves_the_default(tmp_path: Path) -> None:
     log = tmp_path / "trials.jsonl"
     search(study(trials=5), lambda overlay, report: 0.0 if overlay == DEFAULTS else 1.0, log)
-    assert tuning.best(study(trials=5), read(log))["params"] == DEFAULTS
+    assert tuning.find_best(study(trials=5), read(log))["params"] == DEFAULTS
 
 
 @pytest.mark.usefixtures("plain")
@@ -274,7 +275,7 @@ def test_maximise_is_the_mirror_of_minimise(whole: Path, tmp_path: Path) -> None
     done, reference = read(log), read(whole / "trials.jsonl")
     assert [one["state"] for one in done] == [one["state"] for one in reference]
     assert [one["params"] for one in done] == [one["params"] for one in reference]
-    assert tuning.best(mirror, done)["number"] == tuning.best(study(), reference)["number"]
+    assert tuning.find_best(mirror, done)["number"] == tuning.find_best(study(), reference)["number"]
     tuning.write(mirror, memory, log, tmp_path / "out", "gain")
     assert json.loads((tmp_path / "out/summary.json").read_text())["gain"] > 0
 
@@ -295,7 +296,7 @@ def test_a_figure_that_is_none_fails_the_trial_alone(bad: float, direction: str,
     assert len(done) == 6
     assert done[0]["state"] == "FAIL"
     assert not any(word in log.read_text() for word in ("NaN", "Infinity"))
-    chosen = tuning.best(small, done)
+    chosen = tuning.find_best(small, done)
     tuning.write(small, memory, log, tmp_path / "out", "loss")
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["default"] is None and summary["gain"] is None
@@ -351,7 +352,7 @@ def test_a_training_that_diverged_is_no_candidate(tmp_path: Path) -> None:
     def objective(overlay: Mapping[str, Any], report: tuning.Report) -> float:
         if overlay != DEFAULTS:
             train = Train(lr={"model": 0.1}, steps={"fit": 30})
-            list(tuning.trained(Spoilt(), Loader(), train, ("k",)))  # type: ignore[arg-type]
+            Trainer(Loader(), train, ("k",)).fit(Spoilt())  # type: ignore[arg-type]
         return 1.0
 
     search(study(trials=3), objective, tmp_path / "trials.jsonl")

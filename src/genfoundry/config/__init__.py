@@ -31,7 +31,7 @@ from genfoundry.config.experiment_schema import (
     Task,
     Train,
 )
-from genfoundry.config.strict import Frozen, alternatives, check
+from genfoundry.config.strict import Frozen, check, suggest_names
 
 __all__ = [
     "Align",
@@ -62,6 +62,6 @@ __all__ = [
     "Task",
     "Train",
     "Videos",
-    "alternatives",
     "check",
+    "suggest_names",
 ]

@@ -1,19 +1,35 @@
-"""Schemas of `datasets:`: where raw data come from, what is made of them, what they must be."""
+"""Schemas of `datasets:`: where raw data come from, how they are prepared, what is expected of them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from genfoundry.config.strict import Frozen
 
 ClassRule = Literal["parent", "top", "none"]  # the folder that names a picture's class
 LabelColumn = Literal["first", "last"]  # of a CSV of grey values
+Share = Annotated[float, Field(gt=0, lt=1)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+def find_modalities() -> list[str]:
+    """Names of the modalities: those with a file of their own in both `data/modalities` and `data/splits`."""
+    data = Path(__file__).parents[1] / "data"
+    readers, splits = ({path.stem for path in (data / name).glob("[a-z]*.py")} for name in ("modalities", "splits"))
+    return sorted(readers & splits)
+
+
+def _check_modality(name: str) -> str:
+    if name not in find_modalities():
+        raise ValueError(f"expected one of {', '.join(find_modalities())}")
+    return name
 
 
 class File(Frozen):
-    """A raw file: one checksum and the places it can be had from, tried in order."""
+    """A raw file: its checksum and the places it can be had from, tried in order."""
 
     name: str
     sha256: str
@@ -27,7 +43,7 @@ class Files(Frozen):
 
 
 class Folder(Frozen):
-    """A file or folder of the user's own, taken as it is."""
+    """A file or folder of the user's own, without a checksum."""
 
     path: str
 
@@ -40,7 +56,7 @@ class Duplicates(Frozen):
 
 
 class Expect(Frozen):
-    """What `validate` holds the prepared data to; a rule that is None is not checked."""
+    """Expectations that `validate` checks on the prepared data; None: not checked."""
 
     rows: dict[str, tuple[int, int]] = {}
     values: tuple[float, float] | None = None
@@ -57,7 +73,7 @@ class Expect(Frozen):
     finite: bool = True
 
     @model_validator(mode="after")
-    def _ascending(self) -> Expect:
+    def _check_ranges(self) -> Expect:
         ranges = {"values": self.values, "length": self.length} | {f"rows.{k}": v for k, v in self.rows.items()}
         for key, pair in ranges.items():
             if pair is not None and pair[0] > pair[1]:
@@ -68,26 +84,26 @@ class Expect(Frozen):
 class Shares(Frozen):
     """Shares of the items that go to `val`, `gate` and, where the source publishes no test split, `test`.
 
-    Where items are no units of their own (windows of a play, patches of a region, slices of a volume), shares of the
-    units, of which each gets 5 or more where there are 20. `few_groups` allows a split of one, whose figures have no
-    interval.
+    Where items depend on each other (windows of a play, patches of a region, slices of a volume), shares of the groups
+    that they belong to, of which each split gets 5 or more where there are 20. `few_groups` allows a split of one
+    group, whose metrics have no interval.
     """
 
-    val: float = Field(0.05, gt=0, lt=1)
-    gate: float = Field(0.05, gt=0, lt=1)
-    test: float = Field(0.1, gt=0, lt=1)
+    val: Share = 0.05
+    gate: Share = 0.05
+    test: Share = 0.1
     few_groups: bool = False
 
     @model_validator(mode="after")
-    def _leave_train(self) -> Shares:
-        taken = self.val + self.gate + (self.test if "test" in self.model_fields_set else 0)
-        if taken >= 1:
-            raise ValueError(f"shares of {taken:.3g} in all leave nothing to train on; less than 1 is right")
+    def _check_sum(self) -> Shares:
+        total = self.val + self.gate + (self.test if "test" in self.model_fields_set else 0)
+        if total >= 1:
+            raise ValueError(f"shares of {total:.3g} in all leave nothing to train on; less than 1 is right")
         return self
 
 
 class Judge(Frozen):
-    """A data set's feature network: a classifier whose features the sample metrics use, its steps a budget."""
+    """A data set's feature network: a classifier whose features the sample metrics use; `steps` are by budget."""
 
     model: str
     steps: dict[str, Annotated[int, Field(ge=0)]]
@@ -96,67 +112,72 @@ class Judge(Frozen):
 
 
 class Patch(Frozen):
-    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region, one split.
+    """Square patches `stride` pixels apart, cut inside regions of `region` pixels or more; a region goes to one split.
 
     A held-out split takes those patches alone that do not overlap.
     """
 
     size: int = Field(ge=4)
-    stride: int = Field(ge=1)
+    stride: AtLeastOne
     region: int
 
     @model_validator(mode="after")
-    def _fits(self) -> Patch:
+    def _check_region(self) -> Patch:
         if self.region < self.size:
             raise ValueError(f"a region of {self.region} is smaller than a patch of {self.size}")
         return self
 
 
 class Slices(Frozen):
-    """Slices of NIfTI volumes: of one body by `block` (with `gap` slices of each left out before the next), else by
-    `volume` to a split as a whole; at least a share `lit` of a slice is above a tenth of white. `missing`: voxels
-    without a value (NaN) are refused, or dark as the `background`.
+    """How NIfTI volumes are cut into slices.
+
+    Attributes:
+        by: what goes to one split: a `volume`, or, of one body, a `block` of slices.
+        block: slices in a block.
+        gap: slices left out before the next block.
+        lit: the least share of a slice that is above a tenth of white.
+        missing: voxels without a value (NaN) are an `error`, or as dark as the `background`.
     """
 
     by: Literal["volume", "block"] = "volume"
-    block: int = Field(16, ge=1)
+    block: AtLeastOne = 16
     gap: int = Field(4, ge=0)
     lit: float = Field(0.05, ge=0, le=1)
     missing: Literal["error", "background"] = "error"
 
     @model_validator(mode="after")
-    def _fits(self) -> Slices:
+    def _check_gap(self) -> Slices:
         if self.gap >= self.block:
             raise ValueError(f"a gap of {self.gap} leaves nothing of a block of {self.block} slices")
         return self
 
 
 class Videos(Frozen):
-    """How many videos are made for each split."""
+    """Number of videos that are made for each split."""
 
-    train: int = Field(4000, ge=1)
-    val: int = Field(200, ge=1)
-    gate: int = Field(200, ge=1)
-    test: int = Field(200, ge=1)
+    train: AtLeastOne = 4000
+    val: AtLeastOne = 200
+    gate: AtLeastOne = 200
+    test: AtLeastOne = 200
 
 
 class Moving(Frozen):
-    """Videos made of images: so many `items` bounce about, each `item` pixels a side, `speed` pixels a frame at most.
+    """Videos made of images: `items` images bounce about, `item` pixels a side, `speed` pixels a frame at most.
 
     Grey values of `threshold` and above are white, others black.
     """
 
-    items: int = Field(2, ge=1)
+    items: AtLeastOne = 2
     item: int = Field(14, ge=2)
     threshold: int = Field(64, ge=1, le=255)
-    speed: int = Field(3, ge=1)
+    speed: AtLeastOne = 3
     videos: Videos = Videos()
 
 
 class Align(Frozen):
-    """Files of texts in two editions, told apart by how their names end; a pair is a line of one and its like.
+    """Texts in two editions, told apart by how their files' names end; a pair is a line of one and its like.
 
-    `least`: how alike two lines must be (`data.editions`), of 1.
+    `least`: how alike two lines must be (`readers.aligned_text`), of 1.
     """
 
     source: str = Field(min_length=1)
@@ -167,21 +188,35 @@ class Align(Frozen):
 class Dataset(Frozen):
     """One entry under `datasets:`.
 
-    Images: `size` (H, W) resizes and crops, `colour` converts, `patch` cuts, `slices` is how volumes are cut, `flip`
-    mirrors at random in training, `levels` is how many grey values the files have; a picture's class is the folder that
-    it is in (`classes: parent`), the topmost one below the root or a split folder (`top`), or there is none (`none`;
-    not set: as the folders themselves tell); a row's label in a CSV of grey values is its `label: first` or `last`.
-    Text, and lines (of text, one a sample): `alphabet`; `unit` is what goes to a split as a whole. Series: `columns`
-    are those that are taken (default: all), `missing` says what becomes of a cell without a value (`keep`: it stays
-    missing, NaN), `step` the time between rows (in days or seconds where times are dates), `season` the rows after
-    which it repeats itself (0: looked for), `numbered` gives models the number of each row of the past as a column
-    more. Pairs: `alphabet`; `header` says whether the first line of a TSV names the columns; `align` for two editions
-    of texts instead of TSV. Video: `moving` says how it is made of the raw images, `size` is a frame's. `window` is the
-    length of a sample (of a line, and of a pair's target: with the end symbol), `context` that of what stands before it
-    (of a pair: of its source).
+    Attributes:
+        modality: what one sample is.
+        raw: the name of a published data set, or the user's own files.
+        split: shares of the held-out splits.
+        size: images: (H, W) to resize and crop to; video: a frame's.
+        colour: images: what to convert to.
+        patch: images: cut into patches.
+        slices: images: how volumes are cut.
+        classes: images: the folder that names the class: the one that a picture is in (`parent`), the topmost one below
+            the root or a split folder (`top`), or `none`; not set: as the folders themselves tell.
+        label: images: the column of a CSV of grey values that holds the label.
+        moving: video: how it is made of the raw images.
+        flip: images: mirrored at random in training.
+        levels: images: how many grey values the files have.
+        alphabet: text, lines, pairs: the characters.
+        unit: text, lines: what goes to one split.
+        window: length of a sample (of a line, and of a pair's target: with the end symbol).
+        context: length of the condition before it (of a pair: of its source).
+        columns: series: those that are taken; default: all.
+        missing: series: what becomes of a cell without a value; `keep`: it stays missing, NaN.
+        step: series: the time between rows, in days or seconds where times are dates.
+        season: series: rows after which it repeats itself; 0: estimated.
+        numbered: series: models also see the number of each row of the past.
+        expect: what `validate` checks.
+        align: pairs: two editions of texts instead of TSV.
+        header: pairs: whether the first line of a TSV names the columns.
     """
 
-    modality: Literal["images", "text", "lines", "series", "pairs", "video"]
+    modality: Annotated[str, AfterValidator(_check_modality)]
     raw: str | Files | Folder
     split: Shares = Shares()
     size: tuple[int, int] | None = None
@@ -195,7 +230,7 @@ class Dataset(Frozen):
     levels: int = Field(256, ge=2, le=256)
     alphabet: str = ""
     unit: Literal["document", "paragraph", "line"] = "document"
-    window: int = Field(1, ge=1)
+    window: AtLeastOne = 1
     context: int = Field(0, ge=0)
     columns: tuple[str, ...] = ()
     missing: Literal["error", "interpolate", "forward", "drop", "keep"] = "error"
@@ -208,16 +243,16 @@ class Dataset(Frozen):
 
     @field_validator("size", mode="before")
     @classmethod
-    def _square(cls, value: object) -> object:
+    def _check_size(cls, value: object) -> object:
         sides = [value, value] if isinstance(value, int) else value
-        whole = isinstance(sides, list | tuple) and all(isinstance(side, int) and side >= 4 for side in sides)
-        if sides is not None and not (whole and len(sides) == 2):  # type: ignore[arg-type]
+        integers = isinstance(sides, list | tuple) and all(isinstance(side, int) and side >= 4 for side in sides)
+        if sides is not None and not (integers and len(sides) == 2):  # type: ignore[arg-type]
             raise ValueError("a number of pixels, 4 or more, or [height, width], is right")
         return tuple(sides) if isinstance(sides, list | tuple) else None
 
     @field_validator("step")
     @classmethod
-    def _forward(cls, value: float | str | None) -> float | str | None:
+    def _check_step(cls, value: float | str | None) -> float | str | None:
         if isinstance(value, float) and value <= 0:
             raise ValueError("a step in time is above 0")
         return value

@@ -1,4 +1,4 @@
-"""Schemas of `tasks:`, `experiments:`, `budgets:`, and of params.yaml as a whole."""
+"""Schemas of `tasks:`, `experiments:`, `budgets:`, and of params.yaml itself."""
 
 from __future__ import annotations
 
@@ -12,45 +12,53 @@ from genfoundry.config.strict import Frozen
 Number = Annotated[int, Field(ge=0)]
 Steps = Number | dict[str, Number]
 Count = Annotated[int, Field(ge=1)]
+Several = Annotated[int, Field(ge=2)]
 Scalar = bool | int | float | str
+Precision = Literal["float32", "tf32", "bf16"]
+Binarise = Literal["dynamic", "threshold"]
 
 
 class Task(Frozen):
-    """A data set with its levels, binarisation and number of labels, and what models of it are ranked by.
+    """A data set with its levels, binarisation and number of labels, and the objective that models are ranked by.
 
-    `margin`: by how much a model must surely be better than the champion on gate to take over, in the objective's unit;
-    training seeds may ask for more (`margins`).
+    `margin`: by how much a model must be better than the champion on gate to replace it, in the objective's unit;
+    training seeds may ask for more (`selection.margins`).
     """
 
     dataset: str
     objective: str
     direction: Literal["minimize", "maximize"] = "minimize"
-    levels: int | None = Field(None, ge=2)
-    binarise: Literal["dynamic", "threshold"] | None = None
-    labels: int | None = Field(None, ge=1)
+    levels: Several | None = None
+    binarise: Binarise | None = None
+    labels: Count | None = None
     margin: float = Field(0.0, ge=0)
 
 
 class Data(Frozen):
-    """What the Loader does to the prepared arrays.
+    """What the data loader does to the prepared arrays.
 
-    `labels`: so many training items, equally many of each class, keep their label; `labelled` is their share of a batch
-    (0.5 unless set; 1: no others). `without`: classes whose items are left out of training; evaluation then asks
-    whether they surprise the model. `streams`: instead of windows anywhere, each of the batch's rows reads so many
-    values a step and goes on from there at the next; `resets` is the probability that it begins anew.
+    Attributes:
+        levels: grey values to quantise to.
+        binarise: how 2 levels are made.
+        labels: training items, equally many of each class, that keep their label.
+        labelled: their share of a batch; default: 0.5; 1: no others.
+        without: classes left out of training, which serve as out-of-distribution data.
+        streams: instead of windows anywhere, each row of a batch reads so many values a step and continues there at the
+            next.
+        resets: the probability that such a row begins anew.
     """
 
-    levels: int | None = Field(None, ge=2)
-    binarise: Literal["dynamic", "threshold"] | None = None
-    labels: int | None = Field(None, ge=1)
+    levels: Several | None = None
+    binarise: Binarise | None = None
+    labels: Count | None = None
     labelled: float | None = Field(None, gt=0, le=1)
-    without: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    streams: int | None = Field(None, ge=2)
+    without: tuple[Number, ...] = ()
+    streams: Several | None = None
     resets: float = Field(0.25, ge=0, le=1)
 
 
 class Search(Frozen):
-    """One searched setting: `choices`, or a range `low`..`high` (`log` for a logarithmic one, whole if both are)."""
+    """A searched hyperparameter: `choices`, or a range `low`..`high`, of integers if both are; `log`: logarithmic."""
 
     choices: tuple[Scalar, ...] | None = None
     low: int | float | None = None
@@ -58,7 +66,7 @@ class Search(Frozen):
     log: bool = False
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Search:
+    def _check_range(self) -> Search:
         ranged = self.low is not None and self.high is not None
         if (self.choices is None) == (not ranged):
             raise ValueError("give either choices, or low and high")
@@ -74,13 +82,22 @@ class Search(Frozen):
 
 
 class Train(Frozen):
-    """How `fit` trains: AdamW a player, linear warm-up to a cosine, clipping, moving average.
+    """How `fit` trains: AdamW for each player, linear warm-up to a cosine, clipping, moving average.
 
-    `lr` names every player; `warmup` and `final` are shares of the steps and of the peak rate; `clip` is the largest
-    gradient norm a player; `ema` the moving average's decay (0: none).
+    Attributes:
+        batch: items a step.
+        lr: peak learning rate of every player.
+        betas: AdamW's.
+        weight_decay: AdamW's.
+        warmup: share of the steps.
+        final: share of the peak learning rate that is left at the end.
+        clip: largest gradient norm of a player; None: no clipping.
+        ema: decay of the moving average of weights; 0: none.
+        steps: of each phase.
+        precision: of the computation.
     """
 
-    batch: int = Field(64, ge=1)
+    batch: Count = 64
     lr: dict[str, float] = {}
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
@@ -89,40 +106,56 @@ class Train(Frozen):
     clip: float | None = Field(1.0, gt=0)
     ema: float = Field(0.0, ge=0, lt=1)
     steps: dict[str, int] = {}
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    precision: Precision = "float32"
 
 
 class Bound(Frozen):
-    """The importance-weighted bound of test items: its draws `k`, and how many items."""
+    """The importance-weighted bound of test items: draws `k` of each, and how many items."""
 
-    k: int = Field(64, ge=1)
-    items: int = Field(200, ge=2)
+    k: Count = 64
+    items: Several = 200
 
 
 class Budget(Frozen):
-    """Numbers, never seconds: trials a study, the share of the steps that a trial trains, samples, training seeds.
+    """Numbers of steps, trials and samples, never seconds.
 
-    `trial_items`: how many items of val a trial is measured on (all, unless set; of a task with labels no more than
-    these). `test_items`: of how many images of test the figures are (all, unless set); what is chosen or promoted by is
-    of all of val and gate. `trial_batch`: how many trials are asked before the first of them is told; they can run at
-    the same time, on several machines, and are part of the result.
+    Attributes:
+        trials: of a study.
+        trial_batch: trials that are asked before the first of them is told; they can run at the same time, on several
+            machines, and are part of the result.
+        trial_share: the share of the steps that a trial trains.
+        trial_items: items of val that a trial is measured on; default: all. Of a task with labels no more than these.
+        test_items: images of test that metrics are computed on; default: all. Ranking and promotion use all of val and
+            gate.
+        samples: for the sample metrics.
+        seeds: trainings of a model.
+        bound: the importance-weighted bound.
     """
 
-    trials: int = Field(ge=0)
-    trial_batch: int = Field(1, ge=1)
+    trials: Number
+    trial_batch: Count = 1
     trial_share: float = Field(gt=0, le=1)
-    trial_items: int | None = Field(None, ge=2)
-    test_items: int | None = Field(None, ge=2)
-    samples: int = Field(ge=2)
-    seeds: int = Field(1, ge=1)
+    trial_items: Several | None = None
+    test_items: Several | None = None
+    samples: Several
+    seeds: Count = 1
     bound: Bound = Bound()
 
 
 class Entry(Frozen):
-    """One entry under `experiments:`. `steps` maps a budget to the steps of the only phase, or of each phase.
+    """One entry under `experiments:`.
 
-    `seeds`: how often it is trained, instead of the budget's number; or a number for some budgets. The first is the
-    model, the others its spread.
+    Attributes:
+        dataset: of the task.
+        task: what the model is tuned for.
+        model: the file under `models`.
+        data: what the data loader does.
+        hyper: hyperparameters that differ from the model's defaults.
+        train: settings of the training that differ from the model's defaults.
+        search: dotted key -> what a study tries.
+        steps: budget -> steps of the only phase, or of each phase.
+        seeds: trainings, instead of the budget's number; or a number for some budgets. The first is the model, the
+            others its spread.
     """
 
     dataset: str
@@ -137,17 +170,17 @@ class Entry(Frozen):
 
 
 class Run(Frozen):
-    """What every stage that computes is run with; all of it is part of the result."""
+    """Settings of every stage that computes; all of them are part of the result."""
 
-    seed: int = Field(ge=0)
+    seed: Number
     threads: int = Field(ge=1, le=1024)
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    precision: Precision = "float32"
     arithmetic: Literal["native", "portable"] = "native"
 
 
 class Params(Run):
-    """The whole of params.yaml."""
+    """Everything in params.yaml."""
 
     budget: str
     budgets: dict[str, Budget]

@@ -1,4 +1,4 @@
-"""What every schema is, and how a value is held to one: a fault is a line that says what, where and what is right."""
+"""Base class of the schemas, and validation whose errors name the key, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ EXPECTED = {
     "Input should be an object": "expected a mapping, lines of `key: value`",
     "Input should be a valid array": "expected a list, such as [a, b]",
 }
+SHOWN = 120  # characters of a wrong value
 Location = tuple[int | str, ...]
 
 
@@ -29,28 +30,36 @@ class Frozen(BaseModel):
 
 
 def check(model: type[M], value: object, where: str, source: str = "params.yaml") -> M:
-    """`value` as a `model`; a UserError names every wrong key, its value and what is allowed.
+    """Validate `value` as a `model`.
 
     JSON strict mode takes a list for a tuple and 1 for 1.0, but not a string for a number.
+
+    Args:
+        model: the schema.
+        value: what the file holds.
+        where: the dotted key that it stands at.
+        source: the file.
+
+    Raises:
+        UserError: names every wrong key, its value and what is allowed; one line a fault.
     """
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        lines: dict[str, dict[str, None]] = {}  # what may stand there, of a union one message a member
-        located = [(e, *_resolve(model, e["loc"], value)) for e in error.errors()]
-        misspelt = {(*key[:-1], meant) for e, key, kind, _ in located if (meant := _meant_key(e["type"], key, kind))}
+        messages: dict[str, dict[str, None]] = {}  # of a union, one message a member
+        located = [(e, *_locate(model, e["loc"], value)) for e in error.errors()]
+        misspelt = {(*key[:-1], guess) for e, key, kind, _ in located if (guess := _guess_key(e["type"], key, kind))}
         for e, key, kind, chosen in located:
             if chosen and not (e["type"] == "missing" and key in misspelt):
-                place, message = _line(kind, e["type"], key, e.get("input"), e["msg"], where)
-                lines.setdefault(place, {})[message] = None
-        raise UserError(
-            "\n".join(f"{source}: {place}: {', or '.join(said)}" for place, said in lines.items())
-        ) from None
+                place, message = _describe(kind, e["type"], key, e.get("input"), e["msg"], where)
+                messages.setdefault(place, {})[message] = None
+        lines = (f"{source}: {place}: {', or '.join(faults)}" for place, faults in messages.items())
+        raise UserError("\n".join(lines)) from None
     except (TypeError, ValueError) as error:
         raise UserError(f"{source}: {where}: {error}; numbers, strings, lists and mappings are allowed") from None
 
 
-def _resolve(model: type[BaseModel], loc: Location, value: Any) -> tuple[Location, Any, bool]:
+def _locate(model: type[BaseModel], loc: Location, value: Any) -> tuple[Location, Any, bool]:
     """pydantic's location of an error as keys of the file; the type that holds the last key; whether it matters.
 
     Of a union pydantic tries every member, and puts its name into the location: an error of a member that the value
@@ -62,15 +71,19 @@ def _resolve(model: type[BaseModel], loc: Location, value: Any) -> tuple[Locatio
     chosen = True
     for part in loc:
         members = _members(kind)
-        if len(members) > 1 and (tagged := [m for m in members if _tag(m) == _name(part)]):
-            chosen = chosen and tagged[0] in _meant(members, value)
+        member = str(part).partition("[")[0].removeprefix("constrained-")  # of `dict[str,int]` dict
+        if len(members) > 1 and (tagged := [m for m in members if _member_name(m) == member]):
+            chosen = chosen and tagged[0] in _likely_members(members, value)
             kind = tagged[0]
             continue
         holder = kind = members[0] if members else kind
         keys.append(part)
-        kind, value = _child(kind, part), _item(value, part)
-    members = _members(kind)
-    return tuple(keys), holder if keys else (members or [model])[0], chosen
+        kind = _child_type(kind, part)
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
+    return tuple(keys), holder if keys else (_members(kind) or [model])[0], chosen
 
 
 def _members(kind: Any) -> list[Any]:
@@ -82,19 +95,13 @@ def _members(kind: Any) -> list[Any]:
     return [kind]
 
 
-def _tag(kind: Any) -> str:
+def _member_name(kind: Any) -> str:
     """What pydantic calls a member of a union, up to a bracket."""
-    return {Literal: "literal", tuple: "tuple", list: "list", dict: "dict"}.get(
-        get_origin(kind), getattr(kind, "__name__", "")
-    )
+    generic = {Literal: "literal", tuple: "tuple", list: "list", dict: "dict"}
+    return generic.get(get_origin(kind), getattr(kind, "__name__", ""))
 
 
-def _name(part: int | str) -> str:
-    """The same in a location: of `dict[str,int]` dict, of `constrained-int` int."""
-    return str(part).partition("[")[0].removeprefix("constrained-")
-
-
-def _meant(members: list[Any], value: Any) -> list[Any]:
+def _likely_members(members: list[Any], value: Any) -> list[Any]:
     """The members that the value can have been meant to be: of a mapping the schema that its keys are most like."""
     schemas = [member for member in members if _is_schema(member)]
     mappings = [*schemas, *(member for member in members if get_origin(member) is dict)]
@@ -102,19 +109,19 @@ def _meant(members: list[Any], value: Any) -> list[Any]:
         return [member for member in members if member not in mappings] or members
     if not mappings:
         return members
-    return [max(mappings, key=lambda member: _likeness(member, value))]
 
+    def likeness(member: Any) -> float:
+        ratios = ([difflib.SequenceMatcher(None, key, name).ratio() for name in _fields(member)] for key in value)
+        return sum(max(own, default=0.0) for own in ratios)
 
-def _likeness(kind: Any, value: Mapping[str, Any]) -> float:
-    names = list(kind.model_fields) if _is_schema(kind) else []
-    return sum(max((difflib.SequenceMatcher(None, key, n).ratio() for n in names), default=0.0) for key in value)
+    return [max(mappings, key=likeness)]
 
 
 def _is_schema(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _child(kind: Any, part: int | str) -> Any:
+def _child_type(kind: Any, part: int | str) -> Any:
     """The type of what stands at a key or number of a value of this type."""
     if _is_schema(kind):
         return kind.model_fields[part].annotation if part in kind.model_fields else None
@@ -124,40 +131,25 @@ def _child(kind: Any, part: int | str) -> Any:
     return inner[part] if get_origin(kind) is tuple and isinstance(part, int) and part < len(inner) else inner[-1]
 
 
-def _item(value: Any, part: int | str) -> Any:
-    try:
-        return value[part]
-    except (KeyError, IndexError, TypeError):
-        return None
-
-
-def _line(kind: Any, fault: str, key: Location, got: object, message: str, where: str) -> tuple[str, str]:
-    """Where it is and what is wrong there; `kind` holds the last part of `key`."""
-    place = ".".join(filter(None, (where, *map(str, key))))
+def _describe(kind: Any, fault: str, key: Location, got: object, message: str, where: str) -> tuple[str, str]:
+    """Where a fault is and what is wrong there; `kind` holds the last part of `key`."""
+    parent = ".".join(filter(None, (where, *map(str, key[:-1]))))
+    place = ".".join(filter(None, (parent, *map(str, key[-1:]))))
     if fault == "extra_forbidden":
-        return place, f"unknown key; {alternatives(str(key[-1]), _fields(kind))}"
+        return place, f"unknown key; {suggest_names(str(key[-1]), _fields(kind))}"
     if fault == "missing" and isinstance(key[-1], int):
-        return ".".join(filter(None, (where, *map(str, key[:-1])))), f"{key[-1]} values; expected {_length(kind)}"
+        return parent, f"{key[-1]} values; expected a list of {len(get_args(kind))}"
     if fault == "missing":
         return place, f"missing; required are {', '.join(sorted(_fields(kind, required=True)))}"
-    said = EXPECTED.get(message, message.removeprefix("Value error, "))
-    return f"{place}: {_shown(got)}", said + _hint(got, message)
+    text = repr(got)
+    text = text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+    return f"{place}: {text}", EXPECTED.get(message, message.removeprefix("Value error, ")) + _hint(got, message)
 
 
-def _length(kind: Any) -> str:
-    """How many values a tuple has."""
-    return f"a list of {len(get_args(kind))}"
-
-
-def _meant_key(fault: str, key: Location, kind: Any) -> str:
+def _guess_key(fault: str, key: Location, kind: Any) -> str:
     """The key that an unknown one is most like: it is not missing, but misspelt."""
     close = difflib.get_close_matches(str(key[-1]), _fields(kind), n=1) if fault == "extra_forbidden" else []
     return close[0] if close else ""
-
-
-def _shown(value: object, most: int = 120) -> str:
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def _hint(got: object, message: str) -> str:
@@ -168,10 +160,10 @@ def _hint(got: object, message: str) -> str:
         return f"; write {got:.0f}"
     if "valid string" in message and isinstance(got, bool | int | float):
         return "; YAML reads it so: put it in quotes"
-    if got is None and "object" in message:
-        return "; nothing stands below it: indent what belongs there, or write {}"
     if got is None:
-        return "; nothing stands there"
+        return (
+            f"; nothing stands {'below it: indent what belongs there, or write {}' if 'object' in message else 'there'}"
+        )
     return ""
 
 
@@ -188,7 +180,7 @@ def _fields(kind: Any, required: bool = False) -> list[str]:
     return [name for name, field in fields if field.is_required() or not required]
 
 
-def alternatives(name: str, allowed: list[str]) -> str:
+def suggest_names(name: str, allowed: list[str]) -> str:
     """'did you mean X? allowed: ...' for an unknown name."""
     close = difflib.get_close_matches(name, allowed, n=1)
     return (f"did you mean {close[0]!r}? " if close else "") + "allowed: " + (", ".join(sorted(allowed)) or "none")

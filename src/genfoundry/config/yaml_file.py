@@ -1,8 +1,8 @@
-"""The one reader of params.yaml: the same values for what people write and for what DVC writes into it.
+"""The reader of every YAML file: the same values for what people write and for what DVC writes into it.
 
 YAML 1.1, which PyYAML reads, and YAML 1.2, which DVC writes, differ: 1e-05 is a number in one of them alone. What
-both read alike is taken, 1e-05 is a number, dates are strings, and what they read as different numbers is refused; so
-are keys that stand twice and names that are no plain strings.
+both read alike is accepted, 1e-05 is a number, dates are strings, and what they read as different numbers is refused;
+so are duplicate keys and names that are no plain strings.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ for _resolver in (Loader, Dumper):
     _resolver.add_implicit_resolver(DECIMAL, re.compile(f"(?:{FLOAT.pattern})$"), list("-+.0123456789"))
 
 
-def load(path: Path) -> Any:
-    """The value of a YAML file.
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file.
 
     Raises:
         UserError: not there, not UTF-8, not YAML, a key twice or a key that is no string; one line a fault.
@@ -60,23 +60,23 @@ def load(path: Path) -> Any:
         raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from None
     if not (code := files.detect_encoding(content)).startswith("utf-8"):
         raise UserError(f"{path}: not YAML in UTF-8 but in {code.upper()}; save it as UTF-8, as DVC reads it")
-    return parse(files.decode_text(path, content), path.name)
+    return parse_yaml(files.decode_text(path, content), path.name)
 
 
-def parse(text: str, source: str = "params.yaml") -> Any:
-    """The value of a YAML text; `source` names it in messages.
+def parse_yaml(text: str, source: str = "params.yaml") -> Any:
+    """Parse a YAML text; `source` names it in messages.
 
     Raises:
-        UserError: as `load`.
+        UserError: as `read_yaml`.
     """
     loader = Loader(text)
     try:
         node = loader.get_single_node()
-        if faults := list(_faults(node, "", set())) if node else []:
+        if faults := list(_find_faults(node, "", set())) if node else []:
             raise UserError("\n".join(f"{source}:{fault}" for fault in faults))
         return loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
-        raise UserError(f"{source}{_where(error, text)}") from None
+        raise UserError(f"{source}{_locate(error, text)}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
     finally:
@@ -84,7 +84,7 @@ def parse(text: str, source: str = "params.yaml") -> Any:
 
 
 def parse_generated(text: str) -> Any:
-    """The value of a YAML text that DVC wrote, such as dvc.lock: not checked for what people get wrong.
+    """Parse a YAML text that DVC wrote, such as dvc.lock: not checked for what people get wrong.
 
     Raises:
         UserError: it is damaged.
@@ -95,7 +95,7 @@ def parse_generated(text: str) -> Any:
         raise UserError(f"a .dvc file or dvc.lock is not readable as YAML: {' '.join(str(error).split())}") from None
 
 
-def _where(error: yaml.MarkedYAMLError, text: str) -> str:
+def _locate(error: yaml.MarkedYAMLError, text: str) -> str:
     """Line, problem and what may help."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
@@ -109,8 +109,8 @@ def _where(error: yaml.MarkedYAMLError, text: str) -> str:
     return f":{mark.line + 1}: not YAML: {error.problem}{shown}; {hint}"
 
 
-def _faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, ...] = ()) -> Iterator[str]:
-    """Keys that stand twice or are no strings, and numbers that are two; a line number and what is wrong."""
+def _find_faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, ...] = ()) -> Iterator[str]:
+    """Duplicate keys, keys that are no strings and ambiguous numbers: the line number and what is wrong."""
     if id(node) in above:
         yield f"{node.start_mark.line + 1}: {path}: an alias of what it stands in"
     above = (*above, id(node))
@@ -119,7 +119,7 @@ def _faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, ...] =
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for number, child in enumerate(node.value):
-            yield from _faults(child, f"{path}[{number}]", seen, above)
+            yield from _find_faults(child, f"{path}[{number}]", seen, above)
     elif isinstance(node, yaml.ScalarNode) and (wrong := _number_fault(node)):
         yield f"{node.start_mark.line + 1}: {path}: {wrong}"
     if not isinstance(node, yaml.MappingNode):
@@ -134,14 +134,14 @@ def _faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, ...] =
         if name in first:
             yield f"{line}: {dotted} stands twice, in lines {first[name]} and {line}; rename or delete one of them"
         first.setdefault(name, line)
-        yield from _faults(value, dotted, seen, above)
+        yield from _find_faults(value, dotted, seen, above)
 
 
 def _key_fault(key: yaml.Node, name: str, path: str) -> str:
     if not isinstance(key, yaml.ScalarNode):
         return "a key is a plain word, not a list or mapping"
     kind = "" if key.tag in (STRING, MERGE) else KINDS.get(key.tag, key.tag)
-    kind = kind or (read_as(name) if path in NAMED or not key.style else "")
+    kind = kind or (describe_scalar(name) if path in NAMED or not key.style else "")
     if kind and key.tag != MERGE:
         safe = re.sub(r"[^\w-]+", "-", name).strip("-") or "mine"
         return f"YAML reads this name as {kind}; rename it, such as data-{safe}"
@@ -150,7 +150,7 @@ def _key_fault(key: yaml.Node, name: str, path: str) -> str:
     return ""
 
 
-def read_as(name: str) -> str:
+def describe_scalar(name: str) -> str:
     """What YAML 1.1 or 1.2 reads a plain word as, in words; "" where both read a string."""
     tag: str = yaml.SafeLoader("").resolve(yaml.ScalarNode, name, (True, False))  # type: ignore[no-untyped-call]
     if FLOAT.fullmatch(name) or re.fullmatch(r"[-+]?(0o[0-7]+|[0-9_]+)", name):
@@ -172,7 +172,7 @@ def _number_fault(node: yaml.ScalarNode) -> str:
     return ""
 
 
-def dump(value: Mapping[str, Any], width: int = 1 << 30) -> str:
+def to_flow_yaml(value: Mapping[str, Any], width: int = 1 << 30) -> str:
     """A mapping in flow style on one line: `{a: 1, b: [x]}`."""
     layout: dict[str, Any] = {"default_flow_style": True, "width": width, "sort_keys": False, "allow_unicode": True}
     return str(yaml.dump(dict(value), Dumper=Dumper, **layout)).strip()

@@ -1,4 +1,4 @@
-"""Characters of an alphabet as codes, and back."""
+"""Encoding of characters as codes of an alphabet, and back."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ UNKNOWN = 255  # the code of a character outside the alphabet: validation refuse
 
 def encode(text: str, alphabet: str) -> np.ndarray:
     """Codes (L,) uint8; UNKNOWN for what is outside the alphabet."""
-    return _table(alphabet)[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+    return _code_table(alphabet)[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
 
 
 @lru_cache(4)
-def _table(alphabet: str) -> np.ndarray:
-    """The code of every character that there is: made once, since a line is short and there are many."""
+def _code_table(alphabet: str) -> np.ndarray:
+    """The code of every Unicode character: cached, since lines are short and many."""
     table = np.full(0x110000, UNKNOWN, np.uint8)
     table[[ord(c) for c in alphabet]] = np.arange(len(alphabet))
     return table

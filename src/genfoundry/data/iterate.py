@@ -1,4 +1,4 @@
-"""The items of a split in batches, and draws of some of them that are the same for everyone."""
+"""Batches of a split's items, and samples of them that every evaluation shares."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genfoundry.types import Batch
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
-EVAL_BATCH = 200  # items in a batch of evaluation: fixed, since noise is drawn a batch at a time
+EVAL_BATCH = 200  # items: fixed, since noise is drawn a batch at a time
 
 
 def iter_batches(split: Split, index: Tensor | None = None, size: int = 500) -> Iterator[Batch]:
@@ -26,13 +26,13 @@ def iter_batches(split: Split, index: Tensor | None = None, size: int = 500) -> 
 
 
 def sample_indices(split: Split, n: int) -> Tensor:
-    """(n,) items, a function of the split's name and n: a file's first items may be all of one class."""
-    draw = torch.Generator().manual_seed(derive_seed("chosen", split.name, n))
-    return torch.randperm(len(split), generator=draw)[torch.arange(n) % len(split)]
+    """(n,) indices of items, shuffled by the split's name and n: a file's first items may be all of one class."""
+    generator = torch.Generator().manual_seed(derive_seed("chosen", split.name, n))
+    return torch.randperm(len(split), generator=generator)[torch.arange(n) % len(split)]
 
 
 def sample_items(split: Split, n: int) -> Tensor:
-    """(n, *shape): the real items that n samples are compared with."""
+    """(n, *shape): the real items that n generated samples are compared with."""
     return torch.cat([b.x for b in iter_batches(split, sample_indices(split, n))])
 
 

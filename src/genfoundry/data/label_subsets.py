@@ -1,4 +1,4 @@
-"""Subsets of labelled items: classes left out, few labels kept, the items of a tuning trial."""
+"""Subsets by label: classes left out of training, few labels, the items of a tuning trial."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from genfoundry.splits import Labelled, LabelledSplit, Split
 
 
 def exclude_classes(split: Split, classes: tuple[int, ...], dataset: str) -> LabelledSplit:
-    """The split's items that are of none of these classes.
+    """The split without the items of these classes.
 
     Raises:
         UserError: there are no such classes, or no others.
     """
-
-    where, there = f"data.without: {list(classes)}: data set {dataset}", split.spec.classes
-    if not isinstance(split, Labelled) or not all(k < there for k in classes):
-        raise UserError(f"{where} has {there} classes; numbers below {there} are right")
-    kept = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
-    if not kept.any():
+    where, count = f"data.without: {list(classes)}: data set {dataset}", split.spec.classes
+    if not isinstance(split, Labelled) or not all(k < count for k in classes):
+        raise UserError(f"{where} has {count} classes; numbers below {count} are right")
+    mask = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
+    if not mask.any():
         raise UserError(f"{where} has no items of other classes; leave out fewer")
-    return split.select(kept)
+    return split.select(mask)
 
 
 def select_trial_items(val: Split, items: int | None, labels: int | None) -> Subset:
@@ -46,7 +45,6 @@ def keep_labels(split: Split, count: int, dataset: str, draw: int) -> LabelledSp
     Raises:
         UserError: there are fewer labelled items, or fewer labels than classes.
     """
-
     where, classes = f"data.labels: {count}: data set {dataset}", split.spec.classes
     if not isinstance(split, Labelled) or not classes or not (split.label >= 0).any():
         raise UserError(f"{where} has no labels; leave data.labels and data.labelled out")
@@ -54,10 +52,10 @@ def keep_labels(split: Split, count: int, dataset: str, draw: int) -> LabelledSp
         raise UserError(f"{where} has {classes} classes; {classes} or more are right")
     label = split.label.cpu()
     generator = torch.Generator().manual_seed(derive_seed("labels", dataset, count, draw))
-    known = torch.zeros(len(label), dtype=torch.bool)
+    mask = torch.zeros(len(label), dtype=torch.bool)
     for c in range(classes):
-        own, wanted = (label == c).nonzero()[:, 0], count // classes + (c < count % classes)
-        if len(own) < wanted:
-            raise UserError(f"{where} has {len(own)} items of class {c} in {split.name}; {wanted} are needed")
-        known[own[torch.randperm(len(own), generator=generator)[:wanted]]] = True
-    return split.relabel(torch.where(known.to(split.label.device), split.label, -1))
+        items, quota = (label == c).nonzero()[:, 0], count // classes + (c < count % classes)
+        if len(items) < quota:
+            raise UserError(f"{where} has {len(items)} items of class {c} in {split.name}; {quota} are needed")
+        mask[items[torch.randperm(len(items), generator=generator)[:quota]]] = True
+    return split.relabel(torch.where(mask.to(split.label.device), split.label, -1))

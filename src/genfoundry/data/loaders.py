@@ -1,8 +1,7 @@
-"""Loaders: the batch of a training step is a function of (key, phase, step) alone."""
+"""Data loaders: the batch of a training step is a function of (key, phase, step) alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class Loader:
-    """Batches of a split: which positions a step sees is a function of (key, phase, step) alone."""
+    """Batches of a split, drawn without replacement: an epoch is a seeded permutation of its training positions.
+
+    Args:
+        split: to draw from.
+        batch: items a step.
+        key: what the seeds are derived from.
+    """
 
     def __init__(self, split: Split, batch: int, key: tuple[object, ...]) -> None:
         self.split, self.size, self.key = split, batch, key
@@ -26,11 +31,11 @@ class Loader:
         self._order: Tensor
 
     def indices(self, phase: str, step: int) -> Tensor:
-        """Positions of a step, (batch,): an epoch is a seeded permutation, its last partial batch left out."""
+        """Positions of a step, (batch,); an epoch's last partial batch is left out."""
         import torch
 
-        each = max(1, self.split.positions // self.size)
-        epoch, within = divmod(step, each)
+        steps = max(1, self.split.positions // self.size)  # of an epoch
+        epoch, within = divmod(step, steps)
         if self._epoch != (phase, epoch):
             generator = torch.Generator().manual_seed(derive_seed(*self.key, phase, "epoch", epoch))
             order = torch.randperm(self.split.positions, generator=generator)
@@ -41,16 +46,9 @@ class Loader:
         """The batch of a step."""
         return self.split.train_batch(self.indices(phase, step))
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Every evaluation item once, in order."""
-        import torch
-
-        for part in torch.split(torch.arange(len(self.split), device=self.split.tensor.device), size):
-            yield self.split.eval_batch(part)
-
 
 class SemiSupervisedLoader(Loader):
-    """Of each batch, `round(share * batch)` items have a label, and the others none.
+    """Batches of which `round(share * batch)` items have a label, and the others none.
 
     Both parts are streams of permutations, one after another: none of their items comes up k + 1 times before each has
     come up k times.
@@ -58,12 +56,14 @@ class SemiSupervisedLoader(Loader):
 
     def __init__(self, split: LabelledSplit, batch: int, key: tuple[object, ...], share: float) -> None:
         super().__init__(split, batch, key)
-        first = min(max(round(share * batch), 1), batch)
-        known = split.label >= 0
-        if first < batch and bool(known.all()):
-            first = batch
-        self.parts = {"labelled": (known.nonzero()[:, 0], first), "others": ((~known).nonzero()[:, 0], batch - first)}
-        self._orders: dict[tuple[str, str, int], Tensor] = {}
+        labelled = split.label >= 0
+        count = min(max(round(share * batch), 1), batch)
+        count = batch if bool(labelled.all()) else count
+        self.parts = {
+            "labelled": (labelled.nonzero()[:, 0], count),
+            "others": ((~labelled).nonzero()[:, 0], batch - count),
+        }
+        self._orders: dict[tuple[str, str, int], Tensor] = {}  # (phase, part, epoch) -> permutation
 
     def indices(self, phase: str, step: int) -> Tensor:
         """Positions of a step, (batch,), the labelled ones first."""
@@ -72,27 +72,28 @@ class SemiSupervisedLoader(Loader):
         return torch.cat([self._stream(phase, name, step * n, n) for name, (_, n) in self.parts.items() if n])
 
     def _stream(self, phase: str, name: str, start: int, n: int) -> Tensor:
+        """Positions `start` to `start + n` of a part's stream."""
         import torch
 
-        of = self.parts[name][0]
-        epochs = range(start // len(of), (start + n - 1) // len(of) + 1)
-        old = [key for key in self._orders if key[1] == name and (key[0] != phase or key[2] not in epochs)]
-        for key in old:
+        items = self.parts[name][0]
+        epochs = range(start // len(items), (start + n - 1) // len(items) + 1)
+        past = [key for key in self._orders if key[1] == name and (key[0] != phase or key[2] not in epochs)]
+        for key in past:
             del self._orders[key]
         for epoch in epochs:
             if (phase, name, epoch) not in self._orders:
                 generator = torch.Generator().manual_seed(derive_seed(*self.key, phase, name, epoch))
-                order = torch.randperm(len(of), generator=generator).to(of.device)
-                self._orders[phase, name, epoch] = of[order]
-        begun = start - epochs[0] * len(of)
-        return torch.cat([self._orders[phase, name, epoch] for epoch in epochs])[begun : begun + n]
+                order = torch.randperm(len(items), generator=generator).to(items.device)
+                self._orders[phase, name, epoch] = items[order]
+        first = start - epochs[0] * len(items)
+        return torch.cat([self._orders[phase, name, epoch] for epoch in epochs])[first : first + n]
 
 
 class StreamLoader(Loader):
-    """Row b reads its own part of the data, `length` values a step; `Batch.fresh` tells which rows begin anew.
+    """Batches whose row b reads its own part of the data, `length` values a step, for truncated backpropagation.
 
-    All begin anew with an epoch, whose cuts are shifted by a draw of its own; besides, each does with probability
-    `resets` a step, so that a model meets states of every age.
+    `Batch.fresh` says which rows begin anew: all with an epoch, whose cuts are shifted by a draw; besides, each with
+    probability `resets` a step, so that a model meets states of every age.
     """
 
     def __init__(self, split: Split, batch: int, key: tuple[object, ...], length: int, resets: float) -> None:
@@ -101,17 +102,17 @@ class StreamLoader(Loader):
         if not isinstance(split, Contiguous):
             raise UserError(f"{where} of {split.name}: its items do not follow one another; leave data.streams out")
         self.part, self.length, self.resets = len(split.tensor) // batch, length, resets
-        self.each = (self.part - length) // length  # steps of an epoch, at any shift
-        if self.each < 1:
+        self.steps = (self.part - length) // length  # of an epoch, at any shift
+        if self.steps < 1:
             raise UserError(
                 f"{where} of {split.name} have {self.part} values each; {2 * length} are the least: lower one of them"
             )
 
     def indices(self, phase: str, step: int) -> Tensor:
-        """Positions of a step, (batch,): each the one before plus `length`, but for an epoch's first."""
+        """Positions of a step, (batch,): the previous ones plus `length`, except where an epoch begins."""
         import torch
 
-        epoch, within = divmod(step, self.each)
+        epoch, within = divmod(step, self.steps)
         shift = derive_seed(*self.key, phase, "shift", epoch) % self.length
         rows = torch.arange(self.size, device=self.split.tensor.device)
         return rows * self.part + (shift + within * self.length)
@@ -121,12 +122,12 @@ class StreamLoader(Loader):
         import torch
 
         assert isinstance(self.split, Contiguous)
-        draw = torch.Generator().manual_seed(derive_seed(*self.key, phase, "resets", step))
-        fresh = torch.rand(self.size, generator=draw) < self.resets
-        if step % self.each == 0:
+        generator = torch.Generator().manual_seed(derive_seed(*self.key, phase, "resets", step))
+        fresh = torch.rand(self.size, generator=generator) < self.resets
+        if step % self.steps == 0:
             fresh[:] = True
-        piece = self.split.stream_batch(self.indices(phase, step), self.length)
-        return replace(piece, fresh=fresh.to(self.split.tensor.device))
+        batch = self.split.stream_batch(self.indices(phase, step), self.length)
+        return replace(batch, fresh=fresh.to(self.split.tensor.device))
 
 
 def make_loader(
@@ -142,6 +143,5 @@ def make_loader(
         return StreamLoader(split, batch, key, data.streams, data.resets)
     if data.labels is None:
         return Loader(split, batch, key)
-    return SemiSupervisedLoader(
-        keep_labels(split, data.labels, dataset, draw), batch, key, 0.5 if data.labelled is None else data.labelled
-    )
+    labelled = keep_labels(split, data.labels, dataset, draw)
+    return SemiSupervisedLoader(labelled, batch, key, 0.5 if data.labelled is None else data.labelled)

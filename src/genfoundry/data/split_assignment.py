@@ -1,6 +1,6 @@
-"""Which split an item goes to, by a hash; and groups that go to one as a whole: plays, regions, patients.
+"""Which split an item goes to, by a hash; and groups that go to one split: plays, regions, patients.
 
-Of few groups, a hash alone leaves some split one or none, and a figure over one group has no interval. So the raw
+Of few groups, a hash alone leaves some split one or none, and a metric over one group has no interval. So the raw
 folder's own groups, in the order of their hashes, are counted off into the splits: the borders between are numbers that
 do not move when data arrive, and a later group goes where its hash falls.
 """
@@ -19,44 +19,44 @@ from genfoundry.errors import UserError
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import HELD_OUT
 
-ENOUGH = 5  # groups: four degrees of freedom for the variance between them
-SMALLER = {
+MIN_GROUPS = 5  # four degrees of freedom for the variance between them
+HINTS = {  # what makes more groups of the same data, a modality
     "text": "a smaller unit",
     "lines": "a smaller unit",
     "images": "a smaller patch.region or slices.block",
     "series": "a smaller window",
-}  # what makes more groups of the same data, a modality
+}
 
 
 class FewGroups(UserError):
     """A held-out split has one group."""
 
 
-def assign(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -> str:
+def assign_split(seed: int, digest: bytes, dataset: config.Dataset, published: bool) -> str:
     """The split of an item that is its own group: a hash of (seed, content), which never moves when other data arrive.
 
     The content is what a model sees, after all that `prepare` does to it: equal samples never lie in two splits,
     whatever files they came from. (Another `size` or `colour` hence makes another data set, split anew.) Where the
-    source publishes a test split, `published`, no other item joins it; a published validation split is not kept, but
-    spread over train, val and gate.
+    source publishes a test split, `published`, no other item joins it; a published validation split is spread over
+    train, val and gate.
     """
-    place = hash_place(seed, digest)
-    for name, share in shares(dataset, published).items():
+    place = hash_to_unit(seed, digest)
+    for name, share in split_shares(dataset, published).items():
         if place < share:
             return name
         place -= share
     return "train"
 
 
-def hash_place(seed: int, digest: bytes) -> float:
+def hash_to_unit(seed: int, digest: bytes) -> float:
     """Where in 0..1 a content hash falls, evenly."""
     return derive_seed(seed, digest.hex()) / 2**63
 
 
-def shares(dataset: config.Dataset, published: bool) -> dict[str, float]:
-    """The shares of what is split, in the order in which the splits lie in 0..1; the rest is train."""
-    found = {"val": dataset.split.val, "gate": dataset.split.gate}
-    return found if published else {**found, "test": dataset.split.test}
+def split_shares(dataset: config.Dataset, published: bool) -> dict[str, float]:
+    """The shares of the held-out splits that are drawn, in the order in which they lie in 0..1; the rest is train."""
+    shares = {"val": dataset.split.val, "gate": dataset.split.gate}
+    return shares if published else {**shares, "test": dataset.split.test}
 
 
 def assign_groups(
@@ -71,28 +71,28 @@ def assign_groups(
         dataset: with the shares of the splits.
         published: whether the source has a test split, which no other group joins.
     """
-    places = np.sort([hash_place(seed, group) for group in set(raw)])
-    asked = shares(dataset, published)
-    names, ends = list(asked), []
-    for end, share in zip(np.cumsum(quotas(len(places), asked)), np.cumsum(list(asked.values())), strict=True):
+    places = np.sort([hash_to_unit(seed, group) for group in set(raw)])
+    shares = split_shares(dataset, published)
+    names, ends = list(shares), []
+    for end, share in zip(np.cumsum(quotas(len(places), shares)), np.cumsum(list(shares.values())), strict=True):
         if end == 0:  # no raw group comes before this border: a share's, but below them all
             ends.append(min([share, *places[:1]]))
         else:
             ends.append(float(places[end - 1 : end + 1].mean()) if end < len(places) else 1.0)
-    found = {}
+    split_of = {}
     for group in (*raw, *later):
-        at = int(np.searchsorted(ends, hash_place(seed, group), side="right"))
-        found[group] = names[at] if at < len(names) else "train"
-    return found
+        at = int(np.searchsorted(ends, hash_to_unit(seed, group), side="right"))
+        split_of[group] = names[at] if at < len(names) else "train"
+    return split_of
 
 
-def quotas(groups: int, asked: Mapping[str, float]) -> list[int]:
-    """How many of so many groups each share is: `ENOUGH` or more where that leaves train as many, else evenly few."""
-    least = min(ENOUGH, groups // (len(asked) + 1))
-    found = [max(round(share * groups), least) for share in asked.values()]
-    while sum(found) > groups - max(least, 1) and max(found) > least:
-        found[found.index(max(found))] -= 1
-    return found
+def quotas(groups: int, shares: Mapping[str, float]) -> list[int]:
+    """Number of groups for each share: `MIN_GROUPS` or more where that leaves train as many, else evenly few."""
+    least = min(MIN_GROUPS, groups // (len(shares) + 1))
+    counts = [max(round(share * groups), least) for share in shares.values()]
+    while sum(counts) > groups - max(least, 1) and max(counts) > least:
+        counts[counts.index(max(counts))] -= 1
+    return counts
 
 
 def count_groups(splits: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, int]:
@@ -101,21 +101,21 @@ def count_groups(splits: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, 
 
 
 def require_groups(raw: Path, counts: Mapping[str, int], dataset: config.Dataset) -> None:
-    """Refuse a held-out split of one group: nothing tells how much its figures would differ with another.
+    """Refuse a held-out split of one group: nothing tells how much its metrics would differ with another.
 
     Raises:
         FewGroups: names the split and what helps, where the entry does not have `split: {few_groups: true}`.
     """
     for name in HELD_OUT:
         if counts.get(name) == 1 and not dataset.split.few_groups:
-            smaller = f"{SMALLER[dataset.modality]}, " if dataset.modality in SMALLER else ""
+            hint = f"{HINTS[dataset.modality]}, " if dataset.modality in HINTS else ""
             raise FewGroups(
                 f"{raw}: expected 2 groups or more in split {name}, got 1 (of {counts}): its items are no independent "
-                f"ones; give it {smaller}a larger share or more data, or say `few_groups: true` under split"
+                f"ones; give it {hint}a larger share or more data, or say `few_groups: true` under split"
             )
 
 
-def numbered(groups: Sequence[bytes | str]) -> NDArray[np.int64]:
+def number_groups(groups: Sequence[bytes | str]) -> NDArray[np.int64]:
     """(N,) the number of each item's group, in the order in which groups first appear."""
-    known: dict[bytes | str, int] = {}
-    return np.array([known.setdefault(group, len(known)) for group in groups], np.int64)
+    numbers: dict[bytes | str, int] = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], np.int64)

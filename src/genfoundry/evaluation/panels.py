@@ -1,4 +1,4 @@
-"""What a person looks at: sample grids, sample text, forecast plots and whatever else a model's `panels` give."""
+"""Pictures for people: sample grids, sample text, forecast plots and whatever else a model's `panels` give."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ WINDOWS = 6  # forecasts in a plot
 COLUMNS_OF_SERIES = 4  # in it
 
 
-def draw(
-    folder: Path, found: Mapping[str, Tensor], split: Split, meta: Mapping[str, Any], name: str | None = None
+def write_predictions(
+    folder: Path, predictions: Mapping[str, Tensor], split: Split, meta: Mapping[str, Any], name: str | None = None
 ) -> None:
-    """The answers in a picture or text called `name` (default: samples, forecast, translations) each.
+    """Write each kind of predictions as a picture or text called `name` (default: samples, forecast, translations).
 
-    `meta` is spec.json's content: the alphabet of text, the names of a series' columns.
+    `meta` is the content of spec.json: the alphabet of text, the names of a series' columns.
     """
-    if "samples" in found:
-        _write(folder / (name or "samples"), found["samples"][:GRID], split, meta)
-    if "translated" in found:
-        plots.texts(folder / f"{name or 'translations'}.txt", [translation.table(found["translated"], split, LINES)])
-    if "forecast" in found:
-        _forecast(folder / f"{name or 'forecast'}.png", found["forecast"], split, meta)
+    if "samples" in predictions:
+        _write(folder / (name or "samples"), predictions["samples"][:GRID], split, meta)
+    if "translated" in predictions:
+        table = translation.table(predictions["translated"], split, LINES)
+        plots.write_texts(folder / f"{name or 'translations'}.txt", [table])
+    if "forecast" in predictions:
+        _write_forecast(folder / f"{name or 'forecast'}.png", predictions["forecast"], split, meta)
 
 
 @torch.inference_mode()
-def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, Any], seed: int) -> None:
-    """The model's own panels of a few items of the split; those that answer item by item stand under the items."""
+def write_panels(folder: Path, model: Learner, split: Split, meta: Mapping[str, Any], seed: int) -> None:
+    """Write the model's panels for a few items of the split; those with an image an item stand below them."""
     if not isinstance(model, GenerativeModel):
         return
     torch.manual_seed(derive_seed(seed, split.name, "panels"))
     shape = split.spec.shape
     if meta["modality"] == "text":
-        _write(folder / "samples", _long(model), split, meta)
+        _write(folder / "samples", _sample_long_text(model), split, meta)
     elif meta["modality"] == "lines":
         batch = split.eval_batch(sample_indices(split, min(LINES, len(split)))).to(model.device)
         for name, panel in sorted(model.panels(batch).items()):
@@ -61,7 +62,7 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
     elif len(shape) == 3:
         batch = split.eval_batch(sample_indices(split, min(GRID // 2, len(split)))).to(model.device)
         if isinstance(model, Decodes):
-            _write(folder / "walk", walk(model), split, meta)
+            _write(folder / "walk", interpolate_prior(model), split, meta)
         for name, panel in sorted(model.panels(batch).items()):
             if panel.ndim == len(shape) + 2:  # (rows, columns, *shape)
                 _write(folder / name, panel.flatten(0, 1), split, meta, panel.shape[1])
@@ -70,24 +71,28 @@ def draw_model(folder: Path, model: Learner, split: Split, meta: Mapping[str, An
                 _write(folder / name, torch.stack([p.float() for p in paired], 1).flatten(0, 1), split, meta)
 
 
-def tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None) -> None:
-    """Two sheets without gaps, at their own resolution: what a page cuts single images from."""
+def write_tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None) -> None:
+    """Write two sheets without gaps, at the images' resolution, from which a page cuts single images."""
     for name, images in (("generated", samples), ("real", real)):
-        plots.grid(folder / f"tiles_{name}.png", images[:GRID].cpu().numpy(), levels, gap=0, least=1)
+        plots.write_grid(folder / f"tiles_{name}.png", images[:GRID].cpu().numpy(), levels, gap=0, least=1)
 
 
 COLUMNS = {"closest": 8, "edited": 7}  # of a sheet; others have 12
 
 
-def draw_compared(folder: Path, pictures: Mapping[str, Tensor], levels: int | None) -> None:
-    """Sheets whose images stand in groups: pairs of a sample and its nearest item; original, damaged, restored."""
+def write_sheets(folder: Path, pictures: Mapping[str, Tensor], levels: int | None) -> None:
+    """Write sheets of images in groups: a sample and its nearest training item; original, damaged and restored."""
     for name, images in pictures.items():
-        plots.grid(folder / f"{name}.png", images.cpu().numpy(), levels, columns=COLUMNS.get(name, 12))
+        plots.write_grid(folder / f"{name}.png", images.cpu().numpy(), levels, columns=COLUMNS.get(name, 12))
 
 
-def walk(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
-    """(rows * steps, *shape): along great circles between two codes a row, since a Gaussian's mass is on a shell."""
-    ends = model.prior(2 * rows).view(2, rows, -1)
+def interpolate_prior(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
+    """Decode spherical interpolations between two codes a row, since a Gaussian's mass is on a shell (White 2016).
+
+    Returns:
+        (rows * steps, *shape).
+    """
+    ends = model.prior(2 * rows).view(2, rows, -1)  # (2, rows, latent)
     cosine = torch.cosine_similarity(ends[0], ends[1], dim=1).clamp(-0.9999, 0.9999)
     angle = torch.arccos(cosine)[:, None, None]  # (rows, 1, 1)
     share = torch.linspace(0, 1, steps, device=angle.device)[None, :, None]
@@ -95,8 +100,8 @@ def walk(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
     return model.decode((ahead / torch.sin(angle)).flatten(0, 1))
 
 
-def _long(model: GenerativeModel) -> Tensor:
-    """(TEXTS, >= LENGTH) characters: each stretch continues the one before."""
+def _sample_long_text(model: GenerativeModel) -> Tensor:
+    """(TEXTS, LENGTH or more) characters: each stretch continues the one before."""
     parts = [model.sample(TEXTS)]
     while sum(p.shape[1] for p in parts) < LENGTH:
         parts.append(model.sample(TEXTS, cond=parts[-1]))
@@ -109,15 +114,15 @@ def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any], c
         texts = ["".join(meta["alphabet"][i] for i in row) for row in values]
         if meta["modality"] == "lines" and values.shape[1:] == split.spec.shape:  # longer: text of many lines
             texts = ["\n".join(text.partition("\n")[0] for text in texts)]
-        plots.texts(path.with_suffix(".txt"), texts)
+        plots.write_texts(path.with_suffix(".txt"), texts)
     elif values.ndim == 5:
-        plots.strips(path.with_suffix(".png"), [values[:VIDEOS]], split.spec.levels)
+        plots.write_strips(path.with_suffix(".png"), [values[:VIDEOS]], split.spec.levels)
     elif values.ndim == 4:
-        plots.grid(path.with_suffix(".png"), values, split.spec.levels, columns)
+        plots.write_grid(path.with_suffix(".png"), values, split.spec.levels, columns)
 
 
-def _forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any]) -> None:
-    """The last windows of the split: of one column more windows, of several a row of windows each."""
+def _write_forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any]) -> None:
+    """Plot the last windows of the split: of a single column more of them, of several a row of windows each."""
     shown = min(split.spec.shape[1], COLUMNS_OF_SERIES)
     index = torch.arange(len(split))[-(WINDOWS if shown == 1 else plots.ACROSS) :]
     batch = next(iter(iter_batches(split, index)))
@@ -128,7 +133,7 @@ def _forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any
         np.concatenate([t[..., d].cpu().double().numpy() for d in range(shown)]) for t in (batch.cond, batch.x)
     )
     bands = np.concatenate([forecast[index, ..., d].numpy() for d in range(shown)])
-    each = [names[d] for d in range(shown) for _ in index]
+    labels = [names[d] for d in range(shown) for _ in index]
     season = split.season if isinstance(split, Seasonal) else 0
     least = max(2 * season, 3 * truth.shape[1] if not season else 0, truth.shape[1])
-    plots.forecasts(path, past[:, -least:], truth, np.ascontiguousarray(bands), QUANTILES, each)
+    plots.plot_forecasts(path, past[:, -least:], truth, np.ascontiguousarray(bands), QUANTILES, labels)

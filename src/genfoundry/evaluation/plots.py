@@ -1,4 +1,4 @@
-"""Pictures and sample texts as files: the same bytes for the same values (PNG; no time, no software version)."""
+"""Image sheets, plots and sample texts as files: the same bytes for the same values (no time, no software version)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS = 3  # windows of a series side by side
+ACROSS = 3  # windows side by side
 INK, SHADE, TRUTH = "#1f4e79", "#9dbbd9", "#222222"
 Floats = NDArray[np.floating[Any]]
 
 
-def grid(path: Path, images: NDArray[Any], levels: int | None, columns: int = 8, gap: int = 2, least: int = 56) -> None:
-    """Images (n, C, H, W) in rows of `columns`, enlarged to at least `least` pixels a side; one or three channels.
+def write_grid(
+    path: Path, images: NDArray[Any], levels: int | None, columns: int = 8, gap: int = 2, least: int = 56
+) -> None:
+    """Write a PNG file of images in rows.
 
-    Values are 0..levels-1, or grey values 0..255 for `levels` None. Other numbers of channels show their first.
+    Args:
+        path: the file.
+        images: (n, C, H, W); of one or three channels, of other numbers the first is shown.
+        levels: values are 0..levels-1; None: grey values 0..255.
+        columns: images in a row.
+        gap: white pixels between images.
+        least: images are enlarged to at least so many pixels a side.
     """
     top = 255 if levels is None else levels - 1
     pixels = np.rint(images.astype(np.float64).clip(0, top) * (255 / top)).astype(np.uint8)
@@ -36,35 +44,40 @@ def grid(path: Path, images: NDArray[Any], levels: int | None, columns: int = 8,
     rows = math.ceil(n / columns)
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
     for i, image in enumerate(pixels):
-        top_, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
-        sheet[top_ : top_ + height, left : left + width] = image.transpose(1, 2, 0)
+        y, x = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
+        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)  # (H, W, C)
     scale = max(math.ceil(least / height), 1)
     file = io.BytesIO()
     Image.fromarray(sheet.repeat(scale, 0).repeat(scale, 1)).save(file, "png", optimize=True)
     write_bytes(path, file.getvalue())
 
 
-def strips(path: Path, videos: Sequence[NDArray[Any]], levels: int | None) -> None:
-    """A row a video: its frames out of each of `videos`, (n, T, C, H, W) all of n items, with a gap between."""
+def write_strips(path: Path, videos: Sequence[NDArray[Any]], levels: int | None) -> None:
+    """Write a PNG file with a row an item: its frames in each of `videos`, (n, T, C, H, W) all, with a gap between."""
     white = np.full_like(videos[0][:, :1], 255 if levels is None else levels - 1)
     row = [part for video in videos if video.shape[1] for part in (video, white)][:-1]
-    whole = np.concatenate(row, 1)
-    grid(path, whole.reshape(-1, *whole.shape[2:]), levels, columns=whole.shape[1])
+    frames = np.concatenate(row, 1)
+    write_grid(path, frames.reshape(-1, *frames.shape[2:]), levels, columns=frames.shape[1])
 
 
-def texts(path: Path, samples: Sequence[str]) -> None:
-    """Sample texts in one file, a ruled line between them."""
+def write_texts(path: Path, samples: Sequence[str]) -> None:
+    """Write texts to one file, with a ruled line between them."""
     rule = "\n" + "-" * 72 + "\n"
     write_bytes(path, (rule.join(samples) + "\n").encode())
 
 
-def forecasts(
+def plot_forecasts(
     path: Path, past: Floats, truth: Floats, bands: Floats, quantiles: Sequence[float], names: Sequence[str]
 ) -> None:
-    """A panel a window: the past (N, P), what came (N, T), and the forecast's quantiles (N, Q, T), middle one the line.
+    """Plot forecasts, a panel for each of N windows. Lines have gaps where values are missing.
 
-    The outermost quantiles bound the shaded interval; lines have gaps where values are missing; `names` (N,) are those
-    of the values.
+    Args:
+        path: the file.
+        past: (N, P).
+        truth: (N, T).
+        bands: (N, Q, T) quantiles of the forecast; the middle one is the line, the outermost bound the shaded interval.
+        quantiles: their Q levels.
+        names: (N,) those of the values.
     """
     n = len(past)
     columns = min(n, ACROSS)
@@ -73,8 +86,8 @@ def forecasts(
         axes = figure.add_subplot(math.ceil(n / columns), columns, i + 1)
         ahead = np.arange(1, truth.shape[1] + 1)
         axes.plot(np.arange(1 - past.shape[1], 1), past[i], color=TRUTH, linewidth=1)
-        came = np.concatenate([past[i][-1:], truth[i]])  # from the last value that is known
-        axes.plot(np.arange(len(came)), came, color=TRUTH, linewidth=1, linestyle="--", label="what came")
+        after = np.concatenate([past[i][-1:], truth[i]])  # the line begins at the last value of the past
+        axes.plot(np.arange(len(after)), after, color=TRUTH, linewidth=1, linestyle="--", label="what came")
         axes.axvline(0, color=TRUTH, linewidth=0.5, alpha=0.4)
         axes.plot(ahead, bands[i, len(quantiles) // 2], color=INK, linewidth=1.5, label="forecast")
         if len(quantiles) > 1:
@@ -85,7 +98,7 @@ def forecasts(
     _save(figure, path)
 
 
-def lines(
+def plot_lines(
     path: Path,
     curves: Mapping[str, tuple[Sequence[float] | Floats, Sequence[float] | Floats]],
     *,
@@ -94,7 +107,7 @@ def lines(
     title: str = "",
     log: bool = False,
 ) -> None:
-    """Name -> (xs, ys) as lines on one pair of axes, in the mapping's order; values that are not finite leave gaps."""
+    """Plot name -> (xs, ys) as lines on one pair of axes, in the mapping's order; non-finite values leave gaps."""
     figure = _figure(6, 3.6)
     axes = figure.add_subplot(1, 1, 1)
     for name, (xs, ys) in curves.items():
@@ -108,8 +121,8 @@ def lines(
     _save(figure, path)
 
 
-def scatter(path: Path, points: Floats, label: NDArray[Any] | None, names: Sequence[str]) -> None:
-    """Points (N, 2), coloured by label where there is one; `names` are those of the axes."""
+def plot_scatter(path: Path, points: Floats, label: NDArray[Any] | None, names: Sequence[str]) -> None:
+    """Plot points (N, 2), coloured by label (N,) where there is one; `names` are those of the axes."""
     figure = _figure(5, 4.2)
     axes = figure.add_subplot(1, 1, 1)
     if label is None:

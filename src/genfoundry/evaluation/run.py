@@ -108,7 +108,7 @@ def of_experiment(
         write_scores(folder, {**about, "dims": split.spec.dims, "figures": per_split}, kept)
     files.write_json(figures, headline(objective, per_split))
     with files.replace_dir(pictures) as folder:
-        panels.draw_model(folder, learner, split, dataset.meta, seed)
+        panels.write_panels(folder, learner, split, dataset.meta, seed)
         _draw(folder, bench)
 
 
@@ -134,12 +134,14 @@ def _shared(
 
 def _draw(folder: Path, bench: Bench) -> None:
     """What was answered, and what the examination left behind."""
-    panels.draw(folder, bench.found, bench.split, bench.dataset.meta)
-    panels.draw_compared(folder, bench.pictures, bench.split.spec.levels)
+    panels.write_predictions(folder, bench.found, bench.split, bench.dataset.meta)
+    panels.write_sheets(folder, bench.pictures, bench.split.spec.levels)
     for name, drawing in bench.drawings.items():
         drawing(folder / f"{name}.png")
     if "samples" in bench.found and len(bench.split.spec.shape) == 3:
-        panels.tiles(folder, bench.found["samples"], sample_items(bench.split, panels.GRID), bench.split.spec.levels)
+        panels.write_tiles(
+            folder, bench.found["samples"], sample_items(bench.split, panels.GRID), bench.split.spec.levels
+        )
 
 
 def _without(card: Mapping[str, Any]) -> tuple[int, ...]:
@@ -265,7 +267,7 @@ def of_baselines(
             everything = {**scored, **samples_of(found, bench)}
             shown = yardstick.figures(everything, split.spec.dims, dataset.modality) | {"n": len(split)}
             cards[row.name]["figures"]["test"] = shown
-            panels.draw(folder, found, split, dataset.meta, row.name)
+            panels.write_predictions(folder, found, split, dataset.meta, row.name)
         about = {
             "task": task,
             "dataset": dataset_name,

@@ -1,7 +1,7 @@
-"""The plain autoencoder (Hinton and Salakhutdinov 2006), to make the point that it is no generative model.
+"""Plain autoencoder (Hinton and Salakhutdinov 2006), which is no generative model: it has no p(x).
 
-It learns to reconstruct and nothing else, so it has no p(x). For the sake of comparison `sample` draws codes from a
-Gaussian that is fitted to the training items' codes once training is over, as Ghosh et al. 2020 (arXiv:1903.12436) do.
+It learns to reconstruct and nothing else. For comparison, `sample` draws codes from a Gaussian that is fitted to the
+codes of the training items once training is over (Ghosh et al. 2020, arXiv:1903.12436, section 4).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.conv.blocks import scaled
-from genfoundry.nn.conv.corruption import Corruption, Noise, kept
+from genfoundry.nn.conv.blocks import scale_levels
+from genfoundry.nn.conv.corruption import Corruption, Noise, paste_known
 from genfoundry.nn.conv.encoder_decoder import Codec, Net
 from genfoundry.nn.heads.simple import head_for
 from genfoundry.types import Batch, Clock, Draw, Spec
@@ -23,11 +23,11 @@ from genfoundry.types import Batch, Clock, Draw, Spec
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
-AT_ONCE = 1000  # training items whose codes are computed in one batch
+CHUNK = 1000  # training items that are encoded together
 
 
 class Autoencoder(GenerativeModel):
-    """x (B, C, H, W) -> z (B, latent) -> x: the networks of a one-level `vae`, without its noise and divergence."""
+    """x (B, C, H, W) -> z (B, latent) -> x: the networks of a one-level `vae`, without its noise and KL term."""
 
     class Config(Hyper):
         """`hidden` is the MLP's only layer; `width` and `blocks` are the convolutional net's.
@@ -44,7 +44,6 @@ class Autoencoder(GenerativeModel):
         noise: Noise = "none"
         level: float | None = Field(None, gt=0)
 
-    modalities: ClassVar[tuple[str, ...]] = ("images",)
     likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 64, "lr": {"model": 2e-3}, "betas": [0.9, 0.99]}
     config: Config
@@ -61,6 +60,7 @@ class Autoencoder(GenerativeModel):
         codec = Codec(config.net, config.width, config.blocks, config.hidden)
         self.head = head_for(spec, config.mixtures)
         self.corruption = Corruption(config.noise, config.level)
+        self.damages = self.corruption.damages
         self.encoder = codec.encoder(spec, self.corruption.extra)
         self.code = nn.Linear(self.encoder.features, config.latent)
         self.decoder = codec.decoder(spec, config.latent, self.head.parameters)
@@ -68,29 +68,25 @@ class Autoencoder(GenerativeModel):
         self.register_buffer("factor", torch.eye(config.latent))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        z = self.coded(self.corruption.drawn(scaled(batch.x, self.spec)))
+        z = self._encode_input(self.corruption.corrupt(scale_levels(batch.x, self.spec)))  # (B, latent)
         yield {"model": self.head.nll(self.decoder(z), batch.x).mean() / self.spec.dims}
 
-    @property
-    def damages(self) -> tuple[str, ...]:
-        return self.corruption.damages
+    def _encode_input(self, x: Tensor) -> Tensor:
+        """The encoder's input (B, C + extra, H, W) -> (B, latent)."""
+        return self.code(self.encoder(x).flatten(1))  # type: ignore[no-any-return]
 
-    def coded(self, given: Tensor) -> Tensor:
-        """The encoder's input -> (B, latent)."""
-        return self.code(self.encoder(given).flatten(1))  # type: ignore[no-any-return]
-
-    def clean(self, x: Tensor, known: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) levels as they are -> (B, latent) float32."""
-        return self.coded(self.corruption.given(scaled(x, self.spec), known)).float()
+    def encode(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """Map undamaged levels (B, C, H, W) to (B, latent) float32."""
+        return self._encode_input(self.corruption.to_input(scale_levels(x, self.spec), known)).float()
 
     @torch.no_grad()
     def end(self, phase: str, data: Split) -> None:
-        """Fit the Gaussian that `prior` draws from: mean and covariance of the training items' codes."""
+        """Fit the Gaussian of `prior`: mean and covariance of the training items' codes."""
         self.eval()
-        items = torch.split(torch.arange(data.positions, device=data.tensor.device), AT_ONCE)
-        z = torch.cat([self.clean(data.train_batch(part).x) for part in items]).double()
+        chunks = torch.split(torch.arange(data.positions, device=data.tensor.device), CHUNK)
+        z = torch.cat([self.encode(data.train_batch(index).x) for index in chunks]).double()  # (N, latent)
         self.centre.copy_(z.mean(0))
-        self.factor.copy_(root(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
+        self.factor.copy_(factorize(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
@@ -98,31 +94,31 @@ class Autoencoder(GenerativeModel):
         return self.head.sample(self.decoder(z), draw)
 
     def prior(self, n: int) -> Tensor:
-        """(n, latent) codes of the Gaussian that was fitted to the training items'."""
+        """Draw (n, latent) codes from the Gaussian fitted to those of the training items."""
         return self.centre + torch.randn(n, len(self.centre), device=self.device) @ self.factor.T
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
-        """(B, latent) float32."""
-        return self.clean(batch.x)
+        """Return (B, latent) float32."""
+        return self.encode(batch.x)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
-        """(B, latent) -> (B, C, H, W) float32 expected values."""
+        """Map (B, latent) to expected values (B, C, H, W) float32."""
         return self.head.mean(self.decoder(z))
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        """(B, C, H, W) float32 expected values."""
+        """Return expected values (B, C, H, W) float32."""
         return self.decode(self.embed(batch))
 
     @torch.no_grad()
     def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) damaged levels -> float32 expected values of the clean image."""
-        return kept(self.decode(self.clean(x, known)), x, known)
+        """Map damaged levels (B, C, H, W) to expected values of the clean image, float32."""
+        return paste_known(self.decode(self.encode(x, known)), x, known)
 
 
-def root(covariance: Tensor) -> Tensor:
-    """A factor F with F F^T = covariance, of covariances without full rank too."""
+def factorize(covariance: Tensor) -> Tensor:
+    """Return F with F F^T = covariance, which may be singular."""
     values, vectors = torch.linalg.eigh(covariance)
     factor: Tensor = vectors * values.clamp_min(0).sqrt()
     return factor

@@ -1,15 +1,13 @@
-"""ByteNet (Kalchbrenner et al. 2016, arXiv:1610.10099): dilated convolutions from one sequence to another, in time
-linear in their lengths.
+"""ByteNet (Kalchbrenner et al. 2016, arXiv:1610.10099): dilated convolutions from one character sequence to another.
 
-The encoder sees the whole source; the decoder, stacked on the encoder's columns, sees the target so far, its
-convolutions masked. The source is unfolded to a |s| + b columns of its own, and the target goes on until its end,
-however long it gets. p(target | source) = prod_t p(x_t | x_<t, source), exact; the end is the last of the levels, and
-what follows the first one costs nothing.
+The encoder sees the whole source. The decoder, stacked on the encoder's columns, sees the target so far, its
+convolutions being causal. Time is linear in the lengths: the source is unfolded to |s| * stretch + slack columns
+("dynamic unfolding", section 3.2), and the target goes on until its end, however long it gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -17,22 +15,21 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.heads.categorical_sampling import sample_categorical
-from genfoundry.nn.sequence.dilated import Stack
-from genfoundry.nn.sequence.edit_alignment import Followed, places
-from genfoundry.nn.sequence.end_of_sequence import LOOK, closed, closing, inside, nats, predicted
-from genfoundry.types import Batch, Clock, Draw, Spec
+from genfoundry.models.base import Hyper
+from genfoundry.models.families.seq2seq import Seq2seqModel
+from genfoundry.nn.sequence.dilated import DilatedStack
+from genfoundry.nn.sequence.edit_alignment import EditAlignment, align
+from genfoundry.types import Batch, Draw, Spec
 
 
-class Bytenet(GenerativeModel):
+class Bytenet(Seq2seqModel):
     """Source (B, S) and target (B, T) characters -> (B, T, V) logits."""
 
     class Config(Hyper):
         """`width`: channels of a block; `dilations` are gone through `encoder` and `decoder` times.
 
-        `unfold`: which of the encoder's columns the decoder stands on at a position t: "plain", column t, as in the
-        paper; "follow", the one where the target so far ends in the source (`nn.follow`).
+        `unfold`: the encoder's column that the decoder reads at a position t: "plain", column t, as in the paper;
+        "follow", the one where the target so far ends in the source (`nn.sequence.edit_alignment`).
         """
 
         width: int = Field(16, ge=2)
@@ -44,7 +41,6 @@ class Bytenet(GenerativeModel):
         stretch: float = Field(1.2, ge=1)
         slack: int = Field(4, ge=0)
 
-    modalities: ClassVar[tuple[str, ...]] = ("pairs",)
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 32, "lr": {"model": 4e-3}, "betas": [0.9, 0.99]}
     config: Config
 
@@ -56,86 +52,53 @@ class Bytenet(GenerativeModel):
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         assert spec.levels and spec.cond_shape and spec.cond_levels
-        self.target_end, self.source_end = spec.levels - 1, spec.cond_levels - 1  # the last symbol of each
-        self.columns = self.unfolded(spec.cond_shape[0])
+        self.columns = int(config.stretch * spec.cond_shape[0]) + config.slack
         width, kernel, dilations = config.width, config.kernel, config.dilations
         self.source, self.target = nn.Embedding(spec.cond_levels, width), nn.Embedding(spec.levels + 1, width)
-        self.encoder = Stack(width, kernel=kernel, dilations=config.encoder * dilations, causal=False)
-        self.decoder = Stack(width, kernel=kernel, dilations=config.decoder * dilations, causal=True)
+        self.encoder = DilatedStack(width, kernel=kernel, dilations=config.encoder * dilations, causal=False)
+        self.decoder = DilatedStack(width, kernel=kernel, dilations=config.decoder * dilations, causal=True)
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, spec.levels)
 
-    def measure(self, batch: Batch) -> dict[str, Tensor]:
-        return {"nll": nats(self.logits(batch), batch.x, self.target_end)}
-
-    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        yield {"model": self.measure(batch)["nll"].sum() / inside(batch.x, self.target_end).sum()}  # a character
-
-    def order(self) -> Tensor:
-        """(T,): a character after another."""
-        return torch.arange(self.spec.dims)
-
-    def predict(self, batch: Batch) -> Tensor:
-        """(B, T, V) log-probabilities."""
-        return predicted(self.logits(batch), batch.x, self.target_end)
-
     def logits(self, batch: Batch) -> Tensor:
-        """(B, T, V): position t holds the logits of x_t, whatever the length of x."""
-        x, cond = batch.x, self.given(len(batch), batch.cond, batch.cond_mask)
-        before = torch.cat([x.new_full((len(x), 1), self.target_end + 1), x[:, :-1]], 1)
-        stand = self.stand(cond, x)  # (B, T)
-        h = self.target(before) + self.encode(cond).gather(1, stand[:, :, None].expand(-1, -1, self.config.width))
-        return self.read(self.decoder(h))
+        """Return (B, T, V): position t holds the logits of x_t, whatever the length of x."""
+        x, source = batch.x, self.close_source(len(batch), batch.cond, batch.cond_mask)
+        column = self._columns_read(source, x)[:, :, None].expand(-1, -1, self.config.width)  # (B, T, width)
+        h = self.target(self.shift_right(x)) + self.encode(source).gather(1, column)
+        return self._read_out(self.decoder(h))
 
-    def read(self, h: Tensor) -> Tensor:
+    def _read_out(self, h: Tensor) -> Tensor:
         return self.out(F.relu(self.norm(h)))  # type: ignore[no-any-return]
 
-    def unfolded(self, length: int) -> int:
-        return int(self.config.stretch * length) + self.config.slack
-
-    def encode(self, cond: Tensor) -> Tensor:
-        """(B, S) -> (B, columns + 1, width): the source unfolded, and a column of zeros for whatever lies beyond."""
-        padded = F.pad(cond, (0, self.columns - cond.shape[1]), value=self.source_end)
+    def encode(self, source: Tensor) -> Tensor:
+        """Map (B, S) to (B, columns + 1, width): the unfolded source, then zeros for whatever lies beyond."""
+        padded = F.pad(source, (0, self.columns - source.shape[1]), value=self.source_end)
         length = (padded != self.source_end).sum(1, keepdim=True)
-        place = torch.arange(self.columns, device=cond.device)
-        within = (place < (self.config.stretch * length).long() + self.config.slack)[:, :, None]
-        return F.pad(self.encoder(self.source(padded), within) * within, (0, 0, 0, 1))
+        column = torch.arange(self.columns, device=source.device)
+        inside = (column < (self.config.stretch * length).long() + self.config.slack)[:, :, None]  # (B, columns, 1)
+        return F.pad(self.encoder(self.source(padded), inside) * inside, (0, 0, 0, 1))
 
-    def given(self, n: int, cond: Tensor | None, mask: Tensor | None = None) -> Tensor:
-        """(n, S) sources, each closed by ends; empty without `cond`."""
-        if cond is None:
-            return torch.full((n, *(self.spec.cond_shape or ())), self.source_end, device=self.device)
-        return closed(cond.to(self.device).long(), self.source_end, mask)
-
-    def stand(self, cond: Tensor, x: Tensor) -> Tensor:
-        """(B, T): the column that the decoder stands on at each position."""
+    def _columns_read(self, source: Tensor, x: Tensor) -> Tensor:
+        """(B, T): the encoder's column that the decoder reads at each position."""
         if self.config.unfold == "follow":
-            return places(cond, x).clamp_max(self.columns)
+            return align(source, x).clamp_max(self.columns)
         return torch.arange(x.shape[1], device=x.device).clamp_max(self.columns).expand(len(x), -1)
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        """(n, T) characters, ends after the first one: of each source (n, S), of empty ones without `cond`.
+        """Draw (n, T) characters, for sources (n, S) or, without `cond`, empty ones.
 
-        A position costs the same wherever it stands: every convolution keeps a queue of what it still looks at.
+        Every position costs the same: each convolution keeps a queue of the inputs that it still reads.
         """
-        cond = self.given(n, cond)
-        columns, queues = self.encode(cond), self.decoder.queues(n)
-        length, row = self.spec.shape[0], torch.arange(n, device=self.device)
-        followed = Followed.start(cond, length) if self.config.unfold == "follow" else None
-        text = torch.full((n, length), self.target_end, device=self.device)
-        last, over = torch.full((n,), self.target_end + 1, device=self.device), torch.zeros_like(row, dtype=torch.bool)
-        for t in range(length):
-            if t % LOOK == 0 and t and bool(over.all()):
-                break
-            place = min(t, self.columns) if followed is None else followed.place.clamp_max(self.columns)
-            h = self.decoder.step(self.target(last) + columns[row, place], queues, t)
-            last = sample_categorical(closing(self.read(h), over, self.target_end), draw)
-            over = over | (last == self.target_end)
-            text[:, t] = last
-            if followed is not None:
-                followed.step(last)
-        return text
+        source = self.close_source(n, cond)
+        columns, queues, row = self.encode(source), self.decoder.new_queues(n), torch.arange(n, device=self.device)
+        alignment = EditAlignment.start(source, self.spec.dims) if self.config.unfold == "follow" else None
 
-    def translate(self, cond: Tensor, cond_mask: Tensor | None = None) -> Tensor:
-        """(B, S) -> (B, T): at every position the likeliest character."""
-        return self.sample(len(cond), self.given(len(cond), cond, cond_mask), draw=Draw(temperature=0.0))
+        def next_logits(last: Tensor, t: int) -> Tensor:
+            column: int | Tensor = min(t, self.columns)
+            if alignment is not None:
+                if t:
+                    alignment.step(last)
+                column = alignment.position.clamp_max(self.columns)
+            return self._read_out(self.decoder.step(self.target(last) + columns[row, column], queues, t))
+
+        return self.generate(n, next_logits, draw)

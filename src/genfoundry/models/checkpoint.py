@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, models
 from genfoundry.errors import UserError
-from genfoundry.files import canonical, read_json, read_tensors, replace_dir, sha256, write_bytes, write_json
+from genfoundry.files import read_json, read_tensors, replace_dir, sha256, to_canonical_json, write_bytes, write_json
 from genfoundry.types import Spec
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
             "config": model.config.model_dump(mode="json"),
             "spec": model.spec.to_json(),
         }
-        digest = hashlib.sha256((canonical(identity) + weights).encode()).hexdigest()
+        digest = hashlib.sha256((to_canonical_json(identity) + weights).encode()).hexdigest()
         digests = {**card.get("digests", {}), "weights": weights}
         write_json(new / "model.json", {**card, **identity, "digests": digests, "digest": digest})
     return digest
@@ -42,27 +42,29 @@ def _state(model: Learner) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
 
 
-def load(folder: Path | str, device: torch.device | str = "cpu") -> Learner:
+def load(folder: Path | str, device: torch.device | str = "cpu", kind: type[Learner] | None = None) -> Learner:
     """The model in `folder`, in evaluation mode; `model.card` is model.json's content.
+
+    `kind` is its class, where it is no file of `models`.
 
     Raises:
         UserError: a file is missing or damaged, or the tensors do not fit model.json.
     """
     folder = Path(folder)
     card = read_json(folder / "model.json")
-    model = _described(card, folder / "model.json")
+    model = _described(card, folder / "model.json", kind)
     load_weights(model, read_tensors(folder / "weights.safetensors"), folder / "weights.safetensors")
     model.card = card
     return model.to(device).eval()
 
 
-def _described(card: Any, path: Path) -> Learner:
+def _described(card: Any, path: Path, kind: type[Learner] | None) -> Learner:
     """The model that model.json describes, its weights still to be filled in."""
     missing = [key for key in ("model", "config", "spec") if not isinstance(card, dict) or card.get(key) is None]
     if missing:
         raise UserError(f"{path}: not a model's description: {', '.join(missing)} missing")
     try:
-        kind = models.find(card["model"])
+        kind = kind or models.find(card["model"])
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     checked = config.check(kind.Config, card["config"], "config", str(path))

@@ -1,6 +1,6 @@
-"""A classifier that learns from labelled items alone: what semi-supervised models are measured against.
+"""Supervised classifier that learns from labelled items alone: the reference for semi-supervised models.
 
-It is the network, the loss and the variation of items that `ss_vae` has for q(y | x).
+It has the network, the loss and the augmentation that `ss_vae` has for q(y | x).
 """
 
 from __future__ import annotations
@@ -12,23 +12,22 @@ from pydantic import Field
 from torch import Tensor
 
 from genfoundry.models.base import Hyper, Learner
-from genfoundry.nn.conv.blocks import scaled
-from genfoundry.nn.conv.classifier import Recogniser, supervised, varied
+from genfoundry.nn.conv.blocks import scale_levels
+from genfoundry.nn.conv.classifier import ConvClassifier, augment, supervised_loss
 from genfoundry.types import Batch, Clock, Spec
 
 
 class Classifier(Learner):
-    """x (B, C, H, W) -> logits of the classes. An item whose label is -1 teaches it nothing."""
+    """x (B, C, H, W) -> logits of the classes. An item whose label is -1 is not learnt from."""
 
     class Config(Hyper):
-        """`recogniser`: its width. Items are varied as `nn.recognise.varied` says."""
+        """`recogniser`: width of the network. `shift`, `mirror`, `erase`: see `nn.conv.classifier.augment`."""
 
         recogniser: int = Field(8, ge=1)
         shift: float = Field(0.07, ge=0, lt=0.5)
         mirror: bool = False
         erase: float = Field(0.0, ge=0, lt=1)
 
-    modalities: ClassVar[tuple[str, ...]] = ("images",)
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 64, "lr": {"model": 3e-3}, "weight_decay": 0.01, "ema": 0.99}
     config: Config
 
@@ -38,15 +37,15 @@ class Classifier(Learner):
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
-        self.recogniser = Recogniser(spec, config.recogniser)
+        self.recogniser = ConvClassifier(spec, config.recogniser)
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         c = self.config
         assert batch.label is not None
-        x = scaled(batch.x, self.spec)
-        logits = self.recogniser.both(x, varied(x, shift=c.shift, mirror=c.mirror, erase=c.erase))
-        yield {"model": supervised(logits, batch.label)}
+        x = scale_levels(batch.x, self.spec)
+        logits = self.recogniser.classify_views(x, augment(x, shift=c.shift, mirror=c.mirror, erase=c.erase))
+        yield {"model": supervised_loss(logits, batch.label)}
 
     def classify(self, batch: Batch) -> Tensor:
-        """(B, classes) logits."""
-        return self.recogniser(scaled(batch.x, self.spec))  # type: ignore[no-any-return]
+        """Return (B, classes) logits."""
+        return self.recogniser(scale_levels(batch.x, self.spec))  # type: ignore[no-any-return]

@@ -1,7 +1,8 @@
-"""Deep convolutional GAN (Radford et al. 2016, arXiv:1511.06434) with a spectral-norm critic and the hinge loss.
+"""Deep convolutional GAN (Radford et al. 2016, arXiv:1511.06434) with spectral normalisation and the hinge loss.
 
-Miyato et al. 2018 (arXiv:1802.05957): the critic's layers have norm 1. The critic sees real levels dequantised: level k
-of L is spread evenly over its bin of [-1, 1], and a generated value becomes the level whose bin it falls in.
+Miyato et al. 2018 (arXiv:1802.05957): every layer of the critic has spectral norm 1; losses are their equations 16 and
+17. The critic sees real levels dequantised: level k of L is uniform in its bin of [-1, 1], and a generated value
+becomes the level whose bin it falls in.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm
 
-from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
-from genfoundry.nn.conv.blocks import Crop, halved
+from genfoundry.models.base import Hyper, Likelihood
+from genfoundry.models.families.normal_prior import NormalPriorModel
+from genfoundry.nn.conv.blocks import Crop, halve_size
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 
-class Dcgan(GenerativeModel):
-    """z (B, latent) -> x (B, C, H, W), against a critic of x."""
+class Dcgan(NormalPriorModel):
+    """z (B, latent) -> x (B, C, H, W), trained against a critic of x."""
 
     class Config(Hyper):
         """`width`, `critic_width`: channels at half the resolution, doubled at a quarter."""
@@ -31,7 +33,6 @@ class Dcgan(GenerativeModel):
         width: int = Field(8, ge=1)
         critic_width: int = Field(8, ge=1)
 
-    modalities: ClassVar[tuple[str, ...]] = ("images",)
     likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {
         "batch": 32,
@@ -51,41 +52,37 @@ class Dcgan(GenerativeModel):
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
-        self.generator = generator(spec, config.latent, config.width)
-        self.critic = critic(spec, config.critic_width)
+        self.generator = build_generator(spec, config.latent, config.width)
+        self.critic = build_critic(spec, config.critic_width)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         return {"critic": list(self.critic.parameters()), "generator": list(self.generator.parameters())}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        fake = self.drawn(len(batch))
+        fake = self._generate_fakes(len(batch))
         self.set_training("critic")
-        real, fake = self.critic(torch.cat([self.dequantised(batch.x), fake.float()])).float().chunk(2)
-        yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}
+        real, fake = self.critic(torch.cat([self.dequantise(batch.x), fake.float()])).float().chunk(2)
+        yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}  # eq. 16
         self.set_training("generator")
-        yield {"generator": -self.critic(self.generator(self.prior(len(batch)))).float().mean()}
+        yield {"generator": -self.critic(self.generator(self.prior(len(batch)))).float().mean()}  # eq. 17
 
     @torch.no_grad()
-    def drawn(self, n: int) -> Tensor:
-        """(n, C, H, W) in [-1, 1], normalised by their own statistics, as the generator's own step sees them.
+    def _generate_fakes(self, n: int) -> Tensor:
+        """(n, C, H, W) in [-1, 1], normalised by batch statistics, as in the generator's own step.
 
-        The running statistics stay as they are: what moves is a copy of the buffers.
+        A copy of the buffers is updated, so that the running statistics stay as they are.
         """
         self.set_training("generator")
-        held = {name: buffer.clone() for name, buffer in self.generator.named_buffers()}
-        return functional_call(self.generator, held, (self.prior(n),))  # type: ignore[no-any-return]
+        buffers = {name: buffer.clone() for name, buffer in self.generator.named_buffers()}
+        return functional_call(self.generator, buffers, (self.prior(n),))  # type: ignore[no-any-return]
 
-    def prior(self, n: int) -> Tensor:
-        """(n, latent), standard normal."""
-        return torch.randn(n, self.config.latent, device=self.device)
-
-    def dequantised(self, x: Tensor) -> Tensor:
-        """Levels -> float32 in [-1, 1), evenly spread over each level's bin; real values stay as they are."""
+    def dequantise(self, x: Tensor) -> Tensor:
+        """Map levels to float32 in [-1, 1), uniform over each level's bin; real values stay as they are."""
         x = x.float().contiguous(memory_format=torch.channels_last)
         return x if self.spec.levels is None else (x + torch.rand_like(x)) * (2.0 / self.spec.levels) - 1.0
 
-    def levels(self, value: Tensor) -> Tensor:
-        """[-1, 1] -> int64 levels, the inverse of `dequantised`; real values stay as they are."""
+    def quantise(self, value: Tensor) -> Tensor:
+        """Map [-1, 1] to int64 levels, the inverse of `dequantise`; real values stay as they are."""
         value, levels = value.float(), self.spec.levels
         return value if levels is None else ((value + 1.0) * (0.5 * levels)).floor().clamp(0, levels - 1).long()
 
@@ -95,14 +92,14 @@ class Dcgan(GenerativeModel):
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
-        """(B, latent) -> (B, C, H, W) in the range of `Batch.x`."""
-        return self.levels(self.generator(z)).contiguous()
+        """Map (B, latent) to (B, C, H, W) in the range of `Batch.x`."""
+        return self.quantise(self.generator(z)).contiguous()
 
 
-def generator(spec: Spec, latent: int, width: int) -> nn.Sequential:
-    """z -> a quarter of the resolution -> half -> whole; batch normalisation between."""
+def build_generator(spec: Spec, latent: int, width: int) -> nn.Sequential:
+    """Return z (B, latent) -> a quarter of the resolution -> half -> full, with batch normalisation."""
     full = (spec.shape[1], spec.shape[2])
-    half, quarter = halved(full), halved(full, 2)
+    half, quarter = halve_size(full), halve_size(full, 2)
     return nn.Sequential(
         nn.Linear(latent, 2 * width * quarter[0] * quarter[1], bias=False),
         nn.Unflatten(1, (2 * width, *quarter)),
@@ -118,9 +115,9 @@ def generator(spec: Spec, latent: int, width: int) -> nn.Sequential:
     )
 
 
-def critic(spec: Spec, width: int) -> nn.Sequential:
-    """x -> half the resolution -> a quarter -> an eighth -> a score; every layer of spectral norm 1."""
-    cells = halved((spec.shape[1], spec.shape[2]), 3)
+def build_critic(spec: Spec, width: int) -> nn.Sequential:
+    """Return x -> half the resolution -> a quarter -> an eighth -> a score; every layer has spectral norm 1."""
+    cells = halve_size((spec.shape[1], spec.shape[2]), 3)
     layers: list[nn.Module] = []
     for inputs, outputs in ((spec.shape[0], width), (width, 2 * width), (2 * width, 4 * width)):
         layers += [spectral_norm(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)), nn.LeakyReLU(0.1)]

@@ -13,66 +13,60 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, completed, drawn, raster_order
-from genfoundry.nn.heads.base import wide
+from genfoundry.models.base import Hyper
+from genfoundry.models.families.ancestral import AncestralModel
+from genfoundry.nn.autoregressive.ancestral import Canvas, raster_order
+from genfoundry.nn.heads.base import upcast
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
-from genfoundry.types import Batch, Draw, Spec
+from genfoundry.types import Batch, Spec
 
 
-class Fvsbn(GenerativeModel):
+class Fvsbn(AncestralModel):
     """x (B, C, H, W) of 0 and 1 -> (B, dims) logits, each from the pixels before it."""
 
     class Config(Hyper):
-        """It has nothing to choose."""
+        """It has no hyperparameters."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 64, "lr": {"model": 5e-3}, "betas": [0.9, 0.99]}
-    places: Tensor
-    earlier: Tensor
+    raster: Tensor
+    mask: Tensor
 
     @classmethod
     def why_unsupported(cls, levels: int | None) -> str:
-        return "" if levels == 2 else f"a sigmoid is for 2 levels, not {levels or 'real values'}; levels: 2 is right"
+        return "" if levels == 2 else f"expected levels: 2 (its output is a sigmoid), got {levels or 'real values'}"
 
     def __init__(self, spec: Spec, config: Hyper) -> None:
         super().__init__(spec, config)
         self.weight = nn.Parameter(torch.zeros(spec.dims, spec.dims))
         self.bias = nn.Parameter(torch.zeros(spec.dims))
-        self.register_buffer("places", raster_order(spec), persistent=False)
-        self.register_buffer("earlier", torch.ones(spec.dims, spec.dims).tril(-1), persistent=False)
+        self.register_buffer("raster", raster_order(spec), persistent=False)
+        self.register_buffer("mask", torch.ones(spec.dims, spec.dims).tril(-1), persistent=False)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, dims), in the order of drawing."""
-        signs = self.signs(x.flatten(1)[:, self.places])
-        return F.linear(signs, self.weight * self.earlier, self.bias)
+        """Map x to (B, dims) logits in raster order."""
+        signs = self._to_signs(x.flatten(1)[:, self.raster])
+        return F.linear(signs, self.weight * self.mask, self.bias)
 
-    def signs(self, x: Tensor) -> Tensor:
-        """0 and 1 -> -1 and 1, in the weights' type."""
+    def _to_signs(self, x: Tensor) -> Tensor:
+        """0 and 1 -> -1 and 1, in the type of the weights."""
         return 2 * x.to(self.weight.dtype) - 1
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        logits = wide(self.logits(batch.x))
-        truth = batch.x.flatten(1)[:, self.places].to(logits.dtype)
-        return {"nll": F.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(1)}
+        logits = upcast(self.logits(batch.x))
+        target = batch.x.flatten(1)[:, self.raster].to(logits.dtype)
+        return {"nll": F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)}
 
     def order(self) -> Tensor:
-        return self.places
+        return self.raster
 
     def predict(self, batch: Batch) -> Tensor:
-        logits = wide(self.logits(batch.x))[:, self.places.argsort()].view(batch.x.shape)
+        logits = upcast(self.logits(batch.x))[:, self.raster.argsort()].view(batch.x.shape)
         return F.logsigmoid(torch.stack([-logits, logits], -1))
 
-    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        return drawn(self, n, label, draw)
-
-    def complete(self, x: Tensor, known: Tensor) -> Tensor:
-        return completed(self, x, known)
-
-    def fill(self, canvas: Canvas, label: Tensor | None = None) -> None:
-        """Put every pixel on the canvas: a pixel costs one row of the weights."""
-        drawn = self.weight.new_zeros(len(canvas.x), self.spec.dims)
-        for i, position in enumerate(self.places.tolist()):
-            logit = drawn[:, :i] @ self.weight[i, :i] + self.bias[i]
-            drawn[:, i] = self.signs(
-                canvas.put(position, sample_categorical(torch.stack([-logit, logit], -1) / 2, canvas.draw))
-            )
+    def fill(self, canvas: Canvas, label: Tensor | None = None, prompt: Tensor | None = None) -> None:
+        """Draw every pixel of the canvas: each costs one row of the weights."""
+        signs = self.weight.new_zeros(len(canvas.x), self.spec.dims)  # in raster order
+        for i, position in enumerate(self.raster.tolist()):
+            logit = signs[:, :i] @ self.weight[i, :i] + self.bias[i]
+            value = sample_categorical(torch.stack([-logit, logit], -1) / 2, canvas.draw)
+            signs[:, i] = self._to_signs(canvas.put(position, value))

@@ -1,8 +1,9 @@
 """Linear autoregression, AR(p) and VAR(p): x_t = gamma d_t + sum_i phi_i x_{t-i} + e_t, e_t ~ N(0, sigma).
 
-Box and Jenkins 1970; Luetkepohl 2005. d_t are a constant, a straight line, a season's dummies. Fitted exactly in
-`begin` by conditional maximum likelihood (over gaps, by expectation-maximisation); no step of gradient descent.
-Columns of a series with several are independent of each other unless `joint`.
+Box and Jenkins 1970; Lütkepohl 2005, "New introduction to multiple time series analysis". d_t are deterministic terms:
+a constant, a linear trend, seasonal dummies. `begin` fits it in closed form by conditional maximum likelihood (with
+missing values, by expectation-maximisation), without gradient descent. The columns of a series are independent of each
+other unless `joint`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from torch import Tensor, nn
 from genfoundry.errors import UserError
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.timeseries import em_missing, kalman, var
-from genfoundry.nn.timeseries.least_squares import terms, width
-from genfoundry.nn.timeseries.order_selection import Criterion, selected
-from genfoundry.nn.timeseries.var import continued, covariances, enough, log_density, predicted, root
+from genfoundry.nn.timeseries.least_squares import count_terms, deterministic_terms
+from genfoundry.nn.timeseries.order_selection import Criterion, select_order
 from genfoundry.types import Batch, Draw, Spec
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 
 class LinearAr(GenerativeModel):
-    """`Batch.cond` (B, P, D) holds the P >= p rows before the window, NaN where a value is missing, as in `Batch.x`.
+    """x (B, T, D) given `Batch.cond` (B, P, D), the P >= p rows before the window; NaN is a missing value in both.
 
-    With a column more, (B, P, D + 1), the last is the rows' numbers: what trends and seasons are counted by. All is
-    float64 inside.
+    With one column more, (B, P, D + 1), the last column holds the row numbers, which trends and seasons depend on. All
+    is float64 inside.
     """
 
     class Config(Hyper):
-        """`order`: how many rows back the model looks, or the criterion that chooses among 0..`most`; `trend` and
-        `season` (its period, 0: none) as statsmodels' AutoReg has them; `joint`: one regression of all columns on all.
+        """`order`: p, or the information criterion that chooses it among 0..`most`; `trend` and `season` (its period,
+        0: none) as in statsmodels' AutoReg; `joint`: one regression of all columns on all.
         """
 
         order: Annotated[int, Field(ge=0)] | Criterion = 2
@@ -46,14 +46,14 @@ class LinearAr(GenerativeModel):
 
         @field_validator("season")
         @classmethod
-        def _period(cls, value: int) -> int:
+        def _check_period(cls, value: int) -> int:
             if value == 1:
-                raise ValueError("a season has 2 rows or more; 0 is none")
+                raise ValueError("expected a period of 2 rows or more, or 0 for no season, got 1")
             return value
 
         @property
         def lags(self) -> int:
-            """Rows that the model may look back."""
+            """The largest order that may be fitted."""
             return self.order if isinstance(self.order, int) else self.most
 
     modalities: ClassVar[tuple[str, ...]] = ("series",)
@@ -68,7 +68,7 @@ class LinearAr(GenerativeModel):
 
     @classmethod
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
-        """Orders that the past before a window, and a third of the training values, allow."""
+        """Return orders that the context before a window, and a third of the training values, allow."""
         most = min((spec.cond_shape or (0,))[0], items * spec.shape[0] // 3, 20)
         search = {"search": {"hyper.order": {"low": 1, "high": most}}} if most > 1 else {}
         return {"hyper": {"order": min(9, most)}, **search}
@@ -76,22 +76,21 @@ class LinearAr(GenerativeModel):
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         columns = spec.shape[-1]
-        context, given = spec.cond_shape or (0, columns)
+        context, cond_columns = spec.cond_shape or (0, columns)
         if config.lags > context:
             key = "order" if isinstance(config.order, int) else "most"
-            raise UserError(f"hyper.{key} is {config.lags}, but the data set's context is {context} values; lower one")
-        self.counted = given > columns
-        if ("t" in config.trend or config.season) and not self.counted:
             raise UserError(
-                "hyper.trend, season: they need the rows' numbers; numbered: true in the data set's entry is right"
+                f"hyper.{key}: expected at most the data set's context, {context} values, got {config.lags}"
             )
-        lags = max(config.lags, 1)  # an order of 0 has a lag of weight 0
-        # Buffers: gradient descent moves nothing here, the checkpoint holds all.
-        self.register_buffer("gamma", torch.zeros(columns, width(config.trend, config.season), dtype=torch.float64))
-        self.register_buffer("phi", torch.zeros(lags, columns, columns, dtype=torch.float64))
-        self.register_buffer("sigma", torch.eye(columns, dtype=torch.float64))
-        self.register_buffer("last", torch.zeros(lags, columns, dtype=torch.float64))  # the last rows of train
-        self.register_buffer("rows", torch.zeros((), dtype=torch.int64))  # of train
+        self.numbered = cond_columns > columns
+        if ("t" in config.trend or config.season) and not self.numbered:
+            raise UserError("hyper.trend, hyper.season: expected numbered: true in the data set's entry, got none")
+        terms, lags = count_terms(config.trend, config.season), max(config.lags, 1)  # order 0 has a lag of weight 0
+        buffers = {"gamma": torch.zeros(columns, terms), "phi": torch.zeros(lags, columns, columns)}
+        buffers |= {"sigma": torch.eye(columns), "last": torch.zeros(lags, columns)}  # `last`: the last training rows
+        for name, value in buffers.items():
+            self.register_buffer(name, value.double())
+        self.register_buffer("rows", torch.zeros((), dtype=torch.int64))  # number of training rows
         self.register_buffer("order", torch.zeros((), dtype=torch.int64))
 
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -100,82 +99,88 @@ class LinearAr(GenerativeModel):
     def check_rows(self, rows: int) -> None:
         columns = self.spec.shape[-1] if self.config.joint else 1
         try:
-            enough(rows, self.config.lags, width(self.config.trend, self.config.season), columns)
+            var.check_length(rows, self.config.lags, count_terms(self.config.trend, self.config.season), columns)
         except ValueError as error:
-            raise self.too_few(error) from None
+            raise self._too_few(error) from None
 
-    def too_few(self, error: ValueError) -> UserError:
-        """What to lower."""
+    def _too_few(self, error: ValueError) -> UserError:
         key = "order" if isinstance(self.config.order, int) else "most"
         return UserError(f"hyper.{key}: {error}; lower it, or add data")
 
     def begin(self, phase: str, data: Split) -> None:
-        c, whole = self.config, data.tensor.double().cpu()  # where least squares of deficient rank are to be had
-        how = (c.trend, c.season, c.joint)
-        missing = bool(whole.isnan().any())
+        """Fit the model to the training series."""
+        c, series = self.config, data.tensor.double().cpu()  # rank-deficient least squares exist on the CPU alone
+        settings = (c.trend, c.season, c.joint)
+        missing = bool(series.isnan().any())
         try:
-            order = c.order if isinstance(c.order, int) else selected(whole, c.most, c.order, *how)
-            fit = em_missing.least_squares(whole, order, *how)[0] if missing else var.least_squares(whole, order, *how)
+            order = c.order if isinstance(c.order, int) else select_order(series, c.most, c.order, *settings)
+            if missing:
+                fit = em_missing.fit_em(series, order, *settings)[0]
+            else:
+                fit = var.fit_least_squares(series, order, *settings)
         except ValueError as error:
-            raise self.too_few(error) from None
+            raise self._too_few(error) from None
         self.gamma.copy_(fit.gamma)
         self.phi.zero_()[: len(fit.phi)] = fit.phi
         self.sigma.copy_(fit.sigma)
         self.order.fill_(order)
-        self.rows.fill_(len(whole))
-        self.last.copy_(whole[len(whole) - len(self.last) :])
+        self.rows.fill_(len(series))
+        self.last.copy_(series[len(series) - len(self.last) :])
 
-    def past(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
-        """`cond` as float64 (B, P, D) and the number of the row after it, (B,); without one, the end of train."""
+    def _past(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
+        """The rows before the window, float64 (B, P, D), and its first row's number (B,); by default train's end."""
         if cond is None:
             return self.last.expand(n, -1, -1), self.rows.expand(n)
         cond = cond.to(self.device).double()
         columns = self.spec.shape[-1]
-        after = cond[:, -1, -1].round().long() + 1 if self.counted else self.rows.expand(len(cond))
-        return cond[..., :columns], after
+        first = cond[:, -1, -1].round().long() + 1 if self.numbered else self.rows.expand(len(cond))
+        return cond[..., :columns], first
 
-    def offset(self, first: Tensor, steps: int) -> Tensor:
-        """gamma d_t (B, T, D) of the rows from `first` (B,)."""
-        row = first[:, None] + torch.arange(steps, device=self.device)
-        return terms(row, self.config.trend, self.config.season) @ self.gamma.mT
+    def _offset(self, first: Tensor, steps: int) -> Tensor:
+        """gamma d_t (B, T, D) of the rows from number `first` (B,)."""
+        row = first[:, None] + torch.arange(steps, device=self.device)  # (B, T)
+        return deterministic_terms(row, self.config.trend, self.config.season) @ self.gamma.mT
 
-    def belief(self, past: Tensor, after: Tensor) -> kalman.Belief:
-        """What a past with gaps says of its last rows."""
-        start = kalman.vague(past, len(self.phi), self.sigma)
-        offset = self.offset(after - past.shape[1], past.shape[1])
-        return kalman.filtered(past, offset, self.phi, self.sigma, start)[1]
+    def _filter_past(self, past: Tensor, first: Tensor) -> kalman.Belief:
+        """The distribution of the last rows, given a past with missing values."""
+        start = kalman.diffuse_prior(past, len(self.phi), self.sigma)
+        offset = self._offset(first - past.shape[1], past.shape[1])
+        return kalman.filter_series(past, offset, self.phi, self.sigma, start)[1]
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        x, (past, after) = batch.x.double(), self.past(batch.cond, len(batch))
-        offset = self.offset(after, x.shape[1])
+        x, (past, first) = batch.x.double(), self._past(batch.cond, len(batch))
+        offset = self._offset(first, x.shape[1])
         if bool(x.isnan().any() | past.isnan().any()):
-            density, _ = kalman.filtered(x, offset, self.phi, self.sigma, self.belief(past, after))
+            belief = self._filter_past(past, first)
+            log_prob, _ = kalman.filter_series(x, offset, self.phi, self.sigma, belief)
         else:
-            density = log_density(x - predicted(torch.cat([past, x], 1), offset, self.phi), root(self.sigma))
-        return {"nll": -density.sum(1)}
+            residual = x - var.predict_one_step(torch.cat([past, x], 1), offset, self.phi)
+            log_prob = var.log_density(residual, var.cholesky_root(self.sigma))
+        return {"nll": -log_prob.sum(1)}
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        past, after = self.past(cond, n)
+        past, first = self._past(cond, n)
         steps, columns = self.spec.shape
-        noise = torch.randn((n, steps, columns), dtype=torch.float64, device=self.device) @ root(self.sigma).mT
-        if bool(past.isnan().any()):
-            mean, covariance = self.belief(past, after)
-            value, vector = torch.linalg.eigh(covariance)
-            spread = vector * value.clamp_min(0).sqrt()[:, None]
-            drawn = torch.einsum("bij,bj->bi", spread, torch.randn_like(mean))
-            past = (mean + draw.temperature * drawn).view(n, -1, columns).flip(1)
-        return continued(past, self.offset(after, steps), self.phi, draw.temperature * noise)
+        noise = torch.randn((n, steps, columns), dtype=torch.float64, device=self.device)
+        noise = noise @ var.cholesky_root(self.sigma).mT
+        if bool(past.isnan().any()):  # draw the missing past first
+            mean, covariance = self._filter_past(past, first)
+            values, vectors = torch.linalg.eigh(covariance)
+            factor = vectors * values.clamp_min(0).sqrt()[:, None]
+            deviation = torch.einsum("bij,bj->bi", factor, torch.randn_like(mean))
+            past = (mean + draw.temperature * deviation).view(n, -1, columns).flip(1)
+        return var.extrapolate(past, self._offset(first, steps), self.phi, draw.temperature * noise)
 
     @torch.no_grad()
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
-        """(B, P, D) -> (B, Q, horizon, D) float64: quantiles of the exact Gaussian predictive distribution."""
-        past, after = self.past(cond, len(cond))
-        offset = self.offset(after, horizon)
+        """Map (B, P, D) to (B, Q, horizon, D) float64: quantiles of the exact Gaussian predictive distribution."""
+        past, first = self._past(cond, len(cond))
+        offset = self._offset(first, horizon)
         if bool(past.isnan().any()):
-            mean, deviation = kalman.ahead(self.belief(past, after), offset, self.phi, self.sigma)
+            mean, std = kalman.forecast_state(self._filter_past(past, first), offset, self.phi, self.sigma)
         else:
-            mean = continued(past, offset, self.phi)
-            deviation = covariances(self.phi, self.sigma, horizon).diagonal(dim1=1, dim2=2).sqrt()[None]
+            mean = var.extrapolate(past, offset, self.phi)
+            std = var.forecast_covariances(self.phi, self.sigma, horizon).diagonal(dim1=1, dim2=2).sqrt()[None]
         levels = torch.tensor(quantiles, dtype=torch.float64, device=self.device).view(-1, 1, 1)
-        return torch.add(mean[:, None], torch.special.ndtri(levels) * deviation[:, None])
+        return torch.add(mean[:, None], torch.special.ndtri(levels) * std[:, None])

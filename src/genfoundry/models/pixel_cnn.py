@@ -1,7 +1,7 @@
-"""Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328), with the head of PixelCNN++ (arXiv:1701.05517).
+"""Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328), with the output of PixelCNN++ (arXiv:1701.05517).
 
 p(x) = prod_i p(x_i | x_<i) over pixels in raster order and the channels of each. A vertical and a horizontal stack of
-gated convolutions see all earlier pixels within reach; given a class, the horizontal one is told it in every layer.
+gated convolutions see all earlier pixels within reach; the class enters the horizontal one in every layer.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from genfoundry.models.base import GenerativeModel, Hyper
-from genfoundry.nn.autoregressive.ancestral import Canvas, class_log_shares, completed, drawn, raster_order
+from genfoundry.models.base import Hyper
+from genfoundry.models.families.ancestral import AncestralModel
+from genfoundry.nn.autoregressive.ancestral import Canvas, class_log_shares, raster_order
 from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
-from genfoundry.nn.heads.pixel_readout import Readout
-from genfoundry.types import Batch, Clock, Draw, Spec
+from genfoundry.nn.heads.pixel_readout import PixelReadout
+from genfoundry.types import Batch, Clock, Spec
 
 
-class PixelCnn(GenerativeModel):
+class PixelCnn(AncestralModel):
     """x (B, C, H, W) -> the distribution of every value given the values before it.
 
-    Where the data have classes it models p(x | class): p(x) is the exact sum over classes of p(class) p(x | class),
-    for which the vertical stack is computed once. An item without a label is of one class more in training.
+    Where the data have classes it models p(x | class); p(x) is the exact sum over classes of p(class) p(x | class), for
+    which the vertical stack is computed once. In training, unlabelled items form a class of their own.
     """
 
     class Config(Hyper):
@@ -38,11 +39,11 @@ class PixelCnn(GenerativeModel):
 
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 16, "lr": {"model": 5e-3}, "betas": [0.9, 0.99]}
     config: Config
-    places: Tensor
+    raster: Tensor
 
     @classmethod
     def why_unsupported(cls, levels: int | None) -> str:
-        return "its pixels have levels, not real values; levels: 256 is right" if levels is None else ""
+        return "expected a number of levels, such as levels: 256, got real values" if levels is None else ""
 
     @classmethod
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
@@ -53,66 +54,60 @@ class PixelCnn(GenerativeModel):
         super().__init__(spec, config)
         classes = spec.classes + 1 if self.conditional else 0
         self.stack = GatedStack(spec.shape[0] + 1, config.width, config.layers, reach=config.reach, classes=classes)
-        self.readout = Readout(spec, config.width, config.mixtures)
-        self.register_buffer("places", raster_order(spec), persistent=False)
+        self.readout = PixelReadout(spec, config.width, config.mixtures)
+        self.register_buffer("raster", raster_order(spec), persistent=False)
 
     @property
     def conditional(self) -> bool:
         return self.config.classes and self.spec.classes > 0
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        x = batch.x.movedim(1, -1)
-        yield {"model": self.readout.nll(self.features(batch), x).mean() / self.spec.dims}
+        yield {"model": self.readout.nll(self.features(batch), batch.x.movedim(1, -1)).mean() / self.spec.dims}
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        x, read = batch.x.movedim(1, -1), self.read(batch.x)
-        above, each = self.stack.above(read), []
+        x, inputs = batch.x.movedim(1, -1), self._to_input(batch.x)
+        links, joint = self.stack.run_vertical(inputs), []
         for log_share, label in class_log_shares(self.spec) if self.conditional else [(0.0, -1)]:
-            features = self.stack.across(read, above, self.known(label, len(x)))
-            each.append(log_share - self.readout.nll(features.movedim(1, -1), x))
-        return {"nll": -torch.stack(each).logsumexp(0)}
+            features = self.stack.run_horizontal(inputs, links, self._class_index(label, len(x)))
+            joint.append(log_share - self.readout.nll(features.movedim(1, -1), x))  # log p(class, x), (B,)
+        return {"nll": -torch.stack(joint).logsumexp(0)}
 
-    def read(self, x: Tensor) -> Tensor:
-        """(B, C, ...) levels -> (B, C + 1, ...), channels last: scaled to -1..1, and where there is an image at all."""
-        seen = self.readout.scaled(x.movedim(1, -1))
-        return torch.cat([seen, torch.ones_like(seen[..., :1])], -1).movedim(-1, 1)
+    def _to_input(self, x: Tensor) -> Tensor:
+        """(B, C, ...) levels -> (B, C + 1, ...), channels last: values in [-1, 1], and 1 where the image is."""
+        values = self.readout.scale_levels(x.movedim(1, -1))
+        return torch.cat([values, torch.ones_like(values[..., :1])], -1).movedim(-1, 1)
 
-    def known(self, label: Tensor | int | None, n: int) -> Tensor | None:
-        """(n,) for the stack: without a label the last class; None for a model without classes."""
+    def _class_index(self, label: Tensor | int | None, n: int) -> Tensor | None:
+        """(n,) for the stack: the last class where unlabelled; None for a model without classes."""
         if not self.conditional:
             return None
-        given = torch.as_tensor(-1 if label is None else label, device=self.device).expand(n)
-        return torch.where(given < 0, self.spec.classes, given)
+        index = torch.as_tensor(-1 if label is None else label, device=self.device).expand(n)
+        return torch.where(index < 0, self.spec.classes, index)
 
     def features(self, batch: Batch) -> Tensor:
-        """(B, H, W, width), given the labels."""
-        features: Tensor = self.stack(self.read(batch.x), self.known(batch.label, len(batch)))
+        """Return (B, H, W, width), each of the values before it and the label."""
+        features: Tensor = self.stack(self._to_input(batch.x), self._class_index(batch.label, len(batch)))
         return features.movedim(1, -1)
 
     def order(self) -> Tensor:
-        return self.places
+        return self.raster
 
     def predict(self, batch: Batch) -> Tensor:
-        return self.readout.log_probabilities(self.features(batch), batch.x.movedim(1, -1))
+        return self.readout.log_probs(self.features(batch), batch.x.movedim(1, -1))
 
     def nll_per_value(self, batch: Batch) -> Tensor:
-        """(B, C, H, W): -log p of each value given those before it and the label."""
+        """Return (B, C, H, W): -log p of each value given those before it and the label."""
         return self.readout.nll_per_value(self.features(batch), batch.x.movedim(1, -1))
 
-    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        return drawn(self, n, label, draw)
-
-    def complete(self, x: Tensor, known: Tensor) -> Tensor:
-        return completed(self, x, known)
-
-    def fill(self, canvas: Canvas, label: Tensor | None = None) -> None:
-        """Put every value on the canvas."""
+    def fill(self, canvas: Canvas, label: Tensor | None = None, prompt: Tensor | None = None) -> None:
+        """Draw every value of the canvas; each layer is computed once a position."""
         channels, height, width = self.spec.shape
 
         def choose(features: Tensor, i: int, j: int) -> Tensor:
-            x = canvas.x[:, :, i, j]
+            x = canvas.x[:, :, i, j]  # (n, C), a view that `put` changes
             for c in range(channels):
-                canvas.put((c * height + i) * width + j, self.readout.pick(features, x, c, canvas.draw))
-            return self.read(x)
+                value = self.readout.sample_channel(features, x, c, canvas.draw)
+                canvas.put((c * height + i) * width + j, value)
+            return self._to_input(x)
 
-        self.stack.scan(len(canvas.x), (height, width), choose, self.known(label, len(canvas.x)))
+        self.stack.scan(len(canvas.x), (height, width), choose, self._class_index(label, len(canvas.x)))

@@ -1,8 +1,9 @@
 """Sentence VAE (Bowman et al. 2016, arXiv:1511.06349) over the characters of a line.
 
-A bidirectional recurrent encoder gives q(z | x); a recurrent decoder reads z at every step and the characters before.
-A decoder that good needs no code: dropped characters at its input, free bits and an annealed divergence keep z in use.
-Code 0 is the end of a line. What follows the first end costs nothing, since the model puts probability 1 on padding.
+A bidirectional recurrent encoder gives q(z | x); a recurrent decoder reads z at every step, and the characters before.
+Such a decoder would ignore the code (posterior collapse): character dropout at its input, free bits and KL annealing
+(section 3.1) keep z in use. Level 0 is the end of a line. What follows the first end costs nothing, since
+the model puts probability 1 on padding.
 """
 
 from __future__ import annotations
@@ -16,25 +17,26 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
+from genfoundry.models.base import Hyper, Likelihood
+from genfoundry.models.families.normal_prior import NormalPriorModel
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
-from genfoundry.nn.latent.gaussian import Normal, anneal, divergence, floored
-from genfoundry.nn.sequence.end_of_sequence import inside
-from genfoundry.nn.sequence.rnn_cells import GatedCell, rest
+from genfoundry.nn.latent.gaussian import Normal, apply_free_bits, kl_divergence, kl_weight
+from genfoundry.nn.sequence.end_of_sequence import mask_inside
+from genfoundry.nn.sequence.rnn_cells import GatedCell, zero_state
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 END = 0
-TRIED = 16  # codes a sample that are tried against a prompt
-STEPS = 6  # from one line to another
+PROPOSALS = 16  # codes a sample that are weighted by a prompt
+STEPS = 6  # of an interpolation between two lines
 
 
-class TextVae(GenerativeModel):
+class TextVae(NormalPriorModel):
     """x (B, T) characters -> code (B, latent) -> (B, T, V) logits."""
 
     class Config(Hyper):
-        """`dropout`: share of the decoder's input characters that are hidden; `free_bits` a code cost nothing.
+        """`dropout`: share of the decoder's input characters that are hidden; `free_bits`: bits a latent without cost.
 
-        `warm`: share of the steps over which the divergence's weight rises to `beta`.
+        `warm`: share of the steps over which the KL term's weight rises to `beta`.
         """
 
         latent: int = Field(4, ge=1)
@@ -58,7 +60,7 @@ class TextVae(GenerativeModel):
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         assert spec.levels is not None
-        self.start, self.hidden = spec.levels, spec.levels + 1  # input rows of their own
+        self.start, self.hidden = spec.levels, spec.levels + 1  # input symbols beside the characters
         width, embedding = config.width, config.embedding
         self.ahead = GatedCell(spec.levels, width, kind="gru", embedding=embedding)
         self.back = GatedCell(spec.levels, width, kind="gru", embedding=embedding)
@@ -68,115 +70,110 @@ class TextVae(GenerativeModel):
         self.out = nn.Linear(width, spec.levels)
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """Return minus the ELBO: `nll` = `distortion` + `rate`."""
         q = self.encode(batch.x)
-        rate = divergence(q, Normal.standard(q.mean)).sum(1)
-        distortion = self.nll(batch.x, q.draw())
+        rate = kl_divergence(q, Normal.standard(q.mean)).sum(1)
+        distortion = self.reconstruction_nll(batch.x, q.sample())
         return {"nll": distortion + rate, "rate": rate, "distortion": distortion}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         q = self.encode(batch.x)
-        rate = floored(divergence(q, Normal.standard(q.mean)), self.config.free_bits)
-        distortion = self.nll(batch.x, q.draw(), self.config.dropout).mean()
-        weight = self.config.beta * anneal(clock, self.config.warm)
-        yield {"model": (distortion + weight * rate) / inside(batch.x, END).sum(1).float().mean()}  # a character
+        rate = apply_free_bits(kl_divergence(q, Normal.standard(q.mean)), self.config.free_bits)
+        distortion = self.reconstruction_nll(batch.x, q.sample(), self.config.dropout).mean()
+        weight = self.config.beta * kl_weight(clock, self.config.warm)
+        characters = mask_inside(batch.x, END).sum(1).float().mean()
+        yield {"model": (distortion + weight * rate) / characters}
 
     @torch.no_grad()
     def bound(self, batch: Batch, k: int) -> Tensor:
-        """(B,) nats: the importance-weighted bound of k draws on -log p(x) (Burda et al. 2016, arXiv:1509.00519)."""
+        """Return (B,) nats: the importance-weighted bound of k draws on -log p(x) (Burda et al. 2016, eq. 8)."""
         q = self.encode(batch.x)
         p, weights = Normal.standard(q.mean), []
         for _ in range(k):
-            z = q.draw()
-            weights.append((p.log(z) - q.log(z)).sum(1) - self.nll(batch.x, z))
+            z = q.sample()
+            weights.append((p.log_prob(z) - q.log_prob(z)).sum(1) - self.reconstruction_nll(batch.x, z))
         return math.log(k) - torch.stack(weights).logsumexp(0)
 
     def encode(self, x: Tensor) -> Normal:
-        """(B, T) -> q(z | x), (B, latent): of the characters up to the first end alone."""
-        last = inside(x, END).sum(1, keepdim=True) - 1  # (B, 1)
-        place = torch.arange(x.shape[1], device=x.device)
-        turned = x.gather(1, (last - place).clamp_min(0))  # the line from its end; what comes after is not looked at
-        at = last[:, :, None].expand(-1, -1, self.config.width)
-        ends = [
-            cell(way, self.rest(len(x)))[0].gather(1, at)[:, 0] for cell, way in ((self.ahead, x), (self.back, turned))
+        """Map (B, T) to q(z | x), (B, latent), from the characters up to the first end alone."""
+        last = mask_inside(x, END).sum(1, keepdim=True) - 1  # (B, 1)
+        position = torch.arange(x.shape[1], device=x.device)
+        reversed_x = x.gather(1, (last - position).clamp_min(0))  # the line from its end; the rest is not read
+        index = last[:, :, None].expand(-1, -1, self.config.width)
+        start = zero_state("gru", len(x), self.config.width, self.device)
+        states = [
+            cell(text, start)[0].gather(1, index)[:, 0] for cell, text in ((self.ahead, x), (self.back, reversed_x))
         ]
-        return Normal.of(self.posterior(torch.cat(ends, 1)))
+        return Normal.from_output(self.posterior(torch.cat(states, 1)))
 
-    def nll(self, x: Tensor, z: Tensor, dropout: float = 0.0) -> Tensor:
-        """(B,) nats, -log p(x | z); `dropout` hides a share of the characters that the decoder reads."""
+    def reconstruction_nll(self, x: Tensor, z: Tensor, dropout: float = 0.0) -> Tensor:
+        """Return (B,) nats, -log p(x | z); `dropout` hides a share of the characters that the decoder reads."""
         before = torch.cat([x.new_full((len(x), 1), self.start), x[:, :-1]], 1)
         if dropout:
-            lost = torch.rand(before.shape, device=x.device) < dropout
-            before = before.masked_fill(lost & (before != self.start), self.hidden)
-        states, _ = self.decoder(before, self.begun(z), z)
-        nats = F.cross_entropy(self.out(states).flatten(0, 1).float(), x.flatten(), reduction="none")
-        return (nats.view(x.shape) * inside(x, END)).sum(1)
+            dropped = torch.rand(before.shape, device=x.device) < dropout
+            before = before.masked_fill(dropped & (before != self.start), self.hidden)
+        states, _ = self.decoder(before, self.first_state(z), z)  # (B, T, width)
+        nll = F.cross_entropy(self.out(states).flatten(0, 1).float(), x.flatten(), reduction="none")
+        return (nll.view(x.shape) * mask_inside(x, END)).sum(1)
 
-    def begun(self, z: Tensor) -> Tensor:
-        """(B, latent) -> the decoder's first state (1, B, width)."""
+    def first_state(self, z: Tensor) -> Tensor:
+        """Map (B, latent) to the decoder's first state (1, B, width)."""
         return torch.tanh(self.first(z))[None]
-
-    def rest(self, n: int) -> Tensor:
-        """The zero state of n lines."""
-        return rest("gru", n, self.config.width, self.device)
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        """(n, T) characters, which follow the prompt `cond` (n, P) if there is one: of a line of up to T together."""
+        """Draw (n, T) characters, which follow the prompt `cond` (n, P), if any; a line has T at most."""
         if cond is None:
-            return self.written(draw.temperature * self.prior(n), draw)
-        said = cond.to(self.device).long()
-        z = self.prior(n * TRIED)
-        fit = self.prompted(said.repeat_interleave(TRIED, 0), z).view(n, TRIED)
-        chosen = torch.multinomial(fit.softmax(1), 1)[:, 0]  # p(z | prompt), by importance resampling
-        return self.written(z.view(n, TRIED, -1)[torch.arange(n, device=z.device), chosen], draw, said)
+            return self.generate(draw.temperature * self.prior(n), draw)
+        prompt = cond.to(self.device).long()
+        z = self.prior(n * PROPOSALS)
+        log_prob = self._prompt_log_prob(prompt.repeat_interleave(PROPOSALS, 0), z).view(n, PROPOSALS)
+        index = torch.multinomial(log_prob.softmax(1), 1)[:, 0]  # p(z | prompt), by importance resampling
+        return self.generate(z.view(n, PROPOSALS, -1)[torch.arange(n, device=z.device), index], draw, prompt)
 
-    def prompted(self, said: Tensor, z: Tensor) -> Tensor:
+    def _prompt_log_prob(self, prompt: Tensor, z: Tensor) -> Tensor:
         """(B,) log p(prompt | z) of prompts (B, P)."""
-        before = torch.cat([said.new_full((len(said), 1), self.start), said[:, :-1]], 1)
-        states, _ = self.decoder(before, self.begun(z), z)
-        logs = self.out(states).float().log_softmax(-1)
-        found: Tensor = logs.gather(2, said[:, :, None])[:, :, 0].sum(1)
-        return found
+        before = torch.cat([prompt.new_full((len(prompt), 1), self.start), prompt[:, :-1]], 1)
+        states, _ = self.decoder(before, self.first_state(z), z)
+        log_probs = self.out(states).float().log_softmax(-1)  # (B, P, V)
+        total: Tensor = log_probs.gather(2, prompt[:, :, None])[:, :, 0].sum(1)
+        return total
 
-    def written(self, z: Tensor, draw: Draw, said: Tensor | None = None) -> Tensor:
-        """(B, latent) -> (B, T) characters after the prompt `said` (B, P); ends after the first one."""
+    def generate(self, z: Tensor, draw: Draw, prompt: Tensor | None = None) -> Tensor:
+        """Draw (B, T) characters from codes (B, latent), after the prompt (B, P); ends follow the first end."""
         n, length = len(z), self.spec.shape[0]
-        seen = torch.full((n, 1), self.start, device=self.device)
-        if said is not None:
-            seen = torch.cat([seen, said], 1)
-        states, state = self.decoder(seen, self.begun(z), z)
+        before = torch.full((n, 1), self.start, device=self.device)
+        if prompt is not None:
+            before = torch.cat([before, prompt], 1)
+        states, state = self.decoder(before, self.first_state(z), z)
         text = torch.full((n, length), END, device=self.device)
-        over = torch.zeros(n, dtype=torch.bool, device=self.device)
-        for t in range(length - (seen.shape[1] - 1)):  # the line has room for T characters, its prompt's included
-            text[:, t] = sample_categorical(self.out(states[:, -1]), draw).masked_fill(over, END)
-            over = over | (text[:, t] == END)
+        ended = torch.zeros(n, dtype=torch.bool, device=self.device)
+        for t in range(length - (before.shape[1] - 1)):  # the line has room for T characters, its prompt included
+            text[:, t] = sample_categorical(self.out(states[:, -1]), draw).masked_fill(ended, END)
+            ended = ended | (text[:, t] == END)
             states, state = self.decoder(text[:, t : t + 1], state, z)
         return text
 
-    def prior(self, n: int) -> Tensor:
-        """(n, latent) codes, standard normal."""
-        return torch.randn(n, self.config.latent, device=self.device)
-
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
-        """(B, latent): means of the codes."""
+        """Return (B, latent): means of the codes."""
         return self.encode(batch.x).mean
 
     posterior_means = embed
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
-        """(B, latent) -> (B, T): at every step the likeliest character."""
-        return self.written(z, Draw(temperature=0.0))
+        """Map (B, latent) to (B, T): at every step the likeliest character."""
+        return self.generate(z, Draw(temperature=0.0))
 
     def panels(self, batch: Batch) -> dict[str, Tensor]:
-        """Besides samples: each line and its code's decode; two lines and, between, what lies between their codes."""
+        """Return samples; each line and the decoding of its code; interpolations between the codes of two lines."""
         z = self.embed(batch)
-        paired = torch.stack([batch.x, self.decode(z)], 1).flatten(0, 1)
-        ends = z[: len(z) // 2 * 2].view(-1, 2, z.shape[1])
+        pairs = torch.stack([batch.x, self.decode(z)], 1).flatten(0, 1)
+        ends = z[: len(z) // 2 * 2].view(-1, 2, z.shape[1])  # (pairs, 2, latent)
         share = torch.linspace(0, 1, STEPS, device=z.device)[:, None]
         between = torch.lerp(ends[:, :1], ends[:, 1:], share)  # (pairs, STEPS, latent)
         middle = self.decode(between.flatten(0, 1)).view(len(ends), STEPS, -1)
         first, second = batch.x[: 2 * len(ends)].view(len(ends), 2, 1, -1).unbind(1)
-        strips = torch.cat([first, middle, second, torch.full_like(first, END)], 1)  # an empty line between two strips
-        return {"samples": self.sample(len(batch)), "reconstructions": paired, "interpolation": strips.flatten(0, 1)}
+        strips = torch.cat([first, middle, second, torch.full_like(first, END)], 1)  # an empty line after each strip
+        return {"samples": self.sample(len(batch)), "reconstructions": pairs, "interpolation": strips.flatten(0, 1)}

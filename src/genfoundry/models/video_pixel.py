@@ -1,7 +1,8 @@
-"""A video pixel network of the CPU's size (after Kalchbrenner et al. 2017, arXiv:1610.00527).
+"""Video pixel network, reduced to a CPU's size (after Kalchbrenner et al. 2017, arXiv:1610.00527).
 
-p(video | given frames) = prod_t prod_i p(x_ti | x_t,<i, all frames before t), exactly. A convolutional LSTM reads the
-frames; what it knows after frame t - 1 is a map that a gated PixelCNN draws frame t by. Both see cells of 2 x 2 pixels.
+p(video | given frames) = prod_t prod_i p(x_ti | x_t,<i, all frames before t), exactly. A convolutional
+LSTM encodes the frames; its output after frame t - 1 is the map that a gated PixelCNN is conditioned on when it decodes
+frame t. Both see cells of 2 x 2 pixels.
 """
 
 from __future__ import annotations
@@ -16,23 +17,22 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
-from genfoundry.nn.conv.blocks import halved
-from genfoundry.nn.conv.encoder_decoder import residuals
-from genfoundry.nn.heads.cell import CellHead, folded, order, unfolded
+from genfoundry.nn.conv.blocks import halve_size, residual_blocks
+from genfoundry.nn.heads.cell import CellHead, cell_order, fold_cells, unfold_cells
 from genfoundry.nn.sequence.conv_lstm import ConvLstm, State
 from genfoundry.types import Batch, Draw, Spec
 
-Memory = tuple[State, Tensor]  # the LSTM's state, and the last frame as cells
+EncoderState = tuple[State, Tensor]  # the LSTM's state, and the last frame as cells
 
 
 class VideoPixel(GenerativeModel):
-    """Frames one after another, cells in raster order, a cell's pixels in turn: each value is given all before it.
+    """x (B, T, C, H, W) given `Batch.cond` (B, P, C, H, W): frame by frame, cells in raster order.
 
-    Without given frames (`Batch.cond`) black ones stand before the first. All frames are trained in parallel.
+    Without given frames, black ones stand before the first. All frames are trained in parallel.
     """
 
     class Config(Hyper):
-        """`memory`: the LSTM's channels, `blocks` residual ones read it. `width`: the PixelCNN's, `layers` deep."""
+        """`memory`: the LSTM's channels, read by `blocks` residual ones. `width`: the PixelCNN's, `layers` deep."""
 
         memory: int = Field(16, ge=1)
         blocks: int = Field(1, ge=0)
@@ -45,8 +45,8 @@ class VideoPixel(GenerativeModel):
 
     @classmethod
     def why_unsupported(cls, levels: int | None) -> str:
-        right = levels is not None and levels <= 256
-        return "" if right else f"{levels} levels, but each gets a probability of its own; 2 to 256 are right"
+        supported = levels is not None and levels <= 256
+        return "" if supported else f"expected 2 to 256 levels, each with a probability of its own, got {levels}"
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
@@ -54,37 +54,38 @@ class VideoPixel(GenerativeModel):
         values, w = 4 * spec.shape[1], config.memory
         self.read = nn.Conv2d(2 * values, w, 3, padding=1)
         self.lstm = ConvLstm(w, w)
-        self.tell = nn.Sequential(*residuals(w, config.blocks), nn.SiLU())
+        self.tell = nn.Sequential(*residual_blocks(w, config.blocks), nn.SiLU())
         self.stack = GatedStack(values, config.width, config.layers, context=w + values)
         self.head = CellHead(config.width, values, spec.levels or 2, hidden=config.width)
 
     def order(self) -> Tensor:
-        """Frame by frame, cell by cell."""
-        frame = order((self.spec.shape[1], *self.size))
+        """Return (dims,): frame by frame, cell by cell."""
+        frame = cell_order((self.spec.shape[1], *self.size))
         return (torch.arange(self.spec.shape[0]).unsqueeze(1) * len(frame) + frame).flatten()
 
     def predict(self, batch: Batch) -> Tensor:
-        scores = self.scores(batch).movedim(-1, 0)  # (levels, B T, 4C, h, w)
-        images = unfolded(scores, self.size)  # (levels, B T, C, H, W)
+        """Return (B, *shape, levels) log-probabilities."""
+        log_probs = self.cell_log_probs(batch).movedim(-1, 0)  # (levels, B T, 4C, h, w)
+        images = unfold_cells(log_probs, self.size)  # (levels, B T, C, H, W)
         return images.movedim(0, -1).reshape(*batch.x.shape, -1)
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        index = folded(batch.x.flatten(0, 1) + 1.0).long()  # 0 outside of the frame
-        chosen = self.scores(batch).gather(-1, (index - 1).clamp_min(0).unsqueeze(-1))[..., 0]
-        return {"nll": -(chosen * (index > 0)).view(len(batch), -1).sum(1)}
+        index = fold_cells(batch.x.flatten(0, 1) + 1.0).long()  # (B T, 4C, h, w), 0 outside of the frame
+        log_prob = self.cell_log_probs(batch).gather(-1, (index - 1).clamp_min(0).unsqueeze(-1))[..., 0]
+        return {"nll": -(log_prob * (index > 0)).view(len(batch), -1).sum(1)}
 
-    def scores(self, batch: Batch) -> Tensor:
-        """(B T, 4C, h, w, levels): all frames at once, each given the true ones before it."""
+    def cell_log_probs(self, batch: Batch) -> Tensor:
+        """Return (B T, 4C, h, w, levels): all frames at once, each given the true ones before it."""
         n, steps = batch.x.shape[:2]
-        frames = self.cells(torch.cat([self.given(batch.cond, n), batch.x], 1))
-        memory, _ = self.remember(frames[:, :-1], None)
+        frames = self._to_cells(torch.cat([self._given_frames(batch.cond, n), batch.x], 1))
+        memory, _ = self._encode_frames(frames[:, :-1], None)
         x = frames[:, -steps:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        context = self.told(memory[:, -steps:].flatten(0, 1), frames[:, -steps - 1 : -1].flatten(0, 1))
-        scores: Tensor = self.head(self.stack(x, context=context), x)
-        return scores
+        context = self._context(memory[:, -steps:].flatten(0, 1), frames[:, -steps - 1 : -1].flatten(0, 1))
+        log_probs: Tensor = self.head(self.stack(x, context=context), x)
+        return log_probs
 
-    def given(self, cond: Tensor | None, n: int) -> Tensor:
-        """The frames that are known, (n, P, C, H, W); without any, black ones, of which there is one at least."""
+    def _given_frames(self, cond: Tensor | None, n: int) -> Tensor:
+        """The frames before the first, (n, P, C, H, W); by default black ones, at least one."""
         if cond is not None:
             return cond
         count = self.spec.cond_shape[0] if self.spec.cond_shape else 1
@@ -92,52 +93,52 @@ class VideoPixel(GenerativeModel):
 
     @property
     def scale(self) -> float:
-        """Levels times this, less 1, are -1..1."""
+        """Levels times this, less 1, are in [-1, 1]."""
         return 2.0 / ((self.spec.levels or 2) - 1)
 
-    def cells(self, x: Tensor) -> Tensor:
-        """(B, F, C, H, W) levels -> (B, F, 4C, h, w), -1..1, in the type of the weights."""
+    def _to_cells(self, x: Tensor) -> Tensor:
+        """(B, F, C, H, W) levels -> (B, F, 4C, h, w) in [-1, 1], in the type of the weights."""
         flat = x.flatten(0, 1).to(self.read.weight.dtype) * self.scale - 1.0
-        cells = folded(flat, outside=-1.0)
+        cells = fold_cells(flat, outside=-1.0)
         return cells.view(*x.shape[:2], *cells.shape[1:])
 
-    def remember(self, frames: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
-        """Frames as cells (B, F, 4C, h, w), after what earlier ones left -> (B, F, memory, h, w).
+    def _encode_frames(self, frames: Tensor, state: EncoderState | None) -> tuple[Tensor, EncoderState]:
+        """Frames as cells (B, F, 4C, h, w), after the state of earlier ones -> (B, F, memory, h, w).
 
-        What is read is each frame and how it differs from the last: motion is in plain sight.
+        The input is each frame and its difference from the last one, which shows motion.
         """
         n, steps = frames.shape[:2]
-        state, last = memory or (self.lstm.rest(n, halved(self.size)), frames[:, 0])
+        lstm_state, last = state or (self.lstm.zero_state(n, halve_size(self.size)), frames[:, 0])
         before = torch.cat([last.unsqueeze(1), frames[:, :-1]], 1)
         x = torch.cat([frames, frames - before], 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        seen = F.silu(self.read(x))
-        seen = seen.view(n, steps, *seen.shape[1:])
-        out, state = self.lstm(seen, state)
-        return out + seen, (state, frames[:, -1])
+        features = F.silu(self.read(x))
+        features = features.view(n, steps, *features.shape[1:])  # (B, F, memory, h, w)
+        out, lstm_state = self.lstm(features, lstm_state)
+        return out + features, (lstm_state, frames[:, -1])
 
-    def told(self, memory: Tensor, last: Tensor) -> Tensor:
-        """What the next frame is drawn by, (N, memory + 4C, h, w): what is remembered, and the last frame."""
+    def _context(self, memory: Tensor, last: Tensor) -> Tensor:
+        """What the PixelCNN is conditioned on, (N, memory + 4C, h, w): the encoder's output, and the last frame."""
         memory = memory.contiguous(memory_format=torch.channels_last)
         return torch.cat([self.tell(memory), last.contiguous(memory_format=torch.channels_last)], 1)
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        past, memory, found = self.cells(self.given(cond, n)), None, []
+        past, state, frames = self._to_cells(self._given_frames(cond, n)), None, []
         for _ in range(self.spec.shape[0]):
-            out, memory = self.remember(past, memory)
-            found.append(self.next(self.told(out[:, -1], past[:, -1]), draw))
-            past = self.cells(found[-1].unsqueeze(1))
-        return torch.stack(found, 1)
+            memory, state = self._encode_frames(past, state)
+            frames.append(self._sample_frame(self._context(memory[:, -1], past[:, -1]), draw))
+            past = self._to_cells(frames[-1].unsqueeze(1))
+        return torch.stack(frames, 1)
 
-    def next(self, context: Tensor, draw: Draw) -> Tensor:
-        """A frame (n, C, H, W), drawn cell by cell: each layer is computed once a cell."""
-        (height, width), values = halved(self.size), self.head.values
-        inside = folded(torch.ones(1, values // 4, *self.size))[0].bool().permute(1, 2, 0).tolist()
+    def _sample_frame(self, context: Tensor, draw: Draw) -> Tensor:
+        """Draw a frame (n, C, H, W) cell by cell; each layer is computed once a cell."""
+        (height, width), values = halve_size(self.size), self.head.values
+        inside = fold_cells(torch.ones(1, values // 4, *self.size))[0].bool().permute(1, 2, 0).tolist()
         cells = torch.zeros(len(context), values, height, width, dtype=torch.int64, device=context.device)
 
         def choose(features: Tensor, i: int, j: int) -> Tensor:
-            cells[:, :, i, j], x = self.head.draw(features, inside[i][j], self.scale, draw)
+            cells[:, :, i, j], x = self.head.sample(features, inside[i][j], self.scale, draw)
             return x
 
         self.stack.scan(len(context), (height, width), choose, context=context)
-        return unfolded(cells, self.size)
+        return unfold_cells(cells, self.size)

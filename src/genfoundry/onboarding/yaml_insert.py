@@ -16,7 +16,7 @@ def insert_entries(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
     Raises:
         UserError: the sections are not laid out as lines of their own; it says what to write by hand.
     """
-    new, expected = text, yaml_file.parse(text)
+    new, expected = text, yaml_file.parse_yaml(text)
     added = {section: entries for section, entries in sections.items() if entries}
     for section, entries in added.items():
         new = _append(new, section, "".join(format_entry(name, entry) for name, entry in entries.items()))
@@ -29,10 +29,10 @@ def insert_entries(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
 
 def format_entry(name: str, entry: Mapping[str, Any]) -> str:
     """The text of an entry: one line if it is short, else a line a key."""
-    short = f"  {name}: {yaml_file.dump(entry)}\n"
+    short = f"  {name}: {yaml_file.to_flow_yaml(entry)}\n"
     if len(short) <= 120:
         return short
-    return f"  {name}:\n" + "".join(f"    {yaml_file.dump({key: value})[1:-1]}\n" for key, value in entry.items())
+    return f"  {name}:\n" + "".join(f"    {yaml_file.to_flow_yaml({key: value})[1:-1]}\n" for key, value in entry.items())
 
 
 def _append(text: str, section: str, lines: str) -> str:
@@ -54,7 +54,7 @@ def _append(text: str, section: str, lines: str) -> str:
 
 def _reads_as(text: str, value: Mapping[str, Any]) -> bool:
     try:
-        return bool(_plain(yaml_file.parse(text)) == _plain(value))
+        return bool(_plain(yaml_file.parse_yaml(text)) == _plain(value))
     except UserError:  # a section stands twice, or is put where YAML has none
         return False
 

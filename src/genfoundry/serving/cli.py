@@ -88,7 +88,7 @@ def _write_images(path: Path, images: NDArray[Any], levels: int | None) -> str:
     else:
         from genfoundry.evaluation import plots
 
-        plots.strips(path, [images], levels) if images.ndim == 5 else plots.grid(path, images, levels)
+        plots.write_strips(path, [images], levels) if images.ndim == 5 else plots.write_grid(path, images, levels)
     return f"{len(images)} samples of shape {images.shape[1:]}: {path}"
 
 

@@ -195,7 +195,7 @@ class Predictor:
         """
         width = self.spec.shape[0]
         if self.modality == "lines":
-            found = list(lines.stripped(text))
+            found = list(lines.strip_lines(text))
             if long := next((line for line in found if len(line) >= width), ""):
                 raise UserError(f"text: {long!r}: expected lines of up to {width - 1} characters, got {len(long)}")
             codes = self.encode("".join(f"{line:\n<{width}}" for line in found))

@@ -53,7 +53,7 @@ def _read_text(file: Path, alphabet: str) -> str:
     """The file's text as `prepare` would have it, without characters outside the alphabet, which are counted."""
     from genfoundry.data.readers import documents
 
-    text = documents.normal(file, file.read_bytes())
+    text = documents.normalise(file, file.read_bytes())
     known = "".join(c for c in text if c in alphabet)
     if not known.strip():
         raise UserError(f"{file}: no character of the model's alphabet {alphabet!r} in it")
@@ -65,8 +65,8 @@ def _select_lines(file: Path, text: str, width: int) -> list[str]:
     """The lines that `prepare` would take; the others are counted."""
     from genfoundry.data.modalities import lines
 
-    stripped = list(lines.stripped(text))
-    selected = [line for line in stripped if lines.good(line, width)]
+    stripped = list(lines.strip_lines(text))
+    selected = [line for line in stripped if lines.fits(line, width)]
     if not selected:
         raise UserError(f"{file}: no line with a letter of up to {width - 1} characters")
     wrong = f"lines have no letter or over {width - 1} characters"
@@ -84,7 +84,7 @@ def _read_pairs(file: Path, predictor: Predictor) -> tuple[NDArray[np.int64], ND
     from genfoundry.data.modalities import pairs
     from genfoundry.data.readers import tsv
 
-    numbered = tsv.parse(file, predictor.declared.get("header"))
+    numbered = tsv.read_tsv(file, predictor.declared.get("header")).pairs
     sizes = (predictor.past_steps, predictor.spec.shape[0] - 1)
     for number, pair in numbered:
         for side, text, most in zip(("source", "target"), pair, sizes, strict=True):
@@ -93,8 +93,8 @@ def _read_pairs(file: Path, predictor: Predictor) -> tuple[NDArray[np.int64], ND
                 raise UserError(f"{file}:{number}: {side}: expected up to {most} characters, got {len(text)}")
     if not numbered:
         raise UserError(f"{file}: no pairs; expected a source, a tab and a target a line")
-    sources, _ = pairs.codes([pair[0] for _, pair in numbered], predictor.alphabet, sizes[0])
-    targets, lengths = pairs.codes([pair[1] for _, pair in numbered], predictor.alphabet, sizes[1] + 1)
+    sources, _ = pairs.encode_padded([pair[0] for _, pair in numbered], predictor.alphabet, sizes[0])
+    targets, lengths = pairs.encode_padded([pair[1] for _, pair in numbered], predictor.alphabet, sizes[1] + 1)
     return targets.astype(np.int64), sources.astype(np.int64), lengths.astype(np.int64)
 
 
@@ -105,12 +105,13 @@ def _read_windows(file: Path, predictor: Predictor) -> tuple[NDArray[np.float64]
 
     declared, spec, past = predictor.declared, predictor.spec, predictor.past_steps
     step = declared.get("step")
-    table = time_csv.read(file, "months" if step == "month" else None, tuple(declared.get("columns", ())))
+    table = time_csv.read_series(file, "months" if step == "month" else None, tuple(declared.get("columns", ())))
     if "missing" not in declared:
-        missing_values.complete(table)
+        missing_values.require_complete(table)
     rows = table.rows  # the first column is the time
-    rows = rows if step is None else missing_values.gridded(rows, 1.0 if step == "month" else step, str(file))
-    values = missing_values.filled(rows, np.zeros(len(rows)), declared.get("missing", "error"), str(file)).rows[:, 1:]
+    rows = rows if step is None else missing_values.put_on_grid(rows, 1.0 if step == "month" else step, str(file))
+    filled = missing_values.fill_missing(rows, np.zeros(len(rows)), declared.get("missing", "error"), str(file))
+    values = filled.rows[:, 1:]
     steps, columns = spec.shape
     count = (len(values) - past) // steps
     if values.shape[1] != columns or count < 1:
@@ -145,13 +146,13 @@ def _read_parts(file: Path, form: Form) -> list[ImageSet]:
     from genfoundry.data.readers.grey_csv import AmbiguousLabel
 
     if file.is_dir():
-        return image_folder.read(file, form).parts
+        return image_folder.read_images(file, form).parts
     with tempfile.TemporaryDirectory() as folder:  # a data set's reader reads folders
         (Path(folder) / file.name).symlink_to(file.resolve())
         try:
-            return image_folder.read(Path(folder), form).parts
+            return image_folder.read_images(Path(folder), form).parts
         except AmbiguousLabel:
-            return image_folder.read(Path(folder), replace(form, label="last")).parts
+            return image_folder.read_images(Path(folder), replace(form, label="last")).parts
         except UserError as error:
             raise UserError(str(error).replace(f"{folder}/{file.name}", str(file))) from None
 

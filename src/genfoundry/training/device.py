@@ -1,4 +1,4 @@
-"""Which device to work on, and torch made deterministic on it."""
+"""The device to work on, deterministic torch, and arithmetic that is the same on every processor."""
 
 from __future__ import annotations
 
@@ -17,76 +17,76 @@ if TYPE_CHECKING:
 
     from genfoundry.config import Run
 
-# Libraries that choose their code by the processor, told to choose alike; each reads its line when it is imported.
+# Settings of libraries that choose their kernels by the processor; each reads its own when it is imported.
 # glibc needs none: its exp, log, pow have one variant for all processors with AVX2 and FMA.
 PORTABLE = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
     "MKL_CBWR": "COMPATIBLE",  # torch's BLAS and LAPACK; AVX2 still differs between makers of processors
     "OPENBLAS_CORETYPE": "Haswell",  # numpy's and scipy's, which scikit-learn and statsmodels use too
-    "OPENBLAS_NUM_THREADS": "1",  # asked for more than there are processors, it would take fewer
+    "OPENBLAS_NUM_THREADS": "1",  # of more threads than processors, it would take fewer
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # sorts, transcendental functions, sums
     "ARROW_USER_SIMD_LEVEL": "AVX2",
 }
-# torch's functions that MKL's vector library computes, by code that it chooses by the processor's maker and no setting
-# reaches: some start from the reciprocal estimate, which differs. numpy's and SciPy's do not, and are as quick.
+# torch's functions that MKL's vector library computes, with kernels that it chooses by the processor's maker, whatever
+# the settings: some start from the reciprocal estimate, which differs. Those of numpy and SciPy do not, and are fast.
 # `x ** 0.5` would escape this: write x.sqrt().
 REPLACED = {"exp": "exp", "log": "log", "log2": "log2", "log10": "log10", "sqrt": "sqrt", "tanh": "tanh"}
 REPLACED |= {"sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 REPLACED |= {name: name for name in ("erf", "erfc", "erfinv")}  # SciPy's
 
 
-def find(wanted: str) -> torch.device:
-    """`auto` is the GPU where there is one, else the CPU.
+def find_device(name: str) -> torch.device:
+    """The torch device called `name`; "auto" is the GPU where there is one, else the CPU.
 
     Raises:
-        UserError: the device that was asked for is not there.
+        UserError: there is no such device.
     """
     import torch
 
-    if wanted == "auto":
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = torch.device(wanted)
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[found.type]
-    if (found.index or 0) >= there:
+    device = torch.device(name)
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= (count := counts[device.type]):
         raise UserError(
-            f"params.yaml: device: {wanted!r} is not there ({there} {found.type} devices, torch {torch.__version__}); "
+            f"params.yaml: device: {name!r} is not there ({count} {device.type} devices, torch {torch.__version__}); "
             "use auto or cpu, or install torch's CUDA build (README)"
         )
-    return found
+    return device
 
 
-def configure_torch(params: Run) -> torch.device:
-    """Make torch deterministic: threads, algorithms, arithmetic. Returns the device to work on.
+def configure_torch(run: Run) -> torch.device:
+    """Configure threads, deterministic algorithms, arithmetic and memory of torch; returns the device to work on.
 
     Raises:
-        UserError: the device is not there, or this process cannot do portable arithmetic.
+        UserError: there is no such device, or this process cannot do portable arithmetic.
     """
     import torch
 
-    torch.set_num_threads(params.threads)
+    torch.set_num_threads(run.threads)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms alone imports all of torch's compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     torch.backends.cudnn.benchmark = False
     # TF32 rounds products to 10 bits of mantissa; torch's own default lets convolutions have it, but not matrices.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = params.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = run.precision == "tf32"
     _keep_memory()
-    if params.arithmetic == "native":
-        return find(params.device)
+    if run.arithmetic == "native":
+        return find_device(run.device)
     if missing := [f"{k}='{v}'" for k, v in PORTABLE.items() if os.environ.get(k) != v]:
         raise UserError(f"params.yaml: arithmetic: portable needs {' '.join(missing)} before Python starts")
-    if wrong := unable():
-        raise UserError(f"params.yaml: arithmetic: portable needs {wrong}; use native")
+    if lacking := lacking_features():
+        raise UserError(f"params.yaml: arithmetic: portable needs {lacking}; use native")
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its blocking follows the cache sizes
-    _replaced()
+    _replace_kernels()
     torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]  # so does this one's
     return torch.device("cpu")
 
 
 def _keep_memory() -> None:
-    """Have glibc keep what tensors leave behind.
+    """Have glibc keep freed memory; without glibc, do nothing.
 
-    It would give blocks of 128 kB and more back to the system at once, and to get them anew, page by page, takes longer
-    than to fill them. Elsewhere nothing happens.
+    It would return blocks of 128 kB and more to the system at once, and getting them back, page by page, takes longer
+    than filling them.
     """
     import ctypes
 
@@ -95,20 +95,20 @@ def _keep_memory() -> None:
         mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD, bytes
 
 
-def unable() -> str:
-    """What this processor lacks for portable arithmetic; empty where it lacks nothing."""
+def lacking_features() -> str:
+    """What portable arithmetic needs and this processor lacks; "" where it lacks nothing."""
     import torch
 
-    can = torch.cpu.get_capabilities()
-    if can["architecture"] != "x86_64":
-        return f"an x86-64 processor, and this is {can['architecture']}"
-    lacking = [name.upper() for name in ("avx2", "fma3") if not can[name]]
+    features = torch.cpu.get_capabilities()
+    if features["architecture"] != "x86_64":
+        return f"an x86-64 processor, and this is {features['architecture']}"
+    lacking = [name.upper() for name in ("avx2", "fma3") if not features[name]]
     return f"a processor with AVX2 and FMA3, and this has no {' and no '.join(lacking)}" if lacking else ""
 
 
 @cache
-def _replaced() -> torch.library.Library:
-    """Have numpy or SciPy compute the `REPLACED` functions on the CPU, for as long as the process lives."""
+def _replace_kernels() -> torch.library.Library:
+    """Have numpy or SciPy compute the `REPLACED` functions on the CPU, until the process ends."""
     import numpy as np
     import scipy.special
     import torch
@@ -116,24 +116,24 @@ def _replaced() -> torch.library.Library:
     library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*Overriding a previously registered kernel")
-        for name, called in REPLACED.items():
-            function = getattr(np, called, None) or getattr(scipy.special, called)
+        for name, other in REPLACED.items():
+            function = getattr(np, other, None) or getattr(scipy.special, other)
             for variant, kernel in zip(("", ".out", "_"), _kernels(function), strict=True):
                 library.impl(name + variant, kernel, "CPU")  # type: ignore[no-untyped-call]
     return library
 
 
 def _kernels(function: Callable[[Any], Any]) -> tuple[Callable[..., Tensor], ...]:
-    """torch's three forms of a function on arrays: a new tensor, `out=`, in place."""
+    """The three variants of a torch function, from one on arrays: a new tensor, `out=`, in place."""
     import numpy as np
     import torch
 
     def new(x: Tensor) -> Tensor:
-        kind = x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.get_default_dtype()
-        known = kind if kind not in (torch.float16, torch.bfloat16) else torch.float32
+        dtype = x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.get_default_dtype()
+        computed = dtype if dtype not in (torch.float16, torch.bfloat16) else torch.float32
         with np.errstate(all="ignore"):
-            values = np.asarray(function(x.to(known).numpy(force=True)))
-        return torch.from_numpy(values).to(kind)
+            values = np.asarray(function(x.to(computed).numpy(force=True)))
+        return torch.from_numpy(values).to(dtype)
 
     def out(x: Tensor, *, out: Tensor) -> Tensor:
         return out.resize_(x.shape).copy_(new(x))

@@ -18,29 +18,35 @@ EPSILON = 1e-8
 
 
 class AdamW:
-    """`state` has a parameter's `step` (), `exp_avg` and `exp_avg_sq`, of its shape, from its first gradient on."""
+    """AdamW; weight decay is for parameters of two or more dimensions alone, so that biases and gains keep their size.
+
+    Attributes:
+        parameters: matrices first, then vectors.
+        state: parameter -> "step" (), "exp_avg" and "exp_avg_sq" of its shape, from its first gradient on.
+    """
 
     def __init__(self, parameters: Sequence[Parameter], decay: float, betas: tuple[float, float]) -> None:
         matrices = [p for p in parameters if p.ndim >= 2]
-        vectors = [p for p in parameters if p.ndim < 2]  # biases and gains keep their size
+        vectors = [p for p in parameters if p.ndim < 2]
         self.parameters, self.betas = [*matrices, *vectors], betas
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._groups = ((matrices, decay), (vectors, 0.0))
 
-    def forget(self) -> None:
+    def zero_grad(self) -> None:
         """Drop the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     def gradients(self) -> list[Tensor]:
+        """The gradients that there are."""
         return [p.grad for p in self.parameters if p.grad is not None]
 
     @torch.no_grad()
-    def step(self, rate: float, scale: Tensor | None, bad: Tensor) -> None:
-        """Move by gradients divided by `scale` (), unless `bad` () is 1.0: both stay on the device, without a sync."""
+    def step(self, lr: float, scale: Tensor | None, skip: Tensor) -> None:
+        """Move by the gradients over `scale` (), unless `skip` () is 1.0; both stay on the device, without a sync."""
         for group, decay in self._groups:
             moving: list[Tensor] = [p for p in group if p.grad is not None]
-            self.state |= {p: _fresh(p) for p in moving if p not in self.state}
+            self.state |= {p: _initial_state(p) for p in moving if p not in self.state}
             states = [self.state[p] for p in moving]
             if moving:
                 adamw(
@@ -52,17 +58,17 @@ class AdamW:
                     [state["step"] for state in states],
                     fused=True,  # unfused, sqrt differs between processors
                     grad_scale=scale,
-                    found_inf=bad,
+                    found_inf=skip,
                     amsgrad=False,
                     beta1=self.betas[0],
                     beta2=self.betas[1],
-                    lr=rate,
+                    lr=lr,
                     weight_decay=decay,
                     eps=EPSILON,
                     maximize=False,
                 )
 
 
-def _fresh(parameter: Tensor) -> dict[str, Tensor]:
+def _initial_state(parameter: Tensor) -> dict[str, Tensor]:
     step = torch.zeros((), dtype=torch.float32, device=parameter.device)
     return {"step": step, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}

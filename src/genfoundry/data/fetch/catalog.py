@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from genfoundry import files as files_module
 from genfoundry import paths as paths_module
-from genfoundry.config import Folder, alternatives
+from genfoundry.config import Folder, suggest_names
 from genfoundry.data.fetch import local
 from genfoundry.data.fetch.archive import read_members
 from genfoundry.data.fetch.download import Downloader
@@ -169,7 +169,7 @@ def checksums(dataset: config.Dataset) -> dict[str, str]:
 def _list_files(dataset: config.Dataset) -> tuple[File, ...]:
     if isinstance(dataset.raw, str):
         if dataset.raw not in SOURCES:
-            raise UserError(f"raw: {dataset.raw!r} is no known source; {alternatives(dataset.raw, list(SOURCES))}")
+            raise UserError(f"raw: {dataset.raw!r} is no known source; {suggest_names(dataset.raw, list(SOURCES))}")
         return SOURCES[dataset.raw]
     assert not isinstance(dataset.raw, Folder)
     for file in dataset.raw.files:

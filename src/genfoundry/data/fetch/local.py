@@ -19,7 +19,7 @@ from typing import Any
 from genfoundry import files as files_module
 from genfoundry import paths
 from genfoundry.console.progress import track
-from genfoundry.data.readers.listing import printable, require_utf8, scan
+from genfoundry.data.readers.listing import printable, require_utf8, scan_folder
 from genfoundry.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def list_files(source: Path) -> dict[str, Path]:
         UserError: a folder cannot be read, or a name is not UTF-8.
     """
     if source.is_dir():
-        return {path.relative_to(source).as_posix(): path for path in scan(source).files}
+        return {path.relative_to(source).as_posix(): path for path in scan_folder(source).files}
     require_utf8(source.parent, source.name)
     return {source.name: source} if source.is_file() else {}
 
@@ -47,7 +47,7 @@ def copy(source: Path, target: Path) -> str:
         UserError: a file cannot be read.
         OSError: `target` cannot be written.
     """
-    if unread := scan(source).dangling:
+    if unread := scan_folder(source).dangling:
         more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
         logger.warning("%s: left out: %s%s: %s", source, unread[0].relative_to(source), more, UNREAD)
     files, digests = list_files(source), {}

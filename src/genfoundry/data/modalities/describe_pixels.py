@@ -1,4 +1,4 @@
-"""Prepared images: what stands in the description table."""
+"""Description table of prepared images and videos."""
 
 from __future__ import annotations
 
@@ -11,26 +11,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[Any]
-AT_A_TIME = 1 << 22  # values
+AT_ONCE = 1 << 22  # values: what is computed on the way takes several times their bytes
 
 
 def describe(x: Array, label: Array, split: Array, digest: Array, source: Array) -> pd.DataFrame:
-    """One row an image."""
+    """The table of images (N, ...): a row each."""
     import pandas as pd
 
     flat = x.reshape(len(x), -1)
     columns = {name: np.zeros(len(flat)) for name in ("min", "max", "mean", "spread", "distinct")}
-    step = max(1, AT_A_TIME // flat.shape[1])  # rows: what is computed on the way takes several times their bytes
+    step = max(1, AT_ONCE // flat.shape[1])
     for at in range(0, len(flat), step):
-        for name, values in _statistics(flat[at : at + step]).items():
+        for name, values in _compute_statistics(flat[at : at + step]).items():
             columns[name][at : at + step] = values
     rows = {
         "split": split.astype(object),
         "label": label.astype(np.int64),
-        "min": columns["min"],
-        "max": columns["max"],
-        "mean": columns["mean"],
-        "spread": columns["spread"],
+        **{name: columns[name] for name in ("min", "max", "mean", "spread")},
         "length": np.full(len(flat), flat.shape[1]),
         "distinct": columns["distinct"].astype(np.int64),
         "unknown": np.zeros(len(flat), np.int64),
@@ -42,9 +39,9 @@ def describe(x: Array, label: Array, split: Array, digest: Array, source: Array)
     return pd.DataFrame(rows)
 
 
-def _statistics(flat: Array) -> dict[str, Array]:
-    """Of each row of (N, D) uint8."""
-    ordered = np.sort(flat, axis=1)  # sort a row, count its steps
+def _compute_statistics(flat: Array) -> dict[str, Array]:
+    """Statistics of each row of (N, D) uint8."""
+    ordered = np.sort(flat, axis=1)
     return {
         "min": ordered[:, 0],
         "max": ordered[:, -1],

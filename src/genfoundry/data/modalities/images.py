@@ -13,47 +13,46 @@ import numpy as np
 from genfoundry import config
 from genfoundry.data.modalities.describe_pixels import describe
 from genfoundry.data.preparation import Prepared
-from genfoundry.data.readers import class_labels, image_folder
+from genfoundry.data.readers import class_labels
 from genfoundry.data.readers.arrays import Array, ImageSet
-from genfoundry.data.readers.class_names import names_of
-from genfoundry.data.readers.image_folder import KINDS, TABLES, read
+from genfoundry.data.readers.image_folder import KINDS, TABLES, read_images, require_one_shape
 from genfoundry.data.readers.images import SUFFIXES, Form
-from genfoundry.data.readers.listing import files, only
-from genfoundry.data.split_assignment import assign, assign_groups, numbered
+from genfoundry.data.readers.listing import list_files, require_suffixes
+from genfoundry.data.split_assignment import assign_groups, assign_split, number_groups
 from genfoundry.errors import UserError
 from genfoundry.splits import SPLITS
 from genfoundry.types import Spec
 
 LEAST_SIDE = 4  # pixels: what every model and metric here can work with
-MOST_CLASSES = 1 << 15  # labels are kept in 16 bits
+MOST_CLASSES = 1 << 15  # labels are stored in 16 bits
 
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """Read everything in the declared form, hash every image into its split, describe it."""
+    """Read every image in the declared form, hash it into its split, describe it."""
     form = Form(dataset.size, dataset.colour, dataset.patch, dataset.slices, dataset.classes, dataset.label)
-    old = read(raw, form)
-    only(inbox, *KINDS, *(() if files(inbox, *SUFFIXES) else TABLES))
-    new = read(inbox, replace(form, label=form.label or old.label), old.layout)
+    old = read_images(raw, form)
+    require_suffixes(inbox, *KINDS, *(() if list_files(inbox, *SUFFIXES) else TABLES))
+    new = read_images(inbox, replace(form, label=form.label or old.label), old.layout)
     if not old.parts:
         raise UserError(f"{raw}: no images; IDX, .npz, .csv, .nii, or folders of {', '.join(SUFFIXES)} are read")
     parts = old.parts + new.parts
-    names = class_labels.unify(old.parts, new.parts, dataset.expect.labels, names_of(dataset), inbox)
+    published = class_labels.published_names(dataset)
+    names = class_labels.unify(old.parts, new.parts, dataset.expect.labels, published, inbox)
     classes = dataset.expect.labels or max(int(p.label.max()) for p in old.parts) + 1
     shapes: dict[tuple[int, ...], str] = {}
     for part in parts:
         shapes.setdefault(part.x.shape[1:], part.source)
-    image_folder.require_one_shape(shapes)
+    require_one_shape(shapes)
     _require_sides(parts[0])
     for part in parts:
-        _require_fit(part, classes, dataset.levels)
+        _require_ranges(part, classes, dataset.levels)
     if classes == 1:  # one class tells nothing apart: as good as none
         classes, names = 0, ()
         for part in parts:
             part.label = np.full(len(part.x), -1)
-    count = len(old.parts)
-    decided = {"label": "first"} if old.label == "first" else {}
+    count, declared = len(old.parts), {"label": "first"} if old.label == "first" else {}
     del old, new  # or their arrays would stay beside the joined one
-    return replace(_split(parts, count, dataset, seed, classes, names), declared=decided)
+    return replace(_split(parts, count, dataset, seed, classes, names), declared=declared)
 
 
 def _require_sides(part: ImageSet) -> None:
@@ -65,7 +64,8 @@ def _require_sides(part: ImageSet) -> None:
         )
 
 
-def _require_fit(part: ImageSet, classes: int, levels: int) -> None:
+def _require_ranges(part: ImageSet, classes: int, levels: int) -> None:
+    """Refuse a label outside the classes, or a value outside the levels."""
     wrong = np.flatnonzero((part.label < -1) | (part.label >= classes))
     if len(wrong):
         where, label = part.sources[wrong[0]], int(part.label[wrong[0]])
@@ -82,30 +82,31 @@ def _split(
     parts: list[ImageSet], old: int, dataset: config.Dataset, seed: int, classes: int, names: tuple[str, ...]
 ) -> Prepared:
     grouped = any(part.group for part in parts)
-    kept = list(_rows(parts, old, dataset, seed))
-    differ = len({row.digest for row in kept})
-    if len(kept) > differ < len(SPLITS):
+    rows = list(_select_rows(parts, old, dataset, seed))
+    distinct = len({row.digest for row in rows})
+    if len(rows) > distinct < len(SPLITS):
         raise UserError(
-            f"{parts[0].source}: {len(kept)} images, of which {differ} differ; equal ones go to one split, so four "
+            f"{parts[0].source}: {len(rows)} images, of which {distinct} differ; equal ones go to one split, so four "
             "splits need more that differ"
         )
-    x, label = _joined([p.x for p in parts]), np.concatenate([p.label for p in parts])
-    if len(kept) < len(x):
-        at = [row.at for row in kept]
+    x, label = _join([p.x for p in parts]), np.concatenate([p.label for p in parts])
+    if len(rows) < len(x):
+        at = [row.at for row in rows]
         x, label = x[at], label[at]
-    parts.clear()
-    where = np.array([row.split for row in kept])
-    digest = np.array([row.digest[:8].hex() for row in kept])
-    table = describe(x, label, where, digest, np.array([row.source for row in kept]))
-    counts = tuple(np.bincount(label[(where == "train") & (label >= 0)], minlength=classes).tolist())
+    parts.clear()  # frees their arrays
+    split_of = np.array([row.split for row in rows])
+    digest = np.array([row.digest[:8].hex() for row in rows])
+    table = describe(x, label, split_of, digest, np.array([row.source for row in rows]))
+    counts = tuple(np.bincount(label[(split_of == "train") & (label >= 0)], minlength=classes).tolist())
     spec = Spec(tuple(x.shape[1:]), dataset.levels, classes, counts if classes else ())
-    beside = {"label": label.astype(np.int16)} | ({"group": numbered([row.group for row in kept])} if grouped else {})
-    held = split_in_place(x, beside, where)
-    return Prepared(held, spec, names, {s: int((where == s).sum()) for s in SPLITS}, table)
+    columns: dict[str, Array] = {"label": label.astype(np.int16)}
+    columns |= {"group": number_groups([row.group for row in rows])} if grouped else {}
+    splits = split_in_place(x, columns, split_of)
+    return Prepared(splits, spec, names, {s: int((split_of == s).sum()) for s in SPLITS}, table)
 
 
 class Row(NamedTuple):
-    """An image that is kept: its place among those of all parts, its split, what goes to a split as a whole with it."""
+    """An image of the data set: its place among those of all parts, and what its split is decided by."""
 
     at: int
     split: str
@@ -114,13 +115,13 @@ class Row(NamedTuple):
     source: str
 
 
-def _rows(parts: list[ImageSet], old: int, dataset: config.Dataset, seed: int) -> Iterator[Row]:
-    """The images that are kept: of a held-out split's, those alone that share no pixels; of the inbox's, new ones."""
+def _select_rows(parts: list[ImageSet], old: int, dataset: config.Dataset, seed: int) -> Iterator[Row]:
+    """The images of the data set: in a held-out split, those alone that share no pixels; of the inbox, new ones."""
     tests = [part.tests for part in parts[:old]]
     published = any(test.any() for test in tests) and not all(test.all() for test in tests)
-    counted_off = {p.group for p, test in zip(parts, tests, strict=False) if p.group and not (published and test.all())}
+    raw = {p.group for p, test in zip(parts, tests, strict=False) if p.group and not (published and test.all())}
     later = [part.group for part in parts if part.group]
-    of_group = assign_groups(seed, counted_off, later, dataset, published) if counted_off else {}
+    split_of_group = assign_groups(seed, raw, later, dataset, published) if raw else {}
     seen: set[bytes] = set()
     start = 0
     for number, part in enumerate(parts):
@@ -128,9 +129,9 @@ def _rows(parts: list[ImageSet], old: int, dataset: config.Dataset, seed: int) -
         for i, (image, test, source) in enumerate(zip(part.x, part.tests, part.sources, strict=True)):
             digest = hashlib.sha256(image.tobytes()).digest()
             if number >= old and digest in seen:
-                continue  # an inbox may bring again what is there; it does not count twice
+                continue  # an inbox may bring an image again; it does not count twice
             group = part.group or digest
-            split = of_group.get(group) or assign(seed, group, dataset, published)
+            split = split_of_group.get(group) or assign_split(seed, group, dataset, published)
             split = "test" if published and test and number < old else split
             if split == "train" or disjoint[i]:
                 seen.add(digest)
@@ -138,7 +139,7 @@ def _rows(parts: list[ImageSet], old: int, dataset: config.Dataset, seed: int) -
         start += len(part.x)
 
 
-def _joined(arrays: Sequence[Array]) -> Array:
+def _join(arrays: Sequence[Array]) -> Array:
     """One array of all of them, in memory of its own that may be written to."""
     first = arrays[0]
     if len(arrays) == 1 and first.flags.c_contiguous and first.flags.owndata and first.flags.writeable:
@@ -146,15 +147,15 @@ def _joined(arrays: Sequence[Array]) -> Array:
     return np.concatenate(arrays)
 
 
-def split_in_place(x: Array, beside: dict[str, Array], where: Array) -> dict[str, dict[str, Array]]:
-    """The images of each split, in order, and what each has `beside` it.
+def split_in_place(x: Array, columns: dict[str, Array], split_of: Array) -> dict[str, dict[str, Array]]:
+    """The images and `columns` of each split, in order.
 
-    `x` itself is put in the order of the splits, so that no image is held twice.
+    `x` itself is put in the order of the splits, so that no image is in memory twice.
     """
-    order = np.concatenate([np.flatnonzero(where == s) for s in SPLITS])
+    order = np.concatenate([np.flatnonzero(split_of == s) for s in SPLITS])
     _reorder(x, order)
-    columns = {"x": x} | {name: values[order] for name, values in beside.items()}
-    ends = np.cumsum([0, *((where == s).sum() for s in SPLITS)])
+    columns = {"x": x} | {name: values[order] for name, values in columns.items()}
+    ends = np.cumsum([0, *((split_of == s).sum() for s in SPLITS)])
     return {
         s: {name: values[a:b] for name, values in columns.items()}
         for s, a, b in zip(SPLITS, ends, ends[1:], strict=False)

@@ -9,58 +9,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genfoundry import config
 from genfoundry.data.alphabet import encode
 from genfoundry.data.preparation import Prepared
-from genfoundry.data.readers.documents import table, units
-from genfoundry.data.split_assignment import numbered
+from genfoundry.data.readers.documents import describe_lines, read_units
+from genfoundry.data.split_assignment import number_groups
 from genfoundry.data.splits.lines import END
 from genfoundry.errors import UserError
 from genfoundry.splits import SPLITS
 from genfoundry.types import Spec
 
-if TYPE_CHECKING:
-    pass
-
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
-    """The lines of every unit, in the unit's split, with the number of the unit; a row a line."""
-    found, where = units(raw, inbox, dataset, seed)
-    kept = [(where[text], name, line) for name, text in found for line in stripped(text)]
-    fits = np.array([good(line, dataset.window) for _, _, line in kept])
-    if not fits.any():
+    """The lines of every unit, in the unit's split, with the number of the unit; the table has a row a line."""
+    units, split_of = read_units(raw, inbox, dataset, seed)
+    lines = [(split_of[text], name, line) for name, text in units for line in strip_lines(text)]
+    mask = np.array([fits(line, dataset.window) for _, _, line in lines])
+    if not mask.any():
         raise UserError(f"{raw}: no line with a letter has {dataset.window - 1} characters or fewer; raise window")
-    number = np.flatnonzero(fits)
-    dropped = np.diff(number, prepend=-1) - 1
-    dropped[-1] += len(fits) - 1 - number[-1]
-    rows = [kept[i] for i in number]
+    number = np.flatnonzero(mask)
+    dropped = np.diff(number, prepend=-1) - 1  # lines left out just before each
+    dropped[-1] += len(mask) - 1 - number[-1]
+    rows = [lines[i] for i in number]
     split = np.array([row[0] for row in rows])
-    x = codes([line for _, _, line in rows], dataset.alphabet, dataset.window)
-    counts = {name: int((split == name).sum()) for name in SPLITS}
-    spec = Spec((dataset.window,), len(dataset.alphabet))
-    described = table(rows, dataset.alphabet).assign(dropped=dropped)
-    group = numbered([text for _, text in found for _ in stripped(text)])[fits]
+    x = encode_padded([line for _, _, line in rows], dataset.alphabet, dataset.window)
+    group = number_groups([text for _, text in units for _ in strip_lines(text)])[mask]
     arrays = {name: {"x": x[split == name], "group": group[split == name]} for name in SPLITS}
-    return Prepared(arrays, spec, (), counts, described)
+    counts = {name: int((split == name).sum()) for name in SPLITS}
+    table = describe_lines(rows, dataset.alphabet).assign(dropped=dropped)
+    return Prepared(arrays, Spec((dataset.window,), len(dataset.alphabet)), (), counts, table)
 
 
-def stripped(text: str) -> Iterator[str]:
+def strip_lines(text: str) -> Iterator[str]:
     """The lines that are not empty, without blanks around them."""
     return filter(None, (line.strip() for line in text.split("\n")))
 
 
-def good(line: str, window: int) -> bool:
+def fits(line: str, window: int) -> bool:
     """Whether a line has a letter, and room for its end."""
     return len(line) < window and any(c.isalpha() for c in line)
 
 
-def codes(lines: list[str], alphabet: str, width: int) -> np.ndarray:
-    """(N, width) uint8, filled up with ends."""
-    grid = np.full((len(lines), width), END, np.uint8)
-    for row, line in zip(grid, lines, strict=True):
+def encode_padded(lines: list[str], alphabet: str, width: int) -> np.ndarray:
+    """(N, width) uint8 codes of lines, filled up with ends."""
+    codes = np.full((len(lines), width), END, np.uint8)
+    for row, line in zip(codes, lines, strict=True):
         row[: len(line)] = encode(line, alphabet)
-    return grid
+    return codes

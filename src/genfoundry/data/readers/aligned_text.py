@@ -1,10 +1,10 @@
 """Two editions of one text as pairs of lines: which line of one says what a line of the other says.
 
-Lines are compared by their letters alone, spelling levelled, as sets of three characters in a row: the Dice coefficient
-2 |a & b| / (|a| + |b|), in thousandths. An alignment is a set of pairs of lines that do not cross; the best one has the
-largest sum, found by dynamic programming. Lines that are alike in all their letters, and like no other, are taken first
-and cut the works into stretches (the idea of Cohen's patience diff), each aligned on its own: a few lines against a
-few, and not thousands against thousands. Whole numbers throughout: the same pairs on every machine.
+Lines are compared by their letters alone, spelling normalised, as sets of three characters in a row: the Dice
+coefficient 2 |a & b| / (|a| + |b|), in thousandths. An alignment is a set of pairs of lines that do not cross; the best
+one has the largest sum, computed by dynamic programming. Lines that are alike in all their letters, and like no other,
+are taken first and cut the works into stretches (the idea of Cohen's patience diff), each aligned on its own: a few
+lines against a few, and not thousands against thousands. Whole numbers throughout: the same pairs on every machine.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genfoundry.data.readers.documents import normal
-from genfoundry.data.readers.listing import files
+from genfoundry.data.readers.documents import normalise
+from genfoundry.data.readers.listing import list_files
 from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,48 +47,48 @@ class Aligned:
 
     @cached_property
     def content(self) -> str:
-        """All of it: what its split is a hash of."""
+        """All pairs as one text, whose hash decides the split."""
         return "\n".join(map("\t".join, self.pairs))
 
 
-def read(folder: Path, align: Align, most: tuple[int, int]) -> list[Aligned]:
-    """The works of a folder, in the order of their sources' names; `most` characters of a source, of a target.
+def read_works(folder: Path, align: Align, most: tuple[int, int]) -> list[Aligned]:
+    """Read the works of a folder, in the order of their sources' names; `most` characters of a source, of a target.
 
     Raises:
         UserError: a file is not text, or a source edition has no target edition.
     """
-    known = {side: _works(folder, suffix) for side, suffix in (("source", align.source), ("target", align.target))}
-    levelled = {name: set(map(level, lines)) for name, lines in known["target"].items()}
-    found = []
-    for name, lines in known["source"].items():
-        own = set(map(level, lines))
-        shared = {other: len(own & theirs) for other, theirs in levelled.items()}
+    sources, targets = (_read_lines(folder, suffix) for suffix in (align.source, align.target))
+    normalised = {name: set(map(normalise_spelling, lines)) for name, lines in targets.items()}
+    works = []
+    for name, lines in sources.items():
+        ours = set(map(normalise_spelling, lines))
+        shared = {other: len(ours & theirs) for other, theirs in normalised.items()}
         best = max(sorted(shared), key=lambda other: shared[other], default=None)
         if best is None or not shared[best]:
             raise UserError(f"{folder / name}: no *{align.target} has a line of it; both editions are wanted")
-        found.append(_aligned(name, lines, known["target"][best], align.least, most))
-    return found
+        works.append(_align(name, lines, targets[best], align.least, most))
+    return works
 
 
-def _works(folder: Path, suffix: str) -> dict[str, list[str]]:
-    paths = files(folder, suffix)
-    return {p.relative_to(folder).as_posix(): list(said(normal(p, p.read_bytes()))) for p in paths}
+def _read_lines(folder: Path, suffix: str) -> dict[str, list[str]]:
+    paths = list_files(folder, suffix)
+    return {p.relative_to(folder).as_posix(): list(strip_speakers(normalise(p, p.read_bytes()))) for p in paths}
 
 
-def said(text: str) -> Iterator[str]:
+def strip_speakers(text: str) -> Iterator[str]:
     """The lines that are not empty, without blanks around them or a speaker before them."""
     return filter(None, (SPEAKER.sub("", line).strip().replace("\t", " ") for line in text.split("\n")))
 
 
-def level(line: str) -> str:
+def normalise_spelling(line: str) -> str:
     """The letters of a line, as if spelling had not changed: u is v, i is j and y, no doubles, no final e."""
     letters = re.sub(r"[^a-z ]", "", line.lower().replace("-", " ")).translate(str.maketrans("vjy", "uii"))
     return " ".join(re.sub(r"e\b", "", re.sub(r"(.)\1", r"\1", letters)).split())
 
 
-def _aligned(name: str, source: list[str], target: list[str], least: float, most: tuple[int, int]) -> Aligned:
+def _align(name: str, source: list[str], target: list[str], least: float, most: tuple[int, int]) -> Aligned:
     pairs, dropped, before = [], [], -1
-    for i, j in alignment(source, target, round(1000 * least)):
+    for i, j in align_lines(source, target, round(1000 * least)):
         if len(source[i]) <= most[0] and len(target[j]) <= most[1]:
             pairs.append((source[i], target[j]))
             dropped.append(i - before - 1)
@@ -98,19 +98,19 @@ def _aligned(name: str, source: list[str], target: list[str], least: float, most
     return Aligned(name, tuple(pairs), tuple(dropped))
 
 
-def alignment(source: list[str], target: list[str], least: int) -> list[tuple[int, int]]:
-    """The lines (i, j), i and j rising, that say the same, as alike as `least` thousandths or more."""
-    ours, theirs = ([level(line) for line in lines] for lines in (source, target))
-    found, last = [], (-1, -1)
-    for i, j in [*anchors(ours, theirs), (len(ours), len(theirs))]:
+def align_lines(source: list[str], target: list[str], least: int) -> list[tuple[int, int]]:
+    """Pairs of lines (i, j), i and j rising, that say the same, as alike as `least` thousandths or more."""
+    ours, theirs = ([normalise_spelling(line) for line in lines] for lines in (source, target))
+    pairs, last = [], (-1, -1)
+    for i, j in [*find_anchors(ours, theirs), (len(ours), len(theirs))]:
         (a, b), last = last, (i, j)
-        between = matched(similarity(ours[a + 1 : i], theirs[b + 1 : j]), least)
-        found += [*((a + 1 + di, b + 1 + dj) for di, dj in between), (i, j)]
-    return found[:-1]
+        between = match_lines(similarity(ours[a + 1 : i], theirs[b + 1 : j]), least)
+        pairs += [*((a + 1 + di, b + 1 + dj) for di, dj in between), (i, j)]
+    return pairs[:-1]
 
 
-def anchors(ours: list[str], theirs: list[str]) -> list[tuple[int, int]]:
-    """The longest rising chain of levelled lines of `LONG` letters or more that stand once in either edition, alike."""
+def find_anchors(ours: list[str], theirs: list[str]) -> list[tuple[int, int]]:
+    """Longest rising chain of equal normalised lines of `LONG` letters or more that stand once in either edition."""
     once = [{line: n for n, line in enumerate(lines) if times[line] == 1 and len(line) >= LONG}
             for lines in (ours, theirs) for times in [Counter(lines)]]  # fmt: skip
     common = [(i, once[1][line]) for line, i in once[0].items() if line in once[1]]
@@ -129,13 +129,13 @@ def anchors(ours: list[str], theirs: list[str]) -> list[tuple[int, int]]:
 
 
 def similarity(ours: list[str], theirs: list[str]) -> Ints:
-    """Levelled lines (N,), (M,) -> (N, M) Dice coefficients in thousandths, rounded down."""
+    """Normalised lines (N,), (M,) -> (N, M) Dice coefficients in thousandths, rounded down."""
     sets = [[{f" {line} "[k : k + 3] for k in range(len(line))} for line in lines] for lines in (ours, theirs)]
-    found = [[2000 * len(a & b) // max(len(a) + len(b), 1) for b in sets[1]] for a in sets[0]]
-    return np.array(found, np.int32).reshape(len(ours), len(theirs))
+    dice = [[2000 * len(a & b) // max(len(a) + len(b), 1) for b in sets[1]] for a in sets[0]]
+    return np.array(dice, np.int32).reshape(len(ours), len(theirs))
 
 
-def matched(similar: Ints, least: int) -> list[tuple[int, int]]:
+def match_lines(similar: Ints, least: int) -> list[tuple[int, int]]:
     """The pairs (i, j), i and j rising, of the largest sum of `similar` (N, M); of pairs of `least` or more alone."""
     similar = np.where(similar >= least, similar, 0)
     n, m = similar.shape
@@ -143,7 +143,7 @@ def matched(similar: Ints, least: int) -> list[tuple[int, int]]:
     for i in range(n):
         taken = np.maximum(best[i, 1:], best[i, :-1] + similar[i])
         np.maximum.accumulate(taken, out=best[i + 1, 1:])
-    found, i, j = [], n, m
+    pairs, i, j = [], n, m
     while i and j:
         if best[i, j] == best[i - 1, j]:
             i -= 1
@@ -151,5 +151,5 @@ def matched(similar: Ints, least: int) -> list[tuple[int, int]]:
             j -= 1
         else:
             i, j = i - 1, j - 1
-            found.append((i, j))
-    return found[::-1]
+            pairs.append((i, j))
+    return pairs[::-1]

@@ -1,4 +1,4 @@
-"""Files that hold many images of one size: IDX here, .npz in `npz`, CSV of grey values in `grey_table`."""
+"""Files that hold many images of one size: IDX here, .npz in `npz`, CSV of grey values in `grey_csv`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ IDX_IMAGES = re.compile(r"(.*)images([-.])idx3-ubyte(\.gz)?", re.IGNORECASE)
 
 @dataclass
 class ImageSet:
-    """Images of one file or folder: x (N,C,H,W) uint8, label (N,) int64 (-1: none), test: whether published as such.
+    """The images of one file or folder.
 
-    `test` is one bool or (N,) of them; `files` has the file of each image where each has its own, else all are of
-    `source`; `names` are the classes that the labels number, where the file itself has them as words. Images of one
-    `group` go to one split together: it is what is hashed then, instead of each image. `disjoint` (N,) says which of
-    them share no pixels with each other, where some do: a held-out split takes no others.
+    Attributes:
+        x: (N, C, H, W) uint8.
+        label: (N,) int64, -1 for none.
+        test: whether they are of a published test split, one bool or (N,) of them.
+        source: the file.
+        group: images of one group go to one split together: it is hashed then, instead of each image.
+        files: (N,) the file of each image, where they differ.
+        names: the classes that the labels number, where the file itself has them as words.
+        disjoint: (N,) which images share no pixels with each other, where some do: a held-out split takes no others.
     """
 
     x: Array
@@ -48,11 +53,11 @@ class ImageSet:
 
     @property
     def tests(self) -> Array:
-        """(N,) bool."""
+        """(N,) bool: whether each image is of a published test split."""
         return np.broadcast_to(self.test, len(self.x))
 
 
-def content(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """A file's bytes, unpacked where they are gzip's, whatever its name: browsers unpack what they fetch.
 
     Raises:
@@ -65,29 +70,29 @@ def content(path: Path) -> bytes:
         raise UserError(f"{path}: truncated or damaged ({error}); fetch it again") from None
 
 
-def beginning(path: Path, size: int = 1 << 22) -> bytes:
-    """The first bytes of a file, unpacked; of a damaged one, `content` says what is wrong."""
+def read_start(path: Path, size: int = 1 << 22) -> bytes:
+    """The first bytes of a file, unpacked; of a damaged one, `read_bytes` says what is wrong."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == GZIP
         with gzip.open(path) if packed else path.open("rb") as file:
             return bytes(file.read(size))
     except (OSError, EOFError, zlib.error):
-        return content(path)
+        return read_bytes(path)
 
 
-def is_test(name: str) -> bool:
+def names_test_split(name: str) -> bool:
     """Whether a file or an array is of a published test split, as t10k-images and emnist-letters-test-images are."""
     return bool({"t10k", "test"} & set(re.split(r"[\W_]+", name.lower())))
 
 
-def idx(path: Path, magic: int) -> Array:
-    """An IDX file of unsigned bytes.
+def read_idx(path: Path, magic: int) -> Array:
+    """Read an IDX file of unsigned bytes.
 
     Raises:
         UserError: wrong magic number, or another number of bytes than its header says.
     """
-    raw = content(path)
+    raw = read_bytes(path)
     if len(raw) < 16 - 8 * (magic == LABELS) or (number := int.from_bytes(raw[:4], "big")) != magic:
         shown = number if len(raw) >= 8 else "missing"
         raise UserError(f"{path}: IDX magic number {shown}, but {magic} is right for this file")
@@ -99,8 +104,8 @@ def idx(path: Path, magic: int) -> Array:
     return values.reshape(shape)
 
 
-def idx_parts(paths: list[Path]) -> Iterator[ImageSet]:
-    """The images of IDX files, with the labels of the file of each: packed or not, beside it or in a folder of its own.
+def read_idx_sets(paths: list[Path]) -> Iterator[ImageSet]:
+    """The images of IDX files with their labels, whose files may be packed, or in another folder.
 
     Raises:
         UserError: a file is damaged, or has another number of labels than of images.
@@ -108,13 +113,13 @@ def idx_parts(paths: list[Path]) -> Iterator[ImageSet]:
     for path in paths:
         if (match := IDX_IMAGES.fullmatch(path.name)) is None:
             continue
-        x = idx(path, IMAGES)[:, None]
+        x = read_idx(path, IMAGES)[:, None]  # (N, 1, H, W)
         plain = f"{match[1]}labels{match[2]}idx1-ubyte".lower()
         partners = [p for p in paths if p.name.lower().removesuffix(".gz") == plain]
         partner = next((p for p in partners if p.parent == path.parent), partners[0] if len(partners) == 1 else None)
-        label = idx(partner, LABELS).astype(np.int64) if partner else np.full(len(x), -1)
+        label = read_idx(partner, LABELS).astype(np.int64) if partner else np.full(len(x), -1)
         require_equal(path, x, label)
-        yield ImageSet(x, label, is_test(match[1]), path.name)
+        yield ImageSet(x, label, names_test_split(match[1]), path.name)
 
 
 def require_equal(path: Path, x: Array, label: Array) -> None:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.errors import UserError
 
+if TYPE_CHECKING:
+    from genfoundry import config
+
 IGNORED = 255  # of labels in a byte: what many tools write for "no class"
+PUBLISHED = {  # names of the classes of data sets that are fetched by a name of their own
+    "fashion": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+    "digits": tuple("0123456789"),
+}
+
+
+def published_names(dataset: config.Dataset) -> tuple[str, ...]:
+    """The names of the classes of a data set that is fetched by its name; () if none are known."""
+    return PUBLISHED.get(dataset.raw, ()) if isinstance(dataset.raw, str) else ()
 
 
 @dataclass(frozen=True)
@@ -31,15 +44,16 @@ class Numbering:
             label = np.where(label == IGNORED, -1, label)
         if not self.values:
             return label
-        own = np.array(self.values)
-        at = np.searchsorted(own, label).clip(0, len(own) - 1)
-        strange = label[(own[at] != label) & (label != -1)]
-        if len(strange):
-            raise UserError(f"{source}: label {strange[0]}; this data set's are {some(self.values)}, and -1 for none")
+        values = np.array(self.values)
+        at = np.searchsorted(values, label).clip(0, len(values) - 1)
+        unknown = label[(values[at] != label) & (label != -1)]
+        if len(unknown):
+            shown = abbreviate(self.values)
+            raise UserError(f"{source}: label {unknown[0]}; this data set's are {shown}, and -1 for none")
         return np.where(label == -1, -1, at)
 
 
-def numbering(parts: Sequence[ImageSet], declared: int | None, named: bool) -> Numbering:
+def derive_numbering(parts: Sequence[ImageSet], declared: int | None, named: bool) -> Numbering:
     """How the labels of these parts become 0..K-1: as they are, or 1..K and labels with gaps numbered anew.
 
     Args:
@@ -57,32 +71,31 @@ def numbering(parts: Sequence[ImageSet], declared: int | None, named: bool) -> N
     return Numbering(tuple(values), ignored)
 
 
-def names_of_words(parts: Sequence[ImageSet]) -> tuple[str, ...]:
+def word_names(parts: Sequence[ImageSet]) -> tuple[str, ...]:
     """The classes that files name by words, sorted."""
     return tuple(sorted({name for part in parts for name in part.names}))
 
 
-def rename(part: ImageSet, names: tuple[str, ...], where: object) -> None:
+def _renumber(part: ImageSet, names: tuple[str, ...], where: object) -> None:
     """Number a part's classes as the data set does: an inbox may hold some of them only.
 
     Raises:
         UserError: a class is none of the data set's.
     """
-    part.names = tuple(_as_known(name, names) for name in part.names)
+    part.names = tuple(_match_accents(name, names) for name in part.names)
     if unknown := sorted(set(part.names) - set(names)):
         right = f"known are {', '.join(names)}" if names else "this data set's images lie in no class's folder"
         raise UserError(f"{where}: class {unknown[0]!r} is new; {right}")
-    if part.names:
-        table = np.array([names.index(name) for name in part.names])
-        part.label = np.where(part.label >= 0, table[part.label], -1)
-        part.names = names
+    table = np.array([names.index(name) for name in part.names])
+    part.label = np.where(part.label >= 0, table[part.label], -1)
+    part.names = names
 
 
-def _as_known(name: str, names: tuple[str, ...]) -> str:
+def _match_accents(name: str, names: tuple[str, ...]) -> str:
     """The class of that name as the data set encodes its accents: macOS takes them apart, others do not."""
     if name in names or name.isascii():
         return name
-    same = [known for known in names if unicodedata.normalize("NFC", known) == unicodedata.normalize("NFC", name)]
+    same = [other for other in names if unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", name)]
     return same[0] if len(same) == 1 else name
 
 
@@ -101,16 +114,16 @@ def unify(
     Raises:
         UserError: a class or label of the inbox is none of the data set's.
     """
-    names = names_of_words(old) or known
-    numbers = numbering([part for part in old if not part.names], declared, bool(names))
+    names = word_names(old) or known
+    numbering = derive_numbering([part for part in old if not part.names], declared, bool(names))
     for part in (*old, *new):
         if part.names:
-            rename(part, names, where)
+            _renumber(part, names, where)
         else:
-            part.label = numbers.number(part.label, part.source)
-    return names or tuple(map(str, numbers.values))
+            part.label = numbering.number(part.label, part.source)
+    return names or tuple(map(str, numbering.values))
 
 
-def some(values: tuple[int, ...]) -> str:
-    """A few of them."""
+def abbreviate(values: tuple[int, ...]) -> str:
+    """The values in words, of many the first and the last."""
     return ", ".join(map(str, values)) if len(values) <= 12 else f"{values[0]}, {values[1]}, ..., {values[-1]}"

@@ -1,4 +1,4 @@
-"""The cells of a CSV file: what stands between them, which line names the columns, which lines are no rows."""
+"""The cells of a CSV file: what separates them, which line names the columns, which lines are no rows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genfoundry.data.readers import numerals, times
-from genfoundry.data.readers.arrays import content
+from genfoundry.data.readers.arrays import read_bytes
 from genfoundry.errors import UserError
 from genfoundry.files import LINE_END, decode_text, detect_encoding
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-SAMPLE = 30  # lines that the delimiter is read from
-TIMES = ("time", "date", "datetime", "timestamp", "year", "month", "day", "period", "t")
-COUNTERS = ("id", "index", "no", "nr", "row", "number", "#")
+SAMPLE = 30  # lines that the delimiter is found from
+TIME_NAMES = ("time", "date", "datetime", "timestamp", "year", "month", "day", "period", "t")
+COUNTER_NAMES = ("id", "index", "no", "nr", "row", "number", "#")
 UNNAMED = re.compile(r"(Unnamed: 0(\.\d+)?)?", re.IGNORECASE)
-Record = tuple[int, list[str]]
+Record = tuple[int, list[str]]  # line of the file, cells
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,17 @@ class Sheet:
         """The cells (L,) of a column."""
         return [row[number] for row in self.rows]
 
-    def place(self, row: int, column: int | str) -> str:
+    def place(self, row: int, column: int) -> str:
         """File, line and column of a cell, for messages."""
-        name = self.head[column] if isinstance(column, int) else column
-        return f"{self.path}:{self.lines[row]}: column {name}"
+        return f"{self.path}:{self.lines[row]}: column {self.head[column]}"
+
+    def without_first(self, note: str) -> Sheet:
+        """The sheet without its first column, and with a note."""
+        return replace(self, head=self.head[1:], rows=[row[1:] for row in self.rows], notes=[*self.notes, note])
 
 
-def read(path: Path) -> Sheet:
-    """The cells of a .csv or .csv.gz file: commas, semicolons, tabs or bars between them.
+def read_sheet(path: Path) -> Sheet:
+    """Read the cells of a .csv or .csv.gz file: commas, semicolons, tabs or bars between them.
 
     Empty lines and lines that begin with # are left out, and so are `sep=;`, cells that are empty in every row beyond
     the last name, and the unnamed column that pandas counts rows in.
@@ -52,35 +55,35 @@ def read(path: Path) -> Sheet:
     Raises:
         UserError: not a table, no line of names, or a row has more or fewer cells than that line; says in which line.
     """
-    raw = content(path)
+    raw = read_bytes(path)
     text, delimiter, notes = decode_text(path, raw), "", list[str]()
-    if not (code := detect_encoding(raw)).startswith("utf-8"):
-        notes.append(f"the file is {code.upper().removesuffix('-LE').removesuffix('-BE')}")
+    if not (encoding := detect_encoding(raw)).startswith("utf-8"):
+        notes.append(f"the file is {encoding.upper().removesuffix('-LE').removesuffix('-BE')}")
     first, *rest = LINE_END.split(text, maxsplit=1)
     if (start := first.strip(' "')).lower().startswith("sep=") and len(start) == 5:
         text, delimiter = "\n" + "".join(rest), start[4]  # lines keep their numbers
         notes.append(f"line 1 is {start}")
-    delimiter = delimiter or _delimiter(text)
+    delimiter = delimiter or _find_delimiter(text)
     try:
-        records = list(_records(text, delimiter))
+        records = list(_parse_records(text, delimiter))
     except csv.Error as error:
         raise UserError(f"{path}: not a table: {error}") from None
     comments = [record for record in records if record[1][0].lstrip().startswith("#")]
     records = [record for record in records if not record[1][0].lstrip().startswith("#")]
-    if comments and records and _nameless(records[0][1]) and len(comments[-1][1]) == len(records[0][1]):
+    if comments and records and _has_no_names(records[0][1]) and len(comments[-1][1]) == len(records[0][1]):
         line, names = comments.pop()  # the names stand behind a #
         records.insert(0, (line, [names[0].lstrip("# "), *names[1:]]))
-    sheet = _checked(path, records, delimiter)
+    sheet = _to_sheet(path, records, delimiter)
     if comments:
         notes.append(f"{len(comments)} lines that begin with # are left out")
     if delimiter != ",":
         notes.append(f"cells are separated by {DELIMITERS.get(delimiter, repr(delimiter))}")
     sheet.notes[:0] = notes
-    return _without_count(sheet)
+    return _drop_pandas_index(sheet)
 
 
-def _records(text: str, delimiter: str) -> Iterator[Record]:
-    """The line that each record begins in, and its cells; none without any."""
+def _parse_records(text: str, delimiter: str) -> Iterator[Record]:
+    """The line that each record begins in, and its cells; empty records are left out."""
     reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True), 1
     for row in reader:
         if any(cell.strip() for cell in row):
@@ -88,8 +91,8 @@ def _records(text: str, delimiter: str) -> Iterator[Record]:
         line = reader.line_num + 1
 
 
-def _delimiter(text: str) -> str:
-    """The one that cuts most lines into as many cells as the first, the first of them one that can be a time."""
+def _find_delimiter(text: str) -> str:
+    """The delimiter that cuts most lines into as many cells as the first, the first of which can be a time."""
     lines: list[str] = []
     for line in io.StringIO(text, newline=None):
         if line.strip() and not line.startswith("#"):
@@ -105,14 +108,14 @@ def _delimiter(text: str) -> str:
         if not rows or len(rows[0]) < 2:
             return 0.0
         body = rows[1:] or rows
-        alike = sum(len(row) == len(rows[0]) for row in body)
+        same_width = sum(len(row) == len(rows[0]) for row in body)
         timed = sum(not set(row[0]) & set(DELIMITERS) for row in body)
-        return 1 + (alike + timed) / len(body)
+        return 1 + (same_width + timed) / len(body)
 
     return max(DELIMITERS, key=score)
 
 
-def _checked(path: Path, records: list[Record], delimiter: str) -> Sheet:
+def _to_sheet(path: Path, records: list[Record], delimiter: str) -> Sheet:
     """Names and rows of one width."""
     if len(records) < 2:
         raise UserError(f"{path}: no rows; a header and a row a time step are right")
@@ -120,21 +123,8 @@ def _checked(path: Path, records: list[Record], delimiter: str) -> Sheet:
     head = [name.strip() for name in names]
     while len(head) > 1 and not head[-1] and all(not "".join(row[len(head) - 1 :]).strip() for _, row in body):
         head.pop()
-    notes = ["an empty last column is left out"] if len(head) < len(names) else []
-    if len(head) < 2:
-        raise UserError(
-            f"{path}:{line}: one column, {names}; the time and one or more others, commas, semicolons or tabs between, "
-            "are right; lines above the one that names the columns are to be deleted"
-        )
-    if _nameless(head):
-        raise UserError(
-            f"{path}:{line}: {', '.join(head)}: a row, but no line names the columns; put one first, such as time,value"
-        )
-    if "" in head[1:]:
-        raise UserError(f"{path}:{line}: column {head.index('', 1) + 1} has no name; every column of values needs one")
-    if len(set(head)) < len(head):
-        raise UserError(f"{path}:{line}: columns {', '.join(head)}; every column needs a name of its own")
-    if len(body) > 1 and not _digit(body[0][1]) and _digit(body[1][1]):
+    _check_head(f"{path}:{line}", names, head)
+    if len(body) > 1 and not _has_digit(body[0][1]) and _has_digit(body[1][1]):
         raise UserError(
             f"{path}:{body[0][0]}: {', '.join(body[0][1])}: a second line of names or units; delete it"
             f" (or line {line}, if that is a note)"
@@ -144,52 +134,60 @@ def _checked(path: Path, records: list[Record], delimiter: str) -> Sheet:
         while len(row) > len(head) and not row[-1].strip():
             row = row[:-1]
         if len(row) != len(head):
-            raise UserError(
-                f"{path}:{number}: {len(row)} cells, but the header has {len(head)}{_surplus(row, head, delimiter)}"
-            )
+            hint = _width_hint(row, head, delimiter)
+            raise UserError(f"{path}:{number}: {len(row)} cells, but the header has {len(head)}{hint}")
         rows.append(row)
+    notes = ["an empty last column is left out"] if len(head) < len(names) else []
     return Sheet(path, head, [number for number, _ in body], rows, delimiter, notes)
 
 
-def _surplus(row: list[str], head: list[str], delimiter: str) -> str:
+def _check_head(where: str, names: list[str], head: list[str]) -> None:
+    """Refuse a header of one column, of values, or with names that are empty or stand twice."""
+    if len(head) < 2:
+        raise UserError(
+            f"{where}: one column, {names}; the time and one or more others, commas, semicolons or tabs between, "
+            "are right; lines above the one that names the columns are to be deleted"
+        )
+    if _has_no_names(head):
+        raise UserError(
+            f"{where}: {', '.join(head)}: a row, but no line names the columns; put one first, such as time,value"
+        )
+    if "" in head[1:]:
+        raise UserError(f"{where}: column {head.index('', 1) + 1} has no name; every column of values needs one")
+    if len(set(head)) < len(head):
+        raise UserError(f"{where}: columns {', '.join(head)}; every column needs a name of its own")
+
+
+def _width_hint(row: list[str], head: list[str], delimiter: str) -> str:
     """What may be wrong with a row of another width."""
     if delimiter == "," and len(row) > len(head) and all(c.strip().lstrip("-").isdigit() for c in row[len(head) - 1 :]):
         return "; is a comma the decimal mark? put such numbers in quotes, or semicolons between cells"
     return "; delete the line if it is a note or a total" if len(row) < len(head) else ""
 
 
-def _digit(row: list[str]) -> bool:
+def _has_digit(row: list[str]) -> bool:
     return any(c.isdigit() for c in "".join(row))
 
 
-def _nameless(row: list[str]) -> bool:
-    """Whether a line that should name columns is a row: all its cells but the first are numbers, that one has one."""
-    numbers = [numerals.decimals(cell) or numerals.missing(cell) for cell in row[1:]]
-    return (
-        bool(numbers)
-        and all(numbers)
-        and any(map(numerals.decimals, row[1:]))
-        and (row[0][:1].isdigit() or times.is_date(row[0]))
-    )
+def _has_no_names(row: list[str]) -> bool:
+    """Whether a line that should name columns is a row: a time or number first, then numbers or missing values."""
+    cells = row[1:]
+    numbers = [numerals.possible_marks(cell) for cell in cells]
+    alike = all(number or numerals.is_missing(cell) for number, cell in zip(numbers, cells, strict=True))
+    return any(numbers) and alike and (row[0][:1].isdigit() or times.is_date(row[0]))
 
 
-def _without_count(sheet: Sheet) -> Sheet:
+def _drop_pandas_index(sheet: Sheet) -> Sheet:
     """Without pandas' unnamed index, where it counts rows and the second column holds the times."""
-    if not UNNAMED.fullmatch(sheet.head[0]) or len(sheet.head) < 3 or not counts(sheet.column(0)):
+    if not UNNAMED.fullmatch(sheet.head[0]) or len(sheet.head) < 3 or not is_count(sheet.column(0)):
         return sheet
-    again = UNNAMED.fullmatch(sheet.head[1]) and counts(sheet.column(1))
-    if not again and sheet.head[1].lower() not in TIMES and all(map(numerals.decimals, sheet.column(1))):
+    again = UNNAMED.fullmatch(sheet.head[1]) and is_count(sheet.column(1))
+    if not again and sheet.head[1].lower() not in TIME_NAMES and all(map(numerals.possible_marks, sheet.column(1))):
         return sheet
-    return _without_count(without_first(sheet, "the unnamed first column counts rows and is left out"))
+    return _drop_pandas_index(sheet.without_first("the unnamed first column counts rows and is left out"))
 
 
-def without_first(sheet: Sheet, note: str) -> Sheet:
-    """The same without its first column, and with a note."""
-    rows = [row[1:] for row in sheet.rows]
-    return replace(sheet, head=sheet.head[1:], rows=rows, notes=[*sheet.notes, note])
-
-
-def counts(cells: list[str]) -> bool:
-    """Whether cells are whole numbers that follow each other, from 0, 1 or any other on."""
+def is_count(cells: list[str]) -> bool:
+    """Whether cells are consecutive whole numbers, from any first one on."""
     first = cells[0].strip() if cells else ""
     return first.isdecimal() and all(cell.strip() == str(i) for i, cell in enumerate(cells, int(first)))

@@ -71,40 +71,39 @@ def split_word(folder: str) -> str | None:
     return SPLIT_WORDS.get(re.sub(r"20\d\d$", "", tokens[0])) if len(tokens) == 1 else None
 
 
-def derive(folders: Collection[Folders], root: Path, declared: ClassRule | None = None) -> Layout:
-    """The layout of pictures that lie in these folders.
+def derive_layout(folders: Collection[Folders], root: Path, declared: ClassRule | None = None) -> Layout:
+    """Derive the layout of pictures from the folders that they lie in.
 
     Raises:
         UserError: it can be read in two ways, and `declared` (the key `classes`) does not say in which.
     """
     distinct = set(folders)
-    split_at = _split_position(distinct)
+    split_at = _find_split_position(distinct)
     divided = {f: _divide(f, split_at) for f in distinct}
     splits = {split for split, _ in divided.values()}
-    trained = [inner for split, inner in divided.values() if split in ("train", None)] or [
-        i for _, i in divided.values()
-    ]
+    inners = [inner for _, inner in divided.values()]
+    trained = [inner for split, inner in divided.values() if split in ("train", None)] or inners
     if declared is None and split_at is None:
         _refuse_domains(distinct, root)
         _refuse_other_than_splits(distinct, root)
     if declared is None:
-        _refuse_masks({inner[-1] for _, inner in divided.values() if inner}, root)
-    wrapper = _wrapper(trained)
-    rule = declared or _rule([inner[len(wrapper) :] for inner in trained], wrapper, root)
+        _refuse_masks({inner[-1] for inner in inners if inner}, root)
+    wrapper = _find_wrapper(trained)
+    rule = declared or _find_rule([inner[len(wrapper) :] for inner in trained], wrapper, root)
     layout = Layout(rule, split_at, wrapper, published="test" in splits and len(splits) > 1)
     names = {name for inner in trained if (name := layout._class(inner))}
     unlabelled: set[Folders] = set()
     for split in ("val", "test") if splits & {"train", None} else ():
-        own = {f: layout._class(inner) for f, (word, inner) in divided.items() if word == split}
-        classes = {name for name in own.values() if name}
+        class_of = {f: layout._class(inner) for f, (word, inner) in divided.items() if word == split}
+        classes = {name for name in class_of.values() if name}
         if len(classes) == 1 and not classes <= names:  # val/images, whose labels stand elsewhere
-            unlabelled |= own.keys()
+            unlabelled |= class_of.keys()
         else:
             names |= classes
     return Layout(rule, split_at, wrapper, tuple(sorted(names)), frozenset(unlabelled), layout.published)
 
 
-def _split_position(distinct: set[Folders]) -> int | None:
+def _find_split_position(distinct: set[Folders]) -> int | None:
     """The first position at which every folder is a split's."""
     for position in range(max(map(len, distinct), default=0)):
         if all(split_word(f[position]) for f in distinct if len(f) > position):
@@ -119,7 +118,7 @@ def _divide(folders: Folders, split_at: int | None) -> tuple[str | None, Folders
     return split_word(folders[split_at]), folders[:split_at] + folders[split_at + 1 :]
 
 
-def _wrapper(inners: list[Folders]) -> Folders:
+def _find_wrapper(inners: list[Folders]) -> Folders:
     """Folders that all classes lie in, such as `data` of data/cat and data/dog."""
     depth = 0
     while inners and all(len(i) > depth + 1 and i[: depth + 1] == inners[0][: depth + 1] for i in inners):
@@ -127,7 +126,7 @@ def _wrapper(inners: list[Folders]) -> Folders:
     return inners[0][:depth] if depth else ()
 
 
-def _rule(inners: list[Folders], wrapper: Folders, root: Path) -> ClassRule:
+def _find_rule(inners: list[Folders], wrapper: Folders, root: Path) -> ClassRule:
     """The rule under which the folders tell pictures apart, where it is one."""
     pairs = {(inner[0], inner[-1]) for inner in inners if inner}
     tops, parents = ({pair[side] for pair in pairs} for side in (0, 1))
@@ -135,9 +134,9 @@ def _rule(inners: list[Folders], wrapper: Folders, root: Path) -> ClassRule:
         return "parent"
     if len(parents) == 1 and all(SUBJECT.fullmatch(top) for top in tops):
         return "none"
-    if len(parents) == 1 or (_dates(parents) and not _dates(tops)):
+    if len(parents) == 1 or (_are_dates(parents) and not _are_dates(tops)):
         return "top"
-    if _dates(tops) and not _dates(parents):
+    if _are_dates(tops) and not _are_dates(parents):
         return "parent"
     raise UserError(
         f"{root.joinpath(*wrapper)}: classes are ambiguous: {_some(tops)} by `classes: top` (the topmost folder), or "
@@ -146,7 +145,7 @@ def _rule(inners: list[Folders], wrapper: Folders, root: Path) -> ClassRule:
     )
 
 
-def _dates(names: Collection[str]) -> bool:
+def _are_dates(names: Collection[str]) -> bool:
     """Whether folders are years, months or days, such as 2020 or 2020-05: these are no classes where others are."""
     return all(DATE.fullmatch(name) for name in names)
 

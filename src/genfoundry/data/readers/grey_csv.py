@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from genfoundry.config import LabelColumn
-from genfoundry.data.readers.arrays import Array, ImageSet, beginning, content
+from genfoundry.data.readers.arrays import Array, ImageSet, read_bytes, read_start
 from genfoundry.errors import UserError
 
 LABEL_NAMES = {"label", "labels", "class", "target", "y", "digit", "category"}
@@ -43,9 +43,9 @@ class Columns:
 
 def is_grey(path: Path) -> bool:
     """Whether a CSV holds images, by its first two lines: enough columns, their names or whole numbers in them."""
-    first, *second = _first_rows(beginning(path))
-    if not all(_number(cell) is not None for cell in first):
-        labels, pixels = _named(first)
+    first, *second = _first_rows(read_start(path))
+    if not all(_parse(cell) is not None for cell in first):
+        labels, pixels = _split_named(first)
         names = [first[i].strip().lower() for i in pixels]
         like = all(PIXEL_NAME.fullmatch(name) or (labels and name.isdigit()) for name in names)
         return like and len(pixels) >= LEAST_SIDE**2 and bool(labels or _side(len(pixels)))
@@ -54,21 +54,21 @@ def is_grey(path: Path) -> bool:
     return len(first) > WIDE or (whole and side >= LEAST_SIDE)
 
 
-def read(path: Path, label: LabelColumn | None = None) -> tuple[ImageSet, LabelColumn | None]:
-    """Square grey images, a row each; and where the label stands, if that is not in the header.
+def read_grey_csv(path: Path, label: LabelColumn | None = None) -> tuple[ImageSet, LabelColumn | None]:
+    """Read square grey images, a row each; and where the label stands, if the header does not say.
 
     Raises:
         UserError: a cell is no whole number of 0 to 255, rows differ, or the label could be in two columns.
     """
-    text = content(path)
+    text = read_bytes(path)
     rows = _first_rows(text)
-    columns = _columns(path, rows[0])
-    values = _values(path, text, columns.body, len(rows[0]))
+    columns = _find_columns(path, rows[0])
+    values = _read_values(path, text, columns.body, len(rows[0]))
     at, column = columns.label, None
     if not columns.pixels:
-        at, column = _label_column(path, values, label)
+        at, column = _find_label(path, values, label)
     pixels = columns.pixels or [i for i in range(values.shape[1]) if i != at]
-    grey = values[:, pixels[0] : pixels[-1] + 1] if _adjacent(pixels) else values[:, pixels]
+    grey = values[:, pixels[0] : pixels[-1] + 1] if pixels[-1] - pixels[0] + 1 == len(pixels) else values[:, pixels]
     if grey.size and (grey.min() < 0 or grey.max() > 255):
         raise UserError(f"{path}: grey values {grey.min():g} to {grey.max():g}; 0 to 255 are right")
     side = math.isqrt(len(pixels))
@@ -86,13 +86,13 @@ def _delimiter(lines: list[str]) -> str:
     return max(",;\t", key="".join(lines).count)
 
 
-def _is_header(row: list[str]) -> bool:
+def _names_columns(row: list[str]) -> bool:
     """Whether a row names columns: words, or their numbers 0..W-1 (what pandas writes for columns without names)."""
-    numbers = [_number(cell) for cell in row]
+    numbers = [_parse(cell) for cell in row]
     return None in numbers or (len(row) > 1 and numbers == list(range(len(row))))
 
 
-def _number(cell: str) -> float | None:
+def _parse(cell: str) -> float | None:
     try:
         return float(cell)
     except ValueError:
@@ -104,38 +104,36 @@ def _side(count: int) -> int:
     return side if count > 0 and (side := math.isqrt(count)) ** 2 == count else 0
 
 
-def _columns(path: Path, first: list[str]) -> Columns:
+def _find_columns(path: Path, first: list[str]) -> Columns:
     """The columns by their names; without a header (or label's name) their pixels are still to be found."""
     width = len(first)
-    if not _is_header(first) or all(_number(cell) is not None for cell in first):
+    if not _names_columns(first) or all(_parse(cell) is not None for cell in first):
         if not _side(width) and not _side(width - 1):
-            raise UserError(
-                f"{path}: rows of {width} values; the square of a side and one label are right{_colour(width)}"
-            )
-        return Columns([] if _side(width - 1) else list(range(width)), None, int(_is_header(first)))
-    labels, pixels = _named(first)
+            hint = _colour_hint(width)
+            raise UserError(f"{path}: rows of {width} values; the square of a side and one label are right{hint}")
+        return Columns([] if _side(width - 1) else list(range(width)), None, int(_names_columns(first)))
+    labels, pixels = _split_named(first)
     if not labels and len(pixels) == width and _side(width - 1):
         return Columns([], None, 1)
     if len(labels) > 1 or not _side(len(pixels)):
         raise UserError(
             f"{path}:1: {len(pixels)} columns of grey values and {len(labels)} named label; the square of a side and "
-            f"one (or no) label are right{_colour(len(pixels))}"
+            f"one (or no) label are right{_colour_hint(len(pixels))}"
         )
     return Columns(pixels, labels[0] if labels else None, 1)
 
 
-def _named(head: list[str]) -> tuple[list[int], list[int]]:
+def _split_named(head: list[str]) -> tuple[list[int], list[int]]:
     """The columns named label, and the others but for one of row numbers in front."""
     names = [name.strip().lower() for name in head]
     labels = [i for i, name in enumerate(names) if name in LABEL_NAMES]
     return labels, [i for i, name in enumerate(names) if i not in labels and not (i == 0 and name in INDEX_NAMES)]
 
 
-def _values(path: Path, text: bytes, body: int, width: int) -> Array:
+def _read_values(path: Path, text: bytes, body: int, width: int) -> Array:
     """(N, W) float32: exact for whole numbers up to 2^24."""
-    lines = (
-        line.decode("utf-8-sig", "replace") for line in io.BytesIO(text)
-    )  # as text, all would take 4 times their bytes
+    # Line by line: as one text, all would take four times their bytes.
+    lines = (line.decode("utf-8-sig", "replace") for line in io.BytesIO(text))
     delimiter = _delimiter([text[: 1 << 16].decode("utf-8-sig", "replace").partition("\n")[0]])
     if not any(line.strip() for line in islice(io.BytesIO(text), body, None)):
         raise UserError(f"{path}: no rows; the square of a side and one label in each are right")
@@ -144,7 +142,7 @@ def _values(path: Path, text: bytes, body: int, width: int) -> Array:
             lines, np.float32, delimiter=delimiter, skiprows=body, ndmin=2, quotechar='"', comments=None
         )
     except ValueError as error:
-        raise UserError(_where_unread(path, text, body, str(error))) from None
+        raise UserError(_explain(path, text, body, str(error))) from None
     if values.shape[1:] != (width,) and len(values):
         raise UserError(f"{path}: rows of {values.shape[1]} values below a first one of {width}; as many are right")
     broken = ~np.isfinite(values) | (values != np.floor(values))
@@ -155,7 +153,7 @@ def _values(path: Path, text: bytes, body: int, width: int) -> Array:
     return values
 
 
-def _where_unread(path: Path, text: bytes, body: int, error: str) -> str:
+def _explain(path: Path, text: bytes, body: int, error: str) -> str:
     """What NumPy says of a row, with the line of the file: it counts rows, of values from 0 and of widths from 1."""
     reason = re.sub(r" (at|in) row \d+|\.$", "", error.partition("; use")[0]).replace("''", "an empty cell")
     lines = [number for number, line in enumerate(io.BytesIO(text), start=1) if line.strip()]
@@ -165,12 +163,12 @@ def _where_unread(path: Path, text: bytes, body: int, error: str) -> str:
     return f"{path}{place}: {reason}; rows of whole numbers, as many in each, are right"
 
 
-def _colour(width: int) -> str:
+def _colour_hint(width: int) -> str:
     square = width // 3 if width % 3 == 0 else (width - 1) // 3
     return "; colour images: save them as .npz, (N, H, W, 3)" if width > WIDE and _side(square) else ""
 
 
-def _label_column(path: Path, values: Array, declared: LabelColumn | None) -> tuple[int, LabelColumn]:
+def _find_label(path: Path, values: Array, declared: LabelColumn | None) -> tuple[int, LabelColumn]:
     """The column whose values are labels', of the first and the last."""
     ends: dict[LabelColumn, int] = {"first": 0, "last": values.shape[1] - 1}
     if declared:
@@ -200,10 +198,6 @@ def _may_be_label(column: Array, top: float) -> bool:
     """A few different values: labels with gaps or single images, where the other end is no such column."""
     values = np.unique(column)
     return bool(2 <= len(values) <= max(2, min(len(column) // 4, MOST_CLASSES)) and values[-1] != top)
-
-
-def _adjacent(columns: list[int]) -> bool:
-    return columns[-1] - columns[0] + 1 == len(columns)
 
 
 def _some(column: Array) -> str:

@@ -1,4 +1,4 @@
-"""What stands in the header of a picture file: its size, colour and depth, and what a file is that is no picture."""
+"""Headers of picture files: size, colour and depth, and what a file is that is no picture."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ PROFILES = (b"Raw profile type", b"XML:com.adobe.xmp")  # texts that may hold a 
 BITS_PER_SAMPLE, COMPRESSION, ORIENTATION = 258, 259, 274  # tags of a TIFF
 LARGE = 1 << 26  # pixels
 DEEP = "it has 16 or more bits a value ({}); convert it to 8 bits, 0 to 255"
-BEGINNINGS = {PNG: "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF", b"RIFF": "WebP", b"BM": "BMP", b"II*\0": "TIFF",
+SIGNATURES = {PNG: "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF", b"RIFF": "WebP", b"BM": "BMP", b"II*\0": "TIFF",
               b"MM\0*": "TIFF"}  # fmt: skip
-KINDS = {b"\x00\x00\x00": "an HEIC, AVIF or MP4 file", b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive; unpack it",
-         b"version https://git-lfs": "a Git LFS pointer; `git lfs pull` fetches the picture"}  # fmt: skip
+OTHER_KINDS = {b"\x00\x00\x00": "an HEIC, AVIF or MP4 file", b"%PDF": "a PDF",
+               b"PK\x03\x04": "a ZIP archive; unpack it",
+               b"version https://git-lfs": "a Git LFS pointer; `git lfs pull` fetches the picture"}  # fmt: skip
 
 
-def png_header(path: Path) -> tuple[tuple[int, int], str, bool] | None:
+def read_png_header(path: Path) -> tuple[tuple[int, int], str, bool] | None:
     """(H, W), "grey" or "rgb" and False of a plain PNG, 20 times as fast as Pillow, which decodes it for its EXIF.
 
     None for another file, an animation, a PNG whose EXIF may turn it, and one of a size that Pillow may refuse.
@@ -49,7 +50,7 @@ def png_header(path: Path) -> tuple[tuple[int, int], str, bool] | None:
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The name of each chunk, and of a text how it begins."""
+    """The name of each chunk, and the beginning of a text chunk."""
     while len(start := file.read(8)) == 8:
         length, name = int.from_bytes(start[:4], "big"), start[4:]
         text = file.read(min(length, 32)) if name in (b"tEXt", b"zTXt", b"iTXt") else b""
@@ -63,21 +64,21 @@ def require_8_bits(file: Picture) -> None:
     Raises:
         ValueError: what it is, and what is right.
     """
-    own: Any = file  # what only some formats have
+    image: Any = file  # some attributes exist in some formats only
     if file.mode.startswith(("I", "F")):
         raise ValueError(DEEP.format(f"mode {file.mode}"))
-    if file.format == "PNG" and any(str(tile.args).endswith("16B") for tile in own.tile):
+    if file.format == "PNG" and any(str(tile.args).endswith("16B") for tile in image.tile):
         raise ValueError(DEEP.format("16-bit PNG"))  # which Pillow would cut to 8 without a word
     if file.format == "TIFF":
-        if max(own.tag_v2.get(BITS_PER_SAMPLE, (1,))) > 8:
+        if max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) > 8:
             raise ValueError(DEEP.format("deep TIFF"))
-        if own.n_frames > 1:
-            raise ValueError(f"it has {own.n_frames} pages; one is right: save each as a file of its own")
-        if own.tag_v2.get(ORIENTATION, 1) >= 5 and own.tag_v2.get(COMPRESSION, 1) == 1:
+        if image.n_frames > 1:
+            raise ValueError(f"it has {image.n_frames} pages; one is right: save each as a file of its own")
+        if image.tag_v2.get(ORIENTATION, 1) >= 5 and image.tag_v2.get(COMPRESSION, 1) == 1:
             raise ValueError("a turned TIFF without compression, of which Pillow 13 mixes up the rows; save it upright")
 
 
-def describe(path: Path) -> str:
+def identify(path: Path) -> str:
     """What a file that Pillow does not know is, and what to do about it."""
     with path.open("rb") as file:
         head = file.read(1 << 16)
@@ -87,9 +88,9 @@ def describe(path: Path) -> str:
         return "a page of HTML or XML, not a picture; fetch it again"
     if (bits := _jpeg_bits(head)) not in (None, 8):
         return f"a JPEG of {bits} bits a value; convert it to 8 bits, 0 to 255"
-    if what := next((what for start, what in KINDS.items() if head.startswith(start)), ""):
-        return what
-    if kind := next((kind for start, kind in BEGINNINGS.items() if head.startswith(start)), ""):
+    if kind := next((kind for start, kind in OTHER_KINDS.items() if head.startswith(start)), ""):
+        return kind
+    if kind := next((kind for start, kind in SIGNATURES.items() if head.startswith(start)), ""):
         return f"a {kind} that is damaged, cut off or of an unusual form; fetch it again, or save it as 8-bit PNG"
     if all(byte in b"\t\n\r" or byte >= 32 for byte in head[:512]):
         return f"text, not a picture: {head[:40].decode(errors='replace').splitlines()[0]!r}; fetch it again"

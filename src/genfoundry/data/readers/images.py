@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from genfoundry.config import ClassRule, LabelColumn, Patch, Slices
 from genfoundry.console.progress import track
+from genfoundry.data import cgroup
 from genfoundry.data.readers import image_headers
 from genfoundry.errors import UserError
 
@@ -30,10 +33,11 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 MODES = {"grey": "L", "rgb": "RGB"}
-WHOLE = Slices()
+DEFAULT_SLICES = Slices()
 GREY = ("1", "L", "LA", "La")  # Pillow's modes of one channel
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, struct.error)  # Pillow's of bad files
 ORIENTATION = 0x0112  # EXIF
+CHUNK_FILES, CHUNK_BYTES = 64, 1 << 18  # that a thread decodes at a time
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Form:
     size: tuple[int, int] | None = None
     colour: str | None = None
     patch: Patch | None = None
-    slices: Slices = WHOLE
+    slices: Slices = DEFAULT_SLICES
     classes: ClassRule | None = None
     label: LabelColumn | None = None
 
@@ -54,25 +58,91 @@ class Form:
 PLAIN = Form()
 
 
-def picture(path: Path, form: Form = PLAIN) -> Array:
+class Faults:
+    """Files that cannot be read: the first one's message, and how many there are."""
+
+    def __init__(self) -> None:
+        self.first, self.count = "", 0
+
+    def add(self, error: UserError) -> None:
+        """Count a file."""
+        self.first, self.count = self.first or str(error), self.count + 1
+
+    def check(self, total: int) -> None:
+        """Refuse them all in one line.
+
+        Raises:
+            UserError: there is one.
+        """
+        if self.count:
+            raise UserError(self.first + (f"; {self.count} of {total} files are so" if self.count > 1 else ""))
+
+
+def read_pictures(paths: list[Path], form: Form) -> Iterator[Array]:
+    """Decode picture files by several threads, (C, H, W) uint8 each, in order.
+
+    Raises:
+        UserError: files are damaged, or not of 8 bits: the first one, and how many, once all have been tried.
+    """
+    faults = Faults()
+    for result in track(_decode_ahead(paths, form), len(paths), "reading images"):
+        if isinstance(result, UserError):
+            faults.add(result)
+        elif not faults.count:
+            yield result
+    faults.check(len(paths))
+
+
+def _decode_ahead(paths: list[Path], form: Form) -> Iterator[Array | UserError]:
+    """Each file's values or fault, a few chunks of files ahead, so that little waits in memory."""
+    threads = cgroup.cpus()
+    with ThreadPoolExecutor(threads) as pool:  # Pillow decodes and resizes outside Python's lock
+        ahead: deque[Future[list[Array | UserError]]] = deque()
+        for chunk in _chunks(paths):
+            ahead.append(pool.submit(lambda files: [_try_picture(path, form) for path in files], chunk))
+            if len(ahead) > 2 * threads:
+                yield from ahead.popleft().result()
+        while ahead:
+            yield from ahead.popleft().result()
+
+
+def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
+    chunk, size = [], 0
+    for path in paths:
+        chunk.append(path)
+        size += path.stat().st_size
+        if len(chunk) == CHUNK_FILES or size > CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    yield chunk
+
+
+def _try_picture(path: Path, form: Form) -> Array | UserError:
+    try:
+        return read_picture(path, form)
+    except UserError as error:
+        return error
+
+
+def read_picture(path: Path, form: Form = PLAIN) -> Array:
     """A file as (C, H, W) uint8; without a declared colour one channel where the file is grey, else three.
 
     Raises:
         UserError: the file is damaged, or not of 8 bits.
     """
-    with _opened(path) as file:
-        return _values(_formed(_upright(file), form))
+    with _open(path) as file:
+        return _to_array(_to_form(_upright(file), form))
 
 
-def header(path: Path) -> tuple[tuple[int, int], str, bool]:
+def read_header(path: Path) -> tuple[tuple[int, int], str, bool]:
     """(H, W) as a viewer shows it, "grey" or "rgb", and whether it is an animation; only the file's header is read.
 
     Raises:
         UserError: no image, or not one of 8 bits.
     """
-    if (png := image_headers.png_header(path)) is not None:
+    if (png := image_headers.read_png_header(path)) is not None:
         return png
-    with _opened(path) as file:  # whose size, of a TIFF, is that of the turned picture already
+    with _open(path) as file:  # whose size, of a TIFF, is that of the turned picture already
         turned = file.format != "TIFF" and file.getexif().get(ORIENTATION, 1) in range(5, 9)
         size = (file.width, file.height) if turned else (file.height, file.width)
         moving = file.format != "MPO" and bool(getattr(file, "is_animated", False))
@@ -80,7 +150,7 @@ def header(path: Path) -> tuple[tuple[int, int], str, bool]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Picture]:
+def _open(path: Path) -> Iterator[Picture]:
     """The open file, refused where it is deeper than 8 bits or has pages; every fault is one line."""
     Image = _pillow()
     try:
@@ -91,7 +161,7 @@ def _opened(path: Path) -> Iterator[Picture]:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise UserError(f"{path}: not readable as an image: over {most:,} pixels; shrink or cut it") from None
     except Image.UnidentifiedImageError:
-        raise UserError(f"{path}: not readable as an image: {image_headers.describe(path)}") from None
+        raise UserError(f"{path}: not readable as an image: {image_headers.identify(path)}") from None
     except DAMAGE as error:
         raise UserError(f"{path}: not readable as an image: {' '.join(str(error).split())}") from None
 
@@ -105,14 +175,12 @@ def _pillow() -> Any:
     return Image
 
 
-def formed(x: Array, form: Form, source: str) -> Array:
-    """Images (N, C, H, W) uint8 of an array file, brought to the form.
+def convert_images(x: Array, form: Form, source: str) -> Array:
+    """Bring the images (N, C, H, W) uint8 of an array file to the form.
 
     Raises:
         UserError: they have neither one channel nor three.
     """
-    from PIL import Image
-
     same = form.size in (None, x.shape[2:])
     channels = {"grey": 1, "rgb": 3, None: x.shape[1]}[form.colour]
     if same and channels == x.shape[1]:
@@ -121,13 +189,14 @@ def formed(x: Array, form: Form, source: str) -> Array:
         raise UserError(f"{source}: images of {x.shape[1]} channels; size and colour are for 1 (grey) or 3 (rgb)")
     if not len(x):
         return np.zeros((0, channels, *(form.size or x.shape[2:])), np.uint8)
-    images = (Image.fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)) for image in x)
-    return np.stack([_values(_formed(image, form)) for image in track(images, len(x), f"resizing {source}")])
+    images = (_pillow().fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)) for image in x)
+    shown = track(images, len(x), f"resizing {source}")
+    return np.stack([_to_array(_to_form(image, form)) for image in shown])
 
 
 def put_on_white(x: Array) -> Array:
     """(3, H, W) of an image (4, H, W) with alpha."""
-    return _values(_on_white(_pillow().fromarray(np.ascontiguousarray(np.moveaxis(x, 0, -1)))).convert("RGB"))
+    return _to_array(_on_white(_pillow().fromarray(np.ascontiguousarray(np.moveaxis(x, 0, -1)))).convert("RGB"))
 
 
 def _on_white(image: Picture) -> Picture:
@@ -145,23 +214,23 @@ def _upright(file: Picture) -> Picture:
     image = ImageOps.exif_transpose(file) if turned else file
     if image.has_transparency_data:
         image = _on_white(image)
-    return _in_mode(image, "L" if grey else "RGB")
+    return _to_mode(image, "L" if grey else "RGB")
 
 
-def _in_mode(image: Picture, mode: str) -> Picture:
+def _to_mode(image: Picture, mode: str) -> Picture:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _formed(image: Picture, form: Form) -> Picture:
+def _to_form(image: Picture, form: Form) -> Picture:
     from PIL import Image, ImageOps
 
     if form.colour:
-        image = _in_mode(image, MODES[form.colour])
+        image = _to_mode(image, MODES[form.colour])
     if form.size and image.size != form.size[::-1]:
         image = ImageOps.fit(image, form.size[::-1], Image.Resampling.LANCZOS)
     return image
 
 
-def _values(image: Picture) -> Array:
+def _to_array(image: Picture) -> Array:
     values = np.asarray(image)
-    return values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+    return values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)  # (C, H, W)

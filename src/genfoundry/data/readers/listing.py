@@ -1,4 +1,4 @@
-"""The files of a folder in one order everywhere: links are followed, what is hidden or a system's own is left out."""
+"""The files of a folder in one order everywhere: links are followed, hidden and system files are left out."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SYSTEM |= {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below a folder, sorted by path; links that lead nowhere or back, and what else is no regular file."""
+    """Files below a folder, sorted by path; `dangling` are links that lead nowhere or back, sockets and the like."""
 
     files: list[Path] = field(default_factory=list)
     dangling: list[Path] = field(default_factory=list)
 
 
-def scan(folder: Path) -> Listing:
-    """Every file below a folder that is not hidden; an empty listing where there is no such folder.
+def scan_folder(folder: Path) -> Listing:
+    """List every file below a folder that is not hidden; nothing where there is no such folder.
 
     Raises:
         UserError: a name is not UTF-8 (neither YAML, JSON nor DVC could hold it), or a folder cannot be read.
@@ -41,20 +41,18 @@ def _walk(root: Path, below: str, parents: tuple[object, ...], files: list[str],
         raise UserError(f"{printable(root / below)}: {error.strerror}; a folder that can be read is needed") from None
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
-            continue  # thumbnails and such, of a system's own
+            continue
         name = f"{below}{entry.name}"
         require_utf8(root, name)
-        kind, here = _kind(entry)
-        if kind == "folder" and here not in parents:
-            _walk(root, f"{name}/", (*parents, here), files, dangling)
-        elif kind == "file":
-            files.append(name)
+        kind, identity = _classify(entry)
+        if kind == "folder" and identity not in parents:
+            _walk(root, f"{name}/", (*parents, identity), files, dangling)
         else:
-            dangling.append(name)
+            (files if kind == "file" else dangling).append(name)
 
 
-def _kind(entry: os.DirEntry[str]) -> tuple[str, object]:
-    """What an entry, or the target of a link, is: folder (and which one), file, or something else."""
+def _classify(entry: os.DirEntry[str]) -> tuple[str, object]:
+    """What an entry, or the target of a link, is: folder (and which one), file, or "" for something else."""
     try:
         if entry.is_dir():
             return "folder", _identity(entry.stat())
@@ -73,14 +71,13 @@ def require_utf8(root: Path, name: str) -> None:
     Raises:
         UserError: shows the bytes of the name.
     """
-    if not name.isascii():
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(
-                f"{printable(root)}: the file name {os.fsencode(name)!r} is not UTF-8; rename it (a whole folder: "
-                "convmv -f latin1 -t utf8 -r --notest FOLDER)"
-            ) from None
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{printable(root)}: the file name {os.fsencode(name)!r} is not UTF-8; rename it (a whole folder: "
+            "convmv -f latin1 -t utf8 -r --notest FOLDER)"
+        ) from None
 
 
 def printable(path: Path | str) -> str:
@@ -88,27 +85,27 @@ def printable(path: Path | str) -> str:
     return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def files(folder: Path, *suffixes: str) -> list[Path]:
+def list_files(folder: Path, *suffixes: str) -> list[Path]:
     """Files below a folder whose names end with one of the suffixes, upper or lower case.
 
     Raises:
         UserError: a name is not UTF-8.
     """
-    return of_kind(scan(folder).files, *suffixes)
+    return filter_suffixes(scan_folder(folder).files, *suffixes)
 
 
-def of_kind(paths: list[Path], *suffixes: str) -> list[Path]:
-    """Those whose names end with one of the suffixes, upper or lower case."""
+def filter_suffixes(paths: list[Path], *suffixes: str) -> list[Path]:
+    """The paths whose names end with one of the suffixes, upper or lower case."""
     return [path for path in paths if path.name.lower().endswith(suffixes)]
 
 
-def only(inbox: Path, *suffixes: str) -> None:
-    """Refuse an inbox with files of another kind: what is ignored without a word is taken for used.
+def require_suffixes(inbox: Path, *suffixes: str) -> None:
+    """Refuse an inbox with files of another kind: a file that is silently ignored is taken for used.
 
     Raises:
         UserError: names the first such file and the kinds that are right.
     """
-    listing = scan(inbox)
+    listing = scan_folder(inbox)
     for path in listing.files:
         if not path.name.lower().endswith(suffixes) and path.stem.upper() != "README":
             raise UserError(f"{path}: not a kind of file that this data set takes; {', '.join(suffixes)} are right")

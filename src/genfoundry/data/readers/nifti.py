@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genfoundry.data.readers.arrays import ImageSet
-from genfoundry.data.readers.listing import files
+from genfoundry.data.readers.listing import list_files
 from genfoundry.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ DARK = 25  # a tenth of white
 WHITE = 99.9  # percentile of the values that are shown white and above: a few voxels may be far brighter
 
 
-def parts(folder: Path, slices: Slices, label: Array | None = None, test: Array | None = None) -> Iterator[ImageSet]:
-    """A part a plane and block, its label the plane.
+def read_slices(
+    folder: Path, slices: Slices, label: Array | None = None, test: Array | None = None
+) -> Iterator[ImageSet]:
+    """Read a part for each plane and block of each volume, labelled by its plane.
 
     Args:
         folder: where the volumes are.
@@ -45,30 +47,29 @@ def parts(folder: Path, slices: Slices, label: Array | None = None, test: Array 
     Raises:
         UserError: a file is damaged, or is not one volume of three axes.
     """
-    for position, path in enumerate(files(folder, *VOLUMES)):
-        volume, sides = read(path, slices.missing)
-        bright = False
-        whole = hashlib.sha256(volume.tobytes()).digest()
+    for position, path in enumerate(list_files(folder, *VOLUMES)):
+        volume, sides = read_volume(path, slices.missing)
+        bright, content = False, hashlib.sha256(volume.tobytes()).digest()
+        of_test = test is not None and bool(test[position])
         for plane, axis in enumerate(AXES):
-            own = plane if label is None else int(label[position])
+            number = plane if label is None else int(label[position])
             along = np.moveaxis(volume, axis, 0)
-            for block, number in blocks(volume.shape[axis], slices, PLANES[plane] == "sagittal").items():
-                x = [square(along[i], np.delete(sides, axis)) for i in number]
+            for block, places in assign_blocks(volume.shape[axis], slices, PLANES[plane] == "sagittal").items():
+                x = [square(along[i], np.delete(sides, axis)) for i in places]
+                # By content: a symmetric template has each sagittal slice twice.
                 lit = {image.tobytes(): image for image in x if (image > DARK).mean() >= slices.lit}
                 bright = bright or bool(lit)
                 if lit:
-                    what = f"{PLANES[plane]} {block}".encode() if slices.by == "block" else whole
-                    source = f"{path.relative_to(folder).as_posix()} {PLANES[plane]} {number[0]} to {number[-1]}"
-                    group = hashlib.sha256(what).digest()
-                    once = np.stack(list(lit.values()))[:, None]  # a symmetric template has each sagittal slice twice
-                    yield ImageSet(
-                        once, np.full(len(lit), own), test is not None and bool(test[position]), source, group
-                    )
+                    unit = f"{PLANES[plane]} {block}".encode() if slices.by == "block" else content
+                    source = f"{path.relative_to(folder).as_posix()} {PLANES[plane]} {places[0]} to {places[-1]}"
+                    stacked = np.stack(list(lit.values()))[:, None]  # (N, 1, H, H)
+                    group = hashlib.sha256(unit).digest()
+                    yield ImageSet(stacked, np.full(len(lit), number), of_test, source, group)
         if not bright:
             raise UserError(f"{path}: no slice has a share of {slices.lit} above a tenth of white; lower slices: lit")
 
 
-def read(path: Path, missing: Literal["error", "background"] = "error") -> tuple[Array, Array]:
+def read_volume(path: Path, missing: Literal["error", "background"] = "error") -> tuple[Array, Array]:
     """(X, Y, Z) uint8, from left to right, posterior to anterior, inferior to superior; and the voxels' sides (3,).
 
     Args:
@@ -84,26 +85,25 @@ def read(path: Path, missing: Literal["error", "background"] = "error") -> tuple
 
     try:
         image: Any = nibabel.load(path)
-        _one_volume(path, image.shape, image.get_data_dtype())
+        _require_one_volume(path, image.shape, image.get_data_dtype())
         turned: Any = nibabel.as_closest_canonical(image)
         values = np.asarray(turned.dataobj, np.float32).reshape(turned.shape[:3])
     except (ImageFileError, HeaderDataError, *DAMAGE) as error:
-        raise UserError(f"{path}: not readable as a NIfTI volume: {_said(path, error)}") from None
+        raise UserError(f"{path}: not readable as a NIfTI volume: {_explain(path, error)}") from None
     sides = np.asarray(turned.header.get_zooms()[:3], np.float64)
     if sides.max() > THIN * sides.min():
         raise UserError(
             f"{path}: voxels of {' x '.join(f'{side:g}' for side in sides)} mm by its header; is it damaged?"
         )
-    values = _present(path, values, missing)
+    values = _fill_nan(path, values, missing)
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise UserError(f"{path}: every voxel is {low:g}; a volume with an image is right")
     span = float(np.percentile(values, WHITE)) - low or high - low
-    grey = ((values - low) / span * 255).round().clip(0, 255).astype(np.uint8)
-    return grey, sides
+    return ((values - low) / span * 255).round().clip(0, 255).astype(np.uint8), sides
 
 
-def _said(path: Path, error: Exception) -> str:
+def _explain(path: Path, error: Exception) -> str:
     """What is wrong with a file; a wrong suffix is told by the first bytes."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -114,7 +114,7 @@ def _said(path: Path, error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _one_volume(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+def _require_one_volume(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
     """Refuse colours, vectors, complex values and series of volumes."""
     if kind.names is not None:
         raise UserError(f"{path}: {''.join(kind.names)} voxels (colours); one grey value a voxel is right, convert it")
@@ -125,7 +125,7 @@ def _one_volume(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None
         raise UserError(f"{path}: {len(shape)} axes, {shape}; one volume of three is right{several}")
 
 
-def _present(path: Path, values: Array, missing: str) -> Array:
+def _fill_nan(path: Path, values: Array, missing: str) -> Array:
     """Values without NaN."""
     empty = np.isnan(values)
     if np.isinf(values).any() or empty.all():
@@ -142,17 +142,17 @@ def _present(path: Path, values: Array, missing: str) -> Array:
     return np.where(empty, values[~empty].min(), values)
 
 
-def blocks(length: int, slices: Slices, paired: bool) -> dict[int, list[int]]:
+def assign_blocks(length: int, slices: Slices, paired: bool) -> dict[int, list[int]]:
     """Number of a block -> its slices; the last `gap` before the next are left out, unless whole volumes are split.
 
     Where slices are `paired`, blocks are counted from the middle outwards: the two sides of a body are alike.
     """
-    found: dict[int, list[int]] = {}
+    slices_of: dict[int, list[int]] = {}
     for i in range(length):
         number, within = divmod(abs(i - (length - 1) // 2) if paired else i, slices.block)
         if slices.by == "volume" or within < slices.block - slices.gap:
-            found.setdefault(number, []).append(i)
-    return found
+            slices_of.setdefault(number, []).append(i)
+    return slices_of
 
 
 def square(image: Array, sides: Array) -> Array:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genfoundry.data.readers.arrays import Array, ImageSet, is_test, require_equal
+from genfoundry.data.readers.arrays import Array, ImageSet, names_test_split, require_equal
 from genfoundry.data.readers.images import put_on_white
 from genfoundry.errors import UserError
 
@@ -25,29 +25,30 @@ CHANNELS = (1, 3, 4)
 SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or, channel first, (N, 3, H, W) of uint8"
 
 
-def read(path: Path) -> Iterator[ImageSet]:
-    """A part an array of images; what is named a test's is kept as the published test split.
+def read_npz(path: Path) -> Iterator[ImageSet]:
+    """Read a part for each array of images; what is named a test's is kept as the published test split.
 
     Raises:
         UserError: not readable, or an array is of another kind; says which, what it is and what is right.
     """
-    arrays = _load(path)
+    arrays = _load_arrays(path)
     pairs = {name: _labels_of(name, arrays) for name in sorted(arrays) if _stem(name) is not None}
     if not pairs:
         has = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in sorted(arrays.items())) or "none"
         raise UserError(f"{path}: no array 'images' (or x_train, ...); it has {has}")
     for name, partner in pairs.items():
-        x = _images(arrays[name], f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}")
+        where = f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}"
+        x = _to_images(arrays[name], where)
         label, names = np.full(len(x), -1), tuple[str, ...]()
         if partner is not None:
-            label, names = _labels(arrays[partner], len(x), f"{path}: {partner}")
+            label, names = _to_labels(arrays[partner], len(x), f"{path}: {partner}")
         require_equal(path, x, label)
         if arrays[name].ndim == 3:
-            _require_images_first(x, label, f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}")
-        yield ImageSet(x, label, is_test(name), path.name, names=names)
+            _require_images_first(x, label, where)
+        yield ImageSet(x, label, names_test_split(name), path.name, names=names)
 
 
-def unused(path: Path) -> list[str]:
+def unused_arrays(path: Path) -> list[str]:
     """The arrays of a file that are neither images nor their labels."""
     with np.load(path) as file:  # the names alone
         names = set(file.files)
@@ -55,7 +56,7 @@ def unused(path: Path) -> list[str]:
     return sorted(names - images - {_labels_of(name, names) for name in images})
 
 
-def _load(path: Path) -> dict[str, Array]:
+def _load_arrays(path: Path) -> dict[str, Array]:
     name = ""
     try:
         file = np.load(path, allow_pickle=False)
@@ -68,20 +69,16 @@ def _load(path: Path) -> dict[str, Array]:
         return arrays
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error) and name:
+            hint = f" (images of several sizes?); {SHAPES} is right"
             if _stem(name) is None:
-                raise UserError(
-                    f"{path}: {name} is an array of Python objects; words or whole numbers are right: "
-                    f"np.asarray({name}.tolist())"
-                ) from None
-            raise UserError(
-                f"{path}: {name} is an array of Python objects (images of several sizes?); {SHAPES} is right"
-            ) from None
+                hint = f"; words or whole numbers are right: np.asarray({name}.tolist())"
+            raise UserError(f"{path}: {name} is an array of Python objects{hint}") from None
         why = "it holds something else than plain arrays" if isinstance(error, ValueError) else error
         raise UserError(f"{path}: not readable as .npz: {why}") from None
 
 
 def _stem(name: str) -> str | None:
-    """What stands before or after the word for images; None for an array of something else."""
+    """The text before or after the word for images; None for an array of something else."""
     return next((match[1] for pattern, _ in PARTNERS if (match := pattern.fullmatch(name))), None)
 
 
@@ -94,7 +91,7 @@ def _labels_of(name: str, arrays: Collection[str]) -> str | None:
     return None
 
 
-def _images(x: Array, where: str) -> Array:
+def _to_images(x: Array, where: str) -> Array:
     """(N, C, H, W) uint8, C 1 or 3."""
     if x.ndim not in (3, 4):
         raise UserError(f"{where}; {SHAPES} is right{_shape_hint(x)}")
@@ -161,7 +158,7 @@ def _channel_axis(shape: tuple[int, ...], where: str) -> int:
     return may[0]
 
 
-def _labels(label: Array, count: int, where: str) -> tuple[Array, tuple[str, ...]]:
+def _to_labels(label: Array, count: int, where: str) -> tuple[Array, tuple[str, ...]]:
     """(N,) int64, and the names of the classes where they are words."""
     if label.ndim == 2 and label.shape[1] > 1 and len(label) == count and _one_hot(label):
         return label.argmax(1).astype(np.int64), ()

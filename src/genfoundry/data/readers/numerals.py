@@ -1,48 +1,31 @@
-"""Numbers as tables write them: a decimal point or comma, thousands in groups. A cell of two meanings is refused."""
+"""Numbers as tables write them: a decimal point or comma, groups of thousands. A cell with two readings is refused."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal
 
 Decimal = Literal[".", ","]
 
-ABSENT = {
-    "",
-    "na",
-    "n/a",
-    "#n/a",
-    "#n/v",
-    "nan",
-    "null",
-    "none",
-    "nil",
-    "?",
-    "-",
-    "--",
-    "\u2013",
-    "\u2014",
-    ".",
-    "..",
-    ":",
-}
-ABSENT |= {"missing", "<na>", "#na", "-nan", "nat", "n.a.", "n.d.", "\\n", "(null)", "no data", "not available"}
-ABSENT |= {"1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
+ABSENT = {"", "na", "n/a", "#n/a", "#n/v", "nan", "null", "none", "nil", "?", "-", "--", "\u2013", "\u2014", ".", "..",
+          ":", "missing", "<na>", "#na", "-nan", "nat", "n.a.", "n.d.", "\\n", "(null)", "no data", "not available",
+          "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}  # fmt: skip
 SPACES = "'\u2019\u00a0\u202f\u2009 "  # between groups of thousands
 GROUPED = re.compile(rf"\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d{SPACES}])", re.ASCII)
 NUMBER = re.compile(r"([-+]?)([\d.,]*\d[\d.,]*)([eE][-+]?\d+)?", re.ASCII)
-GROUPS = {c: re.compile(rf"\d{{1,3}}(?:\{c}\d{{3}})+", re.ASCII) for c in ".,"}
+GROUPS = {mark: re.compile(rf"\d{{1,3}}(?:\{mark}\d{{3}})+", re.ASCII) for mark in ".,"}
+UNITS = "%$€£¥"
 
 
-def missing(cell: str) -> bool:
+def is_missing(cell: str) -> bool:
     """Whether a cell says that there is no value."""
     return cell.strip().lower() in ABSENT
 
 
-def plain(cell: str) -> float | None:
-    """A finite number with a decimal point or none and no groups, as Python has them but for `1_000`; else None."""
+def parse_plain(cell: str) -> float | None:
+    """A finite number as Python writes it, but for `1_000`; None for any other cell."""
     if "_" in cell or not cell.isascii():
         return None
     try:
@@ -52,20 +35,17 @@ def plain(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def decimals(cell: str) -> str:
-    """What a number's decimal mark may be: "." or "," where one is certain, ".," where both are, "" of no number.
-
-    "12" has either: it is "any".
-    """
-    match = NUMBER.fullmatch(_ungrouped(cell))
+def possible_marks(cell: str) -> str:
+    """The decimal marks that a number can have: "." or "," if certain, ".," if both, "any" of 12, "" of no number."""
+    match = NUMBER.fullmatch(_ungroup(cell))
     if not match:
         return ""
     digits = match[2]
-    able = "".join(mark for mark in ".," if _reads(digits, mark))
-    return "any" if able and not set(digits) & {".", ","} else able
+    marks = "".join(mark for mark in ".," if _is_number(digits, mark))
+    return "any" if marks and not set(digits) & {".", ","} else marks
 
 
-def _reads(digits: str, decimal: str) -> bool:
+def _is_number(digits: str, decimal: str) -> bool:
     """Whether digits with this decimal mark are a number: the other mark then stands between groups of three."""
     group = "," if decimal == "." else "."
     head, _, tail = digits.partition(decimal)
@@ -74,13 +54,13 @@ def _reads(digits: str, decimal: str) -> bool:
     return not head or head.isdigit() or (bool(GROUPS[group].fullmatch(head)) and not head.startswith("0"))
 
 
-def _ungrouped(cell: str) -> str:
+def _ungroup(cell: str) -> str:
     """Without spaces and apostrophes between groups of three digits, and with a minus that Python reads."""
     text = cell.strip().replace("\u2212", "-")
     return GROUPED.sub(lambda match: re.sub(f"[{SPACES}]", "", match[0]), text)
 
 
-def decimal_of(cells: Iterable[str]) -> Decimal | tuple[str, str] | str | None:
+def find_decimal_mark(cells: Iterable[str]) -> Decimal | tuple[str, str] | str | None:
     """The decimal mark that every cell of a table can have.
 
     Returns:
@@ -89,43 +69,35 @@ def decimal_of(cells: Iterable[str]) -> Decimal | tuple[str, str] | str | None:
     certain: dict[str, str] = {}
     doubtful = ""
     for cell in cells:
-        able = decimals(cell)
-        if able in (".", ","):
-            certain.setdefault(able, cell)
-        elif able == ".,":
+        marks = possible_marks(cell)
+        if marks in (".", ","):
+            certain.setdefault(marks, cell)
+        elif marks == ".,":
             doubtful = doubtful or cell
     if len(certain) == 2:
         return certain["."], certain[","]
-    for mark in certain:
-        return "." if mark == "." else ","
-    return doubtful or None
+    return next(iter(certain), doubtful or None)
 
 
-def number(cell: str, decimal: Decimal) -> float | None:
+def parse_number(cell: str, decimal: Decimal) -> float | None:
     """The number of a cell with this decimal mark; None where it is none."""
-    if decimal == "." and (value := plain(cell.strip())) is not None:
+    if decimal == "." and (value := parse_plain(cell.strip())) is not None:
         return value
-    match = NUMBER.fullmatch(_ungrouped(cell))
-    if not match or not _reads(match[2], decimal):
+    match = NUMBER.fullmatch(_ungroup(cell))
+    if not match or not _is_number(match[2], decimal):
         return None
     digits = match[2].replace("," if decimal == "." else ".", "").replace(decimal, ".")
-    return plain(f"{match[1]}{digits}{match[3] or ''}")
+    return parse_plain(f"{match[1]}{digits}{match[3] or ''}")
 
 
-def hint(cell: str) -> str:
+def suggest_fix(cell: str) -> str:
     """What would be right instead of a cell that is no number."""
     text = cell.strip()
     if text.lower().lstrip("+-") in ("inf", "infinity"):
         return "; a finite number is right, or an empty cell"
-    if "_" in text and plain(text.replace("_", "")) is not None:
+    if "_" in text and parse_plain(text.replace("_", "")) is not None:
         return f"; {text.replace('_', '')} or {text.replace('_', '.')} is right, whichever is meant"
-    signs = "".join(_signs(text))
-    if signs:
-        return f"; take {signs} out of the cells, so that the unit stands in the header alone"
+    bare = text.strip(f"{UNITS} \u00a0")
+    if bare != text and possible_marks(bare) and (units := dict.fromkeys(c for c in text if c in UNITS)):
+        return f"; take {''.join(units)} out of the cells, so that the unit stands in the header alone"
     return ""
-
-
-def _signs(text: str) -> Iterator[str]:
-    bare = text.strip("%$€£¥ \u00a0")
-    if bare != text and decimals(bare):
-        yield from dict.fromkeys(c for c in text if c in "%$€£¥")

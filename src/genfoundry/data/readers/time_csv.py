@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from genfoundry.data.readers import csv_cells, numerals, time_columns, time_order, times
+from genfoundry.data.readers import csv_cells, numerals, time_columns, times
 from genfoundry.data.readers.csv_cells import Sheet
 from genfoundry.data.readers.numerals import Decimal
-from genfoundry.data.readers.times import Clock, Form
+from genfoundry.data.readers.times import TimeFormat, TimeUnit
 from genfoundry.errors import UserError
 
 
 @dataclass(frozen=True)
-class Table:
+class SeriesTable:
     """The header, the time's column first; rows (L, 1 + D) float64, likewise; the line of the file of each.
 
     `form` and `decimal` are how its times and numbers are written; `notes` say what is unusual and how it was read.
@@ -26,10 +26,10 @@ class Table:
 
     path: Path
     head: tuple[str, ...]
-    clock: Clock
+    unit: TimeUnit
     rows: np.ndarray
     lines: np.ndarray
-    form: Form = times.NUMBER
+    form: TimeFormat = times.NUMBER
     decimal: Decimal = "."
     notes: tuple[str, ...] = ()
 
@@ -39,152 +39,147 @@ class Table:
         return self.head[1:]
 
 
-def read(path: Path, clock: Clock | None = None, columns: tuple[str, ...] = (), earlier: Table | None = None) -> Table:
-    """A CSV file, its rows in the order of time.
+def read_series(
+    path: Path, unit: TimeUnit | None = None, columns: tuple[str, ...] = (), earlier: SeriesTable | None = None
+) -> SeriesTable:
+    """Read a CSV file, its rows in the order of time.
 
     Times are numbers, or dates that become days since 1970 (with a time of day: seconds; months: months).
 
     Args:
         path: .csv or .csv.gz.
-        clock: what the times are; None: what the first row's is. "months": dates count in months since 1970.
+        unit: what the times count; None: what the first row's does. "months": dates count in months since 1970.
         columns: those of values that are taken, in this order; (): all.
         earlier: the series that this file goes on: what can be read in two ways is read as there.
 
     Raises:
         UserError: not a table, a cell is no time or number, or times do not grow; says in which line and column.
     """
-    return parse(csv_cells.read(path), clock, columns, earlier)
+    return parse_series(csv_cells.read_sheet(path), unit, columns, earlier)
 
 
-def parse(
-    cells: Sheet, clock: Clock | None = None, columns: tuple[str, ...] = (), earlier: Table | None = None
-) -> Table:
-    """`read` for the cells of a file."""
-    cells, own = time_columns.joined(cells)
-    clock = own or clock
-    taken = _taken(cells, columns)
-    time = _times(cells, clock, earlier)
-    rows, notes = time_order.arrange(cells, time)
-    if not columns:
-        _not_a_count(cells, taken)
-    decimal = _decimal(cells, taken, earlier)
-    values = [_values(cells, column, decimal) for column in taken]
-    notes = (*notes, *_manner(cells, taken, decimal, time.form))
-    table = np.stack([time.values, *values], 1)[rows]
-    head = (cells.head[0], *(cells.head[column] for column in taken))
-    lines = np.array(cells.lines)[rows]
-    return Table(cells.path, head, time.clock, table, lines, time.form, decimal, (*cells.notes, *notes))
+def parse_series(
+    sheet: Sheet, unit: TimeUnit | None = None, columns: tuple[str, ...] = (), earlier: SeriesTable | None = None
+) -> SeriesTable:
+    """`read_series` for the cells of a file."""
+    sheet, implied = time_columns.join_time_columns(sheet)
+    taken = _find_columns(sheet, columns)
+    time = _parse_times(sheet, implied or unit, earlier)
+    rows, notes = time_columns.sort_rows(sheet, time)
+    for column in () if columns else taken:
+        if is_row_count(sheet.column(column), sheet.head[column]):
+            name = sheet.head[column] or f"{column + 1} (without a name)"
+            raise UserError(f"{sheet.path}: column {name} numbers the rows; {_suggest_columns(sheet)}")
+    decimal = _find_decimal_mark(sheet, taken, earlier)
+    values = [_parse_values(sheet, column, decimal) for column in taken]
+    notes = (*sheet.notes, *notes, *_describe_notation(sheet, taken, decimal, time.format))
+    table = np.stack([time.values, *values], 1)[rows]  # (L, 1 + D)
+    head = (sheet.head[0], *(sheet.head[column] for column in taken))
+    return SeriesTable(sheet.path, head, time.unit, table, np.array(sheet.lines)[rows], time.format, decimal, notes)
 
 
-def _times(cells: Sheet, clock: Clock | None, earlier: Table | None) -> times.Column:
+def _parse_times(sheet: Sheet, unit: TimeUnit | None, earlier: SeriesTable | None) -> times.TimeColumn:
     """The first column; numbers in it may have a decimal comma."""
-    texts = cells.column(0)
-    if not numerals.decimals(texts[0]) and not times.is_date(texts[0].strip()):
-        years = [name for name in cells.head[1:] if times.is_date(name) or re.fullmatch(r"(1[89]|20|21)\d\d", name)]
-        if len(years) > 1 and 2 * len(years) > len(cells.head) - 1:
+    texts = sheet.column(0)
+    if not numerals.possible_marks(texts[0]) and not times.is_date(texts[0].strip()):
+        years = [name for name in sheet.head[1:] if times.is_date(name) or re.fullmatch(r"(1[89]|20|21)\d\d", name)]
+        if len(years) > 1 and 2 * len(years) > len(sheet.head) - 1:
             raise UserError(
-                f"{cells.path}: times stand in the header ({', '.join(years[:3])}, ...); a row a time and a column a "
+                f"{sheet.path}: times stand in the header ({', '.join(years[:3])}, ...); a row a time and a column a "
                 "series are right: transpose the table"
             )
-    if any(numerals.plain(text.strip()) is None for text in texts) and all(map(numerals.decimals, texts)):
-        mark = numerals.decimal_of(texts)
-        values = [numerals.number(text, ",") for text in texts] if mark == "," else [None]
+    if any(numerals.parse_plain(text.strip()) is None for text in texts) and all(map(numerals.possible_marks, texts)):
+        mark = numerals.find_decimal_mark(texts)
+        values = [numerals.parse_number(text, ",") for text in texts] if mark == "," else [None]
         texts = texts if None in values else [repr(value) for value in values]
-    return times.column(texts, lambda row: cells.place(row, 0), clock, earlier.form if earlier else None)
+    return times.parse_times(texts, lambda row: sheet.place(row, 0), unit, earlier.form if earlier else None)
 
 
-def _manner(cells: Sheet, taken: list[int], decimal: Decimal, form: Form) -> Iterator[str]:
+def _describe_notation(sheet: Sheet, taken: list[int], decimal: Decimal, form: TimeFormat) -> Iterator[str]:
     """How numbers and times are written, where that is not the usual way."""
     if decimal == ",":
         yield "numbers have a decimal comma"
-    elif any("," in cell for column in taken for cell in cells.column(column)):
+    elif any("," in cell for column in taken for cell in sheet.column(column)):
         yield "numbers have commas between thousands"
     if form not in (times.NUMBER, times.ISO):
         yield f"times are {form.name}"
 
 
-def _taken(cells: Sheet, columns: tuple[str, ...]) -> list[int]:
-    """Where the columns are."""
-    if absent := [name for name in columns if name not in cells.head[1:]]:
-        raise UserError(f"{cells.path}: no column {', '.join(absent)} to take; there are {', '.join(cells.head[1:])}")
-    return [cells.head.index(name) for name in columns] or list(range(1, len(cells.head)))
+def _find_columns(sheet: Sheet, columns: tuple[str, ...]) -> list[int]:
+    """The numbers of the columns to take."""
+    if absent := [name for name in columns if name not in sheet.head[1:]]:
+        raise UserError(f"{sheet.path}: no column {', '.join(absent)} to take; there are {', '.join(sheet.head[1:])}")
+    return [sheet.head.index(name) for name in columns] or list(range(1, len(sheet.head)))
 
 
-def numeric(cells: Sheet) -> list[str]:
+def numeric_columns(sheet: Sheet) -> list[str]:
     """The columns whose cells are all numbers or missing, not all missing, and no count of the rows."""
-    return [name for column, name in enumerate(cells.head) if column and _is_numeric(cells.column(column), name)]
+    return [name for column, name in enumerate(sheet.head) if column and _is_numeric(sheet.column(column), name)]
 
 
 def _is_numeric(cells: list[str], name: str) -> bool:
-    able = [bool(numerals.decimals(cell)) for cell in cells if not numerals.missing(cell)]
-    return any(able) and all(able) and not is_count(cells, name)
+    numbers = [bool(numerals.possible_marks(cell)) for cell in cells if not numerals.is_missing(cell)]
+    return any(numbers) and all(numbers) and not is_row_count(cells, name)
 
 
-def is_count(cells: list[str], name: str) -> bool:
+def is_row_count(cells: list[str], name: str) -> bool:
     """Whether a column numbers the rows, by its name and its cells."""
-    return name.lower() in (*csv_cells.COUNTERS, "", "unnamed: 0") and csv_cells.counts(cells)
+    return name.lower() in (*csv_cells.COUNTER_NAMES, "", "unnamed: 0") and csv_cells.is_count(cells)
 
 
-def _not_a_count(cells: Sheet, taken: list[int]) -> None:
-    """Refuse a column that numbers the rows: it is no value, unless it is asked for by name."""
-    for column in taken:
-        if is_count(cells.column(column), cells.head[column]):
-            name = cells.head[column] or f"{column + 1} (without a name)"
-            raise UserError(f"{cells.path}: column {name} numbers the rows; {_others(cells)}")
-
-
-def _others(cells: Sheet) -> str:
+def _suggest_columns(sheet: Sheet) -> str:
     """What the entry should say where a column is not for models."""
-    names = numeric(cells)
+    names = numeric_columns(sheet)
     return f"columns: [{', '.join(names)}] in the data set's entry takes the {'others' if names[1:] else 'other'}"
 
 
-def _decimal(cells: Sheet, taken: list[int], earlier: Table | None) -> Decimal:
+def _find_decimal_mark(sheet: Sheet, taken: list[int], earlier: SeriesTable | None) -> Decimal:
     """The mark of the file's numbers, one for all columns.
 
     Raises:
         UserError: two cells contradict each other, or every number with a mark can be read in two ways.
     """
-    odd = [cell for column in taken for cell in cells.column(column) if numerals.plain(cell) is None]
-    odd = [cell for cell in odd if not numerals.missing(cell)]
-    if not odd and cells.delimiter == ",":
+    odd = [cell for column in taken for cell in sheet.column(column) if numerals.parse_plain(cell) is None]
+    if sheet.delimiter == "," and all(map(numerals.is_missing, odd)):
         return "."  # as nearly every file has them: without a second look at its cells
-    mark = numerals.decimal_of(cell for column in taken for cell in cells.column(column))
+    mark = numerals.find_decimal_mark(cell for column in taken for cell in sheet.column(column))
     if isinstance(mark, tuple):
-        raise UserError(f"{cells.path}: {mark[0]!r} has a decimal point, {mark[1]!r} a comma; one of the two is right")
+        raise UserError(f"{sheet.path}: {mark[0]!r} has a decimal point, {mark[1]!r} a comma; one of the two is right")
     if mark in (".", ","):
         return "." if mark == "." else ","
     if mark is None or earlier is not None:
         return earlier.decimal if earlier else "."
-    both = f"{numerals.number(mark, '.'):.15g} or {numerals.number(mark, ','):.15g}"
-    raise UserError(f"{cells.path}: {mark!r} can be {both}, and no other cell tells; write numbers without thousands")
+    both = f"{numerals.parse_number(mark, '.'):.15g} or {numerals.parse_number(mark, ','):.15g}"
+    raise UserError(f"{sheet.path}: {mark!r} can be {both}, and no other cell tells; write numbers without thousands")
 
 
-def _values(cells: Sheet, column: int, decimal: Decimal) -> list[float]:
+def _parse_values(sheet: Sheet, column: int, decimal: Decimal) -> list[float]:
     """A column's numbers."""
-    found = []
-    for row, cell in enumerate(cells.column(column)):
-        value = math.nan if numerals.missing(cell) else numerals.number(cell, decimal)
+    values = []
+    for row, cell in enumerate(sheet.column(column)):
+        value = math.nan if numerals.is_missing(cell) else numerals.parse_number(cell, decimal)
         if value is None:
-            raise UserError(f"{cells.place(row, column)}: {cell!r} is not a number{_remedy(cells, column, cell)}")
-        found.append(value)
-    return found
+            raise UserError(f"{sheet.place(row, column)}: {cell!r} is not a number{_remedy(sheet, column, cell)}")
+        values.append(value)
+    return values
 
 
-def _remedy(cells: Sheet, column: int, cell: str) -> str:
+def _remedy(sheet: Sheet, column: int, cell: str) -> str:
     """What to do with a column, or a cell, that holds something else than numbers."""
-    if hint := numerals.hint(cell):
-        return hint
-    if any(times.is_date(text) for text in words(cells, column)):
+    if fix := numerals.suggest_fix(cell):
+        return fix
+    words = find_words(sheet, column)
+    if any(map(times.is_date, words)):
         return "; times are expected in the first column, and in that one alone"
-    if words(cells, column):
-        flags = {text.strip().lower() for text in words(cells, column)} <= {"true", "false", "yes", "no"}
-        return f"; {_others(cells)}" if numeric(cells) else "; write 1 and 0 instead of words" if flags else ""
+    if words:
+        flags = {text.strip().lower() for text in words} <= {"true", "false", "yes", "no"}
+        others = f"; {_suggest_columns(sheet)}" if numeric_columns(sheet) else ""
+        return others or ("; write 1 and 0 instead of words" if flags else "")
     return "" if any(c.isdigit() for c in cell) else "; leave the cell empty where there is no value"
 
 
-def words(cells: Sheet, column: int) -> list[str]:
+def find_words(sheet: Sheet, column: int) -> list[str]:
     """The cells that are neither numbers nor missing, where they are most of the column; else none."""
-    given = [text for text in cells.column(column) if not numerals.missing(text)]
-    found = [text for text in given if not numerals.decimals(text) and not numerals.hint(text)]
-    return found if 2 * len(found) > len(given) else []
+    given = [text for text in sheet.column(column) if not numerals.is_missing(text)]
+    words = [text for text in given if not numerals.possible_marks(text) and not numerals.suggest_fix(text)]
+    return words if 2 * len(words) > len(given) else []

@@ -32,8 +32,8 @@ class Tsv:
     notes: tuple[str, ...] = ()
 
 
-def read(path: Path, header: bool | None = None, expected: Pair | None = None) -> Tsv:
-    """The pairs of a file, blanks around either side cut off; empty lines are none.
+def read_tsv(path: Path, header: bool | None = None, expected: Pair | None = None) -> Tsv:
+    """Read the pairs of a file, blanks around either side cut off; empty lines are none.
 
     Args:
         path: .tsv, in UTF-8 or UTF-16, with line ends of any system.
@@ -46,8 +46,8 @@ def read(path: Path, header: bool | None = None, expected: Pair | None = None) -
     rows = []
     for number, line in enumerate(split_lines(decode_text(path, path.read_bytes())), start=1):
         if line.strip():
-            rows.append((number, _sides(path, number, line)))
-    rows, notes = _unquoted(path, rows)
+            rows.append((number, _split_line(path, number, line)))
+    rows, notes = _strip_quotes(path, rows)
     for number, sides in rows:
         if not all(sides):
             raise UserError(f"{path}:{number}: the {'source' if not sides[0] else 'target'} is empty")
@@ -68,17 +68,12 @@ def read(path: Path, header: bool | None = None, expected: Pair | None = None) -
     return Tsv(rows[1:], first, notes)
 
 
-def parse(path: Path, header: bool | None = None) -> list[tuple[int, Pair]]:
-    """The pairs of `read`."""
-    return read(path, header).pairs
-
-
 def names_columns(pair: Pair) -> bool:
     """Whether both sides are words that name columns, such as `source` and `target`, or two languages."""
     return pair[0] != pair[1] and all(NAME.fullmatch(side) for side in pair)
 
 
-def _sides(path: Path, number: int, line: str) -> Pair:
+def _split_line(path: Path, number: int, line: str) -> Pair:
     sides = [side.strip() for side in line.split("\t")]
     if len(sides) == 2:
         return sides[0], sides[1]
@@ -90,7 +85,7 @@ def _sides(path: Path, number: int, line: str) -> Pair:
     raise UserError(f"{path}:{number}: {len(sides) - 1} tabs; a source, one tab and a target are right{hint}")
 
 
-def _unquoted(path: Path, rows: list[tuple[int, Pair]]) -> tuple[list[tuple[int, Pair]], tuple[str, ...]]:
+def _strip_quotes(path: Path, rows: list[tuple[int, Pair]]) -> tuple[list[tuple[int, Pair]], tuple[str, ...]]:
     """Without the quotes that a spreadsheet puts around a text with quotes or commas in it, doubling those within.
 
     Quotes are a text's own unless the whole file is written so.
@@ -99,17 +94,17 @@ def _unquoted(path: Path, rows: list[tuple[int, Pair]]) -> tuple[list[tuple[int,
     quoted = [cell for cell in cells if _is_quoted(cell)]
     if not quoted:
         return rows, ()
-    own = [cell for cell in cells if '"' in cell and not _is_quoted(cell)]
+    bare = [cell for cell in cells if '"' in cell and not _is_quoted(cell)]
     doubled = [cell for cell in quoted if '""' in cell[1:-1]]
-    if doubled and own:
+    if doubled and bare:
         number = next(number for number, pair in rows if doubled[0] in pair)
         raise UserError(
-            f"{path}:{number}: {doubled[0]!r} is quoted as spreadsheets do, {own[0]!r} is not; one of the two is right"
+            f"{path}:{number}: {doubled[0]!r} is quoted as spreadsheets do, {bare[0]!r} is not; one of the two is right"
         )
     commas = all("," in cell for cell in quoted) and len(quoted) == sum("," in cell for cell in cells)
-    if own or not (doubled or commas or len(quoted) == len(cells)):
+    if bare or not (doubled or commas or len(quoted) == len(cells)):
         return rows, (f"{len(quoted)} sides stand in quotes, which are taken as part of the text",)
-    plain = [(number, (_plain(pair[0]), _plain(pair[1]))) for number, pair in rows]
+    plain = [(number, (_unquote(pair[0]), _unquote(pair[1]))) for number, pair in rows]
     return plain, (f"{len(quoted)} sides stand in a spreadsheet's quotes, which are taken off",)
 
 
@@ -117,5 +112,5 @@ def _is_quoted(cell: str) -> bool:
     return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
 
 
-def _plain(cell: str) -> str:
+def _unquote(cell: str) -> str:
     return cell[1:-1].replace('""', '"').strip() if _is_quoted(cell) else cell

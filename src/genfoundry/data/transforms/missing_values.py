@@ -10,17 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genfoundry.data.readers.time_csv import Table
+from genfoundry.data.readers.time_csv import SeriesTable
 from genfoundry.errors import UserError
 
 HINT = "declare missing: keep, forward, interpolate or drop in the data set's entry"
-
-MOST = 10  # rows on the grid for each that is there: beyond that the step is a mistake
+MOST = 10  # rows on the grid for each of the file's: beyond that the step is a mistake
 
 
 @dataclass(frozen=True)
 class Filled:
-    """Rows (L, 1 + D) without a gap in their cells (unless gaps are kept), and a number a row (L,).
+    """Rows (L, 1 + D) without a missing value (unless these are kept), and two counts a row (L,).
 
     `cells` were filled in; `dropped` rows just before it were left out (those after the last row count there).
     """
@@ -30,21 +29,21 @@ class Filled:
     dropped: np.ndarray
 
 
-def complete(table: Table) -> None:
+def require_complete(table: SeriesTable) -> None:
     """Refuse a table with an empty cell.
 
     Raises:
         UserError: says in which line and column the first one is.
     """
-    holes = np.isnan(table.rows)
-    if holes.any():
-        row, column = np.argwhere(holes)[0]
+    missing = np.isnan(table.rows)
+    if missing.any():
+        row, column = np.argwhere(missing)[0]
         where = f"{table.path}:{table.lines[row]}: column {table.names[column - 1]}"
-        raise UserError(f"{where}: the value is missing ({holes.sum()} are in all); {HINT}, or fill it in")
+        raise UserError(f"{where}: the value is missing ({missing.sum()} are in all); {HINT}, or fill it in")
 
 
-def gridded(rows: np.ndarray, step: float, source: str) -> np.ndarray:
-    """Rows on the grid of times first + k * step, empty ones where there were none.
+def put_on_grid(rows: np.ndarray, step: float, source: str) -> np.ndarray:
+    """Put rows (L, 1 + D) on the grid of times first + k * step, with NaN where the file has no row.
 
     Raises:
         UserError: times do not grow, or one is not on the grid.
@@ -52,62 +51,68 @@ def gridded(rows: np.ndarray, step: float, source: str) -> np.ndarray:
     times = rows[:, 0]
     place = (times - times[0]) / step
     k = np.rint(place).astype(np.int64)
-    off = np.flatnonzero(
-        (np.abs(place - k) > 1e-6 * np.maximum(1, np.abs(place))) | (np.diff(k, prepend=k[0] - 1) <= 0)
-    )
-    if len(off):
-        at, before = times[off[0]], times[max(0, off[0] - 1)]
+    off_grid = np.abs(place - k) > 1e-6 * np.maximum(1, np.abs(place))
+    wrong = np.flatnonzero(off_grid | (np.diff(k, prepend=k[0] - 1) <= 0))
+    if len(wrong):
+        at, before = times[wrong[0]], times[max(0, wrong[0] - 1)]
         raise UserError(f"{source}: time {at:.15g} after {before:.15g}; with step: {step:g} times grow by whole steps")
     if k[-1] >= MOST * len(rows):
         raise UserError(
             f"{source}: step: {step:g} makes {k[-1] + 1} rows of {len(rows)}; give the time between most rows"
         )
-    whole = np.full((k[-1] + 1, rows.shape[1]), np.nan)
-    whole[:, 0] = times[0] + step * np.arange(k[-1] + 1)
-    whole[k] = rows
-    return whole
+    grid = np.full((k[-1] + 1, rows.shape[1]), np.nan)
+    grid[:, 0] = times[0] + step * np.arange(k[-1] + 1)
+    grid[k] = rows
+    return grid
 
 
-def filled(rows: np.ndarray, where: np.ndarray, how: str, source: str) -> Filled:
-    """Rows in time with NaN where a value is missing, each of split `where`, treated as `how` says.
+def fill_missing(rows: np.ndarray, split: np.ndarray, how: str, source: str) -> Filled:
+    """Treat missing values (NaN) of rows in time as `how` says.
 
     Rows before the first value of a column have nothing to be filled from, and are left out.
+
+    Args:
+        rows: (L, 1 + D), the time first.
+        split: (L,) the split of each.
+        how: error, keep, forward, interpolate or drop.
+        source: the file, for messages.
 
     Raises:
         UserError: a row is missing and `how` is "error", or times do not grow.
     """
-    holes = np.isnan(rows[:, 1:])
+    missing = np.isnan(rows[:, 1:])
     none = np.zeros(len(rows), np.int64)
-    if not holes.any() or how == "keep":
+    if not missing.any() or how == "keep":
         return Filled(rows, none, none)
     if how == "error":
-        first = rows[np.argmax(holes.any(1)), 0]
+        first = rows[np.argmax(missing.any(1)), 0]
         raise UserError(f"{source}: no row for time {first:.15g}; {HINT}, or leave step out")
     if len(back := np.flatnonzero(np.diff(rows[:, 0]) <= 0)):
         raise UserError(
             f"{source}: time {rows[back[0] + 1, 0]:.15g} after {rows[back[0], 0]:.15g}; to fill, times must grow"
         )
     full = rows.copy()
-    if how != "drop":
-        for d in range(1, rows.shape[1]):
-            full[:, d] = _column(rows[:, 0], rows[:, d], where, how == "interpolate")
+    for d in range(1, rows.shape[1]) if how != "drop" else ():
+        full[:, d] = _fill_column(rows[:, 0], rows[:, d], split, how == "interpolate")
     keep = ~np.isnan(full[:, 1:]).any(1)
     number = np.flatnonzero(keep)
     dropped = np.diff(number, prepend=-1) - 1
     dropped[-1:] += len(rows) - 1 - number[-1:]
-    return Filled(full[keep], holes.sum(1)[keep], dropped)
+    return Filled(full[keep], missing.sum(1)[keep], dropped)
 
 
-def _column(time: np.ndarray, value: np.ndarray, where: np.ndarray, straight: bool) -> np.ndarray:
-    """One column, filled; NaN before its first value."""
-    known = np.flatnonzero(~np.isnan(value))
+def _fill_column(time: np.ndarray, value: np.ndarray, split: np.ndarray, interpolate: bool) -> np.ndarray:
+    """One column (L,), filled; NaN before its first value."""
+    present = np.flatnonzero(~np.isnan(value))
+    if not len(present):
+        return value
     at = np.arange(len(value))
-    before = np.searchsorted(known, at, side="right") - 1  # the last known one at or before
-    out = np.where(before >= 0, value[known[np.maximum(before, 0)]] if len(known) else np.nan, np.nan)
-    if not straight or not len(known):
-        return out
-    after = np.searchsorted(known, at, side="left")
-    last, following = known[np.maximum(before, 0)], known[np.minimum(after, len(known) - 1)]
-    between = np.isnan(value) & (before >= 0) & (after < len(known)) & (where[following] == where)
+    before = np.searchsorted(present, at, side="right") - 1  # the last present one at or before
+    forward = np.where(before >= 0, value[present[np.maximum(before, 0)]], np.nan)
+    if not interpolate:
+        return forward
+    after = np.searchsorted(present, at, side="left")
+    last, following = present[np.maximum(before, 0)], present[np.minimum(after, len(present) - 1)]
+    between = np.isnan(value) & (before >= 0) & (after < len(present)) & (split[following] == split)
     share = (time - time[last]) / np.where(between, time[following] - time[last], 1)
-    return np.where(between, value[last] + share * (value[following] - value[last]), out)
+    return np.where(between, value[last] + share * (value[following] - value[last]), forward)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from genfoundry import config
 from genfoundry.data.readers.arrays import ImageSet
-from genfoundry.data.split_assignment import assign
+from genfoundry.data.split_assignment import assign_split
 from genfoundry.errors import UserError
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import SPLITS
 
-LIT = 8  # of an item's pixels, one in so many at least is white: else there is nothing to see
+LIT = 8  # at least one in so many of an item's pixels is white, or there is nothing to see
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -32,28 +32,28 @@ class Pool:
     digest: tuple[str, ...]
 
 
-def pools(parts: list[ImageSet], dataset: config.Dataset, moving: config.Moving, seed: int) -> dict[str, Pool]:
+def assign_items(parts: list[ImageSet], dataset: config.Dataset, moving: config.Moving, seed: int) -> dict[str, Pool]:
     """Split -> its items. An item that looks like one of the published test split is left out of the others.
 
     Raises:
         UserError: the images cannot be brought to the declared size.
     """
     published = any(bool(part.tests.any()) for part in parts)
-    found: dict[str, dict[bytes, Bytes]] = {name: {} for name in SPLITS}
+    items_of: dict[str, dict[bytes, Bytes]] = {name: {} for name in SPLITS}
     for part, test in [(part, test) for test in (True, False) for part in parts]:
-        for item in silhouettes(part, moving)[part.tests == test]:
+        for item in to_silhouettes(part, moving)[part.tests == test]:
             digest = hashlib.sha256(item.tobytes()).digest()
-            split = "test" if test else assign(seed, digest, dataset, published)
-            if LIT * int(item.sum()) >= item.size and not (published and digest in found["test"]):
-                found[split][digest] = item
+            split = "test" if test else assign_split(seed, digest, dataset, published)
+            if LIT * int(item.sum()) >= item.size and not (published and digest in items_of["test"]):
+                items_of[split][digest] = item
     empty = np.zeros((0, moving.item, moving.item), np.uint8)
     return {
         name: Pool(np.stack(list(items.values())) if items else empty, tuple(d.hex()[:16] for d in items))
-        for name, items in found.items()
+        for name, items in items_of.items()
     }
 
 
-def silhouettes(part: ImageSet, moving: config.Moving) -> Bytes:
+def to_silhouettes(part: ImageSet, moving: config.Moving) -> Bytes:
     """(n, a, a): 1 where the mean of a block of pixels is at least the threshold."""
     n, _, height, width = part.x.shape
     side = moving.item
@@ -67,15 +67,15 @@ def silhouettes(part: ImageSet, moving: config.Moving) -> Bytes:
     return white
 
 
-def bounced(start: Ints, velocity: Ints, steps: int, reach: Ints) -> Ints:
+def bounce(start: Ints, velocity: Ints, steps: int, reach: Ints) -> Ints:
     """(k, 2), (k, 2), (2,) -> (k, steps, 2): places 0..reach, thrown back at both ends."""
-    there_and_back = 2 * np.maximum(reach, 1)
-    at = (start[:, None] + velocity[:, None] * np.arange(steps)[:, None]) % there_and_back
-    place: Ints = np.minimum(np.minimum(at, there_and_back - at), reach)
+    period = 2 * np.maximum(reach, 1)
+    at = (start[:, None] + velocity[:, None] * np.arange(steps)[:, None]) % period
+    place: Ints = np.minimum(np.minimum(at, period - at), reach)
     return place
 
 
-def frames(items: Bytes, places: Ints, size: tuple[int, int]) -> Bytes:
+def draw_frames(items: Bytes, places: Ints, size: tuple[int, int]) -> Bytes:
     """Items (k, a, a) at places (k, T, 2), the upper left corners -> (T, 1, H, W): white where any item is."""
     side = items.shape[-1]
     video = np.zeros((places.shape[1], 1, *size), np.uint8)
@@ -85,19 +85,19 @@ def frames(items: Bytes, places: Ints, size: tuple[int, int]) -> Bytes:
     return video
 
 
-def casts(pool: Pool, count: int, items: int, key: tuple[object, ...]) -> Ints:
+def choose_casts(pool: Pool, count: int, items: int, key: tuple[object, ...]) -> Ints:
     """(count, items): which of the pool each video shows, so that no two share one, as far as there are enough.
 
-    Then the same casts come again, whole: videos of one cast are a group.
+    Then the same casts come again: videos of one cast are a group.
     """
     n = len(pool.x)
     order = np.random.default_rng(derive_seed(*key, "casts")).permutation(n)
     distinct = order[np.arange(max(n // items, 1) * items) % n].reshape(-1, items)
-    found: Ints = distinct[np.arange(count) % len(distinct)]
-    return found
+    casts: Ints = distinct[np.arange(count) % len(distinct)]
+    return casts
 
 
-def videos(
+def make_videos(
     pool: Pool,
     count: int,
     steps: int,
@@ -106,17 +106,17 @@ def videos(
     key: tuple[object, ...],
     cast: Ints | None = None,
 ) -> tuple[Bytes, list[str]]:
-    """(count, steps, 1, H, W), and what is in each; video i is a function of (key, i), pool and cast alone.
+    """(count, steps, 1, H, W), and the items of each; video i is a function of (key, i), pool and cast alone.
 
-    `cast` (count, items) says which items a video shows; drawn, each on its own, where it is None.
+    `cast` (count, items) says which items a video shows; None draws them for each video on its own.
     """
     reach = np.array(size) - moving.item
-    made, held = np.zeros((count, steps, 1, *size), np.uint8), []
+    videos, shown = np.zeros((count, steps, 1, *size), np.uint8), []
     for i in range(count):
         rng = np.random.default_rng(derive_seed(*key, i))
         which = rng.integers(len(pool.x), size=moving.items) if cast is None else cast[i]
         start = rng.integers(0, reach + 1, (moving.items, 2))
         velocity = rng.integers(1, moving.speed + 1, (moving.items, 2)) * rng.choice((-1, 1), (moving.items, 2))
-        made[i] = frames(pool.x[which], bounced(start, velocity, steps, reach), size)
-        held.append(" ".join(pool.digest[k] for k in which))
-    return made, held
+        videos[i] = draw_frames(pool.x[which], bounce(start, velocity, steps, reach), size)
+        shown.append(" ".join(pool.digest[k] for k in which))
+    return videos, shown

@@ -1,4 +1,4 @@
-"""A data set's description table against its declared expectations: Great Expectations, a verdict, a page to read.
+"""Data validation by Great Expectations: a description table against its declared expectations; a verdict and a page.
 
 Every rule is an expectation on one table, a row a sample; what is no property of a row alone (duplicates, balance of
 the classes, steps in time) is a column that `rules.derive` adds.
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genfoundry.data.validation import gx_private
-from genfoundry.data.validation.page import templates
+from genfoundry.data.validation.page import render_page
 from genfoundry.data.validation.rules import SHOWN, Rule, derive, rules
 from genfoundry.errors import UserError
 from genfoundry.files import read_json, write_bytes, write_json
@@ -31,16 +30,17 @@ PLACE = ("split", "row", "source")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a rule. `seen` is the bare observation, `observed` the same in words, with examples on failure."""
+    """The outcome of a rule: `value` is the bare observation, `observed` the same in words; failures have examples."""
 
     rule: Rule
     success: bool
-    seen: Any
+    value: Any
     observed: str
+    examples: tuple[str, ...] = ()
 
 
 def validate(folder: Path, dataset: str, expect: Expect, verdict: Path, docs: Path) -> None:
-    """Hold the prepared data set in `folder` to `expect`; write the page `docs`/index.html and, if all hold, `verdict`.
+    """Validate the prepared data set in `folder`; write the page `docs`/index.html and, if all rules hold, `verdict`.
 
     `verdict` is a function of the prepared data and `expect` alone. A failed run leaves none, but `docs`/failed.json.
 
@@ -48,20 +48,20 @@ def validate(folder: Path, dataset: str, expect: Expect, verdict: Path, docs: Pa
         UserError: a line a failed expectation (data set, expectation, column, expected, observed), then the page.
     """
     verdict.unlink(missing_ok=True)
-    frame = derive(_description(folder / "describe.parquet"), expect)
-    outcomes, sections = _run(dataset, frame, rules(expect, frame.columns))
+    frame = derive(_read_description(folder / "describe.parquet"), expect)
+    outcomes = _run(dataset, frame, rules(expect, frame.columns))
     counts = frame["split"].value_counts()
     value = {
         "data": read_json(folder / "spec.json")["digest"],
         "dataset": dataset,
         "duplicates_within": int(frame["duplicate_within_split"].sum()),
-        "expectations": [_entry(o) for o in outcomes],
+        "expectations": [_dump(outcome) for outcome in outcomes],
         "rows": {split: int(counts.get(split, 0)) for split in SPLITS},
-        "success": all(o.success for o in outcomes),
+        "success": all(outcome.success for outcome in outcomes),
     }
     page = docs / "index.html"
-    write_bytes(page, _page(dataset, outcomes, sections).encode())
-    failures = [f"{dataset}: {_line(o)}" for o in outcomes if not o.success]
+    write_bytes(page, render_page(value, outcomes).encode())
+    failures = [f"{dataset}: {_describe(outcome)}" for outcome in outcomes if not outcome.success]
     if failures:
         write_json(docs / "failed.json", value)
         raise UserError("\n".join([*failures, f"{dataset}: {len(failures)} expectations failed; Data Docs: {page}"]))
@@ -69,7 +69,7 @@ def validate(folder: Path, dataset: str, expect: Expect, verdict: Path, docs: Pa
     write_json(verdict, value)
 
 
-def _description(path: Path) -> pd.DataFrame:
+def _read_description(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
@@ -81,8 +81,8 @@ def _description(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> tuple[list[Outcome], list[Any]]:
-    """The outcome of every rule, in order, and the sections of Great Expectations' own page about them."""
+def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> list[Outcome]:
+    """Run Great Expectations and return the outcome of every rule, in order."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
 
@@ -98,12 +98,8 @@ def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> tuple[list[Ou
         batch_parameters={"dataframe": frame},
         result_format={"result_format": "SUMMARY", "unexpected_index_column_names": list(PLACE)},
     )
-    for one in result.results:
-        if hasattr(seen := one.result.get("observed_value"), "item"):
-            one.result["observed_value"] = seen.item()  # its renderer fails on NumPy 2's scalars
-    found = {r["expectation_config"]["meta"]["rule"]: r for r in result.to_json_dict()["results"]}
-    outcomes = [_outcome(rule, found[i], frame) for i, rule in enumerate(checks)]
-    return outcomes, gx_private.render_sections(result)
+    results = {r["expectation_config"]["meta"]["rule"]: r for r in result.to_json_dict()["results"]}
+    return [_outcome(rule, results[number], frame) for number, rule in enumerate(checks)]
 
 
 def _expectation(rule: Rule, number: int) -> Any:
@@ -116,27 +112,28 @@ def _expectation(rule: Rule, number: int) -> Any:
     return getattr(gxe, rule.name)(severity="info" if rule.counts else "critical", **settings)
 
 
-def _outcome(rule: Rule, found: dict[str, Any], frame: pd.DataFrame) -> Outcome:
-    success, result = bool(found["success"]), found["result"]
+def _outcome(rule: Rule, content: dict[str, Any], frame: pd.DataFrame) -> Outcome:
+    success, result = bool(content["success"]), content["result"]
     if not result:
-        return Outcome(rule, False, None, f"not evaluated: {_exception(found['exception_info'])}")
+        return Outcome(rule, False, None, f"not evaluated: {_exception(content['exception_info'])}")
     if "element_count" in result:
-        seen: Any = {"of": result["element_count"], "unexpected": result["unexpected_count"]}
-        words = f"{seen['unexpected']} of {seen['of']} rows not so"
+        value: Any = {"of": result["element_count"], "unexpected": result["unexpected_count"]}
+        words = f"{value['unexpected']} of {value['of']} rows not so"
         examples = [f"{e[rule.column]} at {_place(e)}" for e in result.get("partial_unexpected_index_list") or ()]
     elif "missing_count" in result:
-        seen = {"missing": result["partial_missing_list"]}
-        words, examples = "missing " + (", ".join(map(str, seen["missing"])) or "none"), []
+        value = {"missing": result["partial_missing_list"]}
+        words, examples = "missing " + (", ".join(map(str, value["missing"])) or "none"), []
     else:
-        seen = result.get("observed_value")
-        seen = None if isinstance(seen, float) and not math.isfinite(seen) else seen
-        words, examples = str(seen), list(_examples(rule, frame))
-    shown = f", e.g. {'; '.join(examples[:SHOWN])}" if examples and not success else ""
-    return Outcome(rule, success, seen, words + shown)
+        value = result.get("observed_value")
+        value = None if isinstance(value, float) and not math.isfinite(value) else value
+        words, examples = str(value), list(_examples(rule, frame))
+    if success or not examples:
+        return Outcome(rule, success, value, words)
+    return Outcome(rule, success, value, f"{words}, e.g. {'; '.join(examples[:SHOWN])}", tuple(examples))
 
 
 def _examples(rule: Rule, frame: pd.DataFrame) -> Iterator[str]:
-    """Where a sum over rows comes from; for a duplicate also where the first one is."""
+    """Yield where a sum over rows comes from; for a duplicate also where the first one is."""
     if rule.name != "ExpectColumnSumToBeBetween":
         return
     for _, row in frame[frame[rule.column] > 0].head(SHOWN).iterrows():
@@ -153,26 +150,20 @@ def _exception(info: dict[str, Any]) -> str:
     return " ".join(str(messages[0]).split())
 
 
-def _entry(outcome: Outcome) -> dict[str, Any]:
+def _dump(outcome: Outcome) -> dict[str, Any]:
     rule = outcome.rule
     return {
         "column": rule.column,
         "expectation": rule.name,
         "expected": rule.bounds,
-        "observed": outcome.seen,
+        "observed": outcome.value,
         "says": rule.says,
         "split": rule.split,
         "success": outcome.success,
     }
 
 
-def _line(outcome: Outcome) -> str:
+def _describe(outcome: Outcome) -> str:
     rule = outcome.rule
-    where = f" of {rule.split}" if rule.split else ""
-    told = f"{rule.says}: {rule.name}, column {rule.column}{where}"
-    return f"{told}: expected {rule.expected}, observed {outcome.observed}"
-
-
-def _page(dataset: str, outcomes: list[Outcome], sections: list[Any]) -> str:
-    """Great Expectations' sections in a frame of our own: its own asks five hosts for scripts, styles and a logo."""
-    return gx_private.render_page(templates(), dataset=dataset, outcomes=outcomes, sections=sections)
+    where = f"column {rule.column}" + (f" of {rule.split}" if rule.split else "")
+    return f"{rule.says}: {rule.name}, {where}: expected {rule.expected}, observed {outcome.observed}"

@@ -1,4 +1,4 @@
-"""What a description table is held to: the rules that `config.Expect` declares, and the columns that they look at."""
+"""Validation rules: those that `config.Expect` declares for a description table, and the columns that they look at."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation: its name in Great Expectations, its arguments, and what it says in words.
+    """One expectation: its name in Great Expectations, its arguments, and its meaning in words.
 
     `split` restricts it to the rows of one split. A rule that only `counts` cannot fail.
     """
@@ -49,7 +49,7 @@ class Rule:
 
 
 def rules(expect: Expect, columns: Collection[str] = ()) -> list[Rule]:
-    """The expectations that `expect` declares, those that hold for every data set, and counts that `columns` hold."""
+    """Return the expectations that `expect` declares, those of every data set, and counts of `columns`."""
     always = [*_always(expect), *_values(expect), *_labels(expect), *_samples(expect), *_times(expect)]
     return [*always, *_gaps(expect, columns)]
 
@@ -113,14 +113,14 @@ def _gaps(expect: Expect, columns: Collection[str]) -> Iterator[Rule]:
     if "filled" in columns or expect.filled is not None:
         yield Rule("missing cells filled in", total, "filled", limit, counts=expect.filled is None)
     if "absent" in columns or expect.absent is not None:
-        kept = bounds if expect.absent is None else {"max_value": expect.absent}
-        yield Rule("missing cells kept", total, "absent", kept, counts=expect.absent is None)
+        allowed = bounds if expect.absent is None else {"max_value": expect.absent}
+        yield Rule("missing cells kept", total, "absent", allowed, counts=expect.absent is None)
     if "dropped" in columns:
         yield Rule("rows left out", total, "dropped", bounds, counts=True)
 
 
 def derive(frame: pd.DataFrame, expect: Expect) -> pd.DataFrame:
-    """`frame` in the order of the splits, with the columns that no row has alone.
+    """Return `frame` in the order of the splits, with the columns that no row has alone.
 
     A content that stands in k splits counts k - 1 times in `duplicate_across_splits`; `step` is the time since the row
     before, across splits too; `class_balance` is there on the rows of train that have a label.
@@ -144,7 +144,7 @@ def derive(frame: pd.DataFrame, expect: Expect) -> pd.DataFrame:
 
 
 def unmet(frame: pd.DataFrame, checks: Iterable[Rule]) -> list[Rule]:
-    """The rules that a derived table does not meet, as Great Expectations would find, which takes seconds to import."""
+    """Return the rules that a derived table does not meet, as Great Expectations would, without importing it."""
     return [rule for rule in checks if not rule.counts and not _holds(rule, frame)]
 
 
@@ -160,6 +160,6 @@ def _holds(rule: Rule, frame: pd.DataFrame) -> bool:
     if rule.name == "ExpectColumnValuesToBeIncreasing":
         return bool((column.diff().dropna() > 0).all())
     measured = {"TableRowCount": len(rows), "ColumnMin": column.min(), "ColumnSum": column.sum()}
-    seen = next((value for what, value in measured.items() if what in rule.name), column)
+    value = next((value for what, value in measured.items() if what in rule.name), column)
     low, high = (rule.bounds.get(key, default) for key, default in (("min_value", -math.inf), ("max_value", math.inf)))
-    return bool(((seen >= low) & (seen <= high)).all() if seen is column else low <= seen <= high)
+    return bool(((value >= low) & (value <= high)).all() if value is column else low <= value <= high)

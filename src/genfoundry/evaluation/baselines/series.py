@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from genfoundry.data.iterate import iter_batches
-from genfoundry.data.transforms.seasonality import period
+from genfoundry.data.transforms.seasonality import find_season
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
 from genfoundry.evaluation.baselines.exponential_smoothing import choose_form, forecast, forecast_rmse
 from genfoundry.evaluation.objectives import QUANTILES
@@ -42,7 +42,7 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
         return []
     baselines, values = fit_anchors(inputs), _forward_fill(inputs.train.tensor.double().cpu().numpy())
     context, train = inputs.train.spec.cond_shape[0], inputs.train
-    lag = train.season if isinstance(train, Seasonal) else period(values, context)
+    lag = train.season if isinstance(train, Seasonal) else find_season(values, context)
     if 0 < lag <= context:
         baselines.append(_fit_seasonal_naive(train, lag))
     if len(values) > 20:

@@ -124,4 +124,4 @@ def _curves(path: Path, found: dict[str, dict[float, Scores]]) -> None:
         sums = np.array([[float(np.sum(row[f"edit_{which}"])) for which in ("moved", "away")] for row in rows.values()])
         curves[name] = (flips, kept(sums).tolist())
     title = f"strengths {', '.join(f'{s:g}' for s in STRENGTHS)} of the difference"
-    plots.lines(path, curves, x="edits that flip", y="identity kept", title=title)
+    plots.plot_lines(path, curves, x="edits that flip", y="identity kept", title=title)

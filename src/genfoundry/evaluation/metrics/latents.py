@@ -133,7 +133,7 @@ def _map(path: Any, z: Floats, label: Tensor | None) -> None:
     pca = PCA(2, svd_solver="randomized", random_state=0).fit(z)
     shares = pca.explained_variance_ratio_
     names = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
-    plots.scatter(path, pca.transform(z), None if label is None else label.numpy(), names)
+    plots.plot_scatter(path, pca.transform(z), None if label is None else label.numpy(), names)
 
 
 def between(model: Learner, test: Coded, bench: Bench) -> None:

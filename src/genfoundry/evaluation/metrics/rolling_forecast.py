@@ -65,4 +65,4 @@ def _naive(batch: Batch, season: int) -> Tensor:
 
 def _draw(path: Path, curves: dict[str, Array]) -> None:
     shown = {name: (np.arange(1, len(y) + 1).astype(np.float64), y) for name, y in curves.items()}
-    plots.lines(path, shown, x="steps ahead", y="mean absolute scaled error", title="every origin of test")
+    plots.plot_lines(path, shown, x="steps ahead", y="mean absolute scaled error", title="every origin of test")

@@ -41,5 +41,5 @@ def continued(model: Learner, bench: Bench, seed: int) -> Scores:
     rows = (("given", shown[:, :given]), ("continued", drawn), ("as it was", shown[:, given:]))
     texts = [(title, [decode(row, alphabet) for row in x.cpu().numpy()]) for title, x in rows]
     blocks = ["\n".join(f"[{title}]\n{each[i]}" for title, each in texts) for i in range(len(shown))]
-    bench.drawings["continued"] = lambda path: plots.texts(path.with_suffix(".txt"), blocks)
+    bench.drawings["continued"] = lambda path: plots.write_texts(path.with_suffix(".txt"), blocks)
     return grouped({"continue_nats_per_char": torch.cat(parts).numpy()}, split, index)

@@ -36,8 +36,8 @@ def continued(model: Learner, bench: Bench, seed: int, n: int) -> Scores:
         given.append(batch.x[:, :0] if batch.cond is None else batch.cond)
     drawn, levels = torch.cat(parts), bench.split.spec.levels
     strips = [torch.cat(given)[:SHOWN].cpu(), drawn[:SHOWN], sample_items(bench.split, n)[:SHOWN].cpu()]
-    bench.drawings["continued"] = partial(plots.strips, videos=[s.numpy() for s in strips], levels=levels)
-    bench.drawings["samples"] = partial(plots.strips, videos=[drawn[:SHOWN].numpy()], levels=levels)
+    bench.drawings["continued"] = partial(plots.write_strips, videos=[s.numpy() for s in strips], levels=levels)
+    bench.drawings["samples"] = partial(plots.write_strips, videos=[drawn[:SHOWN].numpy()], levels=levels)
     return compared(drawn, bench.split)
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of the n characters before a place, hashed into tables of fixed size."""
+"""Hashed n-gram embeddings: the n characters before a position, hashed into tables of fixed size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 PRIME, BASE = 2**31 - 1, 1_000_003  # products of two residues fit into 63 bits
 
 
-class Grams(nn.Module):
-    """x (B, T) int64 -> (B, T, width): what the 1, 2, ..., `longest` values before a place say, each from a table.
+class NgramEmbedding(nn.Module):
+    """x (B, T) int64 -> (B, T, width): the 1, 2, ..., `longest` values before a position, each looked up in a table.
 
-    A gram's row is a polynomial hash, and grams that share one add up (Pagnoni et al. 2024, arXiv:2412.09871, section
-    3.2.1): what counting n-grams knows is learnt at the price of a look-up.
+    The row of an n-gram is a polynomial hash; n-grams that share a row share its vector (Pagnoni et al. 2024,
+    arXiv:2412.09871, section 3.2.1). What counting n-grams knows is learnt at the price of a look-up.
     """
 
     def __init__(self, longest: int, buckets: int, size: int, width: int) -> None:
@@ -24,17 +24,17 @@ class Grams(nn.Module):
         self.into = nn.Linear(longest * size, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.read([F.pad(x + 1, (back, 0))[:, : x.shape[1]] for back in range(1, self.longest + 1)])
+        return self._look_up([F.pad(x + 1, (back, 0))[:, : x.shape[1]] for back in range(1, self.longest + 1)])
 
-    def at(self, past: Tensor) -> Tensor:
-        """(n, 1, width) from the last `longest` values plus 1 (n, longest), 0 where there is none."""
-        return self.read([past[:, -back, None] for back in range(1, self.longest + 1)])
+    def step(self, past: Tensor) -> Tensor:
+        """Return (n, 1, width) from the last `longest` values plus 1 (n, longest), 0 where there is none."""
+        return self._look_up([past[:, -back, None] for back in range(1, self.longest + 1)])
 
-    def read(self, before: list[Tensor]) -> Tensor:
-        """Values plus 1, (B, T) each: the last, the one before it, ... -> (B, T, width)."""
+    def _look_up(self, before: list[Tensor]) -> Tensor:
+        """Values plus 1, (B, T) each: the last one, the one before it, ... -> (B, T, width)."""
         hashed, rows = torch.zeros_like(before[0]), []
         for order, value in enumerate(before):
             hashed = (hashed * BASE + value) % PRIME
             rows.append(hashed % self.buckets + order * self.buckets)
-        found: Tensor = self.into(self.table(torch.stack(rows, -1)).flatten(2))
-        return found
+        embedded: Tensor = self.into(self.table(torch.stack(rows, -1)).flatten(2))
+        return embedded

@@ -1,4 +1,4 @@
-"""A convolutional classifier of images, and what it learns from: labels, and agreement with itself."""
+"""A convolutional image classifier, and its losses: labels, and consistency under augmentation (MixMatch)."""
 
 from __future__ import annotations
 
@@ -9,96 +9,115 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genfoundry.errors import UserError
-from genfoundry.nn.conv.blocks import halved, stage
+from genfoundry.nn.conv.blocks import conv_bn_relu, halve_size
 from genfoundry.types import Spec
 
 FEATURES = 64
 
 
-class Recogniser(nn.Module):
-    """(B, C, H, W), scaled -> (B, classes) logits. `width`: channels at half the resolution, doubled below."""
+def conv_trunk(spec: Spec, width: int) -> tuple[list[nn.Module], int]:
+    """Return the layers (B, C, H, W) -> (B, 2 width, H / 8, W / 8), and the number of their outputs an item.
+
+    `width` is the number of channels at half the resolution. The judge and `ConvClassifier` share this network.
+    """
+    height, breadth = halve_size((spec.shape[1], spec.shape[2]), 3)
+    layers: list[nn.Module] = [
+        conv_bn_relu(spec.shape[0], width, 2), conv_bn_relu(width, 2 * width, 2),
+        conv_bn_relu(2 * width, 2 * width, 1), nn.MaxPool2d(2, ceil_mode=True),
+    ]  # fmt: skip
+    return layers, 2 * width * height * breadth
+
+
+class ConvClassifier(nn.Module):
+    """Scaled images (B, C, H, W) -> (B, classes) logits.
+
+    Raises:
+        UserError: the data have fewer than 2 classes.
+    """
 
     def __init__(self, spec: Spec, width: int) -> None:
         super().__init__()
         if spec.classes < 2:
-            raise UserError(f"a classifier wants 2 or more classes; these data have {spec.classes}")
-        height, breadth = halved((spec.shape[1], spec.shape[2]), 3)
-        self.body = nn.Sequential(
-            stage(spec.shape[0], width, 2), stage(width, 2 * width, 2), stage(2 * width, 2 * width, 1),
-            nn.MaxPool2d(2, ceil_mode=True), nn.Flatten(), nn.Linear(2 * width * height * breadth, FEATURES), nn.ReLU(),
-        )  # fmt: skip
+            raise UserError(f"a classifier: expected data with 2 or more classes, got {spec.classes}")
+        layers, outputs = conv_trunk(spec, width)
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(outputs, FEATURES), nn.ReLU())
         self.classes = nn.Linear(FEATURES, spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classes(self.body(x)).float()  # type: ignore[no-any-return]
 
-    def both(self, x: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the items as they are and changed, in one pass, hence under one set of batch statistics."""
-        plain, other = self(torch.cat([x, changed])).chunk(2)
+    def classify_views(self, x: Tensor, augmented: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of both views, from one pass and hence one set of batch statistics."""
+        plain, other = self(torch.cat([x, augmented])).chunk(2)
         return plain, other
 
 
-def varied(x: Tensor, *, shift: float, mirror: bool, erase: float) -> Tensor:
-    """(B, C, H, W), each item moved by up to `shift` of the shorter side, its border repeated; mirrored at random with
-    `mirror`; and a square of `erase` of that side in its lowest value. All from the global generator.
+def augment(x: Tensor, *, shift: float, mirror: bool, erase: float) -> Tensor:
+    """Augment each item of (B, C, H, W) at random, with the global generator.
+
+    Args:
+        x: images.
+        shift: share of the shorter side by which an item moves at most; its border is repeated.
+        mirror: whether half of the items are flipped horizontally.
+        erase: side of a square that is set to the item's lowest value, as a share of the shorter side.
     """
     n, _, height, width = x.shape
     side = min(height, width)
     reach, half = round(shift * side), round(erase * side / 2)
 
-    def places(size: int) -> Tensor:  # (B, size): where the moved item's rows (columns) come from
+    def source_index(size: int) -> Tensor:  # (B, size): rows or columns that the moved item is read from
         start = torch.randint(-reach, reach + 1, (n, 1), device=x.device)
         return (torch.arange(size, device=x.device) + start).clamp(0, size - 1)
 
-    def inside(size: int) -> Tensor:  # (B, size): whether a row (column) crosses the square
+    def erased_index(size: int) -> Tensor:  # (B, size): whether a row or column crosses the square
         centre = torch.randint(size, (n, 1), device=x.device)
         return (torch.arange(size, device=x.device) - centre).abs() < half
 
-    rows, columns = places(height), places(width)
+    rows, columns = source_index(height), source_index(width)
     if mirror:
         columns = torch.where(torch.rand(n, 1, device=x.device) < 0.5, columns.flip(1), columns)
     item = torch.arange(n, device=x.device)[:, None, None]
     moved = x[item, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)  # channels-last memory
     if half:
-        square = (inside(height)[:, :, None] & inside(width)[:, None, :]).unsqueeze(1)
+        square = (erased_index(height)[:, :, None] & erased_index(width)[:, None, :]).unsqueeze(1)
         moved = torch.where(square, x.amin((1, 2, 3), keepdim=True), moved)
     return moved
 
 
-def supervised(logits: tuple[Tensor, Tensor], label: Tensor) -> Tensor:
-    """Cross entropy of items with a label (not -1), the mean over them and over both of their views."""
-    known = (label >= 0).sum().clamp_min(1)
-    total = [F.cross_entropy(part, label, ignore_index=-1, reduction="sum") for part in logits]
-    return torch.stack(total).sum() / (2 * known)
+def supervised_loss(logits: tuple[Tensor, Tensor], label: Tensor) -> Tensor:
+    """Return the cross-entropy, a mean over labelled items (label >= 0) and over both views."""
+    count = (label >= 0).sum().clamp_min(1)
+    total = [F.cross_entropy(view, label, ignore_index=-1, reduction="sum") for view in logits]
+    return torch.stack(total).sum() / (2 * count)
 
 
 @dataclass(frozen=True)
-class Blend:
-    """Which items are laid over one another: `share` (B,) of an item itself, the rest of the item at `other` (B,)."""
+class Mixup:
+    """Convex combinations of unlabelled items: `share` (B,) of an item, the rest of the item at index `other` (B,)."""
 
     share: Tensor
     other: Tensor
 
     @classmethod
-    def draw(cls, hidden: Tensor) -> Blend:
-        """Of two items without a label (`hidden` (B,) bool) the first keeps half or more; others stay as they are."""
-        other = torch.randperm(len(hidden), device=hidden.device)
-        share = 0.5 + 0.5 * torch.rand(len(hidden), device=hidden.device)
-        return cls(torch.where(hidden & hidden[other], share, 1.0), other)
+    def draw(cls, unlabelled: Tensor) -> Mixup:
+        """Draw pairs; where both are `unlabelled` (B,) the first has a share of at least half, else 1."""
+        other = torch.randperm(len(unlabelled), device=unlabelled.device)
+        share = 0.5 + 0.5 * torch.rand(len(unlabelled), device=unlabelled.device)
+        return cls(torch.where(unlabelled & unlabelled[other], share, 1.0), other)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, ...) -> the same, blended."""
+        """Mix (B, ...)."""
         share = self.share.view(-1, *[1] * (x.ndim - 1))
         return share * x + (1 - share) * x[self.other]
 
 
-def consistency(logits: tuple[Tensor, Tensor], hidden: Tensor, blend: Blend, temperature: float) -> Tensor:
-    """Cross entropy of varied, blended items without a label from what the network says of them as they are.
+def consistency_loss(logits: tuple[Tensor, Tensor], unlabelled: Tensor, mixup: Mixup, temperature: float) -> Tensor:
+    """Return the cross-entropy of augmented, mixed unlabelled items from the prediction for the plain items.
 
-    That is sharpened by `temperature` and blended like the items (MixMatch: Berthelot et al. 2019, arXiv:1905.02249);
-    no gradient goes through it.
+    The prediction is sharpened by `temperature` and mixed like the items (MixMatch: Berthelot et al. 2019,
+    arXiv:1905.02249); no gradient flows through it.
     """
-    plain, changed = logits
-    target = blend((plain.detach() / temperature).softmax(1))
-    each = -(target * changed.log_softmax(1)).sum(1)
-    return (each * hidden).sum() / hidden.sum().clamp_min(1)
+    plain, augmented = logits
+    target = mixup((plain.detach() / temperature).softmax(1))
+    loss = -(target * augmented.log_softmax(1)).sum(1)
+    return (loss * unlabelled).sum() / unlabelled.sum().clamp_min(1)

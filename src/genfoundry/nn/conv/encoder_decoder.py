@@ -1,4 +1,4 @@
-"""Encoders and decoders of images: convolutional, by way of a quarter of the resolution, or of one hidden layer."""
+"""Encoders and decoders of images: convolutional ones by way of a quarter of the resolution, and small MLPs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genfoundry.nn.conv.blocks import Residual, Up, down, halved
+from genfoundry.nn.conv.blocks import Upsample, downsample, halve_size, residual_blocks
 from genfoundry.types import Spec
 
 Net = Literal["conv", "mlp"]
-BEYOND = 2.0  # of the norms of a prior's draws, three deviations
+MARGIN = 2.0  # of the radius in `ClampNorm`: three standard deviations of the norm of a draw from the prior
 
 
 class ConvEncoder(nn.Module):
-    """(B, channels, H, W) -> (B, 2 width, H / 4, W / 4); `features` is how many values that is."""
+    """(B, channels, H, W) -> (B, 2 width, H / 4, W / 4). `features` is the number of output values an item."""
 
     def __init__(self, channels: int, full: tuple[int, int], *, width: int, blocks: int) -> None:
         super().__init__()
-        size = halved(full, 2)
+        size = halve_size(full, 2)
         self.features = 2 * width * size[0] * size[1]
         self.body = nn.Sequential(
-            nn.Conv2d(channels, width, 5, stride=2, padding=2), *residuals(width, blocks), nn.SiLU(),
-            down(width, 2 * width), *residuals(2 * width, blocks), nn.SiLU(),
+            nn.Conv2d(channels, width, 5, stride=2, padding=2), *residual_blocks(width, blocks), nn.SiLU(),
+            downsample(width, 2 * width), *residual_blocks(2 * width, blocks), nn.SiLU(),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,27 +33,29 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """(B, inputs) -> `begun` (B, 2 width, H / 4, W / 4) -> `finished` (B, outputs, H, W)."""
+    """(B, inputs) -> state (B, 2 width, H / 4, W / 4) -> (B, outputs, H, W)."""
 
     def __init__(self, inputs: int, outputs: int, full: tuple[int, int], *, width: int, blocks: int) -> None:
         super().__init__()
-        self.size, half = halved(full, 2), halved(full)
+        self.size, half = halve_size(full, 2), halve_size(full)
         self.spread = nn.Linear(inputs, 2 * width * self.size[0] * self.size[1])
-        self.top = residuals(2 * width, blocks)
+        self.top = residual_blocks(2 * width, blocks)
         self.body = nn.Sequential(
-            *residuals(2 * width, blocks), nn.SiLU(), Up(2 * width, width, size=half),
-            *residuals(width, blocks), nn.SiLU(), Up(width, outputs, size=full),
+            *residual_blocks(2 * width, blocks), nn.SiLU(), Upsample(2 * width, width, size=half),
+            *residual_blocks(width, blocks), nn.SiLU(), Upsample(width, outputs, size=full),
         )  # fmt: skip
 
-    def begun(self, z: Tensor) -> Tensor:
+    def expand(self, z: Tensor) -> Tensor:
+        """Map codes (B, inputs) to the state at a quarter of the resolution."""
         state = self.spread(z).view(len(z), -1, *self.size).contiguous(memory_format=torch.channels_last)
         return self.top(state)  # type: ignore[no-any-return]
 
-    def finished(self, state: Tensor) -> Tensor:
+    def upsample(self, state: Tensor) -> Tensor:
+        """Map the state to (B, outputs, H, W)."""
         return self.body(state)  # type: ignore[no-any-return]
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.finished(self.begun(z))
+        return self.upsample(self.expand(z))
 
 
 class MlpEncoder(nn.Sequential):
@@ -64,21 +66,21 @@ class MlpEncoder(nn.Sequential):
         self.features = hidden
 
 
-class Ball(nn.Module):
-    """(B, K) codes -> the same, those outside of the ball that holds nearly all of a standard prior on its surface.
+class ClampNorm(nn.Module):
+    """Project codes (B, K) onto the ball that holds nearly all draws from a standard normal prior.
 
-    The norm of a draw has mean sqrt(K) and deviation 0.7: what a decoder makes of codes farther out, to which training
-    hardly ever comes, is what it makes of the nearest that it knows.
+    The norm of a draw has mean sqrt(K) and standard deviation 0.7. Training hardly ever sees codes farther out, so that
+    a decoder does best to treat them as the nearest codes that it knows.
     """
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.radius = math.sqrt(inputs) + BEYOND
+        self.radius = math.sqrt(inputs) + MARGIN
 
     def forward(self, z: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
-        inside: Tensor = z * (self.radius / norm.clamp_min(self.radius))
-        return inside
+        projected: Tensor = z * (self.radius / norm.clamp_min(self.radius))
+        return projected
 
 
 class MlpDecoder(nn.Sequential):
@@ -86,12 +88,13 @@ class MlpDecoder(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, full: tuple[int, int], *, hidden: int) -> None:
         last = nn.Linear(hidden, outputs * full[0] * full[1])
-        super().__init__(Ball(inputs), nn.Linear(inputs, hidden), nn.SiLU(), last, nn.Unflatten(1, (outputs, *full)))
+        hidden_layer = nn.Linear(inputs, hidden)
+        super().__init__(ClampNorm(inputs), hidden_layer, nn.SiLU(), last, nn.Unflatten(1, (outputs, *full)))
 
 
 @dataclass(frozen=True)
 class Codec:
-    """Which networks: `width` and `blocks` are the convolutional ones', `hidden` is the MLPs'."""
+    """A choice of encoder and decoder: `width` and `blocks` of the convolutional ones, `hidden` of the MLPs."""
 
     net: Net
     width: int
@@ -99,27 +102,22 @@ class Codec:
     hidden: int
 
     def encoder(self, spec: Spec, extra: int = 0) -> ConvEncoder | MlpEncoder:
-        """The encoder of such images with `extra` channels beside their own."""
+        """Return an encoder of images with `extra` input channels beside their own."""
         channels, full = spec.shape[0] + extra, (spec.shape[1], spec.shape[2])
         if self.net == "mlp":
             return MlpEncoder(channels, full, hidden=self.hidden)
         return ConvEncoder(channels, full, width=self.width, blocks=self.blocks)
 
     def decoder(self, spec: Spec, inputs: int, outputs: int) -> ConvDecoder | MlpDecoder:
-        """The decoder of `inputs` code values to `outputs` channels of such images."""
+        """Return a decoder of `inputs` code values to `outputs` channels."""
         full = (spec.shape[1], spec.shape[2])
         if self.net == "mlp":
             return MlpDecoder(inputs, outputs, full, hidden=self.hidden)
         return ConvDecoder(inputs, outputs, full, width=self.width, blocks=self.blocks)
 
 
-def residuals(channels: int, count: int) -> nn.Sequential:
-    """`count` residual blocks."""
-    return nn.Sequential(*(Residual(channels) for _ in range(count)))
-
-
-def quiet(conv: nn.Conv2d) -> nn.Conv2d:
-    """`conv` with small weights and no bias: codes start near their prior."""
+def init_small(conv: nn.Conv2d) -> nn.Conv2d:
+    """Initialise `conv` with small weights and no bias, so that latents start near their prior."""
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv

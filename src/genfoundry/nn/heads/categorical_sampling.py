@@ -1,4 +1,4 @@
-"""Drawing from categorical outputs: temperature, top-k, top-p."""
+"""Sampling from categorical distributions: temperature, top-k, top-p (nucleus)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor
 from genfoundry.types import Draw
 
 
-def sharpen(logits: Tensor, draw: Draw) -> Tensor:
-    """(..., V) logits -> logits of the distribution that `draw` asks for; what it excludes is -inf.
+def apply_draw(logits: Tensor, draw: Draw) -> Tensor:
+    """Return logits (..., V) of the distribution that `draw` asks for; excluded values are -inf.
 
     Order: temperature, then the `top_k` likeliest, then the smallest set of the likeliest whose mass reaches `top_p`
     (Holtzman et al. 2020, arXiv:1904.09751). Temperature 0 leaves the likeliest value alone.
@@ -33,13 +33,13 @@ def sharpen(logits: Tensor, draw: Draw) -> Tensor:
 
 
 def sample_categorical(logits: Tensor, draw: Draw = Draw()) -> Tensor:
-    """(..., V) logits -> (...) int64 values drawn with the global generator: one uniform number each.
+    """Draw (...) int64 from logits (..., V) with the global generator: one uniform number each.
 
-    Off the CPU it is `multinomial`: sums along a row have no deterministic kernel on a GPU, and MPS has no float64.
+    Off the CPU this is `multinomial`: cumulative sums have no deterministic kernel on a GPU, and MPS has no float64.
     """
-    mass = sharpen(logits, draw).softmax(-1).flatten(0, -2)
+    mass = apply_draw(logits, draw).softmax(-1).flatten(0, -2)
     if mass.device.type != "cpu":
         return torch.multinomial(mass, 1).view(logits.shape[:-1])
-    total = mass.double().cumsum(-1)  # what is excluded adds 0, so that nothing falls on it
-    at = torch.rand(len(mass), 1, dtype=torch.float64, device=mass.device) * total[:, -1:]
-    return torch.searchsorted(total, at, right=True).view(logits.shape[:-1])
+    total = mass.double().cumsum(-1)  # (N, V); an excluded value adds 0, so that nothing falls on it
+    u = torch.rand(len(mass), 1, dtype=torch.float64, device=mass.device) * total[:, -1:]
+    return torch.searchsorted(total, u, right=True).view(logits.shape[:-1])

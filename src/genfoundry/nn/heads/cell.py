@@ -1,4 +1,4 @@
-"""Images as grids of cells of 2 x 2 pixels, and the distribution of a cell's values, each given those before it.
+"""Images as grids of cells of 2 x 2 pixels, and an autoregressive head for the values of a cell.
 
 An autoregression over cells has a quarter of the positions, and its layers reach twice as far.
 """
@@ -9,36 +9,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genfoundry.nn.heads.base import upcast
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Draw
 
 SIDE = 2
 
 
-def folded(x: Tensor, outside: float = 0.0) -> Tensor:
-    """(N, C, H, W) -> (N, 4C, ceil(H / 2), ceil(W / 2)), channels last; `outside` fills up an odd size."""
+def fold_cells(x: Tensor, outside: float = 0.0) -> Tensor:
+    """Fold (N, C, H, W) into (N, 4C, ceil(H / 2), ceil(W / 2)), channels last; `outside` fills up an odd size."""
     height, width = x.shape[-2:]
     x = F.pad(x, (0, width % SIDE, 0, height % SIDE), value=outside)
     return F.pixel_unshuffle(x, SIDE).contiguous(memory_format=torch.channels_last)
 
 
-def unfolded(cells: Tensor, size: tuple[int, int]) -> Tensor:
-    """The images of these cells: (N, 4C, ...) -> (N, C, H, W)."""
+def unfold_cells(cells: Tensor, size: tuple[int, int]) -> Tensor:
+    """Unfold (N, 4C, ...) into the images (N, C, H, W)."""
     return F.pixel_shuffle(cells, SIDE)[..., : size[0], : size[1]]
 
 
-def order(shape: tuple[int, int, int]) -> Tensor:
-    """(C H W,) int64: flat positions of an image (C, H, W), cell by cell in raster order, a cell's values in turn."""
+def cell_order(shape: tuple[int, int, int]) -> Tensor:
+    """Return (C H W,) int64 flat positions of an image (C, H, W): cells in raster order, one value after another."""
     channels, height, width = shape
-    at = torch.arange(channels * height * width, dtype=torch.float64).view(1, *shape)
-    found = folded(at, outside=-1.0).permute(0, 2, 3, 1).flatten().long()
-    return found[found >= 0]
+    position = torch.arange(channels * height * width, dtype=torch.float64).view(1, *shape)
+    order = fold_cells(position, outside=-1.0).permute(0, 2, 3, 1).flatten().long()
+    return order[order >= 0]
 
 
 class CellHead(nn.Module):
     """Features (N, width, h, w) and scaled values (N, K, h, w) -> (N, K, h, w, levels) log-probabilities.
 
-    Value k of a cell knows the features and the values before k: a masked layer, and a layer of its own for each.
+    Value k of a cell is given the features and the values before k: a masked layer, and a layer of its own for each.
     """
 
     mask: Tensor
@@ -49,26 +50,36 @@ class CellHead(nn.Module):
         self.base = nn.Conv2d(width, values * hidden, 1)
         self.before = nn.Parameter(torch.zeros(values, hidden, values))
         self.out = nn.Conv2d(values * hidden, values * levels, 1, groups=values)
-        earlier = torch.ones(values, values).tril(-1)  # (value, one before it)
+        earlier = torch.ones(values, values).tril(-1)  # [k, j]: value j comes before value k
         self.register_buffer("mask", earlier.unsqueeze(1), persistent=False)
 
     def forward(self, features: Tensor, x: Tensor) -> Tensor:
-        known = F.conv2d(x, (self.before * self.mask).view(-1, self.values, 1, 1))
-        out: Tensor = self.out(F.silu(self.base(F.silu(features)) + known))
+        before = F.conv2d(x, (self.before * self.mask).view(-1, self.values, 1, 1))
+        out: Tensor = self.out(F.silu(self.base(F.silu(features)) + before))
         out = out.view(len(out), self.values, self.levels, *out.shape[2:]).movedim(2, -1)
-        return (out if out.dtype == torch.float64 else out.float()).log_softmax(-1)
+        return upcast(out).log_softmax(-1)
 
-    def draw(self, features: Tensor, inside: list[bool], scale: float, draw: Draw) -> tuple[Tensor, Tensor]:
-        """A cell (n, width) -> its values (n, K) int64 and, times `scale` and less 1, float; 0 where not `inside`."""
+    def sample(self, features: Tensor, inside: list[bool], scale: float, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Draw the values of a cell.
+
+        Args:
+            features: (n, width).
+            inside: K flags; a value outside of the image stays 0.
+            scale: levels times `scale`, less 1, are in [-1, 1].
+            draw: how to draw.
+
+        Returns:
+            The values (n, K) int64, and scaled.
+        """
         base = self.base(F.silu(features)[:, :, None, None]).view(-1, self.values, self.hidden)
         weight = self.out.weight.view(self.values, self.levels, self.hidden)
         bias, before = self.out.bias.view(self.values, self.levels), self.before * self.mask  # type: ignore[union-attr]
-        found = torch.zeros(len(features), self.values, dtype=torch.int64, device=features.device)
+        values = torch.zeros(len(features), self.values, dtype=torch.int64, device=features.device)
         x = torch.full_like(base[:, :, 0], -1.0)
         for k in range(self.values):
             if inside[k]:
                 state = F.silu(base[:, k] + x @ before[k].T)
                 logits = torch.addmm(bias[k], state, weight[k].T)
-                found[:, k] = sample_categorical(logits.log_softmax(-1), draw)
-                x[:, k] = found[:, k] * scale - 1.0
-        return found, x
+                values[:, k] = sample_categorical(logits.log_softmax(-1), draw)
+                x[:, k] = values[:, k] * scale - 1.0
+        return values, x

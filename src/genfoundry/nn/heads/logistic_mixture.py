@@ -1,4 +1,4 @@
-"""The discretised logistic mixture: the head of ordered levels."""
+"""Discretised logistic mixture: the output head of ordered levels (PixelCNN++)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genfoundry.nn.heads.base import Head, wide
+from genfoundry.nn.heads.base import Head, upcast
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.types import Draw
 
-NARROW, WIDE = -7.0, 7.0  # log scales; the levels' range is 2, and at 7 all but 0.05% of the mass lies beyond it
-NEAR = 20  # scales from its mean, a logistic's mass beyond is 2e-9
+MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 7.0  # the levels' range is 2; at 7 all but 0.05% of the mass lies beyond it
+NEAR = 20  # in scales; the mass of a logistic farther from its mean is 2e-9
 
 
 @dataclass(frozen=True)
 class LogisticMixture(Head):
     """Mixture of discretised logistics (Salimans et al. 2017, arXiv:1701.05517), for ordered levels.
 
-    Levels are scaled to -1..1; a level owns the logistic's mass within half a step of it, the lowest and highest also
-    what lies beyond. A component is chosen once a position; its channel c has its mean moved by the values of the
-    channels before c. `out` is, per component: 1 weight, C means, C log scales, C(C-1)/2 coefficients.
+    Levels are scaled to [-1, 1]. A level has the logistic's mass within half a step of it; the lowest and the highest
+    also have the tails. A component is chosen once a position; the mean of its channel c depends linearly on the values
+    of the channels before c. `out` is, per component: 1 weight, C means, C log scales, C(C-1)/2 coefficients.
     """
 
     levels: int | None = 256
@@ -42,19 +42,20 @@ class LogisticMixture(Head):
         return self.levels - 1
 
     def split(self, out: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
-        """Log weights (B, K, *S); a channel's means and log scales (B, K, *S); coefficients (B, C(C-1)/2, K, *S)."""
-        out = wide(out).contiguous()  # channels last, the slices below would have strides that no loop vectorises
+        """Return log weights; means and log scales a channel, (B, K, *S) each; coefficients (B, C(C-1)/2, K, *S)."""
+        out = upcast(out).contiguous()  # in channels-last memory the slices below would not be vectorised
         out, c = out.view(len(out), -1, self.mixtures, *out.shape[2:]), self.channels
-        weight, *each, coefficients = torch.split(out, [1] * (1 + 2 * c) + [c * (c - 1) // 2], 1)
-        each = [part.squeeze(1) for part in each]
-        return weight.squeeze(1).log_softmax(1), each[:c], [s.clamp(NARROW, WIDE) for s in each[c:]], coefficients
+        weight, *parts, coefficients = torch.split(out, [1] * (1 + 2 * c) + [c * (c - 1) // 2], 1)
+        parts = [part.squeeze(1) for part in parts]
+        scales = [s.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE) for s in parts[c:]]
+        return weight.squeeze(1).log_softmax(1), parts[:c], scales, coefficients
 
-    def scaled(self, x: Tensor, like: Tensor) -> Tensor:
-        """Levels -> -1..1, in the type of `like`."""
+    def scale_levels(self, x: Tensor, like: Tensor) -> Tensor:
+        """Map levels to [-1, 1], in the type of `like`."""
         return x.to(like.dtype) * (2.0 / self.top) - 1.0
 
-    def centre(self, c: int, means: list[Tensor], coefficients: Tensor, value: Tensor) -> Tensor:
-        """(B, K, *S): channel c's means given the scaled values (B, C, *S) of the channels before it."""
+    def conditional_means(self, c: int, means: list[Tensor], coefficients: Tensor, value: Tensor) -> Tensor:
+        """Return (B, K, *S): channel c's means given the scaled values (B, C, *S) of the channels before it."""
         if c == 0:
             return means[0]
         first = c * (c - 1) // 2
@@ -62,64 +63,64 @@ class LogisticMixture(Head):
 
     def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        value, each = self.scaled(x, log_mass), []
+        value, cumulative = self.scale_levels(x, log_mass), []
         for c in range(self.channels):
-            centre = self.centre(c, mean, coefficients, value)
+            centre = self.conditional_means(c, mean, coefficients, value)
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
-            each.append(log_mass.logsumexp(1))
-        so_far = torch.stack(each, 1)  # log p of a channel and those before it
-        return -torch.cat([so_far[:, :1], so_far.diff(dim=1)], 1) if self.channels > 1 else -so_far
+            cumulative.append(log_mass.logsumexp(1))
+        joint = torch.stack(cumulative, 1)  # (B, C, *S): log p of a channel and those before it
+        return -torch.cat([joint[:, :1], joint.diff(dim=1)], 1) if self.channels > 1 else -joint
 
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        value = self.scaled(x, log_mass)
+        value = self.scale_levels(x, log_mass)
         for c in range(self.channels):
-            centre = self.centre(c, mean, coefficients, value)
+            centre = self.conditional_means(c, mean, coefficients, value)
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
         return -log_mass.logsumexp(1).flatten(1).sum(1)
 
-    def given(self, out: Tensor, x: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, K, *S) each: log weights, means and log scales of a channel, given the channels of x before it."""
+    def condition(self, out: Tensor, x: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (B, K, *S) each: log weights, means, log scales of a channel, given the channels of x before it."""
         log_mass, mean, scale, coefficients = self.split(out)
-        value = self.scaled(x, log_mass)
-        for c in range(channel):  # what the channels before say about the component
-            centre = self.centre(c, mean, coefficients, value)
+        value = self.scale_levels(x, log_mass)
+        for c in range(channel):  # the channels before it change the weights of the components
+            centre = self.conditional_means(c, mean, coefficients, value)
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
-        centre = self.centre(channel, mean, coefficients, value)
+        centre = self.conditional_means(channel, mean, coefficients, value)
         return log_mass.log_softmax(1) if channel else log_mass, centre, scale[channel]
 
-    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
-        log_mass, centre, scale = self.given(out, x, channel)
+    def channel_log_probs(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        log_mass, centre, scale = self.condition(out, x, channel)
         return (log_mass.unsqueeze(-1) + self.log_masses(centre, scale)).logsumexp(1)
 
-    def pick(self, out: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
-        """As of every head, and the same levels; unless `draw` changes the mass, without a table of all levels.
+    def sample_channel(self, out: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
+        """Draw as every head does, but without a table of all levels unless `draw` changes their mass.
 
-        The level is the number of edges at which the distribution function is at most u: sought among every `span`-th
-        edge, then among those between two of them.
+        The level is the number of edges at which the distribution function F is at most u: inverse-CDF sampling, by a
+        search among every `span`-th edge, then among the edges between two of these.
         """
         if draw != Draw() or out.device.type != "cpu":
-            return super().pick(out, x, channel, draw)
-        log_mass, centre, scale = (part.movedim(1, -1).unsqueeze(-2) for part in self.given(out, x, channel))
+            return super().sample_channel(out, x, channel, draw)
+        log_mass, centre, scale = (part.movedim(1, -1).unsqueeze(-2) for part in self.condition(out, x, channel))
         mass, sharp = log_mass.exp(), torch.exp(-scale)  # (B, *S, 1, K)
         u = torch.rand(*mass.shape[:-2], 1, dtype=torch.float64)
 
-        def passed(edge: Tensor) -> Tensor:
-            """(..., E) numbers of edges -> (B, *S, 1): at how many F is at most u; past the last edge F is 1."""
-            distance = (self.scaled(edge + 0.5, centre).unsqueeze(-1) - centre) * sharp
+        def count_passed(edge: Tensor) -> Tensor:
+            """Return (B, *S, 1): at how many of the edges (..., E) F is at most u; past the last edge F is 1."""
+            distance = (self.scale_levels(edge + 0.5, centre).unsqueeze(-1) - centre) * sharp
             return (((torch.sigmoid(distance) * mass).sum(-1) <= u) & (edge < self.top)).sum(-1, keepdim=True)
 
         span = math.isqrt(self.top) + 1
-        block = passed(torch.arange(span - 1, self.top, span)) * span
-        return (block + passed(block + torch.arange(span - 1))).squeeze(-1)
+        block = count_passed(torch.arange(span - 1, self.top, span)) * span
+        return (block + count_passed(block + torch.arange(span - 1))).squeeze(-1)
 
     def log_masses(self, centre: Tensor, scale: Tensor) -> Tensor:
-        """(B, K, *S) -> (B, K, *S, levels): `log_mass` of every level; neighbours share the edge between them.
+        """Return (B, K, *S, levels): `log_mass` of every level; neighbours share the edge between them.
 
         With a the edge's distance, log F(a) = min(a, 0) - log(1 + exp(-|a|)), and log F(-a) alike.
         """
         sharp = torch.exp(-scale).reshape(-1, 1)
-        edges = self.scaled(torch.arange(self.top, device=centre.device) + 0.5, centre)
+        edges = self.scale_levels(torch.arange(self.top, device=centre.device) + 0.5, centre)
         distance = (edges - centre.reshape(-1, 1)) * sharp  # (rows, levels - 1)
         soft = torch.log1p(torch.exp(-distance.abs()))
         log_mass = distance.new_zeros(len(distance), self.top + 1)
@@ -129,48 +130,50 @@ class LogisticMixture(Head):
         return log_mass.view(*centre.shape, -1)
 
     def log_mass(self, value: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-        """(B, K, *S): log mass of a channel's scaled level (B, *S) under each logistic."""
+        """Return (B, K, *S): log mass of a channel's scaled level (B, *S) under each logistic."""
         mass: Tensor = LogMass.apply(value.unsqueeze(1), centre, scale, 1.0 / self.top)  # type: ignore[no-untyped-call]
         return mass
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        chosen = sample_categorical(log_mass.movedim(1, -1), draw).unsqueeze(1)
+        component = sample_categorical(log_mass.movedim(1, -1), draw).unsqueeze(1)
         value = log_mass.new_empty(len(out), self.channels, *out.shape[2:])
         for c in range(self.channels):
-            centre = self.centre(c, mean, coefficients, value)
+            centre = self.conditional_means(c, mean, coefficients, value)
             u = torch.rand_like(value[:, 0]).clamp(1e-7, 1 - 1e-7)
-            spread = draw.temperature * scale[c].gather(1, chosen).squeeze(1).exp()
-            drawn = centre.gather(1, chosen).squeeze(1) + spread * torch.logit(u)
-            value[:, c] = self.scaled(self.rounded(drawn), drawn)
-        return self.rounded(value)
+            spread = draw.temperature * scale[c].gather(1, component).squeeze(1).exp()
+            sampled = centre.gather(1, component).squeeze(1) + spread * torch.logit(u)
+            value[:, c] = self.scale_levels(self.round_levels(sampled), sampled)
+        return self.round_levels(value)
 
-    def rounded(self, value: Tensor) -> Tensor:
-        """-1..1 -> int64 levels."""
+    def round_levels(self, value: Tensor) -> Tensor:
+        """Map [-1, 1] to the nearest int64 levels."""
         return ((value + 1.0) * (0.5 * self.top)).round().clamp(0, self.top).long()
 
     def mean(self, out: Tensor) -> Tensor:
-        """Exact for one channel; channel c of several is at the expected values of the channels before it."""
+        """Return the expected value, exact for one channel; of several, each at the means of those before it."""
         log_mass, mean, scale, coefficients = self.split(out)
         value = log_mass.new_empty(len(out), self.channels, *out.shape[2:])
         for c in range(self.channels):
-            centre = self.centre(c, mean, coefficients, value)
-            expected = counted(0.5 * self.top * (centre + 1.0), 0.5 * self.top * scale[c].exp(), self.top)
+            centre = self.conditional_means(c, mean, coefficients, value)
+            expected = expected_level(0.5 * self.top * (centre + 1.0), 0.5 * self.top * scale[c].exp(), self.top)
             value[:, c] = (log_mass.exp() * expected).sum(1) * (2.0 / self.top) - 1.0
         return (value + 1.0) * (0.5 * self.top)
 
 
-def counted(mean: Tensor, scale: Tensor, edges: int) -> Tensor:
-    """The expected level of a logistic in units of levels: the sum of P(x > e) over the edges e = 1/2, 3/2, ...
+def expected_level(mean: Tensor, scale: Tensor, edges: int) -> Tensor:
+    """Return the expected level of a discretised logistic: the sum of P(x > e) over the edges e = 1/2, 3/2, ...
 
     From a scale of one level on the sum is the integral from 0 to `edges` and the Euler-Maclaurin corrections of the
     midpoint rule at its ends (within 2e-5 levels); below it, all but the few edges at the mean count 0 or 1.
     """
     upper, lower = mean / scale, (mean - edges) / scale
-    broad = torch.log1p(torch.sigmoid(lower) * torch.expm1(edges / scale))  # of which the other is a small difference
+    broad = torch.log1p(torch.sigmoid(lower) * torch.expm1(edges / scale))  # there, the other form cancels
     expected = scale * torch.where(scale > 0.25 * edges, broad, F.softplus(upper) - F.softplus(lower))
     for z, sign in ((lower, 1.0), (upper, -1.0)):
-        slope = torch.sigmoid(z) * torch.sigmoid(-z)  # of the logistic function; its third is slope (1 - 6 slope)
+        slope = torch.sigmoid(z) * torch.sigmoid(
+            -z
+        )  # of the logistic function; its third derivative is slope (1 - 6 slope)
         expected += sign * slope * (1 / (24 * scale) - 7 / 5760 * (1 - 6 * slope) / scale**3)
     narrow = scale < 1.0
     mean, scale = mean[narrow, None], scale[narrow, None]

@@ -1,4 +1,4 @@
-"""Output heads (see `Head`) and the choice among them by the data's spec."""
+"""Bernoulli, categorical and Gaussian output heads, and the choice among heads by the data's spec."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genfoundry.nn.heads.base import Head, wide
+from genfoundry.nn.heads.base import Head, upcast
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.nn.heads.logistic_mixture import LogisticMixture
 from genfoundry.types import Draw, Spec
@@ -26,11 +26,11 @@ class Bernoulli(Head):
         return self.channels
 
     def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
-        out = wide(out)
+        out = upcast(out)
         return F.binary_cross_entropy_with_logits(out, x.to(out.dtype), reduction="none")
 
-    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
-        logit = wide(out[:, channel])
+    def channel_log_probs(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+        logit = upcast(out[:, channel])
         return F.logsigmoid(torch.stack([-logit, logit], -1))
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
@@ -53,15 +53,15 @@ class Categorical(Head):
         return self.channels * (self.levels or 0)
 
     def logits(self, out: Tensor) -> Tensor:
-        """(B, C, *S, levels)."""
-        return wide(out).reshape(len(out), self.channels, -1, *out.shape[2:]).movedim(2, -1)
+        """Return (B, C, *S, levels)."""
+        return upcast(out).reshape(len(out), self.channels, -1, *out.shape[2:]).movedim(2, -1)
 
     def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         logits = self.logits(out)
-        chosen = logits.gather(-1, x.long().unsqueeze(-1)).squeeze(-1)
-        return logits.logsumexp(-1) - chosen
+        selected = logits.gather(-1, x.long().unsqueeze(-1)).squeeze(-1)
+        return logits.logsumexp(-1) - selected
 
-    def scores(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
+    def channel_log_probs(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
         return self.logits(out)[:, channel].log_softmax(-1)
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
@@ -83,8 +83,8 @@ class Gaussian(Head):
         return 2 * self.channels
 
     def split(self, out: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log standard deviations, (B, C, *S) each."""
-        mean, scale = wide(out).chunk(2, dim=1)
+        """Return means and log standard deviations, (B, C, *S) each."""
+        mean, scale = upcast(out).chunk(2, dim=1)
         return mean, scale.clamp(-7.0, 7.0)
 
     def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Gaussian(Head):
 
 
 def head_for(spec: Spec, mixtures: int = 5) -> Head:
-    """The head of an image's values: Gaussian for reals, Bernoulli for 2 levels, logistic mixture for more."""
+    """Return the head of an image: Gaussian for reals, Bernoulli for 2 levels, logistic mixture for more."""
     channels = spec.shape[0]
     if spec.levels is None:
         return Gaussian(channels)

@@ -1,4 +1,4 @@
-"""A convolutional LSTM (Shi et al. 2015, arXiv:1506.04214, without peepholes): a state in every cell of a map."""
+"""Convolutional LSTM (Shi et al. 2015, arXiv:1506.04214, without peepholes)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ State = tuple[Tensor, Tensor]  # hidden and cell, (B, width, H, W) each
 
 
 class ConvLstm(nn.Module):
-    """(B, F, inputs, H, W) -> hidden states (B, F, width, H, W); each knows its frame and those before it."""
+    """(B, F, inputs, H, W) -> hidden states (B, F, width, H, W), each of its frame and those before it."""
 
     def __init__(self, inputs: int, width: int, *, kernel: int = 3) -> None:
         super().__init__()
@@ -19,21 +19,21 @@ class ConvLstm(nn.Module):
         with torch.no_grad():
             self.driven.bias[width : 2 * width] = 1.0  # type: ignore[index]  # forget gates start open
 
-    def rest(self, n: int, size: tuple[int, int]) -> State:
-        """The zero state."""
+    def zero_state(self, n: int, size: tuple[int, int]) -> State:
+        """Return the initial state of n maps of `size`."""
         zero = self.carried.weight.new_zeros(n, self.width, *size).contiguous(memory_format=torch.channels_last)
         return zero, zero
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """What enters all frames is one convolution; what is carried is one a frame."""
+        """Map x and the state before it; all frames' inputs are one convolution, the recurrence is one a frame."""
         n, steps = x.shape[:2]
         driven = self.driven(x.flatten(0, 1)).unflatten(0, (n, steps))
         hidden, cell = state
-        found = []
+        outputs = []
         for t in range(steps):
             gates = driven[:, t] + self.carried(hidden)
             enter, keep, leave, value = gates.split(self.width, 1)
             cell = torch.sigmoid(keep) * cell + torch.sigmoid(enter) * torch.tanh(value)
             hidden = torch.sigmoid(leave) * torch.tanh(cell)
-            found.append(hidden)
-        return torch.stack(found, 1), (hidden, cell)
+            outputs.append(hidden)
+        return torch.stack(outputs, 1), (hidden, cell)

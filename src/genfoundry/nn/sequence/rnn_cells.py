@@ -1,4 +1,4 @@
-"""Recurrent cells over one-hot characters, and the states they carry."""
+"""Recurrent cells over one-hot characters (Elman network, LSTM, GRU), and their states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["rnn", "lstm", "gru"]
 class PlainCell(nn.Module):
     """h_t = tanh(W_hh h_{t-1} + W_xh x_t), without biases; x_t is one-hot, so W_xh x_t is a row of a table.
 
-    Started at W_hh orthogonal, which neither shrinks nor blows up the state.
+    W_hh starts orthogonal, which neither shrinks nor blows up the state.
     """
 
     def __init__(self, inputs: int, width: int) -> None:
@@ -25,7 +25,7 @@ class PlainCell(nn.Module):
         nn.init.orthogonal_(self.w_hh)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Characters (B, T) int64 and state (1, B, width) -> states (B, T, width) and the last one."""
+        """Map characters (B, T) int64 and a state (1, B, width) to the states (B, T, width) and the last one."""
         driven = self.w_xh[x]  # (B, T, width)
         h, states = state[0], []
         for t in range(x.shape[1]):
@@ -37,9 +37,9 @@ class PlainCell(nn.Module):
 class GatedCell(nn.Module):
     """An LSTM or a GRU of one layer over one-hot characters, as torch defines them.
 
-    The state is (1, B, width), for an LSTM (2, B, width): hidden, then cell. An LSTM starts with its forget gates open
-    (bias 1, Jozefowicz et al. 2015), so that it remembers before it has learnt to. `beside`: how many values it reads
-    at every step besides the character.
+    The state is (1, B, width), for an LSTM (2, B, width): hidden, then cell. An LSTM starts with open forget gates
+    (bias 1, Jozefowicz et al. 2015). `beside` is the number of values that it reads at every step besides the
+    character.
     """
 
     def __init__(self, inputs: int, width: int, *, kind: Kind, embedding: int, beside: int = 0) -> None:
@@ -53,7 +53,7 @@ class GatedCell(nn.Module):
             nn.init.zeros_(weights["bias_hh_l0"][width : 2 * width])
 
     def forward(self, x: Tensor, state: Tensor, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Characters (B, T) int64, state and what is read besides, (B, `beside`) -> states (B, T, width), the last."""
+        """Map characters (B, T) int64, a state and `beside` (B, ...) to the states (B, T, width) and the last one."""
         inputs = self.embedding(x)
         if beside is not None:
             inputs = torch.cat([inputs, beside[:, None].expand(-1, x.shape[1], -1).to(inputs.dtype)], 2)
@@ -75,11 +75,11 @@ def lacks_bf16_lstm(device: torch.device) -> bool:
     return device.type == "cpu" and torch.is_autocast_enabled("cpu") and not capability.startswith("AVX512")
 
 
-def cell(kind: Kind, inputs: int, width: int, embedding: int) -> PlainCell | GatedCell:
-    """The cell by its name."""
+def build_cell(kind: Kind, inputs: int, width: int, embedding: int) -> PlainCell | GatedCell:
+    """Return a cell by its name."""
     return PlainCell(inputs, width) if kind == "rnn" else GatedCell(inputs, width, kind=kind, embedding=embedding)
 
 
-def rest(kind: Kind, batch: int, width: int, device: torch.device) -> Tensor:
-    """The zero state."""
+def zero_state(kind: Kind, batch: int, width: int, device: torch.device) -> Tensor:
+    """Return the initial state."""
     return torch.zeros(2 if kind == "lstm" else 1, batch, width, device=device)

@@ -1,6 +1,6 @@
-"""Recurrent cells one character at a time: written out, each product into memory laid out beforehand.
+"""Fast recurrent sampling: cells one character at a time, written out, each product into preallocated memory.
 
-What a cell does to its input depends on the character alone, so it is a row of a table that is computed once.
+The projection of an input depends on the character alone, so it is a row of a table that is computed once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from genfoundry.nn.sequence.rnn_cells import GatedCell, PlainCell
 Step = Callable[[Tensor], Tensor]  # (n,) characters -> (n, width) hidden states, which the next step overwrites
 
 
-def stepper(cell: PlainCell | GatedCell, state: Tensor) -> Step:
-    """What reads one character a call, from `state` (layers, n, width) on; gradients are not for it."""
+def build_stepper(cell: PlainCell | GatedCell, state: Tensor) -> Step:
+    """Return a function that reads one character a call, from `state` (layers, n, width) on, without gradients."""
     if isinstance(cell, PlainCell):
         return _plain(cell, state)
     return _lstm(cell, state) if cell.kind == "lstm" else _gru(cell, state)
@@ -34,14 +34,14 @@ def _plain(cell: PlainCell, state: Tensor) -> Step:
 
 
 def _rows(cell: GatedCell) -> tuple[Tensor, Tensor, Tensor]:
-    """W_ih x of every character, with its bias; W_hh transposed; and the bias of W_hh h."""
+    """W_ih x of every character with its bias; W_hh transposed; the bias of W_hh h."""
     weights = {name: w.detach() for name, w in cell.core.named_parameters()}
     table = torch.addmm(weights["bias_ih_l0"], cell.embedding.weight.detach(), weights["weight_ih_l0"].T)
     return table, weights["weight_hh_l0"].T, weights["bias_hh_l0"]
 
 
 def _lstm(cell: GatedCell, state: Tensor) -> Step:
-    """i, f, g, o as torch orders them, put as i, f, o, g: one sigmoid for three gates."""
+    """Reorder torch's gates i, f, g, o to i, f, o, g: one sigmoid for three of them."""
     width, (h, c) = cell.width, state.clone()
     table, weight, bias = _rows(cell)
     i, f, g, o = torch.arange(4 * width, device=h.device).chunk(4)
@@ -62,7 +62,7 @@ def _lstm(cell: GatedCell, state: Tensor) -> Step:
 
 
 def _gru(cell: GatedCell, state: Tensor) -> Step:
-    """r, z, n as torch defines them: n = tanh(W_in x + r (W_hn h + b)), and h moves to it by 1 - z."""
+    """r, z, n as torch defines them: n = tanh(W_in x + r (W_hn h + b)), and h = (1 - z) n + z h."""
     width, h = cell.width, state[0].clone()
     table, weight, bias = _rows(cell)
     weight, inner = weight.contiguous(), h.new_empty(len(h), 3 * width)

@@ -1,8 +1,8 @@
 """Bayesian linear regression: y = W beta + e, e ~ N(0, s), beta | s ~ N(0, s / precision), s ~ IG(shape, rate).
 
 The posterior is approximated by q(beta) q(s), a Gaussian (full, or a factor each coefficient) and an inverse gamma: the
-fixed point of coordinate ascent on the evidence lower bound (Drugowitsch 2013, arXiv:1310.5438; Bishop 2006, 10.3). The
-prior is conjugate, so that the log evidence itself is known, and the bound can be held against it.
+fixed point of coordinate ascent on the evidence lower bound (Drugowitsch 2013, arXiv:1310.5438; Bishop 2006, section
+10.3). The prior is conjugate, so that the log evidence has a closed form, which tests compare with the bound.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Factors = Literal["full", "mean_field"]
 
 
 class Prior(NamedTuple):
-    """`precision` (K,) of the coefficients, in units of the noise's; `shape` and `rate` of its variance."""
+    """`precision` (K,) of the coefficients, in units of the noise's; `shape` and `rate` of the noise variance."""
 
     precision: Tensor
     shape: float
@@ -45,8 +45,8 @@ class Posterior(NamedTuple):
         return self.rate.log() - torch.digamma(self.shape)
 
 
-def variational(w: Tensor, y: Tensor, prior: Prior, factors: Factors = "full") -> Posterior:
-    """q of (N, K) rows and (N,) targets.
+def fit_variational(w: Tensor, y: Tensor, prior: Prior, factors: Factors = "full") -> Posterior:
+    """Return q for regressors (N, K) and targets (N,).
 
     The updates q(beta) = N(M^{-1} W^T y, (E[1/s] M)^{-1}), M = W^T W + diag(precision) (of factors, M's diagonal is
     inverted), and rate = b + (R + tr M cov) / 2, R the least sum of squares, meet where the trace is K rate / shape.
@@ -62,26 +62,26 @@ def variational(w: Tensor, y: Tensor, prior: Prior, factors: Factors = "full") -
 
 
 def _least(w: Tensor, y: Tensor, prior: Prior) -> tuple[Tensor, Tensor, Tensor]:
-    """M, M^{-1} W^T y, and the least |y - W beta|^2 + beta^T diag(precision) beta."""
+    """Return M, M^{-1} W^T y, and the least |y - W beta|^2 + beta^T diag(precision) beta."""
     matrix = w.mT @ w + prior.precision.diag()
     mean = torch.cholesky_solve((w.mT @ y)[:, None], torch.linalg.cholesky(matrix))[:, 0]
     return matrix, mean, (y - w @ mean).square().sum() + (prior.precision * mean.square()).sum()
 
 
 def log_evidence(w: Tensor, y: Tensor, prior: Prior) -> Tensor:
-    """log p(y), exact: a multivariate t."""
+    """Return log p(y), exactly: a multivariate t."""
     matrix, _, least = _least(w, y, prior)
     shape = prior.shape + len(y) / 2
     volume = prior.precision.log().sum() - torch.linalg.slogdet(matrix).logabsdet
     constant = prior.shape * math.log(prior.rate) + math.lgamma(shape) - math.lgamma(prior.shape)
-    found: Tensor = (
+    log_prob: Tensor = (
         0.5 * volume + constant - shape * (prior.rate + least / 2).log() - 0.5 * len(y) * math.log(2 * math.pi)
     )
-    return found
+    return log_prob
 
 
 def lower_bound(w: Tensor, y: Tensor, prior: Prior, q: Posterior) -> Tensor:
-    """The evidence lower bound E_q[log p(y, beta, s)] + H[q], of any q."""
+    """Return the evidence lower bound E_q[log p(y, beta, s)] + H[q], of any q."""
     count, gram = len(q.mean), w.mT @ w
     misfit = (y - w @ q.mean).square().sum() + (gram * q.covariance).sum()
     size = (prior.precision * (q.mean.square() + q.covariance.diagonal())).sum()
@@ -90,19 +90,19 @@ def lower_bound(w: Tensor, y: Tensor, prior: Prior, q: Posterior) -> Tensor:
     variance = prior.shape * math.log(prior.rate) - math.lgamma(prior.shape) - (prior.shape + 1) * q.log_variance
     entropy = 0.5 * (torch.linalg.slogdet(q.covariance).logabsdet + count * (1 + math.log(2 * math.pi)))
     entropy = entropy + q.shape + q.rate.log() + torch.lgamma(q.shape) - (1 + q.shape) * torch.digamma(q.shape)
-    found: Tensor = likelihood + coefficients - 0.5 * q.sharpness * size + variance - prior.rate * q.sharpness + entropy
-    return found
+    bound: Tensor = likelihood + coefficients - 0.5 * q.sharpness * size + variance - prior.rate * q.sharpness + entropy
+    return bound
 
 
-def mirrored(q: Posterior, sign: float) -> Posterior:
-    """q of the regression of `sign` y on `sign` times its lags: only the first coefficient, the constant, turns."""
-    turn = torch.ones_like(q.mean)
-    turn[0] = sign
-    return q._replace(mean=turn * q.mean, covariance=turn[:, None] * q.covariance * turn)
+def mirror(q: Posterior, sign: float) -> Posterior:
+    """Return q of the regression of `sign` y on `sign` times its lags: only the constant changes its sign."""
+    signs = torch.ones_like(q.mean)
+    signs[0] = sign
+    return q._replace(mean=signs * q.mean, covariance=signs[:, None] * q.covariance * signs)
 
 
-def drawn(q: Posterior, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Coefficients (n, K) and noise variances (n,) from q."""
+def sample_posterior(q: Posterior, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Draw coefficients (n, K) and noise variances (n,) from q."""
     noise = torch.randn(n, len(q.mean), dtype=q.mean.dtype, device=q.mean.device, generator=generator)
     beta = q.mean + noise @ torch.linalg.cholesky(q.covariance).mT
     gamma = standard_gamma(q.shape.expand(n), generator)
@@ -110,7 +110,7 @@ def drawn(q: Posterior, n: int, generator: torch.Generator | None = None) -> tup
 
 
 def mixture_quantile(level: float, mean: Tensor, deviation: Tensor, halvings: int = 48) -> Tensor:
-    """(...) the quantile of an even mixture of Gaussians, (S, ...) means and deviations, by bisection."""
+    """Return (...): a quantile of the uniform mixture of Gaussians with (S, ...) means and deviations, by bisection."""
     low, high = (mean - 9 * deviation).amin(0), (mean + 9 * deviation).amax(0)
     for _ in range(halvings):
         middle = (low + high) / 2

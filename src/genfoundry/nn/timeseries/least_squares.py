@@ -1,7 +1,7 @@
-"""Least squares of a series on deterministic terms and its own past, from one triangular factor, in float64.
+"""Least squares of a series on deterministic terms and its own lags, from one triangular factor, in float64.
 
-R, upper triangular with R^T R = W^T W for W = [terms, lag 1, ..., lag p, target], holds all that a fit of any order up
-to p needs: coefficients, residual covariances, information criteria.
+Let W = [terms, lag 1, ..., lag p, target] and R be upper triangular with R^T R = W^T W. R holds all that a fit of any
+order up to p needs: coefficients, residual covariances, information criteria.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CONDITION = 1e6  # of the lags' correlations: below it normal equations lose at most 6 of 16 digits
+CONDITION = 1e6  # condition number of the lags' correlations up to which normal equations lose at most 6 of 16 digits
 
 
 class Fit(NamedTuple):
@@ -25,36 +25,36 @@ class Fit(NamedTuple):
     sigma: Tensor
 
 
-def terms(row: Tensor, trend: str, season: int) -> Tensor:
-    """(..., K) deterministic terms of the rows with these numbers, counted from 0: constant, row + 1, dummies.
+def deterministic_terms(row: Tensor, trend: str, season: int) -> Tensor:
+    """Return (..., K) deterministic terms of rows (numbers from 0): constant, row + 1, seasonal dummies.
 
-    Those of statsmodels' AutoReg: beside a constant the first of the season's `season` dummies is left out.
+    They are those of statsmodels' AutoReg: beside a constant, the first of the `season` dummies is left out.
     """
-    found = [torch.ones_like(row)] if "c" in trend else []
-    found += [row + 1] if "t" in trend else []
-    found += [(row % season == s).to(row.dtype) for s in range("c" in trend, season)]
-    return torch.stack(found, -1).double() if found else row.new_zeros((*row.shape, 0), dtype=torch.float64)
+    terms = [torch.ones_like(row)] if "c" in trend else []
+    terms += [row + 1] if "t" in trend else []
+    terms += [(row % season == s).to(row.dtype) for s in range("c" in trend, season)]
+    return torch.stack(terms, -1).double() if terms else row.new_zeros((*row.shape, 0), dtype=torch.float64)
 
 
-def width(trend: str, season: int) -> int:
-    """K: how many deterministic terms there are."""
-    return terms(torch.zeros(1), trend, season).shape[1]
+def count_terms(trend: str, season: int) -> int:
+    """Return K, the number of deterministic terms."""
+    return deterministic_terms(torch.zeros(1), trend, season).shape[1]
 
 
-def design(x: Tensor, order: int, known: Tensor) -> Tensor:
-    """W (L - p, K + pD + D): terms, lags with the latest first, target."""
-    parts = [known[order:], *(x[order - i : len(x) - i] for i in range(1, order + 1)), x[order:]]
+def design_matrix(x: Tensor, order: int, terms: Tensor) -> Tensor:
+    """Return W (L - p, K + pD + D): terms, lags with the latest first, target."""
+    parts = [terms[order:], *(x[order - i : len(x) - i] for i in range(1, order + 1)), x[order:]]
     return torch.cat(parts, 1)
 
 
-def moments(x: Tensor, order: int, constant: bool) -> Tensor:
-    """W^T W of (L, D) values, with a constant as the only term or none, in p + 1 sums of products and their edges.
+def cross_moments(x: Tensor, order: int, constant: bool) -> Tensor:
+    """Return W^T W of (L, D) values, with a constant as the only term or none, from p + 1 sums of products.
 
-    The sum over t of x_{t-i} x_{t-j}^T is that of (i - 1, j - 1), a product more at the start, one less at the end.
+    The sum over t of x_{t-i} x_{t-j}^T is that of (i - 1, j - 1), plus a product at the start, less one at the end.
     """
     length, columns = x.shape
     s = x.new_zeros(order + 1, order + 1, columns, columns)
-    s[0] = lagged(x, order)
+    s[0] = lagged_products(x, order)
     head, tail = x[: order + 1].flip(0), x[length - order :].flip(0)  # x_{p-j}; x_{L-j}, j from 1
     for i in range(1, order + 1):
         came, went = head[i, None, :, None] * head[i:, None], tail[i - 1, None, :, None] * tail[i - 1 :, None]
@@ -75,11 +75,11 @@ def moments(x: Tensor, order: int, constant: bool) -> Tensor:
     return torch.cat([torch.cat([count, sums[None]], 1), torch.cat([sums[:, None], grid], 1)])
 
 
-def lagged(x: Tensor, order: int) -> Tensor:
-    """(p + 1, D, D): sums over t = p..L-1 of x_t x_{t-j}^T, j = 0..p.
+def lagged_products(x: Tensor, order: int) -> Tensor:
+    """Return (p + 1, D, D): sums over t = p..L-1 of x_t x_{t-j}^T, j = 0..p.
 
     Two matrix products of blocks of p rows, a block with itself and with the one before, hold every product of two
-    values up to p apart: many times the speed of p + 1 passes over the series.
+    values up to p rows apart; that is many times faster than p + 1 passes over the series.
     """
     length, columns = x.shape
     if not order:
@@ -87,9 +87,9 @@ def lagged(x: Tensor, order: int) -> Tensor:
     blocks = (length - order) // order
     now, before = (x[at : at + blocks * order].reshape(blocks, -1) for at in (order, 0))
     row = torch.arange(order, device=x.device)
-    apart = row[:, None] - row  # rows of a block; those of the block before are `order` further
+    distance = row[:, None] - row  # within a block; rows of the block before are `order` farther
     sums = x.new_zeros(order + 1, columns, columns)
-    for other, lag in ((now, apart), (before, apart + order)):
+    for other, lag in ((now, distance), (before, distance + order)):
         product = (now.T @ other).view(order, columns, order, columns).transpose(1, 2)
         near = (lag >= 0) & (lag <= order)
         sums.index_add_(0, lag[near], product[near])
@@ -98,23 +98,23 @@ def lagged(x: Tensor, order: int) -> Tensor:
     return sums + torch.einsum("td,tje->jde", x[rest], x[rest[:, None] - back])
 
 
-def triangle(x: Tensor, order: int, trend: str, season: int) -> Tensor:
-    """R of (L, D) values: by moments where the lags are well-conditioned, else by Householder QR."""
+def triangular_factor(x: Tensor, order: int, trend: str, season: int) -> Tensor:
+    """Return R of (L, D) values: by moments if the lags are well-conditioned, else by Householder QR."""
     if trend in ("n", "c") and not season:
-        gram = moments(x, order, trend == "c")
-        if conditioned(gram):
-            return factor(gram)
-    return upper(design(x, order, terms(torch.arange(len(x), device=x.device), trend, season)))
+        gram = cross_moments(x, order, trend == "c")
+        if is_well_conditioned(gram):
+            return cholesky_factor(gram)
+    return qr_factor(design_matrix(x, order, deterministic_terms(torch.arange(len(x), device=x.device), trend, season)))
 
 
-def upper(w: Tensor) -> Tensor:
-    """R of W's QR decomposition."""
+def qr_factor(w: Tensor) -> Tensor:
+    """Return R of W's QR decomposition."""
     r: Tensor = torch.linalg.qr(w, mode="r").R
     return r
 
 
-def conditioned(gram: Tensor) -> bool:
-    """Whether W^T W keeps enough digits, of the lags' correlations and of what they leave of the target."""
+def is_well_conditioned(gram: Tensor) -> bool:
+    """Whether W^T W keeps enough digits, of the lags' correlations and of the target's residual."""
     scale = gram.diagonal().sqrt()
     if not (scale > 0).all():
         return False
@@ -122,38 +122,38 @@ def conditioned(gram: Tensor) -> bool:
     return bool(spectrum[0] * CONDITION > spectrum[-1])
 
 
-def factor(gram: Tensor) -> Tensor:
-    """Upper triangular R with R^T R = `gram`, positive semidefinite."""
+def cholesky_factor(gram: Tensor) -> Tensor:
+    """Return the upper triangular R with R^T R = `gram`, positive semidefinite."""
     r, fault = torch.linalg.cholesky_ex(gram, upper=True)
     if fault.item():
         value, vector = torch.linalg.eigh(gram)
-        r = upper(value.clamp_min(0).sqrt()[:, None] * vector.mT)
+        r = qr_factor(value.clamp_min(0).sqrt()[:, None] * vector.mT)
     return torch.triu(r)
 
 
-def solved(r: Tensor, count: int, terms: int, columns: int) -> Fit:
-    """The fit of the highest order that R has, all columns on the lags of all; of least norm among equals."""
+def solve(r: Tensor, count: int, terms: int, columns: int) -> Fit:
+    """Fit the highest order that R has, all columns on the lags of all; the least norm among equal solutions."""
     lags, target = slice(terms, len(r[0]) - columns), slice(len(r[0]) - columns, None)
     beta = r.new_zeros(lags.stop - terms, columns)
     if len(beta):
         beta = torch.linalg.lstsq(r[lags, lags], r[lags, target], driver="gelsd", rcond=1e-12).solution
-    left = r[lags, target] - r[lags, lags] @ beta
-    sigma = (left.mT @ left + r[lags.stop :, target].mT @ r[lags.stop :, target]) / count
-    known = r[:terms, target] - r[:terms, lags] @ beta
-    gamma = torch.linalg.lstsq(r[:terms, :terms], known, driver="gelsd", rcond=1e-12).solution if terms else known
+    residual = r[lags, target] - r[lags, lags] @ beta
+    sigma = (residual.mT @ residual + r[lags.stop :, target].mT @ r[lags.stop :, target]) / count
+    partial = r[:terms, target] - r[:terms, lags] @ beta
+    gamma = torch.linalg.lstsq(r[:terms, :terms], partial, driver="gelsd", rcond=1e-12).solution if terms else partial
     return Fit(gamma.mT, beta.view(-1, columns, columns).mT, sigma)
 
 
-def columns_of(d: int, order: int, terms: int, columns: int) -> Tensor:
-    """Which columns of W are the terms, and the lags and target of column d alone."""
+def column_index(d: int, order: int, terms: int, columns: int) -> Tensor:
+    """Return the columns of W that are the terms, and the lags and target of column d alone."""
     return torch.cat([torch.arange(terms), terms + d + columns * torch.arange(order + 1)])
 
 
-def apart(r: Tensor, count: int, order: int, terms: int, columns: int) -> Fit:
-    """As `solved`, each column on its own lags alone: phi and sigma are diagonal."""
+def solve_columns(r: Tensor, count: int, order: int, terms: int, columns: int) -> Fit:
+    """Fit each column on its own lags alone: phi and sigma are diagonal."""
     fit = Fit(r.new_zeros(columns, terms), r.new_zeros(order, columns, columns), r.new_zeros(columns, columns))
     for d in range(columns):
-        own = upper(r[:, columns_of(d, order, terms, columns)]) if columns > 1 else r
-        one = solved(own, count, terms, 1)
-        fit.gamma[d], fit.phi[:, d, d], fit.sigma[d, d] = one.gamma[0], one.phi[:, 0, 0], one.sigma[0, 0]
+        r_d = qr_factor(r[:, column_index(d, order, terms, columns)]) if columns > 1 else r
+        fit_d = solve(r_d, count, terms, 1)
+        fit.gamma[d], fit.phi[:, d, d], fit.sigma[d, d] = fit_d.gamma[0], fit_d.phi[:, 0, 0], fit_d.sigma[0, 0]
     return fit

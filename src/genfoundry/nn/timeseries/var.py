@@ -1,6 +1,7 @@
-"""Linear autoregressions in float64: the conditional fit, residuals, forecasts and their covariances.
+"""Vector autoregression in float64: conditional maximum likelihood, residuals, forecasts and their covariances.
 
-Vector autoregressions throughout (Luetkepohl 2005); columns that are modelled apart have diagonal matrices.
+Lütkepohl 2005, "New introduction to multiple time series analysis". Columns modelled independently of each other have
+diagonal matrices.
 """
 
 from __future__ import annotations
@@ -10,38 +11,43 @@ import math
 import torch
 from torch import Tensor
 
-from genfoundry.nn.timeseries.least_squares import Fit, apart, solved, triangle, upper, width
+from genfoundry.nn.timeseries.least_squares import Fit, count_terms, qr_factor, solve, solve_columns, triangular_factor
 
 
-def least_squares(x: Tensor, order: int, trend: str = "c", season: int = 0, joint: bool = False) -> Fit:
-    """The conditional maximum likelihood: (L, D) values on deterministic terms and the p rows before each, t = p..L-1.
+def fit_least_squares(x: Tensor, order: int, trend: str = "c", season: int = 0, joint: bool = False) -> Fit:
+    """Fit (L, D) values on deterministic terms and the p rows before each, t = p..L-1, by conditional maximum
+    likelihood.
 
-    `joint` regresses every column on the lags of all, else each on its own. Collinear lags (a constant or periodic
-    series) get the solution of least norm instead of noise.
+    `joint` regresses every column on the lags of all columns, otherwise each on its own. With collinear lags (a
+    constant or periodic series) it returns the solution of least norm.
 
     Raises:
-        ValueError: there are fewer rows than it takes.
+        ValueError: there are too few rows.
     """
-    count, known, columns = len(x) - order, width(trend, season), x.shape[1]
-    enough(len(x), order, known, columns if joint else 1)
-    y, centre, scale = standard(x, trend)
-    r = triangle(y, order, trend, season)
-    fit = solved(r, count, known, columns) if joint else apart(r, count, order, known, columns)
-    return restored(fit, centre, scale)
+    count, terms, columns = len(x) - order, count_terms(trend, season), x.shape[1]
+    check_length(len(x), order, terms, columns if joint else 1)
+    y, centre, scale = standardize(x, trend)
+    r = triangular_factor(y, order, trend, season)
+    fit = solve(r, count, terms, columns) if joint else solve_columns(r, count, order, terms, columns)
+    return unstandardize(fit, centre, scale)
 
 
-def enough(length: int, order: int, terms: int, columns: int) -> None:
-    """Refuse fewer rows than a regression on `terms` and `order` lags of `columns` columns takes."""
+def check_length(length: int, order: int, terms: int, columns: int) -> None:
+    """Check that `length` rows suffice for a regression on `terms` and `order` lags of `columns` columns.
+
+    Raises:
+        ValueError: they do not.
+    """
     least = order + order * columns + max(terms, 1)
     if length < least:
         raise ValueError(f"{length} values cannot fit an autoregression of order {order}; {least} are needed")
 
 
-def standard(x: Tensor, trend: str) -> tuple[Tensor, Tensor, Tensor]:
-    """(L, D) in its columns' deviations, and centred where a constant takes the mean: values, centre, scale."""
+def standardize(x: Tensor, trend: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Divide columns of (L, D) by their standard deviations, centred if there is a constant: values, centre, scale."""
     x = x.double()
     mean = x.mean(0)
-    if bool(mean.isfinite().all()):  # a series without gaps is passed over fewer times
+    if bool(mean.isfinite().all()):  # without missing values fewer passes suffice
         y = x - mean
         scale = torch.linalg.vector_norm(y, dim=0) / math.sqrt(len(y))
     else:
@@ -52,8 +58,8 @@ def standard(x: Tensor, trend: str) -> tuple[Tensor, Tensor, Tensor]:
     return (y.div_(scale), mean, scale) if "c" in trend else (x / scale, torch.zeros_like(mean), scale)
 
 
-def restored(fit: Fit, centre: Tensor, scale: Tensor) -> Fit:
-    """The fit of standardised values in the values' own units; the constant is the first term where there is one."""
+def unstandardize(fit: Fit, centre: Tensor, scale: Tensor) -> Fit:
+    """Return the fit of standardised values in the values' own units; a constant is the first term."""
     phi = fit.phi * scale[:, None] / scale
     gamma = fit.gamma * scale[:, None]
     if gamma.shape[1]:
@@ -61,17 +67,17 @@ def restored(fit: Fit, centre: Tensor, scale: Tensor) -> Fit:
     return Fit(gamma, phi, fit.sigma * torch.outer(scale, scale))
 
 
-def predicted(past: Tensor, offset: Tensor, phi: Tensor) -> Tensor:
-    """One-step predictions (B, T, D) of the last T rows of `past` (B, P + T, D), `offset` (B or 1, T, D) gamma d_t."""
-    steps, at = offset.shape[1], past.shape[1] - offset.shape[1]
+def predict_one_step(past: Tensor, offset: Tensor, phi: Tensor) -> Tensor:
+    """Predict one step, (B, T, D), of the last T rows of (B, P + T, D); `offset` is gamma d_t, (B or 1, T, D)."""
+    steps, first = offset.shape[1], past.shape[1] - offset.shape[1]
     mean = offset.expand(len(past), -1, -1)
     for lag, matrix in enumerate(phi, start=1):
-        mean = mean + past[:, at - lag : at - lag + steps] @ matrix.mT
+        mean = mean + past[:, first - lag : first - lag + steps] @ matrix.mT
     return mean
 
 
-def continued(past: Tensor, offset: Tensor, phi: Tensor, noise: Tensor | None = None) -> Tensor:
-    """The recursion run on from `past` (B, P, D): (B, T, D), expected values, or a path with `noise` added."""
+def extrapolate(past: Tensor, offset: Tensor, phi: Tensor, noise: Tensor | None = None) -> Tensor:
+    """Continue `past` (B, P, D) by the recursion: (B, T, D), expected values, or a sample path with `noise` added."""
     values = list(past[:, past.shape[1] - len(phi) :].unbind(1))
     for t in range(offset.shape[1]):
         new = offset[:, t].expand(len(past), -1)
@@ -81,47 +87,46 @@ def continued(past: Tensor, offset: Tensor, phi: Tensor, noise: Tensor | None = 
     return torch.stack(values[len(phi) :], 1) if offset.shape[1] else past[:, :0]
 
 
-def impulse(phi: Tensor, steps: int) -> Tensor:
-    """psi (steps, D, D): the effect of a shock after 0, 1, ... steps; psi_0 is the identity."""
+def impulse_response(phi: Tensor, steps: int) -> Tensor:
+    """Return psi (steps, D, D): the effect of a shock after 0, 1, ... steps; psi_0 is the identity."""
     psi = [torch.eye(phi.shape[-1], dtype=phi.dtype, device=phi.device)]
     for t in range(1, steps):
         psi.append(sum((psi[t - 1 - i] @ phi[i] for i in range(min(len(phi), t))), torch.zeros_like(psi[0])))
     return torch.stack(psi[:steps]) if steps else phi.new_zeros(0, *phi.shape[1:])
 
 
-def covariances(phi: Tensor, sigma: Tensor, steps: int) -> Tensor:
-    """(steps, D, D) of the 1..steps ahead forecast errors: sum_{j<h} psi_j sigma psi_j^T, exact."""
-    psi = impulse(phi, steps)
+def forecast_covariances(phi: Tensor, sigma: Tensor, steps: int) -> Tensor:
+    """Return (steps, D, D): covariances of the h-step forecast errors, sum_{j<h} psi_j sigma psi_j^T."""
+    psi = impulse_response(phi, steps)
     return (psi @ sigma @ psi.mT).cumsum(0)
 
 
-def root(sigma: Tensor) -> Tensor:
-    """Lower triangular L with L L^T = sigma; an exact fit still has a density: no direction is without variance."""
+def cholesky_root(sigma: Tensor) -> Tensor:
+    """Return lower triangular L with L L^T = sigma, regularised so that an exact fit has a density, too."""
     tiny = torch.finfo(sigma.dtype).tiny
-    found, fault = torch.linalg.cholesky_ex(sigma)
-    if bool((fault != 0) | (found.diagonal() <= 1e-8 * found.diagonal().max()).any()):
+    lower, fault = torch.linalg.cholesky_ex(sigma)
+    if bool((fault != 0) | (lower.diagonal() <= 1e-8 * lower.diagonal().max()).any()):
         value, vector = torch.linalg.eigh(sigma)
-        r = upper(value.clamp_min(max(float(value[-1]) * 1e-15, tiny)).sqrt()[:, None] * vector.mT)
-        found = r.mT * r.diagonal().sign()
-    if bool((sigma == sigma.diagonal().diag()).all()):  # apart: columns may differ by any power of ten
-        found = sigma.diagonal().clamp_min(tiny).sqrt().diag()
-    return torch.clone(found, memory_format=torch.contiguous_format)
+        r = qr_factor(value.clamp_min(max(float(value[-1]) * 1e-15, tiny)).sqrt()[:, None] * vector.mT)
+        lower = r.mT * r.diagonal().sign()
+    if bool((sigma == sigma.diagonal().diag()).all()):  # independent columns, which may differ by any power of ten
+        lower = sigma.diagonal().clamp_min(tiny).sqrt().diag()
+    return torch.clone(lower, memory_format=torch.contiguous_format)
 
 
 def log_density(error: Tensor, lower: Tensor) -> Tensor:
-    """log N(error; 0, L L^T) of (..., D) errors: (...)."""
+    """Return (...): log N(error; 0, L L^T) of errors (..., D)."""
     whitened = torch.linalg.solve_triangular(lower, error.unsqueeze(-1), upper=False).squeeze(-1)
     constant = lower.diagonal().log().sum() + 0.5 * len(lower) * math.log(2 * math.pi)
     return torch.sub(-0.5 * whitened.square().sum(-1), constant)
 
 
-def triangular_least_squares(x: Tensor, *, ridge: float, shrinkage: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Each column of x (N, D) predicted from the columns before it: const (D,), weight (D, D), deviation (D,), float64.
+def fit_triangular(x: Tensor, *, ridge: float, shrinkage: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Regress each column of x (N, D) on the columns before it: const (D,), weight (D, D), std (D,), float64.
 
-    Column i is const_i + sum_{j < i} weight_ij x_j + deviation_i e_i. All D regressions at once: with C the Cholesky
-    factor of the covariance, to whose diagonal `ridge` is added, weight = I - diag(C) C^-1 and deviation = diag(C).
-    `shrinkage` takes that share from the correlations: with fewer rows than columns nearly everything can be
-    explained, and nothing predicted.
+    Column i is const_i + sum_{j < i} weight_ij x_j + std_i e_i. All D regressions are one Cholesky factorisation: with
+    C the factor of the covariance, to whose diagonal `ridge` is added, weight = I - diag(C) C^-1 and std = diag(C).
+    Correlations are reduced by the share `shrinkage`: with fewer rows than columns they would be overfitted.
     """
     x = x.double()
     mean = x.mean(0)

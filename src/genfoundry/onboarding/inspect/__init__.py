@@ -10,7 +10,7 @@ from typing import Any
 from genfoundry.data.readers import grey_csv, image_folder
 from genfoundry.data.readers.image_folder import ARRAYS, KINDS
 from genfoundry.data.readers.images import SUFFIXES
-from genfoundry.data.readers.listing import Listing, of_kind, scan
+from genfoundry.data.readers.listing import Listing, filter_suffixes, scan_folder
 from genfoundry.data.readers.nifti import VOLUMES
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import images, series, text, volumes
@@ -47,8 +47,8 @@ def inspect_data(folder: Path, given: Mapping[str, Any] = {}) -> Inspection:
     Raises:
         UserError: no file of a kind that is read, a damaged one, or one whose meaning is ambiguous.
     """
-    listing = scan(folder)
-    by_kind = {kind: paths for kind, suffixes in READ.items() if (paths := of_kind(listing.files, *suffixes))}
+    listing = scan_folder(folder)
+    by_kind = {kind: paths for kind, suffixes in READ.items() if (paths := filter_suffixes(listing.files, *suffixes))}
     if not by_kind:
         suffixes = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
         rest = "".join(f"; {line}" for line in _note_unread(folder, listing, []))
@@ -62,7 +62,7 @@ def inspect_data(folder: Path, given: Mapping[str, Any] = {}) -> Inspection:
         kind = "images"
     if kind in ("images", "volumes"):
         _require_one_kind(folder, listing.files)
-    read = image_folder.used(listing.files) if kind == "images" else by_kind[kind]
+    read = image_folder.image_files(listing.files) if kind == "images" else by_kind[kind]
     inspection = INSPECTORS[kind](folder, read, given)
     notes = [*inspection.notes, *_note_unread(folder, listing, read)]
     return Inspection({"modality": kind, **inspection.entry}, notes)
@@ -77,7 +77,7 @@ def _are_captions(pictures: list[Path], others: list[Path]) -> bool:
 def _require_one_kind(folder: Path, paths: list[Path]) -> None:
     """Refuse pictures, files of arrays and volumes in one folder: all would be read, as one data set."""
     kinds = {"pictures": SUFFIXES, ".npz or IDX files": ARRAYS, "NIfTI volumes": VOLUMES}
-    present = {kind: files for kind, suffixes in kinds.items() if (files := of_kind(paths, *suffixes))}
+    present = {kind: files for kind, suffixes in kinds.items() if (files := filter_suffixes(paths, *suffixes))}
     if len(present) > 1:
         several = " and ".join(
             f"{len(files)} {kind} (e.g. {files[0].relative_to(folder).as_posix()})" for kind, files in present.items()

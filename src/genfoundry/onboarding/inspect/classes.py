@@ -11,7 +11,8 @@ import numpy as np
 
 from genfoundry.data.readers import class_labels, image_folder
 from genfoundry.data.readers.arrays import Array, ImageSet
-from genfoundry.data.readers.folder_layout import Layout, derive
+from genfoundry.data.readers.folder_layout import Layout
+from genfoundry.data.readers.folder_layout import derive_layout as derive_folder_layout
 
 SHOWN = 20  # classes that get a line
 TEST_KEPT = "the published test split is kept; the rest is spread over train, val and gate"
@@ -20,12 +21,12 @@ TEST_KEPT = "the published test split is kept; the rest is spread over train, va
 def derive_layout(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> tuple[list[str], Layout]:
     """The names of files relative to their folder, and which of their folders name classes and splits."""
     names = [path.relative_to(folder).as_posix() for path in paths]
-    return names, derive({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
+    return names, derive_folder_layout({tuple(name.split("/")[:-1]) for name in names}, folder, given.get("classes"))
 
 
 def describe_folder_classes(names: list[str], layout: Layout, what: str = "pictures") -> Iterator[str]:
     """A line for each class with its number of pictures (or volumes) and two names, and for those without one."""
-    label, test, classes = image_folder.place(names, layout)
+    label, test, classes = image_folder.label_paths(names, layout)
     if test.any():
         items = "images" if what == "pictures" else what
         yield f"{TEST_KEPT} ({int(test.sum())} {items}, e.g. {names[int(test.argmax())]})"
@@ -46,14 +47,14 @@ def describe_array_classes(parts: Sequence[ImageSet]) -> Iterator[str]:
     if not any((part.label >= 0).any() for part in parts):
         return
     raw = np.concatenate([part.label for part in parts])
-    words = class_labels.names_of_words(parts)
-    numbers = class_labels.numbering([p for p in parts if not p.names], None, bool(words))
+    words = class_labels.word_names(parts)
+    numbers = class_labels.derive_numbering([p for p in parts if not p.names], None, bool(words))
     names = class_labels.unify(parts, (), None, words, "")
     label = np.concatenate([part.label for part in parts])
     if numbers.ignored:
         yield f"{int((raw == class_labels.IGNORED).sum())} images labelled 255 (ignored) stay without a label"
     if numbers.values:
-        yield f"labels {class_labels.some(numbers.values)} are numbered 0 to {len(numbers.values) - 1}"
+        yield f"labels {class_labels.abbreviate(numbers.values)} are numbered 0 to {len(numbers.values) - 1}"
     count = int(label.max()) + 1
     yield f"classes: {count}"
     yield from _count_classes(label, names or tuple(map(str, range(count))), [])

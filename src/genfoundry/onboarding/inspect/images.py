@@ -12,12 +12,11 @@ import numpy as np
 
 from genfoundry.console.progress import track
 from genfoundry.data.modalities.images import LEAST_SIDE
-from genfoundry.data.readers import image_folder, npz, parallel_decoding
+from genfoundry.data.readers import image_folder, npz
 from genfoundry.data.readers import images as image_reader
 from genfoundry.data.readers.arrays import ImageSet
-from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
-from genfoundry.data.readers.listing import of_kind
-from genfoundry.data.readers.parallel_decoding import Faults
+from genfoundry.data.readers.images import PLAIN, SUFFIXES, Faults, Form
+from genfoundry.data.readers.listing import filter_suffixes
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import classes
 from genfoundry.onboarding.inspect.result import LARGEST, Inspection, choose_split_shares
@@ -29,16 +28,16 @@ def inspect_images(folder: Path, paths: list[Path], given: Mapping[str, Any]) ->
     Raises:
         UserError: a file is damaged, or not of 8 bits, or what names the classes is ambiguous.
     """
-    if pictures := of_kind(paths, *SUFFIXES):
+    if pictures := filter_suffixes(paths, *SUFFIXES):
         return _inspect_pictures(folder, pictures, given)
-    images = image_folder.read(folder, Form(label=given.get("label")))
+    images = image_folder.read_images(folder, Form(label=given.get("label")))
     if not images.parts:
         raise UserError(f"{folder}: no images in {paths[0].name}")
     inspection = _inspect_arrays(images.parts, given)
     column = {"label": images.label} if images.label else {}
     notes = [f"label: {images.label}: the column of the label"] if images.label else []
-    for path in of_kind(paths, ".npz"):
-        if names := npz.unused(path):
+    for path in filter_suffixes(paths, ".npz"):
+        if names := npz.unused_arrays(path):
             notes.append(f"left out: arrays of {path.name} that are no images or labels: {', '.join(names)}")
     if folders := sorted({path.parent.name for path in paths if path.parent != folder}):
         notes.append(f"folders of such files name no classes, labels do: {', '.join(folders[:4])}")
@@ -103,7 +102,7 @@ def _read_headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[
     animations, faults = [], Faults()
     for path in track(paths, len(paths), "looking at images"):
         try:
-            size, colour, animated = image_reader.header(path)
+            size, colour, animated = image_reader.read_header(path)
         except UserError as error:
             faults.add(error)
             continue
@@ -117,4 +116,4 @@ def _read_headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[
 def _are_grey(paths: list[Path], most: int = 64) -> bool:
     """Whether the channels of all files are equal; where those of `most` files are not, no more are read."""
     few = paths[:: max(1, len(paths) // most)]
-    return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in parallel_decoding.read(files, PLAIN))
+    return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in image_reader.read_pictures(files, PLAIN))

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from genfoundry.data.readers.time_csv import Table
+from genfoundry.data.readers.time_csv import SeriesTable
 from genfoundry.errors import UserError
 
 CODE = re.compile(r"9{3,}(\.\d+)?|-9{2,}(\.\d+)?")
@@ -15,7 +15,7 @@ APART = 2  # times the span of all other values: how far from them a code lies
 LEAST = 10  # other values by which that can be judged
 
 
-def refuse_missing_codes(table: Table) -> None:
+def refuse_missing_codes(table: SeriesTable) -> None:
     """Refuse a column whose lowest or highest value is one that programs write where there is none.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 from genfoundry.data.modalities import series
 from genfoundry.data.readers import csv_cells, time_columns, time_csv
 from genfoundry.data.readers.csv_cells import Sheet
-from genfoundry.data.readers.time_csv import Table
+from genfoundry.data.readers.time_csv import SeriesTable
 from genfoundry.errors import UserError
 from genfoundry.onboarding.inspect import missing_codes
 from genfoundry.onboarding.inspect.result import Inspection
@@ -27,11 +27,11 @@ def inspect_series(folder: Path, paths: list[Path], given: Mapping[str, Any]) ->
     Raises:
         UserError: no table, a cell is no time or number, times do not grow, or no column varies.
     """
-    cells, clock = time_columns.joined(csv_cells.read(series.the_file(folder)))
+    cells, clock = time_columns.join_time_columns(csv_cells.read_sheet(series.find_file(folder)))
     columns, left_out = _choose_columns(cells)
-    table = time_csv.parse(cells, clock, columns)
+    table = time_csv.parse_series(cells, clock, columns)
     missing_codes.refuse_missing_codes(table)
-    months = None if table.clock != "days" else _to_months(cells, columns, table)
+    months = None if table.unit != "days" else _to_months(cells, columns, table)
     names = ", ".join(table.names)
     notes = [f"a series of {len(table.rows)} rows and {len(table.names)} columns of values: {names}", *table.notes]
     entry: dict[str, Any] = {"split": {"val": 0.15, "gate": 0.15, "test": 0.2}}
@@ -44,7 +44,7 @@ def inspect_series(folder: Path, paths: list[Path], given: Mapping[str, Any]) ->
     return Inspection({**entry, **keys, "window": window, "context": context}, [*notes, *lines])
 
 
-def _choose_gap_filling(table: Table, dated: bool) -> tuple[dict[str, Any], list[str]]:
+def _choose_gap_filling(table: SeriesTable, dated: bool) -> tuple[dict[str, Any], list[str]]:
     """Keys for empty cells and for missing rows, and a note for each; `dated`: the table's months were dates."""
     entry: dict[str, Any] = {}
     times, notes = table.rows[:, 0], list[str]()
@@ -53,7 +53,7 @@ def _choose_gap_filling(table: Table, dated: bool) -> tuple[dict[str, Any], list
     absent = round((times[-1] - times[0]) / least) + 1 - len(times)
     regular = bool(np.allclose(steps / least, np.rint(steps / least), atol=1e-6))
     if regular and 0 < absent <= len(times) / 4:
-        entry["step"] = "month" if dated or (table.clock == "months" and least == 1) else _shorten(least)
+        entry["step"] = "month" if dated or (table.unit == "months" and least == 1) else _shorten(least)
         notes.append(f"step: {entry['step']}: {absent} rows that are not there are put in")
     empty = int(np.isnan(table.rows[:, 1:]).sum())
     if empty or "step" in entry:
@@ -69,14 +69,14 @@ def _choose_columns(cells: Sheet) -> tuple[tuple[str, ...], list[str]]:
 
     A column in which a few cells are no numbers is taken: reading it says which.
     """
-    numeric, left_out, taken = set(time_csv.numeric(cells)), [], []
+    numeric, left_out, taken = set(time_csv.numeric_columns(cells)), [], []
     for number, name in enumerate(cells.head[1:], start=1):
         distinct = list(dict.fromkeys(cell.strip() for cell in cells.column(number)))
         if len(distinct) == 1 and len(cells.rows) > 1:
             left_out.append(f"{name} ({distinct[0] or 'empty'} in every row)")
-        elif name not in numeric and time_csv.words(cells, number):
-            left_out.append(f"{name} (words, such as {time_csv.words(cells, number)[0].strip()})")
-        elif name not in numeric and time_csv.is_count(cells.column(number), name):
+        elif name not in numeric and time_csv.find_words(cells, number):
+            left_out.append(f"{name} (words, such as {time_csv.find_words(cells, number)[0].strip()})")
+        elif name not in numeric and time_csv.is_row_count(cells.column(number), name):
             left_out.append(f"{name} (numbers the rows)")
         elif len(distinct) == len(cells.rows) and _is_id(name, distinct):
             left_out.append(f"{name} (an id, another in each row)")
@@ -90,13 +90,13 @@ def _is_id(name: str, cells: list[str]) -> bool:
     return bool(re.fullmatch(r"(.*[ _-])?id", name, re.IGNORECASE)) and all(cell.isdecimal() for cell in cells)
 
 
-def _to_months(cells: Sheet, columns: tuple[str, ...], days: Table) -> Table | None:
+def _to_months(cells: Sheet, columns: tuple[str, ...], days: SeriesTable) -> SeriesTable | None:
     """The table with times in months, if its dates are a month apart."""
     steps = np.diff(days.rows[:, 0])
     if not len(steps) or not 28 <= np.median(steps) <= 31:
         return None
     try:
-        months = time_csv.parse(cells, "months", columns)
+        months = time_csv.parse_series(cells, "months", columns)
     except UserError:  # two dates in one month
         return None
     return months if (np.diff(months.rows[:, 0]) > 0).all() else None

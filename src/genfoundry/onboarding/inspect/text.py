@@ -23,10 +23,10 @@ def inspect_text(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> I
     Raises:
         UserError: not UTF-8, or more different characters than a code has values.
     """
-    texts = [content for _, content in documents.read(folder)]
+    texts = [content for _, content in documents.read_documents(folder)]
     lengths = [len(document) for document in texts]
     total = sum(lengths)
-    units = {unit: sum(len(documents.cut(d, unit)) for d in texts) for unit in ("document", "paragraph", "line")}
+    units = {unit: sum(len(documents.cut_units(d, unit)) for d in texts) for unit in ("document", "paragraph", "line")}
     if units["line"] < LEAST:
         raise UserError(
             f"{folder}: {units['line']} lines of text in all; a document, paragraph or line goes to one of four "
@@ -65,8 +65,8 @@ def inspect_pairs(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> 
         raise UserError(
             f"{bare[0]}:1: no names of columns, but {named[0].name} has some; give all such a line, or none"
         )
-    header, first = bool(named), tsv.read(paths[0], bool(named)).header
-    files = [tsv.read(path, header, first) for path in paths]
+    header, first = bool(named), tsv.read_tsv(paths[0], bool(named)).header
+    files = [tsv.read_tsv(path, header, first) for path in paths]
     _refuse_series(paths[0], files[0])
     numbered = [pair for file in files for _, pair in file.pairs]
     if not numbered:
@@ -87,13 +87,13 @@ def inspect_pairs(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> 
 def _refuse_series(path: Path, file: tsv.Tsv) -> None:
     """Refuse dates and numbers below a header: a series with tabs is no text to be translated."""
     rows = [pair for _, pair in file.pairs[1:]]
-    if rows and all(times.is_date(source) and numerals.decimals(target) for source, target in rows):
+    if rows and all(times.is_date(source) and numerals.possible_marks(target) for source, target in rows):
         raise UserError(f"{path}: dates and numbers, a series; .csv files are read as series: rename it")
 
 
 def _has_names(path: Path) -> bool:
     """Whether the first line of a file of pairs may name the columns."""
-    first = tsv.read(path, False).pairs[:1]
+    first = tsv.read_tsv(path, False).pairs[:1]
     return bool(first) and tsv.names_columns(first[0][1])
 
 

@@ -30,12 +30,12 @@ def inspect_volumes(folder: Path, paths: list[Path], given: Mapping[str, Any]) -
     names, layout = classes.derive_layout(folder, paths, given)
     slices: dict[str, Any] = {}
     try:
-        grey, _ = nifti.read(paths[0])
+        grey, _ = nifti.read_volume(paths[0])
     except UserError as error:
         if "missing: background" not in str(error):
             raise
         slices["missing"] = "background"
-        grey, _ = nifti.read(paths[0], "background")
+        grey, _ = nifti.read_volume(paths[0], "background")
     shortest = min(grey.shape)
     notes = [f"{len(paths)} NIfTI volumes, the first of {grey.shape} voxels: slices in three planes"]
     if len(paths) >= MANY_VOLUMES:
@@ -53,7 +53,7 @@ def inspect_volumes(folder: Path, paths: list[Path], given: Mapping[str, Any]) -
     entry = {"modality": "images", "split": choose_split_shares(items), "size": size, "slices": slices}
     if layout.rule != "parent":
         entry["classes"] = layout.rule
-    if image_folder.by_plane(layout):
+    if image_folder.labels_planes(layout):
         return Inspection(entry, [*notes, f"classes: {', '.join(nifti.PLANES)}: the plane that a slice is cut in"])
     return Inspection(entry, [*notes, *classes.describe_folder_classes(names, layout, "volumes")])
 

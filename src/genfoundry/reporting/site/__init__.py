@@ -1,7 +1,7 @@
-"""The report as a static site: a page a data set and a page a model, each one file that asks for nothing.
+"""The report as a static site: a page per data set and per model, each a self-contained file.
 
-A projection of the DVC outs, the ledger and the measured costs, rebuilt at any time and no out itself: it shows what
-depends on the machine and the moment. Neither torch nor MLflow is imported, so that ten experiments take a second.
+The site is derived from the DVC outputs, the ledger and the cost log, and can be rebuilt at any time. It is no DVC
+output, since it shows what depends on the machine and the time. It imports neither torch nor MLflow.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from pathlib import Path
 from genfoundry import paths
 from genfoundry.files import write_bytes
 from genfoundry.reporting.site import dataset, index, model
-from genfoundry.reporting.site import render as site_render
-from genfoundry.reporting.site.results import Facts
+from genfoundry.reporting.site.rendering import page
+from genfoundry.reporting.site.results import Results
 
 
 def render(root: Path) -> list[Path]:
     """Write reports/index.html, reports/datasets/<dataset>.html and reports/models/<experiment>.html.
 
-    Pages of what is no longer there are removed. What an out does not hold is left out or said to be missing.
+    Pages of data sets and models that no longer exist are removed. Missing outputs are left out or said to be missing.
 
     Returns:
         The pages, relative to `root`.
 
     Raises:
-        UserError: an out or the ledger is damaged, or a page cannot be written.
+        UserError: an output or the ledger is damaged, or a page cannot be written.
     """
-    facts = Facts.read(root)
-    pages = {paths.INDEX: site_render.page("index.html", home="", **index.view(facts))}
-    for name in facts.datasets():
-        pages[paths.dataset_page(name)] = site_render.page("dataset.html", home="../", **dataset.view(facts, name))
-    for name in facts.models:
-        pages[paths.model_page(name)] = site_render.page("model.html", home="../", **model.view(facts, name))
-    for path, text in pages.items():
-        write_bytes(root / path, text.encode())
+    results = Results.read(root)
+    pages = {paths.INDEX: page("index.html", home="", **index.view(results))}
+    for name in results.datasets():
+        pages[paths.dataset_page(name)] = page("dataset.html", home="../", **dataset.view(results, name))
+    for name in results.models:
+        pages[paths.model_page(name)] = page("model.html", home="../", **model.view(results, name))
+    for path, html in pages.items():
+        write_bytes(root / path, html.encode())
     for folder in {paths.dataset_page("").parent, paths.model_page("").parent}:
         for old in (root / folder).glob("*.html"):
             if old.relative_to(root) not in pages:

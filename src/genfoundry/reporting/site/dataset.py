@@ -1,153 +1,125 @@
-"""What the page of a data set shows."""
+"""The page of a data set: leaderboard, samples side by side, a game, the feature network, validation, decisions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from genfoundry import paths
-from genfoundry.evaluation.yardstick import FIGURES
 from genfoundry.reporting import leaderboard
 from genfoundry.reporting.site import panels, rate_distortion, table
-from genfoundry.reporting.site.render import Picture, Text, picture
-from genfoundry.reporting.site.results import Facts, Json, Model, there
+from genfoundry.reporting.site.covers import real_items
+from genfoundry.reporting.site.rendering import Panel, picture
+from genfoundry.reporting.site.results import Json, Results, read_optional
 from genfoundry.selection import ledger
 from genfoundry.splits import SPLITS
 
 SIDE = 8  # images on a side of the game's sheets
 
 
-@dataclass(frozen=True)
-class Game:
-    """Which is real? `why` says how the model whose images play was chosen."""
-
-    model: str
-    why: str
-    generated: Picture
-    real: Picture
+GalleryItem = tuple[Panel, str | None]  # and the model whose page it links to, if any
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A panel in a gallery, and the experiment whose page has more; None for real items and trivial models."""
-
-    panel: Picture | Text
-    model: str | None
-
-
-def view(facts: Facts, name: str) -> dict[str, Any]:
-    """The names in templates/dataset.html."""
-    tables = [table.table(one) for one in facts.board["tables"] if one["dataset"] == name]
-    prepared = facts.prepared(name)
+def view(results: Results, name: str) -> dict[str, Any]:
+    """The variables of templates/dataset.html."""
+    spec, models, tasks = results.spec(name), results.models_of(name), results.tasks(name)
+    objectives = [objective for task in tasks if (objective := results.objective(task))]
+    tables = [t for t in results.board["tables"] if t["dataset"] == name]
+    tables.sort(key=lambda t: bool(t["binarise"]))
     return {
         "name": name,
-        "about": list(_about(prepared)),
-        "digest": prepared.get("digest") or next((m.card["data"] for m in facts.of(name)), None),
-        "models": facts.of(name),
-        "champions": list(facts.champions(name)),
-        "beaten": {task: facts.champion_lost(task) for task in facts.tasks(name)},
-        "waiting": list(facts.waiting(name)),
-        "tables": tables,
-        "gallery": list(_gallery(facts, name)),
-        "planes": rate_distortion.planes(facts, name),
-        "trivial": list(_trivial(facts, name)),
-        "restorations": [Shown(p, m.name) for m in facts.of(name) for p in panels.restored(_panels(facts, m))],
-        "game": game(facts, name),
-        "judge": _judge(facts, name),
-        "verdict": facts.verdict(name),
-        "docs": (facts.root / paths.docs(name) / "index.html").exists(),
-        "decisions": [line for task in facts.tasks(name) for line in ledger.filter_task(facts.lines, task)][::-1],
+        "about": list(describe(spec)),
+        "digest": spec.get("digest") or next((m.card["data"] for m in models), None),
+        "models": models,
+        "champions": list(results.champions(name)),
+        "lost": {task: results.champion_lost(task) for task in tasks},
+        "without_champion": list(results.without_champion(name)),
+        "tables": [table.layout(t, objectives) for t in tables],
+        "gallery": list(_gallery(results, name)),
+        "planes": list(rate_distortion.planes(results, name)),
+        "reference_samples": list(_reference_samples(results, name)),
+        "restorations": [
+            (panel, m.name) for m in models for panel in panels.restored(results.root / paths.panels(m.name))
+        ],
+        "game": _game(results, name),
+        "judge": _judge(results, name),
+        "validation": results.validation(name),
+        "docs": (results.root / paths.docs(name) / "index.html").exists(),
+        "decisions": [line for task in tasks for line in ledger.filter_task(results.decisions, task)][::-1],
         "scripts": ("sort.js", "game.js"),
         "side": SIDE,
-        "points": leaderboard.points,
         "intervals": leaderboard.INTERVALS,
     }
 
 
-def _about(prepared: Json) -> Iterator[tuple[str, str]]:
-    """A line a fact about the prepared data."""
+def describe(prepared: Json) -> Iterator[tuple[str, str]]:
+    """(title, value) of each fact about the prepared data."""
     if not prepared:
         return
     spec = prepared["spec"]
     yield "modality", str(prepared["modality"])
-    yield "one item", " \N{MULTIPLICATION SIGN} ".join(map(str, spec["shape"]))
-    if spec.get("levels"):
-        yield "levels", f"{spec['levels']:,}"
-    if spec.get("classes"):
-        yield "classes", f"{spec['classes']:,}"
-    yield "items", _counts(prepared["counts"])
-    if groups := prepared.get("groups"):
-        yield "independent groups", _counts(groups)
+    yield "item shape", " \N{MULTIPLICATION SIGN} ".join(map(str, spec["shape"]))
+    for key in ("levels", "classes"):
+        if spec.get(key):
+            yield key, f"{spec[key]:,}"
+    for title, counts in (("items", prepared["counts"]), ("independent groups", prepared.get("groups"))):
+        if counts:
+            splits = (split for split in SPLITS if split in counts)
+            yield title, ", ".join(f"{split} {counts[split]:,}" for split in splits)
 
 
-def _counts(of: Json) -> str:
-    return ", ".join(f"{split} {of[split]:,}" for split in SPLITS if split in of)
+def _gallery(results: Results, name: str) -> Iterator[GalleryItem]:
+    """Real items first, then every model's samples, translations or forecasts."""
+    if real := real_items(results, name):
+        yield real, None
+    for model in results.models_of(name):
+        for kind in ("samples", "translations", "forecast"):
+            if panel := panels.panel(results.root / paths.panels(model.name), kind, title=model.name):
+                yield panel, model.name
 
 
-def _panels(facts: Facts, model: Model) -> Any:
-    return facts.root / paths.panels(model.name)
-
-
-def _gallery(facts: Facts, name: str) -> Iterator[Shown]:
-    """Real items first, then every model's samples or forecasts."""
-    if real := _real(facts, name):
-        yield Shown(real, None)
-    for model in facts.of(name):
-        for kind in ("samples", "forecast"):
-            if found := panels.panel(_panels(facts, model), kind, title=model.name):
-                yield Shown(found, model.name)
-
-
-def _real(facts: Facts, name: str) -> Picture | Text | None:
-    for task in facts.tasks(name):
-        folder = facts.root / paths.baselines(task)
-        if found := panels.panel(folder, "real-against-real", "Real items", "what the data look like"):
-            return found
-    return None
-
-
-def _trivial(facts: Facts, name: str) -> Iterator[Shown]:
-    """Samples of the trivial models, each once though tasks on the same data have the same ones."""
+def _reference_samples(results: Results, name: str) -> Iterator[GalleryItem]:
+    """Samples of the reference models, each once though tasks on the same data have the same ones."""
     seen = {"real-against-real"}
-    for task in facts.tasks(name):
-        folder = facts.root / paths.baselines(task)
-        for row, content in facts.trivial.get(task, {}).get("rows", {}).items():
-            if row not in seen and (found := panels.panel(folder, row, row, f"a {content['role']}")):
+    for task in results.tasks(name):
+        for row, content in results.references.get(task, {}).get("rows", {}).items():
+            panel = panels.panel(results.root / paths.baselines(task), row, row, content["role"])
+            if panel and row not in seen:
                 seen.add(row)
-                yield Shown(found, None)
+                yield panel, None
 
 
-def game(facts: Facts, name: str) -> Game | None:
-    """The game with the champion whose samples are best; without one, with the best-ranked model that has images."""
-    frechet = FIGURES["frechet"].name
-    champions = [(task, model) for task, _, model in facts.champions(name) if model]
-    champions.sort(key=lambda one: one[1].figures.get(frechet, float("inf")))
+def _game(results: Results, name: str) -> Json | None:
+    """Real and generated images to tell apart: those of the champion of the lowest Frechet distance, else of the
+    best-ranked model that has images; "why" says which.
+    """
+    champions = [(task, model) for task, _, model in results.champions(name) if model]
+    champions.sort(key=lambda pair: pair[1].metrics.get("frechet", math.inf))
+    ranked = sorted(results.ranked(name), key=lambda pair: results.objective(pair[0]) != "frechet")
     candidates = [(f"the champion of {task}", model) for task, model in champions]
-    ranked = sorted(facts.ranked(name), key=lambda one: facts.rankings[one[0]]["objective"] != frechet)
     candidates += [(f"the best-ranked model of {task}", model) for task, model in ranked]
     for why, model in candidates:
-        folder = _panels(facts, model)
-        sheets = [picture(folder / f"{tiles}.png", tiles, tiles) for tiles in panels.TILES]
-        if sheets[0] and sheets[1]:
-            return Game(model.name, why, sheets[0], sheets[1])
+        folder = results.root / paths.panels(model.name)
+        generated, real = (picture(folder / f"{tiles}.png", tiles, tiles) for tiles in panels.TILES)
+        if generated and real:
+            return {"model": model.name, "why": why, "generated": generated, "real": real}
     return None
 
 
-def _judge(facts: Facts, name: str) -> Json | None:
-    """What the judge is; None where there is none."""
-    stated = next((m.card["judge"] for m in facts.of(name) if m.card.get("judge")), None)
-    card = there(facts.root / paths.judge(name) / "model.json")
-    if "digest" not in card and stated is None:
+def _judge(results: Results, name: str) -> Json | None:
+    """What is known of the feature network (the judge); None where there is none."""
+    used = next((m.card["judge"] for m in results.models_of(name) if m.card.get("judge")), None)
+    card = read_optional(results.root / paths.judge(name) / "model.json")
+    trained = card if "digest" in card else {}
+    if not trained and used is None:
         return None
-    whole = card if "digest" in card else {}
-    accuracy = dict(whole.get("accuracy") or {})
-    if stated and stated.get("accuracy") is not None:
-        accuracy.setdefault("test", stated["accuracy"])
+    accuracy = dict(trained.get("accuracy") or {})
+    if used:
+        accuracy.setdefault("test", used.get("accuracy"))
     return {
-        "kind": (stated or {}).get("kind", "classes"),
-        "digest": (stated or whole)["digest"],
-        "model": whole.get("model"),
-        "features": (whole.get("config") or {}).get("features"),
-        "accuracy": sorted(pair for pair in accuracy.items() if pair[1] is not None),  # None: a split without labels
+        "kind": (used or {}).get("kind", "classes"),
+        "digest": (used or trained)["digest"],
+        "features": (trained.get("config") or {}).get("features"),
+        "accuracy": sorted((split, share) for split, share in accuracy.items() if share is not None),  # None: no labels
     }

@@ -1,103 +1,52 @@
-"""What the first page shows: a card a data set, its champions, and the latest decisions."""
+"""The index: a card per data set with its champions, and the latest promotion decisions."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from genfoundry import paths
-from genfoundry.evaluation.yardstick import FIGURES
-from genfoundry.reporting.site import panels
-from genfoundry.reporting.site.render import Picture, Text, number
-from genfoundry.reporting.site.results import Facts, Json
+from genfoundry.reporting.metric_info import METRICS
+from genfoundry.reporting.site.covers import cover
+from genfoundry.reporting.site.rendering import number
+from genfoundry.reporting.site.results import Json, ModelResult, Results
 
-LATEST = 8  # decisions
-LINES = 12  # of a text
-
-
-@dataclass(frozen=True)
-class Champion:
-    """A task's champion and its figure; `model` None where it is no longer the model in the workspace.
-
-    `lost`: the references that beat it on gate since it became the champion.
-    """
-
-    task: str
-    experiment: str
-    model: str | None
-    figure: str
-    lost: str
+MAX_DECISIONS = 8
 
 
-@dataclass(frozen=True)
-class Card:
-    """A data set in short. `open`: tasks without a champion, as `Facts.waiting` has them.
-
-    `success` None: its validation left no verdict here.
-    """
-
-    name: str
-    champions: list[Champion]
-    open: list[tuple[str, str | None, str]]
-    models: int
-    success: bool | None
-    modality: str
-    panel: Picture | Text | None
-
-
-def view(facts: Facts) -> dict[str, Any]:
-    """The names in templates/index.html."""
+def view(results: Results) -> dict[str, Any]:
+    """The variables of templates/index.html."""
+    cards = [
+        {
+            **{"name": name, "tasks": list(_tasks(results, name)), "models": len(results.models_of(name))},
+            "valid": results.validation(name).get("success"),
+            "modality": str(results.spec(name).get("modality", "")),
+            "cover": cover(results, name),
+        }
+        for name in results.datasets()
+    ]
     return {
-        "cards": [_card(facts, name) for name in facts.datasets()],
-        "decisions": facts.lines[: -LATEST - 1 : -1],
-        "models": facts.models,
-        "board": (facts.root / paths.LEADERBOARD[1]).exists(),
+        **{"cards": cards, "models": results.models},
+        "decisions": results.decisions[: -MAX_DECISIONS - 1 : -1],
+        "board": (results.root / paths.LEADERBOARD[1]).exists(),
     }
 
 
-def _card(facts: Facts, name: str) -> Card:
-    champions = [
-        Champion(
-            task,
-            str(line["experiment"]),
-            model.name if model else None,
-            _figure(facts, task, line),
-            facts.champion_lost(task),
-        )
-        for task, line, model in facts.champions(name)
-    ]
-    verdict = facts.verdict(name)
-    return Card(
-        name,
-        champions,
-        list(facts.waiting(name)),
-        len(facts.of(name)),
-        verdict.get("success"),
-        str(facts.prepared(name).get("modality", "")),
-        _panel(facts, name),
-    )
+def _tasks(results: Results, dataset: str) -> Iterator[Json]:
+    """Each task with its champion, or its best candidate; "lost" names references that beat the model on gate.
+
+    "model" has a page; it is None where the champion is no longer the model in the workspace.
+    """
+    for task, line, model in results.champions(dataset):
+        about = {"champion": line["experiment"], "metric": _metric(results.objective(task), line, model)}
+        yield {"name": task, "model": model and model.name, "lost": results.champion_lost(task), **about}
+    for task, best, lost in results.without_champion(dataset):
+        yield {"name": task, "model": best, "lost": lost, "champion": None}
 
 
-def _figure(facts: Facts, task: str, line: Json) -> str:
-    """The champion's figure of the task on test; that on gate where the model is no longer here."""
-    _, model = facts.champion(task) or (line, None)
-    objective = facts.rankings.get(task, {}).get("objective")
-    if model and objective in model.figures:
-        return f"{FIGURES[objective].title} {number(model.figures[objective])}"
-    found = (line.get("figures") or {}).get("candidate") or {}
-    return ", ".join(f"{FIGURES[k].title if k in FIGURES else k} {number(v)} on gate" for k, v in found.items())
-
-
-def _panel(facts: Facts, name: str) -> Picture | Text | None:
-    """A champion's samples or forecasts, else those of any model."""
-    champions = [model for _, _, model in facts.champions(name) if model]
-    models = sorted(champions, key=lambda m: m.figures.get("frechet", math.inf)) + facts.of(name)
-    for model in models:
-        for kind in ("samples", "forecast"):
-            found = panels.panel(facts.root / paths.panels(model.name), kind, title=model.name)
-            if isinstance(found, Text):
-                return Text(found.title, found.says, "\n".join(found.text.splitlines()[:LINES]))
-            if found:
-                return found
-    return None
+def _metric(objective: str | None, line: Json, model: ModelResult | None) -> str:
+    """A champion's objective on test; that on gate at the decision where the model left the workspace."""
+    if model and objective and objective in model.metrics:
+        return f"{METRICS[objective].title} {number(model.metrics[objective])}"
+    values = (line.get("figures") or {}).get("candidate") or {}
+    return ", ".join(f"{METRICS[k].title if k in METRICS else k} {number(v)} on gate" for k, v in values.items())

@@ -1,60 +1,33 @@
-"""Rate against distortion: what the models' codes cost, and what an item still costs once they are known."""
+"""Rate against distortion (Alemi et al. 2018): the cost of latent codes, and of items given their codes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from genfoundry.evaluation.yardstick import FIGURES
-from genfoundry.reporting.site.chart import Chart, chart
-from genfoundry.reporting.site.results import Facts, Model
-
-
-@dataclass(frozen=True)
-class Point:
-    """A model's rate and distortion in the unit of its figure, which is their sum; PSNR of what it reconstructs."""
-
-    model: str
-    rate: float
-    distortion: float
-    psnr: float | None
+from genfoundry.reporting import leaderboard
+from genfoundry.reporting.metric_info import METRICS
+from genfoundry.reporting.site.charts import chart
+from genfoundry.reporting.site.results import Json, ModelResult, Results
 
 
-@dataclass(frozen=True)
-class Plane:
-    """The models of a data set at one number of levels and one binarisation."""
-
-    title: str
-    unit: str
-    chart: Chart
-    points: Sequence[Point]
-
-
-def planes(facts: Facts, name: str) -> list[Plane]:
-    """A plane a table of the leaderboard that has a model with a rate."""
-    homes: dict[tuple[str, str], list[Model]] = {}
-    for model in facts.of(name):
-        if {"rate", "distortion", "nats_per_sample"} <= model.figures.keys():
-            homes.setdefault((str(model.card.get("levels")), str(model.card.get("binarise"))), []).append(model)
-    return [plane(levels, binarise, models) for (levels, binarise), models in sorted(homes.items())]
+def planes(results: Results, dataset: str) -> Iterator[Json]:
+    """A plane per table of the leaderboard that has a model with a rate: its chart, and its points by their bound."""
+    tables: dict[tuple[str, str], list[ModelResult]] = {}
+    for model in results.models_of(dataset):
+        if {"rate", "distortion", "nats_per_sample"} <= model.metrics.keys():
+            tables.setdefault((str(model.card.get("levels")), str(model.card.get("binarise"))), []).append(model)
+    for _, models in sorted(tables.items()):
+        card = {key: models[0].card.get(key) for key in ("levels", "binarise")}
+        unit = next((u for u in ("bits_per_dim", "nats_per_char") if u in models[0].metrics), "nats_per_sample")
+        points = sorted((_point(model, unit) for model in models), key=lambda p: p["rate"] + p["distortion"])
+        dots = [(p["rate"], p["distortion"], p["model"]) for p in points]
+        drawn = chart(f"distortion by rate, {METRICS[unit].title}", x="rate", dots=dots, labelled=True)
+        yield {"title": leaderboard.title(card), "chart": drawn, "points": points}
 
 
-def plane(levels: str, binarise: str, models: Sequence[Model]) -> Plane:
-    """Models on the same data."""
-    unit = next((u for u in ("bits_per_dim", "nats_per_char") if u in models[0].figures), "nats_per_sample")
-    points = [_point(model, unit) for model in models]
-    points.sort(key=lambda p: p.rate + p.distortion)
-    dots = [(p.rate, p.distortion, p.model) for p in points]
-    said = FIGURES[unit].title
-    drawn = chart(f"distortion by rate, {said}", (), x="rate", dots=dots, named=True)
-    assert drawn is not None
-    how = [f"{levels} levels"] if levels != "None" else []
-    how += [f"binarised ({binarise})"] if binarise != "None" else []
-    return Plane(", ".join(how), said, drawn, points)
-
-
-def _point(model: Model, unit: str) -> Point:
-    figures = model.figures
-    factor = figures[unit] / figures["nats_per_sample"] if figures["nats_per_sample"] else 0.0
-    rate, distortion = factor * figures["rate"], factor * figures["distortion"]
-    return Point(model.name, rate, distortion, figures.get("reconstruct_psnr"))
+def _point(model: ModelResult, unit: str) -> Json:
+    """Rate and distortion in the unit of the model's bound, which is their sum; PSNR of its reconstructions."""
+    metrics = model.metrics
+    factor = metrics[unit] / metrics["nats_per_sample"] if metrics["nats_per_sample"] else 0.0
+    scaled = {key: factor * metrics[key] for key in ("rate", "distortion")}
+    return {"model": model.name, **scaled, "psnr": metrics.get("reconstruct_psnr")}

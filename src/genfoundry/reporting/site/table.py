@@ -1,4 +1,4 @@
-"""A leaderboard's table, ready to print: every cell a figure with its interval, or the reason why there is none."""
+"""A leaderboard's table, ready to print: each cell has a metric with its interval, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -7,145 +7,107 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from genfoundry.evaluation.yardstick import FIGURES, Figure
 from genfoundry.reporting import leaderboard
-from genfoundry.reporting.site.render import fixed, number
+from genfoundry.reporting.metric_info import GROUPS, METRICS, Metric, sort_key
+from genfoundry.reporting.site.rendering import fixed, number
 
-DIGITS = 2  # of a typical interval that are worth showing
-MOST = 5  # decimals
-LACKS = {  # an ability that a row which was not trained has no figure of -> why
+INTERVAL_DIGITS = 2  # of a typical interval that are worth showing
+MAX_DECIMALS = 5
+WITHOUT_ABILITY = {  # an ability -> why a reference model has none of its metrics
     "samples": "no samples",
     "labels": "no samples of a class",
     "forecast": "no forecast",
-    "classify": "tells no classes",
+    "classify": "predicts no classes",
     "translate": "does not translate",
     "restore": "does not restore",
     "complete": "does not complete",
 }
+Row = Mapping[str, Any]  # of leaderboard.json
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of one row. `value` None: there is none, and `shown` and `says` tell why."""
+    """A metric of one row. Where `value` is None, `text` and `tooltip` say why."""
 
     value: float | None
-    shown: str
-    around: str
-    seeds: str
-    says: str
+    text: str
+    tooltip: str
+    interval: str = ""
+    seeds: str = ""
     best: bool = False
 
 
-@dataclass(frozen=True)
-class Row:
-    """One model, trained or trivial, with a cell a column."""
-
-    name: str
-    model: str | None
-    kind: str
-    likelihood: str
-    best_of: Sequence[str]
-    seeds: int | None
-    cells: Sequence[Cell]
-    notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """The models of one data set at one number of levels, one binarisation and one number of labels."""
-
-    title: str
-    columns: Sequence[Figure]
-    rows: Sequence[Row]
-    notes: Sequence[Mapping[str, Any]]
-    stated: Sequence[str]
-    over: Mapping[str, str]  # a figure's name -> how many items it is of, in how many independent groups
+def layout(table: Mapping[str, Any], objectives: Sequence[str] = ()) -> dict[str, Any]:
+    """A table of leaderboard.json with cells and groups of columns; `objectives` are those of the data set's tasks."""
+    names = order_columns(table["columns"], objectives)
+    rows = leaderboard.sort_rows(table["rows"], names)
+    columns = [METRICS[name] for name in names]
+    cells = zip(*(_column(metric, rows) for metric in columns), strict=True) if columns else [()] * len(rows)
+    caption = [f"{table['n']:,} test items"] if table["n"] else []
+    if table["frechet_n"]:
+        caption.append(f"sample metrics compare n = {table['frechet_n']:,} generated items with as many real ones")
+    return {
+        **{"title": leaderboard.title(table), "columns": columns, "notes": table.get("notes", ())},
+        "rows": [{"notes": (), **row, "cells": of_row} for row, of_row in zip(rows, cells, strict=True)],
+        "groups": [(GROUPS[group][0], len(list(m))) for group, m in groupby(columns, lambda metric: metric.group)],
+        "caption": [*caption, f"data {str(table['data'])[:12]}", *table.get("remarks", [])],
+        "over": table.get("over", {}),
+    }
 
 
-def table(content: Mapping[str, Any]) -> Table:
-    """A table of leaderboard.json."""
-    rows = content["rows"]
-    columns = [_column(FIGURES[name], rows) for name in content["columns"]]
-    made = [
-        Row(
-            **{key: row[key] for key in ("name", "model", "kind", "likelihood", "best_of")},
-            seeds=(row.get("seeds") or {}).get("n"),
-            cells=[column[i] for column in columns],
-            notes=row.get("notes", ()),
-        )
-        for i, row in enumerate(rows)
-    ]
-    how = [f"{content['levels']} levels"] if content["levels"] else []
-    how += [f"binarised ({content['binarise']})"] if content["binarise"] else []
-    how += [f"{content['labels']:,} labels"] if content.get("labels") else []
-    figures = [FIGURES[name] for name in content["columns"]]
-    return Table(", ".join(how), figures, made, content.get("notes", ()), _stated(content), content.get("over", {}))
+def order_columns(names: Sequence[str], objectives: Sequence[str]) -> list[str]:
+    """Columns group by group: groups of objectives first, and an objective first in its group."""
+    first = [name for name in objectives if name in names]
+    groups = list(dict.fromkeys([*(METRICS[name].group for name in first), *GROUPS]))
+    order = [*dict.fromkeys([*first, *names])]
+    return sorted(order, key=lambda name: (groups.index(METRICS[name].group), order.index(name)))
 
 
-def _stated(content: Mapping[str, Any]) -> list[str]:
-    """What figures are stated with."""
-    found = [f"{content['n']:,} items of test"] if content["n"] else []
-    if content["frechet_n"]:
-        found.append(f"figures of samples at n = {content['frechet_n']:,} generated against as many real ones")
-    return [*found, f"data {str(content['data'])[:12]}", *content.get("remarks", [])]
+def _column(metric: Metric, rows: Sequence[Row]) -> list[Cell]:
+    """A cell per row, all with as many decimals."""
+    values = [row["figures"].get(metric.name) for row in rows]
+    intervals = [leaderboard.interval(row["figures"], metric.name) for row in rows]
+    digits = decimals(values, [(high - low) / 2 for low, high in filter(None, intervals)])
+    trained = [v for v, row in zip(values, rows, strict=True) if v is not None and row["kind"] == "experiment"]
+    best = min((sort_key(metric, value) for value in trained), default=math.nan)
+    return [_cell(metric, row, digits, best) for row in rows]
 
 
-def _column(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """One cell a row, all with as many decimals."""
-    around = [leaderboard.interval(row["figures"], figure.name) for row in rows]
-    values = [row["figures"].get(figure.name) for row in rows]
-    decimals = places(values, [(high - low) / 2 for low, high in filter(None, around)])
-    ours = [leaderboard.loss(figure, v) for v, row in zip(values, rows, strict=True) if _runs(row) and v is not None]
-    best = min(ours, default=math.nan)
-    return [
-        _cell(figure, row, value, reach, decimals, best) for row, value, reach in zip(rows, values, around, strict=True)
-    ]
+def decimals(values: Sequence[float | None], half_widths: Sequence[float]) -> int:
+    """Decimals for a column: two digits of a typical interval's half width, else four digits of a typical value."""
+    if positive := [h for h in half_widths if h > 0]:
+        typical, digits = statistics.median(positive), INTERVAL_DIGITS
+    else:
+        nonzero = [abs(v) for v in values if v]
+        typical, digits = (statistics.median(nonzero), 2 * INTERVAL_DIGITS) if nonzero else (1.0, 1)
+    return min(max(digits - 1 - math.floor(math.log10(typical)), 0), MAX_DECIMALS)
 
 
-def _runs(row: Mapping[str, Any]) -> bool:
-    """Whether a row competes: a model that was trained, not an anchor."""
-    return bool(row["kind"] == "experiment")
-
-
-def places(values: Sequence[float | None], halves: Sequence[float]) -> int:
-    """Decimals for a column: two digits of a typical interval's half, else four digits of a typical value."""
-    halves = [h for h in halves if h > 0]
-    typical = statistics.median(halves) if halves else 0.0
-    digits = DIGITS
-    if not typical:
-        known = [abs(v) for v in values if v]
-        typical, digits = (statistics.median(known), 2 * DIGITS) if known else (1.0, 1)
-    return min(max(digits - 1 - math.floor(math.log10(typical)), 0), MOST)
-
-
-def _cell(
-    figure: Figure,
-    row: Mapping[str, Any],
-    value: float | None,
-    around: tuple[float, float] | None,
-    decimals: int,
-    best: float,
-) -> Cell:
+def _cell(metric: Metric, row: Row, digits: int, best: float) -> Cell:
+    value = row["figures"].get(metric.name)
     if value is None:
-        why = row.get("absent", {}).get(figure.name) or _why(figure, row)
-        return Cell(None, re.split(r"[,;:(]", why)[0].strip(), "", "", f"{figure.title}: {why}")
-    says, reach = f"{figure.title} {value:.6g}", ""
-    if around:
-        reach = f"± {fixed((around[1] - around[0]) / 2, decimals)}"
-        says += f", 95% interval {around[0]:.6g} to {around[1]:.6g}"
-    seeds = row.get("seeds") or {}
-    spread = seeds.get("spread", {}).get(figure.name)
-    over = f"sd {number(spread, 2)} over {seeds['n']} seeds" if spread is not None else ""
-    won = _runs(row) and leaderboard.loss(figure, value) == best
-    return Cell(value, fixed(value, decimals), reach, over, "; ".join(filter(None, (says, over))), won)
+        why = row.get("absent", {}).get(metric.name) or why_missing(metric, row)
+        return Cell(None, re.split(r"[,;:(]", why)[0].strip(), f"{metric.title}: {why}")
+    tooltip, half_width, seeds = f"{metric.title} {value:.6g}", "", ""
+    if ends := leaderboard.interval(row["figures"], metric.name):
+        half_width = f"± {fixed((ends[1] - ends[0]) / 2, digits)}"
+        tooltip += f", 95% interval {ends[0]:.6g} to {ends[1]:.6g}"
+    spread = (row.get("seeds") or {}).get("spread", {}).get(metric.name)
+    if spread is not None:
+        seeds = f"sd {number(spread, 2)} over {row['seeds']['n']} seeds"
+        tooltip += f"; {seeds}"
+    is_best = row["kind"] == "experiment" and sort_key(metric, value) == best
+    return Cell(value, fixed(value, digits), tooltip, half_width, seeds, is_best)
 
 
-def _why(figure: Figure, row: Mapping[str, Any]) -> str:
-    """Why a row has no such figure, where its card does not say."""
-    if figure.needs == "likelihood" and row["likelihood"] == "none":
+def why_missing(metric: Metric, row: Row) -> str:
+    """Why a row has no such metric, where its card does not say."""
+    if metric.requires == "likelihood" and row["likelihood"] == "none":
         return "no likelihood"
-    if not _runs(row) and not any(FIGURES[name].needs == figure.needs for name in row["figures"] if name in FIGURES):
-        return LACKS.get(figure.needs, "not measured")
-    return "not measured"
+    able = any(METRICS[name].requires == metric.requires for name in row["figures"] if name in METRICS)
+    return (
+        "not measured" if able or row["kind"] == "experiment" else WITHOUT_ABILITY.get(metric.requires, "not measured")
+    )

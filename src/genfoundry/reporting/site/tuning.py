@@ -1,52 +1,45 @@
-"""What a model's page shows of its tuning."""
+"""The hyperparameter search of a model: its trials, their history, and what the best one gained over the default."""
 
 from __future__ import annotations
 
 import json
 
-from genfoundry import paths as paths_module
-from genfoundry.evaluation.yardstick import FIGURES
-from genfoundry.reporting.site import chart
-from genfoundry.reporting.site.render import Picture, number, picture, setting
-from genfoundry.reporting.site.results import Facts, Json, Model, there
+from genfoundry import paths
+from genfoundry.reporting.metric_info import METRICS
+from genfoundry.reporting.site.charts import chart
+from genfoundry.reporting.site.rendering import number, picture, setting
+from genfoundry.reporting.site.results import Json, ModelResult, Results, read_optional
 
 
-def view(facts: Facts, model: Model) -> Json | None:
-    """Trials, what the best gained over the default, and Optuna's pictures; None where nothing was searched."""
-    folder = facts.root / paths_module.tuning(model.name)
-    summary = there(folder / "summary.json")
+def view(results: Results, model: ModelResult) -> Json | None:
+    """What templates/model.html shows of a search; None where there was none."""
+    folder = results.root / paths.tuning(model.name)
     path = folder / "trials.jsonl"
     trials = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     if not trials:
         return None
+    summary = read_optional(folder / "summary.json")
     objective = str(summary.get("objective", "value"))
-    overlay = there(folder / "overlay.json")
+    metric = METRICS.get(objective)
+    title = metric.title if metric else objective
+    better = max if metric and metric.direction == "maximize" else min
     complete = [t for t in trials if t["state"] == "COMPLETE" and t["value"] is not None]
-    figure = FIGURES.get(objective)
-    better = max if figure and figure.direction == "maximize" else min
     best: list[tuple[float, float]] = []
     for trial in complete:
-        best.append((trial["number"], better([trial["value"], *(b for _, b in best[-1:])])))
-    dots = [(t["number"], t["value"], _trial(t)) for t in trials if t["value"] is not None]
-    history = chart.chart(
-        f"{figure.title if figure else objective} by trial", best, x="trial", dots=dots, level=summary.get("default"),
-        whole=True,
-    )  # fmt: skip
+        best.append((trial["number"], better([trial["value"], *(value for _, value in best[-1:])])))
+    dots = [(t["number"], t["value"], _describe(t)) for t in trials if t["value"] is not None]
+    history = chart(f"{title} by trial", {"best": best}, x="trial", dots=dots, level=summary.get("default"))
+    pictures = [picture(p, p.stem.capitalize(), f"Optuna's plot: {p.stem}") for p in sorted(folder.glob("*.png"))]
     return {
         **{key: summary.get(key) for key in ("default", "best", "gain", "steps", "whole")},
-        **{"title": figure.title if figure else objective, "trials": trials, "overlay": sorted(overlay.items())},
-        "keys": sorted({key for t in trials for key in t["params"]}),
-        "chosen": next((t["number"] for t in complete if t["value"] == summary.get("best")), None),
+        **{"title": title, "trials": trials, "overlay": sorted(read_optional(folder / "overlay.json").items())},
+        "parameters": sorted({key for t in trials for key in t["params"]}),
+        "best_trial": next((t["number"] for t in complete if t["value"] == summary.get("best")), None),
         "history": history,
-        "pictures": _optuna(facts, model),
+        "pictures": pictures,
     }
 
 
-def _trial(trial: Json) -> str:
-    settings = ", ".join(f"{k} {setting(v)}" for k, v in trial["params"].items())
+def _describe(trial: Json) -> str:
+    settings = ", ".join(f"{key} {setting(value)}" for key, value in trial["params"].items())
     return f"trial {trial['number']} ({trial['state'].lower()}): {number(trial['value'])}; {settings}"
-
-
-def _optuna(facts: Facts, model: Model) -> list[Picture]:
-    paths = sorted((facts.root / paths_module.tuning(model.name)).glob("*.png"))
-    return [p for path in paths if (p := picture(path, path.stem.capitalize(), f"Optuna's plot: {path.stem}"))]

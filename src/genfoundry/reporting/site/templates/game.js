@@ -1,5 +1,5 @@
 "use strict";
-// Which is real? Every round draws an image of each sheet and a side for the real one; the score lives in this page.
+// Which is real? Every round draws an image of each sheet and a side for the real one; the score is kept in the page only.
 const game = document.getElementById("game");
 if (game) {
   const side = Number(game.dataset.side), tiles = [...game.querySelectorAll(".tile")];

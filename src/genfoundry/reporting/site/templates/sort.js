@@ -1,7 +1,7 @@
 "use strict";
-// A click on a column's head sorts its table: numbers as numbers, empty cells last whichever way; again: descending.
+// A click on a column's header sorts its table: numbers as numbers, empty cells last in both directions.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells];
+  const heads = [...[...table.tHead.rows].at(-1).cells];  // the row above has groups of columns
   heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
     const down = head.getAttribute("aria-sort") === "ascending";
     for (const other of heads) other.removeAttribute("aria-sort");

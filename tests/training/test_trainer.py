@@ -1,6 +1,6 @@
 """A training that outlives its process: the same bytes whenever it was stopped, and a line that says how long is left.
 
-Run as a script this file is the process that is killed: `python test_session.py FOLDER EVENT`.
+Run as a script this file is the process that is killed: `python test_trainer.py FOLDER EVENT`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from genfoundry.errors import UserError
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Hyper, Learner
 from genfoundry.seeding import derive_seed
-from genfoundry.training import session
+from genfoundry.training import trainer
+from genfoundry.training.trainer import Limit, Trainer, format_curves, record_pace, shorten
 from genfoundry.types import Batch, Clock, Event, Spec
 
 SPEC = Spec((2,), None)
 KEY = (20, "two-phases")
+NEVER = Limit()
 STEPS = {"codes": 30, "prior": 60}  # an event a step, then every 2
 
 
@@ -86,25 +88,16 @@ def trained(
     folder: Path,
     watch: Callable[[Event], None] = lambda event: None,
     every: float = 0.0,
-    limit: session.Limit = session.NEVER,
+    limit: Limit = NEVER,
 ) -> dict[str, bytes]:
     """What a stage leaves of a session: the weights' file and the CSV."""
     train = Train(lr=TwoPhases.defaults["lr"], steps=STEPS, ema=0.9, weight_decay=0.01)
     model = fresh()
-    events = session.session(
-        model,
-        Noise(),
-        train,
-        key=KEY,
-        folder=folder,
-        watch=watch,
-        save_every=every,
-        limit=limit,  # type: ignore[arg-type]
-    )
+    events = Trainer(Noise(), train, KEY, folder, limit, watch, KEY[-1], every).fit(model)  # type: ignore[arg-type]
     assert not any(module.training for module in model.modules())
     checkpoint.save(folder / "model", model, {})
     files = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
-    return {**files, "csv": session.curves(events).encode()}
+    return {**files, "csv": format_curves(events).encode()}
 
 
 class Stopped(Exception):
@@ -155,7 +148,7 @@ def test_stopped_and_started_again(stops: tuple[int, ...], whole: dict[str, byte
         torch.randn(number)
     seen: list[Event] = []
     assert trained(tmp_path, seen.append) == whole
-    assert session.curves(seen).encode() == whole["csv"]  # who watches sees every event, in order
+    assert format_curves(seen).encode() == whole["csv"]  # who watches sees every event, in order
 
 
 def test_a_session_that_was_over_is_not_trained_again(whole: dict[str, bytes], tmp_path: Path) -> None:
@@ -212,7 +205,7 @@ class Clockwork:
             "monotonic",
             "time",
         ):  # minutes are of the time of day, as all machines have it
-            monkeypatch.setattr(session.time, clock, lambda: self.now)
+            monkeypatch.setattr(trainer.time, clock, lambda: self.now)
 
 
 def test_a_session_past_its_minutes_goes_on_to_the_same_bits(
@@ -229,66 +222,44 @@ def test_a_session_past_its_minutes_goes_on_to_the_same_bits(
         with pytest.raises(
             UserError, match=r"^max_minutes.two-phases: .* the state is kept, raise max_minutes"
         ) as stop:
-            trained(tmp_path, minute, every=1e9, limit=session.Limit("two-phases", minutes))
+            trained(tmp_path, minute, every=1e9, limit=Limit("two-phases", minutes))
         at.append(str(stop.value).split("reached at step ")[1].split(";")[0])
     assert at == ["12/90", "30/90", "88/90"]
-    assert trained(tmp_path, minute, every=1e9, limit=session.Limit("two-phases", 60)) == whole  # the end is no stop
+    assert trained(tmp_path, minute, every=1e9, limit=Limit("two-phases", 60)) == whole  # the end is no stop
 
 
-def shown(show: session.Progress, clock: Clockwork, phase: str, step: int, seconds: float) -> None:
-    clock.now += seconds
-    show(Event(Clock(phase, step, STEPS[phase]), {"coder": 1.23456}, {}))
-
-
-def test_the_line_shows_the_time_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    clock = Clockwork(monkeypatch)
-    show = session.Progress("x", STEPS)
-    shown(show, clock, "codes", 2, 4)
-    assert capsys.readouterr().err == ""  # not before SHOW_EVERY seconds
-    shown(show, clock, "codes", 4, 4)  # 2 s a step, 86 of 90 left
-    assert capsys.readouterr().err == "x codes 4/30 coder 1.235 172 s left\n"
-    shown(show, clock, "codes", 6, 4)
-    assert capsys.readouterr().err == ""
-    shown(show, clock, "prior", 12, 36)  # 40 steps in 44 s, 48 left
-    assert capsys.readouterr().err == "x prior 12/60 coder 1.235 53 s left\n"
-    shown(show, clock, "prior", 60, 100)
-    assert capsys.readouterr().err == "x prior 60/60 coder 1.235 0 s left\n"
-
-
-def test_a_session_that_goes_on_knows_what_is_left(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The steps of another process took none of this one's time, and are done."""
-    clock = Clockwork(monkeypatch)
-    show = session.Progress("x", STEPS)
-    shown(show, clock, "prior", 30, 10)
-    assert capsys.readouterr().err == "x prior 30/60 coder 1.235\n"  # one event tells no pace
-    shown(show, clock, "prior", 40, 10)
-    assert capsys.readouterr().err == "x prior 40/60 coder 1.235 20 s left\n"
-
-
-def test_a_session_shows_its_progress(
+def test_progress_counts_the_steps_of_all_phases_and_the_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(session, "SHOW_EVERY", 0.0)
-    trained(tmp_path, every=1e9)
+    """An event takes six seconds. Of a training that goes on, the pace is that of this process alone."""
+    clock = Clockwork(monkeypatch)
+
+    def wait(event: Event) -> None:
+        clock.now += 6
+
+    with pytest.raises(UserError, match="reached at step 12/90"):
+        trained(tmp_path, wait, every=1e9, limit=Limit("two-phases", 1.2))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 60
-    assert lines[40].startswith("two-phases prior 22/60 prior ")
-    assert all(line.endswith(" s left") for line in lines[1:])
+    assert len(lines) == 12
+    assert lines[1].startswith("two-phases: 2/90, codes critic ") and lines[1].endswith(", 9 min left")
+    trained(tmp_path, wait, every=1e9)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 60 - 12
+    assert lines[0].startswith("two-phases: 13/90, codes ")
+    assert lines[-1].startswith("two-phases: 90/90, prior ") and lines[-1].endswith(", 0 s left")
 
 
 def test_shorter_keeps_what_is_0() -> None:
     train = Train(steps={"codes": 100, "prior": 0, "tiny": 3})
-    assert session.shorter(train, 0.1).steps == {"codes": 10, "prior": 0, "tiny": 1}
+    assert shorten(train, 0.1).steps == {"codes": 10, "prior": 0, "tiny": 1}
     assert train.steps["codes"] == 100
 
 
 def test_the_speed_is_remembered(tmp_path: Path) -> None:
     path = tmp_path / ".state/speed.json"
-    session.remember_speed(path, "a", 0.12345678)
-    session.remember_speed(path, "b", 2.0)
-    session.remember_speed(path, "a", 1.0)
+    record_pace(path, "a", 0.12345678)
+    record_pace(path, "b", 2.0)
+    record_pace(path, "a", 1.0)
     assert json.loads(path.read_text()) == {"a": 1.0, "b": 2.0}
 
 
@@ -300,7 +271,7 @@ def test_no_speed_is_lost_between_trainings_at_once(tmp_path: Path) -> None:
     def write(writer: int) -> None:
         meet.wait()
         for name in names[20 * writer : 20 * writer + 20]:
-            session.remember_speed(path, name, 1.0)
+            record_pace(path, name, 1.0)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))

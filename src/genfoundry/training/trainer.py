@@ -1,0 +1,136 @@
+"""A training that survives its process: checkpoints, a time limit, progress, curves as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genfoundry import files, paths
+from genfoundry.config import Train
+from genfoundry.console.progress import Progress
+from genfoundry.errors import UserError
+from genfoundry.training.loop import State, fit
+from genfoundry.types import Event
+
+if TYPE_CHECKING:
+    from genfoundry.data.loaders import Loader
+    from genfoundry.models.base import Learner
+
+SAVE_EVERY = 15.0  # seconds; when a state is saved changes no result
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An experiment's max_minutes: past it a stage stops with its state saved, and records nothing.
+
+    A result that depended on the clock would be no function of what the stage depends on.
+    """
+
+    name: str = ""
+    minutes: float | None = None
+    began: float = field(default_factory=time.time)  # seconds since 1970, as all machines of a run have it
+
+    @classmethod
+    def read(cls, name: str, began: float) -> Limit:
+        """The minutes that params.yaml gives an experiment, from `began` on."""
+        minutes = files.read_json(paths.LIMITS).get(name) if paths.LIMITS.exists() else None
+        return cls(name, minutes, began)
+
+    def is_over(self) -> bool:
+        """Whether the stage has had its minutes."""
+        return self.minutes is not None and time.time() - self.began >= 60 * self.minutes
+
+    def error(self, where: str, saved: str) -> UserError:
+        """The error to raise, once what there is has been saved."""
+        return UserError(
+            f"max_minutes.{self.name}: {self.minutes:g} reached {where}; {saved} kept, raise max_minutes and run again "
+            "to go on"
+        )
+
+
+@dataclass
+class Trainer:
+    """Trains a model: everything about one training but the model.
+
+    Attributes:
+        loader: of the training split.
+        settings: steps, learning rates and the rest.
+        key: what every random draw is seeded by.
+        folder: of the checkpoint, from which a training goes on that was killed; None: it starts anew.
+        limit: past it the training stops.
+        on_event: called with each event, those of an earlier process included.
+        name: under which progress is shown; "": none is.
+        save_every: seconds between checkpoints.
+    """
+
+    loader: Loader
+    settings: Train
+    key: tuple[object, ...]
+    folder: Path | None = None
+    limit: Limit = field(default_factory=Limit)
+    on_event: Callable[[Event], None] = lambda event: None
+    name: str = ""
+    save_every: float = SAVE_EVERY
+
+    def fit(self, model: Learner) -> list[Event]:
+        """Train to the end and return every event; the model is in evaluation mode then.
+
+        Raises:
+            Diverged: the losses are not finite any more.
+            UserError: the limit is reached; the state is saved, and the next call goes on from it to the same bits.
+        """
+        path = self.folder / "state.safetensors" if self.folder else None
+        state = State.load(path, model) if path and path.exists() else State()
+        for event in state.events:
+            self.on_event(event)
+        steps = [self.settings.steps.get(phase, 0) for phase in model.phases]
+        before = dict(zip(model.phases, accumulate(steps, initial=0), strict=False))
+        saved = time.monotonic()
+        with Progress(self.name, sum(steps)) as progress:
+            progress.resume(sum(steps[: state.phase]) + state.step)
+            for event in fit(model, self.loader, self.settings, key=self.key, state=state):
+                self.on_event(event)
+                done = before[event.clock.phase] + event.clock.step
+                if self.name:
+                    losses = ", ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
+                    progress.show(done, f"{event.clock.phase} {losses}".rstrip())
+                stop = self.limit.is_over() and state.phase < len(model.phases)
+                if path and (stop or time.monotonic() - saved >= self.save_every):
+                    state.save(path, model)
+                    saved = time.monotonic()
+                if stop:
+                    raise self.limit.error(f"at step {done}/{sum(steps)}", "the state is")
+        model.eval()
+        return state.events
+
+
+def shorten(train: Train, share: float) -> Train:
+    """The same training with a share of the steps, as a trial of a tuning has it."""
+    steps = {phase: max(1, round(n * share)) if n else 0 for phase, n in train.steps.items()}
+    return train.model_copy(update={"steps": steps})
+
+
+def format_curves(events: list[Event]) -> str:
+    """CSV with a row an event: phase, step, skipped steps, a column for each loss and learning rate."""
+    losses = sorted({name for event in events for name in event.losses})
+    rates = sorted({name for event in events for name in event.rates})
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["phase", "step", "skipped", *(f"loss.{n}" for n in losses), *(f"lr.{n}" for n in rates)])
+    for event in events:
+        values = [event.losses.get(n, "") for n in losses] + [event.rates.get(n, "") for n in rates]
+        writer.writerow([event.clock.phase, event.clock.step, event.skipped, *values])
+    return table.getvalue()
+
+
+def record_pace(path: Path, name: str, seconds_per_step: float) -> None:
+    """Note what a step costs on this machine, for the plan's expected time. Safe against other writers."""
+    with files.file_lock(path):
+        paces = files.read_json(path) if path.exists() else {}
+        files.write_json(path, {**paces, name: round(seconds_per_step, 6)})
