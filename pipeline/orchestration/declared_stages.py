@@ -40,7 +40,7 @@ def read_stages(root: Path, compiled: Collection[str]) -> Iterator[Stage]:
         UserError: a stage is for each entry of something that params.yaml does not have.
     """
     path = root / "dvc.yaml"
-    for name, body in (yaml_file.load(path)["stages"] if path.exists() else {}).items():
+    for name, body in (yaml_file.read_yaml(path)["stages"] if path.exists() else {}).items():
         if name in compiled:
             continue
         section = str(body.get("foreach", "")).strip("${}")
