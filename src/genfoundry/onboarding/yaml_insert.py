@@ -32,7 +32,9 @@ def format_entry(name: str, entry: Mapping[str, Any]) -> str:
     short = f"  {name}: {yaml_file.to_flow_yaml(entry)}\n"
     if len(short) <= 120:
         return short
-    return f"  {name}:\n" + "".join(f"    {yaml_file.to_flow_yaml({key: value})[1:-1]}\n" for key, value in entry.items())
+    return f"  {name}:\n" + "".join(
+        f"    {yaml_file.to_flow_yaml({key: value})[1:-1]}\n" for key, value in entry.items()
+    )
 
 
 def _append(text: str, section: str, lines: str) -> str:
