@@ -93,7 +93,7 @@ def measure_champion(
 
 
 def _data_settings(data: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a model is a model of: the levels and binarisation of its data, the number of labels that it saw."""
+    """Levels and binarisation of a model's data, and the number of labels that it saw: models differ in them."""
     return tuple(data.get(key) for key in ("levels", "binarise", "labels"))
 
 

@@ -1,4 +1,4 @@
-"""Where the weights of a decided model are: the workspace, the ledger's own store, DVC's cache, a DVC remote.
+"""Weights of decided models: found in the workspace, the ledger's own store, DVC's cache or a DVC remote.
 
 `find` looks in that order and checks the sha256 of every file. The ledger's store holds the files of champions and of
 the latest challengers as they are, so that these outlive a retraining that nobody committed.

@@ -93,7 +93,7 @@ def _write_images(path: Path, images: NDArray[Any], levels: int | None) -> str:
 
 
 def _read_past(root: Path, predictor: Predictor) -> NDArray[Any]:
-    """What samples go on from: the given frames of test's first video, or the last steps of the series (P, D)."""
+    """Past of the samples: the given frames of test's first video, or the last steps of the series (P, D)."""
     import numpy as np
 
     from genfoundry.files import read_tensors

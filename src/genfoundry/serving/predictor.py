@@ -99,9 +99,9 @@ class Predictor:
         value_checks.check_draw(draw)
         cond = self._encode_past(past) if past is not None or not self.alphabet else None
         if prompt:
-            cond = torch.as_tensor(self.encode(prompt, "prompt"))
-            if source:  # (S,), padded with a code that no character has
-                cond = torch.cat([cond, cond.new_full((self.past_steps - len(cond),), len(self.alphabet))])
+            cond = torch.as_tensor(self.encode(prompt, "prompt"))  # (L,)
+            if source:  # padded with the code that no character has
+                cond = torch.cat([cond, cond.new_full((self.past_steps - len(cond),), len(self.alphabet))])  # (S,)
         samples: list[Any] = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(derive_seed("served", seed))
@@ -121,7 +121,7 @@ class Predictor:
         windows: list[Tensor] = []  # (n, T) each
         while sum(window.shape[1] for window in windows) < (length or 1):
             windows.append(self.model.sample(n, cond=windows[-1] if windows else cond, label=label, draw=draw))
-        rows = torch.cat(windows, 1)[:, : length or None].tolist()
+        rows = torch.cat(windows, 1)[:, : length or None].tolist()  # (n, length)
         texts = ["".join(self.alphabet[code] for code in row if code < len(self.alphabet)) for row in rows]
         return [text.partition("\n")[0] for text in texts] if self.modality == "lines" else texts
 
@@ -182,7 +182,7 @@ class Predictor:
                 rows = slice(start, start + SIZE)
                 label = torch.full((len(values[rows]),), -1)
                 batch = Batch(values[rows], None if cond is None else cond[rows], label=label)
-                nats.append(self.model.measure(batch)["nll"].double())
+                nats.append(self.model.measure(batch)["nll"].double())  # (B,)
         return np.asarray(torch.cat(nats).numpy(), np.float64)
 
     def score_text(self, text: str, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -206,6 +206,6 @@ class Predictor:
         if not len(codes):
             raise UserError("text: '': expected one character at least")
         full = len(codes) // width * width
-        windows = [codes[:full].reshape(-1, width), codes[None, full:]]
+        windows = [codes[:full].reshape(-1, width), codes[None, full:]]  # (K, T), (1, rest)
         nats = [self.score(window, seed=seed) for window in windows if window.size]
         return np.concatenate(nats), np.array(counts)

@@ -120,7 +120,7 @@ def _read_windows(file: Path, predictor: Predictor) -> tuple[NDArray[np.float64]
             f"({', '.join(predictor.names)}) and needs {past} rows of past and {steps} rows to score"
         )
     starts = past + steps * np.arange(count)
-    x = np.stack([values[at : at + steps] for at in starts])
+    x = np.stack([values[at : at + steps] for at in starts])  # (N, T, D)
     if spec.cond_shape and spec.cond_shape[1] > columns:  # the rows' numbers: a file is counted from its first row
         values = np.concatenate([values, np.arange(len(values))[:, None]], 1)
     return x, np.stack([values[at - past : at] for at in starts]) if past else None
@@ -181,7 +181,7 @@ def _read_images(root: Path, file: Path, predictor: Predictor) -> NDArray[Any]:
         raise UserError(f"{file}: images of {wrong[0]} (C, H, W); this model knows {spec.shape}")
     prepared = root / paths.prepared(str(card["dataset"])) / "spec.json"
     native = int(read_json(prepared)["spec"]["levels"]) if prepared.exists() else max(spec.levels or 0, 256)
-    x = np.concatenate([part.x for part in parts])
+    x = np.concatenate([part.x for part in parts])  # (N, C, H, W)
     if x.max() >= native:
         raise UserError(f"{file}: grey value {x.max()}; {card['dataset']} has 0 to {native - 1}")
     if spec.levels is None:

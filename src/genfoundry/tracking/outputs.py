@@ -47,7 +47,7 @@ class ModelOutputs:
 
     @cached_property
     def costs(self) -> dict[str, float]:
-        """What the model cost on this machine, named `cost/...`."""
+        """Costs of the model on this machine, named `cost/...`."""
         costs = cost_log.read_costs(self.root).get(self.card["digest"], {})
         return {f"cost/{k}": float(v) for k, v in costs.items() if isinstance(v, int | float)}
 

@@ -93,7 +93,7 @@ def make_store_error(address: str, reason: str, remedy: str) -> StoreError:
 
 
 def parse_host_and_port(address: str) -> tuple[str, int] | None:
-    """Where a server listens; None for a file, a plugin, or what needs no socket.
+    """Host and port of a server; None for a file, a plugin, or what needs no socket.
 
     Raises:
         ValueError: the port is no number from 0 to 65535.
