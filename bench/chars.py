@@ -25,7 +25,7 @@ from genfoundry.data import alphabet as data_alphabet
 from genfoundry.data.loaders import StreamLoader
 from genfoundry.data.readers import documents
 from genfoundry.data.splits import text
-from genfoundry.evaluation.predictions import stateful_likelihood
+from genfoundry.evaluation.metrics.likelihood import stream_nats
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
 from genfoundry.seeding import derive_seed
@@ -139,7 +139,7 @@ def measure(net: CharRnn, holdout: text.TextSplit) -> str:
     windows = torch.cat(
         [net.measure(holdout.eval_batch(part))["nll"] for part in torch.arange(len(holdout)).split(500)]
     )
-    carried = stateful_likelihood.nats(net, holdout, lanes=1)
+    carried = stream_nats(net, holdout, lanes=1)
     assert carried is not None
     on_windows = windows.double().mean() / LENGTH
     return f"{carried.mean() / LENGTH:.4f} nats/char carried, {on_windows:.4f} on windows of {LENGTH}"

@@ -24,8 +24,9 @@ from genfoundry.config import Train
 from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.iterate import iter_batches, sample_indices
-from genfoundry.evaluation import objectives, predict
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.objectives import find_objective
+from genfoundry.evaluation.predict import score
 from genfoundry.experiment import Experiment
 from genfoundry.models.base import GenerativeModel
 from genfoundry.splits import Split
@@ -54,12 +55,12 @@ def measure(model: GenerativeModel, holdout: Split, objective: str) -> float:
         model.measure(batch.to(model.device))["nll"]
         for batch in iter_batches(holdout, sample_indices(holdout, ITEMS), size=200)
     ]
-    predictions: Answers = {"nll": torch.cat(parts).double()}
-    return objectives.OBJECTIVES[objective].value(predict.score(predictions, holdout), holdout.spec.dims)
+    scores = score({"nll": torch.cat(parts).double()}, SplitContext(split=holdout))
+    return find_objective(objective).value(scores, holdout.spec.dims)
 
 
 def curve(name: str, options: argparse.Namespace) -> list[dict[str, float]]:
-    experiment = resolve.load(name)
+    experiment = resolve.load_experiment(name)
     target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
     split, holdout = (
         data.split(part, experiment.task.levels, experiment.task.binarise, target) for part in ("train", options.split)
@@ -68,8 +69,8 @@ def curve(name: str, options: argparse.Namespace) -> list[dict[str, float]]:
     train_for(experiment, split, train, PACE // 2)
     pace = PACE / train_for(experiment, split, train, PACE)[1]
     points = []
-    for power in reversed(range(options.points)):
-        steps = max(1, round(options.seconds / 3**power * pace))
+    for place in reversed(range(options.points)):
+        steps = max(1, round(options.seconds / 3**place * pace))
         model, seconds = train_for(experiment, split, train, steps)
         value = measure(model, holdout, experiment.task.objective)
         points.append({"steps": steps, "seconds": round(seconds, 1), experiment.task.objective: round(value, 4)})

@@ -46,7 +46,10 @@ from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
 from genfoundry.errors import UserError
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objective_intervals, objectives, predict
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.objectives import objectives
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
@@ -60,7 +63,7 @@ SEEDS = 3
 
 def wanted() -> list[str]:
     """The best candidate of every ranking; every experiment where there is no ranking."""
-    names = resolve.settings(ROOT / "params.yaml").experiments
+    names = resolve.load_params(ROOT / "params.yaml").experiments
     rankings = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "reports/ranking").glob("*.json"))]
     best = {c["experiment"] for ranking in rankings for c in ranking["candidates"][:BEST]}
     return [name for name in names if name in best or not best]
@@ -71,10 +74,11 @@ def measure(name: str, budget: str, seeds: int) -> Entry:
     overlay = paths.tuning(name) / "overlay.json"
     entry: Entry = {"budget": budget, "overlay": files.read_json(overlay) if overlay.exists() else {}}
     experiment, dataset = load_experiment(name, entry)
-    prepared = paths.prepared(experiment.entry.dataset)
-    if not (prepared / "spec.json").exists():
-        raise UserError(f"{prepared}: not there; `dvc repro judge@{experiment.entry.dataset}` makes it")
-    target, data = device.configure_torch(experiment.run), Dataset(prepared)
+    if not (paths.prepared(experiment.entry.dataset) / "spec.json").exists():
+        raise UserError(
+            f"{paths.prepared(experiment.entry.dataset)}: not there; run `dvc repro judge@{experiment.entry.dataset}`"
+        )
+    target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
     trained = sum(experiment.train.steps.values()) > 0
     keys = [experiment.key, *((experiment.run.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
     rows = [
@@ -116,10 +120,12 @@ def _figures(model: Learner, experiment: Experiment, data: Dataset) -> dict[str,
     """Every objective that the model can compute, on val."""
     val = data.split(SPLIT, experiment.task.levels, experiment.task.binarise)
     folder = paths.judge(experiment.entry.dataset)
-    judge = evaluation_judge.load(folder) if (folder / "model.json").exists() else None
-    answers = predict.answers(model, val, samples=min(experiment.budget.samples, len(val)), seed=experiment.run.seed)
-    entries = objective_intervals.figures(predict.score(answers, val, judge), val.spec.dims, data.modality)
-    return {name: value for name, value in entries.items() if name in objectives.OBJECTIVES}
+    judge = evaluation_judge.load_judge(folder) if (folder / "model.json").exists() else None
+    context = SplitContext(
+        split=val, judge=judge, samples=min(experiment.budget.samples, len(val)), seed=experiment.run.seed
+    )
+    entries = aggregate(score(predict(model, context), context), val.spec.dims, data.modality, on_test=False)
+    return {name: value for name, value in entries.items() if name in objectives()}
 
 
 def work(name: str, options: argparse.Namespace) -> Entry:
@@ -159,7 +165,7 @@ def run(names: Iterable[str], options: argparse.Namespace) -> int:
                 continue
             _write({**read_entries(), name: entry})
             print(f"{name}: {', '.join(f'{o} {len(v)}' for o, v in entry['values'].items())}", flush=True)
-    print("\n".join(format_table(resolve.settings(), read_entries())))
+    print("\n".join(format_table(resolve.load_params(), read_entries())))
     if failed:
         print(f"spread: failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
@@ -184,7 +190,7 @@ def main() -> int:
         files.write_json(options.entry, measure(options.experiments[0], options.budget, options.seeds))
         return 0
     if options.margins:
-        print("\n".join(format_table(resolve.settings(), read_entries())))
+        print("\n".join(format_table(resolve.load_params(), read_entries())))
         return 0
     return run(options.experiments or wanted(), options)
 

@@ -33,8 +33,8 @@ def read_entries(path: Path = FILE) -> dict[str, Entry]:
 
 def load_experiment(name: str, entry: Entry, root: Path = ROOT) -> tuple[Experiment, Dataset]:
     """The experiment as params.yaml has it today, at the entry's budget and under its overlay, and its data set."""
-    params = resolve.settings(root / "params.yaml").model_copy(update={"budget": entry["budget"]})
-    experiment = resolve.resolve(params, name, entry["overlay"])
+    params = resolve.load_params(root / "params.yaml").model_copy(update={"budget": entry["budget"]})
+    experiment = resolve.resolve_experiment(params, name, entry["overlay"])
     return experiment, params.datasets[experiment.entry.dataset]
 
 

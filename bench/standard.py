@@ -19,19 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import held_out
+import numpy as np
 import torch
 
 from genfoundry import files, paths
 from genfoundry.config import Bound, yaml_file
 from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
-from genfoundry.data.iterate import sample_indices
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objective_intervals, objectives, predict
-from genfoundry.evaluation.baselines import classical_restoration
-from genfoundry.evaluation.context import Bench
-from genfoundry.evaluation.metrics import bounds
-from genfoundry.evaluation.predictions import restoration
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import EvalContext
+from genfoundry.evaluation.metrics import importance_weighted_bound, metrics_on_every_split, restoration_ssim
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
@@ -81,36 +80,32 @@ def measure(model: Learner, data: Dataset, experiment: Experiment, samples: int,
     where = next(model.parameters()).device
     holdout = data.split(name, experiment.task.levels, experiment.task.binarise, where)
     folder, seed = paths.judge(experiment.entry.dataset), experiment.run.seed
-    judge = evaluation_judge.load(folder, str(where)) if (folder / "model.json").exists() else None
-    needs = set(objectives.OBJECTIVES) | {need for o in objectives.OBJECTIVES.values() for need in o.needs}
-    if judge is None or not samples:
-        needs -= {"features", "real"}
-    predictions = predict.answers(model, holdout, samples=samples, seed=seed, needs=needs)
-    out: dict[str, Any] = objective_intervals.figures(
-        predict.score(predictions, holdout, judge), holdout.spec.dims, data.modality
-    )
+    judge = evaluation_judge.load_judge(folder, str(where)) if (folder / "model.json").exists() else None
+    metrics = [
+        m for m in metrics_on_every_split() if (samples and judge is not None) or "judge" not in m.requires.abilities
+    ]
+    train = data.split("train", experiment.task.levels, experiment.task.binarise)
+    context = EvalContext(dataset=data, train=train, split=holdout,
+                          judge=judge, samples=samples, seed=seed, bound=Bound(k=500, items=2000))  # fmt: skip
+    predictions = predict(model, context, metrics)
+    out: dict[str, Any] = aggregate(score(predictions, context), holdout.spec.dims, data.modality, on_test=False)
     if "nll" in predictions:
         out["nats_worst"] = float(predictions["nll"].max())  # a mean hides it
-    bench = Bench(data, holdout, holdout, judge, predictions, Bound(k=500, items=2000))
-    if len(gap := bounds.tightened(model, bench, seed).get("bound_gap", ())):
-        tight = predictions["nll"][sample_indices(holdout, len(gap))].numpy() - gap
+    predictions |= predict(model, context, importance_weighted_bound.METRICS)
+    if len(gap := np.asarray(importance_weighted_bound.score_gap(predictions, context).get("bound_gap", ()))):
+        tight = predictions["iw_bound"].numpy()
         out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
         out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
-    for damage in objectives.DAMAGES:
-        if f"restored_{damage}" in predictions:
-            posed = restoration.posed(holdout, damage)
-            train = data.split("train", experiment.task.levels, experiment.task.binarise)
-            for name, method in classical_restoration.restoration_methods(train, damage).items():
-                scores = posed.scores(damage, method(posed.x, posed.known, posed.levels))
-                out |= {f"{name} {unit}": float(v.mean()) for unit, v in scores.items()}
+    for name, scores in restoration_ssim.score_classical_restorations(predictions, context).items():
+        out |= {f"{name} {unit}": float(np.mean(v)) for unit, v in scores.items()}
     return out
 
 
 def main() -> None:
     options = arguments()
-    params = resolve.settings().model_copy(update={"budget": "standard", "threads": options.threads})
+    params = resolve.load_params().model_copy(update={"budget": "standard", "threads": options.threads})
     overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (pair.partition("=") for pair in options.set)}
-    experiment = resolve.resolve(params, options.experiment, overlay)
+    experiment = resolve.resolve_experiment(params, options.experiment, overlay)
     target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
     model, seconds = train_model(
         experiment, data.split("train", experiment.task.levels, experiment.task.binarise, target), options

@@ -81,7 +81,7 @@ def run_arm(arm: str, words: list[str]) -> None:
     """Print the seconds a step of one arm, and the batch."""
     name, steps, precision = words[0], int((words[1:] or ["30"])[0]), (words[2:] or ["float32"])[0]
     overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (word.partition("=") for word in words[3:])}
-    resolved = resolve.load(name, overlay=overlay)
+    resolved = resolve.load_experiment(name, overlay=overlay)
     resolved = replace(resolved, train=resolved.train.model_copy(update={"precision": precision}))
     torch.set_num_threads(resolved.run.threads)
     target = device.find_device(resolved.run.device) if arm == "plain" else device.configure_torch(resolved.run)

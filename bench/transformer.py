@@ -53,7 +53,7 @@ def measure(net: Transformer, holdout: text.TextSplit, length: int) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    experiment = resolve.load(NAME)
+    experiment = resolve.load_experiment(NAME)
     split, holdout = (cut(part, LENGTH) for part in splits())
 
     def build(hyper: Hyper) -> Transformer:

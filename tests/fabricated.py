@@ -63,7 +63,7 @@ def train(root: Path, name: str, order: int, shift: float = 0.0) -> str:
     card = {"experiment": name, "dataset": DATA, "task": TASK, "data": {"levels": None, "binarise": None}, "meta": meta}
     card |= {"device": "cpu", "precision": "float32", "threads": 1, "train": {"batch": 8, "lr": {"model": 0.5}}}
     digest = checkpoint.save(folder, model, {**card, "digests": {"data": data.meta["digest"]}})
-    run.of_experiment(
+    run.evaluate_experiment(
         folder,
         root / paths.prepared(DATA),
         None,

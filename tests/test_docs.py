@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import genfoundry
+from pipeline import cli
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").rglob("*.md")])
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -55,6 +58,18 @@ def test_named_targets_exist(page: Path) -> None:
             assert set(match[1].split()) <= TARGETS, line
 
 
+def test_named_commands_exist(page: Path) -> None:
+    commands = {*cli.COMMANDS, "--help"}
+    for line in code(page.read_text(encoding="utf-8")):
+        if match := re.match(r"genfoundry (\S+)", line.strip()):
+            assert match[1] in commands, line
+
+
+def test_named_attributes_exist(page: Path) -> None:
+    for name in re.findall(r"\bgenfoundry\.(\w+)\(", page.read_text(encoding="utf-8")):
+        assert name in genfoundry.__all__
+
+
 def test_named_entries_exist(page: Path) -> None:
     """Experiments and tasks of DVC's commands, and of TASK= and EXPERIMENT=."""
     names = {*PARAMS["tasks"], *PARAMS["experiments"], *PARAMS["datasets"], "mixture-fashion"}
@@ -75,6 +90,14 @@ def test_the_glossary_is_sorted_and_complete() -> None:
     glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
     terms = re.findall(r"^\*\*(.+)\*\*\n:   \S", glossary, re.M)
     assert len(terms) >= TERMS and terms == sorted(terms, key=str.lower)
+
+
+def test_the_navigation_has_every_page() -> None:
+    nav = re.search(r"^nav:\n(.*)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M | re.S)
+    assert nav
+    listed = re.findall(r": (\S+\.md)$", nav[1], re.M)
+    there = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert {*listed} == {*there, "metrics.md"} and len(listed) == len({*listed})
 
 
 class Loads(HTMLParser):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genfoundry import files
-from pipeline.orchestration import code_digest
+from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.unit import KEYS, Unit
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ def stage(
     """A stage of this source, and a unit of it that is set to `run`."""
     path = "pipeline/stages/act.py"
     (root / path).write_text(f"import errno, os, time\nfrom genfoundry.errors import UserError\n{source}\n")
-    code = code_digest.digest(root, [Path(path)])
+    code = Code(root).digest([Path(path)])
     unit = Unit("act", "x", inputs, outputs, (path,), (), code, {"run": {"threads": 1} | run})
     files.write_bytes(root / unit.path, unit.dump())
 

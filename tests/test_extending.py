@@ -132,17 +132,17 @@ import numpy as np
 import pandas as pd
 
 from genfoundry.data.preparation import Prepared
-from genfoundry.data.readers.listing import files
-from genfoundry.data.split_assignment import assign
+from genfoundry.data.readers.listing import list_files
+from genfoundry.data.split_assignment import assign_split
 from genfoundry.splits import SPLITS
 from genfoundry.types import Spec
 
 
 def prepare(raw, inbox, dataset, seed):
-    paths = [*files(raw, ".csv"), *files(inbox, ".csv")]
+    paths = [*list_files(raw, ".csv"), *list_files(inbox, ".csv")]
     x = np.concatenate([np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32) for path in paths])
     digests = [hashlib.sha256(row.tobytes()).digest() for row in x]
-    where = np.array([assign(seed, digest, dataset, published=False) for digest in digests])
+    where = np.array([assign_split(seed, digest, dataset, published=False) for digest in digests])
     rows = {
         "split": where.astype(object), "label": -1, "min": x.min(1), "max": x.max(1), "mean": x.mean(1),
         "spread": x.std(1), "length": x.shape[1], "distinct": x.shape[1], "unknown": 0, "time": np.nan,

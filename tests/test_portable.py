@@ -106,7 +106,7 @@ def armed(monkeypatch: pytest.MonkeyPatch, **set_to: Any) -> torch.device:
     monkeypatch.setattr(device, "_replace_kernels", lambda: None)  # it would last as long as the process
     params = load.read_params(ROOT / "params.yaml").model_copy(update={**PORTABLE, **set_to})
     try:
-        return device.configure_torch(resolve.run_of(params))
+        return device.configure_torch(resolve.select_run(params))
     finally:
         torch.backends.nnpack.set_flags(True)
         torch.use_deterministic_algorithms(False)
@@ -143,14 +143,14 @@ def test_what_portable_cannot_be_joined_with(key: str, value: str, root: Path) -
     params = yaml.safe_load((root / "params.yaml").read_text()) | {"arithmetic": "portable", key: value}
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(UserError, match=rf"^params.yaml: {key}: '{value}': arithmetic: portable takes "):
-        resolve.settings(root / "params.yaml")
+        resolve.load_params(root / "params.yaml")
 
 
 def test_configure_changes_one_value_and_keeps_the_comments(root: Path) -> None:
     before = (root / "params.yaml").read_text()
     configure.change(root, "arithmetic", "portable")
     after = (root / "params.yaml").read_text()
-    assert resolve.settings(root / "params.yaml").arithmetic == "portable"
+    assert resolve.load_params(root / "params.yaml").arithmetic == "portable"
     assert after == before.replace("arithmetic: native ", "arithmetic: portable ")
 
 

@@ -12,7 +12,10 @@ from genfoundry import config
 from genfoundry.config import Train, check
 from genfoundry.data import dataset, loaders, preparation
 from genfoundry.data.fetch import catalog
-from genfoundry.evaluation import objective_intervals, objectives, predict
+from genfoundry.evaluation.aggregate import improvement
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.objectives import find_objective
+from genfoundry.evaluation.predict import predict
 from genfoundry.models.vae import Vae
 from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import fit
@@ -38,16 +41,16 @@ def nats(digits: dataset.Dataset, seed: int) -> dict[str, np.ndarray]:
     list(fit(model, loaders.Loader(split, 32, (seed,)), train, key=(seed,)))
     nats = {}
     for name in ("val", "gate"):
-        nats[name] = predict.answers(model, digits.split(name), samples=2, seed=0)["nll"].numpy()
+        nats[name] = predict(model, SplitContext(split=digits.split(name), samples=2, seed=0))["nll"].numpy()
     return nats
 
 
 def test_the_same_model_again_is_seldom_called_better(digits: dataset.Dataset) -> None:
-    unit, dims = objectives.OBJECTIVES["bits_per_dim"], digits.spec.dims
+    unit, dims = find_objective("bits_per_dim"), digits.spec.dims
     models = [{k: {"nll": v} for k, v in nats(digits, seed).items()} for seed in range(MODELS)]
     spread = float(np.std([unit.value(model_nats["val"], dims) for model_nats in models], ddof=1))
     pairs = list(itertools.permutations(range(MODELS), 2))[:COMPARED]
-    lows = [objective_intervals.improvement(models[a]["gate"], models[b]["gate"], unit, dims).low for a, b in pairs]
+    lows = [improvement(models[a]["gate"], models[b]["gate"], unit, dims).low for a, b in pairs]
     assert len(lows) == COMPARED
     assert sum(low > 2 * spread for low in lows) <= 16
     assert sum(low > 0 for low in lows) > 16  # the bootstrap alone, which knows nothing of seeds, is not enough

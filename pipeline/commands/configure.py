@@ -25,7 +25,7 @@ def change(root: Path, key: str, value: str) -> None:
     after = re.sub(rf"(?m)^({key}: *)[^\s#]+", lambda match: match[1] + value, before.decode("utf-8-sig"))
     path.write_bytes(after.encode())
     try:
-        resolve.settings(path)
+        resolve.load_params(path)
     except UserError:
         path.write_bytes(before)
         raise

@@ -32,7 +32,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
     given = dict(map(parse_setting, settings))
     path = Path(data).expanduser()
     reserved_folders.check_source_path(path, HERE, "DATA")
-    params = resolve.settings()
+    params = resolve.load_params()
     name = check_name(name or propose_name(path), params)
     proposal = propose.propose(path, name, params, given)
     text = yaml_insert.insert_entries(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
@@ -94,7 +94,7 @@ def check_params(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder) / paths.PARAMS
         new.write_text(text, encoding="utf-8")
-        if faults := list(resolve.faults(resolve.settings(new))):
+        if faults := list(resolve.find_faults(resolve.load_params(new))):
             raise UserError("\n".join(faults))
 
 

@@ -101,9 +101,9 @@ def allocate_slots(run: config.Run, wanted: int | None, room: int | None) -> lis
     """Return a slot for each job at once: this machine's, or as many as have room where an engine does the work."""
     if room is not None:
         return [{} for _ in range(wanted or room)]
-    if warning := slots.crowded(run, wanted):
+    if warning := slots.warn_if_crowded(run, wanted):
         logger.warning("%s", warning)
-    return slots.local(run, wanted)
+    return slots.allocate(run, wanted)
 
 
 def bring_up_to_date(
@@ -123,7 +123,7 @@ def bring_up_to_date(
     units = select_units(read_all(HERE), options)
     always = {f"register@{options.task}" if options.task else "register"}
     seconds = {f"train@{name}": value for name, value in show_plan.expected_seconds(units).items()}
-    jobs = dag.jobs(units, dag.find_due(HERE) | always, seconds)
+    jobs = dag.make_jobs(units, dag.find_due(HERE) | always, seconds)
     outcome = scheduler.run(jobs, slots, HERE, env)
     if len(slots) > 1 and outcome.spans:
         print(f"{len(slots)} jobs at once: busy {outcome.busy(len(slots)):.0%} of the time")

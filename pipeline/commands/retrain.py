@@ -55,7 +55,7 @@ def update_code(to: git_sync.Destination) -> bool:
 
 def retrain(to: git_sync.Destination | None) -> None:
     """Take new data, train what is due, or publish what an earlier run did not."""
-    params = resolve.settings()
+    params = resolve.load_params()
     for name in params.datasets:
         add_new_files(name)
     plan.run()  # without DVC, which would write what is new into its lock, whether or not it is retrained
@@ -138,7 +138,7 @@ def validate_all(datasets: list[str], before: int, to: git_sync.Destination | No
         tracked = f"{paths_module.inbox(name)}.dvc"
         data = inbox.read_tracked(HERE, name)["md5"]
         shell.ask("git", "checkout", "-q", "--", *(p for p in (*LOCKS, tracked) if in_git(p)), root=HERE)
-        for task, settings in resolve.settings().tasks.items():
+        for task, settings in resolve.load_params().tasks.items():
             if settings.dataset == name:
                 record_refusal(task, data, reason)
         finish(before, f"Refuse new data of {name}", to, str(paths_module.LEDGER), str(SUMMARY))

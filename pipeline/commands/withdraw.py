@@ -17,7 +17,7 @@ def run(dataset: str, files: Sequence[str]) -> None:
     Raises:
         UserError: no such data set, or a file that is none of its inbox's.
     """
-    params = resolve.settings()
+    params = resolve.load_params()
     if dataset not in params.datasets or not files:
         raise UserError(
             f"expected make withdraw DATASET=name FILES='file ...', got DATASET={dataset!r} FILES={' '.join(files)!r}; "

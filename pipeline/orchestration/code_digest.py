@@ -25,17 +25,7 @@ MACHINERY = {
     *(f"src/genfoundry/{name}" for name in ("console", "tracking", "serving", "onboarding", "reporting", "data/fetch")),
     *(f"pipeline/{name}" for name in ("orchestration", "commands", "__main__.py", "__init__.py")),
 }
-KEPT = 2000  # parsed files in the cache, the oldest of which go first
-
-
-def digest(root: Path, starts: Collection[Path], leave_out: Collection[Path] = ()) -> str:
-    """Hex digest of the code that `starts` run, as it is on disk now; see `Code.digest`."""
-    return Code(root).digest(starts, leave_out)
-
-
-def closure(root: Path, starts: Collection[Path], leave_out: Collection[Path] = ()) -> set[Path]:
-    """The science files, relative to `root`, that `starts` import, directly or not; see `Code.closure`."""
-    return Code(root).closure(starts, leave_out)
+CACHE_SIZE = 2000  # parsed files, the oldest of which go first
 
 
 class Code:
@@ -54,7 +44,7 @@ class Code:
         self._parsed = _Cache(root / paths_module.SYNTAX)
 
     def digest(self, starts: Collection[Path], leave_out: Collection[Path] = ()) -> str:
-        """Hex digest of the files in the closure (path and syntax tree) and of their numeric libraries' versions.
+        """Hash the files in the closure (path and syntax tree) and the versions of their numeric libraries.
 
         Raises:
             UserError: a start is no science file, or a file cannot be parsed.
@@ -68,7 +58,7 @@ class Code:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def closure(self, starts: Collection[Path], leave_out: Collection[Path] = ()) -> set[Path]:
-        """`starts` and the science files that they import, directly or not, relative to the root.
+        """Return `starts` and the science files that they import, directly or not, relative to the root.
 
         Imports in functions count, those under `if TYPE_CHECKING:` do not. Files in `leave_out` are neither counted
         nor followed.
@@ -95,7 +85,7 @@ class Code:
         return (path.relative_to(self.root) if path.is_absolute() else path).as_posix()
 
     def _imported(self, path: str) -> frozenset[str]:
-        """The science files that a file imports."""
+        """Return the science files that a file imports."""
         if path not in self._targets:
             source = self._source(path)
             names = [_absolute(name, path) for name in source.imports] if source else []
@@ -103,7 +93,7 @@ class Code:
         return self._targets[path]
 
     def _libraries(self, path: str) -> set[str]:
-        """The numeric libraries that a file imports."""
+        """Return the numeric libraries that a file imports."""
         if path not in self._imported_libraries:
             source = self._source(path)
             names = {name.partition(".")[0] for name in source.imports} if source else set()
@@ -111,7 +101,7 @@ class Code:
         return self._imported_libraries[path]
 
     def _files(self, name: str) -> Iterator[str]:
-        """The science files that importing a dotted name runs: importing a.b runs a's __init__ too."""
+        """Yield the science files that importing a dotted name runs: importing a.b runs a's __init__ too."""
         parts = name.split(".")
         for end in range(1, len(parts) + 1) if parts[0] in HOMES else ():
             base = "/".join((*HOMES[parts[0]], *parts[1:end]))
@@ -119,7 +109,7 @@ class Code:
             yield from (path for path in paths if self._source(path) is not None)
 
     def _source(self, path: str) -> syntax.Source | None:
-        """A file's source; None where there is no such file."""
+        """Return a file's source; None where there is no such file."""
         if path not in self._sources:
             self._sources[path] = None
             with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -132,17 +122,17 @@ class Code:
 
 
 def is_machinery(path: str) -> bool:
-    """Whether a file, relative to the root, is part of what moves science around: an edit of it re-runs nothing."""
-    return any(path == one or path.startswith(f"{one}/") for one in MACHINERY)
+    """Return whether a file, relative to the root, is machinery: an edit of it re-runs nothing."""
+    return any(path == part or path.startswith(f"{part}/") for part in MACHINERY)
 
 
 def _module(path: str) -> str:
-    """The dotted name of a file's module (of a package's `__init__`, with that as its last part)."""
+    """Return the dotted name of a file's module (of a package's `__init__`, with that as its last part)."""
     return path.removeprefix("src/").removesuffix(".py").replace("/", ".")
 
 
 def _absolute(name: str, path: str) -> str:
-    """A name that begins with dots, as it is meant in the file `path`."""
+    """Resolve a name that begins with dots, as it is meant in the file `path`."""
     bare = name.lstrip(".")
     dots = len(name) - len(bare)
     return ".".join((*_module(path).split(".")[:-dots], bare)) if dots else name
@@ -154,22 +144,22 @@ class _Cache:
     def __init__(self, path: Path) -> None:
         self._path, self._new = path, False
         self._version = hashlib.sha256(Path(syntax.__file__).read_bytes()).hexdigest()  # a new parser, a new cache
-        self._known: dict[str, syntax.Source] = {}
+        self._sources: dict[str, syntax.Source] = {}
         with suppress(OSError, ValueError, TypeError, KeyError):
-            kept = json.loads(path.read_bytes())
-            if kept["version"] == self._version:
-                self._known = {key: syntax.Source(**value) for key, value in kept["files"].items()}
+            content = json.loads(path.read_bytes())
+            if content["version"] == self._version:
+                self._sources = {key: syntax.Source(**value) for key, value in content["files"].items()}
 
     def parse(self, content: bytes) -> syntax.Source:
         key = hashlib.sha256(content).hexdigest()
-        if key not in self._known:
-            self._known[key], self._new = syntax.parse(content), True
-        return self._known[key]
+        if key not in self._sources:
+            self._sources[key], self._new = syntax.parse(content), True
+        return self._sources[key]
 
     def save(self) -> None:
         if not self._new:
             return
-        files = {key: asdict(source) for key, source in list(self._known.items())[-KEPT:]}
+        files = {key: asdict(source) for key, source in list(self._sources.items())[-CACHE_SIZE:]}
         beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,13 @@
-"""The files that a unit's code digest starts from: its stage file, and the modules that it imports by their names.
+"""The files that a unit's code digest starts from: its stage file, and the modules that it imports by name.
 
-A name that is made at run time is not seen in the sources, so it is said here: a modality's reader and split, the
-models, the trivial models of a modality, the kinds of answers that scores are made of.
+A name that is made at run time is not seen in the sources, so it is given here: a modality's reader and split, the
+models, the baselines of a modality, the metrics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-
-from genfoundry.evaluation import predictions
 
 SCIENCE = Path("src/genfoundry")
 STAGES = Path("pipeline/stages")
@@ -20,21 +18,21 @@ def find_starts(
     stage: str,
     modality: str = "",
     models: Collection[str] = (),
-    needs: Collection[str] | None = (),
+    metrics: Collection[str] = (),
     root: Path = Path(),
 ) -> list[Path]:
-    """The files, relative to `root`, that a unit's digest starts from.
+    """Return the files, relative to `root`, that a unit's digest starts from.
 
     Args:
         stage: the name of the stage.
         modality: that of the unit's data set; "" for a stage of no data set.
         models: those that the unit builds or loads: the experiment's, and its data set's judge where it is loaded.
-        needs: the scores that it computes (`Objective.needs` in a training that tunes); None: every objective's.
+        metrics: the files of `evaluation/metrics` that it computes: in a training that tunes that of its objective.
     """
-    found = [STAGES / f"{stage}.py", *(SCIENCE / f"models/{name}.py" for name in sorted(set(models)))]
-    found += [SCIENCE / f"evaluation/predictions/{kind}.py" for kind in predictions.kinds(needs)]
+    starts = [STAGES / f"{stage}.py", *(SCIENCE / f"models/{name}.py" for name in sorted(set(models)))]
+    starts += [SCIENCE / f"evaluation/metrics/{name}.py" for name in sorted(set(metrics))]
     if modality:
-        found.append(SCIENCE / ("data/modalities" if stage == "prepare" else "data/splits") / f"{modality}.py")
+        starts.append(SCIENCE / ("data/modalities" if stage == "prepare" else "data/splits") / f"{modality}.py")
     if modality and stage in ("baseline", "evaluate"):  # some modalities have no trivial models
-        found += [path for path in [SCIENCE / f"evaluation/baselines/{modality}.py"] if (root / path).exists()]
-    return found
+        starts += [path for path in [SCIENCE / f"evaluation/baselines/{modality}.py"] if (root / path).exists()]
+    return starts

@@ -1,4 +1,4 @@
-"""params.yaml compiled: one unit of work a stage and data set, task or experiment, each with exactly what it reads.
+"""Compiles params.yaml: one unit of work a stage and data set, task or experiment, each with exactly what it reads.
 
 So an edit re-runs what depends on it and nothing else: an entry's settings stand in the units that read them, and a
 source file in the digests of the units that run it.
@@ -14,7 +14,8 @@ from typing import Any
 from genfoundry import config
 from genfoundry import paths as paths_module
 from genfoundry.data.fetch import catalog
-from genfoundry.evaluation import objectives
+from genfoundry.evaluation import metrics
+from genfoundry.evaluation.objectives import find_objective
 from pipeline.orchestration import declared_stages, resolve
 from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.code_starts import TUNING, find_starts
@@ -47,7 +48,7 @@ class Compiler:
     code: Code
 
     def units(self) -> Iterator[Unit]:
-        """In the order of dvc.yaml's stages, and of params.yaml's entries."""
+        """Yield them in the order of dvc.yaml's stages, and of params.yaml's entries."""
         for make, section in (
             (self.fetch, self.params.datasets),
             (self.prepare, self.params.datasets),
@@ -61,7 +62,7 @@ class Compiler:
         yield from (self.rank(), self.register(), self.report())
 
     def fetch(self, name: str) -> Unit:
-        """Its raw files, by checksum or by the digest of what they are copied from."""
+        """Raw files, by checksum or by the digest of what they are copied from."""
         dataset = self.params.datasets[name]
         settings = {
             "modality": dataset.modality,
@@ -76,7 +77,7 @@ class Compiler:
         dataset = self.params.datasets[name]
         entry = dataset.model_dump(mode="json", exclude={"expect"})
         entry["raw"] = dataset.raw if isinstance(dataset.raw, str) else "own"  # a name of the catalog's has class names
-        settings = {"run": self._rounding(), "seed": self.params.seed, "dataset": entry}
+        settings = {"run": self._select_rounding(), "seed": self.params.seed, "dataset": entry}
         inputs = (paths_module.raw(name), paths_module.inbox(name))
         return self._unit(
             "prepare", name, inputs, (paths_module.prepared(name),), settings, self._starts("prepare", name)
@@ -84,14 +85,14 @@ class Compiler:
 
     def validate(self, name: str) -> Unit:
         """The verdict on the arrays."""
-        settings = {"run": self._rounding(), "expect": self.params.datasets[name].expect.model_dump(mode="json")}
+        settings = {"run": self._select_rounding(), "expect": self.params.datasets[name].expect.model_dump(mode="json")}
         return self._unit("validate", name, (paths_module.prepared(name),), (paths_module.verdict(name),), settings)
 
     def judge(self, name: str) -> Unit:
         """The feature network of a data set."""
-        _, hyper, train = resolve.judge(self.params, name)
+        _, hyper, train = resolve.resolve_judge(self.params, name)
         settings = {
-            "run": self._run(),
+            "run": self._select_run(),
             "model": self.params.judges[name].model,
             "hyper": hyper.model_dump(mode="json"),
             "train": train.model_dump(mode="json"),
@@ -104,33 +105,35 @@ class Compiler:
         """The rows that a task's models must beat."""
         task, budget = self.params.tasks[name], self._budget()
         settings = {
-            "run": self._run(),
+            "run": self._select_run(),
             "task": task.model_dump(mode="json", include={"dataset", "objective", "levels", "binarise", "labels"}),
             "samples": budget.samples,
             "test_items": budget.test_items,
             "judged": task.dataset in self.params.judges,
         }
-        starts = self._starts("baseline", task.dataset, self._judge(task.dataset), None)
+        starts = self._starts("baseline", task.dataset, self._judge(task.dataset), self._metrics(task.dataset))
         return self._unit("baseline", name, self._data(task.dataset), (paths_module.baselines(name),), settings, starts)
 
     def train(self, name: str) -> Unit:
         """An experiment's tuning and trainings."""
-        one = resolve.resolve(self.params, name, {})
-        dataset = one.entry.dataset
+        experiment = resolve.resolve_experiment(self.params, name, {})
+        dataset = experiment.entry.dataset
         outputs = (paths_module.model(name), paths_module.tuning(name), paths_module.curves(name))
-        needs = objectives.OBJECTIVES[one.task.objective].needs if one.trials else ()
-        judge = self._judge(dataset) if "features" in needs else ()
-        starts = self._starts("train", dataset, (one.entry.model, *judge), needs)
-        settings = {**one.dump(), "judged": bool(judge)}
-        leave_out = () if one.trials else (TUNING,)  # what searches nothing does not run it
+        metric = find_objective(experiment.task.objective)
+        judge = self._judge(dataset) if experiment.trials and "judge" in metric.requires.abilities else ()
+        tuned_by = (metrics.file_of(metric.name),) if experiment.trials else ()
+        starts = self._starts("train", dataset, (experiment.entry.model, *judge), tuned_by)
+        settings = {**experiment.dump(), "judged": bool(judge)}
+        leave_out = () if experiment.trials else (TUNING,)  # what searches nothing does not run it
         return self._unit("train", name, self._data(dataset), outputs, settings, starts, leave_out)
 
     def evaluate(self, name: str) -> Unit:
-        """An experiment's scores, figures and pictures."""
+        """An experiment's scores, metrics and pictures."""
         entry, budget = self.params.experiments[name], self._budget()
-        shared = self._starts("evaluate", entry.dataset, self._judge(entry.dataset), None)
+        judge, measured = self._judge(entry.dataset), self._metrics(entry.dataset)
+        shared = self._starts("evaluate", entry.dataset, judge, measured)
         settings = {
-            "run": self._run(),
+            "run": self._select_run(),
             "dataset": entry.dataset,
             "judged": entry.dataset in self.params.judges,
             "samples": budget.samples,
@@ -141,7 +144,7 @@ class Compiler:
         }
         outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.evaluation(name))
         inputs = (paths_module.model(name), *self._data(entry.dataset))
-        starts = self._starts("evaluate", entry.dataset, (entry.model, *self._judge(entry.dataset)), None)
+        starts = self._starts("evaluate", entry.dataset, (entry.model, *judge), measured)
         return self._unit("evaluate", name, inputs, outputs, settings, starts)
 
     def rank(self) -> Unit:
@@ -155,7 +158,8 @@ class Compiler:
         """What is decided of every task, and by which rule."""
         inputs = (paths_module.RANKINGS, paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
-        return self._unit("register", "", inputs, (), {"run": self._rounding(), "tasks": tasks})
+        starts = find_starts("register", metrics={metrics.file_of(task["objective"]) for task in tasks.values()})
+        return self._unit("register", "", inputs, (), {"run": self._select_rounding(), "tasks": tasks}, starts)
 
     def report(self) -> Unit:
         """The leaderboard."""
@@ -169,7 +173,9 @@ class Compiler:
         dataset = entry.get("dataset", name)
         models = (entry["model"],) if "model" in entry else ()
         starts = self._starts(stage.name, dataset, models) if dataset else ()
-        return self._unit(stage.name, name, *stage.paths(name, entry), {"run": self._run(), "entry": entry}, starts)
+        return self._unit(
+            stage.name, name, *stage.paths(name, entry), {"run": self._select_run(), "entry": entry}, starts
+        )
 
     def _unit(
         self,
@@ -186,25 +192,29 @@ class Compiler:
         read, written, begin, without = (tuple(map(Path.as_posix, x)) for x in (inputs, outputs, starts, leave_out))
         return Unit(stage, name, read, written, begin, without, digest, settings)
 
-    def _run(self) -> dict[str, Any]:
-        return resolve.run_of(self.params).model_dump(mode="json")
+    def _select_run(self) -> dict[str, Any]:
+        return resolve.select_run(self.params).model_dump(mode="json")
 
-    def _rounding(self) -> dict[str, Any]:
-        """What of `run` sets the environment: all that a stage needs of it which trains nothing, but computes."""
-        return {key: self._run()[key] for key in ("threads", "arithmetic")}
+    def _select_rounding(self) -> dict[str, Any]:
+        """Return what of `run` sets the environment: all that a stage needs which trains nothing, but computes."""
+        return {key: self._select_run()[key] for key in ("threads", "arithmetic")}
 
     def _budget(self) -> config.Budget:
         return self.params.budgets[self.params.budget]
 
     def _data(self, dataset: str) -> tuple[Path, ...]:
-        """What users of a data set depend on: its arrays, its judge where there is one, and that it was found good."""
+        """Return what users of a data set depend on: its arrays, its judge where it has one, and the verdict."""
         return (paths_module.dataset(dataset), paths_module.verdict(dataset))
 
+    def _metrics(self, dataset: str) -> list[str]:
+        """The files of the metrics that apply to a data set."""
+        return metrics.files_of(self.params.datasets[dataset].modality)
+
     def _judge(self, dataset: str) -> tuple[str, ...]:
-        """The model of a data set's judge, where it has one."""
+        """Return the model of a data set's judge, where it has one."""
         return (self.params.judges[dataset].model,) if dataset in self.params.judges else ()
 
     def _starts(
-        self, stage: str, dataset: str, models: Collection[str] = (), needs: Collection[str] | None = ()
+        self, stage: str, dataset: str, models: Collection[str] = (), metrics: Collection[str] = ()
     ) -> list[Path]:
-        return find_starts(stage, self.params.datasets[dataset].modality, models, needs, self.root)
+        return find_starts(stage, self.params.datasets[dataset].modality, models, metrics, self.root)

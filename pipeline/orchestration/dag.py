@@ -1,4 +1,4 @@
-"""The plan's units as jobs: a job is the row of units that one `dvc repro` process brings up to date."""
+"""The graph of the plan's units, and jobs: a job is the row of units that one `dvc repro` process brings up to date."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Job:
     units: tuple[str, ...] = ()
 
 
-def jobs(units: Mapping[str, Unit], due: Collection[str], seconds: Mapping[str, float]) -> dict[str, Job]:
-    """The jobs that bring the units `due`, and all that depends on them, up to date.
+def make_jobs(units: Mapping[str, Unit], due: Collection[str], seconds: Mapping[str, float]) -> dict[str, Job]:
+    """Make the jobs that bring the units `due`, and all that depends on them, up to date.
 
     `seconds` are expected for a unit. Units come in an order in which each follows what it needs (the plan's).
     """
@@ -45,14 +45,14 @@ def jobs(units: Mapping[str, Unit], due: Collection[str], seconds: Mapping[str, 
             wanted.add(key)
     rows: dict[str, list[str]] = {}
     for key in (key for key in units if key in wanted):
-        rows.setdefault(_job_name(units[key]), []).append(key)
+        rows.setdefault(_name_job(units[key]), []).append(key)
     home = {key: name for name, row in rows.items() for key in row}
     first = next((key for key in wanted if _decides(units[key])), None)
     leading = select(needs, [first]) if first else set()
     return {
         name: Job(
             name,
-            _command(units, row, due),
+            _make_command(units, row, due),
             frozenset(home[need] for key in row for need in needs[key] if need in home) - {name},
             sum(seconds.get(key, SECONDS) for key in row),
             not leading.isdisjoint(row),
@@ -63,7 +63,7 @@ def jobs(units: Mapping[str, Unit], due: Collection[str], seconds: Mapping[str, 
 
 
 def find_due(root: Path) -> set[str]:
-    """DVC's names of what differs from dvc.lock in its command, dependencies or outs, .dvc files of inboxes included.
+    """Return DVC's names of what differs from dvc.lock in command, dependencies or outs, inboxes' .dvc files included.
 
     What only always runs is not among them, nor what depends on one that is.
     """
@@ -72,7 +72,7 @@ def find_due(root: Path) -> set[str]:
 
 
 def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
-    """The unit that ranks and decides one task alone, as soon as its models are measured; by default the first task.
+    """Return the unit that ranks and decides one task alone, as soon as its models are measured (the first by default).
 
     Raises:
         UserError: params.yaml has no such task.
@@ -89,7 +89,7 @@ def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
 
 
 def find_measured(units: Mapping[str, Unit], jobs: Mapping[str, Job], lost: Collection[str]) -> list[str]:
-    """The tasks of which something was measured anew and nothing is missing, though the jobs `lost` did not end."""
+    """Return the tasks of which something was measured anew and nothing is missing, though the jobs `lost` failed."""
     missing = {key for name in lost for key in jobs[name].units}
     ran = {key for job in jobs.values() for key in job.units} - missing
     tasks = []
@@ -103,7 +103,7 @@ def find_measured(units: Mapping[str, Unit], jobs: Mapping[str, Job], lost: Coll
 
 
 def find_needs(units: Mapping[str, Unit]) -> dict[str, set[str]]:
-    """Unit -> the units that write a path that it reads, a folder around it, or something within it."""
+    """Return, for each unit, those that write a path that it reads, a folder around it, or something within it."""
     writers: dict[PurePath, set[str]] = {}
     inside: dict[PurePath, set[str]] = {}  # folder -> who writes in it, or it
     for key, unit in units.items():
@@ -122,7 +122,7 @@ def find_needs(units: Mapping[str, Unit]) -> dict[str, set[str]]:
 
 
 def select(needs: Mapping[str, Collection[str]], targets: Collection[str]) -> set[str]:
-    """The targets and all that they need, directly or not."""
+    """Return the targets and all that they need, directly or not."""
     selected: set[str] = set()
     todo = set(targets)
     while todo:
@@ -136,11 +136,11 @@ def _decides(unit: Unit) -> bool:
     return unit.stage == "register" and unit.name != ""
 
 
-def _job_name(unit: Unit) -> str:
+def _name_job(unit: Unit) -> str:
     return f"{GROUPS.get(unit.stage, unit.stage)}@{unit.name}" if unit.name else RESULTS.get(unit.stage, unit.stage)
 
 
-def _command(units: Mapping[str, Unit], row: list[str], due: Collection[str]) -> tuple[str, ...]:
+def _make_command(units: Mapping[str, Unit], row: list[str], due: Collection[str]) -> tuple[str, ...]:
     unit = units[row[0]]
     if _decides(unit):
         return (sys.executable, "-m", "pipeline", "register", paths.plan("register").as_posix(), unit.name)
@@ -148,5 +148,5 @@ def _command(units: Mapping[str, Unit], row: list[str], due: Collection[str]) ->
 
 
 def _find_tracked(unit: Unit, due: Collection[str]) -> list[str]:
-    """The .dvc files of a unit's inputs (its inbox) that do not say what the inputs are like now."""
+    """Return the .dvc files of a unit's inputs (its inbox) that are out of date."""
     return [f"{path}.dvc" for path in unit.inputs if f"{path}.dvc" in due]

@@ -19,11 +19,11 @@ def sort_stages(root: Path, names: Iterable[str]) -> None:
     """
     path = root / "dvc.lock"
     head, *blocks = BLOCK.split(path.read_text(encoding="utf-8")) if path.exists() else [""]
-    found = [NAME.match(block) for block in blocks]
-    if not head.endswith("stages:\n") or None in found:
+    matches = [NAME.match(block) for block in blocks]
+    if not head.endswith("stages:\n") or None in matches:
         return
-    keys = [next(filter(None, match.groups())) for match in found if match]
-    place = {name: number for number, name in enumerate(names)}
-    order = sorted(range(len(keys)), key=lambda at: (place.get(keys[at], len(place)), at))
+    keys = [next(filter(None, match.groups())) for match in matches if match]
+    rank = {name: number for number, name in enumerate(names)}
+    order = sorted(range(len(keys)), key=lambda number: rank.get(keys[number], len(rank)))
     if order != sorted(order):
-        files.write_bytes(path, (head + "".join(blocks[at] for at in order)).encode())
+        files.write_bytes(path, (head + "".join(blocks[number] for number in order)).encode())

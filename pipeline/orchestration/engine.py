@@ -1,4 +1,4 @@
-"""Where a stage's work is done: in its own process, or as tasks on other machines (`ENGINE=ray`, `ENGINE=slurm`)."""
+"""Engines run a stage's work: in its own process, or as tasks on other machines (`ENGINE=ray`, `ENGINE=slurm`)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Engine(Protocol):
     """Runs calls of a function that a module has at its top; arguments and results are plain values."""
 
     def map(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[R]:
-        """The results, in the order of the calls."""
+        """Return the results, in the order of the calls."""
 
 
 class Local:
     """Runs each call in this process, in order."""
 
     def map(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[R]:
-        """The results, in the order of the calls."""
+        """Return the results, in the order of the calls."""
         return [function(*call) for call in calls]
 
 
@@ -40,7 +40,7 @@ class Started:
 
 
 def choose() -> Engine:
-    """The engine that the environment variable GENFOUNDRY_ENGINE names.
+    """Return the engine that the environment variable GENFOUNDRY_ENGINE names.
 
     Raises:
         UserError: there is no such engine.

@@ -1,4 +1,4 @@
-"""The environment that stages and commands run in: what libraries read once, when they are imported."""
+"""Environment variables of stages and commands: what libraries read once, when they are imported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUIET = {
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What torch and the BLAS libraries read once, when they are imported; `settings` are a unit's `run`."""
+    """Return what torch and the BLAS libraries read when they are imported; `settings` are a unit's `run`."""
     if "threads" not in settings:
         return QUIET
     threads, portable = str(settings["threads"]), settings.get("arithmetic") == "portable"

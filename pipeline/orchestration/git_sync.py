@@ -1,4 +1,4 @@
-"""The branch that a retraining is committed to: brought up to date before it, pushed after it, and nothing lost.
+"""Git for retrainings: the branch is brought up to date before, pushed after, and nothing is lost.
 
 The ledger is append-only (`merge=union` in .gitattributes), so a finished run merges with what others pushed meanwhile.
 Where git cannot merge, the run's commits stay on a branch of their own, and a message says which.
@@ -31,7 +31,7 @@ class Destination:
 
 
 def find_destination(root: Path, branch: str) -> Destination | None:
-    """The destination of a retraining, `branch` where that is given; None in a repository without a remote.
+    """Return the destination of a retraining, `branch` where that is given; None in a repository without a remote.
 
     Raises:
         UserError: no branch is checked out and none is given; or git refuses the repository.
@@ -93,25 +93,25 @@ def _join(root: Path, to: Destination) -> None:
         )
     if not rewritten and merge(root, to):
         return
-    kept = keep(root, "before")
+    branch = save_branch(root, "before")
     shell.ask("git", "reset", "-q", "--keep", to.upstream, root=root)
     why = f"the history of {to.remote}/{to.branch} was rewritten" if rewritten else "they do not merge"
     logger.warning(
-        f"{to.branch} begins again from {to.remote}/{to.branch}: {why}; what was here is branch {kept} "
+        f"{to.branch} begins again from {to.remote}/{to.branch}: {why}; what was here is branch {branch} "
         f"({len(local)} commits of retrainings; git cherry-pick brings them over)"
     )
 
 
 def merge(root: Path, to: Destination) -> bool:
-    """Merge the upstream into the checked-out branch; False, with everything as it was, where that conflicts."""
+    """Merge the upstream into the checked-out branch; return False, with everything as it was, where that conflicts."""
     done = _git(root, *shell.author_options(root), "merge", "-q", "--no-edit", to.upstream)
     if done.returncode:
         _git(root, "merge", "--abort")
     return done.returncode == 0
 
 
-def keep(root: Path, word: str) -> str:
-    """A new branch at HEAD, so that its commits stay; returns its name."""
+def save_branch(root: Path, word: str) -> str:
+    """Make a branch at HEAD, so that its commits stay; return its name."""
     name = f"retrain-{word}-{shell.ask('git', 'rev-parse', '--short', 'HEAD', root=root)}"
     shell.ask("git", "branch", "-f", name, "HEAD", root=root)
     return name
@@ -127,7 +127,9 @@ def check_push(root: Path, to: Destination) -> None:
     """
     done = _push(root, to, "--dry-run")
     if done.returncode and not any(word in done.stderr for word in ("(fetch first)", "(non-fast-forward)")):
-        raise UserError(f"nothing was run: the result could not be pushed to {to.remote} {to.branch}: {_reason(done)}")
+        raise UserError(
+            f"nothing was run: the result could not be pushed to {to.remote} {to.branch}: {_find_reason(done)}"
+        )
 
 
 def push(root: Path, to: Destination) -> None:
@@ -141,26 +143,26 @@ def push(root: Path, to: Destination) -> None:
         done = _push(root, to)
         if not done.returncode:
             return
-        reason = _reason(done)
+        reason = _find_reason(done)
         if not to.upstream or _git(root, "fetch", "-q", to.remote).returncode or not _count(root, to)[1]:
             break
         if not merge(root, to):
             reason = f"{to.remote}/{to.branch} has other commits, which do not merge"
             break
-    kept = keep(root, "kept")
-    pushed = _git(root, "push", "-q", to.remote, f"{kept}:refs/heads/{kept}").returncode == 0
-    where = f"pushed to {to.remote} as branch {kept}" if pushed else f"kept here as branch {kept}"
-    then = f"git fetch {to.remote} && git merge {to.remote}/{kept}" if pushed else f"git push {to.remote} {kept}"
+    branch = save_branch(root, "kept")
+    pushed = _git(root, "push", "-q", to.remote, f"{branch}:refs/heads/{branch}").returncode == 0
+    where = f"pushed to {to.remote} as branch {branch}" if pushed else f"kept here as branch {branch}"
+    then = f"git fetch {to.remote} && git merge {to.remote}/{branch}" if pushed else f"git push {to.remote} {branch}"
     raise UserError(f"the run is finished, but {to.branch} could not be pushed ({reason}); it is {where}: {then}")
 
 
 def count_ahead(root: Path, to: Destination) -> int:
-    """How many commits the upstream lacks."""
+    """Count the commits that the upstream lacks."""
     return _count(root, to)[0]
 
 
 def _count(root: Path, to: Destination) -> tuple[int, int]:
-    """Commits that only HEAD has, and that only the upstream has; none where there is no upstream yet."""
+    """Count the commits that only HEAD has, and that only the upstream has; none where there is no upstream yet."""
     if not to.upstream or _git(root, "rev-parse", "-q", "--verify", to.upstream).returncode:
         return 0, 0
     ahead, behind = shell.ask("git", "rev-list", "--left-right", "--count", f"HEAD...{to.upstream}", root=root).split()
@@ -173,8 +175,8 @@ def _push(root: Path, to: Destination, *options: str) -> subprocess.CompletedPro
     return _git(root, "push", "-q", *options, *force, to.remote, f"HEAD:refs/heads/{to.branch}")
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    """The line of git's that says why, with a hook's own words where it gave some."""
+def _find_reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the line of git's that says why, with a hook's words where it gave some."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("hint:")]
     telling = [line for line in lines if line.startswith(("!", "fatal:", "remote: error", "error:"))]
     words = [line for line in lines if line.startswith("remote:") and line != "remote:"]

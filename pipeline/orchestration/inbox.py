@@ -25,12 +25,12 @@ Tracked = dict[str, str]  # path within the inbox -> md5
 
 
 def withdrawn_path(name: str) -> Path:
-    """Where an inbox's withdrawn files are listed."""
+    """Return where an inbox's withdrawn files are listed."""
     return paths.inbox(name).with_suffix(".withdrawn.jsonl")
 
 
 def list_files(root: Path, name: str) -> list[str]:
-    """The files in an inbox as it stands, by their path within it; hidden ones are left out, as by its readers.
+    """List the files in an inbox as it stands, by their path within it; hidden ones are left out, as by its readers.
 
     Raises:
         UserError: a name is not UTF-8, which DVC could not take.
@@ -40,18 +40,18 @@ def list_files(root: Path, name: str) -> list[str]:
 
 
 def read_tracked(root: Path, name: str) -> dict[str, Any]:
-    """What data/inbox/<name>.dvc says of the folder: `md5`, `nfiles`; empty where DVC does not track it yet."""
+    """Read what data/inbox/<name>.dvc has of the folder: `md5`, `nfiles`; empty where DVC does not track it yet."""
     path = root / paths.inbox(name).with_suffix(".dvc")
     return dict(yaml_file.parse_generated(path.read_text(encoding="utf-8"))["outs"][0]) if path.exists() else {}
 
 
 def read_manifest(root: Path, md5: str) -> Tracked | None:
-    """The files of a folder that DVC knows by `md5` (it ends in .dir); None where its cache lacks that list."""
+    """List the files of a folder that DVC knows by `md5` (it ends in .dir); None where its cache lacks that list."""
     return dvc_store.list_folder(root, md5)
 
 
 def restore(root: Path, name: str) -> str:
-    """Bring tracked files that are missing back beside new ones; says so in a line, "" where none was missing.
+    """Bring tracked files that are missing back beside new ones; return a message, "" where none was missing.
 
     Raises:
         UserError: neither DVC's cache nor its remote has a file.
@@ -89,7 +89,7 @@ def _fetch_committed(root: Path, name: str) -> None:
 
 
 def find_missing(root: Path, name: str) -> dict[str, str | None]:
-    """Files that the inbox had (by its .dvc file, the committed one, the last preparation) and lacks now, with md5.
+    """Find files that the inbox had (by its .dvc file, the committed one, the last preparation) and lacks, with md5.
 
     A file that was renamed or withdrawn is not missing. Where DVC's cache lacks the list of files, and there are fewer
     than there were, "N of M" stands for them, without md5.
@@ -104,8 +104,8 @@ def find_missing(root: Path, name: str) -> dict[str, str | None]:
         since = len(withdrawn) if record is prepared else 0  # withdrawing takes a file out of the .dvc file at once
         if manifest is None and number + since < count:
             missing[f"{count - number} of {count} files"] = None
-        kept = {file: md5 for file, md5 in (manifest or {}).items() if md5 not in withdrawn}
-        missing.update({file: md5 for file, md5 in kept.items() if not (folder / file).is_file()})
+        expected = {file: md5 for file, md5 in (manifest or {}).items() if md5 not in withdrawn}
+        missing.update({file: md5 for file, md5 in expected.items() if not (folder / file).is_file()})
     contents = {dvc_store.hash_md5(folder / file) for file in files} if missing else set()
     return {file: md5 for file, md5 in missing.items() if md5 not in contents}
 
@@ -150,14 +150,14 @@ def check_complete(root: Path, name: str) -> None:
 
 
 def _read_committed(root: Path, name: str) -> dict[str, Any]:
-    """What the checked-out commit says of the folder: `dvc repro` writes an inbox as it stands into the .dvc file."""
+    """Read what the commit has of the folder: `dvc repro` writes an inbox as it stands into the .dvc file."""
     tracked = paths.inbox(name).with_suffix(".dvc")
     text = shell.ask("git", "show", f"HEAD:./{tracked}", root=root, check=False)
     return dict(yaml_file.parse_generated(text)["outs"][0]) if text else {}
 
 
 def _read_prepared(root: Path, name: str) -> dict[str, Any]:
-    """What dvc.lock has of the inbox that the data set was last prepared from."""
+    """Read what dvc.lock has of the inbox that the data set was last prepared from."""
     path = root / "dvc.lock"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     block = re.search(rf"(?m)^  prepare@{re.escape(name)}:\n(?:   .*\n)*", text)  # parsing all of it takes seconds
@@ -167,7 +167,7 @@ def _read_prepared(root: Path, name: str) -> dict[str, Any]:
 
 
 def read_withdrawn(root: Path, name: str) -> dict[str, dict[str, str]]:
-    """md5 -> line of every file that was withdrawn from an inbox."""
+    """Read the lines of the files that were withdrawn from an inbox, by md5."""
     path = root / withdrawn_path(name)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     try:
@@ -188,12 +188,12 @@ def withdraw(root: Path, name: str, files: Sequence[str]) -> list[str]:
         UserError: a file is none of the inbox's.
     """
     restore(root, name)
-    folder, there = root / paths.inbox(name), list_files(root, name)
+    folder, present = root / paths.inbox(name), list_files(root, name)
     chosen = [_within(root, name, file) for file in files]
-    if (spaced := _within(root, name, " ".join(files))) in there:  # make hands over words: one name with spaces
+    if (spaced := _within(root, name, " ".join(files))) in present:  # make hands over words: one name with spaces
         chosen = [spaced]
-    if unknown := [file for file in chosen if file not in there]:
-        shown = ", ".join(there[:8]) + (" ..." if len(there) > 8 else "")
+    if unknown := [file for file in chosen if file not in present]:
+        shown = ", ".join(present[:8]) + (" ..." if len(present) > 8 else "")
         raise UserError(f"{paths.inbox(name)}: no file {unknown[0]!r}; it has {shown or 'none'}")
     now, who = datetime.now(UTC).isoformat(timespec="seconds"), ledger.get_user_name(root)
     lines = [{"file": file, "md5": dvc_store.hash_md5(folder / file), "time": now, "who": who} for file in chosen]
@@ -208,7 +208,7 @@ def withdraw(root: Path, name: str, files: Sequence[str]) -> list[str]:
 
 
 def _within(root: Path, name: str, file: str) -> str:
-    """A file's path within the inbox, given so, from the repository's root, or absolute."""
+    """Return a file's path within the inbox, given so, from the repository's root, or absolute."""
     folder = root / paths.inbox(name)
     for path in (folder / file, root / file):
         if path.is_file() and path.resolve().is_relative_to(folder.resolve()):

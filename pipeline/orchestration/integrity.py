@@ -14,7 +14,7 @@ from pathlib import Path
 from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 from genfoundry.files import sha256, to_canonical_json
-from pipeline.orchestration import code_digest
+from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.unit import Unit
 
 SKIP = {"__pycache__", ".gitignore"}
@@ -41,7 +41,7 @@ def guard(unit: Unit, root: Path) -> Iterator[str]:
 
 def hash_code(unit: Unit, root: Path) -> str:
     """Hash a unit's code as it is on disk now."""
-    return code_digest.digest(root, *([Path(path) for path in paths] for paths in (unit.starts, unit.leave_out)))
+    return Code(root).digest(*([Path(path) for path in paths] for paths in (unit.starts, unit.leave_out)))
 
 
 def hash_inputs(unit: Unit, root: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Numeric libraries, of which an upgrade can change a number or a byte of a stage's output, and their versions.
+"""Versions of the numeric libraries, of which an upgrade can change a number or a byte of a stage's output.
 
 Not among them: what reads and checks settings (pydantic, PyYAML), runs stages (DVC), records them (MLflow), or renders
 pages that are no output (Jinja).
@@ -35,20 +35,20 @@ UNDECLARED = {"pandas": ("pyarrow",)}  # what a library computes with without re
 
 
 def versions(names: Iterable[str], pins: Mapping[str, str]) -> list[str]:
-    """`name==version` of the numeric libraries among imported names, and of those that these compute with.
+    """Return `name==version` of the numeric libraries among imported names, and of those that these compute with.
 
     The version is the installed public one (`2.13.0` of `2.13.0+cpu`). Where `pins` (`locked`) has another, both are
     given: an edited pin and an upgrade count alike.
     """
-    found, todo = set[str](), {LIBRARIES[name] for name in names if name in LIBRARIES}
+    used, todo = set[str](), {LIBRARIES[name] for name in names if name in LIBRARIES}
     while todo:
-        found.add(name := todo.pop())
-        todo |= _requirements(name) - found
-    return [f"{name}=={_version(name, pins)}" for name in sorted(found)]
+        used.add(name := todo.pop())
+        todo |= _requirements(name) - used
+    return [f"{name}=={_version(name, pins)}" for name in sorted(used)]
 
 
 def mismatches(root: Path) -> list[str]:
-    """A line a numeric library of which another version is installed than requirements.lock pins."""
+    """Return a line for each numeric library of which another version is installed than requirements.lock pins."""
     pins = locked(root)
     return [
         f"{name}: {installed(name) or 'no version'} is installed, {LOCK} has {pins[name]}; run `make setup`"
@@ -58,7 +58,7 @@ def mismatches(root: Path) -> list[str]:
 
 
 def locked(root: Path) -> dict[str, str]:
-    """Distribution -> the public version that requirements.lock pins; {} where there is no such file."""
+    """Return the public version that requirements.lock pins, by distribution; {} where there is no such file."""
     path = root / LOCK
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     pins = (line.split("#")[0].split(";")[0].partition("==") for line in lines)
@@ -67,7 +67,7 @@ def locked(root: Path) -> dict[str, str]:
 
 @cache
 def installed(name: str) -> str:
-    """The public version of an installed distribution; "" where there is none."""
+    """Return the public version of an installed distribution; "" where there is none."""
     try:
         return public(metadata.version(name))
     except metadata.PackageNotFoundError:
@@ -75,13 +75,13 @@ def installed(name: str) -> str:
 
 
 def _version(name: str, pins: Mapping[str, str]) -> str:
-    found = installed(name) or "absent"
-    return found if pins.get(name, found) == found else f"{found} (locked: {pins[name]})"
+    version = installed(name) or "absent"
+    return version if pins.get(name, version) == version else f"{version} (locked: {pins[name]})"
 
 
 @cache
 def _requirements(name: str) -> set[str]:
-    """The numeric libraries that a distribution requires."""
+    """Return the numeric libraries that a distribution requires."""
     try:
         required = metadata.requires(name) or []
     except metadata.PackageNotFoundError:

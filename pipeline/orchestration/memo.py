@@ -1,4 +1,4 @@
-"""Whether the plan on disk is still that of everything that it was made from, told by sizes and times in some 50 ms.
+"""A memo of what the plan was made from: whether it is up to date is seen from sizes and times, in some 50 ms.
 
 The stage `plan` always runs, so that plain `dvc repro` notices each edit; compiling takes seconds, since models are
 imported. Nothing rests on this: a stage compares contents with its plan file before it begins.
@@ -24,7 +24,7 @@ SOURCES = (
     "src/genfoundry",
     "pipeline",
 )
-PACKAGES = ("site-packages", "dist-packages")  # told by the folder's own time
+PACKAGES = ("site-packages", "dist-packages")  # seen by the folder's own time
 INSTALLED = tuple(path for path in sys.path if path.endswith(PACKAGES))
 SKIP = ("__pycache__", ".gitignore", "dvc.lock")
 WRITTEN = (str(paths.PLAN), str(paths.LIMITS), *INSTALLED)
@@ -32,7 +32,7 @@ Stamps = dict[str, str]  # path -> digest of the sizes and times of its files
 
 
 def recall(root: Path) -> list[str] | None:
-    """What was said of the sources when the plan was made; None where it has to be made anew."""
+    """Return the messages of when the plan was made; None where it has to be made anew."""
     try:
         content: dict[str, Any] = json.loads((root / paths.PLAN_STAMPS).read_text(encoding="utf-8"))
         stamps, messages = dict(content["stamps"]), list(map(str, content["messages"]))
@@ -54,7 +54,7 @@ def note(root: Path, messages: Sequence[str], before: Stamps) -> None:
 
 
 def take_stamps(root: Path, names: Iterable[str]) -> Stamps:
-    """For each path a digest of the paths, sizes and times of its files."""
+    """Return for each path a digest of the paths, sizes and times of its files."""
     return {name: _digest(_stamps(root / Path(name).expanduser(), deep=name not in INSTALLED)) for name in names}
 
 
@@ -63,7 +63,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def _stamps(path: Path, deep: bool, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
-    """A line a file; `above` are the folders around it, into which a link may lead back.
+    """Yield a line for each file; `above` are the folders around it, into which a link may lead back.
 
     The times are those of the content and of its entry in the file system, which no copying with `cp -p` sets back.
     """

@@ -23,7 +23,7 @@ def estimate_seconds_left(
 
     Args:
         jobs: all jobs, with the seconds that are expected of each.
-        ranks: expected seconds of the longest path from a job's start on (`scheduler.rank`).
+        ranks: expected seconds of the longest path from a job's start on (`scheduler.rank_by_path`).
         slots: jobs that run at once.
         spans: those that ended.
         running: starts of those that run.

@@ -1,4 +1,4 @@
-"""Work as tasks of a Ray cluster whose machines all see the repository's folder; DVC itself stays on this one."""
+"""The Ray engine: work as tasks of a cluster whose machines all see the repository's folder; DVC stays on this one."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Ray:
     """Each call a Ray task: of as many cores as threads, and a GPU where there are any."""
 
     def map(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[R]:
-        """The results, in the order of the calls; a call whose worker dies is run once more, and resumes.
+        """Return the results, in the order of the calls; a call whose worker dies is run once more, and resumes.
 
         What an interruption or an error leaves running ends with this process.
 
         Raises:
             UserError: of a call, or its worker died again.
         """
-        run = remote.settings(calls)
+        run = remote.read_run(calls)
         ray = connect()  # for as long as this process lives: its calls share workers
         with remote.prepare(function, calls) as prepared:
             task = ray.remote(remote.execute).options(
                 num_cpus=run.threads,
-                num_gpus=gpus_of(run, ray.cluster_resources()),
+                num_gpus=count_gpus(run, ray.cluster_resources()),
                 max_retries=1,  # of a worker that died; an exception is the call's own
                 runtime_env={"env_vars": remote.environment(run)},
             )
@@ -52,13 +52,13 @@ class Ray:
                 raise UserError(f"a Ray task died twice: {type(error).__name__}: {reason}") from None
 
 
-def gpus_of(run: config.Run, resources: dict[str, float]) -> int:
-    """GPUs of a task: one if the device is a GPU, or may be and the cluster has any."""
+def count_gpus(run: config.Run, resources: dict[str, float]) -> int:
+    """Count the GPUs of a task: one if the device is a GPU, or may be and the cluster has any."""
     return int(run.device.startswith("cuda") or (run.device == "auto" and resources.get("GPU", 0) > 0))
 
 
 def connect() -> Any:
-    """The module `ray`, connected to the cluster that RAY_ADDRESS names, or to one of this process' own.
+    """Return the module `ray`, connected to the cluster that RAY_ADDRESS names, or to one that this process starts.
 
     Raises:
         UserError: Ray is not installed, or there is no such cluster.
@@ -72,9 +72,9 @@ def connect() -> Any:
         return ray
     address = os.environ.get(ADDRESS)
     check_address(address or "")
-    own: dict[str, Any] = {"num_cpus": cgroup.cpus(), "include_dashboard": False, "object_store_memory": STORE}
+    local: dict[str, Any] = {"num_cpus": cgroup.cpus(), "include_dashboard": False, "object_store_memory": STORE}
     try:
-        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own))
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else local))
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{ADDRESS}={address}: expected a Ray cluster that answers, got: {reason}") from None
@@ -98,7 +98,7 @@ def check_address(address: str) -> None:
 
 @contextmanager
 def start(run: config.Run, root: Path) -> Iterator[tuple[dict[str, str], int]]:
-    """What stages find in their environment, and how many jobs the cluster has room for.
+    """Yield what stages find in their environment, and how many jobs the cluster has room for.
 
     Raises:
         UserError: a machine of the cluster does not see the repository's folder, or none is large enough for a task.
@@ -107,7 +107,7 @@ def start(run: config.Run, root: Path) -> Iterator[tuple[dict[str, str], int]]:
     try:
         check_nodes(ray, root, run)
         resources = ray.cluster_resources()
-        room = resources["GPU"] if gpus_of(run, resources) else resources["CPU"] // run.threads
+        room = resources["GPU"] if count_gpus(run, resources) else resources["CPU"] // run.threads
         yield {ADDRESS: ray.get_runtime_context().gcs_address}, max(1, int(room))
     finally:
         ray.shutdown()  # a cluster that this process started ends with it
@@ -120,7 +120,7 @@ def check_nodes(ray: Any, root: Path, run: config.Run) -> None:
         UserError: says on which machine what is missing.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    wanted = {"CPU": run.threads, "GPU": gpus_of(run, ray.cluster_resources())}
+    wanted = {"CPU": run.threads, "GPU": count_gpus(run, ray.cluster_resources())}
     if not any(all(node["Resources"].get(key, 0) >= number for key, number in wanted.items()) for node in nodes):
         raise UserError(
             f"the Ray cluster has no machine with {run.threads} CPUs" + (" and a GPU" if wanted["GPU"] else "")
@@ -140,7 +140,7 @@ def check_nodes(ray: Any, root: Path, run: config.Run) -> None:
 
 
 def sees(ray: Any, node: str, token: Path) -> bool:
-    """Whether a file that was written here is there on a machine of the cluster."""
+    """Return whether a machine of the cluster sees a file that was written here."""
     path = str(token)
 
     def probe() -> bool:  # within a function: it goes there by value, since the module may not be there

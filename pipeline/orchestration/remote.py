@@ -1,4 +1,4 @@
-"""A call in another process, maybe on another machine that sees the same folder: its environment, output and errors."""
+"""Remote calls: in another process, maybe on another machine that sees the folder; environment, output and errors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from genfoundry import config, paths
+from genfoundry.console import messages
 from genfoundry.errors import UserError
 from pipeline.orchestration import environment as base
 from pipeline.orchestration.environment import ENGINE
@@ -38,7 +39,8 @@ Answer = tuple[Any, str]  # the result and "", or None and what a UserError says
 def execute(call: Call) -> Answer:
     """Run a call in this process."""
     os.chdir(call.root)
-    with _printing_to(call.log):
+    with _redirect_output(call.log):
+        messages.configure(call.function.__module__.rpartition(".")[2])
         try:
             return call.function(*call.arguments), ""
         except UserError as error:
@@ -46,7 +48,7 @@ def execute(call: Call) -> Answer:
 
 
 def unpack(answers: Sequence[Answer]) -> list[Any]:
-    """The results, in order.
+    """Return the results, in order.
 
     Raises:
         UserError: the first that a call raised.
@@ -57,13 +59,13 @@ def unpack(answers: Sequence[Answer]) -> list[Any]:
     return [result for result, _ in answers]
 
 
-def settings(calls: Sequence[tuple[Any, ...]]) -> config.Run:
-    """What the calls are run with: the first argument of each is the path of its unit's file in the plan."""
+def read_run(calls: Sequence[tuple[Any, ...]]) -> config.Run:
+    """Read what the calls are run with: the first argument of each is the path of its unit's file in the plan."""
     return config.Run(**Unit.read(calls[0][0]).settings["run"])
 
 
 def environment(run: config.Run) -> dict[str, str]:
-    """What has to stand in a worker's environment before it imports torch, and where its modules are."""
+    """Return what has to stand in a worker's environment before it imports torch, and where its modules are."""
     root = Path.cwd()
     variables = {key: value for key, value in os.environ.items() if key.startswith(PASSED)}
     variables |= base.environment(run.model_dump())
@@ -72,7 +74,7 @@ def environment(run: config.Run) -> dict[str, str]:
 
 @contextmanager
 def prepare(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[list[Call]]:
-    """The calls as workers get them; while the block runs, what they print is printed here, line by line."""
+    """Yield the calls as workers get them; while the block runs, what they print is printed here, line by line."""
     root, name = Path.cwd(), uuid.uuid4().hex[:12]
     (root / paths.ENGINE_LOGS).mkdir(parents=True, exist_ok=True)
     logs = [root / paths.ENGINE_LOGS / f"{name}-{number}.log" for number in range(len(calls))]
@@ -91,8 +93,8 @@ def prepare(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> I
 
 
 @contextmanager
-def _printing_to(path: Path) -> Iterator[None]:
-    """All output of this process goes into a file, that of libraries in C too, until the block ends."""
+def _redirect_output(path: Path) -> Iterator[None]:
+    """Send all output of this process into a file, that of libraries in C too, until the block ends."""
     saved = [os.dup(number) for number in (1, 2)]
     with path.open("a", buffering=1, encoding="utf-8", errors="replace") as log:
         try:

@@ -22,31 +22,31 @@ def check_source_path(path: str | Path, root: Path, key: str) -> None:
     """
     source = Path(os.path.realpath(root / Path(path).expanduser()))
     for folder in FOLDERS:
-        own = Path(os.path.realpath(root)) / folder
-        linked = Path(os.path.realpath(own))
-        if any(source == place or place in source.parents for place in (own, linked)):
+        reserved = Path(os.path.realpath(root)) / folder
+        target = Path(os.path.realpath(reserved))
+        if any(source == path or path in source.parents for path in (reserved, target)):
             raise UserError(
                 f"{key}: {path} is in {folder}/, where the pipeline writes and removes files; "
                 f"expected a path elsewhere: move the data, then give the new path"
             )
-        if source in own.parents:
+        if source in reserved.parents:
             raise UserError(
                 f"{key}: {path} holds {folder}/, where the pipeline writes; expected a folder with nothing but the data"
             )
 
 
 def find_misplaced(sources: Mapping[str, Any], root: Path) -> Iterator[str]:
-    """A line for every `raw` of a data set, as params.yaml has it, whose path `check_source_path` refuses."""
+    """Yield a line for every `raw` of a data set, as params.yaml has it, whose path `check_source_path` refuses."""
     for name, raw in sources.items():
-        for key, path in _paths(raw):
+        for key, path in _list_paths(raw):
             try:
                 check_source_path(path, root, f"datasets.{name}.raw.{key}")
             except UserError as error:
                 yield str(error)
 
 
-def _paths(raw: Any) -> Iterator[tuple[str, str]]:
-    """Key and path of what a `raw` names on this machine; nothing of what has another form."""
+def _list_paths(raw: Any) -> Iterator[tuple[str, str]]:
+    """Yield key and path of what a `raw` names on this machine; nothing of what has another form."""
     if not isinstance(raw, Mapping):
         return
     if isinstance(path := raw.get("path"), str):

@@ -1,4 +1,4 @@
-"""The edge: params.yaml becomes classes, configurations and experiments here; nothing below this file sees a dict.
+"""Resolve params.yaml into classes, configurations and experiments; nothing below this file sees a dict.
 
 The stage `plan` and the commands call it; every other stage reads its unit of the plan.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genfoundry import config, models, paths
 from genfoundry.config.load import read_params
 from genfoundry.errors import UserError
-from genfoundry.evaluation import objectives
+from genfoundry.evaluation.objectives import computable_objectives, objectives
 from genfoundry.experiment import Experiment, apply_settings
 from pipeline.orchestration import feasibility
 from pipeline.orchestration.reserved_folders import find_misplaced
@@ -24,21 +24,22 @@ PARAMS = paths.PARAMS
 RUN = ("seed", "threads", "device", "precision", "arithmetic")
 
 
-def settings(path: Path = PARAMS) -> config.Params:
-    """params.yaml, its keys, types, references and paths checked; models are not imported."""
+def load_params(path: Path = PARAMS) -> config.Params:
+    """Read params.yaml and check its keys, types, references and paths; models are not imported.
+
+    Raises:
+        UserError: a line for each fault.
+    """
     params = read_params(path)
-    raw = {name: dataset.raw for name, dataset in params.datasets.items()}
-    faults = list(
-        find_misplaced(
-            {name: source if isinstance(source, str) else source.model_dump() for name, source in raw.items()},
-            path.resolve().parent,
-        )
-    )
+    raws = {
+        name: data.raw if isinstance(data.raw, str) else data.raw.model_dump() for name, data in params.datasets.items()
+    }
+    faults = list(find_misplaced(raws, path.resolve().parent))
     for name, task in params.tasks.items():
-        if task.objective not in objectives.OBJECTIVES:
-            allowed = config.suggest_names(task.objective, list(objectives.OBJECTIVES))
+        if task.objective not in objectives():
+            allowed = config.suggest_names(task.objective, list(objectives()))
             faults.append(f"tasks.{name}.objective: {task.objective!r} is not known; {allowed}")
-        elif task.direction != (right := objectives.OBJECTIVES[task.objective].direction):
+        elif task.direction != (right := objectives()[task.objective].direction):
             faults.append(f"tasks.{name}.direction: {task.direction!r}, but {task.objective} is to {right}")
     used = {f"experiments.{n}.model": e.model for n, e in params.experiments.items()}
     used |= {f"judges.{name}.model": judge.model for name, judge in params.judges.items()}
@@ -50,24 +51,24 @@ def settings(path: Path = PARAMS) -> config.Params:
     return params
 
 
-def load(name: str, path: Path = PARAMS, overlay: Mapping[str, Any] | None = None) -> Experiment:
-    """The experiment `name`, with `overlay`'s dotted keys (a tuning's result) laid over its entry.
+def load_experiment(name: str, path: Path = PARAMS, overlay: Mapping[str, Any] | None = None) -> Experiment:
+    """Return the experiment `name`, with `overlay`'s dotted keys (a tuning's result) values over its entry.
 
     Raises:
         UserError: anything in it is wrong; one line a fault.
     """
-    return resolve(settings(path), name, overlay or {})
+    return resolve_experiment(load_params(path), name, overlay or {})
 
 
-def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Experiment:
-    """`load` for parameters that were read already."""
+def resolve_experiment(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Experiment:
+    """Return the experiment `name` of parameters that were read already; see `load_experiment`."""
     if name not in params.experiments:
         allowed = config.suggest_names(name, list(params.experiments))
         raise UserError(f"params.yaml: experiments: {name!r} is not there; {allowed}")
     entry = params.experiments[name]
     task = params.tasks[entry.task]
-    _fits(models.find(entry.model), entry, params.datasets[entry.dataset].modality, task, f"experiments.{name}")
-    kind, hyper, train = learner(
+    _check_fit(models.find(entry.model), entry, params.datasets[entry.dataset].modality, task, f"experiments.{name}")
+    kind, hyper, train = resolve_learner(
         params, entry.model, entry.hyper, entry.train, entry.steps, f"experiments.{name}", overlay
     )
     if entry.data.streams is not None and not hasattr(kind, "stream"):
@@ -75,9 +76,11 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
             f"params.yaml: experiments.{name}.data.streams: {entry.data.streams}: {entry.model} carries no state along "
             "a text; leave data.streams out"
         )
-    able = objectives.objectives(kind, params.datasets[entry.dataset].modality, hyper)
+    able = computable_objectives(kind, params.datasets[entry.dataset].modality, hyper)
     if task.objective not in able:
-        damage = objectives.RESTORED.get(task.objective) if hasattr(kind, "restore") else None
+        from genfoundry.evaluation.inverse_problem import RESTORED
+
+        damage = RESTORED.get(task.objective) if hasattr(kind, "restore") else None
         hint = f" (hyper.noise: {damage} is right)" if damage else ""
         raise UserError(
             f"params.yaml: experiments.{name}.task: {entry.task!r} is ranked by {task.objective}, which {entry.model} "
@@ -86,15 +89,15 @@ def resolve(params: config.Params, name: str, overlay: Mapping[str, Any]) -> Exp
     seeds = entry.seeds if isinstance(entry.seeds, int) else (entry.seeds or {}).get(params.budget)
     entry = entry.model_copy(update={"seeds": seeds})
     budget, modality = params.budgets[params.budget], params.datasets[entry.dataset].modality
-    return Experiment(name, run_of(params), budget, entry, task, modality, kind, hyper, train)
+    return Experiment(name, select_run(params), budget, entry, task, modality, kind, hyper, train)
 
 
-def run_of(params: config.Params) -> config.Run:
-    """What every stage that computes is run with."""
+def select_run(params: config.Params) -> config.Run:
+    """Return the settings that every stage is run with which computes."""
     return config.Run(**{key: getattr(params, key) for key in RUN})
 
 
-def _fits(kind: type[Learner], entry: config.Entry, modality: str, task: config.Task, where: str) -> None:
+def _check_fit(kind: type[Learner], entry: config.Entry, modality: str, task: config.Task, where: str) -> None:
     if not kind.candidate:
         able = ", ".join(name for name in models.names() if models.find(name).candidate)
         raise UserError(f"params.yaml: {where}.model: expected a model of data ({able}), got {entry.model!r}")
@@ -105,7 +108,7 @@ def _fits(kind: type[Learner], entry: config.Entry, modality: str, task: config.
         raise UserError(f"params.yaml: {where}.model: {entry.model!r} cannot model task {entry.task!r}: {why}")
 
 
-def learner(
+def resolve_learner(
     params: config.Params,
     model: str,
     hyper: Mapping[str, Any],
@@ -114,14 +117,18 @@ def learner(
     where: str,
     overlay: Mapping[str, Any],
 ) -> tuple[type[Learner], Hyper, config.Train]:
-    """Class, configuration and training of a model's entry (an experiment's or a judge's)."""
+    """Return class, configuration and training of a model's entry (an experiment's or a judge's).
+
+    Raises:
+        UserError: a key or value that the model does not take.
+    """
     kind = models.find(model)
-    laid = apply_settings({"hyper": dict(hyper), "train": dict(train)}, overlay, where)
+    values = apply_settings({"hyper": dict(hyper), "train": dict(train)}, overlay, where)
     for key in ("steps", "precision"):
-        if key in laid["train"]:
+        if key in values["train"]:
             home = f"{where}.steps, a number for each budget" if key == "steps" else "precision, at the top"
             raise UserError(f"params.yaml: {where}.train.{key}: not set here but under {home}")
-    rates = laid["train"].get("lr", {})
+    rates = values["train"].get("lr", {})
     default_rates = kind.defaults["lr"]  # player -> learning rate
     if not isinstance(rates, Mapping) or (unknown := sorted(rates.keys() - default_rates.keys())):
         wrong = repr(rates) if not isinstance(rates, Mapping) else ", ".join(unknown)
@@ -129,10 +136,10 @@ def learner(
         raise UserError(
             f"params.yaml: {where}.train.lr: {wrong}: wants a rate for a player of {model}; there are {allowed}"
         )
-    raw = {**kind.defaults, **laid["train"], "lr": {**default_rates, **rates}}
+    raw = {**kind.defaults, **values["train"], "lr": {**default_rates, **rates}}
     raw |= {"steps": _steps(kind, steps.get(params.budget, 0), f"{where}.steps.{params.budget}")}
     raw |= {"precision": params.precision}
-    checked = config.check(kind.Config, laid["hyper"], f"{where}.hyper")
+    checked = config.check(kind.Config, values["hyper"], f"{where}.hyper")
     return kind, checked, config.check(config.Train, raw, f"{where}.train")
 
 
@@ -148,42 +155,42 @@ def _steps(kind: type[Learner], steps: config.Steps, where: str) -> dict[str, in
     return steps
 
 
-def faults(params: config.Params) -> Iterator[str]:
-    """Everything that is wrong in any experiment, search space or judge, a line each."""
+def find_faults(params: config.Params) -> Iterator[str]:
+    """Yield a line for everything that is wrong in any experiment, search space or judge."""
     for name in params.experiments:
-        yield from _entry_faults(params, name)
+        yield from _find_entry_faults(params, name)
     for name in params.judges:
         try:
-            judge(params, name)
+            resolve_judge(params, name)
         except UserError as error:
             yield str(error)
 
 
-def _entry_faults(params: config.Params, name: str) -> Iterator[str]:
+def _find_entry_faults(params: config.Params, name: str) -> Iterator[str]:
     try:
-        one = resolve(params, name, {})
+        experiment = resolve_experiment(params, name, {})
     except UserError as error:
         yield str(error)
         return
     clean = True
-    for key, space in one.entry.search.items():
+    for key, space in experiment.entry.search.items():
         for bound in space.bounds():
             try:
-                resolve(params, name, {key: bound})
+                resolve_experiment(params, name, {key: bound})
             except UserError as error:
                 clean = False
                 yield f"{error} (a bound of experiments.{name}.search.{key})"
     if clean:
         try:
-            one.defaults()
+            experiment.defaults()
         except UserError as error:
             yield str(error)
-        dataset = params.datasets[one.entry.dataset]
-        if (spec := feasibility.spec_of(one, dataset)) is not None:
-            yield from feasibility.faults(one, spec, feasibility.rows_of(one, dataset))
+        dataset = params.datasets[experiment.entry.dataset]
+        if (spec := feasibility.predict_spec(experiment, dataset)) is not None:
+            yield from feasibility.find_faults(experiment, spec, feasibility.count_rows(experiment, dataset))
 
 
-def judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, config.Train]:
-    """Class, configuration and training of a data set's judge."""
+def resolve_judge(params: config.Params, dataset: str) -> tuple[type[Learner], Hyper, config.Train]:
+    """Return class, configuration and training of a data set's judge."""
     entry = params.judges[dataset]
-    return learner(params, entry.model, entry.hyper, entry.train, dict(entry.steps), f"judges.{dataset}", {})
+    return resolve_learner(params, entry.model, entry.hyper, entry.train, dict(entry.steps), f"judges.{dataset}", {})

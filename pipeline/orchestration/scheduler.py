@@ -1,4 +1,4 @@
-"""Jobs as processes, several at once: output line by line under each one's name, failures kept apart, a clean end."""
+"""The scheduler runs jobs as processes, several at once: output line by line under their names, a clean end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outcome:
     spans: list[Span] = field(default_factory=list)
 
     def busy(self, slots: int) -> float:
-        """Share of the slots' time that jobs had."""
+        """Return the share of the slots' time that jobs had."""
         return sum(end - start for *_, start, end in self.spans) / max(end for *_, end in self.spans) / slots
 
 
@@ -53,7 +53,7 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
     """
     order = TopologicalSorter({name: sorted(job.needs & jobs.keys()) for name, job in jobs.items()})
     order.prepare()
-    out, ranks, began = Outcome(), rank(jobs), time.monotonic()
+    out, ranks, began = Outcome(), rank_by_path(jobs), time.monotonic()
     ready, free, running = set[str](), list(range(len(slots))), dict[Future[str], tuple[str, int, float]]()
     progress, shown = Progress("genfoundry repro", len(jobs), "jobs", every=SHOW_EVERY), 0
     with progress, ThreadPoolExecutor(len(slots)) as pool, Processes(root, env).ending() as processes:
@@ -67,7 +67,7 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
             starts = {name: start for name, _, start in running.values()}
             left = estimate_seconds_left(jobs, ranks, len(slots), out.spans, starts, time.monotonic() - began)
             ended, note = len(out.spans), f"{len(running)} running"
-            progress.show(ended, note, left if running else None, at_once=ended > shown)
+            progress.show(ended, note, left if running else 0.0, at_once=ended > shown)
             shown = ended
             if not running:
                 break
@@ -85,8 +85,8 @@ def run(jobs: Mapping[str, Job], slots: Sequence[Mapping[str, str]], root: Path,
     return out
 
 
-def rank(jobs: Mapping[str, Job]) -> dict[str, float]:
-    """Job -> expected seconds from its start to the end of all that waits for it (its longest path)."""
+def rank_by_path(jobs: Mapping[str, Job]) -> dict[str, float]:
+    """Return the expected seconds from a job's start to the end of all that waits for it (its longest path)."""
     order = [*TopologicalSorter({name: sorted(job.needs & jobs.keys()) for name, job in jobs.items()}).static_order()]
     ranks = dict.fromkeys(jobs, 0.0)
     for name in reversed(order):
@@ -99,7 +99,7 @@ def rank(jobs: Mapping[str, Job]) -> dict[str, float]:
 def choose(
     jobs: Mapping[str, Job], ready: Collection[str], running: Collection[str], ranks: Mapping[str, float]
 ) -> str:
-    """The job to start next: the longest path first, but one slot is for what the first champion waits for."""
+    """Choose the job to start next: the longest path first, but one slot is for what the first champion waits for."""
     leading = [] if any(jobs[name].leads for name in running) else [name for name in ready if jobs[name].leads]
     return max(sorted(leading or ready), key=lambda name: ranks[name])
 
@@ -113,7 +113,7 @@ class Processes:
         self._running: dict[str, subprocess.Popen[str]] = {}
 
     def run(self, job: Job, slot: Mapping[str, str]) -> str:
-        """Run a job to its end, its output line by line under its name; the reason why it failed, else ""."""
+        """Run a job to its end, its output line by line under its name; return why it failed, else ""."""
         with self._lock:
             if self._interrupted.is_set():
                 return "interrupted"
@@ -148,7 +148,7 @@ class Processes:
 
     @contextmanager
     def ending(self) -> Iterator[Processes]:
-        """Nothing runs any more when the block ends: a training that is interrupted stands at its last checkpoint."""
+        """End all processes when the block ends: a training that is interrupted stands at its last checkpoint."""
         before = {
             number: signal.signal(number, lambda *_: self._interrupted.set())
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -176,7 +176,7 @@ class Processes:
 
 
 def find_reason(lines: Collection[str]) -> str:
-    """The line of a failed job's that tells why: a stage's own error, else an exception, else DVC's or git's error."""
+    """Return the line of a failed job that tells why: a stage's error or an exception, else DVC's or git's error."""
     numbered = list(enumerate(lines))
     message = max(((number, line) for number, line in numbered if line.startswith("genfoundry ")), default=(-1, ""))
     traceback = max((number for number, line in numbered if line.startswith("Traceback ")), default=-1)

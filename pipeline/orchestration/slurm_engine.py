@@ -1,4 +1,4 @@
-"""Work as jobs of a Slurm cluster, by submitit; its machines see the repository's folder, as Slurm's mostly do.
+"""The Slurm engine: work as jobs of a cluster, by submitit; its machines see the folder, as Slurm's mostly do.
 
 Slurm's own variables say where jobs go: SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT and the like.
 """
@@ -24,12 +24,12 @@ class Slurm:
     """Each call a Slurm job: of as many cores as threads, and a GPU where the device is one."""
 
     def map(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[R]:
-        """The results, in the order of the calls; a call whose job dies is run once more, and resumes.
+        """Return the results, in the order of the calls; a call whose job dies is run once more, and resumes.
 
         Raises:
             UserError: of a call, or its job died again.
         """
-        run = remote.settings(calls)
+        run = remote.read_run(calls)
         executor = find_submitit().AutoExecutor(folder=paths.SLURM, cluster=cluster())
         executor.update_parameters(
             name="genfoundry",
@@ -49,12 +49,12 @@ class Slurm:
 
 
 def cluster() -> str:
-    """submitit's name of the cluster."""
+    """Return submitit's name of the cluster."""
     return os.environ.get(CLUSTER, "slurm")
 
 
 def submit(executor: Any, calls: Sequence[remote.Call], run: config.Run) -> list[Any]:
-    """One job a call, in an environment that workers can import torch in."""
+    """Submit one job a call, in an environment that workers can import torch in."""
     before = dict(os.environ)
     os.environ.update(remote.environment(run))  # sbatch hands its own environment on
     try:
@@ -66,7 +66,7 @@ def submit(executor: Any, calls: Sequence[remote.Call], run: config.Run) -> list
 
 
 def wait(executor: Any, jobs: list[Any], number: int, call: remote.Call, run: config.Run) -> remote.Answer:
-    """What a call answers; if its job dies, what another job of it does, which takes its place in `jobs`.
+    """Wait for a call's answer; if its job dies, for that of another, which takes its place in `jobs`.
 
     Raises:
         UserError: that job died, too.
@@ -97,7 +97,7 @@ def check() -> None:
 
 
 def find_submitit() -> Any:
-    """The module `submitit`.
+    """Return the module `submitit`.
 
     Raises:
         UserError: it is not installed.

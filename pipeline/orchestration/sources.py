@@ -1,4 +1,4 @@
-"""Data sets' sources and inboxes, looked at by every run: what `fetch` depends on beside params.yaml."""
+"""Checks of data sets' sources and inboxes that every run makes: what `fetch` depends on beside params.yaml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.orchestration import inbox
 
 
 def check_all(root: Path, params: config.Params) -> list[check.Status]:
-    """The status of every data set's source. A file is read only where its size or time changed.
+    """Return the status of every data set's source. A file is read only where its size or time changed.
 
     Raises:
         UserError: a source cannot be read and there is no copy, or an inbox lost files or holds withdrawn ones.
@@ -21,9 +21,10 @@ def check_all(root: Path, params: config.Params) -> list[check.Status]:
     return [check.check_source(root, name, dataset, recorded.get(name)) for name, dataset in params.datasets.items()]
 
 
-def paths(params: config.Params) -> list[str]:
-    """Every file and folder of the user's own that a data set is taken from, as params.yaml has it."""
-    folders = [one.raw.path for one in params.datasets.values() if isinstance(one.raw, config.Folder)]
-    files = [file for one in params.datasets.values() if isinstance(one.raw, config.Files) for file in one.raw.files]
+def list_paths(params: config.Params) -> list[str]:
+    """List the files and folders of the user's own that data sets are taken from, as params.yaml has them."""
+    raws = [dataset.raw for dataset in params.datasets.values()]
+    folders = [raw.path for raw in raws if isinstance(raw, config.Folder)]
+    files = [file for raw in raws if isinstance(raw, config.Files) for file in raw.files]
     local = [place for file in files for place in file.places if place.startswith("file:")]
     return [*folders, *(place.removeprefix("file:").removeprefix("//") for place in local)]

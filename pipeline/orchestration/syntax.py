@@ -1,4 +1,4 @@
-"""A source file reduced to what can change a result: its syntax tree without comments, docstrings and layout.
+"""Syntax trees of source files, reduced to what can change a result: no comments, docstrings or layout.
 
 The tree is written by this file, not by `ast.dump`: empty and absent fields, which Python versions spell differently,
 are left out, so that the text is the same for every Python that parses the file.
@@ -29,7 +29,7 @@ class Source:
 
 
 def parse(content: bytes) -> Source:
-    """The file with this content.
+    """Parse a file with this content.
 
     Raises:
         SyntaxError: it is not Python.
@@ -72,7 +72,7 @@ class _Writer:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a block that do something: no docstring or other bare constant, no `pass`."""
+    """Yield the statements of a block that do something: no docstring or other bare constant, no `pass`."""
     for statement in body:
         if isinstance(statement, ast.If) and _last_name(statement.test) == "TYPE_CHECKING":
             yield from _statements(statement.orelse)
@@ -95,7 +95,7 @@ def _imported(node: ast.Import | ast.ImportFrom | ast.Call) -> Iterator[str]:
 
 
 def _last_name(node: ast.expr) -> str:
-    """`c` of the expression `a.b.c`; "" of one that is no name."""
+    """Return `c` of the expression `a.b.c`; "" of one that is no name."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""

@@ -1,4 +1,4 @@
-"""Edits of a repository's files that are not committed: what a retraining may do with them, and what it refuses."""
+"""Uncommitted edits: what a retraining may do with them, and what it refuses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def put_aside(root: Path, upstream: str) -> None:
 
 
 def _list(root: Path, command: str, *arguments: str) -> list[str]:
-    """The paths that `git diff` or `git ls-files` names, from the repository's root."""
+    """List the paths that `git diff` or `git ls-files` names, from the repository's root."""
     options = ("--name-only", "--no-renames") if command == "diff" else ()
     return [path for path in shell.ask("git", command, "-z", *options, *arguments, root=root).split("\0") if path]
 

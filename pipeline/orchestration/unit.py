@@ -35,7 +35,7 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """DVC's name: `train@vae-fashion`, or `rank` of a stage that there is one of."""
+        """DVC's name of the unit: `train@vae-fashion`, or `rank` of a stage that there is one of."""
         return f"{self.stage}@{self.name}" if self.name else self.stage
 
     @property
@@ -44,13 +44,12 @@ class Unit:
         return paths_module.plan(self.stage, self.name)
 
     def dump(self) -> bytes:
-        """Canonical JSON: equal units have equal bytes."""
-        content = {key: getattr(self, key) for key in KEYS}
-        return to_canonical_json(content).encode()
+        """Return canonical JSON: equal units have equal bytes."""
+        return to_canonical_json({key: getattr(self, key) for key in KEYS}).encode()
 
     @classmethod
     def read(cls, path: Path | str) -> Unit:
-        """The unit of a plan's file.
+        """Read the unit of a plan's file.
 
         Raises:
             UserError: no such file, or no unit's.
@@ -58,15 +57,15 @@ class Unit:
         if not Path(path).is_file():
             raise UserError(f"{path}: not there; expected a file of the plan, which `dvc repro` writes first")
         content = read_json(Path(path))
-        known = isinstance(content, dict) and sorted(content) == sorted(KEYS)
-        if not known or not all(isinstance(content[key], list) for key in PATHS):
+        complete = isinstance(content, dict) and sorted(content) == sorted(KEYS)
+        if not complete or not all(isinstance(content[key], list) for key in PATHS):
             raise UserError(f"{path}: expected a unit of the plan with the keys {', '.join(KEYS)}; run dvc repro")
         paths = {key: tuple(content[key]) for key in PATHS}
         return cls(**{**content, **paths})
 
 
 def read_all(root: Path) -> dict[str, Unit]:
-    """Every unit by DVC's name, in the order of dvc.yaml, which the plan's index keeps.
+    """Read every unit by DVC's name, in the order of dvc.yaml, which the plan's index keeps.
 
     Raises:
         UserError: there is no plan yet.

@@ -1,7 +1,7 @@
 """What a task's models must beat, and what they are shown beside: trivial models, compressors, floor and ceiling."""
 
 from genfoundry import config, paths
-from genfoundry.evaluation import run as evaluation_run
+from genfoundry.evaluation.run import evaluate_baselines
 from genfoundry.training import device
 from pipeline.orchestration.engine import Engine
 from pipeline.orchestration.unit import Unit
@@ -16,7 +16,7 @@ def measure(path: str) -> None:
     unit = Unit.read(path)
     params, task = config.Run(**unit.settings["run"]), unit.settings["task"]
     device.configure_torch(params)
-    evaluation_run.of_baselines(
+    evaluate_baselines(
         unit.name,
         paths.prepared(task["dataset"]),
         paths.judge(task["dataset"]) if unit.settings["judged"] else None,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from genfoundry import config, paths
 from genfoundry.evaluation import cache
-from genfoundry.evaluation import run as evaluation_run
+from genfoundry.evaluation.run import evaluate_experiment
 from genfoundry.models import checkpoint
 from genfoundry.tracking import cost_log
 from genfoundry.training import device
@@ -25,7 +25,7 @@ def measure(path: str) -> None:
     name, dataset, settings = unit.name, unit.settings["dataset"], unit.settings
     params = config.Run(**settings["run"])
     target, began = device.configure_torch(params), time.perf_counter()
-    evaluation_run.of_experiment(
+    evaluate_experiment(
         paths.model(name),
         paths.prepared(dataset),
         paths.judge(dataset) if settings["judged"] else None,
@@ -38,7 +38,7 @@ def measure(path: str) -> None:
         device=str(target),
         test_items=settings["test_items"],
         bound=config.Bound(**settings["bound"]),
-        shared=cache.here(HERE, settings["shared_code"], params),
+        shared=cache.open_cache(HERE, settings["shared_code"], params),
     )
     took, model = time.perf_counter() - began, checkpoint.load(paths.model(name), target)
     cost_log.record_costs(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.measure_sampling_rate(model))

@@ -1,4 +1,4 @@
-"""Raw bytes of a data set, checked against their checksums; of a path of the user's own, a copy."""
+"""Fetch: raw bytes of a data set, checked against their checksums; of a path of the user's own, a copy."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +13,21 @@ HERE = Path()
 
 
 def run(unit: Unit) -> None:
+    """Fill the raw folder of a data set, and record what its copy was taken of."""
     name, expected = unit.name, unit.settings["source"]
     entry = {key: unit.settings[key] for key in ("modality", "raw")}
     dataset = config.check(config.Dataset, entry, f"datasets.{name}")
     pinned = expected in (check.PINNED, check.ABSENT)
-    copied = catalog.fetch(dataset, paths_module.raw(name), expected=None if pinned else expected, recoverable=in_cache)
+    copied = catalog.fetch(
+        dataset, paths_module.raw(name), expected=None if pinned else expected, recoverable=find_in_cache
+    )
     if copied is not None:
         local.Record(HERE, name).note_taken(copied)
         check.record(HERE, name, copied)
 
 
-def in_cache(paths: Sequence[Path]) -> set[Path]:
-    """Those files whose content DVC's cache has."""
+def find_in_cache(paths: Sequence[Path]) -> set[Path]:
+    """Return those files whose content DVC's cache has."""
     digests = {path: dvc_store.hash_md5(path) for path in paths}
     stored = dvc_store.find_cached(HERE, digests.values()) if digests else set()
     return {path for path, md5 in digests.items() if md5 in stored}

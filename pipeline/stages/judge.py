@@ -9,7 +9,7 @@ from genfoundry import config, models, paths
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.loaders import Loader
 from genfoundry.evaluation import random_features
-from genfoundry.evaluation.judge import accuracy
+from genfoundry.evaluation.judge import measure_accuracy
 from genfoundry.models import checkpoint
 from genfoundry.seeding import derive_seed
 from genfoundry.training import device
@@ -38,7 +38,7 @@ def train(path: str, state: str) -> None:
         "precision": settings.precision,
         "threads": run.threads,
         "device": target.type,
-        "accuracy": {part: accuracy(model, data.split(part)) for part in ("val", "test")},
+        "accuracy": {part: measure_accuracy(model, data.split(part)) for part in ("val", "test")},
         "digests": {"data": data.meta["digest"]},
     }
     checkpoint.save(paths.judge(name), model, card)

@@ -45,9 +45,9 @@ def compile_plan() -> list[str]:
     from pipeline.orchestration import compiler, libraries, resolve, sources  # with the models, which import torch
 
     before = memo.take_stamps(HERE, memo.SOURCES)
-    params = resolve.settings(HERE / paths.PARAMS)
-    before |= memo.take_stamps(HERE, sources.paths(params))
-    if faults := list(resolve.faults(params)):
+    params = resolve.load_params(HERE / paths.PARAMS)
+    before |= memo.take_stamps(HERE, sources.list_paths(params))
+    if faults := list(resolve.find_faults(params)):
         raise UserError("\n".join(faults))
     statuses = sources.check_all(HERE, params)
     units = compiler.compile_units(HERE, params, {status.name: status.digest for status in statuses})

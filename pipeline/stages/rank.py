@@ -1,4 +1,4 @@
-"""Rank every model on a task's data that can compute its objective, on val; all tasks in one stage."""
+"""Rank: every model on a task's data that can compute its objective, on val; all tasks in one stage."""
 
 from genfoundry import config, files, paths
 from genfoundry.selection import ranking
@@ -6,12 +6,13 @@ from pipeline.orchestration.unit import Unit
 
 
 def run(unit: Unit) -> None:
+    """Write the rankings of all tasks."""
     with files.replace_dir(paths.RANKINGS) as folder:
         for name in unit.settings["tasks"]:
             files.write_json(folder / f"{name}.json", rank_task(unit, name))
 
 
 def rank_task(unit: Unit, name: str) -> dict[str, object]:
-    """The ranking of one task, from the scores that are there."""
+    """Return the ranking of one task, from the scores that there are."""
     task = config.check(config.Task, unit.settings["tasks"][name], f"tasks.{name}")
     return ranking.rank(name, task, paths.scores(task.dataset), paths.baselines(name), unit.settings["experiments"])

@@ -1,4 +1,4 @@
-"""Make the best of each ranking a version of the registered model, its champion if it beats the present one on gate.
+"""Register: the best of each ranking becomes a model version, and champion if it beats the present one on gate.
 
 This stage always runs, and mostly finds nothing to decide. With names of tasks it ranks and decides those alone, before
 the others are measured: what the stage `rank` writes later is the same.
@@ -16,9 +16,14 @@ HERE = Path()
 
 
 def run(unit: Unit, *tasks: str) -> float:
+    """Decide all tasks, or those that are named; return the seconds that went to MLflow.
+
+    Raises:
+        UserError: a name is no task's.
+    """
     if unknown := [name for name in tasks if name not in unit.settings["tasks"]]:
         raise UserError(f"{unknown[0]!r} is no task; expected one of {', '.join(unit.settings['tasks'])}")
-    rankings = {name: _ranking(unit, name, early=bool(tasks)) for name in tasks or unit.settings["tasks"]}
+    rankings = {name: _read_ranking(unit, name, early=bool(tasks)) for name in tasks or unit.settings["tasks"]}
     due = {name: ranking for name, ranking in rankings.items() if not promotion.is_settled(name, HERE, ranking)}
     if not due:  # before anything else is imported: this runs every time, and mostly for nothing
         print(f"register: nothing to decide for {', '.join(rankings)}")
@@ -34,8 +39,8 @@ def run(unit: Unit, *tasks: str) -> float:
     return time.perf_counter() - began
 
 
-def _ranking(unit: Unit, name: str, early: bool) -> bytes:
-    """The bytes of a task's ranking: those that the stage `rank` wrote, or will write."""
+def _read_ranking(unit: Unit, name: str, early: bool) -> bytes:
+    """Return the bytes of a task's ranking: those that the stage `rank` wrote, or will write."""
     if not early:
         return paths.ranking(name).read_bytes()
     from genfoundry.files import to_canonical_json

@@ -1,4 +1,4 @@
-"""One table a data set, and the site that shows it: a projection beside the outs, which `make repro` renders again."""
+"""Report: a table for each data set, and pages beside the outputs, which `genfoundry repro` renders again."""
 
 from pathlib import Path
 
@@ -10,5 +10,6 @@ HERE = Path()
 
 
 def run(unit: Unit) -> None:
+    """Write the leaderboard and the pages."""
     leaderboard.write(paths.scores(""), paths.baselines(""), paths.RANKINGS, paths.INDEX.parent)
     site.render(HERE)

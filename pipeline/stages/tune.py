@@ -14,7 +14,9 @@ from genfoundry.data import label_subsets
 from genfoundry.data.dataset import Dataset
 from genfoundry.errors import UserError
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objectives, predict
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.objectives import find_objective
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.experiment import Experiment
 from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
@@ -87,15 +89,16 @@ class TrialInputs:
         train, val = (data.split(part, task.levels, task.binarise, target) for part in ("train", "val"))
         val = label_subsets.select_trial_items(val, experiment.budget.trial_items, task.labels)
         judge = paths.judge(experiment.entry.dataset) if unit.settings["judged"] else None
-        return cls(experiment, target, train, val, evaluation_judge.load(judge))
+        return cls(experiment, target, train, val, evaluation_judge.load_judge(judge))
 
     def measure(self, model: Learner) -> float:
         """The task's objective on val."""
         seed = derive_seed(*self.experiment.key, "tune") % 2**31
-        objective = objectives.OBJECTIVES[self.experiment.task.objective]
+        objective = find_objective(self.experiment.task.objective)
         samples = min(self.experiment.budget.samples, len(self.val))
-        predictions = predict.answers(model, self.val, samples=samples, seed=seed, needs=objective.needs)
-        return float(objective.value(predict.score(predictions, self.val, self.judge), self.val.spec.dims))
+        context = SplitContext(split=self.val, judge=self.judge, samples=samples, seed=seed)
+        scores = score(predict(model, context, [objective]), context, [objective])
+        return objective.value(scores, self.val.spec.dims)
 
 
 def check_feasible(path: str) -> None:
@@ -107,7 +110,7 @@ def check_feasible(path: str) -> None:
     inputs = TrialInputs.read(path)
     experiment, train = inputs.experiment, inputs.train
     rows = int((~train.tensor.isnan()).all(1).sum()) if experiment.modality == "series" else None
-    if faults := list(feasibility.faults(experiment, train.spec, rows)):
+    if faults := list(feasibility.find_faults(experiment, train.spec, rows)):
         raise UserError("\n".join(faults))
 
 

@@ -16,7 +16,9 @@ from genfoundry.data.in_memory import InMemorySplit, infer_spec
 from genfoundry.data.loaders import Loader
 from genfoundry.errors import UserError
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objective_intervals, predict
+from genfoundry.evaluation.aggregate import estimate_objectives
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
@@ -152,10 +154,9 @@ def evaluate(
     options = model.card.get("data", {})
     levels = options.get("levels") or model.spec.levels if isinstance(data, Tensor | Batch) else options.get("levels")
     part, meta = _open(data, split, levels, options.get("binarise"), model.device)
-    predictions = predict.answers(model, part, samples=min(samples, len(part)), seed=seed)
-    scores = predict.score(predictions, part, evaluation_judge.load(Path(judge)) if judge else None)
-    objectives = objective_intervals.measured(scores, meta["modality"])
-    return {o.name: objective_intervals.estimate(o, scores, part.spec.dims) for o in objectives}
+    network = evaluation_judge.load_judge(Path(judge)) if judge else None
+    context = SplitContext(split=part, judge=network, samples=min(samples, len(part)), seed=seed)
+    return estimate_objectives(score(predict(model, context), context), part.spec.dims, meta["modality"])
 
 
 def _open(

@@ -26,7 +26,7 @@ def wrong(tmp_path: Path, params: dict[str, Any]) -> str:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))
     try:
-        found = list(resolve.faults(resolve.settings(path)))
+        found = list(resolve.find_faults(resolve.load_params(path)))
     except UserError as error:
         return str(error)
     assert found, "the mistake was not seen"
@@ -34,14 +34,14 @@ def wrong(tmp_path: Path, params: dict[str, Any]) -> str:
 
 
 def test_the_default_is_right() -> None:
-    assert list(resolve.faults(resolve.settings(ROOT / "params.yaml"))) == []
+    assert list(resolve.find_faults(resolve.load_params(ROOT / "params.yaml"))) == []
 
 
 CASES = {
     "typo in a key": (("budgit", "x"), ["budgit", "unknown key", "did you mean 'budget'"]),
     "levels that a model is not for": (
         ("experiments.vae-fashion.model", "fvsbn"),
-        ["vae-fashion.model", "'fvsbn'", "'fashion-density'", "levels: 2 is right"],
+        ["vae-fashion.model", "'fvsbn'", "'fashion-density'", "expected levels: 2", "got 256"],
     ),
     "typo deep down": (("experiments.vae-fashion.hypr", {}), ["vae-fashion.hypr", "did you mean 'hyper'"]),
     "typo in a hyperparameter": (("experiments.vae-fashion.hyper.latnt", 3), ["hyper.latnt", "did you mean 'latent'"]),
@@ -197,7 +197,7 @@ def test_training_seeds_a_budget(tmp_path: Path, params: dict[str, Any]) -> None
     counts = {}
     for budget in ("quick", "standard", "full"):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params | {"budget": budget}))
-        counts[budget] = len(resolve.load("vae-fashion", tmp_path / "params.yaml").keys)
+        counts[budget] = len(resolve.load_experiment("vae-fashion", tmp_path / "params.yaml").keys)
     assert counts == {"quick": 1, "standard": 5, "full": 3}
 
 
@@ -205,18 +205,18 @@ def test_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("seed: [1, 2\nbudget: }")
     with pytest.raises(UserError, match=r"params.yaml:2: not YAML: .* in 'budget: }'"):
-        resolve.settings(path)
+        resolve.load_params(path)
 
 
 def test_no_params(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run from the folder that holds it"):
-        resolve.settings(tmp_path / "params.yaml")
+        resolve.load_params(tmp_path / "params.yaml")
 
 
 def test_an_overlay_is_checked_by_the_same_code() -> None:
     with pytest.raises(UserError, match=r"hyper\.order"):
-        resolve.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": -1})
-    assert resolve.load("linear-sunspots", ROOT / "params.yaml", {"hyper.order": 4}).hyper.order == 4
+        resolve.load_experiment("linear-sunspots", ROOT / "params.yaml", {"hyper.order": -1})
+    assert resolve.load_experiment("linear-sunspots", ROOT / "params.yaml", {"hyper.order": 4}).hyper.order == 4
 
 
 def test_a_device_that_is_not_there() -> None:

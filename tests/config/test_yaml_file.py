@@ -99,18 +99,18 @@ def test_an_experiment_that_stands_twice(tmp_path: Path) -> None:
     )
     says = rf"params.yaml:{second}: experiments.linear-sunspots stands twice, in lines {first} and {second}"
     with pytest.raises(UserError, match=says):
-        resolve.settings(path)
+        resolve.load_params(path)
 
 
 def test_a_file_of_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     for code in ("utf-8-sig", "utf-8"):
         path.write_bytes(TEXT.replace("\n", "\r\n").encode(code))
-        assert resolve.settings(path).seed == 20
+        assert resolve.load_params(path).seed == 20
     for code, says in (("utf-16", "in UTF-16; save it as UTF-8"), ("latin-1", "is not UTF-8")):
         path.write_bytes(TEXT.replace("# Read", "# é").encode(code))
         with pytest.raises(UserError, match=says):
-            resolve.settings(path)
+            resolve.load_params(path)
 
 
 WRONG = {
@@ -161,5 +161,5 @@ def test_a_value_that_cannot_be_is_one_line(case: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "tests/smoke/params.yaml").read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=says) as refused:
-        resolve.settings(path)
+        resolve.load_params(path)
     assert "\n" not in str(refused.value)

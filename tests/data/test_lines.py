@@ -18,7 +18,7 @@ from genfoundry.data.dataset import Dataset
 from genfoundry.data.splits.lines import lengths
 from genfoundry.data.validation.rules import derive, rules
 from genfoundry.errors import UserError
-from genfoundry.evaluation import objective_intervals
+from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.splits import SPLITS
 
@@ -94,7 +94,7 @@ def test_no_figure_divides_by_padding(tmp_path: Path, prepare: Prepare) -> None:
         held = {name: data.split(name) for name in SPLITS[1:]}
         known = baselines.BaselineInputs(data.split("train"), held, {}, 20, data.meta["alphabet"])
         scores = {row.name: row.predict(held["test"])["nll"].numpy() for row in baselines.fit_baselines(known, "lines")}
-        found.append({name: objective_intervals.figures({"nll": nll}, window, "lines") for name, nll in scores.items()})
+        found.append({name: aggregate({"nll": nll}, window, "lines", on_test=False) for name, nll in scores.items()})
         assert scores["5-gram"].mean() < scores["unigram"].mean()
     for name, figures in found[0].items():
         assert {name.removesuffix("_stderr") for name in figures} == {

@@ -20,8 +20,9 @@ from genfoundry.data.readers import time_csv
 from genfoundry.data.transforms import missing_values
 from genfoundry.data.validation.great_expectations import validate
 from genfoundry.errors import UserError
-from genfoundry.evaluation import objective_intervals
-from genfoundry.evaluation.predict import answers, score
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.models import checkpoint
 from genfoundry.models.linear_ar import LinearAr
 from genfoundry.serving import score_file
@@ -142,8 +143,8 @@ def test_a_likelihood_a_value_counts_the_values_that_are_there(tmp_path: Path, p
         model = LinearAr(data.spec, LinearAr.Config(order=1))
         model.begin("fit", data.split("train"))
         test = data.split("test")
-        scores = score(answers(model, test, samples=1, seed=0), test)
-        found[name] = objective_intervals.figures(scores, 5, "series")["nats"]
+        scores = score(predict(model, SplitContext(split=test, samples=1, seed=0)), SplitContext(split=test))
+        found[name] = aggregate(scores, 5, "series", on_test=False)["nats"]
         checkpoint.save(
             tmp_path / f"model-{name}", model, {"meta": {"modality": "series", "declared": data.meta["declared"]}}
         )

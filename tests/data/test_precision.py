@@ -14,9 +14,10 @@ from raw_folders import series
 from genfoundry import config
 from genfoundry.data.dataset import Dataset
 from genfoundry.errors import UserError
-from genfoundry.evaluation import objective_intervals
+from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.baselines import base as baselines
-from genfoundry.evaluation.predict import answers, score
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.models import checkpoint
 from genfoundry.models.base import GenerativeModel
 from genfoundry.models.bayes_ar import BayesAr
@@ -35,7 +36,7 @@ MODES: dict[str, tuple[str, dict[str, Any]]] = {
     "dummies alone": ("linear_ar", {"order": 2, "trend": "n", "season": 6}),
     "bayes": ("bayes_ar", {"order": 4}),
 }
-PARAMS = resolve.settings(ROOT / "params.yaml")
+PARAMS = resolve.load_params(ROOT / "params.yaml")
 MODES |= {
     name: (entry.model, dict(entry.hyper))
     for name, entry in PARAMS.experiments.items()
@@ -60,7 +61,7 @@ def prepared(prepare: Prepare, raw: Path, x: np.ndarray, out: str) -> Dataset:
 
 def flat(scores: Any, factor: float) -> dict[str, float]:
     """MASE, coverage, and nats a value less what the unit takes."""
-    found = objective_intervals.figures(scores, 10, "series")
+    found = aggregate(scores, 10, "series", on_test=False)
     shifted = {"nats": found["nats"] - math.log(abs(factor))} if "nats" in found else {}
     return {"mase": found["mase"], "covered": found["covered"], **shifted}
 
@@ -72,7 +73,9 @@ def measured(data: Dataset, factor: float, folder: Path) -> dict[str, dict[str, 
     for name, (kind, hyper) in MODES.items():
         model = KINDS[kind](data.spec, config.check(KINDS[kind].Config, hyper, "hyper"))
         model.begin("fit", train)
-        out[name] = flat(score(answers(model, test, samples=1, seed=0), test), factor)
+        out[name] = flat(
+            score(predict(model, SplitContext(split=test, samples=1, seed=0)), SplitContext(split=test)), factor
+        )
         meta = {key: data.meta[key] for key in ("modality", "names", "declared") if key in data.meta}
         checkpoint.save(folder / data.folder.name / name, model, {"meta": meta})
         batch, served = test.eval_batch(test.starts * 0), Predictor(folder / data.folder.name / name)  # type: ignore[attr-defined]
@@ -82,7 +85,9 @@ def measured(data: Dataset, factor: float, folder: Path) -> dict[str, dict[str, 
         step = (drawn - batch.x[0].numpy()) / train.scale.numpy()  # type: ignore[attr-defined]
         out[f"{name}, served"] = {"nats": nats[0] / 10 - math.log(abs(factor)), "step": float(np.abs(step).mean())}
     known = baselines.BaselineInputs(train, {part.name: part for part in rest}, {})
-    rows = {row.name: score(row.predict(test), test) for row in baselines.fit_baselines(known, "series")}
+    rows = {
+        row.name: score(row.predict(test), SplitContext(split=test)) for row in baselines.fit_baselines(known, "series")
+    }
     return out | {name: flat(scores, factor) for name, scores in rows.items()}
 
 

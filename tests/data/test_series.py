@@ -137,7 +137,7 @@ def test_quarters_and_years_of_months_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["co2", "elnino", "macrodata"])
 def test_series_of_statsmodels(name: str, tmp_path: Path) -> None:
-    dataset = resolve.settings(ROOT / "params.yaml").datasets[name]
+    dataset = resolve.load_params(ROOT / "params.yaml").datasets[name]
     catalog.fetch(dataset, tmp_path / "raw", downloads=tmp_path / "downloads")
     preparation.prepare(tmp_path / "raw", tmp_path / "inbox", tmp_path / "out", dataset, 20)
     data = Dataset(tmp_path / "out")

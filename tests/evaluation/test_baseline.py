@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from genfoundry.data.transforms import seasonality
 from genfoundry.evaluation.baselines import base, compressors, exponential_smoothing
 from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels
 from genfoundry.evaluation.baselines.ngram import NGram
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.inverse_problem import pose_problem
 from genfoundry.evaluation.predict import score
-from genfoundry.evaluation.predictions import restoration
 from genfoundry.splits import Split
 from genfoundry.types import Batch, Spec
 
@@ -71,6 +73,12 @@ def cut(x: torch.Tensor, at: int, spec: Spec) -> tuple[series.SeriesSplit, serie
 def images(n: int, levels: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0, name: str = "train") -> Items:
     draw = torch.Generator().manual_seed(seed)
     return Items(name, torch.randint(levels, (n, *shape), generator=draw).to(torch.uint8), Spec(shape, levels, 2))
+
+
+def scores_of(train: Any, test: Any) -> dict[str, Any]:
+    """Baseline of a series -> its scores on test."""
+    context = SplitContext(split=test)
+    return {row.name: score(row.predict(test), context) for row in base.fit_baselines(known(train, test), "series")}
 
 
 def known(train: Split, *held: Split, n: int = 20, alphabet: str = "") -> base.BaselineInputs:
@@ -198,8 +206,8 @@ def test_restorations_must_beat_the_classical_methods_for_their_damage(damage: s
     for row in found:
         answers = row.predict(test)
         assert answers.keys() == {f"restored_{damage}"}
-        assert score(answers, test)[f"restore_{damage}_psnr"].shape == (9,)
-    posed = restoration.posed(test, damage)
+        assert score(answers, SplitContext(split=test))[f"restore_{damage}_psnr"].shape == (9,)
+    posed = pose_problem(test, damage)
     assert torch.equal(found[0].predict(test)[f"restored_{damage}"], posed.x)
 
 
@@ -226,7 +234,7 @@ def test_persistence_on_a_walk() -> None:
     batch = test.eval_batch(torch.tensor([5]))
     assert batch.cond is not None
     assert torch.equal(found["forecast"][5, 1], batch.cond[0, -1:].expand(10, 1))
-    assert score(found, test)["covered"].mean() == pytest.approx(0.9, abs=0.06)
+    assert score(found, SplitContext(split=test))["covered"].mean() == pytest.approx(0.9, abs=0.06)
 
 
 def test_trivial_forecasts_over_gaps_and_beside_numbers() -> None:
@@ -283,7 +291,10 @@ def test_a_season_is_found_and_repeated() -> None:
     train, test = cut(wave + noise, 450, spec)
     assert seasonality.find_season(train.tensor.numpy(), 21) == 7
     assert seasonality.find_season(np.random.default_rng(1).normal(size=(400, 1)), 21) == 0
-    error = {row.name: score(row.predict(test), test) for row in base.fit_baselines(known(train, test), "series")}
+    error = {
+        row.name: score(row.predict(test), SplitContext(split=test))
+        for row in base.fit_baselines(known(train, test), "series")
+    }
     assert set(error) == {"persistence", "seasonal-naive-7", "ets"}
     assert error["seasonal-naive-7"]["mae"].mean() == pytest.approx(0.3 * 2 / math.sqrt(math.pi), rel=0.25)
     assert error["ets"]["mae"].mean() < 0.5 < 5 < error["persistence"]["mae"].mean()
@@ -324,7 +335,10 @@ def test_exponential_smoothing_goes_with_the_series_and_its_intervals_hold() -> 
     level = rng.normal(0, 0.4, 600).cumsum()
     x = torch.from_numpy(level + rng.normal(0, 1, 600))[:, None]
     train, test = cut(x, 300, Spec((4, 1), None, cond_shape=(3, 1)))
-    rows = {row.name: score(row.predict(test), test) for row in base.fit_baselines(known(train, test), "series")}
+    rows = {
+        row.name: score(row.predict(test), SplitContext(split=test))
+        for row in base.fit_baselines(known(train, test), "series")
+    }
     assert rows["ets"]["mae"].mean() < 0.9 * rows["persistence"]["mae"].mean()
     assert rows["ets"]["covered"].mean() == pytest.approx(0.9, abs=0.06)
 
@@ -344,6 +358,8 @@ def test_forecasts_do_not_depend_on_the_unit() -> None:
         values, spec = torch.from_numpy(factor * x + offset)[:, None], Spec((4, 1), None, cond_shape=(8, 1))
         train, test = cut(values, 240, spec)
         rows = base.fit_baselines(known(train, test), "series")
-        found[factor, offset] = {row.name: score(row.predict(test), test)["mae"].mean() / abs(factor) for row in rows}
+        found[factor, offset] = {
+            row.name: score(row.predict(test), SplitContext(split=test))["mae"].mean() / abs(factor) for row in rows
+        }
     for unit, errors in found.items():
         assert errors == pytest.approx(found[1, 0], rel=1e-4), unit

@@ -10,10 +10,15 @@ import pytest
 from scipy.special import stdtrit
 
 from genfoundry.errors import UserError
-from genfoundry.evaluation import bootstrap, objective_intervals, objectives, yardstick
-from genfoundry.evaluation.bootstrap import Array, Estimate, Ids
-from genfoundry.evaluation.distances import Distance, frechet_distance, kernel_distance
-from genfoundry.evaluation.metrics import figures as abilities
+from genfoundry.evaluation import bootstrap
+from genfoundry.evaluation.aggregate import aggregate, improvement
+from genfoundry.evaluation.bootstrap import Estimate
+from genfoundry.evaluation.distance_intervals import distance_difference, distance_estimate
+from genfoundry.evaluation.metric import Distance
+from genfoundry.evaluation.metrics.frechet import frechet_distance
+from genfoundry.evaluation.metrics.kernel_distance import kernel_distance
+from genfoundry.evaluation.metrics.latent_edits import identity_kept
+from genfoundry.evaluation.scores import Array, Ids, group_ids
 
 PAIRS = 2000  # of models, simulated for each grouping
 UNITS = {  # how the items of the default tasks' gate come in groups: items of each
@@ -47,7 +52,7 @@ def gain(row: Array, sizes: tuple[int, ...]) -> Estimate:
     """What `metrics` says of two models that differ by `row` (G,) in the groups."""
     ids = ids_of(sizes)
     items = np.linspace(-1, 1, len(ids))
-    return objective_intervals.improvement(
+    return improvement(
         {"nll": items, "nll_group": ids}, {"nll": items + row[ids], "nll_group": ids}, "nats_per_sample", 1
     )
 
@@ -92,7 +97,7 @@ def test_one_group_of_two_fifths_of_the_items_makes_an_interval_wide_not_narrow(
 def test_equal_models_on_independent_items(n: int) -> None:
     rng = np.random.default_rng(n)
     drawn = (rng.laplace(size=n) for _ in range(PAIRS))
-    found = [objective_intervals.improvement({"nll": np.zeros(n)}, {"nll": gaps}, "nats", 1) for gaps in drawn]
+    found = [improvement({"nll": np.zeros(n)}, {"nll": gaps}, "nats", 1) for gaps in drawn]
     assert 0.94 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 0.96
     assert max(np.mean([one.low > 0 for one in found]), np.mean([one.high < 0 for one in found])) <= 0.035
 
@@ -103,9 +108,9 @@ def test_a_series_blocks_hold_though_windows_overlap() -> None:
     ids = np.repeat(np.arange(blocks), rows - steps + 1)
     errors = rng.normal(size=(8000, blocks, 1)) + 0.5 * rng.normal(size=(8000, blocks, rows)).cumsum(2)
     gaps = np.lib.stride_tricks.sliding_window_view(errors, steps, axis=2).mean(3).reshape(8000, -1)
-    found = [bootstrap.sum_of_means(float(row.mean()), (row, ids)) for row in gaps]
+    found = [bootstrap.estimate_sum_of_means(float(row.mean()), (row, ids)) for row in gaps]
     assert 0.94 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 0.96
-    alone = [bootstrap.sum_of_means(float(row.mean()), (row, None)) for row in gaps[:PAIRS]]
+    alone = [bootstrap.estimate_sum_of_means(float(row.mean()), (row, None)) for row in gaps[:PAIRS]]
     assert np.mean([one.low <= 0 <= one.high for one in alone]) < 0.5  # what items taken for independent would say
 
 
@@ -114,27 +119,27 @@ def test_items_that_are_their_own_groups_have_the_ordinary_t_interval() -> None:
 
     items = np.random.default_rng(0).normal(3, 2, 12)
     low, high = stats.t.interval(0.95, 11, items.mean(), stats.sem(items))
-    found = bootstrap.mean(items)
+    found = bootstrap.estimate_mean(items)
     assert (found.low, found.high, found.stderr) == pytest.approx((low, high, stats.sem(items)))
-    assert bootstrap.mean(items, np.arange(12) * 7) == found
+    assert bootstrap.estimate_mean(items, np.arange(12) * 7) == found
 
 
 def test_groups_of_equal_size_have_the_t_interval_of_their_means() -> None:
     from scipy import stats
 
     items = np.random.default_rng(1).normal(size=(6, 9)) + np.arange(6)[:, None]
-    found = bootstrap.mean(items.ravel(), np.repeat([5, 2, 9, 1, 7, 3], 9))
+    found = bootstrap.estimate_mean(items.ravel(), np.repeat([5, 2, 9, 1, 7, 3], 9))
     want = stats.t.interval(0.95, 5, items.mean(), stats.sem(items.mean(1)))
     assert (found.low, found.high) == pytest.approx(want)
     assert (found.n, found.groups) == (54, 6)
 
 
 def test_one_group_says_nothing_of_how_sure_a_figure_is() -> None:
-    found = bootstrap.mean(np.arange(9.0), np.zeros(9, np.int64))
-    assert (found.value, found.groups, found.known) == (4, 1, False)
+    found = bootstrap.estimate_mean(np.arange(9.0), np.zeros(9, np.int64))
+    assert (found.value, found.groups, found.has_interval) == (4, 1, False)
     assert math.isnan(found.stderr)
     one = {"nll": np.arange(9.0), "nll_group": np.zeros(9, np.int64), "use_codes": np.eye(9)}
-    shown = yardstick.figures({**one, "use_codes_group": one["nll_group"]}, 1, "images")
+    shown = aggregate({**one, "use_codes_group": one["nll_group"]}, 1, "images")
     assert shown["nats_groups"] == shown["perplexity_groups"] == 1
     assert not {"nats_stderr", "nats_low", "perplexity_low"} & shown.keys()
 
@@ -145,11 +150,11 @@ def test_shares_hold_near_their_ends_and_in_groups(p: float, sizes: tuple[int, .
     ids = ids_of(sizes) if sizes else None
     for _ in range(PAIRS):
         own = np.full(300, p) if ids is None else rng.beta(6 * p, 6 * (1 - p), len(sizes))[ids]
-        found = bootstrap.mean(rng.random(len(own)) < own, ids)
+        found = bootstrap.estimate_mean(rng.random(len(own)) < own, ids)
         assert 0 <= found.low <= found.value <= found.high <= 1
         hits.append(found.low <= p <= found.high)
     assert 0.935 <= np.mean(hits) <= 0.97
-    none = bootstrap.mean(np.zeros(1000))
+    none = bootstrap.estimate_mean(np.zeros(1000))
     assert none.low == 0 and 0.002 < none.high < 0.006  # three in a thousand could have been missed
 
 
@@ -161,18 +166,18 @@ def test_resampled_groups_hold_what_resampled_items_do_not() -> None:
         away = rng.uniform(2, 4, 120)
         moved = away * (0.4 + 0.1 * rng.normal(size=6)[ids] + 0.1 * rng.normal(size=120))
         for groups, hits in ((ids, held), (None, alone)):
-            found = bootstrap.of_sums("identity", abilities.kept, np.stack([moved, away], 1), groups)
+            found = bootstrap.bootstrap_sums("identity", identity_kept, np.stack([moved, away], 1), groups)
             hits.append(found.low <= 0.6 <= found.high)
     assert 0.93 <= np.mean(held) <= 0.98
     assert np.mean(alone) < 0.75
 
 
 def test_a_bootstrap_has_a_thousand_draws_whatever_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = np.concatenate(list(bootstrap.resamples("a", 30)))
+    whole = np.concatenate(list(bootstrap.draw_resamples("a", 30)))
     assert whole.shape == (1000, 30)
     assert (whole.sum(1) == 30).all()
     monkeypatch.setattr(bootstrap, "AT_ONCE", 30 * 7)
-    parts = list(bootstrap.resamples("a", 30))
+    parts = list(bootstrap.draw_resamples("a", 30))
     assert len(parts) == 143
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
@@ -180,10 +185,10 @@ def test_a_bootstrap_has_a_thousand_draws_whatever_its_chunks(monkeypatch: pytes
 def test_medians_are_those_of_the_repeated_items() -> None:
     items = np.random.default_rng(0).normal(size=21)
     ids = np.repeat(np.arange(7), 3)
-    drawn = np.concatenate(list(bootstrap.resamples("m", 7)))
+    drawn = np.concatenate(list(bootstrap.draw_resamples("m", 7)))
     want = [np.sort(items.repeat(row[ids].astype(int)))[(21 - 1) // 2] for row in drawn]
-    np.testing.assert_allclose(bootstrap.medians("m", items, ids), want)
-    wide = bootstrap.medians("m", np.random.default_rng(1).normal(size=4000))
+    np.testing.assert_allclose(bootstrap.bootstrap_medians("m", items, ids), want)
+    wide = bootstrap.bootstrap_medians("m", np.random.default_rng(1).normal(size=4000))
     assert wide.std() == pytest.approx(math.sqrt(math.pi / 2 / 4000), rel=0.15)
 
 
@@ -197,8 +202,8 @@ def test_distances_hold_where_distributions_agree_and_where_not(
     for _ in range(600):
         real, a, b = (rng.normal(size=(150, 5)) * width for _ in range(3))
         one, other = (distance(x * scale + shift * width, real) for x in (a, b))
-        values.append(one.estimate())
-        gaps.append(one.less(other))
+        values.append(distance_estimate(one))
+        gaps.append(distance_difference(one, other))
     truth = np.mean([one.value for one in values])
     assert 0.92 <= np.mean([one.low <= truth <= one.high for one in values]) <= 0.97
     assert np.mean([one.low > 0 for one in gaps]) <= 0.035
@@ -252,7 +257,7 @@ def test_every_figure_states_its_items_and_groups() -> None:
     scores |= {"restore_mask_psnr_group": ids[:30], "hits": rng.random(60) < 0.5, "codes": rng.normal(size=(60, 3))}
     scores |= {"features": rng.normal(size=(40, 3)), "real": rng.normal(size=(40, 3)), "real_group": ids[:40]}
     scores |= {"bound_gap": rng.random(20), "bound_gap_group": ids[:20]}
-    found = yardstick.figures(scores, 4, "images")
+    found = aggregate(scores, 4, "images")
     stated = {name: (found[f"{name}_n"], found[f"{name}_groups"]) for name in found if f"{name}_n" in found}
     assert not [name for name in found if "_group_" in name or name.endswith("_group")]
     assert stated["nats"] == (60, 10)
@@ -261,20 +266,18 @@ def test_every_figure_states_its_items_and_groups() -> None:
     assert stated["accuracy"] == stated["active_units"] == (60, 60)
     assert stated["recall"] == stated["frechet"] == stated["kernel"] == (40, 7)
     assert stated["precision"] == (40, 40)
-    ranked = objective_intervals.figures(scores, 4, "images")
+    ranked = aggregate(scores, 4, "images", on_test=False)
     assert (ranked["nats_n"], ranked["nats_groups"]) == (60, 10)
     assert ranked["nats_stderr"] == found["nats_stderr"]
     assert not [name for name in ranked if name.endswith("_group")]
 
 
 def test_groups_beside_scores_are_one_an_item_and_alike_for_both_of_a_pair() -> None:
-    assert objectives.groups_of({"nll": np.zeros(4)}, "nll").tolist() == [0, 1, 2, 3]
-    assert objectives.groups_of({"nll": np.zeros(3), "nll_group": np.array([7, 7, 2])}, "nll").tolist() == [7, 7, 2]
+    assert group_ids({"nll": np.zeros(4)}, "nll") is None
+    assert np.array_equal(group_ids({"nll": np.zeros(3), "nll_group": np.array([7, 7, 2])}, "nll"), [7, 7, 2])
     with pytest.raises(UserError, match="nll_group: expected 3 ids, one an item, got 2"):
-        objectives.groups_of({"nll": np.zeros(3), "nll_group": np.zeros(2, np.int64)}, "nll")
+        group_ids({"nll": np.zeros(3), "nll_group": np.zeros(2, np.int64)}, "nll")
     one, other = ({"nll": np.zeros(3), "nll_group": np.array(ids)} for ids in ([0, 0, 1], [0, 1, 1]))
     with pytest.raises(UserError, match="of other groups"):
-        objective_intervals.improvement(one, other, "nats", 1)
-    assert (
-        objective_intervals.improvement({"nll": np.zeros(3)}, one, "nats", 1).groups == 2
-    )  # the incumbent's code knew none
+        improvement(one, other, "nats", 1)
+    assert improvement({"nll": np.zeros(3)}, one, "nats", 1).groups == 2  # the incumbent's code knew none

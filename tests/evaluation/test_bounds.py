@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
 from genfoundry.config import Bound
-from genfoundry.evaluation import context, yardstick
-from genfoundry.evaluation.metrics import bounds
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.card import explain_absent
+from genfoundry.evaluation.context import EvalContext
+from genfoundry.evaluation.metrics import importance_weighted_bound, metrics_of, reconstruction
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Batch, Spec
 
@@ -72,10 +74,11 @@ def test_the_bound_falls_with_draws_to_what_is_exact() -> None:
     nll = model.measure(Batch(x))["nll"].double()
     found = {}
     for k in (1, 8, 1000):
-        bench = context.Bench(None, None, Rows(x), None, {"nll": nll}, Bound(k=k, items=1000))  # type: ignore[arg-type]
-        scores = bounds.tightened(model, bench, 0)
+        context = EvalContext(dataset=None, train=None, split=Rows(x), bound=Bound(k=k, items=1000))  # type: ignore[arg-type]
+        outputs = {"nll": nll, **importance_weighted_bound.tighten(model, context)}
+        scores = importance_weighted_bound.score_gap(outputs, context)
         assert scores["bound_gap"].shape == (1000,)
-        found[k] = yardstick.figures({"nll": nll.numpy(), **scores}, D, "images")["nats_per_sample_iw"]
+        found[k] = aggregate({"nll": nll.numpy(), **scores}, D, "images")["nats_per_sample_iw"]
     elbo, exact = float(nll.mean()), float(model.exact(x).mean())
     assert elbo - exact > 0.7
     assert found[1] == pytest.approx(elbo, abs=0.2)  # three standard errors
@@ -85,12 +88,12 @@ def test_the_bound_falls_with_draws_to_what_is_exact() -> None:
 
 def test_its_interval_is_that_of_all_items_and_bits_are_per_value() -> None:
     nll, gap = torch.linspace(90, 110, 500).double().numpy(), torch.full((20,), 2.0).double().numpy()
-    found = yardstick.figures({"nll": nll, "bound_gap": gap}, 10, "images")
+    found = aggregate({"nll": nll, "bound_gap": gap}, 10, "images")
     assert found["nats_per_sample_iw"] == pytest.approx(98)
     assert found["bits_per_dim_iw"] == pytest.approx(98 / 10 / math.log(2))
     assert found["nats_per_sample_iw_low"] < 98 < found["nats_per_sample_iw_high"]
     assert found["nats_per_sample_iw_high"] - 98 < 1  # the standard error of 500 items, not of 20
-    assert "nats_per_char_iw" in yardstick.figures({"nll": nll, "bound_gap": gap}, 10, "text")
+    assert "nats_per_char_iw" in aggregate({"nll": nll, "bound_gap": gap}, 10, "text")
 
 
 class Shifts(GenerativeModel):
@@ -103,15 +106,16 @@ class Shifts(GenerativeModel):
 
 
 def test_reconstructions_by_formula() -> None:
-    found = bounds.reconstructed(Shifts(toys.SPEC, Hyper()), toys.bench(), 0)
+    context = toys.context()
+    outputs = reconstruction.reconstruct(Shifts(toys.SPEC, Hyper()), context)
+    found = reconstruction.score_reconstructions(outputs, context)
     assert found["reconstruct_psnr"] == pytest.approx(20 * math.log10(16))
     assert (found["reconstruct_ssim"] < 1).all()
 
 
 def test_no_ability_no_score() -> None:
     mute = GenerativeModel(toys.SPEC, Hyper())
-    own, beside = context.abilities(mute, toys.bench(toys.Reads(toys.SPEC, Hyper())), 0, 10)
-    assert own == {} and beside == {}
-    why = context.reasons(mute, None)
-    missing = {f.needs for f in yardstick.abilities.FIGURES}
-    assert missing <= set(why) and all(why[need] for need in missing)
+    seen = toys.examine_outputs({}, toys.context(toys.Reads(toys.SPEC, Hyper())))
+    assert seen.scores == {} and seen.beside == {} and seen.plots == {}
+    why = explain_absent({}, "images", mute, None)
+    assert set(why) == {metric.name for metric in metrics_of("images")} and all(why.values())

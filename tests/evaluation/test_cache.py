@@ -50,7 +50,7 @@ def test_without_a_folder_it_is_computed_once_an_evaluation() -> None:
 def test_a_repository_shares_what_one_version_of_its_code_computed(tmp_path: Path) -> None:
     run, compute = config.Run(seed=0, threads=1), Counting()
     for code, other in (("a", {}), ("a", {}), ("b", {}), ("a", {"seed": 1}), ("a", {"threads": 2})):
-        cache.here(tmp_path, code, run.model_copy(update=other)).get("lengths", compute)
+        cache.open_cache(tmp_path, code, run.model_copy(update=other)).get("lengths", compute)
     assert compute.calls == 3  # a seed is for who asks to say
 
 

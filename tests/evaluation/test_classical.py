@@ -20,8 +20,8 @@ from genfoundry.data.splits.text import TextSplit
 from genfoundry.evaluation.baselines import base, classes, classical_restoration, pixel_contexts
 from genfoundry.evaluation.baselines.gaussian import ROUNDING, Gaussian, LinearAR
 from genfoundry.evaluation.baselines.nearest_neighbours import Neighbours
-from genfoundry.evaluation.damage import SIGMA
-from genfoundry.evaluation.predictions import restoration
+from genfoundry.evaluation.card import describe_baseline
+from genfoundry.evaluation.inverse_problem import SIGMA, pose_problem
 from genfoundry.files import write_json
 from genfoundry.reporting import leaderboard
 from genfoundry.reporting.site import table as site_table
@@ -90,15 +90,15 @@ def test_missing_values_are_the_conditional_mean_each_item_with_its_own_mask() -
 @pytest.mark.parametrize("damage", ["gaussian", "salt_pepper", "mask", "complete"])
 def test_linear_restoration_beats_the_mean_and_the_identity(damage: str) -> None:
     train, test = images(draws(2000), "train"), images(draws(100, seed=1), "test")
-    posed = restoration.posed(test, damage)
+    posed = pose_problem(test, damage)
 
     def error(x: torch.Tensor) -> float:
         return float((x - posed.clean).square().mean())
 
-    name = "wiener filter" if posed.known is None else "gaussian conditional mean"
-    found = error(classical_restoration.restoration_methods(train, damage)[name](posed.x, posed.known, posed.levels))
+    name = "wiener filter" if posed.mask is None else "gaussian conditional mean"
+    found = error(classical_restoration.restoration_methods(train, damage)[name](posed.x, posed.mask, posed.levels))
     mean = train.tensor.float().mean(0)
-    assert found < 0.9 * error(mean if posed.known is None else torch.where(posed.known, posed.x, mean))
+    assert found < 0.9 * error(mean if posed.mask is None else torch.where(posed.mask, posed.x, mean))
     assert found < error(posed.x)
 
 
@@ -131,9 +131,9 @@ def test_neighbours_are_training_items_alone_and_not_the_item_itself(damage: str
     items = {item.numpy().tobytes() for item in train.tensor.float().flatten(1)}
     assert {item.numpy().tobytes() for item in learnt._neighbours.items} == items
     one = images(draws(3, seed=5), "gate")
-    alone, all_three = (restoration.posed(one, damage) for _ in range(2))
-    first = found(alone.x[:1], None if alone.known is None else alone.known[:1], TOP + 1)
-    assert torch.allclose(first, found(all_three.x, all_three.known, TOP + 1)[:1])  # others of the split change nothing
+    alone, all_three = (pose_problem(one, damage) for _ in range(2))
+    first = found(alone.x[:1], None if alone.mask is None else alone.mask[:1], TOP + 1)
+    assert torch.allclose(first, found(all_three.x, all_three.mask, TOP + 1)[:1])  # others of the split change nothing
 
 
 def test_the_nearest_are_nearest_on_what_is_known() -> None:
@@ -226,8 +226,9 @@ def test_xz_is_left_out_where_items_are_coded_by_each_other() -> None:
     row = rows(train, test)["xz"]
     assert row.predict(test) == {}
     assert row.likelihood == "none"
-    assert {"bits_per_dim", "nats_per_sample"} <= set(row.absent)
-    assert "no likelihood of an item" in row.absent["bits_per_dim"]
+    absent = describe_baseline(row)["absent"]
+    assert {"bits_per_dim", "nats_per_sample"} <= set(absent)
+    assert "no likelihood of an item" in absent["bits_per_dim"]
     assert rows(train, test)["png"].predict(test)["nll"].shape == (20,)
 
 
@@ -237,8 +238,8 @@ def test_xz_of_text_is_set_against_reading_in_one_go_alone() -> None:
     found = rows(train, test, modality="text", alphabet="abcd")
     assert list(found) == ["unigram", "5-gram", "6-gram", "xz"]
     assert set(found["xz"].predict(test)) == {"nll_carried"}
-    assert "nats_per_char" in found["xz"].absent
-    assert "nats_per_char_carried" not in found["xz"].absent
+    absent = describe_baseline(found["xz"])["absent"]
+    assert "nats_per_char" in absent and "nats_per_char_carried" not in absent
 
 
 def test_six_characters_are_counted_where_five_do_not_tell() -> None:
@@ -261,11 +262,8 @@ def test_roles_tell_what_need_not_be_beaten() -> None:
 
 
 def test_the_reason_for_an_absent_figure_stands_in_its_cell(tmp_path: Path) -> None:
-    xz = {
-        "role": "compressor",
-        "likelihood": "none",
-        "absent": base.explain_no_likelihood("no likelihood of an item: why"),
-    }
+    row = base.Baseline("xz", "compressor", "none", lambda split: {}, "no likelihood of an item: why")
+    xz = describe_baseline(row)
     png = {"role": "compressor", "likelihood": "bound", "figures": {"test": {"bits_per_dim": 3.0}}}
     about = {"dataset": "photos", "levels": 256, "binarise": None, "labels": None, "data": "d", "judge": None}
     card = {**about, "task": "t", "rows": {"png": png, "xz": {**xz, "figures": {"test": {"n": 20}}}}}

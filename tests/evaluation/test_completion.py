@@ -12,14 +12,15 @@ from torch import Tensor
 
 from genfoundry import models
 from genfoundry.config import Bound
-from genfoundry.evaluation import context, yardstick
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.card import explain_absent
 from genfoundry.evaluation.metrics import completion
 from genfoundry.models.abilities import Autoregressive, Completes
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.models.families.ancestral import AncestralModel
 from genfoundry.nn.autoregressive.ancestral import Canvas, raster_order
 from genfoundry.nn.heads.categorical_sampling import sample_categorical
-from genfoundry.types import Batch, Spec
+from genfoundry.types import Batch, Draw, Spec
 
 
 class Coins(AncestralModel):
@@ -56,7 +57,7 @@ def test_a_completion_is_told_the_class_by_what_is_known() -> None:
     posterior = prior * chance**4
     posterior /= posterior.sum()
     expected = -(posterior * chance**3 * (1 - chance)).sum().log()
-    found = completion.missing(COINS, x, UPPER.expand_as(x))
+    found = completion.missing_nats(COINS, x, UPPER.expand_as(x))
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     torch.manual_seed(0)
     many = x.expand(40_000, -1, -1, -1)
@@ -78,7 +79,7 @@ def test_it_is_what_the_whole_costs_less_what_is_known(name: str) -> None:
     every = torch.cat([x[:, :, :2].expand(16, -1, -1, -1), lower], 2)
     with torch.no_grad():
         upper = -model.measure(Batch(every))["nll"].neg().logsumexp(0)
-        assert completion.missing(model, x, UPPER.expand_as(x)).item() == pytest.approx(
+        assert completion.missing_nats(model, x, UPPER.expand_as(x)).item() == pytest.approx(
             (model.measure(Batch(x))["nll"] - upper).item(), abs=1e-6
         )
 
@@ -92,18 +93,29 @@ class Zeros(GenerativeModel):
         return torch.where(known, x, 0)
 
 
+class Mute(GenerativeModel):
+    """Completes nothing."""
+
+    likelihood = "none"
+
+    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        return torch.zeros(n, *self.spec.shape)
+
+
 def test_what_a_completion_leaves_behind() -> None:
-    bench = toys.bench()
-    own, beside = context.abilities(Zeros(toys.SPEC, Hyper()), bench, 0, 20)
-    assert set(own) == {"complete_psnr", "complete_ssim"}
-    assert set(beside) == {"mean image", "gaussian conditional mean", "nearest item", "k nearest items"}
-    given, made, truth = bench.pictures["completed"].unflatten(0, (-1, 3)).unbind(1)
+    context = toys.context()
+    seen = toys.examine_outputs(completion.complete(Zeros(toys.SPEC, Hyper()), context), context)
+    assert set(seen.scores) == {"complete_psnr", "complete_ssim"}
+    assert set(seen.beside) == {"mean image", "gaussian conditional mean", "nearest item", "k nearest items"}
+    sheet = torch.from_numpy(seen.plots["completed"].keywords["images"])
+    given, made, truth = sheet.unflatten(0, (-1, 3)).unbind(1)
     assert torch.equal(given, made)
     assert not given[:, :, 4:].any()
     assert truth[:, :, 4:].any()
     assert torch.equal(truth[:, :, :4], given[:, :, :4])
-    assert context.reasons(Zeros(toys.SPEC, Hyper()), None)["predict"] == "no likelihood of a part"
-    assert not completion.completed(GenerativeModel(toys.SPEC, Hyper()), bench, 0)[0]
+    why = explain_absent({}, "images", Zeros(toys.SPEC, Hyper()), None)
+    assert why["complete_nats"] == "no likelihood of a part"
+    assert "completed" not in toys.examine(Mute(toys.SPEC, Hyper()), context).outputs
 
 
 def test_a_likelihood_gives_nats_that_are_less_than_the_whole() -> None:
@@ -111,9 +123,11 @@ def test_a_likelihood_gives_nats_that_are_less_than_the_whole() -> None:
     torch.manual_seed(0)
     model = kind(toys.SPEC, kind.Config())
     assert isinstance(model, Completes) and isinstance(model, Autoregressive)
-    bench = toys.bench(bound=Bound(k=2, items=20))
-    found = yardstick.figures(completion.completed(model, bench, 0)[0], 64, "images")
+    context = toys.context(bound=Bound(k=2, items=20))
+    with torch.no_grad():
+        outputs = completion.complete(model, context)
+    found = aggregate(completion.score_completions(outputs, context), 64, "images")
     assert found["complete_nats_low"] < found["complete_nats"] < found["complete_nats_high"]
     with torch.no_grad():
-        whole = model.measure(bench.split.eval_batch(torch.arange(100)))["nll"].mean()
+        whole = model.measure(context.split.eval_batch(torch.arange(100)))["nll"].mean()
     assert 0.3 * whole < found["complete_nats"] < 0.7 * whole

@@ -9,8 +9,8 @@ import toys
 from genfoundry import models
 from genfoundry.config import Bound
 from genfoundry.data.splits.lines import LineSplit
-from genfoundry.evaluation import context, yardstick
-from genfoundry.evaluation.predict import answers
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import EvalContext
 from genfoundry.models.abilities import (
     Autoregressive,
     Completes,
@@ -35,25 +35,25 @@ def test_a_model_has_the_figures_of_its_abilities_and_no_others(name: str) -> No
     kind = models.find(name)
     torch.manual_seed(0)
     model = kind(toys.SPEC, kind.Config()).eval()
-    bench = toys.bench(bound=Bound(k=2, items=20))
-    bench.found = answers(model, bench.split, samples=20, seed=0)
-    own, _ = context.abilities(model, bench, 0, 20)
-    found = yardstick.figures({**{k: v.numpy() for k, v in bench.found.items() if k != "samples"}, **own}, 64, "images")
+    context = toys.context(bound=Bound(k=2, items=20))
+    seen = toys.examine(model, context)
+    found = aggregate({**seen.measured, **seen.scores}, 64, "images")
     asked = {
         "reconstruct_psnr": isinstance(model, Reconstructs),
         "bits_per_dim_iw": isinstance(model, Tightens),
         "active_units": isinstance(model, Infers),
-        "perplexity": isinstance(model, Quantises) and "codes" in model.codes(bench.split.eval_batch(torch.arange(2))),
+        "perplexity": isinstance(model, Quantises)
+        and "codes" in model.codes(context.split.eval_batch(torch.arange(2))),
         "perplexity_top": isinstance(model, Quantises)
-        and "top" in model.codes(bench.split.eval_batch(torch.arange(2))),
+        and "top" in model.codes(context.split.eval_batch(torch.arange(2))),
         "auroc_shuffled": isinstance(model, GenerativeModel) and model.likelihood != "none",
         "probe_accuracy": isinstance(model, Embeds),
         "complete_psnr": isinstance(model, Completes),
         "complete_nats": isinstance(model, Completes) and isinstance(model, Autoregressive),
     }
     assert {name: name in found for name in asked} == asked
-    assert ("codes" in bench.drawings) == isinstance(model, Embeds)
-    assert ("interpolation" in bench.pictures) == (isinstance(model, Embeds) and isinstance(model, Decodes))
+    assert ("codes" in seen.plots) == isinstance(model, Embeds)
+    assert ("interpolation" in seen.plots) == (isinstance(model, Embeds) and isinstance(model, Decodes))
 
 
 def test_lines_have_a_bound_active_units_and_a_map() -> None:
@@ -62,9 +62,9 @@ def test_lines_have_a_bound_active_units_and_a_map() -> None:
     splits = [LineSplit(name, {"x": torch.randint(20, (60, 12), generator=draw)}, spec) for name in "ab"]
     torch.manual_seed(0)
     model = kind(spec, kind.Config()).eval()
-    bench = context.Bench(None, *splits, None, answers(model, splits[1], samples=0, seed=0), Bound(k=2, items=20))  # type: ignore[arg-type]
-    own, _ = context.abilities(model, bench, 0, 20)
-    assert set(own) == {"bound_gap", "codes"}
-    found = yardstick.figures({**{k: v.numpy() for k, v in bench.found.items()}, **own}, 12, "lines")
+    context = EvalContext(dataset=None, train=splits[0], split=splits[1], bound=Bound(k=2, items=20))  # type: ignore[arg-type]
+    seen = toys.examine(model, context, "lines")
+    assert set(seen.scores) == {"bound_gap", "codes"}
+    found = aggregate({**seen.measured, **seen.scores}, 12, "lines")
     assert {"nats_per_sample_iw", "active_units", "rate", "distortion"} <= set(found)
-    assert set(bench.drawings) == {"codes"} and not bench.pictures
+    assert set(seen.plots) == {"codes"}

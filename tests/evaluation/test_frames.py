@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toys
 from PIL import Image
 from torch import Tensor
 
 from genfoundry import models
 from genfoundry.data.iterate import sample_indices
 from genfoundry.data.splits.video import VideoSplit
-from genfoundry.evaluation import context, objectives, plots, yardstick
+from genfoundry.evaluation import plots
+from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, ContextModel
+from genfoundry.evaluation.context import EvalContext, SplitContext
 from genfoundry.evaluation.metrics import video
-from genfoundry.evaluation.predict import answers, score
+from genfoundry.evaluation.objectives import computable_objectives, find_objective
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.types import Spec
 
 SPEC = Spec((2, 1, 4, 4), 2, cond_shape=(3, 1, 4, 4), cond_levels=2)
@@ -58,9 +62,9 @@ def test_the_copy_of_the_last_frame_counts_flips() -> None:
     assert np.allclose(found["nll"].numpy(), -np.log(np.where(was == now, 1 - chance, chance)).sum(1))
     index = sample_indices(test, 12)
     assert torch.equal(found["samples"], test.tensor[index][:, 2:3].expand(-1, 2, -1, -1, -1).long())
-    scored = score(found, test)
+    scored = score(found, SplitContext(split=test))
     wrong = (found["samples"] != test.tensor[index][:, 3:]).flatten(1).double().mean(1).numpy()
-    continued = context.samples(found, context.Bench(None, train, test, None))["continued_psnr"]  # type: ignore[arg-type]
+    continued = video.score_frames(found, SplitContext(split=test))["continued_psnr"]  # type: ignore[arg-type]
     assert continued == pytest.approx(-10 * np.log10(wrong))
     assert np.allclose(scored["frame"], found["nll"].numpy() / 2)
 
@@ -80,28 +84,30 @@ def test_trivial_models_and_real_videos_of_others() -> None:
 def test_a_copy_is_as_near_as_can_be() -> None:
     one = split("test", 5)
     truth = one.eval_batch(sample_indices(one, 5)).x
-    assert video.compared(truth, one)["continued_psnr"].tolist() == [100.0] * 5
+    assert video.score_frames({"samples": truth}, SplitContext(split=one))["continued_psnr"].tolist() == [100.0] * 5
     wrong = truth.clone()
     wrong[:, 0, 0, 0, 0] = 1 - wrong[:, 0, 0, 0, 0]
-    assert video.compared(wrong, one)["continued_psnr"] == pytest.approx([10 * math.log10(32)] * 5)
+    assert video.score_frames({"samples": wrong}, SplitContext(split=one))["continued_psnr"] == pytest.approx(
+        [10 * math.log10(32)] * 5
+    )
 
 
 def test_a_model_has_nats_a_frame_and_strips(tmp_path: Path) -> None:
     kind = models.find("video_pixel")
     torch.manual_seed(0)
     model, train, test = kind(SPEC, kind.Config()).eval(), split("train"), split("test", 14)
-    assert "nats_per_frame" in objectives.objectives(kind, "video")
-    tuned = score(answers(model, test, samples=0, seed=0, needs=("frame",)), test)
-    value = objectives.OBJECTIVES["nats_per_frame"].value(tuned, SPEC.dims)
+    assert "nats_per_frame" in computable_objectives(kind, "video")
+    metric, context = find_objective("nats_per_frame"), SplitContext(split=test)
+    tuned = score(predict(model, context, [metric]), context, [metric])
+    value = metric.value(tuned, SPEC.dims)
     assert value == pytest.approx(float(tuned["nll"].mean()) / 2)
-    bench = context.Bench(None, train, test, None, answers(model, test, samples=9, seed=0))  # type: ignore[arg-type]
-    own, beside = context.abilities(model, bench, 0, 14)
-    assert set(own) == {"continued_psnr"} and len(own["continued_psnr"]) == 14 and not beside
-    found = yardstick.figures({**tuned, **own}, SPEC.dims, "video")
+    seen = toys.examine(model, EvalContext(dataset=None, train=train, split=test, samples=14), "video")  # type: ignore[arg-type]
+    assert set(seen.scores) == {"continued_psnr"} and len(seen.scores["continued_psnr"]) == 14 and not seen.beside
+    found = aggregate({**tuned, **seen.scores}, SPEC.dims, "video")
     assert {"nats_per_frame", "nats_per_frame_stderr", "bits_per_dim", "continued_psnr_low"} <= found.keys()
-    for name, drawing in bench.drawings.items():
+    for name, drawing in seen.plots.items():
         drawing(tmp_path / f"{name}.png")
-    assert set(bench.drawings) == {"continued", "samples"}
+    assert set(seen.plots) == {"continued", "samples"}
     sheet = np.asarray(Image.open(tmp_path / "continued.png"))
     assert sheet.shape[0] / sheet.shape[1] == pytest.approx((12 * 6 + 2) / ((3 + 1 + 2 + 1 + 2) * 6 + 2))
 

@@ -14,11 +14,12 @@ from genfoundry import models
 from genfoundry.config import Bound
 from genfoundry.data.dataset import split_class
 from genfoundry.data.splits import images
-from genfoundry.evaluation import context, predict
+from genfoundry.evaluation import judge
+from genfoundry.evaluation.context import EvalContext, SplitContext
+from genfoundry.evaluation.inverse_problem import pose_problem
 from genfoundry.evaluation.metrics import classification_accuracy_score
-from genfoundry.evaluation.objectives import GROUP, groups_of
-from genfoundry.evaluation.predictions import restoration
-from genfoundry.evaluation.predictions import samples as drawn
+from genfoundry.evaluation.predict import score
+from genfoundry.evaluation.scores import GROUP, group_ids
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.splits import Split
 from genfoundry.types import Draw, Spec
@@ -42,13 +43,11 @@ def grouped_images(change: Tensor | None = None) -> images.ImageSplit:
 
 
 def examined(model: Any, split: images.ImageSplit, judge: Any) -> dict[str, Any]:
-    bench = toys.bench(judge, bound=Bound(k=2, items=80))
-    bench.split = split
-    bench.dataset.splits["test"] = split  # type: ignore[attr-defined]
-    bench.found = predict.answers(model, split, samples=60, seed=0)
-    own, beside = context.abilities(model, bench, 0, 20)
-    everything = predict.score(bench.found, split) | context.samples(bench.found, bench) | own
-    return {**everything, **{f"{row}: {name}": v for row, found in beside.items() for name, v in found.items()}}
+    context = toys.context(judge, bound=Bound(k=2, items=80), split=split, samples=60)
+    context.dataset.splits["test"] = split  # type: ignore[attr-defined]
+    seen = toys.examine(model, context)
+    everything = {**seen.measured, **seen.scores}
+    return {**everything, **{f"{row}: {name}": v for row, found in seen.beside.items() for name, v in found.items()}}
 
 
 def aligned(before: dict[str, Any], after: dict[str, Any], group: int, exempt: set[str]) -> set[str]:
@@ -58,9 +57,9 @@ def aligned(before: dict[str, Any], after: dict[str, Any], group: int, exempt: s
         if name.endswith(GROUP) or name in exempt:
             continue
         assert name + GROUP in before, f"{name} has no groups"
-        groups = groups_of(before, name)
-        assert len(groups) == len(before[name])
-        assert (groups == groups_of(after, name)).all()
+        groups = group_ids(before, name)
+        assert groups is not None and len(groups) == len(before[name])
+        assert np.array_equal(groups, group_ids(after, name))  # type: ignore[arg-type]
         same = np.isclose(before[name], after[name], equal_nan=True).reshape(len(groups), -1).all(1)
         assert (groups[~same] == group).all(), name
         changed |= {name} if not same.all() else set()
@@ -86,18 +85,18 @@ def test_scores_of_images_have_the_groups_of_their_items(name: str) -> None:
 def test_scores_of_restorations_have_the_groups_of_their_items() -> None:
     split = grouped_images()
     for damage in ("gaussian", "mask", "complete"):
-        posed = restoration.posed(split, damage)
-        scores = posed.scores(damage, posed.x)
-        assert {groups_of(scores, name).tolist() == split.groups[posed.index].tolist() for name in scores
-                if not name.endswith(GROUP)} == {True}  # fmt: skip
+        posed = pose_problem(split, damage)
+        scores = posed.score(damage, posed.x)
+        assert {scores[name].tolist() == split.groups[posed.index].tolist() for name in scores
+                if name.endswith(GROUP)} == {True}  # fmt: skip
         assert sum(name.endswith(GROUP) for name in scores) == 2
 
 
 def test_hits_have_the_groups_of_the_labelled_items() -> None:
     split = grouped_images()
     split.label[::2] = -1
-    scores = predict.score({"classes": split.label.clamp(min=0)}, split)
-    assert groups_of(scores, "hits").tolist() == (FOURS + 7)[1::2].tolist() and scores["hits"].all()
+    scores = score({"classes": split.label.clamp(min=0)}, SplitContext(split=split))
+    assert scores["hits_group"].tolist() == (FOURS + 7)[1::2].tolist() and scores["hits"].all()
 
 
 class Blank(GenerativeModel):
@@ -112,21 +111,25 @@ class Blank(GenerativeModel):
 def test_hits_of_classifiers_have_the_groups_of_the_labelled_items(monkeypatch: pytest.MonkeyPatch) -> None:
     split = grouped_images()
     split.label[::3] = -1
-    monkeypatch.setattr(classification_accuracy_score, "hits", lambda *_: np.zeros((int((split.label >= 0).sum()), 2)))
-    bench = toys.bench(toys.Reads(toys.SPEC, toys.Reads.Config()))
-    bench.split = bench.dataset.splits["test"] = split  # type: ignore[attr-defined]
-    found, _ = context.abilities(Blank(toys.SPEC, Hyper()), bench, 0, 20)
+    monkeypatch.setattr(
+        classification_accuracy_score, "train_classifiers", lambda *_: np.zeros((int((split.label >= 0).sum()), 2))
+    )
+    context = toys.context(toys.Reads(toys.SPEC, toys.Reads.Config()), split=split)
+    context.dataset.splits["test"] = split  # type: ignore[attr-defined]
+    outputs = classification_accuracy_score.draw_of_classes(Blank(toys.SPEC, Hyper()), context)
+    found = score(outputs, context, classification_accuracy_score.METRICS)
     for name in ("class_hits", "class_hits_real"):
-        assert groups_of(found, name).tolist() == (FOURS + 7)[split.label >= 0].tolist()
+        assert found[f"{name}_group"].tolist() == (FOURS + 7)[split.label >= 0].tolist()
 
 
 def test_real_items_have_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawn, "features", lambda judge, x, levels: x.flatten(1).numpy().astype(np.float32))
-    monkeypatch.setattr(drawn, "Judges", toys.Reads)
+    monkeypatch.setattr(judge, "compute_features", lambda network, x, levels: x.flatten(1).numpy().astype(np.float32))
+    monkeypatch.setattr(judge, "Judges", toys.Reads)
     split = grouped_images()
-    found = predict.score({"samples": torch.zeros(50, 1, 8, 8)}, split, toys.Reads(toys.SPEC, toys.Reads.Config()))
+    context = SplitContext(split=split, judge=toys.Reads(toys.SPEC, toys.Reads.Config()))
+    found = score({"samples": torch.zeros(50, 1, 8, 8)}, context)
     where = {x.tobytes(): int(g) for x, g in zip(split.tensor.flatten(1).float().numpy(), split.groups, strict=True)}
-    assert groups_of(found, "real").tolist() == [where[x.tobytes()] for x in found["real"]]
+    assert found["real_group"].tolist() == [where[x.tobytes()] for x in found["real"]]
     assert "features" + GROUP not in found
 
 
@@ -152,14 +155,13 @@ def test_scores_of_sequences_have_the_groups_of_their_items(modality: str) -> No
     torch.manual_seed(0)
     learner = models.find(model_name)
     model = learner(spec, learner.Config()).eval()
-    bench = context.Bench(toys.Data(), train, split, None)  # type: ignore[arg-type]
-    bench.dataset.meta = {"alphabet": "a" * 20}  # type: ignore[attr-defined]
-    bench.found = predict.answers(model, split, samples=8, seed=0)
-    own, _ = context.abilities(model, bench, 0, 8)  # type: ignore[arg-type]
-    scores = predict.score(bench.found, split) | context.samples(bench.found, bench) | own
+    data: Any = toys.Data()
+    data.meta = {"alphabet": "a" * 20}
+    seen = toys.examine(model, EvalContext(dataset=data, train=train, split=split, samples=8), modality)  # type: ignore[arg-type]
+    scores: dict[str, Any] = {**seen.measured, **seen.scores}
     names = {name for name in scores if not name.endswith(GROUP)}
     assert all(name + GROUP in scores and len(scores[name + GROUP]) == len(scores[name]) for name in names), names
     expected = {"text": {"nll_carried", "continue_nats_per_char"}, "pairs": {"chrf", "exact_lines", "bleu_counts"},
                 "lines": {"codes", "bound_gap"}, "video": {"frame", "continued_psnr"}}  # fmt: skip
     assert expected[modality] | {"nll"} <= names
-    assert groups_of(scores, "nll").tolist() == (torch.arange(n) // 4).tolist()
+    assert scores["nll_group"].tolist() == (torch.arange(n) // 4).tolist()

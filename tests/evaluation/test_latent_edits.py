@@ -10,8 +10,8 @@ import torch
 import toys
 from torch import Tensor
 
-from genfoundry.evaluation import yardstick
-from genfoundry.evaluation.metrics import figures, latent_edits, latents
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.metrics import latent_edits
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
 from genfoundry.types import Batch
 
@@ -51,12 +51,13 @@ class Stays(Apart):
 def found(
     model: Learner, judge: Learner | None
 ) -> tuple[dict[str, float], dict[str, dict[str, float]], dict[str, Tensor]]:
-    bench = toys.bench(judge)
-    coded = latents.read(model, bench)
-    assert coded is not None
-    own, beside = latent_edits.edited(model, coded, bench, 0)
-    rows = {name: yardstick.figures(scores, 64, "images") for name, scores in beside.items()}
-    return yardstick.figures(own, 64, "images"), rows, bench.pictures
+    context = toys.context(judge)
+    outputs = latent_edits.edit(model, context)
+    beside = latent_edits.score_classical_edits(outputs, context)
+    rows = {name: aggregate(scores, 64, "images") for name, scores in beside.items()}
+    plots = latent_edits.plot_edits(outputs, context)
+    pictures = {"edited": torch.from_numpy(plots["edited"].keywords["images"])} if plots else {}  # type: ignore[attr-defined]
+    return aggregate(latent_edits.score_edits(outputs, context), 64, "images"), rows, pictures
 
 
 def test_codes_that_hold_the_class_apart_flip_it_and_keep_the_item() -> None:
@@ -90,16 +91,14 @@ def test_no_judge_of_classes_no_edits() -> None:
 
 
 def test_the_curves_are_drawn(tmp_path: Path) -> None:
-    bench = toys.bench(toys.Reads(toys.SPEC, Hyper()))
-    coded = latents.read(model := Apart(toys.SPEC, Hyper()), bench)
-    assert coded is not None
-    latent_edits.edited(model, coded, bench, 0)
-    bench.drawings["edits"](tmp_path / "edits.png")
+    context = toys.context(toys.Reads(toys.SPEC, Hyper()))
+    outputs = latent_edits.edit(Apart(toys.SPEC, Hyper()), context)
+    latent_edits.plot_edits(outputs, context)["edits"](tmp_path / "edits.png")
     assert (tmp_path / "edits.png").stat().st_size > 1000
 
 
 def test_identity_by_hand() -> None:
     scores = {"edit_moved": np.array([1.0, 3.0]), "edit_away": np.array([4.0, 4.0])}
-    found = figures.of(scores, 64, "images")["edit_identity"]
+    found = latent_edits.compute_identity(scores, 64)["edit_identity"]
     assert (found.value, found.n, found.groups) == (0.5, 2, 2)
     assert found.low < 0.25 < 0.75 < found.high  # what the two say apart

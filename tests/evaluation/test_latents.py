@@ -12,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from genfoundry import models
-from genfoundry.evaluation import yardstick
-from genfoundry.evaluation.metrics import figures, latents
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import EvalContext
+from genfoundry.evaluation.metrics import latents
+from genfoundry.evaluation.scores import Outputs
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Batch
 
@@ -39,39 +41,46 @@ class Blind(Copies):
     def embed(self, batch: Batch) -> Tensor:
         return batch.x[:, 0, 3:].flatten(1).float()
 
+    def decode(self, z: Tensor) -> Tensor:
+        return torch.zeros(len(z), 1, 8, 8)
+
+
+def encode(model: GenerativeModel, context: EvalContext) -> Outputs:
+    outputs = latents.encode(model, context)
+    assert outputs
+    return outputs
+
 
 def test_a_line_reads_the_class_off_codes_that_hold_it_and_no_others() -> None:
     found = {}
     for kind in (Copies, Blind):
-        bench = toys.bench()
-        coded = latents.read(model := kind(toys.SPEC, Hyper()), bench)
-        assert coded is not None
-        own, beside = latents.held(model, coded, bench)
-        assert beside["the raw values"]["probe_accuracy"].mean() > 0.99
-        found[kind] = yardstick.figures(own, 64, "images")["probe_accuracy"]
+        context = toys.context()
+        outputs = encode(kind(toys.SPEC, Hyper()), context)
+        beside = latents.probe_raw_values(outputs, context)
+        assert np.mean(beside["the raw values"]["probe_accuracy"]) > 0.99
+        found[kind] = aggregate(latents.score_codes(outputs, context), 64, "images")["probe_accuracy"]
     assert found[Copies] > 0.99
     assert 0.2 < found[Blind] < 0.47  # chance, three standard errors around
 
 
 def test_without_labels_there_is_a_map_and_no_probe(tmp_path: Path) -> None:
-    bench = toys.bench()
-    bench.split.label.fill_(-1)  # type: ignore[attr-defined]
-    coded = latents.read(model := Copies(toys.SPEC, Hyper()), bench)
-    assert coded is not None
-    assert latents.held(model, coded, bench) == ({}, {})
+    context = toys.context()
+    context.split.label.fill_(-1)  # type: ignore[attr-defined]
+    outputs = encode(Copies(toys.SPEC, Hyper()), context)
+    assert latents.score_codes(outputs, context) == latents.probe_raw_values(outputs, context) == {}
     for name in ("a.png", "b.png"):
-        bench.drawings["codes"](tmp_path / name)
+        latents.plot_codes(outputs, context)["codes"](tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert Image.open(tmp_path / "a.png").width > 300
 
 
 def test_perplexity_counts_codes_in_even_use() -> None:
     even = np.tile(np.eye(4)[:, None] * 3, (1, 2, 1)).reshape(8, 4)
-    assert yardstick.figures({"use_codes": even}, 64, "images")["perplexity"] == pytest.approx(4)
-    assert yardstick.figures({"use_top": np.eye(4)[[1] * 8]}, 64, "images")["perplexity_top"] == pytest.approx(1)
+    assert aggregate({"use_codes": even}, 64, "images")["perplexity"] == pytest.approx(4)
+    assert aggregate({"use_top": np.eye(4)[[1] * 8]}, 64, "images")["perplexity_top"] == pytest.approx(1)
     uneven = np.array([[3.0, 1.0]])
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    found = yardstick.figures({"use_bottom": uneven}, 64, "images")["perplexity_bottom"]
+    found = aggregate({"use_bottom": uneven}, 64, "images")["perplexity_bottom"]
     assert found == pytest.approx(np.exp(entropy))
 
 
@@ -79,9 +88,9 @@ def test_active_units_are_those_that_vary() -> None:
     rng = np.random.default_rng(0)
     scales = np.sqrt([1.0, 0.05, 0.02, 0.005, 0.0])
     z = 3 + scales * rng.normal(size=(1000, 5))
-    found = figures.active(z)
+    found = latents.active_units(z)
     assert (found.value, found.low, found.high) == (3, 3, 3)
-    assert yardstick.figures({"codes": z}, 64, "images")["active_units"] == 3
+    assert aggregate({"codes": z}, 64, "images")["active_units"] == 3
 
 
 class Inferring(Copies):
@@ -93,10 +102,8 @@ class Inferring(Copies):
 
 def test_only_codes_with_a_posterior_are_counted() -> None:
     for kind, count in ((Copies, None), (Inferring, 3)):
-        bench, model = toys.bench(), kind(toys.SPEC, Hyper())
-        coded = latents.read(model, bench)
-        assert coded is not None
-        own = latents.held(model, coded, bench)[0]
+        context = toys.context()
+        own = latents.score_codes(encode(kind(toys.SPEC, Hyper()), context), context)
         assert own["codes"].shape == (300, count) if count else "codes" not in own
 
 
@@ -108,20 +115,17 @@ def test_classes_are_no_units_of_a_model_that_embeds_them(net: str) -> None:
     with torch.no_grad():
         for p in model.parameters():
             p.mul_(4)  # every style and every class varies
-    bench = toys.bench(found={"rate": torch.ones(300)})
-    coded = latents.read(model, bench)
-    assert coded is not None
-    scores = latents.held(model, coded, bench)[0]
-    assert coded[1].z.shape[1] == 5 + 3, "the probe reads both"
-    assert yardstick.figures({"codes": scores["codes"]}, 64, "images")["active_units"] <= 5
+    context = toys.context()
+    with torch.no_grad():
+        outputs = encode(model, context)
+    scores = latents.score_codes(outputs, context)
+    assert outputs["encoded"][1].z.shape[1] == 5 + 3, "the probe reads both"
+    assert aggregate({"codes": scores["codes"]}, 64, "images")["active_units"] <= 5
 
 
 def test_a_strip_s_ends_are_the_reconstructions_of_two_items() -> None:
-    model, bench = Copies(toys.SPEC, Hyper()), toys.bench()
-    coded = latents.read(model, bench)
-    assert coded is not None
-    latents.between(model, coded[1], bench)
-    strips = bench.pictures["interpolation"].view(latents.STRIPS, 2 + latents.STEPS, 1, 8, 8)
+    model = Copies(toys.SPEC, Hyper())
+    strips = encode(model, toys.context())["interpolation"].view(latents.STRIPS, 2 + latents.STEPS, 1, 8, 8)
     for item, end in ((strips[:, 0], strips[:, 1]), (strips[:, -1], strips[:, -2])):
         torch.testing.assert_close(end, model.decode(model.embed(Batch(item))))
     middle = strips[:, 1:-1].diff(dim=1)
@@ -134,8 +138,8 @@ def test_codes_that_are_not_finite_are_none() -> None:
         def embed(self, batch: Batch) -> Tensor:
             return torch.full((len(batch), 2), torch.nan)
 
-    assert latents.read(Broken(toys.SPEC, Hyper()), toys.bench()) is None
-    assert latents.read(GenerativeModel(toys.SPEC, Hyper()), toys.bench()) is None
+    assert latents.encode_splits(Broken(toys.SPEC, Hyper()), toys.context()) is None
+    assert latents.encode(Broken(toys.SPEC, Hyper()), toys.context()) == {}
 
 
 def test_many_values_are_read_through_a_projection() -> None:

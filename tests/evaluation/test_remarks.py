@@ -9,7 +9,7 @@ import torch
 
 from genfoundry.data.label_subsets import select_trial_items
 from genfoundry.data.splits.images import ImageSplit
-from genfoundry.evaluation.remarks import remarks
+from genfoundry.evaluation.remarks import list_remarks
 from genfoundry.reporting import leaderboard
 from genfoundry.types import Spec
 
@@ -30,15 +30,17 @@ def grouped(n: int, groups: int) -> Any:
 
 def test_few_groups_are_said() -> None:
     held = {"val": grouped(900, 4), "gate": grouped(900, 30), "test": grouped(800, 1)}
-    assert list(remarks(held, None)) == ["few independent groups: 4 in val, 1 in test"]
-    assert not list(remarks({"val": grouped(900, 30)}, None))
+    assert list(list_remarks(held, None)) == ["few independent groups: 4 in val, 1 in test"]
+    assert not list(list_remarks({"val": grouped(900, 30)}, None))
 
 
 def test_more_labels_to_rank_on_than_to_train_on_are_said() -> None:
     held = {"val": split(3000, 3000)}
-    assert list(remarks(held, 100)) == ["ranked on 3,000 labelled items of val, 30 times the 100 labels of training"]
-    assert not list(remarks(held, 5000))
-    assert not list(remarks(held, None))
+    assert list(list_remarks(held, 100)) == [
+        "ranked on 3,000 labelled items of val, 30 times the 100 labels of training"
+    ]
+    assert not list(list_remarks(held, 5000))
+    assert not list(list_remarks(held, None))
 
 
 def test_remarks_stand_below_the_table() -> None:

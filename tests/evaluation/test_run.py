@@ -13,10 +13,14 @@ from torch import Tensor
 
 from genfoundry.errors import UserError
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation import objective_intervals, objectives, predict, run
+from genfoundry.evaluation import run
+from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.cache import Shared
-from genfoundry.evaluation.frechet import frechet
-from genfoundry.evaluation.predictions import forecast
+from genfoundry.evaluation.context import EvalContext, SplitContext
+from genfoundry.evaluation.metrics.forecast_errors import warp_distance
+from genfoundry.evaluation.metrics.frechet import frechet_distance
+from genfoundry.evaluation.objectives import find_objective
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.files import read_json
 from genfoundry.models.base import GenerativeModel, Hyper, Learner
 from genfoundry.reporting import leaderboard, site
@@ -90,7 +94,7 @@ def bits(n: int = 450, name: str = "test") -> Items:
 
 
 def test_answers_of_a_bound() -> None:
-    found = predict.answers(Coin(BITS, Hyper()), bits(), samples=300, seed=1)
+    found = predict(Coin(BITS, Hyper()), SplitContext(split=bits(), samples=300, seed=1))
     assert {k: tuple(v.shape) for k, v in found.items()} == {
         "nll": (450,),
         "rate": (450,),
@@ -102,31 +106,32 @@ def test_answers_of_a_bound() -> None:
 
 def test_answers_are_counted() -> None:
     model, split = Coin(BITS, Hyper()), bits()
-    first = predict.answers(model, split, samples=10, seed=1)
+    first = predict(model, SplitContext(split=split, samples=10, seed=1))
     torch.rand(5)
-    again = predict.answers(model, split, samples=10, seed=1)
+    again = predict(model, SplitContext(split=split, samples=10, seed=1))
     assert all(torch.equal(first[k], again[k]) for k in first)
-    assert not torch.equal(first["nll"], predict.answers(model, split, samples=10, seed=2)["nll"])
-    other = predict.answers(model, bits(name="val"), samples=10, seed=1)
+    assert not torch.equal(first["nll"], predict(model, SplitContext(split=split, samples=10, seed=2))["nll"])
+    other = predict(model, SplitContext(split=bits(name="val"), samples=10, seed=1))
     assert not torch.equal(first["nll"], other["nll"])
 
 
 def test_answers_for_an_objective_alone() -> None:
     model = Coin(BITS, Hyper())
-    for needs, given in ((("nll",), {"nll", "rate"}), (("features", "real"), {"samples"}), (("hits",), set())):
-        assert set(predict.answers(model, bits(), samples=10, seed=1, needs=needs)) == given
+    context = SplitContext(split=bits(), samples=10, seed=1)
+    for name, given in (("nats", {"nll", "rate"}), ("frechet", {"samples"}), ("accuracy", set())):
+        assert set(predict(model, context, [find_objective(name)])) == given
 
 
 def test_a_model_without_likelihood_only_samples() -> None:
-    assert set(predict.answers(Mute(BITS, Hyper()), bits(), samples=10, seed=1)) == {"samples"}
-    assert len(predict.answers(Mute(BITS, Hyper()), bits(7), samples=10, seed=1)["samples"]) == 7
+    assert set(predict(Mute(BITS, Hyper()), SplitContext(split=bits(), samples=10, seed=1))) == {"samples"}
+    assert len(predict(Mute(BITS, Hyper()), SplitContext(split=bits(7), samples=10, seed=1))["samples"]) == 7
 
 
 def test_only_what_is_asked_for_is_computed() -> None:
     model = Coin(BITS, Hyper())
-    whole = predict.answers(model, bits(), samples=10, seed=1)
-    for need, left in (("nll", "samples"), ("features", "nll")):
-        found = predict.answers(model, bits(), samples=10, seed=1, needs=(need,))
+    whole = predict(model, SplitContext(split=bits(), samples=10, seed=1))
+    for name, left in (("nats", "samples"), ("frechet", "nll")):
+        found = predict(model, SplitContext(split=bits(), samples=10, seed=1), [find_objective(name)])
         assert left not in found
         assert found
         assert all(torch.equal(value, whole[key]) for key, value in found.items())
@@ -134,24 +139,24 @@ def test_only_what_is_asked_for_is_computed() -> None:
 
 def test_evaluation_leaves_the_model_in_evaluation_mode() -> None:
     model = Mute(BITS, Hyper()).train()
-    predict.answers(model, bits(), samples=2, seed=1)
+    predict(model, SplitContext(split=bits(), samples=2, seed=1))
     assert not model.training
 
 
 def test_features_of_samples_and_of_as_many_real_items() -> None:
     judge = Mean(Spec((1, 4, 4), 256, 2), Hyper())
-    found = predict.answers(Coin(BITS, Hyper()), bits(), samples=100, seed=1)
-    scores = predict.score(found, bits(), judge)
+    found = predict(Coin(BITS, Hyper()), SplitContext(split=bits(), samples=100, seed=1))
+    scores = score(found, SplitContext(split=bits(), judge=judge))
     assert scores["features"].shape == scores["real"].shape == (100, 2)
     assert set(scores["features"][:, 1]) == {0.0, 255.0}  # two levels, spread over the judge's 256
-    point = frechet(np.zeros((100, 2)), scores["real"])
-    assert objective_intervals.figures(scores, 16, "images")["frechet"] < point / 10
-    assert "features" not in predict.score(found, bits(), None)
+    point = frechet_distance(np.zeros((100, 2)), np.asarray(scores["real"], np.float64)).value
+    assert aggregate(scores, 16, "images", on_test=False)["frechet"] < point / 10
+    assert "features" not in score(found, SplitContext(split=bits()))
 
 
 def test_accuracy_of_a_judge() -> None:
-    assert evaluation_judge.accuracy(Mean(BITS, Hyper()), bits()) == 1.0
-    assert evaluation_judge.accuracy(Mute(BITS, Hyper()), bits()) is None
+    assert evaluation_judge.measure_accuracy(Mean(BITS, Hyper()), bits()) == 1.0
+    assert evaluation_judge.measure_accuracy(Mute(BITS, Hyper()), bits()) is None
 
 
 class Told(Items):
@@ -168,28 +173,28 @@ class Told(Items):
 def test_accuracy_counts_labelled_items_alone() -> None:
     x = torch.tensor([0, 0, 1, 1, 1]).view(5, 1, 1, 1).expand(5, 1, 4, 4)  # `Mean` calls them 0, 0, 1, 1, 1
     split = Told(x, torch.tensor([0, 1, 1, -1, 1]))
-    found = predict.answers(Mean(BITS, Hyper()), split, samples=3, seed=0)
+    found = predict(Mean(BITS, Hyper()), SplitContext(split=split, samples=3, seed=0))
     assert found.keys() == {"classes"}
-    scores = predict.score(found, split)
+    scores = score(found, SplitContext(split=split))
     assert scores["hits"].tolist() == [1, 0, 1, 1]
-    assert objective_intervals.figures(scores, 16, "images")["accuracy"] == 0.75
-    assert objectives.OBJECTIVES["accuracy"].value(scores, 16) == 0.75
+    assert aggregate(scores, 16, "images", on_test=False)["accuracy"] == 0.75
+    assert find_objective("accuracy").value(scores, 16) == 0.75
 
 
 def test_accuracy_without_labels_says_so() -> None:
     x = torch.zeros(5, 1, 4, 4).long()
     split = Told(x, torch.full((5,), -1))
-    scores = predict.score(predict.answers(Mean(BITS, Hyper()), split, samples=3, seed=0), split)
+    scores = score(predict(Mean(BITS, Hyper()), SplitContext(split=split)), SplitContext(split=split))
     assert "hits" not in scores
     with pytest.raises(UserError, match=r"^accuracy: cannot be computed.*no item has a label"):
-        objectives.OBJECTIVES["accuracy"].value(scores, 16)
+        find_objective("accuracy").value(scores, 16)
 
 
 def test_forecasts_are_scored_by_hand() -> None:
     x = torch.tensor([[[1.0], [2.0]], [[5.0], [1.0]]])
     past = torch.tensor([[[1.0]], [[3.0]]])
     split = Items(x, Spec((2, 1), None, cond_shape=(1, 1)), past)
-    scores = predict.score(predict.answers(Seer(split.spec, Hyper()), split, samples=5, seed=0), split)
+    scores = score(predict(Seer(split.spec, Hyper()), SplitContext(split=split)), SplitContext(split=split))
     np.testing.assert_allclose(scores["mae"], [0.5, 2])
     np.testing.assert_allclose(scores["dtw"], [1, math.sqrt(8)])
     np.testing.assert_allclose(scores["covered"], [1, 1])
@@ -199,15 +204,15 @@ def test_warping_by_hand() -> None:
     def column(*values: float) -> np.ndarray:
         return np.array(values)[:, None]
 
-    assert forecast.warped(column(0, 1, 2, 2), column(0, 0, 1, 2)) == 0  # a delay costs nothing
+    assert warp_distance(column(0, 1, 2, 2), column(0, 0, 1, 2)) == 0  # a delay costs nothing
     # Best alignment of (0,0,3) with (1,3,3): both zeros with the one, the three with both threes: sqrt(1 + 1).
-    assert forecast.warped(column(0, 0, 3), column(1, 3, 3)) == pytest.approx(math.sqrt(2))
+    assert warp_distance(column(0, 0, 3), column(1, 3, 3)) == pytest.approx(math.sqrt(2))
     both = np.array([[0.0, 0.0], [3.0, 4.0]])
-    assert forecast.warped(both, np.zeros((2, 2))) == pytest.approx(5)
+    assert warp_distance(both, np.zeros((2, 2))) == pytest.approx(5)
 
 
 def test_no_judge_is_none() -> None:
-    assert evaluation_judge.load(None) is None
+    assert evaluation_judge.load_judge(None) is None
 
 
 class Folder:
@@ -246,14 +251,14 @@ def test_an_experiment_and_the_baselines_end_on_disk(tmp_path: Path, monkeypatch
     model.card = {"experiment": "coin-bits", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
     judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
     monkeypatch.setattr(run, "Dataset", Folder)
-    monkeypatch.setattr(run, "judge", lambda folder, device="cpu": judge)
-    monkeypatch.setattr(run.controls, "load", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(run, "load_judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(run.random_features, "load", lambda folder, device="cpu": judge)
     monkeypatch.setattr(run.checkpoint, "load", lambda folder, device: model)
     for folder in (tmp_path / "one", tmp_path / "two"):
         outs: dict[str, Any] = {"scores": folder / "s", "figures": folder / "e.json", "pictures": folder / "p"}
-        run.of_experiment(folder, folder, folder, **outs, objective="bits_per_dim", samples=40, seed=0)
+        run.evaluate_experiment(folder, folder, folder, **outs, objective="bits_per_dim", samples=40, seed=0)
         task: dict[str, Any] = {"dataset_name": "bits", "levels": 2, "binarise": None}
-        run.of_baselines("t", folder, folder, **task, out=folder / "b", samples=40, seed=0)
+        run.evaluate_baselines("t", folder, folder, **task, out=folder / "b", samples=40, seed=0)
     card, headline = read_json(tmp_path / "one/s/card.json"), read_json(tmp_path / "one/e.json")
     flat = card["figures"]["test"]
     assert set(card["figures"]) == {"val", "gate", "test"}
@@ -299,13 +304,13 @@ def test_a_learner_that_draws_nothing_is_measured_and_shown(tmp_path: Path, monk
     model.card = {"experiment": "half", "model": "half", "task": "t", "dataset": "bits", "digest": "a" * 64, "data": {}}
     judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
     monkeypatch.setattr(run, "Dataset", Folder)
-    monkeypatch.setattr(run, "judge", lambda folder, device="cpu": judge)
-    monkeypatch.setattr(run.controls, "load", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(run, "load_judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(run.random_features, "load", lambda folder, device="cpu": judge)
     monkeypatch.setattr(run.checkpoint, "load", lambda folder, device: model)
     reports = tmp_path / "reports"
     outs: dict[str, Any] = {"scores": reports / "scores/bits/half", "figures": reports / "evaluation/half.json"}
     outs |= {"pictures": reports / "panels/half", "objective": "accuracy"}
-    run.of_experiment(tmp_path, tmp_path, tmp_path, **outs, samples=40, seed=0)
+    run.evaluate_experiment(tmp_path, tmp_path, tmp_path, **outs, samples=40, seed=0)
     card = read_json(outs["scores"] / "card.json")
     assert card["figures"]["test"]["probe_accuracy"] > 0.9
     assert card["absent"]["frechet"] == "draws no samples"
@@ -324,13 +329,15 @@ def test_figures_of_some_of_test_are_of_the_same_items_for_every_row(
     model.card = {"experiment": "coin-bits", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
     judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
     monkeypatch.setattr(run, "Dataset", Folder)
-    monkeypatch.setattr(run, "judge", lambda folder, device="cpu": judge)
+    monkeypatch.setattr(run, "load_judge", lambda folder, device="cpu": judge)
     monkeypatch.setattr(run.checkpoint, "load", lambda folder, device: model)
     outs: dict[str, Any] = {"scores": tmp_path / "s", "figures": tmp_path / "e.json", "pictures": tmp_path / "p"}
-    run.of_experiment(tmp_path, tmp_path, tmp_path, **outs, objective="frechet", samples=40, seed=0, test_items=120)
+    run.evaluate_experiment(
+        tmp_path, tmp_path, tmp_path, **outs, objective="frechet", samples=40, seed=0, test_items=120
+    )
     out = tmp_path / "b"
     task: dict[str, Any] = {"dataset_name": "bits", "levels": 2, "binarise": None}
-    run.of_baselines("t", tmp_path, tmp_path, **task, out=out, samples=40, seed=0, test_items=120)
+    run.evaluate_baselines("t", tmp_path, tmp_path, **task, out=out, samples=40, seed=0, test_items=120)
     own, rows = read_json(tmp_path / "s/card.json")["figures"], read_json(out / "card.json")["rows"]
     assert [own[name]["n"] for name in ("val", "gate", "test")] == [450, 450, 120]
     assert {row["figures"]["test"]["n"] for row in rows.values()} == {120}
@@ -350,13 +357,13 @@ def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
         model, judge = Reads(BITS, Hyper()), kind(Spec((1, 4, 4), 2, 2), Hyper())
         model.card = {"experiment": "coin", "model": "coin", "task": "t", "dataset": "bits", "digest": "a", "data": {}}
         judge.card = {"digest": "b", "accuracy": {"test": 1.0}}
-        monkeypatch.setattr(run, "judge", lambda folder, device="cpu": judge)
-        monkeypatch.setattr(run.controls, "load", lambda folder, device="cpu": judge)
+        monkeypatch.setattr(run, "load_judge", lambda folder, device="cpu": judge)
+        monkeypatch.setattr(run.random_features, "load", lambda folder, device="cpu": judge)
         monkeypatch.setattr(run.checkpoint, "load", lambda folder, device: model)
         folder = tmp_path / where
         outs: dict[str, Any] = {"scores": folder / "s", "figures": folder / "e.json", "pictures": folder / "p"}
         outs |= {"objective": "frechet", "test_items": test_items, "shared": shared}
-        run.of_experiment(folder, folder, folder, **outs, samples=40, seed=0)
+        run.evaluate_experiment(folder, folder, folder, **outs, samples=40, seed=0)
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
     monkeypatch.setattr(run, "Dataset", Folder)
@@ -369,9 +376,8 @@ def test_what_evaluations_share_changes_no_byte_whatever_was_evaluated_before(
 
 def test_items_at_the_data_s_own_levels_are_those_of_the_split() -> None:
     from genfoundry.data.dataset import Subset
-    from genfoundry.evaluation.context import Bench
 
     part = Subset(bits(), 70)
-    bench = Bench(Folder(Path()), bits(name="train"), part, None)  # type: ignore[arg-type]
-    assert len(bench.plain) == 70
-    assert torch.equal(bench.plain.eval_batch(torch.arange(70)).x, part.eval_batch(torch.arange(70)).x)
+    context = EvalContext(dataset=Folder(Path()), train=bits(name="train"), split=part)  # type: ignore[arg-type]
+    assert len(context.raw_split) == 70
+    assert torch.equal(context.raw_split.eval_batch(torch.arange(70)).x, part.eval_batch(torch.arange(70)).x)

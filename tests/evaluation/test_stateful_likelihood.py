@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from genfoundry.data.splits import text
-from genfoundry.evaluation import objective_intervals, objectives, predict, yardstick
-from genfoundry.evaluation.predictions import stateful_likelihood
+from genfoundry.evaluation.aggregate import aggregate
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.metrics.likelihood import stream_nats
+from genfoundry.evaluation.objectives import computable_objectives, find_objective
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.models.char_rnn import CharRnn
 from genfoundry.types import Batch, Spec
 
@@ -22,8 +25,7 @@ def setting(n: int = 83) -> tuple[CharRnn, text.TextSplit]:
 @torch.no_grad()
 def test_one_lane_reads_the_text_as_a_whole() -> None:
     model, split = setting()
-    nll = stateful_likelihood.nats(model, split, lanes=1)
-    assert nll is not None
+    nll = stream_nats(model, split, lanes=1)
     whole, _ = model.stream(Batch(split.tensor[None, :80].long()), None)
     assert nll.sum().item() == pytest.approx(whole.item(), rel=1e-5)
     windows = torch.cat([model.measure(b)["nll"] for b in [split.eval_batch(torch.arange(len(split)))]])
@@ -35,8 +37,7 @@ def test_one_lane_reads_the_text_as_a_whole() -> None:
 @torch.no_grad()
 def test_each_lane_is_read_on_its_own(lanes: int) -> None:
     model, split = setting()
-    nll = stateful_likelihood.nats(model, split, lanes)
-    assert nll is not None
+    nll = stream_nats(model, split, lanes)
     each = -(-len(split) // min(lanes, len(split)))
     expected = []
     for first in range(0, len(split), each):
@@ -49,11 +50,10 @@ def test_each_lane_is_read_on_its_own(lanes: int) -> None:
 
 def test_the_figure_stands_beside_the_windowed_one() -> None:
     model, split = setting()
-    found = predict.answers(model, split, samples=2, seed=0)
-    scores = predict.score(found, split)
-    for figures in (objective_intervals.figures(scores, 8, "text"), yardstick.figures(scores, 8, "text")):
+    found = predict(model, SplitContext(split=split, samples=2, seed=0))
+    scores = score(found, SplitContext(split=split))
+    for figures in (aggregate(scores, 8, "text", on_test=False), aggregate(scores, 8, "text")):
         assert figures["nats_per_char_carried"] == pytest.approx(found["nll_carried"].mean().item() / 8)
         assert figures["nats_per_char"] == pytest.approx(found["nll"].mean().item() / 8)
-    assert "nll_carried" not in predict.answers(model, split, samples=2, seed=0, needs=("nll",))
-    assert "nats_per_char_carried" in objectives.objectives(CharRnn, "text")
-    assert "nats_per_char_carried" in yardstick.FIGURES
+    assert "nll_carried" not in predict(model, SplitContext(split=split), [find_objective("nats")])
+    assert "nats_per_char_carried" in computable_objectives(CharRnn, "text")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genfoundry.evaluation import training_seeds
+from genfoundry.evaluation.metrics.classification_accuracy_score import mean_over_trainings
 
 
 def simulated(rng: np.random.Generator, items: int, deviation: float, groups: int | None) -> np.ndarray:
@@ -23,7 +23,7 @@ def test_a_95_percent_interval_holds_what_a_new_training_on_new_items_would_give
     rng, held = np.random.default_rng(0), 0
     group = None if groups is None else np.repeat(np.arange(groups), 50)
     for _ in range(600):
-        found = training_seeds.mean(simulated(rng, 600, deviation, groups), group)
+        found = mean_over_trainings(simulated(rng, 600, deviation, groups), group)
         assert found.low <= found.value <= found.high
         held += found.low <= 0.7 <= found.high
     assert held / 600 >= 0.935  # two parts are added that overlap: it may hold a little more
@@ -39,8 +39,8 @@ def test_an_interval_over_items_alone_would_not_hold() -> None:
 
 def test_one_training_or_one_group_has_no_interval() -> None:
     hits = np.random.default_rng(0).integers(0, 2, (40, 3)).astype(np.float64)
-    assert not training_seeds.mean(hits[:, :1]).known
-    assert not training_seeds.mean(hits, np.zeros(40, np.int64)).known
-    found = training_seeds.mean(hits)
+    assert not mean_over_trainings(hits[:, :1]).has_interval
+    assert not mean_over_trainings(hits, np.zeros(40, np.int64)).has_interval
+    found = mean_over_trainings(hits)
     assert (found.value, found.n, found.groups) == (hits.mean(), 40, 40)
-    assert training_seeds.mean(np.ones((5, 3))).low == training_seeds.mean(np.ones((5, 3))).high == 1
+    assert mean_over_trainings(np.ones((5, 3))).low == mean_over_trainings(np.ones((5, 3))).high == 1

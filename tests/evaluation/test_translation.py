@@ -7,18 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toys
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
 from genfoundry.data.modalities.pairs import encode_padded
 from genfoundry.data.splits.pairs import PairSplit
-from genfoundry.evaluation import context, objective_intervals, objectives, yardstick
+from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.baselines import base as baselines
 from genfoundry.evaluation.baselines.pairs import fit_dictionary
-from genfoundry.evaluation.metrics import figures, translation
+from genfoundry.evaluation.context import EvalContext, SplitContext
+from genfoundry.evaluation.metrics import translation, translation_corpus
+from genfoundry.evaluation.objectives import computable_objectives
 from genfoundry.evaluation.panels import write_predictions
-from genfoundry.evaluation.predict import answers, score
+from genfoundry.evaluation.predict import predict, score
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.types import Spec
 
@@ -54,15 +57,15 @@ class Says(GenerativeModel):
 
 def test_scores_are_sacrebleu_s() -> None:
     data = split()
-    found = answers(Says(SPEC, Hyper()), data, samples=4, seed=0)
-    made, true = translation.texts(found["translated"], data)
+    found = predict(Says(SPEC, Hyper()), SplitContext(split=data, samples=4, seed=0))
+    made, true = translation.read_texts(found["translated"], data)
     assert sorted(made) == sorted(MADE)
-    scores = score(found, data)
+    scores = score(found, SplitContext(split=data))
     each = [CHRF().sentence_score(a, [b]).score for a, b in zip(made, true, strict=True)]
     assert scores["chrf"] == pytest.approx(each)
     assert scores["exact_lines"].sum() == 1
-    assert objective_intervals.figures(scores, 40, "pairs")["chrf"] == pytest.approx(np.mean(each))
-    whole = yardstick.figures({**scores, **translation.counted(found["translated"], data)}, 40, "pairs")
+    assert aggregate(scores, 40, "pairs", on_test=False)["chrf"] == pytest.approx(np.mean(each))
+    whole = aggregate({**scores, **translation_corpus.count_corpus(found, SplitContext(split=data))}, 40, "pairs")
     assert whole["chrf_corpus"] == pytest.approx(CHRF().corpus_score(made, [true]).score)
     assert whole["bleu"] == pytest.approx(BLEU().corpus_score(made, [true]).score)
     assert whole["exact_lines"] == pytest.approx(1 / 7)
@@ -71,10 +74,14 @@ def test_scores_are_sacrebleu_s() -> None:
 
 
 def test_edges() -> None:
-    assert figures.chrf(translation.grams(["", "ab", "a b"], ["ab", "", "ab"])).tolist() == [0, 0, 100]
-    assert figures.bleu(translation.words(["the same four words"], ["the same four words"]).sum(0)) == pytest.approx(
-        100
-    )
+    assert translation.compute_chrf(translation.count_grams(["", "ab", "a b"], ["ab", "", "ab"])).tolist() == [
+        0,
+        0,
+        100,
+    ]
+    assert translation_corpus.compute_bleu(
+        translation_corpus.count_words(["the same four words"], ["the same four words"]).sum(0)
+    ) == pytest.approx(100)
 
 
 def test_trivial_translations() -> None:
@@ -82,7 +89,9 @@ def test_trivial_translations() -> None:
     assert fit_dictionary(train)["haue"] == "have"
     assert "issue" not in fit_dictionary(split(PAIRS[6:]))  # of as many words alone
     known = baselines.BaselineInputs(train, {"test": data}, {"test": 4})
-    found = {row.name: score(row.predict(data), data) for row in baselines.fit_baselines(known, "pairs")}
+    found = {
+        row.name: score(row.predict(data), SplitContext(split=data)) for row in baselines.fit_baselines(known, "pairs")
+    }
     assert found["copy"]["exact_lines"].sum() == 1
     assert found["dictionary"]["chrf"].mean() > found["copy"]["chrf"].mean()
     assert [row.name for row in baselines.fit_anchors(known, "pairs")] == ["copy"]
@@ -90,14 +99,15 @@ def test_trivial_translations() -> None:
 
 def test_a_corpus_has_counts_on_test_and_a_table(tmp_path: Path) -> None:
     data = split()
-    bench = context.Bench(None, data, data, None, answers(Says(SPEC, Hyper()), data, samples=4, seed=0))  # type: ignore[arg-type]
-    assert set(context.samples(bench.found, bench)) == {"chrf_counts", "bleu_counts"}
-    write_predictions(tmp_path, bench.found, data, {"modality": "pairs", "alphabet": LETTERS})
+    context = EvalContext(dataset=None, train=data, split=data, samples=4)  # type: ignore[arg-type]
+    seen = toys.examine(Says(SPEC, Hyper()), context, "pairs")
+    assert set(seen.scores) == {"chrf_counts", "bleu_counts"}
+    write_predictions(tmp_path, seen.outputs, data, {"modality": "pairs", "alphabet": LETTERS})
     table = (tmp_path / "translations.txt").read_text()
     assert "source      I haue heard\ntranslated  I have heard\ntrue        I have heard\n" in table
 
 
 def test_only_what_translates_can_be_ranked_by_it() -> None:
-    assert "chrf" in objectives.objectives(Says, "pairs")
-    assert "chrf" not in objectives.objectives(GenerativeModel, "pairs")
-    assert "chrf" not in objectives.objectives(Says, "text")
+    assert "chrf" in computable_objectives(Says, "pairs")
+    assert "chrf" not in computable_objectives(GenerativeModel, "pairs")
+    assert "chrf" not in computable_objectives(Says, "text")

@@ -22,7 +22,7 @@ from torch import Tensor
 from genfoundry import models
 from genfoundry.config import load
 from genfoundry.evaluation.judge import Judges
-from genfoundry.evaluation.objectives import QUANTILES
+from genfoundry.evaluation.metric import QUANTILES
 from genfoundry.models.abilities import Classifies, Embeds, Forecasts
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.training import device
@@ -93,7 +93,7 @@ def main(*words: str) -> None:
     """`portable.py [--models] native|portable`; `--models` leaves the stages out."""
     arithmetic = words[-1]
     params = load.read_params(ROOT / smoke.PARAMS).model_copy(update={"arithmetic": arithmetic, "threads": THREADS})
-    device.configure_torch(resolve.run_of(params))
+    device.configure_torch(resolve.select_run(params))
     with tempfile.TemporaryDirectory() as folder:
         stages = () if "--models" in words else of_stages(Path(folder), arithmetic)
         for name, digest in chain(of_models(), stages):

@@ -181,7 +181,7 @@ def test_what_the_sampler_computes_is_what_a_full_pass_does(
         seen.append(logits.log_softmax(-1).flatten(0, -2))
         return logits
 
-    monkeypatch.setattr(categorical_sampling, "sharpen", watched)
+    monkeypatch.setattr(categorical_sampling, "apply_draw", watched)
     x = model.sample(4, draw=Draw(top_k=10_000), **given)  # a cut that cuts nothing: every level is looked at
     assert len(seen) == spec.dims, "a value is drawn with one `sample_categorical`"
     with torch.no_grad():

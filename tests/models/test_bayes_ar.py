@@ -92,11 +92,11 @@ def test_samples_have_the_forecasts_quantiles() -> None:
 
 
 def test_what_it_cannot_fit() -> None:
-    with pytest.raises(UserError, match=r"hyper.order is 7, but the data set's context is 4"):
+    with pytest.raises(UserError, match=r"hyper.order: expected at most the data set's context, 4 values, got 7"):
         BayesAr(SPEC, BayesAr.Config(order=7))
     x = simulated(30)
     x[5] = math.nan
-    with pytest.raises(UserError, match="missing values; missing: forward"):
+    with pytest.raises(UserError, match="missing values; set missing: forward"):
         fitted(x)
     with pytest.raises(UserError, match="2 values cannot fit an autoregression of order 2"):
         fitted(simulated(2), order=2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genfoundry.evaluation import objectives
+from genfoundry.evaluation.inverse_problem import DAMAGES
 from genfoundry.models import abilities, base
 from genfoundry.models.denoiser import Denoiser
 from genfoundry.nn.conv.corruption import Noise
@@ -25,7 +25,7 @@ def loss(model: Denoiser, x: Tensor) -> Tensor:
     return losses["model"]
 
 
-@pytest.mark.parametrize("noise", objectives.DAMAGES)
+@pytest.mark.parametrize("noise", DAMAGES)
 def test_the_target_is_the_clean_image(noise: Noise) -> None:
     """A network that answered with the clean image would have no loss, one that passed on what it saw would."""
     model, x = build(noise=noise), torch.randint(17, (16, 1, 8, 8))
@@ -66,7 +66,7 @@ def test_missing_values_become_the_mean_of_what_they_may_have_been(level: float,
 
 
 @pytest.mark.parametrize("spec", [SPEC, Spec((3, 7, 9), 256), Spec((1, 8, 8), None)])
-@pytest.mark.parametrize("noise", [*objectives.DAMAGES, "none"])
+@pytest.mark.parametrize("noise", [*DAMAGES, "none"])
 def test_it_restores_what_its_configuration_says(spec: Spec, noise: Noise) -> None:
     model = build(spec, noise=noise)
     assert isinstance(model, abilities.Restores)

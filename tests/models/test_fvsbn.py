@@ -38,5 +38,5 @@ def test_masked_weights_stay_and_get_no_gradient() -> None:
 
 @pytest.mark.parametrize("levels", [256, None])
 def test_other_levels_are_refused(levels: int | None) -> None:
-    with pytest.raises(UserError, match="levels: 2 is right"):
+    with pytest.raises(UserError, match="expected levels: 2"):
         Fvsbn(Spec((1, 2, 2), levels), Fvsbn.Config())

@@ -6,8 +6,8 @@ import torch
 
 from genfoundry.data.splits.images import ImageSplit
 from genfoundry.evaluation import judge as evaluation_judge
-from genfoundry.evaluation.distances import kernel
-from genfoundry.evaluation.frechet import frechet
+from genfoundry.evaluation.metrics.frechet import frechet_distance
+from genfoundry.evaluation.metrics.kernel_distance import kernel_distance
 from genfoundry.models.judge import Judge
 from genfoundry.types import Batch, Clock, Spec
 
@@ -68,7 +68,7 @@ def waves(n: int, seed: int) -> ImageSplit:
 
 
 def of(model: Judge, split: ImageSplit) -> np.ndarray:
-    return evaluation_judge.features(model, split.eval_batch(torch.arange(len(split))).x, 17).astype(np.float64)
+    return evaluation_judge.compute_features(model, split.eval_batch(torch.arange(len(split))).x, 17).astype(np.float64)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_frechet_distance_has_the_same_unit_however_large_the_last_weights_are
     judge: Judge, train: ImageSplit
 ) -> None:
     def distance() -> float:
-        return frechet(of(judge, waves(300, 1)), of(judge, waves(300, 2))[::-1] * 0.9)
+        return frechet_distance(of(judge, waves(300, 1)), of(judge, waves(300, 2))[::-1] * 0.9).value
 
     before = distance()
     with torch.no_grad():
@@ -108,9 +108,9 @@ def test_a_frechet_distance_has_the_same_unit_however_large_the_last_weights_are
 def test_the_control_tells_noise_from_images(judge: Judge, train: ImageSplit) -> None:
     control = judge.build_control(train)
     one, other = of(control, waves(300, 1)), of(control, waves(300, 2))
-    noise = evaluation_judge.features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
-    assert frechet(one, other) < 0.1 * frechet(noise, other)
-    assert abs(kernel(one, other)) < 0.1 * kernel(noise, other)
+    noise = evaluation_judge.compute_features(control, torch.randint(17, (300, 1, 8, 8)), 17).astype(np.float64)
+    assert frechet_distance(one, other).value < 0.1 * frechet_distance(noise, other).value
+    assert abs(kernel_distance(one, other).value) < 0.1 * kernel_distance(noise, other).value
 
 
 def test_a_control_is_the_same_every_time(judge: Judge, train: ImageSplit) -> None:

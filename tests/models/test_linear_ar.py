@@ -59,7 +59,7 @@ def test_temperature_zero_is_the_point_forecast() -> None:
 
 
 def test_order_beyond_the_context() -> None:
-    with pytest.raises(UserError, match=r"hyper.order is 7, but the data set's context is 6"):
+    with pytest.raises(UserError, match=r"hyper.order: expected at most the data set's context, 6 values, got 7"):
         LinearAr(Spec((3, 1), None, cond_shape=(6, 1)), LinearAr.Config(order=7))
 
 
@@ -168,9 +168,7 @@ def test_gaps_widen_forecasts_and_what_is_missing_costs_nothing() -> None:
 
 
 def test_trends_need_the_rows_numbers() -> None:
-    with pytest.raises(
-        UserError, match=r"hyper.trend, season: they need the rows' numbers; numbered: true in the data"
-    ):
+    with pytest.raises(UserError, match=r"hyper.trend, hyper.season: expected numbered: true in the data"):
         LinearAr(Spec((3, 1), None, cond_shape=(6, 1)), LinearAr.Config(trend="ct"))
-    with pytest.raises(UserError, match=r"hyper.most is 12, but the data set's context is 6 values"):
+    with pytest.raises(UserError, match=r"hyper.most: expected at most the data set's context, 6 values, got 12"):
         LinearAr(Spec((3, 1), None, cond_shape=(6, 1)), LinearAr.Config(order="aic"))

@@ -15,7 +15,7 @@ from genfoundry.config import Train
 from genfoundry.data.loaders import Loader
 from genfoundry.data.splits.images import ImageSplit
 from genfoundry.errors import UserError
-from genfoundry.evaluation import context
+from genfoundry.evaluation.card import explain_absent
 from genfoundry.evaluation.metrics import completion
 from genfoundry.models import checkpoint
 from genfoundry.models.made import Made, ledoit_wolf
@@ -126,7 +126,7 @@ def test_a_mixture_over_orders_gives_no_conditional_of_one_of_them() -> None:
     def mixture(x: Tensor) -> Tensor:
         return model.measure(Batch(x))["nll"]
 
-    assert completion.missing(alone, x, known).item() == pytest.approx(
+    assert completion.missing_nats(alone, x, known).item() == pytest.approx(
         enumerated(lambda x: alone.measure(Batch(x))["nll"])
     )
     assert abs(enumerated(mixture) - enumerated(lambda x: model.ordering_nll(x.flatten(1), 0))) > 0.1
@@ -134,10 +134,10 @@ def test_a_mixture_over_orders_gives_no_conditional_of_one_of_them() -> None:
     asked: list[Callable[[], object]] = [
         model.order, lambda: model.predict(Batch(x)),
         lambda: model.nll_per_value(Batch(x)), lambda: model.complete(x, known),
-        lambda: completion.missing(model, x, known),
+        lambda: completion.missing_nats(model, x, known),
     ]  # fmt: skip
     for ask in asked:
-        with pytest.raises(UserError, match=r"^made: hyper.orderings: 3 is a mixture, .*; 1 has them$"):
+        with pytest.raises(UserError, match=r"^made: expected hyper.orderings: 1, .* no conditionals, got 3$"):
             ask()
 
 
@@ -147,8 +147,9 @@ def test_a_mixture_over_orders_is_examined_without_completions() -> None:
     model = Made(spec, Made.Config(orderings=2)).eval()
     x = torch.randint(2, (8, 1, 4, 4))
     split: Any = SimpleNamespace(spec=spec, name="test", batch=lambda index: Batch(x[index]), whole=x)
-    assert completion.completed(model, SimpleNamespace(split=split, train=split), 0) == ({}, {})  # type: ignore[arg-type]
-    assert {context.reasons(model, None)[need] for need in ("complete", "predict")} == {"a mixture over orders"}
+    assert completion.complete(model, SimpleNamespace(split=split, train=split)) == {}  # type: ignore[arg-type]
+    why = explain_absent({}, "images", model, None)
+    assert {why[name] for name in ("complete_psnr", "complete_nats")} == {"a mixture over orders"}
 
 
 def test_it_starts_at_the_best_linear_predictor() -> None:

@@ -40,7 +40,7 @@ class Forced(Canvas):
         super().__init__(len(values), spec, values.device, Draw(top_k=99))  # which looks at every level, and cuts none
         self.values, self.scores = values.flatten(1), []  # type: ignore[var-annotated]
         self.seen = torch.empty(0)
-        monkeypatch.setattr(categorical_sampling, "sharpen", self.see)
+        monkeypatch.setattr(categorical_sampling, "apply_draw", self.see)
 
     def see(self, logits: Tensor, how: Draw) -> Tensor:
         self.seen = logits.log_softmax(-1).view(len(self.x), -1)

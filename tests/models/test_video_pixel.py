@@ -55,7 +55,7 @@ def test_without_a_past_it_is_black() -> None:
 
 def test_too_many_levels_are_refused() -> None:
     for levels in (None, 1000):
-        with pytest.raises(UserError, match="2 to 256 are right"):
+        with pytest.raises(UserError, match="expected 2 to 256 levels"):
             VideoPixel(Spec((2, 1, 4, 4), levels), VideoPixel.Config())
 
 

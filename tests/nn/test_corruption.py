@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genfoundry.evaluation import damage, objectives
+from genfoundry.evaluation.inverse_problem import DAMAGES, corrupt
 from genfoundry.nn.conv.corruption import LEVELS, Corruption, paste_known
 
 
@@ -31,11 +31,11 @@ def test_it_is_drawn_anew_from_the_global_generator() -> None:
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("noise", objectives.DAMAGES)
+@pytest.mark.parametrize("noise", DAMAGES)
 def test_training_damages_as_restoration_does(noise: str) -> None:
-    """The same statistics on levels 0..255 as `damage.damaged`, which evaluation uses."""
+    """The same statistics on levels 0..255 as `inverse_problem.corrupt`, which evaluation uses."""
     clean = torch.full((64, 1, 16, 16), 100)
-    x, known = damage.damaged(clean, noise, 256)
+    x, known = corrupt(clean, noise, 256)
     torch.manual_seed(0)
     ours = Corruption(noise).corrupt(clean * (2 / 255) - 1)  # type: ignore[arg-type]
     theirs = Corruption(noise).to_input(x * (2 / 255) - 1, known)  # type: ignore[arg-type]

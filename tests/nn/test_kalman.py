@@ -142,7 +142,7 @@ def test_few_gaps_change_little_and_none_nothing() -> None:
 def test_no_rows_without_a_gap() -> None:
     x = sunspots()
     x[::3] = NAN
-    with pytest.raises(ValueError, match="no 3 rows without a gap follow each other"):
+    with pytest.raises(ValueError, match="expected 3 complete rows in succession, got none"):
         em_missing.fit_em(x, 3)
     assert math.isfinite(em_missing.fit_em(x, 2)[0].sigma.item())
     assert np.isfinite(em_missing.fit_em(x, 0)[0].gamma.item())

@@ -12,7 +12,7 @@ from pipeline.orchestration import compiler, resolve
 from pipeline.orchestration.unit import Unit
 
 ROOT = Path(__file__).parent.parent.parent
-PARAMS = resolve.settings(ROOT / "params.yaml")
+PARAMS = resolve.load_params(ROOT / "params.yaml")
 SEARCHES = {f"train@{name}" for name, entry in PARAMS.experiments.items() if entry.search}
 LAST = {"rank", "register", "report"}  # what all experiments end in
 COPIED = ("src/genfoundry", "pipeline", "params.yaml", "requirements.lock")
@@ -99,7 +99,7 @@ def make_copy(root: Path) -> Copy:
 
 def compile_plan(root: Path) -> dict[str, Unit]:
     """The units by key, in the plan's order; the digests of data sets' sources are made up."""
-    params = resolve.settings(root / "params.yaml")
+    params = resolve.load_params(root / "params.yaml")
     digests = {name: f"digest of {name}" for name in params.datasets}
     return {unit.key: unit for unit in compiler.compile_units(root, params, digests)}
 

@@ -17,8 +17,8 @@ from pipeline.orchestration.code_digest import Code, is_machinery
 BY_NAME = {  # where a module's name is made at run time: `code_starts` names the module, or nothing is imported
     ("src/genfoundry/__init__.py", "importlib.import_module(f'genfoundry.{_MODULES[name]}')"),
     (
-        "src/genfoundry/evaluation/predictions/__init__.py",
-        "importlib.import_module(f'genfoundry.evaluation.predictions.{name}')",
+        "src/genfoundry/evaluation/metrics/__init__.py",
+        "importlib.import_module(f'genfoundry.evaluation.metrics.{name}')",
     ),
     (
         "src/genfoundry/evaluation/baselines/base.py",

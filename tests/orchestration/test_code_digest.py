@@ -51,11 +51,11 @@ def write(path: Path, text: str) -> None:
 
 
 def digest(root: Path, *starts: Path, leave_out: tuple[Path, ...] = ()) -> str:
-    return code_digest.digest(root, starts or (STAGE, MODEL), leave_out)
+    return Code(root).digest(starts or (STAGE, MODEL), leave_out)
 
 
 def closure(root: Path, *starts: Path, leave_out: tuple[Path, ...] = ()) -> set[str]:
-    return {path.as_posix() for path in code_digest.closure(root, starts or (STAGE, MODEL), leave_out)}
+    return {path.as_posix() for path in Code(root).closure(starts or (STAGE, MODEL), leave_out)}
 
 
 def edited(root: Path, name: str, edit: Callable[[str], str]) -> bool:
@@ -220,7 +220,7 @@ def test_a_known_file_is_not_parsed_again(root: Path, monkeypatch: pytest.Monkey
 def test_two_processes_agree_whatever_their_hash_seed(root: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from pipeline.orchestration import code_digest\n"
-        "print(code_digest.digest(Path(sys.argv[1]), [Path(p) for p in sys.argv[2:]]))"
+        "print(code_digest.Code(Path(sys.argv[1])).digest([Path(p) for p in sys.argv[2:]]))"
     )
 
     def other(seed: str) -> str:

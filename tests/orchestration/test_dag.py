@@ -18,7 +18,7 @@ from pipeline.orchestration import dag, scheduler
 FIRST = dag.find_decision(plans.make())
 assert FIRST is not None
 UNITS = {**plans.make(), FIRST.key: FIRST}
-JOBS = dag.jobs(UNITS, UNITS, {"train@vae-photos": 100.0, "train@made-photos": 50.0, "train@linear-series": 20.0})
+JOBS = dag.make_jobs(UNITS, UNITS, {"train@vae-photos": 100.0, "train@made-photos": 50.0, "train@linear-series": 20.0})
 
 
 def row(job: dag.Job) -> list[str]:
@@ -89,12 +89,12 @@ def test_what_is_measured_is_decided_though_a_job_failed() -> None:
         "series-forecast",
         "photos-density",
     ]
-    some = dag.jobs(UNITS, {"baseline@photos-samples", "evaluate@linear-series"}, {})
+    some = dag.make_jobs(UNITS, {"baseline@photos-samples", "evaluate@linear-series"}, {})
     assert dag.find_measured(UNITS, some, {"experiment@linear-series", "results"}) == ["photos-samples"]
 
 
 def test_the_longest_path_goes_first() -> None:
-    ranks = scheduler.rank(JOBS)
+    ranks = scheduler.rank_by_path(JOBS)
     assert ranks["experiment@vae-photos"] > ranks["experiment@made-photos"] > ranks["experiment@dcgan-photos"]
     assert ranks["data@photos"] >= ranks["experiment@vae-photos"] + JOBS["data@photos"].seconds
     assert scheduler.choose(JOBS, ["data@photos", "data@series"], [], ranks) == "data@series", "it leads"
@@ -102,7 +102,7 @@ def test_the_longest_path_goes_first() -> None:
 
 
 def test_only_what_is_due_and_what_depends_on_it_runs() -> None:
-    some = dag.jobs(UNITS, {"train@vae-photos"}, {})
+    some = dag.make_jobs(UNITS, {"train@vae-photos"}, {})
     assert {key for job in some.values() for key in row(job)} == {
         "train@vae-photos",
         "evaluate@vae-photos",
@@ -111,8 +111,8 @@ def test_only_what_is_due_and_what_depends_on_it_runs() -> None:
         "report",
     }
     assert some["results"].needs == {"experiment@vae-photos"}
-    assert dag.jobs(UNITS, set(), {}) == {}
-    (only,) = dag.jobs(UNITS, {"register"}, {}).values()
+    assert dag.make_jobs(UNITS, set(), {}) == {}
+    (only,) = dag.make_jobs(UNITS, {"register"}, {}).values()
     assert row(only) == ["register"]
 
 
@@ -129,7 +129,7 @@ def test_what_one_target_needs() -> None:
 
 def test_an_inbox_that_grew_is_taken_in_by_the_process_that_reads_it() -> None:
     """DVC itself names its .dvc file, also where the data set was prepared from it already."""
-    some = dag.jobs(UNITS, {"data/inbox/photos.dvc"}, {})
+    some = dag.make_jobs(UNITS, {"data/inbox/photos.dvc"}, {})
     assert row(some["data@photos"]) == ["data/inbox/photos.dvc", "prepare@photos", "validate@photos"]
     assert "data@series" not in some
 

@@ -204,7 +204,7 @@ def test_a_machine_without_slurm_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     ("device", "gpus", "wanted"), [("auto", 0, 0), ("auto", 4, 1), ("cuda", 0, 1), ("cuda:1", 2, 1), ("cpu", 4, 0)]
 )
 def test_a_task_has_a_gpu_where_the_device_is_one(device: str, gpus: int, wanted: int) -> None:
-    assert ray_engine.gpus_of(run_of(device=device), {"CPU": 8.0, "GPU": float(gpus)}) == wanted
+    assert ray_engine.count_gpus(run_of(device=device), {"CPU": 8.0, "GPU": float(gpus)}) == wanted
 
 
 def test_a_cluster_that_does_not_answer_is_refused() -> None:

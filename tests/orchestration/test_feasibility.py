@@ -30,27 +30,29 @@ def params(tmp_path: Path, search: dict[str, Any], hyper: dict[str, Any] | None 
     entry = {"dataset": "mine", "task": "mine-forecast", "model": "linear_ar", "hyper": hyper or {}, "search": search}
     own["experiments"] = {"linear-mine": entry}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
-    return resolve.settings(tmp_path / "params.yaml")
+    return resolve.load_params(tmp_path / "params.yaml")
 
 
 def faults(own: config.Params, **more: Any) -> list[str]:
-    one = resolve.resolve(own, "linear-mine", {})
-    spec = more.pop("spec", None) or feasibility.spec_of(one, own.datasets["mine"])
-    return list(feasibility.faults(one, spec, **more))
+    one = resolve.resolve_experiment(own, "linear-mine", {})
+    spec = more.pop("spec", None) or feasibility.predict_spec(one, own.datasets["mine"])
+    return list(feasibility.find_faults(one, spec, **more))
 
 
 def test_a_bound_above_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # nothing is prepared here
     own = params(tmp_path, {"hyper.order": {"low": 1, "high": 30}})
     where = "params.yaml: experiments.linear-mine.search.hyper.order: 30: "
-    assert list(resolve.faults(own)) == [
-        f"{where}hyper.order is 30, but the data set's context is 24 values; lower one"
+    assert list(resolve.find_faults(own)) == [
+        f"{where}hyper.order: expected at most the data set's context, 24 values, got 30"
     ]
-    assert not list(resolve.faults(params(tmp_path, {"hyper.order": {"low": 1, "high": 24}})))
-    (said,) = resolve.faults(params(tmp_path, {"hyper.order": {"choices": [2, 25, "aic"]}}, {"most": 24}))
+    assert not list(resolve.find_faults(params(tmp_path, {"hyper.order": {"low": 1, "high": 24}})))
+    (said,) = resolve.find_faults(params(tmp_path, {"hyper.order": {"choices": [2, 25, "aic"]}}, {"most": 24}))
     assert "search.hyper.order: 25: " in said
-    (said,) = resolve.faults(params(tmp_path, {}, {"order": 25}))
-    assert said.startswith("params.yaml: experiments.linear-mine: hyper.order is 25")
+    (said,) = resolve.find_faults(params(tmp_path, {}, {"order": 25}))
+    assert said.startswith(
+        "params.yaml: experiments.linear-mine: hyper.order: expected at most the data set's context, 24 values, got 25"
+    )
 
 
 def test_rows_that_are_too_few(tmp_path: Path) -> None:
@@ -73,24 +75,24 @@ def test_bounds_that_fail_together(tmp_path: Path) -> None:
 def test_the_rows_of_prepared_data_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own = params(tmp_path, {"hyper.order": {"low": 1, "high": 20}})
-    assert not list(resolve.faults(own))
+    assert not list(resolve.find_faults(own))
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/x.csv").write_text("t,a\n" + "".join(f"{t},{t * t % 7}\n" for t in range(90)))
     preparation.prepare(
         tmp_path / "raw", tmp_path / "inbox", tmp_path / paths.prepared("mine"), own.datasets["mine"], 20
     )
-    (said,) = resolve.faults(own)
+    (said,) = resolve.find_faults(own)
     assert "36 values cannot fit an autoregression of order 20" in said
 
 
 def test_the_projects_own_experiments_can_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert not list(resolve.faults(resolve.settings(ROOT / "params.yaml")))
+    assert not list(resolve.find_faults(resolve.load_params(ROOT / "params.yaml")))
 
 
 def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said without their memory being asked for: a plan would end in a traceback, or take it all."""
-    monkeypatch.setattr(feasibility, "memory", lambda: 10**9)
+    monkeypatch.setattr(feasibility, "measure_memory", lambda: 10**9)
     text = {"modality": "text", "raw": {"path": "x"}, "alphabet": "\nab", "window": 8}
     own = yaml.safe_load((ROOT / "params.yaml").read_text())
     search = {"hyper.width": {"choices": [16, 300_000]}}
@@ -98,5 +100,5 @@ def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest
     own |= {"datasets": {"mine": text}, "judges": {}, "experiments": {"linear-mine": entry}}
     own["tasks"] = {"mine-density": {"dataset": "mine", "objective": "nats_per_char"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(own))
-    (said,) = faults(resolve.settings(tmp_path / "params.yaml"))
+    (said,) = faults(resolve.load_params(tmp_path / "params.yaml"))
     assert said.endswith("search.hyper.width: 300000: weights of 360 GB; this machine has 1 GB")

@@ -119,7 +119,7 @@ def test_an_edit_while_the_plan_is_made_is_not_lost(tmp_path: Path, monkeypatch:
     for name in ("src", "pipeline", "requirements.lock"):
         (tmp_path / name).symlink_to(Path(__file__).parents[2] / name)
     monkeypatch.chdir(tmp_path)
-    read = resolve.settings
+    read = resolve.load_params
 
     def edited(path: Path) -> object:
         params = read(path)
@@ -127,7 +127,7 @@ def test_an_edit_while_the_plan_is_made_is_not_lost(tmp_path: Path, monkeypatch:
         return params
 
     with monkeypatch.context() as patch:
-        patch.setattr(resolve, "settings", edited)
+        patch.setattr(resolve, "load_params", edited)
         plan.compile_plan()
     assert memo.recall(Path()) is None
     plan.compile_plan()
@@ -147,4 +147,4 @@ def test_every_file_of_the_users_own_is_looked_at() -> None:
     datasets = {name: config.Dataset(modality="series", raw=value) for name, value in
                 (("a", raw), ("b", {"path": "~/own"}), ("c", "sunspots"))}  # fmt: skip
     params = cast(config.Params, SimpleNamespace(datasets=datasets))
-    assert sources.paths(params) == ["~/own", "/data/a:b.csv", "c.csv"]
+    assert sources.list_paths(params) == ["~/own", "/data/a:b.csv", "c.csv"]

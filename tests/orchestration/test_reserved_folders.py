@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_out_is_in_a_reserved_folder() -> None:
-    params = resolve.settings(ROOT / "params.yaml")
+    params = resolve.load_params(ROOT / "params.yaml")
     units = compiler.compile_units(ROOT, params, dict.fromkeys(params.datasets, ""))
     outs = [out for unit in units for out in unit.outputs]
     assert outs
@@ -71,7 +71,7 @@ def test_an_entry_written_by_hand_is_refused_before_any_out_is_removed(
     params["datasets"]["mine"] = {"modality": "images", "raw": raw}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(UserError, match=r"params.yaml: datasets.mine.raw.*data/raw/mine.* is in data/raw/"):
-        resolve.settings(tmp_path / "params.yaml")
+        resolve.load_params(tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"params.yaml: datasets.mine.raw.*data/raw/mine.* is in data/raw/"):
         plan.compile_plan()

@@ -81,7 +81,7 @@ def test_every_line_says_whose_it_is_and_a_slot_is_in_the_environment(
     printed = capsys.readouterr()
     lines = [[part.strip() for part in line.split("|")] for line in printed.out.splitlines()]
     assert sorted(lines) == sorted([["a", "one s0"], ["a", "two x"], ["b", "one s1"], ["b", "two x"]])
-    assert printed.err.splitlines()[-1] == "genfoundry repro: 2/2 jobs, 0 running"
+    assert printed.err.splitlines()[-1] == "genfoundry repro: 2/2 jobs, 0 running, 0 s left"
 
 
 def test_the_share_of_the_time_that_slots_are_busy() -> None:
@@ -92,7 +92,7 @@ def test_the_share_of_the_time_that_slots_are_busy() -> None:
 def seconds_left(
     *some: Job, slots: int, spans: list[tuple[int, str, float, float]], running: dict[str, float], now: float
 ) -> float:
-    return estimate_seconds_left(all_of(*some), scheduler.rank(all_of(*some)), slots, spans, running, now)
+    return estimate_seconds_left(all_of(*some), scheduler.rank_by_path(all_of(*some)), slots, spans, running, now)
 
 
 def test_the_time_left_follows_what_ended_jobs_took() -> None:
@@ -200,7 +200,7 @@ def test_four_dvc_processes_end_with_the_serial_lock(tmp_path: Path) -> None:
     for root in (together, alone):
         root.mkdir()
         toy.make(root, CHAINS)
-    planned = dag.jobs(toy.units(CHAINS), CHAINS, {})
+    planned = dag.make_jobs(toy.units(CHAINS), CHAINS, {})
     assert scheduler.run(planned, [{}] * 4, together, toy.ENV).failed == {}
     toy.dvc(alone, "repro", "-q")
     assert toy.locked(together) == toy.locked(alone)
@@ -212,14 +212,14 @@ def test_a_crash_does_not_lose_what_others_finished(tmp_path: Path) -> None:
     stages: dict[str, list[str]] = {"a": [], "b": [], "gather": ["a", "b"]}
     crash = "import os, signal, time\nif name == 'a':\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     root, units = toy.make(tmp_path, stages, hook=crash), toy.units(stages)
-    out = scheduler.run(dag.jobs(units, stages, {}), [{}, {}], root, toy.ENV)
+    out = scheduler.run(dag.make_jobs(units, stages, {}), [{}, {}], root, toy.ENV)
     assert (list(out.failed), out.left) == (["a"], ["gather"])
     assert "failed to reproduce 'a'" in out.failed["a"]
     assert toy.locked(root).keys() == {"b"}
     (root / "hook.py").write_text("")
     due = dag.find_due(root)
     assert due == {"a", "gather"}
-    out = scheduler.run(dag.jobs(units, due, {}), [{}, {}], root, toy.ENV)
+    out = scheduler.run(dag.make_jobs(units, due, {}), [{}, {}], root, toy.ENV)
     assert [name for _, name, *_ in out.spans] == ["a", "gather"]
     assert (root / "out/gather").read_text() == "gatherab"
     assert yaml.safe_load((root / "dvc.lock").read_text())["stages"].keys() == stages.keys()

@@ -22,7 +22,7 @@ def local(
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
     monkeypatch.setattr(slots, "MEMORY", 1)
     monkeypatch.setattr(cgroup, "ROOT", Path("/nowhere"))  # the machine that runs this has limits of its own
-    return slots.local(RUN.model_copy(update={"threads": 1, "device": "auto", **params}), wanted)
+    return slots.allocate(RUN.model_copy(update={"threads": 1, "device": "auto", **params}), wanted)
 
 
 def test_jobs_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_memory_bounds_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
     monkeypatch.setattr(cgroup, "ROOT", Path("/nowhere"))
     params = RUN.model_copy(update={"threads": 1, "device": "cpu"})
-    assert slots.local(params, None) == [{}] * 2  # 4 GiB hold two
+    assert slots.allocate(params, None) == [{}] * 2  # 4 GiB hold two
 
 
 def test_a_containers_quota_and_limit_bound_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,13 +57,13 @@ def test_a_containers_quota_and_limit_bound_the_jobs(tmp_path: Path, monkeypatch
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     params = RUN.model_copy(update={"threads": 1, "device": "cpu"})
-    assert slots.local(params, None) == [{}] * 2
-    assert slots.local(params, 5) == [{}] * 5
-    assert slots.crowded(params, 2) == slots.crowded(params, None) == ""
+    assert slots.allocate(params, None) == [{}] * 2
+    assert slots.allocate(params, 5) == [{}] * 5
+    assert slots.warn_if_crowded(params, 2) == slots.warn_if_crowded(params, None) == ""
     line = "--jobs 5: more than the 2 that 3 cores at 1 each and 4.0 GiB of memory hold; slower, or killed for want of"
-    assert line in slots.crowded(params, 5)
+    assert line in slots.warn_if_crowded(params, 5)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-    assert len(slots.local(params.model_copy(update={"device": "auto"}), None)) == 2
+    assert len(slots.allocate(params.model_copy(update={"device": "auto"}), None)) == 2
 
 
 def test_a_job_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

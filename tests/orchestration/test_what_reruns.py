@@ -79,10 +79,14 @@ def test_the_model_of_judges_re_runs_them_and_what_they_measure(copy: Copy) -> N
     assert measured <= edit.changed <= measured | (units("train", judged) & SEARCHES)
 
 
-@pytest.mark.parametrize("metric", ["metrics/ood", "metrics/latent_edits", "bootstrap", "distances", "panels"])
+METRICS = ["metrics/ood", "metrics/latent_edits", "metrics/kernel_distance"]  # of images alone
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "bootstrap", "aggregate", "distance_intervals", "panels"])
 def test_a_metric_that_nothing_is_chosen_by_trains_nothing(metric: str, copy: Copy) -> None:
     edit = copy.edit(f"{SCIENCE}/evaluation/{metric}.py", add_code)
-    assert units("evaluate") <= edit.changed <= units("evaluate baseline register")
+    measured = of("images") if metric in METRICS else lambda dataset: True
+    assert units("evaluate", measured) <= edit.changed <= units("evaluate baseline", measured) | {"register"}
     assert edit.due == edit.changed | LAST
 
 
@@ -98,8 +102,10 @@ ONLY = {
     "data/split_assignment": units("prepare"),
     "data/preparation": units("prepare"),
     "training/session": units("judge train"),
-    "evaluation/predictions/translation": units("baseline evaluate") | (SEARCHES & units("train", of("pairs"))),
-    "evaluation/predictions/forecast": units("baseline evaluate") | (SEARCHES & units("train", of("series"))),
+    "evaluation/metrics/translation": units("baseline evaluate register", of("pairs"))
+    | (SEARCHES & units("train", of("pairs"))),
+    "evaluation/metrics/forecast_errors": units("baseline evaluate register", of("series"))
+    | (SEARCHES & units("train", of("series"))),
     "data/validation/great_expectations": units("validate"),
     "selection/promotion": {"register"},
 }

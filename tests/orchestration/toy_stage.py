@@ -11,7 +11,7 @@ from typing import Any
 from toy import ENV
 
 from genfoundry import files
-from pipeline.orchestration import code_digest
+from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.unit import Unit
 
 ROOT = Path(__file__).parent.parent.parent
@@ -60,7 +60,7 @@ def plan(root: Path) -> None:
 
 def unit(root: Path, name: str, **settings: Any) -> Unit:
     starts = ("pipeline/stages/act.py",)
-    code = code_digest.digest(root, [Path(start) for start in starts])
+    code = Code(root).digest([Path(start) for start in starts])
     return Unit("act", name, ("data",), (f"out/{name}",), starts, (), code, settings)
 
 

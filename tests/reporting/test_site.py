@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -202,19 +201,19 @@ def test_what_is_missing_is_left_out(root: Path, tmp_path: Path, gone: str) -> N
     assert Path("reports/index.html") in site.render(tmp_path)
 
 
-def test_ten_experiments_take_two_seconds_and_no_heavy_library(root: Path, tmp_path: Path) -> None:
+def test_ten_experiments_take_seconds_and_no_heavy_library(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     for k in range(10):
         showcase.experiment(tmp_path, f"more-{k}", {"frechet": 10.0 + k, "n": 1000})
         shutil.copytree(root / "reports/panels" / showcase.VAE, tmp_path / "reports/panels" / f"more-{k}")
-    code = (
-        "import sys; from pathlib import Path; from genfoundry.reporting import site; site.render(Path(sys.argv[1]))\n"
-    )
-    code += "print([m for m in ('torch', 'mlflow', 'optuna', 'matplotlib.pyplot', 'pandas') if m in sys.modules])"
-    began = time.perf_counter()
+    code = "import sys, time; from pathlib import Path; from genfoundry.reporting import site\n"
+    code += "site.render(Path(sys.argv[1]))\n"
+    code += "print([m for m in ('torch', 'mlflow', 'optuna', 'matplotlib.pyplot', 'pandas') if m in sys.modules])\n"
+    code += "print(time.process_time())"
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-    assert time.perf_counter() - began < 30  # 3 s on two idle cores; other tests run beside this one
+    modules, seconds = done.stdout.splitlines()
+    assert modules == "[]"
+    assert float(seconds) < 10  # of the processor: other tests run beside this one
 
 
 def test_decimals_follow_the_interval() -> None:
@@ -249,6 +248,19 @@ def test_a_chart_leaves_out_what_is_not_finite() -> None:
 def test_every_metric_has_a_group_and_every_group_a_title_and_a_sentence() -> None:
     assert {metric.group for metric in METRICS.values()} == GROUPS.keys()
     assert all(title and description.endswith(".") for title, description in GROUPS.values())
+
+
+def test_columns_stand_in_groups_an_objectives_first() -> None:
+    names = ["bits_per_dim", "frechet", "recall", "accuracy", "restore_mask_psnr"]
+    assert table.order_columns(names, ["frechet"]) == [
+        "frechet",
+        "recall",
+        "bits_per_dim",
+        "accuracy",
+        "restore_mask_psnr",
+    ]
+    assert table.order_columns(names, ["recall", "accuracy"])[:3] == ["recall", "frechet", "accuracy"]
+    assert table.order_columns(names, ["mae"]) == names
 
 
 def test_a_tuning_says_after_how_many_steps_its_trials_were_compared(root: Path) -> None:

@@ -15,7 +15,7 @@ sys.path.append(str(ROOT / "bench"))
 
 import spread_entries as spread  # noqa: E402
 
-PARAMS = resolve.settings(ROOT / "params.yaml")
+PARAMS = resolve.load_params(ROOT / "params.yaml")
 FOUND = spread.read_entries()
 
 

@@ -142,7 +142,7 @@ def test_every_role_but_floor_and_copy_is_a_bar(tmp_path: Path) -> None:
 
 def test_ranking_needs_no_torch() -> None:
     code = "import sys, genfoundry.selection.ranking, genfoundry.selection.promotion; "
-    code += "import genfoundry.evaluation.objective_intervals, genfoundry.selection.margins; "
+    code += "import genfoundry.evaluation.aggregate, genfoundry.selection.margins; "
     code += "genfoundry.selection.margins.dunnett_critical_value(3); "
     code += "print({'torch', 'mlflow'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -43,7 +43,7 @@ def test_memory_of_tensors_is_kept_for_the_next_ones() -> None:
 @pytest.mark.parametrize(("precision", "rounded"), [("float32", False), ("bf16", False), ("tf32", True)])
 def test_a_gpu_rounds_products_only_where_that_was_asked_for(precision: str, rounded: bool) -> None:
     """torch's flags, of a CPU too: its own default rounds convolutions to TF32's 10 bits."""
-    params = resolve.settings().model_copy(update={"precision": precision, "device": "cpu"})
+    params = resolve.load_params().model_copy(update={"precision": precision, "device": "cpu"})
     flags = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False  # torch's own

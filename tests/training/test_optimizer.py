@@ -18,7 +18,7 @@ from genfoundry.data.dataset import Loader
 from genfoundry.data.splits.images import ImageSplit
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec
-device.configure_torch(resolve.settings())
+device.configure_torch(resolve.load_params())
 spec = Spec((1, 4, 4), 2)
 split = ImageSplit("train", {"x": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "label": torch.zeros(8)}, spec)
 train = Train(batch=4, steps={"fit": 2}, lr={"model": 0.1}, ema=0.9)

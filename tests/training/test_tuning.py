@@ -303,7 +303,7 @@ def test_a_figure_that_is_none_fails_the_trial_alone(bad: float, direction: str,
     assert summary["best"] == chosen["value"] and chosen["params"]["hyper.cell"] != "rnn"
 
 
-def test_a_study_of_failures_gives_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_of_failures_gives_the_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log, small = tmp_path / "trials.jsonl", study(trials=4)
 
     def diverge(overlay: Mapping[str, Any], report: tuning.Report) -> float:
@@ -312,7 +312,7 @@ def test_a_study_of_failures_gives_the_default(tmp_path: Path, capsys: pytest.Ca
 
     memory = search(small, diverge, log)
     assert [one["state"] for one in read(log)] == ["FAIL"] * 4
-    assert "trial 3: training diverged" in capsys.readouterr().err
+    assert "trial 3: training diverged" in caplog.text
     tuning.write(small, memory, log, tmp_path / "out", "loss")
     assert json.loads((tmp_path / "out/overlay.json").read_text()) == DEFAULTS
 
@@ -359,7 +359,7 @@ def test_a_training_that_diverged_is_no_candidate(tmp_path: Path) -> None:
     assert [one["state"] for one in read(tmp_path / "trials.jsonl")] == ["COMPLETE", "FAIL", "FAIL"]
 
 
-def test_settings_that_make_no_model_fail_their_trial_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_make_no_model_fail_their_trial_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def picky(overlay: Mapping[str, Any], report: tuning.Report) -> float:
         if overlay["hyper.depth"] != 3:
             raise tuning.Infeasible("a depth of 3 is right")
@@ -368,7 +368,7 @@ def test_settings_that_make_no_model_fail_their_trial_alone(tmp_path: Path, caps
     memory = search(study(trials=6), picky, tmp_path / "log")
     states = [trial.state.name for trial in memory.trials]
     assert len(states) == 6 and states[0] == "COMPLETE" and "FAIL" in states
-    assert "a depth of 3 is right" in capsys.readouterr().err
+    assert "a depth of 3 is right" in caplog.text
 
 
 def test_a_mistake_stops_the_study_and_loses_nothing(tmp_path: Path) -> None:
@@ -497,19 +497,19 @@ def test_the_pruner_compares_with_the_median_of_complete_trials(tmp_path: Path) 
 @pytest.mark.usefixtures("plain")
 def test_an_overlay_is_checked_by_the_edge(tmp_path: Path) -> None:
     """What a study writes is what `train` takes; a key or value that was tampered with is refused."""
-    params = resolve.settings(ROOT / "params.yaml")
-    one = resolve.resolve(params, "linear-sunspots", {})
+    params = resolve.load_params(ROOT / "params.yaml")
+    one = resolve.resolve_experiment(params, "linear-sunspots", {})
     small = study(space=one.entry.search, defaults=one.defaults(), trials=4)
     log = tmp_path / "trials.jsonl"
 
     def objective(overlay: Mapping[str, Any], report: tuning.Report) -> float:
-        order = resolve.resolve(params, "linear-sunspots", overlay).hyper.model_dump()["order"]
+        order = resolve.resolve_experiment(params, "linear-sunspots", overlay).hyper.model_dump()["order"]
         return abs(order - 3.2)
 
     memory = search(small, objective, log)
     tuning.write(small, memory, log, tmp_path / "out", "mae")
     overlay = json.loads((tmp_path / "out/overlay.json").read_text())
-    tuned = resolve.load("linear-sunspots", ROOT / "params.yaml", overlay)
+    tuned = resolve.load_experiment("linear-sunspots", ROOT / "params.yaml", overlay)
     assert tuned.hyper.model_dump()["order"] == overlay["hyper.order"]
     for wrong, word in (
         ({"hyper.ordr": 3}, "did you mean 'order'"),
@@ -520,7 +520,7 @@ def test_an_overlay_is_checked_by_the_edge(tmp_path: Path) -> None:
         ({"task": "x"}, "only hyper"),
     ):
         with pytest.raises(UserError, match=word):
-            resolve.load("linear-sunspots", ROOT / "params.yaml", wrong)
+            resolve.load_experiment("linear-sunspots", ROOT / "params.yaml", wrong)
 
 
 def test_search_spaces_that_are_none() -> None:

@@ -1,4 +1,4 @@
-"""What stands beside every model's own figures of a data set: real items against real ones, the last value, ..."""
+"""What stands beside every model's own metrics of a data set: real items against real ones, the last value, ..."""
 
 from __future__ import annotations
 
@@ -6,33 +6,30 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from genfoundry.evaluation import objectives
 from genfoundry.evaluation.baselines import base as baselines
-from genfoundry.evaluation.context import real_features
+from genfoundry.evaluation.objectives import objectives
 from genfoundry.evaluation.predict import score
 
 if TYPE_CHECKING:
-    from genfoundry.evaluation.cache import Shared
-    from genfoundry.models.base import Learner
+    from genfoundry.evaluation.context import SplitContext
+    from genfoundry.evaluation.scores import Array
 
 
-def of(
-    known: baselines.BaselineInputs, modality: str, judging: Learner | None, shared: Shared, own: Mapping[str, float]
+def measure_anchors(
+    inputs: baselines.BaselineInputs, modality: str, context: SplitContext, metrics: Mapping[str, float]
 ) -> dict[str, float]:
-    """`frechet_floor`, `mae_persistence`, ...: the anchors' figures, for the objectives that the model has too."""
-    split = known.held_out["test"]
+    """Return `frechet_floor`, `mae_persistence`, ...: the anchors' values of the objectives that the model has too."""
+    dims, name = context.split.spec.dims, context.split.name
 
-    def compute() -> dict[str, NDArray[np.float64]]:
-        found: dict[str, NDArray[np.float64]] = {}
-        for row in baselines.fit_anchors(known, modality):
-            answered = row.predict(split)
-            scores = score(answered, split, judging, real_features(shared, split, answered, judging))
-            after = row.role if row.role in ("floor", "ceiling") else row.name
-            able = {n: unit for n, unit in objectives.OBJECTIVES.items() if all(need in scores for need in unit.needs)}
-            found |= {f"{n}/{after}": np.array([unit.value(scores, split.spec.dims)]) for n, unit in able.items()}
-        return found
+    def compute() -> dict[str, Array]:
+        values: dict[str, Array] = {}
+        for row in baselines.fit_anchors(inputs, modality):
+            scores = score(row.predict(context.split), context)
+            suffix = row.role if row.role in ("floor", "ceiling") else row.name
+            able = {n: metric for n, metric in objectives().items() if all(i in scores for i in metric.inputs)}
+            values |= {f"{n}/{suffix}": np.array([metric.value(scores, dims)]) for n, metric in able.items()}
+        return values
 
-    found = shared.get(f"anchors {split.name} {known.sample_counts['test']}", compute)
-    return {key.replace("/", "_"): float(value[0]) for key, value in found.items() if key.partition("/")[0] in own}
+    values = context.cached(f"anchors {name} {inputs.sample_counts['test']}", compute)
+    return {key.replace("/", "_"): float(value[0]) for key, value in values.items() if key.partition("/")[0] in metrics}

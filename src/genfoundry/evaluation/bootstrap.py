@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from genfoundry.evaluation.scores import Array, Ids
 from genfoundry.seeding import derive_seed
 
-Array = NDArray[np.float64]
-Ids = NDArray[np.int64]
 Part = tuple[Array, Ids | None]  # values of a sample's items (n,), and the groups of these; None: each its own
 DRAWS = 1000  # of a bootstrap
 TAIL = 0.975  # of a 95% interval, above
@@ -40,7 +38,7 @@ class Estimate:
     high: float = math.nan
 
     @property
-    def known(self) -> bool:
+    def has_interval(self) -> bool:
         """Whether there is an interval."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
@@ -50,7 +48,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Variance:
     """The variance of a sum of means, its degrees of freedom, and what it was measured on; NaN for one group."""
 
     variance: float
@@ -64,7 +62,7 @@ class Spread:
         return float(stdtrit(self.freedom, TAIL))
 
 
-def spread(*parts: Part) -> Spread:
+def estimate_variance(*parts: Part) -> Variance:
     """The variance of the sum of the parts' means: CR2 with Satterthwaite's degrees of freedom.
 
     The residual e_g of a group that has the share w_g of the items counts e_g^2 / (1 - w_g), which has no bias where
@@ -72,13 +70,13 @@ def spread(*parts: Part) -> Spread:
     arXiv:1210.1208); of items that are their own groups it is the ordinary variance of a mean, with n - 1 degrees of
     freedom. Parts without groups are independent samples; parts with groups share them by their ids.
     """
-    found = [_of_groups(errors, shares) for errors, shares in _grouped(parts)]
-    n, groups = min(len(values) for values, _ in parts), min(count for _, _, count in found)
-    variances, freedoms = (np.array([one[i] for one in found]) for i in (0, 1))
+    moments = [_of_groups(errors, shares) for errors, shares in _grouped(parts)]
+    n, groups = min(len(values) for values, _ in parts), min(count for _, _, count in moments)
+    variances, freedoms = (np.array([moment[i] for moment in moments]) for i in (0, 1))
     total = float(variances.sum())
     if not total > 0:
-        return Spread(total, float(freedoms.min()), n, groups)
-    return Spread(total, float(total**2 / (variances**2 / freedoms).sum()), n, groups)
+        return Variance(total, float(freedoms.min()), n, groups)
+    return Variance(total, float(total**2 / (variances**2 / freedoms).sum()), n, groups)
 
 
 def _grouped(parts: Sequence[Part]) -> Iterator[tuple[Array, Array]]:
@@ -86,14 +84,14 @@ def _grouped(parts: Sequence[Part]) -> Iterator[tuple[Array, Array]]:
     for values, ids in parts:
         if ids is None:
             yield (values - values.mean()) / len(values), np.full(len(values), 1 / len(values))
-    together = [(values, ids) for values, ids in parts if ids is not None]
-    if together:
-        names, places = np.unique(np.concatenate([ids for _, ids in together]), return_inverse=True)
-        at = np.split(places, np.cumsum([len(ids) for _, ids in together])[:-1])
+    clustered = [(values, ids) for values, ids in parts if ids is not None]
+    if clustered:
+        names, places = np.unique(np.concatenate([ids for _, ids in clustered]), return_inverse=True)
+        at = np.split(places, np.cumsum([len(ids) for _, ids in clustered])[:-1])
         errors, shares = np.zeros(len(names)), np.zeros(len(names))
-        for (values, _), place in zip(together, at, strict=True):
+        for (values, _), place in zip(clustered, at, strict=True):
             errors += np.bincount(place, values - values.mean(), len(names)) / len(values)
-            shares += np.bincount(place, minlength=len(names)) / len(values) / len(together)
+            shares += np.bincount(place, minlength=len(names)) / len(values) / len(clustered)
         yield errors, shares
 
 
@@ -106,16 +104,16 @@ def _of_groups(errors: Array, shares: Array) -> tuple[float, float, int]:
     return float((errors * errors / (1 - shares)).sum()), float(freedom), len(errors)
 
 
-def sum_of_means(value: float, *parts: Part) -> Estimate:
+def estimate_sum_of_means(value: float, *parts: Part) -> Estimate:
     """`value` with the t interval of the sum of the parts' means: of a mean, or of what is one to first order."""
     with np.errstate(invalid="ignore"):  # of a model that diverged there is no interval
-        found = spread(*parts)
-    stderr = math.sqrt(found.variance)
-    reach = found.quantile * stderr
-    return Estimate(value, found.n, found.groups, stderr, value - reach, value + reach)
+        total = estimate_variance(*parts)
+    stderr = math.sqrt(total.variance)
+    reach = total.quantile * stderr
+    return Estimate(value, total.n, total.groups, stderr, value - reach, value + reach)
 
 
-def mean(items: object, ids: Ids | None = None) -> Estimate:
+def estimate_mean(items: object, ids: Ids | None = None) -> Estimate:
     """The mean of `items` (n, ...); its interval is t's, or Wilson's where every item is 0 or 1.
 
     Wilson's holds near 0 and 1, where t's does not; its number of items is that of independent ones which would give
@@ -123,17 +121,17 @@ def mean(items: object, ids: Ids | None = None) -> Estimate:
     """
     values = np.asarray(items, np.float64)
     values = values.reshape(len(values), -1).mean(1)
-    found = sum_of_means(float(values.mean()), (values, ids))
-    if found.groups < 2 or not ((values == 0) | (values == 1)).all():
-        return found
-    p, t = found.value, spread((values, ids)).quantile
-    n = min(p * (1 - p) / found.stderr**2, found.n) if found.stderr > 0 else found.groups
+    by_t = estimate_sum_of_means(float(values.mean()), (values, ids))
+    if by_t.groups < 2 or not ((values == 0) | (values == 1)).all():
+        return by_t
+    p, t = by_t.value, estimate_variance((values, ids)).quantile
+    n = min(p * (1 - p) / by_t.stderr**2, by_t.n) if by_t.stderr > 0 else by_t.groups
     middle, reach = p + t * t / (2 * n), t * math.sqrt(p * (1 - p) / n + (t / (2 * n)) ** 2)
     low, high = ((middle + sign * reach) / (1 + t * t / n) for sign in (-1, 1))
-    return replace(found, low=min(low, p), high=max(high, p))
+    return replace(by_t, low=min(low, p), high=max(high, p))
 
 
-def of_sums(name: str, statistic: Callable[[Array], Array], sums: Array, ids: Ids | None = None) -> Estimate:
+def bootstrap_sums(name: str, statistic: Callable[[Array], Array], sums: Array, ids: Ids | None = None) -> Estimate:
     """A statistic of sums over items, its interval from a cluster bootstrap of `DRAWS` draws.
 
     Args:
@@ -142,13 +140,13 @@ def of_sums(name: str, statistic: Callable[[Array], Array], sums: Array, ids: Id
         sums: (n, K) what an item adds.
         ids: (n,) groups.
     """
-    whole = sums if ids is None else _by_group(sums, ids)
+    grouped = sums if ids is None else _sum_by_group(sums, ids)
     value = float(statistic(sums.sum(0, keepdims=True))[0])
-    drawn = np.concatenate([statistic(counts @ whole) for counts in resamples(name, len(whole))])
-    return of_draws(value, drawn, len(sums), shares_of(ids, len(sums)))
+    drawn = np.concatenate([statistic(counts @ grouped) for counts in draw_resamples(name, len(grouped))])
+    return estimate_from_draws(value, drawn, len(sums), group_shares(ids, len(sums)))
 
 
-def of_draws(value: float, drawn: Array, n: int, shares: Array) -> Estimate:
+def estimate_from_draws(value: float, drawn: Array, n: int, shares: Array) -> Estimate:
     """`value` with the percentile interval of a bootstrap's draws, moved to be centred at it.
 
     The move: a resample holds fewer distinct items, which shifts many a statistic and must not pass for spread. The
@@ -158,23 +156,23 @@ def of_draws(value: float, drawn: Array, n: int, shares: Array) -> Estimate:
     if len(shares) < 2:
         return Estimate(value, n, len(shares))
     short = 1 / math.sqrt(1 - float((shares * shares).sum()))
-    wide = short * spread_quantile(shares) / float(ndtri(TAIL))
+    wide = short * t_quantile(shares) / float(ndtri(TAIL))
     low, high = wide * (np.quantile(drawn, (1 - TAIL, TAIL)) - drawn.mean())
     stderr = short * float(drawn.std(ddof=1))
     return Estimate(value, n, len(shares), stderr, value + min(float(low), 0.0), value + max(float(high), 0.0))
 
 
-def spread_quantile(shares: Array) -> float:
+def t_quantile(shares: Array) -> float:
     """Of t, for groups that have these shares of the items."""
     return float(stdtrit(_of_groups(np.zeros(len(shares)), shares)[1], TAIL))
 
 
-def shares_of(ids: Ids | None, n: int) -> Array:
+def group_shares(ids: Ids | None, n: int) -> Array:
     """(G,) shares of n items that are in each group."""
     return np.full(n, 1 / n) if ids is None else np.unique(ids, return_counts=True)[1] / n
 
 
-def resamples(name: str, groups: int) -> Iterator[Array]:
+def draw_resamples(name: str, groups: int) -> Iterator[Array]:
     """`DRAWS` resamples of groups in chunks (rows, groups): how often each group was drawn with replacement."""
     rng, rows = np.random.default_rng(derive_seed("bootstrap", name)), max(1, AT_ONCE // groups)
     for at in range(0, DRAWS, rows):
@@ -183,19 +181,19 @@ def resamples(name: str, groups: int) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.float64)
 
 
-def _by_group(values: Array, ids: Ids) -> Array:
+def _sum_by_group(values: Array, ids: Ids) -> Array:
     """(G, K) sums of (n, K) values."""
     order = np.argsort(ids, kind="stable")
     starts = np.unique(ids[order], return_index=True)[1]
     return np.asarray(np.add.reduceat(values[order], starts, axis=0))
 
 
-def medians(name: str, items: Array, ids: Ids | None = None) -> Array:
+def bootstrap_medians(name: str, items: Array, ids: Ids | None = None) -> Array:
     """(`DRAWS`,) medians of `items` (n,) resampled by groups: the lower one where there are two."""
     order = np.argsort(items, kind="stable")
     places = order if ids is None else np.unique(ids, return_inverse=True)[1][order]
-    found = []
-    for counts in resamples(name, int(places.max()) + 1):
+    parts = []
+    for counts in draw_resamples(name, int(places.max()) + 1):
         below = np.cumsum(counts[:, places], axis=1)
-        found.append(items[order][(below < below[:, -1:] / 2).sum(1)])
-    return np.concatenate(found)
+        parts.append(items[order][(below < below[:, -1:] / 2).sum(1)])
+    return np.concatenate(parts)

@@ -36,7 +36,7 @@ class Shared:
 
     folder: Path | None = None
     key: tuple[object, ...] = ()
-    _known: dict[str, Arrays] = field(default_factory=dict)
+    _arrays: dict[str, Arrays] = field(default_factory=dict)
 
     def of(self, *parts: object) -> Shared:
         """The same with more that its arrays are functions of."""
@@ -44,9 +44,9 @@ class Shared:
 
     def get(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """The arrays called `name`: those of before, or else what `compute` gives; others wait for it meanwhile."""
-        if name not in self._known:
-            self._known[name] = compute() if self.folder is None else self._read(self.folder, name, compute)
-        return self._known[name]
+        if name not in self._arrays:
+            self._arrays[name] = compute() if self.folder is None else self._read(self.folder, name, compute)
+        return self._arrays[name]
 
     def _read(self, folder: Path, name: str, compute: Callable[[], Arrays]) -> Arrays:
         from safetensors import SafetensorError
@@ -57,13 +57,13 @@ class Shared:
         with files.file_lock(path):
             with suppress(FileNotFoundError, SafetensorError):  # not there, or cut off by a crash
                 return load(path.read_bytes())
-            found = {key: np.ascontiguousarray(value) for key, value in compute().items()}
-            files.write_bytes(path, save(found))
-            return found
+            arrays = {key: np.ascontiguousarray(value) for key, value in compute().items()}
+            files.write_bytes(path, save(arrays))
+            return arrays
 
 
-def here(root: Path, code: str, run: Run) -> Shared:
-    """Those of a repository's evaluations: one set for each version of the code, the libraries and the arithmetic.
+def open_cache(root: Path, code: str, run: Run) -> Shared:
+    """Open a repository's cache: one set for each version of the code, the libraries and the arithmetic.
 
     `code` is the digest of what evaluates, less the models.
     """

@@ -38,15 +38,17 @@ class Judges(Protocol):
 
 
 @torch.inference_mode()
-def features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32]:
+def compute_features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32]:
     """(n, F) judge features of images in 0..levels-1, which are spread over the judge's own levels first."""
     parts = []
     for part in torch.split(x, EVAL_BATCH):
-        parts.append(judge.features(spread(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu())
+        parts.append(
+            judge.features(rescale_levels(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu()
+        )
     return cast("NDArray[np.float32]", torch.cat(parts).numpy())
 
 
-def spread(x: Tensor, levels: int | None, over: int) -> Tensor:
+def rescale_levels(x: Tensor, levels: int | None, over: int) -> Tensor:
     """Levels 0..levels-1 (None: grey values) -> int64 0..over-1, black to black and white to white."""
     if levels is None:
         return x.round().clamp(0, over - 1).long()
@@ -54,7 +56,7 @@ def spread(x: Tensor, levels: int | None, over: int) -> Tensor:
 
 
 @torch.inference_mode()
-def accuracy(judge: Learner, split: Split) -> float | None:
+def measure_accuracy(judge: Learner, split: Split) -> float | None:
     """How often the judge is right about a split at its own levels (labelled items, or turns); None without any."""
     if not isinstance(judge, Classifies):
         return None
@@ -67,6 +69,6 @@ def accuracy(judge: Learner, split: Split) -> float | None:
     return float(torch.cat(hits).double().mean()) if hits and len(torch.cat(hits)) else None
 
 
-def load(folder: Path | None, device: str = "cpu") -> Learner | None:
+def load_judge(folder: Path | None, device: str = "cpu") -> Learner | None:
     """The judge in a folder; None of a data set that has none."""
     return checkpoint.load(folder, device) if folder else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -13,14 +13,15 @@ from torch import Tensor
 from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation import plots
 from genfoundry.evaluation.baselines.base import LENGTH, TEXTS
-from genfoundry.evaluation.metrics import translation
-from genfoundry.evaluation.objectives import QUANTILES
+from genfoundry.evaluation.metric import QUANTILES
+from genfoundry.evaluation.translated_items import translated_batch
 from genfoundry.models.abilities import Decodes
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Seasonal
 
 if TYPE_CHECKING:
+    from genfoundry.data.splits.pairs import PairSplit
     from genfoundry.splits import Split
 
 GRID = 64  # images in a grid
@@ -40,7 +41,7 @@ def write_predictions(
     if "samples" in predictions:
         _write(folder / (name or "samples"), predictions["samples"][:GRID], split, meta)
     if "translated" in predictions:
-        table = translation.table(predictions["translated"], split, LINES)
+        table = _format_translations(predictions["translated"], split)
         plots.write_texts(folder / f"{name or 'translations'}.txt", [table])
     if "forecast" in predictions:
         _write_forecast(folder / f"{name or 'forecast'}.png", predictions["forecast"], split, meta)
@@ -77,15 +78,6 @@ def write_tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None)
         plots.write_grid(folder / f"tiles_{name}.png", images[:GRID].cpu().numpy(), levels, gap=0, least=1)
 
 
-COLUMNS = {"closest": 8, "edited": 7}  # of a sheet; others have 12
-
-
-def write_sheets(folder: Path, pictures: Mapping[str, Tensor], levels: int | None) -> None:
-    """Write sheets of images in groups: a sample and its nearest training item; original, damaged and restored."""
-    for name, images in pictures.items():
-        plots.write_grid(folder / f"{name}.png", images.cpu().numpy(), levels, columns=COLUMNS.get(name, 12))
-
-
 def interpolate_prior(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
     """Decode spherical interpolations between two codes a row, since a Gaussian's mass is on a shell (White 2016).
 
@@ -119,6 +111,15 @@ def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any], c
         plots.write_strips(path.with_suffix(".png"), [values[:VIDEOS]], split.spec.levels)
     elif values.ndim == 4:
         plots.write_grid(path.with_suffix(".png"), values, split.spec.levels, columns)
+
+
+def _format_translations(translated: Tensor, split: Split) -> str:
+    """Of some items the source, its translation and the true target, one below the other."""
+    pairs, batch = cast("PairSplit", split), translated_batch(split)
+    assert batch.cond is not None
+    columns = {"source": batch.cond[:LINES], "translated": translated[:LINES], "true": batch.x[:LINES]}
+    lines = [[f"{name:<12}{text}" for text in pairs.texts(codes)] for name, codes in columns.items()]
+    return "\n\n".join("\n".join(row) for row in zip(*lines, strict=True))
 
 
 def _write_forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[str, Any]) -> None:

@@ -1,73 +1,64 @@
-"""A trained model and a split -> answers and scores. What a model is measured by follows from its abilities.
+"""A trained model and a split -> its outputs -> scores of items. What a model is asked follows from its abilities.
 
 `python -m genfoundry.evaluate --model DIR --data DIR --split gate --samples N --seed S --out FILE.safetensors` writes
-what depends on the model alone, so that an old model can be measured anew with the code that it was trained by.
+the outputs, which depend on the model alone, so that an old model can be measured anew with the code that trained it.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from genfoundry import files
-from genfoundry.evaluation.predictions import KINDS, OF_ANSWERS, Answers, Scores, kind, kinds, kinds_of
+from genfoundry.evaluation.context import SplitContext
+from genfoundry.evaluation.metric import Metric
+from genfoundry.evaluation.metrics import metrics_on_every_split
+from genfoundry.evaluation.scores import Outputs, Scores
 from genfoundry.models import checkpoint
 
 if TYPE_CHECKING:
     from genfoundry.models.base import Learner
-    from genfoundry.splits import Split
 
 
-@torch.inference_mode()
-def answers(model: Learner, split: Split, *, samples: int, seed: int, needs: Collection[str] | None = None) -> Answers:
-    """What depends on the model alone, on the CPU; with `needs` what these scores (an objective's) are made of alone.
+def predict(model: Learner, context: SplitContext, metrics: Iterable[Metric] | None = None) -> Outputs:
+    """Run the model on a split and return its raw outputs (CPU tensors), ready for `score`.
 
-    "nll" (N,) and whatever else it measures, nats in float64; "nll_carried" (N,) of text whose windows are read one
-    after another; "samples" (min(samples, N), C, H, W) of images;
-    "forecast" (N, len(QUANTILES), T, D) of each window after its past; "classes" (N,) as it tells them;
-    "restored_<damage>" (n, C, H, W) of what `answers.restoration.posed` asks of images; "translated" (n, T) of what
-    `answers.translation.asked` asks of pairs.
+    Args:
+        model: is put in evaluation mode.
+        context: the split, how many samples, the seed.
+        metrics: what is to be computed from the outputs; None: every metric that is measured on every split.
     """
+    metrics = list(metrics_on_every_split() if metrics is None else metrics)
+    calls = dict.fromkeys(m.predict for m in metrics if m.predict is not None and m.requires.is_met_by(model))
     model.eval()
-    found: Answers = {}
-    asked = set(needs) if needs is not None else {need for given in KINDS.values() for need in given}
-    for name in kinds(asked):
-        found |= kind(name).answers(model, split, asked, samples, seed)
-    return found
+    outputs: Outputs = {}
+    # Classifiers may be trained on outputs of test-only metrics, which tensors of inference mode forbid.
+    with torch.no_grad() if any(m.test_only for m in metrics) else torch.inference_mode():
+        for call in calls:
+            outputs |= call(model, context)
+    return outputs
 
 
-def score(
-    found: Mapping[str, Tensor],
-    split: Split,
-    judge: Learner | None = None,
-    real: NDArray[np.generic] | None = None,
-) -> Scores:
-    """Scores of answers on a split, ready for `objectives`: whoever gave the answers.
+@torch.no_grad()
+def score(outputs: Outputs, context: SplitContext, metrics: Iterable[Metric] | None = None) -> Scores:
+    """Score each item by the outputs on it, whether a model or a baseline gave them.
 
-    "nll" and other measured names (N,), "frame", the nll a frame of a video (N,), "nll_cells", the values that are
-    there, where some are missing (N,); "mae", "mase", "dtw" of the median
-    forecast and "covered", the share of values in the 90% interval, of the windows in which a value is seen; "hits" of
-    the labelled items (M,); "chrf" and "exact_lines" of translations (n,);
-    "restore_<damage>_psnr" and "_ssim" (n,); "features" of the n samples and "real" of n items of the split (n, F)
-    where there is a judge (`real`: those of earlier answers on this split, which spares their computation).
-    Beside each "<name>" of items that are no groups of their own, "<name>_group" (`groups.grouped`).
+    Beside each "<name>" of items that are no groups of their own is "<name>_group" (`scores.add_groups`).
     """
-    out: Scores = {}
-    for name in kinds_of(found):
-        own = {key: value for key, value in found.items() if OF_ANSWERS.get(key, "likelihood") == name}
-        out |= kind(name).scores(own, split, judge, real)
-    return out
+    scores: dict[str, NDArray[np.generic]] = {}
+    for call in dict.fromkeys(m.score for m in (metrics_on_every_split() if metrics is None else metrics)):
+        scores |= call(outputs, context)
+    return scores
 
 
 def main() -> None:
-    """Write the answers of a model on a split to a file."""
+    """Write the outputs of a model on a split to a file."""
     from genfoundry.data.dataset import Dataset
 
     parser = argparse.ArgumentParser(prog="python -m genfoundry.evaluate", description=main.__doc__)
@@ -79,5 +70,6 @@ def main() -> None:
     a = parser.parse_args()
     learner = checkpoint.load(a.model)
     how = {key: learner.card.get("data", {}).get(key) for key in ("levels", "binarise")}
-    found = answers(learner, Dataset(a.data).split(a.split, **how), samples=a.samples, seed=a.seed)
-    files.write_tensors(a.out, found, {"digest": learner.card["digest"], "split": a.split})
+    split = Dataset(a.data).split(a.split, **how)
+    outputs = predict(learner, SplitContext(split=split, samples=a.samples, seed=a.seed))
+    files.write_tensors(a.out, outputs, {"digest": learner.card["digest"], "split": a.split})

@@ -15,25 +15,26 @@ if TYPE_CHECKING:
 FEW = 20  # independent groups: fewer, and an interval rests on its t quantile more than on data
 
 
-def remarks(held: Mapping[str, Split], labels: int | None) -> Iterator[str]:
+def list_remarks(held: Mapping[str, Split], labels: int | None) -> Iterator[str]:
     """A line each, of the held-out splits by name and the number of labels that a model is trained on, if that is set.
 
-    Classes that are told from few labels would in earnest be chosen and ranked on no more than these: where many labels
-    of `val` rank models that were trained on few, the ranking is better known than it could be in use (Oliver et al.
-    2018, arXiv:1804.09170, section 4.6).
+    Classes that are predicted from few labels would in practice be chosen and ranked on no more than these: where many
+    labels of `val` rank models that were trained on few, the ranking is better known than it could be in use (Oliver et
+    al. 2018, arXiv:1804.09170, section 4.6).
     """
-    small = {name: count for name, split in held.items() if (count := _groups(split)) < FEW}
+    small = {name: count for name, split in held.items() if (count := _count_groups(split)) < FEW}
     if small:
         yield "few independent groups: " + ", ".join(f"{count} in {name}" for name, count in small.items())
-    if labels and (told := _labelled(held["val"])) > labels:
-        yield f"ranked on {told:,} labelled items of val, {told / labels:.3g} times the {labels:,} labels of training"
+    if labels and (labelled := _count_labelled(held["val"])) > labels:
+        times = f"{labelled / labels:.3g} times the {labels:,} labels of training"
+        yield f"ranked on {labelled:,} labelled items of val, {times}"
 
 
-def _groups(split: Split) -> int:
+def _count_groups(split: Split) -> int:
     """Independent groups of a split's items; each item is its own where the split knows of no groups."""
     group = getattr(split, "groups", None)
     return len(split) if group is None else len(torch.unique(group))
 
 
-def _labelled(split: Split) -> int:
+def _count_labelled(split: Split) -> int:
     return sum(int((b.label >= 0).sum()) for b in iter_batches(split) if b.label is not None)

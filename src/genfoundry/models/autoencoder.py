@@ -85,7 +85,7 @@ class Autoencoder(GenerativeModel):
         self.eval()
         chunks = torch.split(torch.arange(data.positions, device=data.tensor.device), CHUNK)
         z = torch.cat([self.encode(data.train_batch(index).x) for index in chunks]).double()  # (N, latent)
-        self.centre.copy_(z.mean(0))
+        self.centre.copy_(z.mean(0))  # (latent,)
         self.factor.copy_(factorize(torch.cov(z.T, correction=0).view(len(self.centre), -1)))
 
     @torch.no_grad()

@@ -98,7 +98,7 @@ class BayesAr(GenerativeModel):
         self.check_rows(len(series))
         y, centre, scale = standardize(series, "c")
         for d, column in enumerate(y.T):
-            w, target = self._design(column[None])[0], column[order:]
+            w, target = self._design(column[None])[0], column[order:]  # (L - p, p + 1), (L - p,)
             q = bayes_regression.fit_variational(w, target, self.prior, self.config.factors)
             for buffer, value in zip((self.mean, self.covariance, self.shape, self.rate), q, strict=True):
                 buffer[d] = value
@@ -134,6 +134,7 @@ class BayesAr(GenerativeModel):
         total = batch.x.shape[1] * self.scale.log().sum()
         for d, (w, y) in enumerate(self._regressions(batch)):
             q = self.posterior(d)
+            # E_q[(y - w beta)^2], (B, T)
             misfit = (y - w @ q.mean).square() + torch.einsum("bti,ij,btj->bt", w, q.covariance, w)
             total = total + 0.5 * (math.log(2 * math.pi) + q.log_variance + q.sharpness * misfit).sum(1)
         return {"nll": total}
@@ -143,7 +144,7 @@ class BayesAr(GenerativeModel):
         """Return (B,) nats: minus the log of the mean density over k draws from q."""
         log_prob = -batch.x.shape[1] * self.scale.log().sum()
         for d, (w, y) in enumerate(self._regressions(batch)):
-            beta, variance = bayes_regression.sample_posterior(self.posterior(d), k)
+            beta, variance = bayes_regression.sample_posterior(self.posterior(d), k)  # (k, p + 1), (k,)
             error = y - torch.einsum("bti,ki->kbt", w, beta)  # (k, B, T)
             variance = variance[:, None, None]
             log_prob = log_prob - 0.5 * ((2 * math.pi * variance).log() + error.square() / variance).sum(2)

@@ -63,7 +63,8 @@ class Bytenet(Seq2seqModel):
         """Return (B, T, V): position t holds the logits of x_t, whatever the length of x."""
         x, source = batch.x, self.close_source(len(batch), batch.cond, batch.cond_mask)
         column = self._columns_read(source, x)[:, :, None].expand(-1, -1, self.config.width)  # (B, T, width)
-        h = self.target(self.shift_right(x)) + self.encode(source).gather(1, column)
+        # The decoder is stacked on the encoder's columns (section 3.1)
+        h = self.target(self.shift_right(x)) + self.encode(source).gather(1, column)  # (B, T, width)
         return self._read_out(self.decoder(h))
 
     def _read_out(self, h: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ class Bytenet(Seq2seqModel):
     def encode(self, source: Tensor) -> Tensor:
         """Map (B, S) to (B, columns + 1, width): the unfolded source, then zeros for whatever lies beyond."""
         padded = F.pad(source, (0, self.columns - source.shape[1]), value=self.source_end)
-        length = (padded != self.source_end).sum(1, keepdim=True)
+        length = (padded != self.source_end).sum(1, keepdim=True)  # (B, 1)
         column = torch.arange(self.columns, device=source.device)
         inside = (column < (self.config.stretch * length).long() + self.config.slack)[:, :, None]  # (B, columns, 1)
         return F.pad(self.encoder(self.source(padded), inside) * inside, (0, 0, 0, 1))

@@ -87,9 +87,9 @@ class CharRnn(GenerativeModel):
         if batch.fresh is not None:
             start = self.initial_state(len(batch))
             unread = torch.where(batch.fresh, start[0], unread)
-            carried = torch.where(batch.fresh[:, None], start[1], carried)
+            carried = torch.where(batch.fresh[:, None], start[1], carried)  # (1 or 2, B, width)
         states, carried = self.cell(torch.cat([unread[:, None], batch.x[:, :-1]], 1), carried)  # (B, L, width)
-        logits = upcast(self.w_hy(states))
+        logits = upcast(self.w_hy(states))  # (B, L, V)
         nll = F.cross_entropy(logits.flatten(0, 1), batch.x.flatten(), reduction="none")
         return nll.view(batch.x.shape).sum(1), (batch.x[:, -1], carried)
 
@@ -118,7 +118,7 @@ class CharRnn(GenerativeModel):
         step, weight, bias = build_stepper(self.cell, state), self.w_hy.weight.T.contiguous(), self.w_hy.bias
         text = x.new_empty(self.spec.dims, n)  # time first: a row a step
         for row in text:
-            h = step(x)
+            h = step(x)  # (n, width)
             x = sample_categorical(torch.mm(h, weight) if bias is None else torch.addmm(bias, h, weight), draw)
             row.copy_(x)
         return text.T.contiguous()

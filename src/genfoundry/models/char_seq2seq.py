@@ -52,14 +52,14 @@ class CharSeq2seq(Seq2seqModel):
     def encode(self, source: Tensor) -> Tensor:
         """Map sources (n, S) to the state after them, (2, n, width)."""
         start = zero_state("lstm", len(source), self.config.width, self.device).to(self.out.weight)
-        _, state = self.encoder(source.flip(1), start)
+        _, state = self.encoder(source.flip(1), start)  # reversed: near symbols of both stay near (section 3.3)
         return state  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         """Draw (n, T) characters, for sources (n, S) or, without `cond`, empty ones."""
         state = self.encode(self.close_source(n, cond))
-        beside = state[0]
+        beside = state[0]  # (n, width), read at every step
 
         def next_logits(last: Tensor, t: int) -> Tensor:
             nonlocal state

@@ -1,4 +1,4 @@
-"""Models and in-flight state on disk: safetensors + JSON, atomically written; no code runs on load."""
+"""Checkpoints of models: safetensors and JSON, written atomically; no code runs on load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
-    """Write `weights.safetensors` and `model.json`; returns the digest of weights, class, configuration, spec."""
+    """Write `weights.safetensors` and `model.json`; returns the digest of weights, class, configuration and spec."""
     from safetensors.torch import save as packed
 
     with replace_dir(folder) as new:
@@ -43,7 +43,7 @@ def _state(model: Learner) -> dict[str, Tensor]:
 
 
 def load(folder: Path | str, device: torch.device | str = "cpu", kind: type[Learner] | None = None) -> Learner:
-    """The model in `folder`, in evaluation mode; `model.card` is model.json's content.
+    """Load the model in `folder`, in eval mode; `model.card` is the content of model.json.
 
     `kind` is its class, where it is no file of `models`.
 
@@ -52,14 +52,14 @@ def load(folder: Path | str, device: torch.device | str = "cpu", kind: type[Lear
     """
     folder = Path(folder)
     card = read_json(folder / "model.json")
-    model = _described(card, folder / "model.json", kind)
+    model = _build(card, folder / "model.json", kind)
     load_weights(model, read_tensors(folder / "weights.safetensors"), folder / "weights.safetensors")
     model.card = card
     return model.to(device).eval()
 
 
-def _described(card: Any, path: Path, kind: type[Learner] | None) -> Learner:
-    """The model that model.json describes, its weights still to be filled in."""
+def _build(card: Any, path: Path, kind: type[Learner] | None) -> Learner:
+    """Build the model that model.json describes, with random weights."""
     missing = [key for key in ("model", "config", "spec") if not isinstance(card, dict) or card.get(key) is None]
     if missing:
         raise UserError(f"{path}: not a model's description: {', '.join(missing)} missing")
@@ -78,19 +78,18 @@ def _described(card: Any, path: Path, kind: type[Learner] | None) -> Learner:
 
 
 def load_weights(model: Learner, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy `tensors` into the model; every name, shape and type must fit.
+    """Copy `tensors` into the model; every name, shape and type must match.
 
     Raises:
-        UserError: says which tensor is missing, unknown or of another shape.
+        UserError: a tensor is missing, unknown, or of another shape or type.
     """
-    own = model.state_dict()
-    faults = [f"{n} is missing" for n in own.keys() - tensors.keys()]
-    faults += [f"{n} is not of this model" for n in tensors.keys() - own.keys()]
-    faults += [
-        f"{n} is {tuple(tensors[n].shape)} {tensors[n].dtype}, model.json wants {tuple(own[n].shape)} {own[n].dtype}"
-        for n in own.keys() & tensors.keys()
-        if own[n].shape != tensors[n].shape or own[n].dtype != tensors[n].dtype
-    ]
+    expected = model.state_dict()
+    faults = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
+    faults += [f"{name} is not of this model" for name in tensors.keys() - expected.keys()]
+    for name in expected.keys() & tensors.keys():
+        have, want = ((tuple(t[name].shape), t[name].dtype) for t in (tensors, expected))
+        if have != want:
+            faults.append(f"{name} is {have[0]} {have[1]}, model.json wants {want[0]} {want[1]}")
     if faults:
         raise UserError(f"{path}: does not fit model.json: {'; '.join(sorted(faults)[:3])} ({len(faults)} in all)")
     model.load_state_dict(dict(tensors))

@@ -42,7 +42,7 @@ class Classifier(Learner):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         c = self.config
         assert batch.label is not None
-        x = scale_levels(batch.x, self.spec)
+        x = scale_levels(batch.x, self.spec)  # (B, C, H, W) in [-1, 1]
         logits = self.recogniser.classify_views(x, augment(x, shift=c.shift, mirror=c.mirror, erase=c.erase))
         yield {"model": supervised_loss(logits, batch.label)}
 

@@ -61,6 +61,7 @@ class Dcgan(NormalPriorModel):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         fake = self._generate_fakes(len(batch))
         self.set_training("critic")
+        # One pass of the critic over both: (2B, C, H, W) -> (2B, 1)
         real, fake = self.critic(torch.cat([self.dequantise(batch.x), fake.float()])).float().chunk(2)
         yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}  # eq. 16
         self.set_training("generator")
@@ -102,15 +103,15 @@ def build_generator(spec: Spec, latent: int, width: int) -> nn.Sequential:
     half, quarter = halve_size(full), halve_size(full, 2)
     return nn.Sequential(
         nn.Linear(latent, 2 * width * quarter[0] * quarter[1], bias=False),
-        nn.Unflatten(1, (2 * width, *quarter)),
+        nn.Unflatten(1, (2 * width, *quarter)),  # (B, 2 width, H / 4, W / 4)
         nn.BatchNorm2d(2 * width),
         nn.ReLU(),
         nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
-        Crop(half),
+        Crop(half),  # (B, width, H / 2, W / 2)
         nn.BatchNorm2d(width),
         nn.ReLU(),
         nn.ConvTranspose2d(width, spec.shape[0], 4, stride=2, padding=1),
-        Crop(full),
+        Crop(full),  # (B, C, H, W)
         nn.Identity() if spec.levels is None else nn.Tanh(),
     )
 

@@ -46,10 +46,10 @@ class Denoiser(Learner):
         self.damages = self.corruption.damages
         self.first = nn.Conv2d(channels + self.corruption.extra, w, 5, stride=2, padding=2)
         self.low = nn.Sequential(
-            downsample(w, 2 * w),
+            downsample(w, 2 * w),  # (B, 2 width, H / 4, W / 4)
             residual_blocks(2 * w, config.blocks),
             nn.SiLU(),
-            Upsample(2 * w, w, size=halve_size(full)),
+            Upsample(2 * w, w, size=halve_size(full)),  # (B, width, H / 2, W / 2)
         )
         self.last = nn.Sequential(residual_blocks(w, config.blocks), nn.SiLU(), Upsample(w, channels, size=full))
 

@@ -44,7 +44,7 @@ class Fvsbn(AncestralModel):
 
     def logits(self, x: Tensor) -> Tensor:
         """Map x to (B, dims) logits in raster order."""
-        signs = self._to_signs(x.flatten(1)[:, self.raster])
+        signs = self._to_signs(x.flatten(1)[:, self.raster])  # (B, dims)
         return F.linear(signs, self.weight * self.mask, self.bias)
 
     def _to_signs(self, x: Tensor) -> Tensor:
@@ -67,6 +67,7 @@ class Fvsbn(AncestralModel):
         """Draw every pixel of the canvas: each costs one row of the weights."""
         signs = self.weight.new_zeros(len(canvas.x), self.spec.dims)  # in raster order
         for i, position in enumerate(self.raster.tolist()):
-            logit = signs[:, :i] @ self.weight[i, :i] + self.bias[i]
+            logit = signs[:, :i] @ self.weight[i, :i] + self.bias[i]  # (n,)
+            # The softmax of (-logit / 2, logit / 2) is the sigmoid of the logit
             value = sample_categorical(torch.stack([-logit, logit], -1) / 2, canvas.draw)
             signs[:, i] = self._to_signs(canvas.put(position, value))

@@ -116,9 +116,9 @@ class Judge(Learner):
         total, squares = (torch.zeros(len(self.centre), dtype=torch.float64, device=self.device) for _ in range(2))
         index = _sample_items(data)
         for part in torch.split(index, CHUNK):
-            values = self._raw_features(data.eval_batch(part).x.to(self.device)).double()
+            values = self._raw_features(data.eval_batch(part).x.to(self.device)).double()  # (n, 64)
             total, squares = total + values.sum(0), squares + values.square().sum(0)
-        mean = total / len(index)
+        mean = total / len(index)  # (64,)
         variance = squares / len(index) - mean.square()
         self.centre.copy_(mean)
         self.spread.copy_(torch.where(variance > CONSTANT, variance, 1.0).sqrt())

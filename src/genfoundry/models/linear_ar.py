@@ -163,13 +163,13 @@ class LinearAr(GenerativeModel):
         past, first = self._past(cond, n)
         steps, columns = self.spec.shape
         noise = torch.randn((n, steps, columns), dtype=torch.float64, device=self.device)
-        noise = noise @ var.cholesky_root(self.sigma).mT
+        noise = noise @ var.cholesky_root(self.sigma).mT  # N(0, sigma)
         if bool(past.isnan().any()):  # draw the missing past first
-            mean, covariance = self._filter_past(past, first)
+            mean, covariance = self._filter_past(past, first)  # (n, pD), (n, pD, pD)
             values, vectors = torch.linalg.eigh(covariance)
             factor = vectors * values.clamp_min(0).sqrt()[:, None]
             deviation = torch.einsum("bij,bj->bi", factor, torch.randn_like(mean))
-            past = (mean + draw.temperature * deviation).view(n, -1, columns).flip(1)
+            past = (mean + draw.temperature * deviation).view(n, -1, columns).flip(1)  # (n, p, D), oldest first
         return var.extrapolate(past, self._offset(first, steps), self.phi, draw.temperature * noise)
 
     @torch.no_grad()
@@ -182,5 +182,5 @@ class LinearAr(GenerativeModel):
         else:
             mean = var.extrapolate(past, offset, self.phi)
             std = var.forecast_covariances(self.phi, self.sigma, horizon).diagonal(dim1=1, dim2=2).sqrt()[None]
-        levels = torch.tensor(quantiles, dtype=torch.float64, device=self.device).view(-1, 1, 1)
+        levels = torch.tensor(quantiles, dtype=torch.float64, device=self.device).view(-1, 1, 1)  # (Q, 1, 1)
         return torch.add(mean[:, None], torch.special.ndtri(levels) * std[:, None])

@@ -120,7 +120,7 @@ class Made(AncestralModel):
         if self.spec.levels == 2 or self.config.orderings > 1 or not self.config.direct:
             return
         index = torch.randperm(data.positions)[:FIT_ITEMS].to(self.device)  # items may be sorted by class
-        x = self.scale_levels(data.train_batch(index).x.flatten(1))[:, self.orderings[0]]
+        x = self.scale_levels(data.train_batch(index).x.flatten(1))[:, self.orderings[0]]  # (N, dims), in order
         x = x.cpu()  # the fit is float64, which not every device has
         shrinkage = 1.0 if data.positions < ITEMS_PER_VALUE * self.spec.dims else ledoit_wolf(x, ridge=RIDGE)
         fit = fit_triangular(x, ridge=RIDGE, shrinkage=shrinkage)
@@ -129,7 +129,8 @@ class Made(AncestralModel):
         rank = self.orderings[0].argsort()
         with torch.no_grad():
             self.direct.copy_(weight[rank][:, rank])
-            self.bias[self.centres] = (const + spread * sigma)[:, rank]
+            self.bias[self.centres] = (const + spread * sigma)[:, rank]  # (mixtures, dims)
+            # A logistic of scale s has the standard deviation s pi / sqrt(3)
             self.bias[self.centres.stop :] = (sigma * math.sqrt(3) / math.pi / 2).log()[rank]
 
     def scale_levels(self, x: Tensor) -> Tensor:
@@ -143,7 +144,7 @@ class Made(AncestralModel):
         state = values = self.scale_levels(x)
         for layer, mask in zip(self.hidden, masks, strict=False):
             state = F.relu(F.linear(state, layer.weight.to(mask.dtype) * mask, layer.bias))  # (B, hidden)
-        weight = self.out.to(masks[-2].dtype) * masks[-2]
+        weight = self.out.to(masks[-2].dtype) * masks[-2]  # (head.parameters, dims, hidden)
         out = F.linear(state, weight.flatten(0, 1)).view(len(x), *self.bias.shape) + self.bias
         if not self.config.direct:
             return out

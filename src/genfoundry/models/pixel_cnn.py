@@ -68,6 +68,7 @@ class PixelCnn(AncestralModel):
         x, inputs = batch.x.movedim(1, -1), self._to_input(batch.x)
         links, joint = self.stack.run_vertical(inputs), []
         for log_share, label in class_log_shares(self.spec) if self.conditional else [(0.0, -1)]:
+            # Eq. 4: the class biases every layer of the horizontal stack
             features = self.stack.run_horizontal(inputs, links, self._class_index(label, len(x)))
             joint.append(log_share - self.readout.nll(features.movedim(1, -1), x))  # log p(class, x), (B,)
         return {"nll": -torch.stack(joint).logsumexp(0)}

@@ -67,7 +67,7 @@ class PixelRnn(AncestralModel):
         """Map levels (B, C, H, W) to (B, H, W, features), each of all positions before it."""
         values, reach = self.readout.scale_levels(x), self.config.reach
         near = self.above(F.pad(values[:, :, :-1], (reach, reach, reach, 0)))
-        near = near + self.beside(F.pad(values[..., :-1], (reach, 0)))
+        near = near + self.beside(F.pad(values[..., :-1], (reach, 0)))  # (B, features, H, W)
         features, pixels = (part.permute(2, 3, 0, 1).flatten(0, 1) for part in (near, values))  # (H W, B, ...)
         from_right = features + self.own(pixels)
         for layer in self.layers:
@@ -103,7 +103,7 @@ class PixelRnn(AncestralModel):
             above = self.above(values[:, :, i : i + reach])[:, :, 0].permute(2, 0, 1)  # (W, n, features)
             for j in range(width):
                 near = torch.addmm(above[j], values[:, :, reach + i, j : j + reach].flatten(1), beside)
-                features, x = scan.step(near, j), canvas.x[:, :, i, j]
+                features, x = scan.step(near, j), canvas.x[:, :, i, j]  # (n, features), (n, C)
                 for c in range(channels):
                     canvas.put((c * height + i) * width + j, readout.sample_channel(features, x, c, canvas.draw))
                 values[:, :, reach + i, reach + j] = readout.scale_levels(x)

@@ -105,7 +105,7 @@ class SsVae(GenerativeModel):
         x = scale_levels(batch.x, self.spec)
         rate, distortion = self.terms_per_class(batch.x, x)
         logits = self._class_logits(x)
-        expected = (logits.softmax(1) * distortion).sum(1)
+        expected = (logits.softmax(1) * distortion).sum(1)  # (B,), over q(y | x)
         nll = unlabelled_bound(rate + distortion + self._class_nll(), logits)
         return {"nll": nll, "rate": nll - expected, "distortion": expected}
 
@@ -125,7 +125,7 @@ class SsVae(GenerativeModel):
         """Return (B, classes) nats for every class y: KL(q(z | x, y) || p(z)), and -log p(x | y, z) at a drawn z."""
         classes = torch.eye(self.spec.classes, device=x.device).repeat(len(x), 1)  # (B * classes, classes)
         q = self.style_posterior(self.encoder(x), self._all_classes(len(x)))
-        rate = kl_divergence(q, Normal.standard(q.mean)).sum(1)
+        rate = kl_divergence(q, Normal.standard(q.mean)).sum(1)  # (B * classes,)
         out = self.decoder(torch.cat([q.sample(), classes], 1))
         distortion = self.head.nll(out, levels.repeat_interleave(self.spec.classes, 0))
         return rate.view(len(x), -1), distortion.view(len(x), -1)
@@ -136,13 +136,13 @@ class SsVae(GenerativeModel):
 
     def style_posterior(self, features: Tensor, label: Tensor) -> Normal:
         """Return q(z | x, y) of the encoder's features and labels (B, M), as (B * M, latent)."""
-        hidden = F.silu(self.seen(features.flatten(1))[:, None] + self.named(label))
+        hidden = F.silu(self.seen(features.flatten(1))[:, None] + self.named(label))  # (B, M, hidden)
         return Normal.from_output(self.posterior(hidden).flatten(0, 1))
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         codes = self.prior(n)
-        z, y = codes.tensor_split([self.config.latent], 1)
+        z, y = codes.tensor_split([self.config.latent], 1)  # (n, latent), (n, classes)
         if label is not None:
             y = F.one_hot(label, self.spec.classes).to(z)
         return self.head.sample(self.decoder(torch.cat([draw.temperature * z, y], 1)), draw)

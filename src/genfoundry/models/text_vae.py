@@ -99,7 +99,7 @@ class TextVae(NormalPriorModel):
         last = mask_inside(x, END).sum(1, keepdim=True) - 1  # (B, 1)
         position = torch.arange(x.shape[1], device=x.device)
         reversed_x = x.gather(1, (last - position).clamp_min(0))  # the line from its end; the rest is not read
-        index = last[:, :, None].expand(-1, -1, self.config.width)
+        index = last[:, :, None].expand(-1, -1, self.config.width)  # (B, 1, width)
         start = zero_state("gru", len(x), self.config.width, self.device)
         states = [
             cell(text, start)[0].gather(1, index)[:, 0] for cell, text in ((self.ahead, x), (self.back, reversed_x))
@@ -134,7 +134,7 @@ class TextVae(NormalPriorModel):
     def _prompt_log_prob(self, prompt: Tensor, z: Tensor) -> Tensor:
         """(B,) log p(prompt | z) of prompts (B, P)."""
         before = torch.cat([prompt.new_full((len(prompt), 1), self.start), prompt[:, :-1]], 1)
-        states, _ = self.decoder(before, self.first_state(z), z)
+        states, _ = self.decoder(before, self.first_state(z), z)  # (B, P, width)
         log_probs = self.out(states).float().log_softmax(-1)  # (B, P, V)
         total: Tensor = log_probs.gather(2, prompt[:, :, None])[:, :, 0].sum(1)
         return total

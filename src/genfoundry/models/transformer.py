@@ -167,9 +167,9 @@ class Transformer(AncestralModel):
             if j % reader.patch == 0:  # a new token
                 state = self._split_token(self.trunk(reader.step(grid, i, j, label), cache)[:, 0])
             features = self.patches.step(state, grid, i, j) if self.patches else state
-            out = self.out(features)[..., None]
+            out = self.out(features)[..., None]  # (n, head.parameters, 1)
             value = canvas.put(position, self.head.sample_channel(out, canvas.x, 0, canvas.draw)[:, 0])
-            reader.write(grid, i, j, value[:, None])
+            reader.write(grid, i, j, value[:, None])  # what later tokens read
 
     def _split_token(self, state: Tensor) -> Tensor:
         """A token's state (n, width), or the slots of its values, (n, patch, detail)."""

@@ -99,7 +99,7 @@ class Vae(NormalPriorModel):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         features, weight = self._features(batch.x), kl_weight(clock, self.config.warm)
         if self.config.importance > 1:
-            weights = self.log_weights(features, batch.x, self.config.importance, weight)
+            weights = self.log_weights(features, batch.x, self.config.importance, weight)  # (k, B)
             yield {"model": (math.log(len(weights)) - weights.logsumexp(0)).mean() / self.spec.dims}
             return
         out, latents = self.encode_decode(features)
@@ -141,7 +141,7 @@ class Vae(NormalPriorModel):
         if self.config.detail:
             p = Normal.from_output(self.detail_prior(state))
             shift = Normal.from_output(self.detail_posterior(torch.cat([features, state], 1)))
-            q = Normal(p.mean + shift.mean, p.scale + shift.scale)
+            q = Normal(p.mean + shift.mean, p.scale + shift.scale)  # relative to the prior
             latents.append(Latent(q, p, q.sample(temperature)))  # local, (B, detail, H / 4, W / 4)
             state = state + self.detail_in(latents[1].z)
         return self.decoder.upsample(state), latents

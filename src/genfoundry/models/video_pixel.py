@@ -77,8 +77,8 @@ class VideoPixel(GenerativeModel):
     def cell_log_probs(self, batch: Batch) -> Tensor:
         """Return (B T, 4C, h, w, levels): all frames at once, each given the true ones before it."""
         n, steps = batch.x.shape[:2]
-        frames = self._to_cells(torch.cat([self._given_frames(batch.cond, n), batch.x], 1))
-        memory, _ = self._encode_frames(frames[:, :-1], None)
+        frames = self._to_cells(torch.cat([self._given_frames(batch.cond, n), batch.x], 1))  # (B, P + T, ...)
+        memory, _ = self._encode_frames(frames[:, :-1], None)  # (B, P + T - 1, memory, h, w)
         x = frames[:, -steps:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
         context = self._context(memory[:, -steps:].flatten(0, 1), frames[:, -steps - 1 : -1].flatten(0, 1))
         log_probs: Tensor = self.head(self.stack(x, context=context), x)
@@ -114,7 +114,7 @@ class VideoPixel(GenerativeModel):
         features = F.silu(self.read(x))
         features = features.view(n, steps, *features.shape[1:])  # (B, F, memory, h, w)
         out, lstm_state = self.lstm(features, lstm_state)
-        return out + features, (lstm_state, frames[:, -1])
+        return out + features, (lstm_state, frames[:, -1])  # residual
 
     def _context(self, memory: Tensor, last: Tensor) -> Tensor:
         """What the PixelCNN is conditioned on, (N, memory + 4C, h, w): the encoder's output, and the last frame."""

@@ -83,7 +83,7 @@ class VqVae(VqModel):
         else:
             self.set_training("prior")
             with torch.no_grad():
-                index = self.encode(batch.x).index
+                index = self.encode(batch.x).index  # (B, H / 4, W / 4)
             self.prior.count_labels(batch.label, len(batch), reset=clock.step == 0)
             yield {"prior": self.prior.nll(index, batch.label).mean() / index[0].numel()}
 
@@ -94,7 +94,7 @@ class VqVae(VqModel):
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         encoded = self.encode(batch.x)
-        rate = self.prior.marginal_nll(encoded.index)
+        rate = self.prior.marginal_nll(encoded.index)  # (B,)
         distortion = self.head.nll(self.autoencoder["decoder"](encoded.z), batch.x)
         return {"nll": distortion + rate, "rate": rate, "distortion": distortion}
 

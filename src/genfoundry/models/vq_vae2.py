@@ -91,9 +91,9 @@ class VqVae2(VqModel):
     def initialize_codebooks(self, x: Tensor) -> None:
         net = self.autoencoder
         features = net.to_quarter(x)
-        top = net.to_eighth(features)
+        top = net.to_eighth(features)  # (B, D, H / 8, W / 8)
         net.top.initialize(top)
-        raised = net.raised(net.top.eval()(top).z)
+        raised = net.raised(net.top.eval()(top).z)  # (B, width, H / 4, W / 4)
         net.bottom.initialize(net.to_bottom(torch.cat([features, raised], 1)))
 
     def encode(self, x: Tensor) -> tuple[Quantised, Quantised]:

@@ -19,7 +19,7 @@ from genfoundry.data import preparation
 from genfoundry.data.readers.listing import require_utf8
 from genfoundry.data.split_assignment import FewGroups
 from genfoundry.errors import UserError
-from genfoundry.evaluation import objectives
+from genfoundry.evaluation.objectives import computable_objectives, find_objective
 from genfoundry.onboarding.infer_expectations import drop_unmet, infer_expectations
 from genfoundry.onboarding.inspect import inspect_data
 from genfoundry.types import Spec
@@ -159,12 +159,12 @@ def _propose_tasks(
     name: str, data: data_dataset.Dataset, entry: dict[str, Any], judged: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     for objective, word, margin in TASKS.get(entry["modality"], ()):
-        if "features" in objectives.OBJECTIVES[objective].needs and not judged:
+        if "judge" in find_objective(objective).requires.abilities and not judged:
             continue
         levels = {"levels": entry.get("levels", 256)} if entry["modality"] == "images" else {}
         if margin is None:  # a fiftieth of the values' spread, in their own unit
             margin = float(f"{0.02 * float(data.split('train').tensor.std(0).mean()):.1g}")
-        direction = objectives.OBJECTIVES[objective].direction
+        direction = find_objective(objective).direction
         maximized = {} if direction == "minimize" else {"direction": direction}
         yield word, {"dataset": name, "objective": objective, **maximized, **levels, "margin": margin}
 
@@ -179,7 +179,7 @@ def _propose_experiments(
         kind = models.find(model)
         if not issubclass(kind, GenerativeModel) or data.modality not in kind.modalities:
             continue
-        computable = objectives.objectives(kind, data.modality)
+        computable = computable_objectives(kind, data.modality)
         task = next((key for key, settings in tasks.items() if settings["objective"] in computable), None)
         if task is None:
             notes.append(f"{model} is left out: no task on these data is one that it can compute")

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genfoundry.evaluation.objectives import OBJECTIVES
 from genfoundry.files import read_json, write_bytes, write_json
-from genfoundry.reporting.metric_info import METRICS, direction_label, sort_key
+from genfoundry.reporting.metric_info import METRICS
 from genfoundry.selection import references
 
 TableKey = tuple[str, str, str, int]  # data set, levels, binarisation, labels: what the rows of a table have in common
@@ -84,7 +83,7 @@ def order(table: dict[str, Any]) -> dict[str, Any]:
     """Choose a table's columns and sort its rows."""
     rows = [table["rows"][name] for name in sorted(table["rows"])]
     columns = [name for name, m in METRICS.items() if m.column and any(name in r["figures"] for r in rows)]
-    units = [c for c in columns if c in OBJECTIVES and OBJECTIVES[c].needs == ("nll",)]  # one metric: keep one unit
+    units = [c for c in columns if METRICS[c].objective and METRICS[c].inputs == ("nll",)]  # one metric: keep one unit
     columns = [c for c in columns if c not in units[1:]]
     counts = {k: max((r["figures"].get(k, 0) for r in rows), default=0) for k in ("n", "frechet_n")}
     over = {column: counted for column in columns if (counted := describe_counts(rows, column))}
@@ -98,7 +97,7 @@ def sort_rows(rows: Iterable[dict[str, Any]], columns: Iterable[str]) -> list[di
     def key(row: dict[str, Any]) -> tuple[int, float]:
         for i, column in enumerate(columns):
             if column in row["figures"]:
-                return i, sort_key(METRICS[column], row["figures"][column])
+                return i, METRICS[column].sort_key(row["figures"][column])
         return len(columns), 0.0
 
     return sorted(rows, key=key)
@@ -146,7 +145,7 @@ def markdown(board: Mapping[str, Any]) -> str:
 def _markdown_lines(table: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {', '.join(filter(None, (table['dataset'], title(table))))}\n"
     columns = [METRICS[c] for c in table["columns"]]
-    facts = [filter(None, (m.unit, direction_label(m), table["over"].get(m.name))) for m in columns]
+    facts = [filter(None, (m.unit, m.direction_label, table["over"].get(m.name))) for m in columns]
     heads = [f"{m.title} ({', '.join(words)})" for m, words in zip(columns, facts, strict=True)]
     yield "| model | kind | likelihood | " + " | ".join(heads) + " | best on val for |"
     yield "|---|---|---|" + "---:|" * len(heads) + "---|"

@@ -24,7 +24,7 @@ from genfoundry.selection import weight_store
 
 if TYPE_CHECKING:
     from genfoundry.config import Task
-    from genfoundry.evaluation.objectives import Scores
+    from genfoundry.evaluation.scores import Scores
     from genfoundry.selection.ledger import Decision
 
 
@@ -71,9 +71,9 @@ def measure_champion(
         WeightsLost: its weights are nowhere.
         NotMeasurable: no code could measure it.
     """
-    from genfoundry.evaluation.objectives import objective
+    from genfoundry.evaluation.objectives import find_objective
 
-    about = ("data", "judge") if "features" in objective(task.objective).needs else ("data",)
+    about = ("data", "judge") if "judge" in find_objective(task.objective).requires.abilities else ("data",)
     settings = (task.levels, task.binarise, task.labels)
     for path in sorted((root / paths.scores(task.dataset)).glob("*/card.json")):
         other = read_json(path)
@@ -129,7 +129,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, scores: Scores
     """
     from genfoundry.data.dataset import Dataset
     from genfoundry.evaluation import judge as evaluation_judge
-    from genfoundry.evaluation import predict
+    from genfoundry.evaluation.context import SplitContext
+    from genfoundry.evaluation.predict import score
     from genfoundry.selection import split_items
 
     prepared, network = root / paths.prepared(task.dataset), root / paths.judge(task.dataset)
@@ -147,8 +148,8 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, scores: Scores
     split = Dataset(prepared).split("gate", task.levels, task.binarise)
     if done.stdout.split()[-1:] != [split_items.hash_items(split)]:
         raise NotMeasurable("its code takes other items out of gate than today's")
-    judge = evaluation_judge.load(network if (network / "model.json").exists() else None)
+    judge = evaluation_judge.load_judge(network if (network / "model.json").exists() else None)
     try:
-        return predict.score(predictions, split, judge, scores.get("real"))
+        return score(predictions, SplitContext(split=split, judge=judge, real=scores.get("real")))
     except (UserError, ValueError, RuntimeError, KeyError) as error:
         raise NotMeasurable(str(error)) from None

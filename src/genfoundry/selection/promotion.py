@@ -37,7 +37,7 @@ from genfoundry.selection import ledger
 if TYPE_CHECKING:
     from genfoundry.config import Task
     from genfoundry.evaluation.bootstrap import Estimate
-    from genfoundry.evaluation.objectives import Scores
+    from genfoundry.evaluation.scores import Scores
 
     Candidate = tuple[dict[str, Any], Scores]  # card, scores on gate
 Outcome = tuple[str, str, dict[str, Any]]  # decision, reason, figures
@@ -145,12 +145,12 @@ def _is_decided(
 
 
 def _decide(task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger.Decision | None) -> Outcome:
-    from genfoundry.evaluation import objectives
+    from genfoundry.evaluation.objectives import find_objective
     from genfoundry.selection import champion_scores, references
 
     best, rows = ranking["candidates"][0], references.read_baseline_rows(root / paths.baselines(ranking["task"]))
     card, scores = champion_scores.load_candidate_scores(root, task, best["experiment"], best["digest"])
-    value = objectives.objective(task.objective).value(scores, card["dims"])
+    value = find_objective(task.objective).value(scores, card["dims"])
     figures: dict[str, Any] = {"split": "gate", "incumbent": None, "difference": None, "interval": None}
     figures |= {"margin": ranking["margin"], "ranking_margin": ranking["margin"], "seed_margin": ranking["seed_margin"]}
     figures |= {"reference": references.find_hardest(rows, task, "gate"), "loses_to": [], "candidate": None}
@@ -177,22 +177,23 @@ def _measure_lead(
     task: Task, root: Path, task_name: str, candidate: Candidate, row: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """By how much a candidate beats the reference that is hardest to beat; None where that has no scores by item."""
-    from genfoundry.evaluation import objective_intervals, objectives
+    from genfoundry.evaluation.aggregate import improvement
+    from genfoundry.evaluation.objectives import find_objective
     from genfoundry.selection import champion_scores
 
-    (card, scores), objective = candidate, objectives.objective(task.objective)
+    (card, scores), objective = candidate, find_objective(task.objective)
     reference = champion_scores.load_reference_scores(root, task_name, row["name"]) if row else {}
-    if row is None or any(len(reference.get(need, ())) != len(scores[need]) for need in objective.needs):
+    if row is None or any(len(reference.get(need, ())) != len(scores[need]) for need in objective.inputs):
         return None  # a compressor of the whole file, say
     try:
-        gain = objective_intervals.improvement(scores, reference, objective, card["dims"])
+        gain = improvement(scores, reference, objective, card["dims"])
     except UserError:
         return None  # not item by item: features of the same real items, but from another device
     return {"name": row["name"], "difference": gain.value, "interval": _interval(gain)}
 
 
 def _interval(gain: Estimate) -> list[float] | None:
-    return [gain.low, gain.high] if gain.known else None
+    return [gain.low, gain.high] if gain.has_interval else None
 
 
 def _compare(
@@ -204,7 +205,8 @@ def _compare(
     rows: Mapping[str, Any],
 ) -> Outcome:
     """Decide between a candidate that loses to no reference and a champion, by their scores on gate."""
-    from genfoundry.evaluation import objective_intervals, objectives
+    from genfoundry.evaluation.aggregate import improvement
+    from genfoundry.evaluation.objectives import find_objective
     from genfoundry.selection import champion_scores, references, weight_store
 
     (card, scores), name = candidate, f"the champion {champion['digest'][:12]}"
@@ -216,23 +218,23 @@ def _compare(
         return "challenger", f"{name} stays, since it could not be measured again: {error}", figures
     if champions is None:
         return "champion", f"{name} has other levels, binarisation or labels than the task", figures
-    objective, dims = objectives.objective(task.objective), card["dims"]
+    objective, dims = find_objective(task.objective), card["dims"]
     value = objective.value(champions, dims)
     if not math.isfinite(value):
         return "champion", f"{name} has {task.objective} {value} on today's gate", figures
     losses = references.find_losses(rows, task.objective, task.direction, value, "gate")
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
-    gain = objective_intervals.improvement(scores, champions, objective, dims)
+    gain = improvement(scores, champions, objective, dims)
     figures |= {"incumbent": {task.objective: value}, "difference": gain.value}
     figures |= {"items": gain.n, "groups": gain.groups, "interval": _interval(gain)}
     improves = f"{task.objective} on gate improves by {gain.value:.5g}"
-    if gain.known:
+    if gain.has_interval:
         over = f"{gain.n:,} items" + (f" in {gain.groups:,} independent groups" if gain.groups < gain.n else "")
         improves += f" (95% {gain.low:.5g} to {gain.high:.5g}, {over})"
     if losses:
         lost = references.describe_losses(losses)
         return "champion", f"{improves}; {name} loses there to {lost}, this one to no reference", figures
-    if not gain.known:
+    if not gain.has_interval:
         return "challenger", f"{improves}, and how sure that is cannot be told from {gain.groups} group", figures
     if gain.low > margin:
         return "champion", f"{improves}, above the margin {margin:.4g}", figures

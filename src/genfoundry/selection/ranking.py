@@ -33,7 +33,7 @@ def rank(
     Raises:
         UserError: nothing to rank, or the candidates were measured on different data or in different features.
     """
-    from genfoundry.evaluation.objectives import OBJECTIVES
+    from genfoundry.evaluation.objectives import find_objective
 
     sign = 1.0 if task.direction == "minimize" else -1.0
     candidates = sorted(_find_candidates(task, scores, experiments), key=lambda c: (sign * c["value"], c["experiment"]))
@@ -49,7 +49,7 @@ def rank(
             f"{scores}: measured on {len(data)} versions of {task.dataset}; run `dvc repro` for all of them"
         )
     judges = {candidate.pop("judge") for candidate in candidates}
-    if len(judges) > 1 and "features" in OBJECTIVES[task.objective].needs:
+    if len(judges) > 1 and "judge" in find_objective(task.objective).requires.abilities:
         raise UserError(
             f"{scores}: measured in the features of {len(judges)} judges of {task.dataset}; run `dvc repro` for all of "
             "them, and remove the folders of experiments that params.yaml has no more"

@@ -59,12 +59,12 @@ def find_losses(rows: Mapping[str, Any], objective: str, direction: str, value: 
 
 def find_gate_losses(rows: Mapping[str, Any], objective: str, metrics: Mapping[str, Mapping[str, float]]) -> list[Loss]:
     """`find_losses` on gate of a model with these metrics a split; [] where it lacks the objective there."""
-    from genfoundry.evaluation.objectives import OBJECTIVES
+    from genfoundry.evaluation.objectives import find_objective
 
     value = metrics.get("gate", {}).get(objective)
     if value is None:
         return []
-    return find_losses(rows, objective, OBJECTIVES[objective].direction, value, "gate")
+    return find_losses(rows, objective, find_objective(objective).direction, value, "gate")
 
 
 def sort_names(losses: Iterable[Loss]) -> list[str]:

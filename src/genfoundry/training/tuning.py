@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from genfoundry.training.loop import Diverged
 if TYPE_CHECKING:
     import optuna
 
+logger = logging.getLogger(__name__)
 WARM = 2  # complete trials before the pruner stops one
 Record = dict[str, Any]  # a finished trial: a line of the log
 Report = Callable[[int, float], None]
@@ -153,7 +154,7 @@ def _run(memory: optuna.Study, trial: optuna.Trial, study: Study, objective: Obj
     except Pruned:
         value, state = reports[-1][1] if reports else worst, "PRUNED"
     except (Diverged, Infeasible) as error:
-        print(f"trial {trial.number}: {error}", file=sys.stderr)
+        logger.warning("trial %d: %s", trial.number, error)
         value, state = worst, "FAIL"
     if not math.isfinite(value):
         value, state, reports = None, "FAIL", []  # type: ignore[assignment]

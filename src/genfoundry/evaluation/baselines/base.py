@@ -10,15 +10,14 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genfoundry.evaluation.objectives import OBJECTIVES
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.scores import Outputs
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
@@ -36,14 +35,14 @@ class Baseline:
         role: what it stands for in the table (see the module).
         likelihood: what its "nll" is.
         predict: maps a split to predictions, in the form that those of a trained model have.
-        absent: metric -> why this model has no such metric.
+        absent: why it has no likelihood of an item, where `likelihood` does not say it.
     """
 
     name: str
     role: Role
     likelihood: Literal["exact", "bound", "none"]
-    predict: Callable[[Split], Answers]
-    absent: Mapping[str, str] = field(default_factory=dict, compare=False)
+    predict: Callable[[Split], Outputs]
+    absent: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,6 @@ def _fit(modality: str, function: str, inputs: BaselineInputs) -> list[Baseline]
     return baselines
 
 
-def nll_from_bits(bits: NDArray[np.float64]) -> Answers:
+def nll_from_bits(bits: NDArray[np.float64]) -> Outputs:
     """Predictions whose negative log-likelihood is a code length: "nll" (N,) nats of `bits` (N,)."""
     return {"nll": torch.from_numpy(bits * math.log(2))}
-
-
-def explain_no_likelihood(reason: str) -> dict[str, str]:
-    """`Baseline.absent` of a model without a likelihood of an item: the reason for each metric that needs one."""
-    return {o.name: reason for o in OBJECTIVES.values() if set(o.needs) <= {"nll", "frame"}}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genfoundry.data.iterate import iter_batches, stack_values
 from genfoundry.data.label_subsets import keep_labels
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def fit_classifiers(inputs: BaselineInputs) -> list[Baseline]:
     folds = make_folds(y, train.groups[index].numpy(), derive_seed(inputs.seed, "folds") % 2**32)
 
     def as_baseline(name: str, classify: Classifier) -> Baseline:
-        def predict(split: Split) -> Answers:
+        def predict(split: Split) -> Outputs:
             return {"classes": torch.from_numpy(classify((stack_values(split) - mean) / scale))}
 
         return Baseline(name + suffix, "reference", "none", predict)

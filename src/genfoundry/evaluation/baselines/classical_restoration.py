@@ -12,8 +12,7 @@ from torch import Tensor
 
 from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.baselines.fitted_restoration import FittedMethods
-from genfoundry.evaluation.damage import SIGMA
-from genfoundry.evaluation.objectives import DAMAGES
+from genfoundry.evaluation.inverse_problem import DAMAGES, SIGMA
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split

@@ -13,7 +13,7 @@ from torch import Tensor
 from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation.baselines.gaussian import ROUNDING, Gaussian
 from genfoundry.evaluation.baselines.nearest_neighbours import CHOICES, Neighbours
-from genfoundry.evaluation.damage import SALT, SIGMA, damaged
+from genfoundry.evaluation.inverse_problem import SALT, SIGMA, corrupt
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
@@ -72,7 +72,7 @@ class FittedMethods:
         items, index = self._some_items(NEIGHBOUR_VALUES)
         count = min(CHOICE_ITEMS, len(items), max(CHOICE_VALUES // (CHOICES[-1] * items[0].numel()), 1))
         clean = items[:count].float()
-        x, known = damaged(clean, self.damage, self.train.spec.levels or 256, self.train.name)
+        x, known = corrupt(clean, self.damage, self.train.spec.levels or 256, self.train.name)
         group = self.train.groups[index]
         left_out = group[:count, None] == group  # (count, N): no item is restored from its own group
         mask = None if known is None else known.flatten(1)

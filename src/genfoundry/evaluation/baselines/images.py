@@ -12,15 +12,15 @@ import numpy as np
 import torch
 
 from genfoundry.data.iterate import iter_batches, sample_indices, stack_values
-from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, explain_no_likelihood, nll_from_bits
+from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, nll_from_bits
 from genfoundry.evaluation.baselines.classes import fit_classifiers
 from genfoundry.evaluation.baselines.classical_restoration import Method, restoration_methods, sum_items
 from genfoundry.evaluation.baselines.compressors import FORMATS, image_bits, xz_bits
 from genfoundry.evaluation.baselines.gaussian import LinearAR
 from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
 from genfoundry.evaluation.baselines.pixel_contexts import MAX_CONTEXTS, WIDE, ContextModel
-from genfoundry.evaluation.objectives import RESTORED
-from genfoundry.evaluation.predictions import Answers, restoration
+from genfoundry.evaluation.inverse_problem import RESTORED, pose_problem
+from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     mean = sum_items(train).cpu() / len(train)  # (C, H, W)
     mean = mean.float() if train.spec.levels is None else mean.round().long()
 
-    def draw_real(split: Split) -> Answers:
+    def draw_real(split: Split) -> Outputs:
         others = torch.cat([b.x for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)])
         draw = torch.Generator().manual_seed(derive_seed("floor", split.name))
         return {"samples": others[torch.randperm(len(others), generator=draw)[: inputs.sample_counts[split.name]]]}
 
-    def repeat_mean(split: Split) -> Answers:
+    def repeat_mean(split: Split) -> Outputs:
         return {"samples": mean.expand(inputs.sample_counts[split.name], *mean.shape)}
 
     return [
@@ -62,16 +62,16 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
     return _fit_densities(inputs)
 
 
-def _restore(method: Method, damage: str, split: Split) -> Answers:
-    posed = restoration.posed(split, damage)
-    return {f"restored_{damage}": method(posed.x, posed.known, posed.levels)}
+def _restore(method: Method, damage: str, split: Split) -> Outputs:
+    problem = pose_problem(split, damage)
+    return {f"restored_{damage}": method(problem.x, problem.mask, problem.levels)}
 
 
 def _fit_densities(inputs: BaselineInputs) -> list[Baseline]:
     """The anchors, a copy of the training set, Gaussians, pixels given others or none, compressors."""
     train, levels = inputs.train, inputs.train.spec.levels
 
-    def copy_train(split: Split) -> Answers:
+    def copy_train(split: Split) -> Outputs:
         n = min(inputs.sample_counts[split.name], len(train))
         return {"samples": torch.cat([b.x for b in iter_batches(train, sample_indices(train, n))])}
 
@@ -100,7 +100,7 @@ def _some_items(train: Split) -> torch.Tensor:
 def _fit_linear(train: Split, pixels: IndependentPixels) -> Baseline:
     model = LinearAR.fit(_some_items(train).numpy(), pixels.probability)
 
-    def predict(split: Split) -> Answers:
+    def predict(split: Split) -> Outputs:
         return {"nll": torch.from_numpy(model.nll(stack_values(split)))}
 
     return Baseline("linear-gaussian", "baseline", "exact", predict)
@@ -114,7 +114,7 @@ def _fit_pca_gaussian(inputs: BaselineInputs) -> Baseline:
     count = min(COMPONENTS, *(s - 1 for s in items.shape))
     pca = PCA(count, svd_solver="randomized", random_state=derive_seed(inputs.seed, "pca") % 2**32).fit(items)
 
-    def sample(split: Split) -> Answers:
+    def sample(split: Split) -> Outputs:
         rng = np.random.default_rng(derive_seed(inputs.seed, "pca", split.name))
         codes = rng.normal(size=(inputs.sample_counts[split.name], count)) * np.sqrt(pca.explained_variance_)
         x = torch.from_numpy(pca.inverse_transform(codes)).reshape(-1, *split.spec.shape)
@@ -123,7 +123,7 @@ def _fit_pca_gaussian(inputs: BaselineInputs) -> Baseline:
     return Baseline("pca-gaussian", "ceiling", "none", sample)
 
 
-def _compress(name: str, split: Split) -> Answers:
+def _compress(name: str, split: Split) -> Outputs:
     images = stack_values(split).reshape(-1, *split.spec.shape)
     return nll_from_bits(image_bits(images, name, split.spec.levels or 256))
 
@@ -132,6 +132,6 @@ def _xz(inputs: BaselineInputs) -> Baseline:
     """All items in one xz file: a bound on the mean over independent items, and on nothing where they are not."""
     if any(len(set(split.groups.tolist())) * 2 <= len(split) for split in inputs.held_out.values()):
         reason = "no likelihood of an item: it codes items of one region, volume or source by each other"
-        return Baseline("xz", "compressor", "none", lambda split: {}, explain_no_likelihood(reason))
+        return Baseline("xz", "compressor", "none", lambda split: {}, reason)
     predict = lambda s: nll_from_bits(xz_bits(stack_values(s), s.spec.levels or 256))  # noqa: E731
     return Baseline("xz", "compressor", "bound", predict)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from genfoundry.data.iterate import stack_values
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class IndependentPixels:
 def as_baseline(model: IndependentPixels, inputs: BaselineInputs) -> Baseline:
     """Samples and likelihoods of independent pixels as a row of the table."""
 
-    def predict(split: Split) -> Answers:
+    def predict(split: Split) -> Outputs:
         drawn = model.sample(inputs.sample_counts[split.name], derive_seed(inputs.seed, "pixels", split.name))
         nll = torch.from_numpy(model.nll(stack_values(split)))
         return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}

@@ -11,7 +11,7 @@ from genfoundry.data.splits.lines import END, lengths
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, nll_from_bits
 from genfoundry.evaluation.baselines.compressors import xz_text_bits
 from genfoundry.evaluation.baselines.ngram import Floats, Ints, NGram, fit_ngrams
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.scores import Outputs
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
@@ -25,7 +25,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
 def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
     """N-gram models and xz. A line is given the end of the line before it, and scored up to its own."""
 
-    def compress(split: Split) -> Answers:
+    def compress(split: Split) -> Outputs:
         return nll_from_bits(xz_text_bits(join_lines(split), inputs.alphabet, len(split)))
 
     ngrams = fit_ngrams(inputs, join_lines(inputs.train), _nll)

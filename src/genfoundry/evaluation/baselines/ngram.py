@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from genfoundry.evaluation.baselines.base import LENGTH, TEXTS, Baseline, BaselineInputs, Role
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def fit_ngrams(inputs: BaselineInputs, text: Ints, nll: Callable[[NGram, Split],
     def fit(name: str, role: Role, order: int) -> Baseline:
         model = NGram(text, inputs.train.spec.levels or len(inputs.alphabet), order)
 
-        def predict(split: Split) -> Answers:
+        def predict(split: Split) -> Outputs:
             samples = model.sample(TEXTS, LENGTH, derive_seed(inputs.seed, name, split.name))
             return {"nll": torch.from_numpy(nll(model, split)), "samples": torch.from_numpy(samples)}
 

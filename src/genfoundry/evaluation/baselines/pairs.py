@@ -10,8 +10,8 @@ import torch
 
 from genfoundry.data.iterate import iter_batches
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
-from genfoundry.evaluation.predictions import Answers
-from genfoundry.evaluation.predictions.translation import asked
+from genfoundry.evaluation.scores import Outputs
+from genfoundry.evaluation.translated_items import translated_batch
 
 if TYPE_CHECKING:
     from genfoundry.data.splits.pairs import PairSplit
@@ -44,8 +44,8 @@ def fit_dictionary(train: Split) -> dict[str, str]:
 
 
 def _translator(name: str, translate: Callable[[str], str]) -> Baseline:
-    def predict(split: Split) -> Answers:
-        batch, pairs, levels = asked(split), cast("PairSplit", split), split.spec.levels or 0
+    def predict(split: Split) -> Outputs:
+        batch, pairs, levels = translated_batch(split), cast("PairSplit", split), split.spec.levels or 0
         assert batch.cond is not None
         targets = torch.full(batch.x.shape, levels - 1, dtype=torch.int16)  # (n, T) of the end
         for row, source in zip(targets, pairs.texts(batch.cond), strict=True):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from genfoundry.data.iterate import iter_batches
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.scores import Outputs
 from genfoundry.types import Batch
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ContextModel:
             cells += video[:, first : first + steps, :, rows : rows + height, columns : columns + width]
         return cells.reshape(len(x), -1)
 
-    def predict(self, split: Split) -> Answers:
+    def predict(self, split: Split) -> Outputs:
         """The likelihood of each item, "nll" (N,) nats."""
         return {"nll": torch.cat([torch.from_numpy(self.nll(batch)) for batch in iter_batches(split)])}
 

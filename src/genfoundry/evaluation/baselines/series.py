@@ -18,8 +18,8 @@ from genfoundry.data.iterate import iter_batches
 from genfoundry.data.transforms.seasonality import find_season
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
 from genfoundry.evaluation.baselines.exponential_smoothing import choose_form, forecast, forecast_rmse
-from genfoundry.evaluation.objectives import QUANTILES
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.metric import QUANTILES
+from genfoundry.evaluation.scores import Outputs
 from genfoundry.splits import Seasonal
 from genfoundry.types import Batch
 
@@ -80,7 +80,7 @@ def _fit_smoothing(inputs: BaselineInputs, lag: int) -> Baseline:
     values = _forward_fill(torch.cat([part.tensor for part in parts]).cpu().numpy())  # (L, D)
     forms = [choose_form(x[: len(train.tensor)], lag, train.window) for x in values.T]
 
-    def predict(split: Split) -> Answers:
+    def predict(split: Split) -> Outputs:
         origins, horizon, quantiles = cast("series.SeriesSplit", split).origins.numpy(), split.spec.shape[0], []
         for x, form in zip(values.T, forms, strict=True):
             spread = forecast_rmse(x[: origins[0]], form, horizon)  # (T,)
@@ -104,7 +104,7 @@ def _fit_seasonal_naive(train: Split, lag: int) -> Baseline:
     fitted, truth = forecast_windows(train, some)
     spread = np.sqrt(np.nanmean((fitted - truth) ** 2, 0))  # (T, D)
 
-    def predict(split: Split) -> Answers:
+    def predict(split: Split) -> Outputs:
         quantiles = _gaussian_quantiles(forecast_windows(split)[0], spread)
         return {"forecast": torch.from_numpy(np.stack(quantiles, 1))}
 
@@ -118,7 +118,7 @@ def _fit_persistence(train: Split) -> Baseline:
     """
     stddev = train.tensor.to(torch.float64).diff(dim=0).square().nanmean(0).sqrt()  # (D,)
 
-    def predict(split: Split) -> Answers:
+    def predict(split: Split) -> Outputs:
         parts = list(iter_batches(split))
         x = torch.cat([b.x for b in parts]).to(torch.float64)  # (N, T, D)
         values = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)

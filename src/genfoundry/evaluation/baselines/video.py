@@ -11,7 +11,7 @@ from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs, nll_f
 from genfoundry.evaluation.baselines.compressors import xz_bits
 from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
 from genfoundry.evaluation.baselines.pixel_contexts import ABOVE, LAST, MAX_CONTEXTS, PAST, ContextModel
-from genfoundry.evaluation.predictions import Answers
+from genfoundry.evaluation.scores import Outputs
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
@@ -23,7 +23,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
         return []
     changes = ContextModel(inputs.train, LAST)
 
-    def repeat_last(split: Split) -> Answers:
+    def repeat_last(split: Split) -> Outputs:
         items = iter_batches(split, sample_indices(split, inputs.sample_counts[split.name]))
         last = torch.cat([b.cond[:, -1:] for b in items if b.cond is not None])  # (n, 1, C, H, W)
         return {**changes.predict(split), "samples": last.expand(-1, *split.spec.shape)}
@@ -35,7 +35,7 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
     """The anchor, real videos against others, pixels given their own frame (and the last), independent pixels, xz."""
     train, levels = inputs.train, inputs.train.spec.levels
 
-    def draw_real(split: Split) -> Answers:
+    def draw_real(split: Split) -> Outputs:
         index = sample_indices(split, inputs.sample_counts[split.name])
         return {"samples": torch.cat([b.x for b in iter_batches(split, index)]).roll(1, 0)}
 

@@ -1,127 +1,238 @@
-"""Changing an item's class in code space: encode, add the difference of two classes' mean codes, decode.
+"""Latent edits: changing an item's class by adding the difference of two classes' mean codes to its code.
 
-An edit is good if the judge calls it the class asked for and it is still recognisably the item: two figures that pull
-against each other. `kept` is 1 - |edited - x|^2 / |m - x|^2, summed over items, where m is the mean image of the class
-asked for: the nearest to x that an answer can be which knows that class and nothing of x.
+An edit is good if the judge calls it the class asked for and it is still recognisably the item: two metrics that pull
+against each other. The identity kept is 1 - |edited - x|^2 / |m - x|^2, summed over items, where m is the mean image of
+the class asked for: the nearest to x that an answer can be which knows that class and nothing of x.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from genfoundry.data.iterate import EVAL_BATCH
 from genfoundry.evaluation import plots
-from genfoundry.evaluation.groups import grouped
-from genfoundry.evaluation.judge import spread
-from genfoundry.evaluation.metrics.figures import kept
-from genfoundry.evaluation.metrics.latents import Coded
-from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.abilities import Classifies, Decodes, Edits, Embeds
-from genfoundry.models.base import Learner
+from genfoundry.evaluation.bootstrap import Estimate, bootstrap_sums
+from genfoundry.evaluation.metric import Draw, Metric, Requirement
+from genfoundry.evaluation.metrics.latents import Encoded, encode_splits
+from genfoundry.evaluation.scores import Array, Outputs, Scores, add_groups, with_ids
 from genfoundry.seeding import derive_seed
-from genfoundry.types import Batch
 
 if TYPE_CHECKING:
-    from genfoundry.evaluation.context import Bench
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from genfoundry.evaluation.context import EvalContext
 
 ITEMS, SHOWN = 100, 12
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # multiples of the difference
-Call = Callable[[float], Tensor]  # a strength -> (n, *shape)
 
 
-def can(model: Learner) -> bool:
+def can_edit(model: Any) -> bool:
     """Whether the model edits: what embeds and decodes does."""
+    from genfoundry.models.abilities import Decodes, Edits, Embeds
+
     return isinstance(model, Embeds) and isinstance(model, Decodes | Edits)
 
 
-@torch.no_grad()
-def edited(model: Learner, coded: tuple[Coded, Coded], bench: Bench, seed: int) -> tuple[Scores, dict[str, Scores]]:
-    """`edit_flips`, `edit_moved`, `edit_away` (n,) at strength 1; the same of classical edits. Two pictures."""
-    train, test = coded
-    judge, levels = bench.judge, bench.split.spec.levels
-    classes = bench.split.spec.classes
-    if not can(model) or getattr(judge, "kind", "") != "classes" or train.label is None or test.label is None:
-        return {}, {}
-    if levels is None or classes < 2 or not torch.bincount(train.label, minlength=classes).all():
-        return {}, {}
-    x, label = test.x[:ITEMS], test.label[:ITEMS]
-    draw = torch.Generator().manual_seed(derive_seed("edits", bench.split.name))
-    asked = (label + torch.randint(1, classes, label.shape, generator=draw)) % classes
-    codes, means = (_means(values, train.label, classes) for values in (train.z, train.x))
-    away = (means[asked] - x).square().flatten(1).mean(1)
+@dataclass(frozen=True)
+class Task:
+    """Items (n), their classes, the classes that they are to have, and train's class means of the values."""
 
-    def scored(call: Call, strength: float) -> Scores:
-        made = call(strength).double().clamp(0, levels - 1)
-        moved = (made - x).square().flatten(1).mean(1)
-        hits = _said(cast("Learner", judge), made, levels) == asked
-        found = {"edit_flips": hits.double().numpy(), "edit_moved": moved.numpy(), "edit_away": away.numpy()}
-        return grouped(found, bench.split, test.index[:ITEMS])
+    x: Tensor
+    label: Tensor
+    target: Tensor
+    index: Tensor
+    means: Tensor  # (classes, *shape)
+    train: Encoded
 
-    def values(strength: float) -> Tensor:
-        return x + strength * (means[asked] - means[label])
+    def move_values(self, strength: float) -> Tensor:
+        """The classical edit: the items moved by the difference of two classes' mean values."""
+        return self.x + strength * (self.means[self.target] - self.means[self.label])
 
-    def plain(way: str, call: Call, strength: float = 1.0) -> Scores:  # no model decides it
-        return dict(bench.shared.get(f"edits {way} {strength:g}", partial(scored, call, strength)))
+    def replace_items(self) -> Tensor:
+        """(n, *shape): the training item of the class asked for that is nearest to each item."""
+        import torch
 
-    shift = (codes[asked] - codes[label]).float()
-    made = {s: _edit(model, bench, test, s * shift, seed) for s in STRENGTHS}
-    own = {s: scored(made.__getitem__, s) for s in STRENGTHS}
-    others = {s: plain("by means", values, s) for s in STRENGTHS}
-    bench.drawings["edits"] = partial(_curves, found={"codes": own, "class means of the values": others})
-    sheet = [x[:SHOWN].double(), *(one[:SHOWN].double() for one in made.values())]
-    bench.pictures["edited"] = torch.stack(sheet, 1).flatten(0, 1).float()
-    near = plain("to the nearest", lambda _: _nearest(x, asked, train))
-    return own[1.0], {"class means of the values": others[1.0], "nearest item of the class": near}
+        assert self.train.label is not None
+        gaps = torch.cdist(self.x.flatten(1).float(), self.train.x.flatten(1).float())
+        other = self.train.label[None] != self.target[:, None]
+        return self.train.x[gaps.masked_fill(other, torch.inf).argmin(1)]
 
 
-def _edit(model: Learner, bench: Bench, test: Coded, shift: Tensor, seed: int) -> Tensor:
+def edit(model: Any, context: EvalContext) -> Outputs:
+    """ "edited": strength -> (n, *shape), and the "edit_task" that these answer."""
+    import torch
+
+    split, classes = context.split, context.split.spec.classes
+    if not can_edit(model) or getattr(context.judge, "kind", "") != "classes":
+        return {}
+    if split.spec.levels is None or classes < 2 or (encoded := encode_splits(model, context)) is None:
+        return {}
+    train, test = encoded
+    if train.label is None or test.label is None or not torch.bincount(train.label, minlength=classes).all():
+        return {}
+    label = test.label[:ITEMS]
+    draw = torch.Generator().manual_seed(derive_seed("edits", split.name))
+    target = (label + torch.randint(1, classes, label.shape, generator=draw)) % classes
+    codes, means = (_class_means(values, train.label, classes) for values in (train.z, train.x))
+    shift = (codes[target] - codes[label]).float()
+    edited = {strength: _edit_items(model, context, test, strength * shift) for strength in STRENGTHS}
+    return {"edited": edited, "edit_task": Task(test.x[:ITEMS], label, target, test.index[:ITEMS], means, train)}
+
+
+def _edit_items(model: Any, context: EvalContext, test: Encoded, shift: Tensor) -> Tensor:
     """(n, *shape): the first items of test with their codes moved by `shift` (n, K)."""
+    import torch
+
+    from genfoundry.data.iterate import EVAL_BATCH
+    from genfoundry.models.abilities import Edits
+
     made = []
     for i, part in enumerate(torch.split(torch.arange(len(shift)), EVAL_BATCH)):
-        torch.manual_seed(derive_seed(seed, bench.split.name, "edit", i))
+        torch.manual_seed(derive_seed(context.seed, context.split.name, "edit", i))
         if isinstance(model, Edits):
-            batch = bench.split.eval_batch(test.index[part])
-            made.append(model.edit(batch.to(model.device), shift[part].to(model.device)))
+            batch = context.split.eval_batch(test.index[part])
+            made.append(model.edit(batch.to(model.device), shift[part].to(model.device)).cpu())  # type: ignore[attr-defined]
         else:
-            made.append(cast("Decodes", model).decode((test.z[part] + shift[part]).to(model.device)))
-    return torch.cat([one.cpu() for one in made])
+            made.append(model.decode((test.z[part] + shift[part]).to(model.device)).cpu())
+    return torch.cat(made)
 
 
-def _means(values: Tensor, label: Tensor, classes: int) -> Tensor:
+def _class_means(values: Tensor, label: Tensor, classes: int) -> Tensor:
     """(classes, *shape): the mean of each class."""
+    import torch
+
     return torch.stack([values[label == k].double().mean(0) for k in range(classes)])
 
 
-def _said(judge: Learner, x: Tensor, levels: int) -> Tensor:
+def score_edits(outputs: Outputs, context: EvalContext) -> Scores:
+    """ "edit_flips", "edit_moved", "edit_away" (n,) of edits at strength 1."""
+    return _score_strengths(outputs, context)[1.0] if "edited" in outputs else {}
+
+
+def _score_strengths(outputs: Outputs, context: EvalContext) -> dict[float, Scores]:
+    def score() -> dict[float, Scores]:
+        return {s: _score_edit(outputs["edit_task"], made, context) for s, made in outputs["edited"].items()}
+
+    return context.once(f"scores of edits {id(outputs['edited'])}", score)
+
+
+def _score_classical(outputs: Outputs, context: EvalContext) -> tuple[dict[float, Scores], Scores]:
+    """Scores of items moved by class means of the values, by strength, and of nearest items; no model decides them."""
+    task: Task = outputs["edit_task"]
+
+    def score_at(strength: float) -> Scores:
+        compute = lambda: _score_edit(task, task.move_values(strength), context)  # noqa: E731
+        return dict(context.cached(f"edits by means {strength:g}", compute))
+
+    compute = lambda: _score_edit(task, task.replace_items(), context)  # noqa: E731
+    return {s: score_at(s) for s in STRENGTHS}, dict(context.cached("edits to the nearest 1", compute))
+
+
+def score_classical_edits(outputs: Outputs, context: EvalContext) -> dict[str, Scores]:
+    """The same scores of two edits that need no model."""
+    if "edited" not in outputs:
+        return {}
+    moved, nearest = _score_classical(outputs, context)
+    return {"class means of the values": moved[1.0], "nearest item of the class": nearest}
+
+
+def _score_edit(task: Task, made: Tensor, context: EvalContext) -> Scores:
+    levels, judge = context.split.spec.levels, context.judge
+    assert levels is not None and judge is not None
+    made = made.double().clamp(0, levels - 1)
+    moved = (made - task.x).square().flatten(1).mean(1)
+    away = (task.means[task.target] - task.x).square().flatten(1).mean(1)
+    flips = _classify_images(judge, made, levels) == task.target
+    scores = {"edit_flips": flips.double().numpy(), "edit_moved": moved.numpy(), "edit_away": away.numpy()}
+    return add_groups(scores, context.split, task.index)
+
+
+def _classify_images(judge: Any, x: Tensor, levels: int) -> Tensor:
     """(n,) what the judge calls images of 0..levels-1."""
-    whole = spread(x.round(), levels, judge.spec.levels or 256)
-    said = [
-        cast("Classifies", judge).classify(Batch(p.to(judge.device))).argmax(1).cpu()
-        for p in torch.split(whole, EVAL_BATCH)
-    ]
-    return torch.cat(said)
+    import torch
+
+    from genfoundry.data.iterate import EVAL_BATCH
+    from genfoundry.evaluation.judge import rescale_levels
+    from genfoundry.types import Batch
+
+    images = rescale_levels(x.round(), levels, judge.spec.levels or 256)
+    parts = torch.split(images, EVAL_BATCH)
+    return torch.cat([judge.classify(Batch(part.to(judge.device))).argmax(1).cpu() for part in parts])
 
 
-def _nearest(x: Tensor, asked: Tensor, train: Coded) -> Tensor:
-    """(n, *shape): the training item of the class asked for that is nearest to each of x."""
-    gaps = torch.cdist(x.flatten(1).float(), train.x.flatten(1).float())
-    assert train.label is not None
-    return train.x[gaps.masked_fill(train.label[None] != asked[:, None], torch.inf).argmin(1)]
+def plot_edits(outputs: Outputs, context: EvalContext) -> dict[str, Draw]:
+    """A sheet of edited items, the original first; and identity kept against edits that flip, over the strengths."""
+    import torch
+
+    if "edited" not in outputs:
+        return {}
+    moved, _ = _score_classical(outputs, context)
+    ways = {"codes": _score_strengths(outputs, context), "class means of the values": moved}
+    sheet = [outputs["edit_task"].x[:SHOWN].double(), *(made[:SHOWN].double() for made in outputs["edited"].values())]
+    images = torch.stack(sheet, 1).flatten(0, 1).float().numpy()
+    draw = partial(plots.write_grid, images=images, levels=context.split.spec.levels, columns=len(STRENGTHS) + 1)
+    return {"edits": partial(_draw_curves, ways=ways), "edited": draw}
 
 
-def _curves(path: Path, found: dict[str, dict[float, Scores]]) -> None:
-    """Identity kept against edits that flip, a line a way to edit, over the strengths."""
+def _draw_curves(path: Path, ways: Mapping[str, Mapping[float, Scores]]) -> None:
     curves = {}
-    for name, rows in found.items():
-        flips = [float(np.mean(np.asarray(row["edit_flips"], np.float64))) for row in rows.values()]
-        sums = np.array([[float(np.sum(row[f"edit_{which}"])) for which in ("moved", "away")] for row in rows.values()])
-        curves[name] = (flips, kept(sums).tolist())
+    for name, strengths in ways.items():
+        flips = [float(np.mean(np.asarray(row["edit_flips"], np.float64))) for row in strengths.values()]
+        sums = [[float(np.sum(row[f"edit_{key}"])) for key in ("moved", "away")] for row in strengths.values()]
+        curves[name] = (flips, identity_kept(np.array(sums)).tolist())
     title = f"strengths {', '.join(f'{s:g}' for s in STRENGTHS)} of the difference"
     plots.plot_lines(path, curves, x="edits that flip", y="identity kept", title=title)
+
+
+def identity_kept(sums: Array) -> Array:
+    """(..., 2) sums of `edit_moved` and `edit_away` -> (...): 1 - the former over the latter."""
+    return np.asarray(1 - sums[..., 0] / sums[..., 1])
+
+
+def compute_identity(scores: Scores, dims: int) -> dict[str, Estimate]:
+    """ "edit_identity"."""
+    (moved, ids), (away, _) = with_ids(scores, "edit_moved"), with_ids(scores, "edit_away")
+    return {"edit_identity": bootstrap_sums("edit_identity", identity_kept, np.stack([moved, away], 1), ids)}
+
+
+def _explain(model: Any, judge: Any) -> str:
+    return "no labels, or no judge of classes" if can_edit(model) else "gives no codes that it decodes"
+
+
+_SHARED: dict[str, Any] = {
+    "direction": "maximize",
+    "requires": Requirement("edits", ("Embeds", "judge", "labels"), _explain),
+    "group": "edits",
+    "column": False,
+    "test_only": True,
+    "predict": edit,
+    "score": score_edits,
+    "beside": score_classical_edits,
+    "plots": plot_edits,
+}
+METRICS = (
+    Metric(
+        name="edit_flips",
+        title="edits that flip",
+        unit="share",
+        description="items, moved by the difference of two classes' mean codes, "
+        "that the judge calls the class asked for",
+        inputs=("edit_flips",),
+        **_SHARED,
+    ),
+    Metric(
+        name="edit_identity",
+        title="identity kept",
+        unit="of 1",
+        description="1: the edited item is the original; 0: as far from it as the mean image of the class asked for",
+        inputs=("edit_moved", "edit_away"),
+        statistics=compute_identity,
+        **_SHARED,
+    ),
+)

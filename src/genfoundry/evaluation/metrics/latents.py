@@ -1,37 +1,37 @@
-"""What a model's codes hold: how many of them are active, classes that a line tells apart, what lies between two."""
+"""Latent-space diagnostics: active units, codebook perplexity, a linear probe of the codes, interpolation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 from genfoundry.evaluation import plots
-from genfoundry.evaluation.groups import grouped
-from genfoundry.evaluation.predictions import Scores
-from genfoundry.models.abilities import Decodes, Embeds, Infers, Quantises
-from genfoundry.models.base import Learner
+from genfoundry.evaluation.bootstrap import Estimate, bootstrap_sums
+from genfoundry.evaluation.metric import ALL, Draw, Metric, Requirement
+from genfoundry.evaluation.scores import Array, Ids, Outputs, Scores, add_groups, with_ids
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
-    from genfoundry.evaluation.context import Bench
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from genfoundry.evaluation.context import EvalContext
     from genfoundry.splits import Split
 
 TRAIN, TEST = 2000, 1000  # items that are encoded
 STRIPS, STEPS = 12, 10  # pairs of items; images from one to the other
 ROUNDS = 200  # of the linear classifier's solver
 WIDE, NARROW = 1024, 512  # more values than that are projected at random on so many before a classifier reads them
-Floats = NDArray[np.float64]
+ACTIVE = 0.01  # variance over items of a code's posterior mean, above which it carries something (Burda et al. 2016)
+PERPLEXITY = {"codes": "perplexity", "top": "perplexity_top", "bottom": "perplexity_bottom"}  # level -> metric
 
 
 @dataclass(frozen=True)
-class Coded:
+class Encoded:
     """Items of a split (n), their values and codes, and their labels where all of them have one."""
 
     index: Tensor
@@ -39,69 +39,102 @@ class Coded:
     z: Tensor
     label: Tensor | None
 
-    @classmethod
-    def of(cls, model: Embeds, split: Split, n: int) -> Coded:
-        index = sample_indices(split, min(n, len(split)))
-        device, small = cast("Learner", model).device, split.spec.levels is not None and split.spec.levels <= 256
-        x, z, known = [], [], []
-        for part in iter_batches(split, index, EVAL_BATCH):
-            x.append(part.x.cpu().to(torch.uint8 if small else part.x.dtype))
-            z.append(model.embed(part.to(device)).cpu().float().flatten(1))
-            known += [part.label.cpu()] if part.label is not None else []
-        label = torch.cat(known) if len(known) == len(x) else None
-        return cls(index, torch.cat(x), torch.cat(z), None if label is None or (label < 0).any() else label)
+
+def encode_items(model: Any, split: Split, n: int) -> Encoded:
+    """Codes of some items of a split."""
+    import torch
+
+    from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
+
+    index = sample_indices(split, min(n, len(split)))
+    small = split.spec.levels is not None and split.spec.levels <= 256
+    x, z, labels = [], [], []
+    for part in iter_batches(split, index, EVAL_BATCH):
+        x.append(part.x.cpu().to(torch.uint8 if small else part.x.dtype))
+        z.append(model.embed(part.to(model.device)).cpu().float().flatten(1))
+        labels += [part.label.cpu()] if part.label is not None else []
+    label = torch.cat(labels) if len(labels) == len(x) else None
+    return Encoded(index, torch.cat(x), torch.cat(z), None if label is None or (label < 0).any() else label)
 
 
-def read(model: Learner, bench: Bench) -> tuple[Coded, Coded] | None:
-    """Codes of train and test items; None of a model that gives none, or none that is finite."""
-    if not isinstance(model, Embeds):
-        return None
-    train, test = Coded.of(model, bench.train, TRAIN), Coded.of(model, bench.split, TEST)
+def encode_splits(model: Any, context: EvalContext) -> tuple[Encoded, Encoded] | None:
+    """Codes of train and test items; None where one is not finite."""
+
+    def encode() -> tuple[Encoded, Encoded]:
+        return encode_items(model, context.train, TRAIN), encode_items(model, context.split, TEST)
+
+    train, test = context.once(f"codes by model {id(model)}", encode)
     return (train, test) if train.z.isfinite().all() and test.z.isfinite().all() else None
 
 
-def held(model: Learner, coded: tuple[Coded, Coded], bench: Bench) -> tuple[Scores, dict[str, Scores]]:
-    """Scores of the codes, and of raw values that a linear classifier reads instead; the map is a picture."""
-    train, test = coded
-    own: Scores = {}
-    if isinstance(model, Infers):
-        own = grouped({"codes": means(model, bench, test.index)}, bench.split, test.index)
-    bench.drawings["codes"] = partial(_map, z=test.z.double().numpy(), label=test.label)
-    if train.label is None or test.label is None or (train.label == train.label[0]).all():
-        return own, {}
-    hits = probe(train.z, train.label, test.z, test.label)
-    own |= grouped({"probe_accuracy": hits}, bench.split, test.index)
-    known, truth = train.label, test.label
-    compute = lambda: {"probe_accuracy": probe(train.x.flatten(1), known, test.x.flatten(1), truth)}  # noqa: E731
-    raw = grouped(bench.shared.get("probe of the raw values", compute), bench.split, test.index)
-    return own, {"the raw values": raw}
+def encode(model: Any, context: EvalContext) -> Outputs:
+    """ "encoded", of train and test items; "posterior_means" (n, K); "interpolation", strips of images.
 
+    Each strip is an item, decoded codes on the line from its own to that of another, and the other.
+    """
+    import torch
 
-@torch.no_grad()
-def means(model: Infers, bench: Bench, index: Tensor) -> Floats:
-    """(n, K) posterior means of these test items' codes: whether one varies says whether it is active."""
-    device = cast("Learner", model).device
-    parts = [
-        model.posterior_means(part.to(device)).cpu().double() for part in iter_batches(bench.split, index, EVAL_BATCH)
-    ]
-    return cast("Floats", torch.cat(parts).numpy())
+    from genfoundry.data.iterate import EVAL_BATCH, iter_batches
+    from genfoundry.models.abilities import Decodes, Infers
 
-
-def chosen_by(model: Learner, bench: Bench) -> Scores:
-    """`use_<level>` (n, K): how often a test item chooses each discrete code."""
-    if not isinstance(model, Quantises):
+    if (encoded := encode_splits(model, context)) is None:
         return {}
-    index = sample_indices(bench.split, min(TEST, len(bench.split)))
-    parts = iter_batches(bench.split, index, EVAL_BATCH)
-    grids = [{level: x.cpu() for level, x in model.codes(batch.to(model.device)).items()} for batch in parts]
-    whole = {level: torch.cat([one[level] for one in grids]) for level in grids[0]}
-    use = {level: torch.zeros(len(x), int(x.max()) + 1, dtype=torch.float64) for level, x in whole.items()}
-    counts = {f"use_{k}": use[k].scatter_add_(1, x, torch.ones_like(x, dtype=torch.float64)).numpy()
-              for k, x in whole.items()}  # fmt: skip
-    return grouped(counts, bench.split, index)
+    test = encoded[1]
+    outputs: Outputs = {"encoded": encoded}
+    if isinstance(model, Infers):
+        parts = iter_batches(context.split, test.index, EVAL_BATCH)
+        means = [model.posterior_means(part.to(model.device)).cpu().double() for part in parts]  # type: ignore[attr-defined]
+        outputs["posterior_means"] = torch.cat(means)
+    if isinstance(model, Decodes) and len(context.split.spec.shape) == 3 and len(test.z) > 1:
+        n = min(STRIPS, len(test.z) // 2)
+        made = interpolate(model, test.z[:n], test.z[n : 2 * n]).cpu().float()
+        strips = [test.x[:n, None].float(), made, test.x[n : 2 * n, None].float()]
+        outputs["interpolation"] = torch.cat(strips, 1).flatten(0, 1)
+    return outputs
 
 
-def probe(z: Tensor, label: Tensor, other: Tensor, truth: Tensor) -> Floats:
+def interpolate(model: Any, a: Tensor, b: Tensor, steps: int = STEPS) -> Tensor:
+    """(n, steps, *shape): decoded codes on the straight line from a to b (n, K); the ends are reconstructions."""
+    import torch
+
+    share = torch.linspace(0, 1, steps)[:, None]  # (steps, 1)
+    z = torch.lerp(a[:, None], b[:, None], share).flatten(0, 1).to(model.device)
+    made: Tensor = model.decode(z)
+    return made.view(len(a), steps, *made.shape[1:])
+
+
+def _can_probe(encoded: tuple[Encoded, Encoded]) -> bool:
+    train, test = (part.label for part in encoded)
+    return train is not None and test is not None and not bool((train == train[0]).all())
+
+
+def score_codes(outputs: Outputs, context: EvalContext) -> Scores:
+    """ "codes" (n, K): posterior means of test items; "probe_accuracy" (n,): whether a probe tells an item's class."""
+    if "encoded" not in outputs:
+        return {}
+    train, test = outputs["encoded"]
+    scores: dict[str, Any] = {}
+    if "posterior_means" in outputs:
+        scores["codes"] = outputs["posterior_means"].numpy()
+    if _can_probe(outputs["encoded"]):
+        scores["probe_accuracy"] = probe(train.z, train.label, test.z, test.label)
+    return add_groups(scores, context.split, test.index)
+
+
+def probe_raw_values(outputs: Outputs, context: EvalContext) -> dict[str, Scores]:
+    """The same of the raw values that a linear classifier reads instead of codes."""
+    if "encoded" not in outputs or not _can_probe(outputs["encoded"]):
+        return {}
+    train, test = outputs["encoded"]
+
+    def compute() -> Scores:
+        return {"probe_accuracy": probe(train.x.flatten(1), train.label, test.x.flatten(1), test.label)}
+
+    hits = context.cached("probe of the raw values", compute)
+    return {"the raw values": add_groups(hits, context.split, test.index)}
+
+
+def probe(z: Tensor, label: Tensor, other: Tensor, truth: Tensor) -> Array:
     """(n,) 1.0 where multinomial logistic regression on z (N, K) with their labels is right about another item."""
     import warnings
 
@@ -110,21 +143,35 @@ def probe(z: Tensor, label: Tensor, other: Tensor, truth: Tensor) -> Floats:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=ROUNDS))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=ROUNDS))
     with warnings.catch_warnings():  # raw pixels may take more rounds: stopping early is a regulariser
         warnings.simplefilter("ignore", ConvergenceWarning)
-        line.fit(_narrow(z), label.numpy())
-    return np.asarray(line.predict(_narrow(other)) == truth.numpy(), np.float64)
+        classifier.fit(_project(z), label.numpy())
+    return np.asarray(classifier.predict(_project(other)) == truth.numpy(), np.float64)
 
 
-def _narrow(z: Tensor) -> NDArray[np.float32]:
+def _project(z: Tensor) -> Any:
+    import torch
+
     if z.shape[1] > WIDE:
         draw = torch.Generator().manual_seed(derive_seed("narrow", z.shape[1]))
         z = z.float() @ torch.randn(z.shape[1], NARROW, generator=draw)
     return np.asarray(z.float().numpy())  # twice as quick as float64, for the same items
 
 
-def _map(path: Any, z: Floats, label: Tensor | None) -> None:
+def plot_codes(outputs: Outputs, context: EvalContext) -> dict[str, Draw]:
+    """A map of the codes, and strips from one item to another."""
+    if "encoded" not in outputs:
+        return {}
+    test, levels = outputs["encoded"][1], context.split.spec.levels
+    draws: dict[str, Draw] = {"codes": partial(_draw_map, z=test.z.double().numpy(), label=test.label)}
+    if "interpolation" in outputs:
+        images = outputs["interpolation"].numpy()
+        draws["interpolation"] = partial(plots.write_grid, images=images, levels=levels, columns=STEPS + 2)
+    return draws
+
+
+def _draw_map(path: Path, z: Array, label: Tensor | None) -> None:
     """The codes' first two principal components, coloured by class."""
     from sklearn.decomposition import PCA
 
@@ -136,19 +183,116 @@ def _map(path: Any, z: Floats, label: Tensor | None) -> None:
     plots.plot_scatter(path, pca.transform(z), None if label is None else label.numpy(), names)
 
 
-def between(model: Learner, test: Coded, bench: Bench) -> None:
-    """A picture: each strip an item, decoded codes on the line from its own to that of another, and the other."""
-    if not isinstance(model, Decodes) or len(bench.split.spec.shape) != 3 or len(test.z) < 2:
-        return
-    n = min(STRIPS, len(test.z) // 2)
-    made = line(model, test.z[:n], test.z[n : 2 * n]).cpu().float()
-    strips = [test.x[:n, None].float(), made, test.x[n : 2 * n, None].float()]
-    bench.pictures["interpolation"] = torch.cat(strips, 1).flatten(0, 1)
+def choose_codes(model: Any, context: EvalContext) -> Outputs:
+    """ "discrete_codes": level -> (n, cells) int64 of test items; "discrete_index" (n,)."""
+    import torch
+
+    from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
+
+    index = sample_indices(context.split, min(TEST, len(context.split)))
+    parts = iter_batches(context.split, index, EVAL_BATCH)
+    grids = [{level: x.cpu() for level, x in model.codes(batch.to(model.device)).items()} for batch in parts]
+    return {
+        "discrete_codes": {level: torch.cat([grid[level] for grid in grids]) for level in grids[0]},
+        "discrete_index": index,
+    }
 
 
-def line(model: Decodes, a: Tensor, b: Tensor, steps: int = STEPS) -> Tensor:
-    """(n, steps, *shape): decoded codes on the straight line from a to b (n, K); the ends are reconstructions."""
-    share = torch.linspace(0, 1, steps)[:, None]  # (steps, 1)
-    z = torch.lerp(a[:, None], b[:, None], share).flatten(0, 1).to(cast("Learner", model).device)
-    made = model.decode(z)
-    return made.view(len(a), steps, *made.shape[1:])
+def count_codes(outputs: Outputs, context: EvalContext) -> Scores:
+    """`use_<level>` (n, K): how often a test item chooses each discrete code."""
+    import torch
+
+    counts = {}
+    for level, x in outputs.get("discrete_codes", {}).items():
+        use = torch.zeros(len(x), int(x.max()) + 1, dtype=torch.float64)
+        counts[f"use_{level}"] = use.scatter_add_(1, x, torch.ones_like(x, dtype=torch.float64)).numpy()
+    return add_groups(counts, context.split, outputs["discrete_index"]) if counts else {}
+
+
+def count_active(scores: Scores, dims: int) -> dict[str, Estimate]:
+    """ "active_units"."""
+    return {"active_units": active_units(*with_ids(scores, "codes"))}
+
+
+def active_units(codes: Array, ids: Ids | None = None) -> Estimate:
+    """How many columns of (N, K) codes vary by more than `ACTIVE`."""
+
+    def count(sums: Array) -> Array:
+        n, first, second = sums[:, :1], *np.split(sums[:, 1:], 2, axis=1)
+        variance = second / n - np.square(first / n)
+        return np.asarray((variance > ACTIVE).sum(1), np.float64)
+
+    centred = codes - codes.mean(0)
+    return bootstrap_sums(
+        "active_units", count, np.hstack([np.ones((len(codes), 1)), centred, np.square(centred)]), ids
+    )
+
+
+def perplexity(use: Array) -> Array:
+    """(..., K) counts -> (...): how many codes, all equally often, would be as hard to guess.
+
+    1 of a collapsed codebook, K of one in even use (van den Oord et al. 2017, arXiv:1711.00937).
+    """
+    share = use / use.sum(-1, keepdims=True)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(-1)
+    return np.asarray(np.exp(entropy))
+
+
+def _perplexity(scores: Scores, dims: int, *, level: str) -> dict[str, Estimate]:
+    use, ids = with_ids(scores, f"use_{level}")
+    return {PERPLEXITY[level]: bootstrap_sums(PERPLEXITY[level], perplexity, use, ids)}
+
+
+def _explain_units(model: Any, judge: Any) -> str:
+    return "no codes whose mean costs nats" if hasattr(model, "embed") else "gives no codes"
+
+
+def _explain_probe(model: Any, judge: Any) -> str:
+    return "no labels, or too few" if hasattr(model, "embed") else "gives no codes"
+
+
+_CODES: dict[str, Any] = {
+    "direction": "maximize",
+    "group": "codes",
+    "modalities": ALL,
+    "column": False,
+    "test_only": True,
+}
+_ENCODED = {**_CODES, "predict": encode, "score": score_codes, "beside": probe_raw_values, "plots": plot_codes}
+DISCRETE = Requirement("perplexity", ("Quantises",), lambda model, judge: "no discrete codes at this level")
+METRICS = (
+    Metric(
+        name="active_units",
+        title="active units",
+        unit="codes",
+        description=f"codes whose mean varies over test by more than {ACTIVE}",
+        requires=Requirement("active units", ("Embeds", "Infers"), _explain_units),
+        inputs=("codes",),
+        statistics=count_active,
+        **_ENCODED,
+    ),
+    *(
+        Metric(
+            name=name,
+            title=name.replace("_", " "),
+            unit="codes",
+            description=f"exp of the entropy of the {level.replace('codes', 'discrete codes')} that test items choose",
+            requires=DISCRETE,
+            inputs=(f"use_{level}",),
+            predict=choose_codes,
+            score=count_codes,
+            statistics=partial(_perplexity, level=level),
+            **_CODES,
+        )
+        for level, name in PERPLEXITY.items()
+    ),
+    Metric(
+        name="probe_accuracy",
+        title="linear probe",
+        unit="share",
+        description="test items whose class a linear classifier reads off the codes",
+        requires=Requirement("linear probe", ("Embeds", "labels"), _explain_probe),
+        inputs=("probe_accuracy",),
+        **_ENCODED,
+    ),
+)

@@ -46,7 +46,7 @@ class AncestralModel(GenerativeModel):
         canvas = Canvas.from_known(x, known, self.spec, self.order())
         label = None
         if self.conditional:
-            (scores,) = joint_log_prob(self, Batch(torch.where(known, x, 0)), known)
+            (scores,) = joint_log_prob(self, Batch(torch.where(known, x, 0)), known)  # (B, classes)
             label = torch.multinomial(scores.softmax(1), 1)[:, 0]
         self.fill(canvas, label)
         return canvas.x

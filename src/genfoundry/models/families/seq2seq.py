@@ -78,6 +78,6 @@ class Seq2seqModel(GenerativeModel):
             if t % CHECK_EVERY == 0 and t and bool(ended.all()):
                 break
             last = sample_categorical(force_ends(next_logits(last, t), ended, self.target_end), draw)
-            ended = ended | (last == self.target_end)
+            ended = ended | (last == self.target_end)  # (n,)
             text[:, t] = last
         return text

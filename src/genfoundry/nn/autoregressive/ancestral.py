@@ -56,7 +56,7 @@ def joint_log_prob(model: Any, batch: Batch, *regions: Tensor) -> list[Tensor]:
     columns: list[list[Tensor]] = [[] for _ in regions]
     for log_share, label in class_log_shares(model.spec) if model.conditional else [(0.0, None)]:
         labels = None if label is None else torch.full((len(batch),), label, device=batch.x.device)
-        nll = nll_per_value(model, Batch(batch.x, batch.cond, label=labels))
+        nll = nll_per_value(model, Batch(batch.x, batch.cond, label=labels))  # (B, *shape)
         for column, region in zip(columns, regions, strict=True):
             column.append(log_share - torch.where(region, nll, 0).flatten(1).sum(1))
     return [torch.stack(column, 1) for column in columns]

@@ -56,7 +56,7 @@ class Block(nn.Module):
             k, v = (part[:, :, first : start + x.shape[1]] for part in cache)
         attended = causal_attention(q, k, v, span)  # (B, heads, M, width / heads)
         x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
-        h = F.relu(self.hidden(self.before_hidden(x)))
+        h = F.relu(self.hidden(self.before_hidden(x)))  # (B, M, 4 width)
         out: Tensor = x + self.dropout(self.back(h * h))
         return out
 
@@ -75,7 +75,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, span: int) -> Tensor:
 def rotary_angles(position: Tensor, size: int) -> Tensor:
     """Map positions (M,) to (2, M, size / 2): cosines, sines of rotary embedding (Su et al. 2021, arXiv:2104.09864)."""
     rate = torch.exp(torch.arange(0, size, 2, device=position.device, dtype=torch.float64) * (-math.log(1e4) / size))
-    angle = position.double()[:, None] * rate
+    angle = position.double()[:, None] * rate  # (M, size / 2)
     return torch.stack([angle.cos(), angle.sin()])
 
 

@@ -87,7 +87,7 @@ class DiagonalLstm(torch.autograd.Function):
         ctx: Any, left: Tensor, right: Tensor, read: Tensor, weight: Tensor, bias: Tensor, diagonals: Diagonals
     ) -> tuple[Tensor, Tensor]:
         width, batch = weight.shape[2] // 4, left.shape[1]
-        x = diagonals.skew(left, right)
+        x = diagonals.skew(left, right)  # (2, H W, B, P)
         gates = torch.baddbmm(bias, x.flatten(1, 2), read).view(2, -1, batch, 4 * width)
         near = x.new_zeros(2, diagonals.cells, batch, 2 * width)  # hidden states beside and above each cell
         cells, squashed, hidden = (x.new_empty(2, diagonals.cells, batch, width) for _ in range(3))
@@ -139,7 +139,7 @@ class DiagonalLstm(torch.autograd.Function):
                 hidden[:, before][:, source] += back[:, target, :, :width]
                 hidden[:, before][:, upper] += back[:, lower, :, width:]
             carried = c * forget
-        slope = slopes.flatten(1, 2)
+        slope = slopes.flatten(1, 2)  # (2, H W B, 4F)
         inward = diagonals.unskew(torch.bmm(slope, read.mT).view_as(x))
         by_weight = [torch.bmm(part.flatten(1, 2).mT, slope) for part in (x, near)]
         return *inward, *by_weight, slope.sum(1, keepdim=True), None
@@ -163,6 +163,7 @@ class DiagonalBiLstm(nn.Module):
             bias = self.bias.view(2, 1, -1)
             inputs = (x, from_right, self.read, self.weight, bias, diagonals)
             left, right = DiagonalLstm.apply(*inputs)  # type: ignore[no-untyped-call]
+        # The map of the LSTM from the right, shifted down by a row
         above = F.pad(right[: -diagonals.size[1]], (0, 0, 0, 0, diagonals.size[1], 0))
         return x + self.out(torch.cat([left, above], -1))  # type: ignore[no-any-return]
 

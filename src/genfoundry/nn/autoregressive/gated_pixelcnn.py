@@ -153,6 +153,7 @@ class MatrixLayer:
     def run_vertical(self, window: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Map (n, taps, 2 reach + W, C) to a row of the vertical state (n, W, width) and its link (n, W, 2 width)."""
         columns = window.shape[2] - 2 * self.reach
+        # (n, taps, W, 2 reach + 1, C): the window of each column
         near = torch.stack([window[:, :, k : k + columns] for k in range(2 * self.reach + 1)], 3)
         state = torch.addmm(self.bias, near.transpose(1, 2).reshape(len(window) * columns, -1), self.vertical)
         if self.context is not None and context is not None:
@@ -191,6 +192,7 @@ class ScanState:
         gates = []
         for number, layer in enumerate(self.layers, start=1):
             window = self.line[number - 1][:, j : j + layer.taps]
+            # (n, width)
             state = _gate_halved(torch.addmm(self.links[number - 1][:, j], window.flatten(1), layer.horizontal))
             gates.append(state)
             if number < len(self.layers):

@@ -52,13 +52,13 @@ class Crop(nn.Module):
 class Upsample(nn.Module):
     """(B, inputs, ceil(H / 2), ceil(W / 2)) -> (B, outputs, H, W): sub-pixel convolution (Shi et al. 2016)."""
 
-    def __init__(self, inputs: int, outputs: int, *, size: tuple[int, int], kernel: int = 3) -> None:
+    def __init__(self, inputs: int, outputs: int, *, size: tuple[int, int]) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, 4 * outputs, kernel, padding=kernel // 2)
+        self.conv = nn.Conv2d(inputs, 4 * outputs, 3, padding=1)
         self.crop = Crop(size)
 
     def forward(self, x: Tensor) -> Tensor:
-        cropped: Tensor = self.crop(F.pixel_shuffle(self.conv(x), 2))
+        cropped: Tensor = self.crop(F.pixel_shuffle(self.conv(x), 2))  # channels become 2 x 2 pixels
         return cropped
 
 

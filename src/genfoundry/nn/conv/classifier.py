@@ -118,6 +118,6 @@ def consistency_loss(logits: tuple[Tensor, Tensor], unlabelled: Tensor, mixup: M
     arXiv:1905.02249); no gradient flows through it.
     """
     plain, augmented = logits
-    target = mixup((plain.detach() / temperature).softmax(1))
+    target = mixup((plain.detach() / temperature).softmax(1))  # (B, classes)
     loss = -(target * augmented.log_softmax(1)).sum(1)
     return (loss * unlabelled).sum() / unlabelled.sum().clamp_min(1)

@@ -44,7 +44,7 @@ class Corruption:
         if self.noise == "gaussian":
             return x + level * (HIGH - LOW) * torch.randn_like(x)
         if self.noise == "salt_pepper":
-            u = torch.rand_like(x)
+            u = torch.rand_like(x)  # black below level / 2, white below level
             return torch.where(u < level / 2, LOW, torch.where(u < level, HIGH, x))
         return self.to_input(x, torch.rand_like(x[:, :1]) >= level) if self.noise == "mask" else x
 

@@ -78,7 +78,7 @@ class ClampNorm(nn.Module):
         self.radius = math.sqrt(inputs) + MARGIN
 
     def forward(self, z: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+        norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)  # (B, 1)
         projected: Tensor = z * (self.radius / norm.clamp_min(self.radius))
         return projected
 

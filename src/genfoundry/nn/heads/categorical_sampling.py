@@ -25,7 +25,7 @@ def apply_draw(logits: Tensor, draw: Draw) -> Tensor:
         logits = logits.masked_fill(logits < least, -torch.inf)
     if draw.top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
-        mass = ordered.softmax(-1)
+        mass = ordered.softmax(-1)  # the likeliest first
         before = mass.cumsum(-1) - mass
         excluded = (before >= draw.top_p).index_fill(-1, torch.zeros(1, dtype=torch.int64, device=mass.device), False)
         logits = logits.masked_fill(torch.zeros_like(excluded).scatter(-1, order, excluded), -torch.inf)

@@ -54,7 +54,7 @@ class CellHead(nn.Module):
         self.register_buffer("mask", earlier.unsqueeze(1), persistent=False)
 
     def forward(self, features: Tensor, x: Tensor) -> Tensor:
-        before = F.conv2d(x, (self.before * self.mask).view(-1, self.values, 1, 1))
+        before = F.conv2d(x, (self.before * self.mask).view(-1, self.values, 1, 1))  # (N, K hidden, h, w)
         out: Tensor = self.out(F.silu(self.base(F.silu(features)) + before))
         out = out.view(len(out), self.values, self.levels, *out.shape[2:]).movedim(2, -1)
         return upcast(out).log_softmax(-1)

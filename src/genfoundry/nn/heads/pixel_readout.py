@@ -31,7 +31,7 @@ class PixelReadout(nn.Module):
         self.head: Head = LogisticMixture(self.channels, spec.levels, mixtures)
         if spec.levels <= MAX_CATEGORICAL:
             self.head = Bernoulli(1) if spec.levels == 2 else Categorical(1, spec.levels)
-        blocks = self.channels // self.head.channels
+        blocks = self.channels // self.head.channels  # each is one draw of the head
         self.hidden = nn.Linear(width, width)
         self.told = nn.ModuleList(nn.Linear(c, width, bias=False) for c in range(1, blocks))
         self.last = nn.ModuleList(nn.Linear(width, self.head.parameters) for _ in range(blocks))

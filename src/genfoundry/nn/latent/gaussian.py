@@ -69,7 +69,7 @@ def apply_free_bits(kl: Tensor, free_bits: float) -> Tensor:
 
     Kingma et al. 2016 (arXiv:1606.04934), with one latent a group.
     """
-    mean = kl.mean(0)
+    mean = kl.mean(0)  # (K, ...)
     return mean.clamp_min(free_bits * math.log(2)).sum() if free_bits > 0 else mean.sum()
 
 

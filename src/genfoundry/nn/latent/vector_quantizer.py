@@ -101,7 +101,7 @@ class VectorQuantizer(nn.Module):
     def _revive(self, flat: Tensor) -> None:
         """Replace dead codes by encodings drawn from (N, D), as if these had been chosen averagely often."""
         average = len(flat) / len(self.codes)
-        dead = self.counts < self.DEAD * average
+        dead = self.counts < self.DEAD * average  # (K,)
         new = flat[torch.randint(len(flat), dead.shape, device=flat.device)]
         self.counts.copy_(torch.where(dead, average, self.counts))
         self.codes.copy_(torch.where(dead.unsqueeze(1), new, self.codes))
@@ -111,6 +111,6 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def initialize(self, z: Tensor) -> None:
         """Make every code a random encoding of (B, D, H, W)."""
-        flat = z.float().movedim(1, -1).flatten(0, -2)
+        flat = z.float().movedim(1, -1).flatten(0, -2)  # (B H W, D)
         self.counts.zero_()
         self._revive(flat)

@@ -27,7 +27,7 @@ class ConvLstm(nn.Module):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Map x and the state before it; all frames' inputs are one convolution, the recurrence is one a frame."""
         n, steps = x.shape[:2]
-        driven = self.driven(x.flatten(0, 1)).unflatten(0, (n, steps))
+        driven = self.driven(x.flatten(0, 1)).unflatten(0, (n, steps))  # (B, F, 4 width, H, W)
         hidden, cell = state
         outputs = []
         for t in range(steps):

@@ -25,6 +25,7 @@ class DilatedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
         length, padded = x.shape[1], F.pad(x, (0, 0, self.reach - self.ahead, self.ahead))
+        # k sequences (B, T, C), the oldest tap first
         shifted = [padded[:, j * self.dilation : j * self.dilation + length] for j in range(self.kernel)]
         return self.taps(torch.cat(shifted, 2))  # type: ignore[no-any-return]
 

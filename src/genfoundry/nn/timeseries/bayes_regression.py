@@ -103,6 +103,7 @@ def mirror(q: Posterior, sign: float) -> Posterior:
 
 def sample_posterior(q: Posterior, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Draw coefficients (n, K) and noise variances (n,) from q."""
+    # (n, K), with covariance q.covariance after the product with its Cholesky factor
     noise = torch.randn(n, len(q.mean), dtype=q.mean.dtype, device=q.mean.device, generator=generator)
     beta = q.mean + noise @ torch.linalg.cholesky(q.covariance).mT
     gamma = standard_gamma(q.shape.expand(n), generator)

@@ -55,6 +55,7 @@ def update_state(belief: Belief, row: Tensor) -> tuple[Belief, Tensor]:
         observed = ~row[:, d].isnan()
         variance = covariance[:, d, d].clamp_min(torch.finfo(row.dtype).tiny)
         error = torch.where(observed, row[:, d] - mean[:, d], 0.0)
+        # (B, pD)
         gain = torch.where(observed[:, None], covariance[:, d] / variance[:, None], 0.0)
         density = density - 0.5 * torch.where(observed, error.square() / variance + (2 * math.pi * variance).log(), 0.0)
         mean = mean + gain * error[:, None]

@@ -89,8 +89,8 @@ def lagged_products(x: Tensor, order: int) -> Tensor:
     row = torch.arange(order, device=x.device)
     distance = row[:, None] - row  # within a block; rows of the block before are `order` farther
     sums = x.new_zeros(order + 1, columns, columns)
-    for other, lag in ((now, distance), (before, distance + order)):
-        product = (now.T @ other).view(order, columns, order, columns).transpose(1, 2)
+    for block, lag in ((now, distance), (before, distance + order)):
+        product = (now.T @ block).view(order, columns, order, columns).transpose(1, 2)
         near = (lag >= 0) & (lag <= order)
         sums.index_add_(0, lag[near], product[near])
     rest = torch.arange(order * (blocks + 1), length, device=x.device)

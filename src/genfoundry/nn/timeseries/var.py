@@ -97,7 +97,7 @@ def impulse_response(phi: Tensor, steps: int) -> Tensor:
 
 def forecast_covariances(phi: Tensor, sigma: Tensor, steps: int) -> Tensor:
     """Return (steps, D, D): covariances of the h-step forecast errors, sum_{j<h} psi_j sigma psi_j^T."""
-    psi = impulse_response(phi, steps)
+    psi = impulse_response(phi, steps)  # (steps, D, D)
     return (psi @ sigma @ psi.mT).cumsum(0)
 
 

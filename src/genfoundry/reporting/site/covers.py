@@ -37,8 +37,8 @@ def cover(results: Results, dataset: str) -> Panel | charts.Chart | None:
 def real_items(results: Results, dataset: str) -> Panel | None:
     """Items of the data set, as the table of a task shows them."""
     folders = (results.root / paths.baselines(task) for task in results.tasks(dataset))
-    found = (panels.panel(folder, "real-against-real", "Real items", "of test") for folder in folders)
-    return next((panel for panel in found if panel), None)
+    shown = (panels.panel(folder, "real-against-real", "Real items", "of test") for folder in folders)
+    return next((panel for panel in shown if panel), None)
 
 
 def _candidates(results: Results, dataset: str) -> Iterator[tuple[str, ModelResult]]:

@@ -10,13 +10,12 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-
-from genfoundry.reporting.metric_info import direction_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -70,7 +69,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "setting": setting, "fixed": fixed, "direction": direction_label}
+    environment.filters |= {
+        "number": number,
+        "setting": setting,
+        "fixed": fixed,
+        "direction": attrgetter("direction_label"),
+    }
     return environment
 
 
@@ -95,8 +99,8 @@ def number(value: float | None, digits: int = 4) -> str:
     """Format a number with so many significant digits, a thousands separator and a true minus sign."""
     if value is None:
         return "\N{EM DASH}"
-    whole = (float(value).is_integer() and abs(value) < 1e15) or abs(value) >= 10**digits
-    return _with_minus(f"{value:,.0f}" if whole else f"{value:.{digits}g}")
+    integer = (float(value).is_integer() and abs(value) < 1e15) or abs(value) >= 10**digits
+    return _with_minus(f"{value:,.0f}" if integer else f"{value:.{digits}g}")
 
 
 def setting(value: object) -> str:

@@ -135,13 +135,18 @@ class Results:
             return references.describe_losses(references.find_gate_losses(card["rows"], objective, {"gate": gate}))
         return references.describe_losses(figures.get("loses_to") or ())
 
-    def without_champion(self, dataset: str) -> Iterator[tuple[str, str | None, str]]:
-        """Task, best candidate and the references it loses to ("": none, or unknown) of tasks without a champion."""
+    def statuses(self, dataset: str) -> Iterator[Json]:
+        """Of every task, those with a champion first: "task", "decision" (that made the champion, or None), "model"
+        (the champion or best candidate, where it is in the workspace) and "lost" (references that beat it on gate).
+        """
+        for task, decision, model in self.champions(dataset):
+            yield {"task": task, "decision": decision, "model": model, "lost": self.champion_lost(task)}
         for task in self.tasks(dataset):
             if self.champion(task) is None:
                 best = (self.rankings.get(task, {}).get("candidates") or [{}])[0].get("experiment")
                 model = self.models.get(str(best))
-                yield task, model.name if model else None, self.lost_references(task, model) if model else ""
+                lost = self.lost_references(task, model) if model else ""
+                yield {"task": task, "decision": None, "model": model, "lost": lost}
 
     def ranked(self, dataset: str) -> Iterator[tuple[str, ModelResult]]:
         """Task and model, best first, task by task."""

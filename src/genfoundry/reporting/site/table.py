@@ -11,20 +11,11 @@ from itertools import groupby
 from typing import Any
 
 from genfoundry.reporting import leaderboard
-from genfoundry.reporting.metric_info import GROUPS, METRICS, Metric, sort_key
+from genfoundry.reporting.metric_info import GROUPS, METRICS, Metric
 from genfoundry.reporting.site.rendering import fixed, number
 
 INTERVAL_DIGITS = 2  # of a typical interval that are worth showing
 MAX_DECIMALS = 5
-WITHOUT_ABILITY = {  # an ability -> why a reference model has none of its metrics
-    "samples": "no samples",
-    "labels": "no samples of a class",
-    "forecast": "no forecast",
-    "classify": "predicts no classes",
-    "translate": "does not translate",
-    "restore": "does not restore",
-    "complete": "does not complete",
-}
 Row = Mapping[str, Any]  # of leaderboard.json
 
 
@@ -72,7 +63,7 @@ def _column(metric: Metric, rows: Sequence[Row]) -> list[Cell]:
     intervals = [leaderboard.interval(row["figures"], metric.name) for row in rows]
     digits = decimals(values, [(high - low) / 2 for low, high in filter(None, intervals)])
     trained = [v for v, row in zip(values, rows, strict=True) if v is not None and row["kind"] == "experiment"]
-    best = min((sort_key(metric, value) for value in trained), default=math.nan)
+    best = min((metric.sort_key(value) for value in trained), default=math.nan)
     return [_cell(metric, row, digits, best) for row in rows]
 
 
@@ -99,15 +90,14 @@ def _cell(metric: Metric, row: Row, digits: int, best: float) -> Cell:
     if spread is not None:
         seeds = f"sd {number(spread, 2)} over {row['seeds']['n']} seeds"
         tooltip += f"; {seeds}"
-    is_best = row["kind"] == "experiment" and sort_key(metric, value) == best
+    is_best = row["kind"] == "experiment" and metric.sort_key(value) == best
     return Cell(value, fixed(value, digits), tooltip, half_width, seeds, is_best)
 
 
 def why_missing(metric: Metric, row: Row) -> str:
     """Why a row has no such metric, where its card does not say."""
-    if metric.requires == "likelihood" and row["likelihood"] == "none":
+    label = metric.requires.label
+    if label == "likelihood" and row["likelihood"] == "none":
         return "no likelihood"
-    able = any(METRICS[name].requires == metric.requires for name in row["figures"] if name in METRICS)
-    return (
-        "not measured" if able or row["kind"] == "experiment" else WITHOUT_ABILITY.get(metric.requires, "not measured")
-    )
+    able = any(METRICS[name].requires.label == label for name in row["figures"] if name in METRICS)
+    return "not measured" if able or row["kind"] == "experiment" else metric.requires.reference

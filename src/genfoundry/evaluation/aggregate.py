@@ -1,0 +1,122 @@
+"""Scores of items -> metrics with their intervals; and by how much one model is better than another."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from genfoundry.errors import UserError
+from genfoundry.evaluation.bootstrap import Estimate, estimate_mean, estimate_sum_of_means
+from genfoundry.evaluation.distance_intervals import distance_difference, distance_estimate
+from genfoundry.evaluation.metric import Distance, Metric
+from genfoundry.evaluation.metrics import all_metrics, metrics_of
+from genfoundry.evaluation.objectives import find_objective
+from genfoundry.evaluation.scores import GROUP, Ids, Scores, group_ids
+
+
+def aggregate(scores: Scores, dims: int, modality: str, *, on_test: bool = True) -> dict[str, float]:
+    """Compute every metric that the scores allow, and the mean of every score that no metric is computed from.
+
+    Args:
+        scores: name -> (n, ...), a row an item, with the groups of the items beside them.
+        dims: the number of values in an item.
+        modality: the kind of data.
+        on_test: compute metrics that are measured on `test` alone too, and state 95% intervals.
+
+    Returns:
+        Beside each metric `<name>_n` items in `<name>_groups` independent groups, which its interval is over; of an
+        objective the standard error, `<name>_stderr`; on test the interval, `<name>_low` and `<name>_high` (of
+        precision, recall, density, coverage and 1-NN at fixed neighbourhoods). A metric that is not finite is left out:
+        a model that diverged has none.
+    """
+    metrics = [m for m in metrics_of(modality) if (on_test or not m.test_only) and all(i in scores for i in m.inputs)]
+    estimates: dict[str, Estimate] = {}
+    for metric in metrics:
+        items = metric.items(scores, dims)
+        if items is not None:
+            estimates[metric.name] = estimate_mean(items, group_ids(scores, metric.inputs[0]))
+    for call in dict.fromkeys(m.statistics for m in metrics if m.statistics is not None):
+        estimates |= {name: _estimate(statistic) for name, statistic in call(scores, dims).items()}
+    used = {name for m in all_metrics().values() for name in (*m.inputs, *m.optional)}
+    others = [name for name in scores if name not in used and not name.endswith(GROUP)]
+    estimates |= {name: estimate_mean(scores[name], group_ids(scores, name)) for name in others}
+    flat: dict[str, float] = {}
+    for name, estimate in estimates.items():
+        if math.isfinite(estimate.value):
+            flat |= {name: estimate.value, f"{name}_n": estimate.n, f"{name}_groups": estimate.groups}
+            if name in all_metrics() and all_metrics()[name].objective and math.isfinite(estimate.stderr):
+                flat[f"{name}_stderr"] = estimate.stderr
+            if on_test and estimate.has_interval:
+                flat |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return flat
+
+
+def estimate_metric(metric: Metric, scores: Scores, dims: int) -> Estimate:
+    """A metric with its standard error and 95% interval over independent groups.
+
+    Raises:
+        UserError: what it is computed from was not measured.
+    """
+    items = metric.items(scores, dims)
+    if items is not None:
+        return estimate_mean(items, group_ids(scores, metric.inputs[0]))
+    assert metric.statistics is not None
+    return _estimate(metric.statistics(scores, dims)[metric.name])
+
+
+def estimate_objectives(scores: Scores, dims: int, modality: str) -> dict[str, Estimate]:
+    """Every objective that the scores allow, by name."""
+    metrics = [m for m in metrics_of(modality) if m.objective and all(name in scores for name in m.inputs)]
+    return {metric.name: estimate_metric(metric, scores, dims) for metric in metrics}
+
+
+def _estimate(statistic: Estimate | Distance) -> Estimate:
+    return distance_estimate(statistic) if isinstance(statistic, Distance) else statistic
+
+
+def improvement(candidate: Scores, incumbent: Scores, objective: Metric | str, dims: int) -> Estimate:
+    """By how much the candidate is better (positive: better), with its 95% interval over independent groups.
+
+    Per-item scores are compared in pairs. For a distance of samples both are held against the same real items, and each
+    model has its own generated ones. The interval is unknown where all items are of one group.
+
+    Raises:
+        UserError: the two were not measured on the same items.
+    """
+    metric = find_objective(objective) if isinstance(objective, str) else objective
+    ours, theirs = metric.items(candidate, dims), metric.items(incumbent, dims)
+    if ours is None or theirs is None:
+        return _distance_gain(metric, candidate, incumbent, dims)
+    if len(ours) != len(theirs):
+        raise UserError(
+            f"{metric.name}: expected scores of the same items, got {len(ours)} scores, the incumbent {len(theirs)}"
+        )
+    gaps = (theirs - ours) * (1.0 if metric.direction == "minimize" else -1.0)
+    return estimate_sum_of_means(float(gaps.mean()), (gaps, _common_ids(candidate, incumbent, metric.inputs[0])))
+
+
+def _common_ids(candidate: Scores, incumbent: Scores, name: str) -> Ids | None:
+    """The groups of the items that both were measured on; old code may have scored one of the two without."""
+    ours, theirs = group_ids(candidate, name), group_ids(incumbent, name)
+    if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+        raise UserError(f"{name}{GROUP}: expected the incumbent's groups of items, got items of other groups")
+    return theirs if ours is None else ours
+
+
+def _distance_gain(metric: Metric, candidate: Scores, incumbent: Scores, dims: int) -> Estimate:
+    fake, real = metric.inputs
+    shapes = [scores[name].shape for name in (fake, real) for scores in (candidate, incumbent)]
+    if len(set(shapes)) > 1 or not np.allclose(candidate[real], incumbent[real], atol=1e-3):
+        raise UserError(
+            f"{metric.name}: expected the same real items for both, got {fake} {shapes[0]} and {shapes[1]} against "
+            f"{real} {shapes[2]} and {shapes[3]}"
+        )
+    ids, gains = _common_ids(candidate, incumbent, real), []
+    for scores in (incumbent, candidate):
+        paired = {fake: scores[fake], real: candidate[real], **({} if ids is None else {f"{real}{GROUP}": ids})}
+        assert metric.statistics is not None
+        distance = metric.statistics(paired, dims)[metric.name]
+        assert isinstance(distance, Distance)
+        gains.append(distance)
+    return distance_difference(*gains)
