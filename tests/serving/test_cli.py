@@ -205,7 +205,7 @@ def test_own_files_are_read_as_the_data_set_is(run: Any, tmp_path: Path) -> None
     """A grey picture of another size, scored where size and colour are declared, is what `prepare` would make of it."""
     big = np.random.default_rng(0).integers(0, 256, (30, 41)).astype(np.uint8)
     Image.fromarray(big).save(tmp_path / "big.png")
-    small = readers_images.picture(tmp_path / "big.png", readers_images.Form((8, 8), "rgb"))
+    small = readers_images.read_picture(tmp_path / "big.png", readers_images.Form((8, 8), "rgb"))
     np.savez(tmp_path / "small.npz", images=np.moveaxis(small, 0, -1)[None])
     scores = []
     for name in ("big.png", "small.npz"):
@@ -257,7 +257,7 @@ def test_rows_are_numbered_and_gaps_are_kept(run: Any, root: Path, tmp_path: Pat
 
     x = torch.sin(torch.arange(60).double() * np.pi / 2)[:, None] * 5 + torch.randn(60, 1).double() * 0.1
     model = LinearAr(Spec((5, 1), None, cond_shape=(6, 2)), LinearAr.Config(order=1, season=4))
-    model.begin("fit", SimpleNamespace(whole=x[:41]))  # type: ignore[arg-type]
+    model.begin("fit", SimpleNamespace(tensor=x[:41]))  # type: ignore[arg-type]
     declared = {"missing": "keep", "numbered": True, "columns": ["height"]}
     crown(root, "counted", model, modality="series", names=["height"], declared=declared)
     x[[43, 50]] = torch.nan
