@@ -32,7 +32,7 @@ from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec
 
-WIDTH, EMBEDDING, STREAMS, LENGTH, EVAL_BATCH = 256, 64, 32, 64, 1_115_394
+WIDTH, EMBEDDING, STREAMS, LENGTH, SIZE = 256, 64, 32, 64, 1_115_394
 LEVELS = 84
 RATE, DECAY, RESETS = 1.6e-2, 0.15, 0.25  # 140 s are 13 passes over the text: without decay it is learnt by heart
 ROUNDS = 5
@@ -45,11 +45,11 @@ def model(levels: int, length: int) -> CharRnn:
 
 def middle(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
     """Medians of interleaved rounds: machines are noisy."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
-            found[name].append(run())
-    return {name: statistics.median(values) for name, values in found.items()}
+            seconds[name].append(run())
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def naive(net: CharRnn, n: int) -> Tensor:
     return torch.stack(drawn, 1)
 
 
-def sampled(n: int, length: int) -> str:
+def time_sampling(n: int, length: int) -> str:
     net = model(LEVELS, length).eval()
     drawn: dict[str, Tensor] = {}
 
@@ -81,10 +81,10 @@ def sampled(n: int, length: int) -> str:
 
 def sample() -> None:
     for n, length in ((64, 256), (1, 2000)):
-        print(f"{n:2} streams: {sampled(n, length)}", flush=True)
+        print(f"{n:2} streams: {time_sampling(n, length)}", flush=True)
 
 
-def plain(split: text.TextSplit, steps: int) -> float:
+def time_plain_loop(split: text.TextSplit, steps: int) -> float:
     """Characters a second of the usual loop: nn.LSTM, embedding, Adam, `.item()`; random windows."""
     torch.manual_seed(0)
     levels = split.spec.levels or 0
@@ -103,7 +103,7 @@ def plain(split: text.TextSplit, steps: int) -> float:
     return STREAMS * LENGTH * steps / (time.perf_counter() - began)
 
 
-def fitted(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "float32") -> float:
+def time_fit(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "float32") -> float:
     """Characters a second of `fit` on streams."""
     settings = {"batch": STREAMS, "lr": {"model": RATE}, "betas": [0.9, 0.99], "steps": {"fit": steps}}
     train = config.check(config.Train, settings | {"precision": precision, "weight_decay": DECAY}, "bench")
@@ -116,44 +116,47 @@ def fitted(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "fl
 
 def splits() -> Iterator[text.TextSplit]:
     """Nine tenths, and the last."""
-    whole = "".join(one for _, one in documents.read_documents(paths.raw("shakespeare")))[:EVAL_BATCH]
+    whole = "".join(carried for _, carried in documents.read_documents(paths.raw("shakespeare")))[:SIZE]
     alphabet = "".join(sorted(set(whole)))
     codes = torch.from_numpy(data_alphabet.encode(whole, alphabet))
-    for name, part in (("train", codes[: EVAL_BATCH * 9 // 10]), ("held", codes[EVAL_BATCH * 9 // 10 :])):
+    for name, part in (("train", codes[: SIZE * 9 // 10]), ("held", codes[SIZE * 9 // 10 :])):
         spec = Spec((LENGTH,), len(alphabet))
-        yield text.TextSplit(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec, None, None)
+        yield text.TextSplit(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec)
 
 
 def train() -> None:
     split, _ = splits()
-    arms = {"plain": lambda: plain(split, 40)}
+    arms = {"plain": lambda: time_plain_loop(split, 40)}
     for kind in ("float32", "bf16"):
-        arms[kind] = lambda kind=kind: fitted(model(split.spec.levels or 0, LENGTH), split, 40, kind)
+        arms[kind] = lambda kind=kind: time_fit(model(split.spec.levels or 0, LENGTH), split, 40, kind)
     pace = middle(arms)
     print(f"training: plain loop {pace['plain']:.0f} characters/s, fit {pace['float32']:.0f}, bf16 {pace['bf16']:.0f}")
 
 
 @torch.inference_mode()
-def measured(net: CharRnn, held: text.TextSplit) -> str:
+def measure(net: CharRnn, holdout: text.TextSplit) -> str:
     net.eval()
-    windows = torch.cat([net.measure(held.batch(part))["nll"] for part in torch.arange(len(held)).split(500)])
-    one = stream_nats(net, held, lanes=1)
-    assert one is not None
-    return f"{one.mean() / LENGTH:.4f} nats/char carried, {windows.double().mean() / LENGTH:.4f} on windows of {LENGTH}"
+    windows = torch.cat(
+        [net.measure(holdout.eval_batch(part))["nll"] for part in torch.arange(len(holdout)).split(500)]
+    )
+    carried = stream_nats(net, holdout, lanes=1)
+    assert carried is not None
+    on_windows = windows.double().mean() / LENGTH
+    return f"{carried.mean() / LENGTH:.4f} nats/char carried, {on_windows:.4f} on windows of {LENGTH}"
 
 
 def learn(seconds: float, precision: str) -> None:
     """Steps are chosen by the pace of a few, since a schedule ends with its last step."""
-    split, held = splits()
+    split, holdout = splits()
     levels = split.spec.levels or 0
-    fitted(model(levels, LENGTH), split, 20, precision)  # the first steps are slow
-    pace = fitted(model(levels, LENGTH), split, 200, precision)
+    time_fit(model(levels, LENGTH), split, 20, precision)  # the first steps are slow
+    pace = time_fit(model(levels, LENGTH), split, 200, precision)
     torch.manual_seed(derive_seed("learn"))
     net, steps = model(levels, LENGTH), int(seconds * pace / (STREAMS * LENGTH))
-    pace = fitted(net, split, steps, precision)
-    took = steps * STREAMS * LENGTH / pace
+    pace = time_fit(net, split, steps, precision)
+    duration = steps * STREAMS * LENGTH / pace
     print(
-        f"learning in {precision}: {took:.0f} s, {steps} steps, {pace:.0f} characters/s: {measured(net, held)}",
+        f"learning in {precision}: {duration:.0f} s, {steps} steps, {pace:.0f} characters/s: {measure(net, holdout)}",
         flush=True,
     )
 

@@ -34,7 +34,7 @@ def build(name: str) -> Learner:
     return kind(SPEC, check(kind.Config, {**HYPER, "prior_layers": 4}, name)).train()
 
 
-def plain(name: str, phase: str, data: ImageSplit, steps: int) -> float:
+def time_plain_loop(name: str, phase: str, data: ImageSplit, steps: int) -> float:
     """Seconds for `steps` steps of the plain loop."""
     model = build(name)
     optimizers = {player: torch.optim.Adam(p) for player, p in model.players().items()}
@@ -51,7 +51,7 @@ def plain(name: str, phase: str, data: ImageSplit, steps: int) -> float:
     return time.process_time() - began
 
 
-def ours(name: str, phase: str, data: ImageSplit, steps: int, precision: str) -> float:
+def time_fit(name: str, phase: str, data: ImageSplit, steps: int, precision: str) -> float:
     """Seconds for `steps` steps of `fit`."""
     model = build(name)
     total = {**dict.fromkeys(model.phases, 0), phase: steps}
@@ -72,9 +72,9 @@ def main() -> None:
         for phase in models.find(name).phases:
             times: dict[str, list[float]] = {"plain": [], "float32": [], "bf16": []}
             for _ in range(ROUNDS):
-                times["plain"].append(plain(name, phase, data, steps))
+                times["plain"].append(time_plain_loop(name, phase, data, steps))
                 for precision in ("float32", "bf16"):
-                    times[precision].append(ours(name, phase, data, steps, precision))
+                    times[precision].append(time_fit(name, phase, data, steps, precision))
             middle = {arm: statistics.median(seconds) / steps for arm, seconds in times.items()}
             said = ", ".join(f"{arm} {1e3 * s:.0f} ms a step ({middle['plain'] / s:.2f}x)" for arm, s in middle.items())
             print(f"{name} {phase}: {said}", flush=True)

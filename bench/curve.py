@@ -37,43 +37,45 @@ from pipeline.orchestration import resolve
 ITEMS, PACE = 2000, 12  # held-out items; steps by which the pace is measured, after half as many
 
 
-def fitted(one: Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
+def train_for(experiment: Experiment, split: Split, train: Train, steps: int) -> tuple[GenerativeModel, float]:
     """A model trained for `steps`, and the seconds that it took."""
-    loader = loaders.make_loader(split, one.entry.data, train.batch, one.key, one.entry.dataset, 0)
-    model = one.build(loader.split.spec).to(split.tensor.device)
+    loader = loaders.make_loader(split, experiment.entry.data, train.batch, experiment.key, experiment.entry.dataset, 0)
+    model = experiment.build(loader.split.spec).to(split.tensor.device)
     assert isinstance(model, GenerativeModel)
     began = time.perf_counter()
-    for _ in fit(model, loader, train.model_copy(update={"steps": {model.phases[0]: steps}}), key=one.key):
+    for _ in fit(model, loader, train.model_copy(update={"steps": {model.phases[0]: steps}}), key=experiment.key):
         pass
     return model.eval(), time.perf_counter() - began
 
 
 @torch.inference_mode()
-def measured(model: GenerativeModel, held: Split, objective: str) -> float:
+def measure(model: GenerativeModel, holdout: Split, objective: str) -> float:
     """The objective on the chosen items of a held-out split."""
     parts = [
         model.measure(batch.to(model.device))["nll"]
-        for batch in iter_batches(held, sample_indices(held, ITEMS), size=200)
+        for batch in iter_batches(holdout, sample_indices(holdout, ITEMS), size=200)
     ]
-    scores = score({"nll": torch.cat(parts).double()}, SplitContext(split=held))
-    return find_objective(objective).value(scores, held.spec.dims)
+    scores = score({"nll": torch.cat(parts).double()}, SplitContext(split=holdout))
+    return find_objective(objective).value(scores, holdout.spec.dims)
 
 
-def curve(name: str, asked: argparse.Namespace) -> list[dict[str, float]]:
-    one = resolve.load_experiment(name)
-    target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
-    split, held = (data.split(part, one.task.levels, one.task.binarise, target) for part in ("train", asked.split))
-    train = one.train.model_copy(update={"precision": asked.precision})
-    fitted(one, split, train, PACE // 2)
-    pace = PACE / fitted(one, split, train, PACE)[1]
+def curve(name: str, options: argparse.Namespace) -> list[dict[str, float]]:
+    experiment = resolve.load_experiment(name)
+    target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
+    split, holdout = (
+        data.split(part, experiment.task.levels, experiment.task.binarise, target) for part in ("train", options.split)
+    )
+    train = experiment.train.model_copy(update={"precision": options.precision})
+    train_for(experiment, split, train, PACE // 2)
+    pace = PACE / train_for(experiment, split, train, PACE)[1]
     points = []
-    for place in reversed(range(asked.points)):
-        steps = max(1, round(asked.seconds / 3**place * pace))
-        model, took = fitted(one, split, train, steps)
-        value = measured(model, held, one.task.objective)
-        points.append({"steps": steps, "seconds": round(took, 1), one.task.objective: round(value, 4)})
+    for place in reversed(range(options.points)):
+        steps = max(1, round(options.seconds / 3**place * pace))
+        model, seconds = train_for(experiment, split, train, steps)
+        value = measure(model, holdout, experiment.task.objective)
+        points.append({"steps": steps, "seconds": round(seconds, 1), experiment.task.objective: round(value, 4)})
         print(
-            json.dumps({"experiment": name, "split": asked.split, "precision": asked.precision, **points[-1]}),
+            json.dumps({"experiment": name, "split": options.split, "precision": options.precision, **points[-1]}),
             flush=True,
         )
     return points
@@ -87,9 +89,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=3)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--out", type=Path, help="picture of the curves")
-    asked = parser.parse_args()
-    curves = {name: curve(name, asked) for name in asked.experiments}
-    if asked.out:
+    options = parser.parse_args()
+    curves = {name: curve(name, options) for name in options.experiments}
+    if options.out:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
@@ -97,9 +99,9 @@ def main() -> None:
         for name, points in curves.items():
             unit = list(points[0])[-1]
             axes.plot([p["seconds"] / 60 for p in points], [p[unit] for p in points], marker="o", label=name)
-        axes.set(xlabel="minutes of training", ylabel=f"{unit} on {asked.split}", xscale="log")
+        axes.set(xlabel="minutes of training", ylabel=f"{unit} on {options.split}", xscale="log")
         axes.legend()
-        figure.savefig(asked.out)
+        figure.savefig(options.out)
 
 
 if __name__ == "__main__":

@@ -61,14 +61,14 @@ def main() -> None:
         times: dict[int, list[float]] = {length: [] for length in LENGTHS}
         for turn in range(ROUNDS + 1):
             for length, model in arms.items():
-                took = seconds(lambda model=model, cond=conds[length]: model.sample(n, cond, draw=Draw(0.0)))  # type: ignore[misc]
+                duration = seconds(lambda model=model, cond=conds[length]: model.sample(n, cond, draw=Draw(0.0)))  # type: ignore[misc]
                 if turn:  # the first is for caches to fill
-                    times[length].append(took / length)
-        each = {length: min(values) for length, values in times.items()}
-        said = ", ".join(f"{length}: {1e6 * s:.0f} us ({s / each[LENGTHS[0]]:.3f})" for length, s in each.items())
-        print(f"{unfold}: CPU a character of {n} streams at length {said}", flush=True)
+                    times[length].append(duration / length)
+        least = {length: min(values) for length, values in times.items()}
+        line = ", ".join(f"{length}: {1e6 * s:.0f} us ({s / least[LENGTHS[0]]:.3f})" for length, s in least.items())
+        print(f"{unfold}: CPU a character of {n} streams at length {line}", flush=True)
         slow = seconds(lambda: naive(arms[LENGTHS[0]], conds[LENGTHS[0]])) / LENGTHS[0]  # noqa: B023
-        print(f"{unfold}: one full pass a character at {LENGTHS[0]}: {slow / each[LENGTHS[0]]:.0f} times as long")
+        print(f"{unfold}: one full pass a character at {LENGTHS[0]}: {slow / least[LENGTHS[0]]:.0f} times as long")
 
 
 if __name__ == "__main__":

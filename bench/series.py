@@ -33,16 +33,16 @@ def main() -> None:
         "AutoReg": lambda: AutoReg(x, order).fit(),
     }
     times: dict[str, list[float]] = {name: [] for name in arms}
-    found = {}
+    fits = {}
     for _ in range(ROUNDS):
         for name, run in arms.items():
             began = time.perf_counter()
-            found[name] = run()
+            fits[name] = run()
             times[name].append(time.perf_counter() - began)
     middle = {name: statistics.median(values) for name, values in times.items()}
     for name, seconds in middle.items():
         print(f"AR({order}) on {length} values, {name:10} {seconds * 1e3:9.1f} ms")
-    ours, theirs = found["fit"].phi[:, 0, 0].numpy(), found["AutoReg"].params[1:]
+    ours, theirs = fits["fit"].phi[:, 0, 0].numpy(), fits["AutoReg"].params[1:]
     print(
         f"{middle['AutoReg'] / middle['fit']:.0f}x; coefficients differ by {np.abs(ours - theirs).max():.1e}, 1 thread"
     )

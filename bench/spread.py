@@ -26,7 +26,20 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from spread_entries import BEST, BUDGET, FILE, ROOT, SPLIT, Entry, code, fault, load, read, settings, table
+from spread_entries import (
+    BEST,
+    BUDGET,
+    FILE,
+    ROOT,
+    SPLIT,
+    Entry,
+    find_fault,
+    format_table,
+    hash_code,
+    hash_settings,
+    load_experiment,
+    read_entries,
+)
 
 from genfoundry import files, paths
 from genfoundry.data import loaders
@@ -60,51 +73,62 @@ def measure(name: str, budget: str, seeds: int) -> Entry:
     """Train and measure; run in a process of its own, since a device and its threads are set once."""
     overlay = paths.tuning(name) / "overlay.json"
     entry: Entry = {"budget": budget, "overlay": files.read_json(overlay) if overlay.exists() else {}}
-    one, dataset = load(name, entry)
-    if not (paths.prepared(one.entry.dataset) / "spec.json").exists():
+    experiment, dataset = load_experiment(name, entry)
+    if not (paths.prepared(experiment.entry.dataset) / "spec.json").exists():
         raise UserError(
-            f"{paths.prepared(one.entry.dataset)}: not there; `dvc repro judge@{one.entry.dataset}` makes it"
+            f"{paths.prepared(experiment.entry.dataset)}: not there; run `dvc repro judge@{experiment.entry.dataset}`"
         )
-    target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
-    trained = sum(one.train.steps.values()) > 0
-    keys = [one.key, *((one.run.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
-    rows = [_figures(_trained(one, data, number, key, target), one, data) for number, key in enumerate(keys)]
+    target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
+    trained = sum(experiment.train.steps.values()) > 0
+    keys = [experiment.key, *((experiment.run.seed, f"{name}, seed {i}") for i in range(1, seeds if trained else 1))]
+    rows = [
+        _figures(_trained(experiment, data, number, key, target), experiment, data) for number, key in enumerate(keys)
+    ]
     values = {o: [row[o] for row in rows] for o in sorted(set.intersection(*map(set, rows)))}
     commit, clean = ledger.get_commit(ROOT)
-    entry |= {"values": values, "split": SPLIT, "settings": settings(one, dataset), "code": code(one.entry.model)}
+    entry |= {
+        "values": values,
+        "split": SPLIT,
+        "settings": hash_settings(experiment, dataset),
+        "code": hash_code(experiment.entry.model),
+    }
     return entry | {"commit": commit, "clean": clean, "data": data.meta["digest"], "device": target.type}
 
 
-def _trained(one: Experiment, data: Dataset, number: int, key: tuple[object, ...], target: Any) -> Learner:
+def _trained(experiment: Experiment, data: Dataset, number: int, key: tuple[object, ...], target: Any) -> Learner:
     """The model of one seed: the pipeline's own where it is there, trained by these settings on these data."""
-    card = paths.model(one.name) / "model.json"
+    card = paths.model(experiment.name) / "model.json"
     if number == 0 and card.exists():
         about = files.read_json(card)
-        same = about["train"] == one.train.model_dump(mode="json")
-        same = same and about["data"] == one.entry.data.model_dump(mode="json")
-        same = same and about["config"] == json.loads(one.hyper.model_dump_json())
+        same = about["train"] == experiment.train.model_dump(mode="json")
+        same = same and about["data"] == experiment.entry.data.model_dump(mode="json")
+        same = same and about["config"] == json.loads(experiment.hyper.model_dump_json())
         if same and about["digests"]["data"] == data.meta["digest"]:
             return checkpoint.load(card.parent, str(target))
-    split = data.split("train", one.task.levels, one.task.binarise, target)
-    loader = loaders.make_loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, number)
-    model = one.build(loader.split.spec, key).to(target)
-    for _ in fit(model, loader, one.train, key=key):
+    split = data.split("train", experiment.task.levels, experiment.task.binarise, target)
+    loader = loaders.make_loader(
+        split, experiment.entry.data, experiment.train.batch, key, experiment.entry.dataset, number
+    )
+    model = experiment.build(loader.split.spec, key).to(target)
+    for _ in fit(model, loader, experiment.train, key=key):
         pass
-    print(f"{one.name}: seed {number} is trained", file=sys.stderr)
+    print(f"{experiment.name}: seed {number} is trained", file=sys.stderr)
     return model.eval()
 
 
-def _figures(model: Learner, one: Experiment, data: Dataset) -> dict[str, float]:
+def _figures(model: Learner, experiment: Experiment, data: Dataset) -> dict[str, float]:
     """Every objective that the model can compute, on val."""
-    val = data.split(SPLIT, one.task.levels, one.task.binarise)
-    folder = paths.judge(one.entry.dataset)
+    val = data.split(SPLIT, experiment.task.levels, experiment.task.binarise)
+    folder = paths.judge(experiment.entry.dataset)
     judge = evaluation_judge.load_judge(folder) if (folder / "model.json").exists() else None
-    context = SplitContext(split=val, judge=judge, samples=min(one.budget.samples, len(val)), seed=one.run.seed)
-    found = aggregate(score(predict(model, context), context), val.spec.dims, data.modality, on_test=False)
-    return {name: value for name, value in found.items() if name in objectives()}
+    context = SplitContext(
+        split=val, judge=judge, samples=min(experiment.budget.samples, len(val)), seed=experiment.run.seed
+    )
+    entries = aggregate(score(predict(model, context), context), val.spec.dims, data.modality, on_test=False)
+    return {name: value for name, value in entries.items() if name in objectives()}
 
 
-def work(name: str, asking: argparse.Namespace) -> Entry:
+def work(name: str, options: argparse.Namespace) -> Entry:
     """`measure` in a process of its own.
 
     Raises:
@@ -112,26 +136,26 @@ def work(name: str, asking: argparse.Namespace) -> Entry:
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "entry.json"
-        command = [sys.executable, __file__, name, "--budget", asking.budget, "--seeds", str(asking.seeds)]
+        command = [sys.executable, __file__, name, "--budget", options.budget, "--seeds", str(options.seeds)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
         subprocess.run([*command, "--entry", out], check=True, cwd=ROOT, env=environment)
         return dict(json.loads(out.read_text(encoding="utf-8")))
 
 
-def run(names: Iterable[str], asking: argparse.Namespace) -> int:
+def run(names: Iterable[str], options: argparse.Namespace) -> int:
     """Measure what is out of date; the exit status."""
-    found, failed = read(), []
+    entries, failed = read_entries(), []
 
     def due(name: str) -> bool:
-        entry = found.get(name)
-        if fault(name, entry) or entry is None:
+        entry = entries.get(name)
+        if find_fault(name, entry) or entry is None:
             return True
-        few = 1 < len(next(iter(entry["values"].values()))) < asking.seeds
-        return few or bool(asking.code and code(load(name, entry)[0].entry.model) != entry["code"])
+        few = 1 < len(next(iter(entry["values"].values()))) < options.seeds
+        return few or bool(options.code and hash_code(load_experiment(name, entry)[0].entry.model) != entry["code"])
 
     jobs = [name for name in names if due(name)]
-    with ThreadPoolExecutor(asking.jobs) as pool:
-        futures = {pool.submit(work, name, asking): name for name in jobs}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        futures = {pool.submit(work, name, options): name for name in jobs}
         for future in as_completed(futures):
             name = futures[future]
             try:
@@ -139,16 +163,16 @@ def run(names: Iterable[str], asking: argparse.Namespace) -> int:
             except subprocess.CalledProcessError:
                 failed.append(name)
                 continue
-            _write({**read(), name: entry})
+            _write({**read_entries(), name: entry})
             print(f"{name}: {', '.join(f'{o} {len(v)}' for o, v in entry['values'].items())}", flush=True)
-    print("\n".join(table(resolve.load_params(), read())))
+    print("\n".join(format_table(resolve.load_params(), read_entries())))
     if failed:
         print(f"spread: failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
 
 
-def _write(found: dict[str, Entry]) -> None:
-    files.write_json(FILE, dict(sorted(found.items())))
+def _write(entries: dict[str, Entry]) -> None:
+    files.write_json(FILE, dict(sorted(entries.items())))
 
 
 def main() -> int:
@@ -160,15 +184,15 @@ def main() -> int:
     parser.add_argument("--code", action="store_true", help="measure anew also what has other code now")
     parser.add_argument("--margins", action="store_true", help="only print what margins are asked for")
     parser.add_argument("--entry", type=Path, help=argparse.SUPPRESS)  # of the one experiment: measured in this process
-    asking = parser.parse_args()
+    options = parser.parse_args()
     os.chdir(ROOT)
-    if asking.entry:
-        files.write_json(asking.entry, measure(asking.experiments[0], asking.budget, asking.seeds))
+    if options.entry:
+        files.write_json(options.entry, measure(options.experiments[0], options.budget, options.seeds))
         return 0
-    if asking.margins:
-        print("\n".join(table(resolve.load_params(), read())))
+    if options.margins:
+        print("\n".join(format_table(resolve.load_params(), read_entries())))
         return 0
-    return run(asking.experiments or wanted(), asking)
+    return run(options.experiments or wanted(), options)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ BEST = 1  # candidates of a task whose seeds bound its margin: what takes over f
 Entry = dict[str, Any]
 
 
-def read(path: Path = FILE) -> dict[str, Entry]:
+def read_entries(path: Path = FILE) -> dict[str, Entry]:
     """Experiment -> entry.
 
     An entry: {"values": {objective: [a figure a seed]}, "split" that they are of, "budget", "overlay" (of the tuning),
@@ -31,29 +31,34 @@ def read(path: Path = FILE) -> dict[str, Entry]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def load(name: str, entry: Entry, root: Path = ROOT) -> tuple[Experiment, Dataset]:
+def load_experiment(name: str, entry: Entry, root: Path = ROOT) -> tuple[Experiment, Dataset]:
     """The experiment as params.yaml has it today, at the entry's budget and under its overlay, and its data set."""
     params = resolve.load_params(root / "params.yaml").model_copy(update={"budget": entry["budget"]})
-    one = resolve.resolve_experiment(params, name, entry["overlay"])
-    return one, params.datasets[one.entry.dataset]
+    experiment = resolve.resolve_experiment(params, name, entry["overlay"])
+    return experiment, params.datasets[experiment.entry.dataset]
 
 
-def settings(one: Experiment, dataset: Dataset) -> str:
+def hash_settings(experiment: Experiment, dataset: Dataset) -> str:
     """Digest of all that decides what is trained and on what it is measured: the margin does not."""
-    task = one.task.model_dump(mode="json", exclude={"margin", "direction"})
+    task = experiment.task.model_dump(mode="json", exclude={"margin", "direction"})
     data = dataset.model_dump(mode="json", exclude={"expect"})
-    what = {"task": task, "dataset": data, "data": one.entry.data.model_dump(mode="json"), "model": one.entry.model}
-    what |= {"hyper": one.hyper.model_dump(mode="json"), "train": one.train.model_dump(mode="json")}
-    what |= {"seed": one.run.seed, "samples": one.budget.samples}
+    what = {
+        "task": task,
+        "dataset": data,
+        "data": experiment.entry.data.model_dump(mode="json"),
+        "model": experiment.entry.model,
+    }
+    what |= {"hyper": experiment.hyper.model_dump(mode="json"), "train": experiment.train.model_dump(mode="json")}
+    what |= {"seed": experiment.run.seed, "samples": experiment.budget.samples}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def code(model: str, root: Path = ROOT) -> str:
+def hash_code(model: str, root: Path = ROOT) -> str:
     """Digest of the syntax trees of the model's import closure, and of its libraries: comments change nothing."""
     return code_digest.digest(root, [Path(f"src/genfoundry/models/{model}.py")])
 
 
-def fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
+def find_fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
     """Why an entry does not say what today's experiment varies by; None where it does."""
     if entry is None:
         return "not measured"
@@ -62,23 +67,23 @@ def fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:
     if entry["budget"] != BUDGET:
         return f"measured at budget {entry['budget']}, not {BUDGET}"
     try:
-        today = settings(*load(name, entry, root))
+        today = hash_settings(*load_experiment(name, entry, root))
     except UserError as error:
         return f"params.yaml no longer allows what was measured: {error}"
     return None if today == entry["settings"] else "params.yaml has other settings now"
 
 
-def asked(entry: Entry, objective: str) -> float:
+def compute_margin(entry: Entry, objective: str) -> float:
     """The margin that an entry's seeds ask for; 0 where one training is the same as any."""
     values = entry["values"][objective]
     return margins.compute_seed_margin(stdev(values), len(values)) if len(values) > 1 else 0.0
 
 
-def measured(task: Task, params: Params, found: dict[str, Entry], root: Path = ROOT) -> list[str]:
+def rank_measured(task: Task, params: Params, entries: dict[str, Entry], root: Path = ROOT) -> list[str]:
     """The experiments with up-to-date entries that compete for a task, best on val first."""
 
     def competes(name: str, entry: Entry) -> bool:
-        if name not in params.experiments or fault(name, entry, root) or task.objective not in entry["values"]:
+        if name not in params.experiments or find_fault(name, entry, root) or task.objective not in entry["values"]:
             return False
         data = params.experiments[name].data
         other = params.tasks[params.experiments[name].task]
@@ -87,17 +92,17 @@ def measured(task: Task, params: Params, found: dict[str, Entry], root: Path = R
 
     sign = 1 if task.direction == "minimize" else -1
     return sorted(
-        (name for name, entry in found.items() if competes(name, entry)),
-        key=lambda name: (sign * mean(found[name]["values"][task.objective]), name),
+        (name for name, entry in entries.items() if competes(name, entry)),
+        key=lambda name: (sign * mean(entries[name]["values"][task.objective]), name),
     )
 
 
-def table(params: Params, found: dict[str, Entry]) -> list[str]:
+def format_table(params: Params, entries: dict[str, Entry]) -> list[str]:
     """A line a task: its margin, and what its best candidates' seeds ask for."""
     lines = []
     for name, task in params.tasks.items():
-        best = measured(task, params, found)[:BEST]
-        need = {b: asked(found[b], task.objective) for b in best}
+        best = rank_measured(task, params, entries)[:BEST]
+        need = {b: compute_margin(entries[b], task.objective) for b in best}
         why = ", ".join(f"{b} {value:.3g}" for b, value in need.items()) or "nothing measured"
         verdict = "ok" if need and task.margin >= max(need.values()) else "TOO SMALL" if need else ""
         lines.append(f"{name}: margin {task.margin:g}; asked for: {why} {verdict}".rstrip())

@@ -55,64 +55,78 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def trained(one: Experiment, split: Split, asked: argparse.Namespace) -> tuple[Learner, float]:
+def train_model(experiment: Experiment, split: Split, options: argparse.Namespace) -> tuple[Learner, float]:
     """The model, and the seconds that its training took."""
-    key = one.key if not asked.draw else (one.run.seed, f"{one.name}, seed {asked.draw}")
-    steps = {phase: round(count * asked.share) for phase, count in one.train.steps.items()}
-    train = one.train.model_copy(update={"steps": steps, "precision": asked.precision})
-    loader = loaders.make_loader(split, one.entry.data, one.train.batch, key, one.entry.dataset, asked.draw)
-    model = one.build(loader.split.spec, key).to(split.tensor.device)
+    key = experiment.key if not options.draw else (experiment.run.seed, f"{experiment.name}, seed {options.draw}")
+    steps = {phase: round(count * options.share) for phase, count in experiment.train.steps.items()}
+    train = experiment.train.model_copy(update={"steps": steps, "precision": options.precision})
+    loader = loaders.make_loader(
+        split, experiment.entry.data, experiment.train.batch, key, experiment.entry.dataset, options.draw
+    )
+    model = experiment.build(loader.split.spec, key).to(split.tensor.device)
     began = time.perf_counter()
     for event in fit(model, loader, train, key=key):
-        clock, took = event.clock, time.perf_counter() - began
-        print(f"{one.name} {asked.draw} {clock.phase} {clock.step}/{clock.total} {took:.0f} s", file=sys.stderr)
+        clock, seconds = event.clock, time.perf_counter() - began
+        print(
+            f"{experiment.name} {options.draw} {clock.phase} {clock.step}/{clock.total} {seconds:.0f} s",
+            file=sys.stderr,
+        )
     return model.eval(), time.perf_counter() - began
 
 
 @torch.no_grad()
-def measured(model: Learner, data: Dataset, one: Experiment, samples: int, name: str) -> dict[str, Any]:
+def measure(model: Learner, data: Dataset, experiment: Experiment, samples: int, name: str) -> dict[str, Any]:
     """Figures on the split called `name`."""
     where = next(model.parameters()).device
-    held = data.split(name, one.task.levels, one.task.binarise, where)
-    folder, seed = paths.judge(one.entry.dataset), one.run.seed
+    holdout = data.split(name, experiment.task.levels, experiment.task.binarise, where)
+    folder, seed = paths.judge(experiment.entry.dataset), experiment.run.seed
     judge = evaluation_judge.load_judge(folder, str(where)) if (folder / "model.json").exists() else None
     metrics = [
         m for m in metrics_on_every_split() if (samples and judge is not None) or "judge" not in m.requires.abilities
     ]
-    context = EvalContext(dataset=data, train=data.split("train", one.task.levels, one.task.binarise), split=held,
+    train = data.split("train", experiment.task.levels, experiment.task.binarise)
+    context = EvalContext(dataset=data, train=train, split=holdout,
                           judge=judge, samples=samples, seed=seed, bound=Bound(k=500, items=2000))  # fmt: skip
-    found = predict(model, context, metrics)
-    out: dict[str, Any] = aggregate(score(found, context), held.spec.dims, data.modality, on_test=False)
-    if "nll" in found:
-        out["nats_worst"] = float(found["nll"].max())  # a mean hides it
-    found |= predict(model, context, importance_weighted_bound.METRICS)
-    if len(gap := np.asarray(importance_weighted_bound.score_gap(found, context).get("bound_gap", ()))):
-        tight = found["iw_bound"].numpy()
+    predictions = predict(model, context, metrics)
+    out: dict[str, Any] = aggregate(score(predictions, context), holdout.spec.dims, data.modality, on_test=False)
+    if "nll" in predictions:
+        out["nats_worst"] = float(predictions["nll"].max())  # a mean hides it
+    predictions |= predict(model, context, importance_weighted_bound.METRICS)
+    if len(gap := np.asarray(importance_weighted_bound.score_gap(predictions, context).get("bound_gap", ()))):
+        tight = predictions["iw_bound"].numpy()
         out |= {"bound": float(tight.mean()), "bound_items": len(gap), "bound_gap": float(gap.mean())}
         out["bound_stderr"] = float(tight.std(ddof=1)) / len(gap) ** 0.5
-    for name, scores in restoration_ssim.score_classical_restorations(found, context).items():
+    for name, scores in restoration_ssim.score_classical_restorations(predictions, context).items():
         out |= {f"{name} {unit}": float(np.mean(v)) for unit, v in scores.items()}
     return out
 
 
 def main() -> None:
-    asked = arguments()
-    params = resolve.load_params().model_copy(update={"budget": "standard", "threads": asked.threads})
-    overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
-    one = resolve.resolve_experiment(params, asked.experiment, overlay)
-    target, data = device.configure_torch(one.run), Dataset(paths.prepared(one.entry.dataset))
-    model, seconds = trained(one, data.split("train", one.task.levels, one.task.binarise, target), asked)
-    if asked.model:
-        checkpoint.save(asked.model, model, {})
+    options = arguments()
+    params = resolve.load_params().model_copy(update={"budget": "standard", "threads": options.threads})
+    overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (pair.partition("=") for pair in options.set)}
+    experiment = resolve.resolve_experiment(params, options.experiment, overlay)
+    target, data = device.configure_torch(experiment.run), Dataset(paths.prepared(experiment.entry.dataset))
+    model, seconds = train_model(
+        experiment, data.split("train", experiment.task.levels, experiment.task.binarise, target), options
+    )
+    if options.model:
+        checkpoint.save(options.model, model, {})
     began = time.perf_counter()
-    figures = measured(model, data, one, asked.samples, asked.split)
-    how = {"experiment": one.name, "draw": asked.draw, "share": asked.share, "set": asked.set, "device": target.type}
-    how |= {"split": asked.split, "precision": asked.precision, "train_seconds": seconds}
+    figures = measure(model, data, experiment, options.samples, options.split)
+    how = {
+        "experiment": experiment.name,
+        "draw": options.draw,
+        "share": options.share,
+        "set": options.set,
+        "device": target.type,
+    }
+    how |= {"split": options.split, "precision": options.precision, "train_seconds": seconds}
     how |= {"seconds": time.perf_counter() - began}
     line = json.dumps(how | figures, sort_keys=True)
     print(line)
-    if asked.out:
-        files.write_bytes(asked.out, (line + "\n").encode())
+    if options.out:
+        files.write_bytes(options.out, (line + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -34,14 +34,14 @@ from pipeline.orchestration import resolve
 ROUNDS, WARM = 5, 3  # rounds; steps before the clock starts
 
 
-def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
+def time_plain_loop(resolved: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
     """Seconds for `steps` steps of the plain loop."""
-    model = one.build(split.spec).to(split.tensor.device).train()
+    model = resolved.build(split.spec).to(split.tensor.device).train()
     optimizers = {name: torch.optim.Adam(list(p)) for name, p in model.players().items()}
     drawn = getattr(split, "binarise", None) == "dynamic"
     some = torch.arange(min(split.positions, 20_000), device=split.tensor.device)
     items = split.tensor[some].cpu() / (split.native - 1) if drawn else split.train_batch(some).x.cpu()
-    loader = DataLoader(TensorDataset(items), batch_size=one.train.batch, shuffle=True, drop_last=True)
+    loader = DataLoader(TensorDataset(items), batch_size=resolved.train.batch, shuffle=True, drop_last=True)
 
     def endless() -> Iterator[torch.Tensor]:
         while True:
@@ -65,45 +65,47 @@ def plain(one: experiment.Experiment, split, steps: int) -> float:  # type: igno
     return time.perf_counter() - began
 
 
-def ours(one: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
+def time_fit(resolved: experiment.Experiment, split, steps: int) -> float:  # type: ignore[no-untyped-def]
     """Seconds for `steps` steps of `fit`."""
-    model, took = one.build(split.spec).to(split.tensor.device), 0.0
+    model, duration = resolved.build(split.spec).to(split.tensor.device), 0.0
     for count in (WARM, steps):
-        train = one.train.model_copy(update={"steps": {model.phases[0]: count}})
+        train = resolved.train.model_copy(update={"steps": {model.phases[0]: count}})
         began = time.perf_counter()
-        for _ in fit(model, Loader(split, train.batch, one.key), train, key=one.key):
+        for _ in fit(model, Loader(split, train.batch, resolved.key), train, key=resolved.key):
             pass
-        took = time.perf_counter() - began
-    return took
+        duration = time.perf_counter() - began
+    return duration
 
 
-def alone(arm: str, words: list[str]) -> None:
+def run_arm(arm: str, words: list[str]) -> None:
     """Print the seconds a step of one arm, and the batch."""
     name, steps, precision = words[0], int((words[1:] or ["30"])[0]), (words[2:] or ["float32"])[0]
     overlay = {key: yaml_file.parse_yaml(value) for key, _, value in (word.partition("=") for word in words[3:])}
-    one = resolve.load_experiment(name, overlay=overlay)
-    one = replace(one, train=one.train.model_copy(update={"precision": precision}))
-    torch.set_num_threads(one.run.threads)
-    target = device.find_device(one.run.device) if arm == "plain" else device.configure_torch(one.run)
-    split = Dataset(paths.prepared(one.entry.dataset)).split("train", one.task.levels, one.task.binarise, target)
-    print((plain if arm == "plain" else ours)(one, split, steps) / steps, one.train.batch)
+    resolved = resolve.load_experiment(name, overlay=overlay)
+    resolved = replace(resolved, train=resolved.train.model_copy(update={"precision": precision}))
+    torch.set_num_threads(resolved.run.threads)
+    target = device.find_device(resolved.run.device) if arm == "plain" else device.configure_torch(resolved.run)
+    split = Dataset(paths.prepared(resolved.entry.dataset)).split(
+        "train", resolved.task.levels, resolved.task.binarise, target
+    )
+    print((time_plain_loop if arm == "plain" else time_fit)(resolved, split, steps) / steps, resolved.train.batch)
 
 
 def main(words: list[str]) -> None:
     times: dict[str, list[float]] = {"plain": [], "fit": []}
     for _ in range(ROUNDS):
-        for arm, found in times.items():
+        for arm, seconds in times.items():
             run = [sys.executable, __file__, f"--{arm}", *words]
-            said = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-            found.append(float(said[0]))
+            printed = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+            seconds.append(float(printed[0]))
     middle = {arm: statistics.median(values) for arm, values in times.items()}
     for arm, seconds in middle.items():
-        print(f"{' '.join(words)} {arm:6} {seconds * 1e3:8.2f} ms a step, {int(said[1]) / seconds:8.0f} samples/s")
+        print(f"{' '.join(words)} {arm:6} {seconds * 1e3:8.2f} ms a step, {int(printed[1]) / seconds:8.0f} samples/s")
     print(f"{' '.join(words)}: fit is {middle['plain'] / middle['fit']:.2f}x the plain loop")
 
 
 if __name__ == "__main__":
     if sys.argv[1].startswith("--"):
-        alone(sys.argv[1].removeprefix("--"), sys.argv[2:])
+        run_arm(sys.argv[1].removeprefix("--"), sys.argv[2:])
     else:
         main(sys.argv[1:])

@@ -34,7 +34,7 @@ def cut(split: text.TextSplit, length: int) -> text.TextSplit:
     return text.TextSplit(split.name, {"x": split.tensor, "start": split.start}, spec)
 
 
-def fitted(net: Transformer, split: text.TextSplit, train: config.Train, steps: int) -> float:
+def time_fit(net: Transformer, split: text.TextSplit, train: config.Train, steps: int) -> float:
     """CPU seconds of so many steps."""
     train = train.model_copy(update={"steps": {"fit": steps}})
     began = time.process_time()
@@ -44,33 +44,33 @@ def fitted(net: Transformer, split: text.TextSplit, train: config.Train, steps: 
 
 
 @torch.inference_mode()
-def measured(net: Transformer, held: text.TextSplit, length: int) -> float:
+def measure(net: Transformer, holdout: text.TextSplit, length: int) -> float:
     """Nats/char on windows side by side."""
-    part = cut(held, length)
+    part = cut(holdout, length)
     nll = [net.measure(part.eval_batch(index))["nll"] for index in torch.arange(len(part)).split(200)]
     return torch.cat(nll).double().mean().item() / length
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    one = resolve.load_experiment(NAME)
-    split, held = (cut(part, LENGTH) for part in splits())
+    experiment = resolve.load_experiment(NAME)
+    split, holdout = (cut(part, LENGTH) for part in splits())
 
     def build(hyper: Hyper) -> Transformer:
         torch.manual_seed(derive_seed("learn"))
-        net = one.kind(split.spec, hyper)
+        net = experiment.kind(split.spec, hyper)
         assert isinstance(net, Transformer)
         return net
 
-    pace = min(fitted(build(one.hyper), split, one.train, 30) for _ in range(3)) / 30
+    pace = min(time_fit(build(experiment.hyper), split, experiment.train, 30) for _ in range(3)) / 30
     for seconds in [float(word) for word in sys.argv[1:]] or [15.0, 140.0]:
-        net = build(one.hyper)
+        net = build(experiment.hyper)
         steps = max(1, int(seconds / pace))
-        took = fitted(net, split, one.train, steps)
+        duration = time_fit(net, split, experiment.train, steps)
         net.eval()
-        found = ", ".join(f"{measured(net, held, n):.4f} nats/char on windows of {n}" for n in (LENGTH, 64))
-        speed = steps * one.train.batch * LENGTH / took
-        print(f"learning: {took:.0f} CPU s, {steps} steps, {speed:.0f} characters/s: {found}", flush=True)
+        scores = ", ".join(f"{measure(net, holdout, n):.4f} nats/char on windows of {n}" for n in (LENGTH, 64))
+        speed = steps * experiment.train.batch * LENGTH / duration
+        print(f"learning: {duration:.0f} CPU s, {steps} steps, {speed:.0f} characters/s: {scores}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `make init` proposes for data, held to what the project's params.yaml is held to."""
+"""What `make init` proposes for data, checked as the project's params.yaml is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PARAMS = load.read_params(ROOT / "params.yaml")
 
 
 def proposed(path: Path, **given: Any) -> tuple[dict[str, Any], propose.Proposal]:
-    """The data set's entry, and the proposal; with it the project's params.yaml is as right as before."""
-    found = propose.propose(path, "mine", PARAMS, given)
-    init.check_params(yaml_insert.insert_entries((ROOT / "params.yaml").read_text(), found.sections))
-    return found.sections["datasets"]["mine"], found
+    """The data set's entry, and the proposal; with it the project's params.yaml is still valid."""
+    proposal = propose.propose(path, "mine", PARAMS, given)
+    init.check_params(yaml_insert.insert_entries((ROOT / "params.yaml").read_text(), proposal.sections))
+    return proposal.sections["datasets"]["mine"], proposal

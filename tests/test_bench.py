@@ -46,4 +46,4 @@ def test_a_final_table_is_asked_for_by_name() -> None:
 @pytest.mark.parametrize("name", ["standard.py", "curve.py"])
 def test_what_compares_arms_takes_its_split_from_that_option(name: str) -> None:
     text = (BENCH / name).read_text(encoding="utf-8")
-    assert "held_out.add_option(parser)" in text and "asked.split" in text
+    assert "held_out.add_option(parser)" in text and "options.split" in text

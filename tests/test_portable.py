@@ -155,7 +155,7 @@ def test_configure_changes_one_value_and_keeps_the_comments(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("arithmetic", "portible", "arithmetic: 'portible'"),
         ("budget", "", "budget"),
@@ -163,9 +163,9 @@ def test_configure_changes_one_value_and_keeps_the_comments(root: Path) -> None:
         ("datasets", "x", "'datasets' cannot be set so"),
     ],
 )
-def test_configure_refuses_and_leaves_the_file(key: str, value: str, said: str, root: Path) -> None:
+def test_configure_refuses_and_leaves_the_file(key: str, value: str, message: str, root: Path) -> None:
     before = (root / "params.yaml").read_bytes()
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         configure.change(root, key, value)
     assert (root / "params.yaml").read_bytes() == before
 
@@ -224,9 +224,13 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_equal_bytes_are_said_a_line_a_model_and_processor(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verify_portable.run(["Haswell", "EPYC"])
-    said = [" ".join(line.split()[1:-2]) for line in capsys.readouterr().out.splitlines() if line.startswith("same ")]
-    assert said[:2] == ["here, on one core: char_rnn on text", "here, on one core: vae on grey"]
-    assert said[2:] == [f"{name}: {one}" for name in ("Haswell", "EPYC") for one in ("char_rnn on text", "vae on grey")]
+    printed = [
+        " ".join(line.split()[1:-2]) for line in capsys.readouterr().out.splitlines() if line.startswith("same ")
+    ]
+    assert printed[:2] == ["here, on one core: char_rnn on text", "here, on one core: vae on grey"]
+    assert printed[2:] == [
+        f"{name}: {case}" for name in ("Haswell", "EPYC") for case in ("char_rnn on text", "vae on grey")
+    ]
 
 
 def test_other_bytes_are_found(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,9 +240,9 @@ def test_other_bytes_are_found(fake: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_digest_that_does_not_come_is_a_difference(fake: Path) -> None:
-    found = verify_portable.compare("Haswell", [sys.executable, str(fake), "portable"], {"char_rnn on text": "aa",
+    differing = verify_portable.compare("Haswell", [sys.executable, str(fake), "portable"], {"char_rnn on text": "aa",
         "vae on grey": "bb", "vae on colour": "cc"})  # fmt: skip
-    assert found == ["vae on colour"]
+    assert differing == ["vae on colour"]
 
 
 def test_a_worker_that_fails_is_no_agreement(fake: Path) -> None:

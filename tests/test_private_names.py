@@ -119,12 +119,12 @@ def faults(source: str, where: str) -> Iterator[str]:
 def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
     """Name in the file, dotted name, of what a statement imports of the watched packages."""
     if isinstance(node, ast.Import):
-        for one in node.names:
-            if one.name.partition(".")[0] in WATCHED:
-                yield one.asname or one.name.partition(".")[0], one.name
+        for item in node.names:
+            if item.name.partition(".")[0] in WATCHED:
+                yield item.asname or item.name.partition(".")[0], item.name
     elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] in WATCHED:
-        for one in node.names:
-            yield one.asname or one.name, f"{node.module}.{one.name}"
+        for item in node.names:
+            yield item.asname or item.name, f"{node.module}.{item.name}"
 
 
 def _dotted(node: ast.AST, names: dict[str, str]) -> str | None:
@@ -159,30 +159,30 @@ def _dotted(node: ast.AST, names: dict[str, str]) -> str | None:
     ],
 )
 def test_what_is_private_is_seen(line: str, fault: str | None) -> None:
-    found = list(faults(line, "x"))
-    assert bool(found) == bool(fault), found
-    assert not fault or fault in found[0]
+    problems = list(faults(line, "x"))
+    assert bool(problems) == bool(fault), problems
+    assert not fault or fault in problems[0]
 
 
 def test_no_private_name_of_another_package_is_used() -> None:
     files = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
     assert len(files) > 200
     apart = {ROOT / file for file in EXCEPTIONS.values()}
-    found = [one for path in files if path not in apart
-             for one in faults(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT)))]  # fmt: skip
-    assert not found, "\n".join(found)
+    problems = [item for path in files if path not in apart
+             for item in faults(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT)))]  # fmt: skip
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize(("package", "file"), EXCEPTIONS.items())
 def test_an_exception_s_file_is_about_its_package_and_is_needed(package: str, file: str) -> None:
     uses = list(faults((ROOT / file).read_text(encoding="utf-8"), file))
-    assert uses and all(f": {package}." in one for one in uses), uses
+    assert uses and all(f": {package}." in item for item in uses), uses
 
 
 @pytest.mark.parametrize("package", ["dvc", "mlflow", "optuna", "great-expectations", "torch"])
 def test_versions_are_bounded(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    (line,) = (one for one in project["dependencies"] if one.startswith((f"{package}>", f"{package}=")))
+    (line,) = (item for item in project["dependencies"] if item.startswith((f"{package}>", f"{package}=")))
     assert "<" in line or "==" in line
 
 

@@ -39,16 +39,16 @@ def nats(digits: dataset.Dataset, seed: int) -> dict[str, np.ndarray]:
     model = Vae(split.spec, Vae.Config(detail=0))
     train = check(Train, {**model.defaults, "batch": 32, "steps": {"fit": STEPS}}, "test")
     list(fit(model, loaders.Loader(split, 32, (seed,)), train, key=(seed,)))
-    found = {}
+    nats = {}
     for name in ("val", "gate"):
-        found[name] = predict(model, SplitContext(split=digits.split(name), samples=2, seed=0))["nll"].numpy()
-    return found
+        nats[name] = predict(model, SplitContext(split=digits.split(name), samples=2, seed=0))["nll"].numpy()
+    return nats
 
 
 def test_the_same_model_again_is_seldom_called_better(digits: dataset.Dataset) -> None:
     unit, dims = find_objective("bits_per_dim"), digits.spec.dims
     models = [{k: {"nll": v} for k, v in nats(digits, seed).items()} for seed in range(MODELS)]
-    spread = float(np.std([unit.value(one["val"], dims) for one in models], ddof=1))
+    spread = float(np.std([unit.value(model_nats["val"], dims) for model_nats in models], ddof=1))
     pairs = list(itertools.permutations(range(MODELS), 2))[:COMPARED]
     lows = [improvement(models[a]["gate"], models[b]["gate"], unit, dims).low for a, b in pairs]
     assert len(lows) == COMPARED

@@ -39,7 +39,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
     check_params(text)
     make_inbox(name)
     files.write_bytes(resolve.PARAMS, text.encode())
-    for line in proposal.said:
+    for line in proposal.notes:
         print(f"  {line}")
     wrote = [f"{section}: {', '.join(entries)}" for section, entries in proposal.sections.items() if entries]
     print(f"params.yaml now has {'; '.join(wrote)}. Files put into {paths.inbox(name)}/ join it later.")

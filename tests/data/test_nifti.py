@@ -107,8 +107,8 @@ def test_folders_that_may_be_patients_want_a_word(tmp_path: Path) -> None:
     ):
         inspect_volumes(tmp_path, paths, {})
     alone = inspect_volumes(tmp_path, paths, {"classes": "none"})
-    assert alone.entry["classes"] == "none" and any("no class" in line for line in alone.said), alone.said
-    assert any("classes: 9" in line for line in inspect_volumes(tmp_path, paths, {"classes": "parent"}).said)
+    assert alone.entry["classes"] == "none" and any("no class" in line for line in alone.notes), alone.notes
+    assert any("classes: 9" in line for line in inspect_volumes(tmp_path, paths, {"classes": "parent"}).notes)
 
 
 def test_dark_slices_are_left_out(tmp_path: Path) -> None:

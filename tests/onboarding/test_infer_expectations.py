@@ -20,18 +20,18 @@ def test_bounds_of_a_series_hold(offset: float, size: float) -> None:
     times = np.arange(40) * size
     rows = {"split": "train", "label": -1, "min": values, "max": values, "length": 1, "distinct": 1, "unknown": 0}
     frame = pd.DataFrame({**rows, "time": times, "digest": np.arange(40).astype(str)})
-    found = infer_expectations(frame, SERIES, 0)
-    low, high = found["values"]
+    expect = infer_expectations(frame, SERIES, 0)
+    low, high = expect["values"]
     assert low <= values.min() and values.max() <= high
     room = np.ptp(values) / 2
     assert low >= values.min() - 1.2 * room and high <= values.max() + 1.2 * room  # and say something
-    assert found["gap"] >= np.diff(times).max()
-    assert found["gap"] <= 1.01 * np.diff(times).max()
+    assert expect["gap"] >= np.diff(times).max()
+    assert expect["gap"] <= 1.01 * np.diff(times).max()
 
 
 def test_bounds_are_short() -> None:
     values = np.array([-3.14159, 0.0, 6.66])
     rows = {"split": "train", "label": -1, "min": values, "max": values, "length": 1, "distinct": 1, "unknown": 0}
     frame = pd.DataFrame({**rows, "time": [0.0, 1.0, 2.0], "digest": list("abc")})
-    found = infer_expectations(frame, SERIES, 0)
-    assert found["values"] == [-8.05, 11.6] and found["gap"] == 1
+    expect = infer_expectations(frame, SERIES, 0)
+    assert expect["values"] == [-8.05, 11.6] and expect["gap"] == 1

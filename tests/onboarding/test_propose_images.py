@@ -30,12 +30,12 @@ def pngs(folder: Path, *names: str, side: int = 8) -> Path:
     return folder
 
 
-def held(path: Path, **given: Any) -> tuple[dict[str, Any], list[str]]:
+def check_proposal(path: Path, **given: Any) -> tuple[dict[str, Any], list[str]]:
     """The entry, which must pass the validation stage's own rules on what the prepare stage makes of it; what is said.
 
     The second preparing is as a stage would do it: with the entry as it stands in params.yaml.
     """
-    entry, found = proposed(path, **given)
+    entry, proposal = proposed(path, **given)
     dataset = config.check(config.Dataset, entry, "datasets.mine")
     raw = path if path.is_dir() else path.parent / "raw"
     if path.is_file():
@@ -44,23 +44,23 @@ def held(path: Path, **given: Any) -> tuple[dict[str, Any], list[str]]:
     out = path.parent / "prepared"
     preparation.prepare(raw, path.parent / "inbox", out, dataset, PARAMS.seed)
     validate(out, "mine", dataset.expect, path.parent / "verdict.json", path.parent / "docs")
-    return entry, found.said
+    return entry, proposal.notes
 
 
 def test_classes_are_printed_with_counts_and_two_files(tmp_path: Path) -> None:
     names = [f"train/n{k}/images/{i}.png" for k in range(3) for i in range(20)]
-    entry, said = held(pngs(tmp_path / "tiny", *names, *(f"val/images/{i}.png" for i in range(4))))
+    entry, notes = check_proposal(pngs(tmp_path / "tiny", *names, *(f"val/images/{i}.png" for i in range(4))))
     assert entry["classes"] == "top"
-    at = said.index("classes: 3 (classes: top)")
-    assert said[at + 1] == "  n0: 20, e.g. train/n0/images/0.png, train/n0/images/1.png"
-    assert said[at + 4] == "  without a class: 4, e.g. val/images/0.png, val/images/1.png"
+    at = notes.index("classes: 3 (classes: top)")
+    assert notes[at + 1] == "  n0: 20, e.g. train/n0/images/0.png, train/n0/images/1.png"
+    assert notes[at + 4] == "  without a class: 4, e.g. val/images/0.png, val/images/1.png"
 
 
 def test_unlabelled_train_and_test_are_no_classes(tmp_path: Path) -> None:
     names = [f"train/{i}.png" for i in range(60)] + [f"test/{i}.png" for i in range(10)]
-    entry, said = held(pngs(tmp_path / "plain", *names))
-    assert "labels" not in entry["expect"] and "no classes: no folder names one" in said
-    assert any("published test split is kept" in line and "(10 images, e.g. test/0.png)" in line for line in said)
+    entry, notes = check_proposal(pngs(tmp_path / "plain", *names))
+    assert "labels" not in entry["expect"] and "no classes: no folder names one" in notes
+    assert any("published test split is kept" in line and "(10 images, e.g. test/0.png)" in line for line in notes)
 
 
 def test_an_ambiguous_folder_is_refused_until_the_key_is_given(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_an_ambiguous_folder_is_refused_until_the_key_is_given(tmp_path: Path) -
         proposed(folder)
     assert "\n" not in str(refused.value)
     for rule, count in (("top", 2), ("parent", 3)):
-        entry, _ = held(folder, classes=rule)
+        entry, _ = check_proposal(folder, classes=rule)
         assert entry["classes"] == rule and entry["expect"]["labels"] == count
-    assert "labels" not in held(folder, classes="none")[0]["expect"]
+    assert "labels" not in check_proposal(folder, classes="none")[0]["expect"]
 
 
 def test_every_kind_that_is_left_out_is_counted(tmp_path: Path) -> None:
@@ -80,22 +80,22 @@ def test_every_kind_that_is_left_out_is_counted(tmp_path: Path) -> None:
     for name in ("a/x.heic", "plum/y.HEIC", "b/z.svg", "notes.pdf", "all.npy"):
         (folder / name).touch()
     (folder / "a/gone.png").symlink_to(tmp_path / "nowhere.png")
-    _, found = proposed(folder)
-    assert "kinds of files: 40 .webp, 20 .png" in found.said
-    assert "left out: 2 .heic files, e.g. a/x.heic (convert them to PNG or JPEG)" in found.said
-    assert "folders without a file that is read: 1, e.g. plum" in found.said
-    assert "left out: 1 .svg file, e.g. b/z.svg (convert them to PNG or JPEG)" in found.said
-    assert "left out: 1 .pdf file, e.g. notes.pdf" in found.said
-    assert any(line.startswith("left out: 1 .npy file, e.g. all.npy (np.savez") for line in found.said)
-    assert "left out: 1 symbolic link without a target, e.g. a/gone.png" in found.said
+    _, proposal = proposed(folder)
+    assert "kinds of files: 40 .webp, 20 .png" in proposal.notes
+    assert "left out: 2 .heic files, e.g. a/x.heic (convert them to PNG or JPEG)" in proposal.notes
+    assert "folders without a file that is read: 1, e.g. plum" in proposal.notes
+    assert "left out: 1 .svg file, e.g. b/z.svg (convert them to PNG or JPEG)" in proposal.notes
+    assert "left out: 1 .pdf file, e.g. notes.pdf" in proposal.notes
+    assert any(line.startswith("left out: 1 .npy file, e.g. all.npy (np.savez") for line in proposal.notes)
+    assert "left out: 1 symbolic link without a target, e.g. a/gone.png" in proposal.notes
 
 
 def test_captions_beside_pictures_make_no_text(tmp_path: Path) -> None:
     folder = pngs(tmp_path / "captions", *(f"{i}.png" for i in range(60)))
     for name in (*(f"{i}" for i in range(60)), "classes", "more"):
         (folder / f"{name}.txt").write_text("a cat\n")
-    entry, found = proposed(folder)
-    assert entry["modality"] == "images" and "left out: 62 .txt files, e.g. 0.txt" in found.said
+    entry, proposal = proposed(folder)
+    assert entry["modality"] == "images" and "left out: 62 .txt files, e.g. 0.txt" in proposal.notes
 
 
 def test_only_kinds_that_are_not_read(tmp_path: Path) -> None:
@@ -148,32 +148,32 @@ UNEVEN = {
 
 @pytest.mark.parametrize("case", UNEVEN)
 def test_what_init_writes_passes_its_own_validation(case: str, tmp_path: Path) -> None:
-    held(UNEVEN[case](tmp_path))
+    check_proposal(UNEVEN[case](tmp_path))
 
 
 def test_what_a_class_of_one_image_costs_is_said(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (80, 8, 8), np.uint8)
     for place in range(80):  # somewhere the only image of class 1 is not in train
         np.savez(tmp_path / "a.npz", images=np.roll(x, place, 0), labels=(np.arange(80) == 0).astype(int))
-        entry, found = proposed(tmp_path / "a.npz")
+        entry, proposal = proposed(tmp_path / "a.npz")
         if "labels" not in entry["expect"]:
             break
-    assert any(line.startswith("expect.labels: 2 is left out: every class in train") for line in found.said)
+    assert any(line.startswith("expect.labels: 2 is left out: every class in train") for line in proposal.notes)
 
 
 def test_labels_from_1_are_said_to_be_numbered(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (90, 8, 8), np.uint8)
     np.savez(tmp_path / "a.npz", images=x, labels=1 + np.arange(90) % 3)
-    entry, said = held(tmp_path / "a.npz")
-    assert entry["expect"]["labels"] == 3 and "labels 1, 2, 3 are numbered 0 to 2" in said
+    entry, notes = check_proposal(tmp_path / "a.npz")
+    assert entry["expect"]["labels"] == 3 and "labels 1, 2, 3 are numbered 0 to 2" in notes
 
 
 def test_the_column_of_the_label_is_written_down(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (90, 64))
     x[:, [0, -1]] = 0
     np.savetxt(tmp_path / "mnist.csv", np.column_stack([np.arange(90) % 3, x]), fmt="%d", delimiter=",")
-    entry, said = held(tmp_path / "mnist.csv")
-    assert entry["label"] == "first" and "label: first: the column of the label" in said
+    entry, notes = check_proposal(tmp_path / "mnist.csv")
+    assert entry["label"] == "first" and "label: first: the column of the label" in notes
 
 
 def test_keys_of_the_entry_by_make(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,8 +182,12 @@ def test_keys_of_the_entry_by_make(site: Path, tmp_path: Path, monkeypatch: pyte
     init.run(str(folder), "", "classes=top", "size=16")
     entry = yaml.safe_load((site / "params.yaml").read_text())["datasets"]["mixed"]
     assert (entry["classes"], entry["size"]) == ("top", 16)
-    for key, says in (("classes=up", "'up'"), ("clases=top", "did you mean 'classes'"), ("top", "expected key=value")):
-        with pytest.raises(UserError, match=says):
+    for key, message in (
+        ("classes=up", "'up'"),
+        ("clases=top", "did you mean 'classes'"),
+        ("top", "expected key=value"),
+    ):
+        with pytest.raises(UserError, match=message):
             init.run(str(folder), "other", key)
 
 
@@ -200,7 +204,7 @@ def test_a_file_name_in_latin_1_is_one_line(tmp_path: Path, site: Path) -> None:
 def test_arrays_that_are_not_read_are_said(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (80, 8, 8), np.uint8)
     np.savez(tmp_path / "a.npz", images=x, labels=np.arange(80) % 2, masks=x, ids=np.arange(80))
-    assert "left out: arrays of a.npz that are no images or labels: ids, masks" in held(tmp_path / "a.npz")[1]
+    assert "left out: arrays of a.npz that are no images or labels: ids, masks" in check_proposal(tmp_path / "a.npz")[1]
 
 
 def volumes(folder: Path, *names: str, missing: int = -1) -> Path:
@@ -218,17 +222,17 @@ def test_classes_of_volumes_are_printed_and_the_key_is_obeyed(tmp_path: Path) ->
     folder = volumes(tmp_path / "mri", *(f"{'sick' if i % 2 else 'well'}/p{i // 2}/a.nii.gz" for i in range(4)))
     with pytest.raises(UserError, match=r"mri: classes are ambiguous: sick, well by .*CLASSES=top"):
         proposed(folder)
-    entry, said = held(folder, classes="top")
-    assert entry["classes"] == "top" and "  sick: 2, e.g. sick/p0/a.nii.gz, sick/p1/a.nii.gz" in said
-    assert "labels" not in held(folder, classes="none")[0]["expect"]
-    _, said = held(volumes(tmp_path / "flat", "a.nii.gz", "b.nii.gz"))
-    assert "classes: axial, coronal, sagittal: the plane that a slice is cut in" in said
+    entry, notes = check_proposal(folder, classes="top")
+    assert entry["classes"] == "top" and "  sick: 2, e.g. sick/p0/a.nii.gz, sick/p1/a.nii.gz" in notes
+    assert "labels" not in check_proposal(folder, classes="none")[0]["expect"]
+    _, notes = check_proposal(volumes(tmp_path / "flat", "a.nii.gz", "b.nii.gz"))
+    assert "classes: axial, coronal, sagittal: the plane that a slice is cut in" in notes
 
 
 def test_missing_voxels_of_any_volume_are_seen(tmp_path: Path) -> None:
-    entry, said = held(volumes(tmp_path / "mri", "a.nii.gz", "b.nii.gz", missing=1))
+    entry, notes = check_proposal(volumes(tmp_path / "mri", "a.nii.gz", "b.nii.gz", missing=1))
     assert entry["slices"]["missing"] == "background"
-    assert any("b.nii.gz: 5% of the voxels have no value (NaN)" in line for line in said)
+    assert any("b.nii.gz: 5% of the voxels have no value (NaN)" in line for line in notes)
 
 
 def test_two_kinds_of_images_in_a_folder_are_refused(tmp_path: Path) -> None:
@@ -254,8 +258,8 @@ def test_a_few_coloured_pictures_among_grey_ones_keep_their_colour(tmp_path: Pat
 
 
 def test_classes_that_differ_in_capitals_alone_are_named(tmp_path: Path) -> None:
-    _, said = held(pngs(tmp_path / "pets", *(f"{('Cat', 'cat', 'dog')[i % 3]}/{i}.png" for i in range(60))))
-    assert "  Cat and cat are 2 classes; give their folders or labels one name if they are one" in said
+    _, notes = check_proposal(pngs(tmp_path / "pets", *(f"{('Cat', 'cat', 'dog')[i % 3]}/{i}.png" for i in range(60))))
+    assert "  Cat and cat are 2 classes; give their folders or labels one name if they are one" in notes
 
 
 def test_folders_of_arrays_are_said_to_name_no_classes(tmp_path: Path) -> None:
@@ -263,24 +267,24 @@ def test_folders_of_arrays_are_said_to_name_no_classes(tmp_path: Path) -> None:
         (tmp_path / "sets" / name).mkdir(parents=True)
         images = np.random.default_rng(i).integers(0, 256, (40, 8, 8), np.uint8)
         np.savez(tmp_path / "sets" / name / "x.npz", images=images)
-    assert "folders of such files name no classes, labels do: cat, dog" in held(tmp_path / "sets")[1]
+    assert "folders of such files name no classes, labels do: cat, dog" in check_proposal(tmp_path / "sets")[1]
 
 
 def test_too_few_pictures_are_refused_with_what_is_least(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"one: too few data for four splits; 2 items in each are the least$"):
+    with pytest.raises(UserError, match=r"one: too few data for four splits: expected 2 items or more in each$"):
         proposed(pngs(tmp_path / "one", "a.png"))
 
 
 def test_a_size_that_is_given_is_the_one_that_is_said(tmp_path: Path) -> None:
-    entry, said = held(pngs(tmp_path / "large", *(f"{i}.png" for i in range(40)), side=80), size=16)
-    assert entry["size"] == 16 and "size: 16: the shorter side is resized to it, the centre cut out" in said
+    entry, notes = check_proposal(pngs(tmp_path / "large", *(f"{i}.png" for i in range(40)), side=80), size=16)
+    assert entry["size"] == 16 and "size: 16: the shorter side is resized to it, the centre cut out" in notes
     images = np.random.default_rng(0).integers(0, 10, (60, 12, 12), np.uint8)
     np.savez(tmp_path / "ten.npz", images=images)  # resized, they have more than ten levels
-    entry, _ = held(tmp_path / "ten.npz", size=8)
+    entry, _ = check_proposal(tmp_path / "ten.npz", size=8)
     assert entry["size"] == 8 and "levels" not in entry
 
 
 def test_patches_of_large_pictures_are_cut_from_them_as_they_are(tmp_path: Path) -> None:
     patch = {"size": 16, "stride": 8, "region": 32}
-    entry, said = held(pngs(tmp_path / "photos", "a.png", "b.png", "c.png", side=200), patch=patch)
-    assert "size" not in entry and f"patch: {patch}, as given" in said
+    entry, notes = check_proposal(pngs(tmp_path / "photos", "a.png", "b.png", "c.png", side=200), patch=patch)
+    assert "size" not in entry and f"patch: {patch}, as given" in notes

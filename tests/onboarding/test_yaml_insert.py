@@ -28,8 +28,8 @@ def test_every_old_line_stays_and_every_value_is_there(file: str) -> None:
     for section, entries in NEW.items():
         assert now[section] == {**old[section], **entries}
         assert list(now[section])[-1] == list(entries)[-1]
-    kept = iter(new.splitlines())
-    assert all(line in kept for line in text.splitlines())  # in order
+    lines = iter(new.splitlines())
+    assert all(line in lines for line in text.splitlines())  # in order
     twice = insert_entries(new, {"datasets": {"other": {"a": 1}}})
     assert yaml.safe_load(twice)["datasets"].keys() == {*now["datasets"], "other"}
 

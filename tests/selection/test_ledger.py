@@ -24,7 +24,7 @@ def test_appending_keeps_what_is_there(tmp_path: Path) -> None:
     before = path.read_bytes()
     ledger.append_decision(path, line(digest="é"))
     assert path.read_bytes().startswith(before)
-    assert [one["digest"] for one in ledger.read_decisions(path)] == ["a", "é"]
+    assert [decision["digest"] for decision in ledger.read_decisions(path)] == ["a", "é"]
 
 
 def test_a_lost_last_newline_joins_no_lines(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_lost_last_newline_joins_no_lines(tmp_path: Path) -> None:
     ledger.append_decision(path, line(digest="a"))
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
     ledger.append_decision(path, line(digest="b"))
-    assert [one["digest"] for one in ledger.read_decisions(path)] == ["a", "b"]
+    assert [decision["digest"] for decision in ledger.read_decisions(path)] == ["a", "b"]
 
 
 def _many(path: Path, who: str) -> None:
@@ -48,7 +48,7 @@ def test_parallel_writers_lose_nothing(tmp_path: Path) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    assert sorted(one["digest"] for one in ledger.read_decisions(path)) == sorted(
+    assert sorted(decision["digest"] for decision in ledger.read_decisions(path)) == sorted(
         f"{w}{n}" for w in "ab" for n in range(50)
     )
 

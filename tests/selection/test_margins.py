@@ -16,7 +16,7 @@ sys.path.append(str(ROOT / "bench"))
 import spread_entries as spread  # noqa: E402
 
 PARAMS = resolve.load_params(ROOT / "params.yaml")
-FOUND = spread.read()
+FOUND = spread.read_entries()
 
 
 @pytest.mark.parametrize("name", PARAMS.tasks)
@@ -24,35 +24,35 @@ def test_a_margin_is_above_what_seeds_change(name: str) -> None:
     """Fails on what is out of date, with the command that measures it."""
     task = PARAMS.tasks[name]
     own = [n for n, entry in PARAMS.experiments.items() if entry.task == name]
-    fresh = spread.measured(task, PARAMS, FOUND)
-    old = [f"{n}: {why}" for n in own if (why := spread.fault(n, FOUND.get(n)))]
+    fresh = spread.rank_measured(task, PARAMS, FOUND)
+    old = [f"{n}: {why}" for n in own if (why := spread.find_fault(n, FOUND.get(n)))]
     command = f"PYTHONPATH=src:. python bench/spread.py {' '.join(own)}"
     assert len(fresh) >= min(spread.BEST, len(own)), f"bench/spread.json: {'; '.join(old)}; run `{command}`"
     for best in fresh[: spread.BEST]:
-        need = spread.asked(FOUND[best], task.objective)
+        need = spread.compute_margin(FOUND[best], task.objective)
         assert task.margin >= need, f"tasks.{name}.margin: {task.margin}, but the seeds of {best} ask for {need:.3g}"
 
 
 def entry(name: str, *values: float) -> spread.Entry:
     """An entry as bench/spread.py would write it now."""
-    one: spread.Entry = {"budget": "quick", "overlay": {"train.lr.model": 0.004}, "split": "val"}
-    one["settings"] = spread.settings(*spread.load(name, one))
-    return one | {"values": {"bits_per_dim": list(values)}}
+    new: spread.Entry = {"budget": "quick", "overlay": {"train.lr.model": 0.004}, "split": "val"}
+    new["settings"] = spread.hash_settings(*spread.load_experiment(name, new))
+    return new | {"values": {"bits_per_dim": list(values)}}
 
 
 def test_an_entry_is_out_of_date_when_what_it_measures_changes(tmp_path: Path) -> None:
     text, name = (ROOT / "params.yaml").read_text(encoding="utf-8"), "vae-fashion"
-    assert spread.fault(name, None) == "not measured"
+    assert spread.find_fault(name, None) == "not measured"
     now = entry(name, 3.5, 3.6, 3.7)
-    assert spread.fault(name, now) is None
-    assert "measured on test" in str(spread.fault(name, {**now, "split": "test"}))
-    assert spread.fault(name, {**now, "budget": "smoke"}) == "measured at budget smoke, not quick"
-    assert "not recorded" in str(spread.fault(name, {**now, "settings": None}))
+    assert spread.find_fault(name, now) is None
+    assert "measured on test" in str(spread.find_fault(name, {**now, "split": "test"}))
+    assert spread.find_fault(name, {**now, "budget": "smoke"}) == "measured at budget smoke, not quick"
+    assert "not recorded" in str(spread.find_fault(name, {**now, "settings": None}))
 
     def changed(old: str, new: str) -> str | None:
         assert old in text
         (tmp_path / "params.yaml").write_text(text.replace(old, new), encoding="utf-8")
-        return spread.fault(name, now, tmp_path)
+        return spread.find_fault(name, now, tmp_path)
 
     hyper = "hyper: {latent: 32, detail: 8, width: 32, mixtures: 5}"
     assert changed(hyper, hyper.replace("mixtures: 5", "mixtures: 6")) == "params.yaml has other settings now"
@@ -65,20 +65,22 @@ def test_an_entry_is_out_of_date_when_what_it_measures_changes(tmp_path: Path) -
 
 
 def test_the_best_on_val_bounds_the_margin() -> None:
-    found = {"vae-fashion": entry("vae-fashion", 3.5, 3.6, 3.7), "made-fashion": entry("made-fashion", 3.1)}
-    found["vae-fashion-global"] = entry("vae-fashion-global", 1.0, 9.0, 20.0)
+    entries = {"vae-fashion": entry("vae-fashion", 3.5, 3.6, 3.7), "made-fashion": entry("made-fashion", 3.1)}
+    entries["vae-fashion-global"] = entry("vae-fashion-global", 1.0, 9.0, 20.0)
     task = PARAMS.tasks["fashion-density"].model_copy(update={"margin": 0.5})
-    assert spread.measured(task, PARAMS, found) == ["made-fashion", "vae-fashion", "vae-fashion-global"]
-    assert spread.asked(found["made-fashion"], "bits_per_dim") == 0.0  # one training: closed form
-    assert spread.asked(found["vae-fashion"], "bits_per_dim") == pytest.approx(0.1 * margins.dunnett_critical_value(3))
-    table = spread.table(PARAMS.model_copy(update={"tasks": {"fashion-density": task}}), found)
+    assert spread.rank_measured(task, PARAMS, entries) == ["made-fashion", "vae-fashion", "vae-fashion-global"]
+    assert spread.compute_margin(entries["made-fashion"], "bits_per_dim") == 0.0  # one training: closed form
+    assert spread.compute_margin(entries["vae-fashion"], "bits_per_dim") == pytest.approx(
+        0.1 * margins.dunnett_critical_value(3)
+    )
+    table = spread.format_table(PARAMS.model_copy(update={"tasks": {"fashion-density": task}}), entries)
     assert table == ["fashion-density: margin 0.5; asked for: made-fashion 0 ok"]
-    table = spread.table(
-        PARAMS.model_copy(update={"tasks": {"fashion-density": task}}), {"vae-fashion": found["vae-fashion"]}
+    table = spread.format_table(
+        PARAMS.model_copy(update={"tasks": {"fashion-density": task}}), {"vae-fashion": entries["vae-fashion"]}
     )
     assert table == ["fashion-density: margin 0.5; asked for: vae-fashion 1.1 TOO SMALL"]
     binary = PARAMS.tasks["fashion-binary"]
-    assert spread.measured(binary, PARAMS, found) == []
+    assert spread.rank_measured(binary, PARAMS, entries) == []
 
 
 def test_a_comment_is_no_other_code_and_a_number_is(tmp_path: Path) -> None:
@@ -87,5 +89,5 @@ def test_a_comment_is_no_other_code_and_a_number_is(tmp_path: Path) -> None:
     digests = []
     for text in ('"""Old."""\nx = 1\n', '"""New."""\n# why\nx = 1\n', '"""New."""\nx = 2\n'):
         file.write_text(text)
-        digests.append(spread.code("tiny", tmp_path))
+        digests.append(spread.hash_code("tiny", tmp_path))
     assert digests[0] == digests[1] != digests[2]

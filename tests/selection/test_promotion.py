@@ -294,7 +294,7 @@ def test_a_reference_s_features_from_another_device_leave_the_lead_unsaid(tmp_pa
     folder.mkdir(parents=True)
     save_file(theirs, folder / "scores.safetensors")
     task = config.Task(dataset="fashion", objective="frechet")
-    assert promotion._lead(task, tmp_path, "samples", ({"dims": 4}, ours), {"name": "png"}) is None
+    assert promotion._measure_lead(task, tmp_path, "samples", ({"dims": 4}, ours), {"name": "png"}) is None
 
 
 def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_s(root: Path, tmp_path: Path) -> None:
@@ -305,16 +305,16 @@ def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_
     line = "return (first[:, None] + np.arange(each)).ravel(), np.repeat(np.arange(count), each)"
     text = series.read_text(encoding="utf-8")
     assert line in text
-    folder, found = root / "models/experiments/weak", {}
+    folder, scores = root / "models/experiments/weak", {}
     for then, other in (("same", line), ("side by side", line.replace(".ravel()", ".ravel() // 2", 1))):
         series.write_text(text.replace(line, other), encoding="utf-8")
         try:
-            found[then] = champion_scores.remeasure(root, OBJECTIVE, folder, source, {})["nll"]
+            scores[then] = champion_scores.remeasure(root, OBJECTIVE, folder, source, {})["nll"]
         except champion_scores.NotMeasurable as error:
-            found[then] = str(error)
+            scores[then] = str(error)
     today = champion_scores.load_candidate_scores(root, OBJECTIVE, "weak", lines(root)[0]["digest"])[1]
-    np.testing.assert_allclose(found["same"], today["nll"])
-    assert found["side by side"] == "its code takes other items out of gate than today's"
+    np.testing.assert_allclose(scores["same"], today["nll"])
+    assert scores["side by side"] == "its code takes other items out of gate than today's"
 
 
 def test_a_champion_that_is_nowhere_gives_way(root: Path) -> None:

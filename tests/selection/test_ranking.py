@@ -32,14 +32,14 @@ def test_the_best_is_first_and_equals_go_by_name(tmp_path: Path) -> None:
     card(tmp_path, "no-likelihood", None)
     card(tmp_path, "binary", 0.1, levels=2, binarise="dynamic")
     card(tmp_path, "few-labels", 0.1, labels=100)
-    found = rank("t", TASK, tmp_path, tmp_path / "none")
-    assert [c["experiment"] for c in found["candidates"]] == ["c", "a", "b"]
-    assert found["candidates"][0] == {
+    ranking = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert [c["experiment"] for c in ranking["candidates"]] == ["c", "a", "b"]
+    assert ranking["candidates"][0] == {
         "experiment": "c", "model": "m", "digest": "digest-c", "likelihood": "exact", "value": 1.0, "stderr": 0.1,
         "spread": None, "seeds": 1,
     }  # fmt: skip
-    assert (found["data"], found["split"], found["margin"], found["references"]) == ("D", "val", 0.01, {})
-    assert found["note"] == "trained with one seed: c, a; this run does not bound a seed's luck"
+    assert (ranking["data"], ranking["split"], ranking["margin"], ranking["references"]) == ("D", "val", 0.01, {})
+    assert ranking["note"] == "trained with one seed: c, a; this run does not bound a seed's luck"
     few = rank("few", TASK.model_copy(update={"labels": 100}), tmp_path, tmp_path / "none")
     assert [c["experiment"] for c in few["candidates"]] == ["few-labels"]
     upward = TASK.model_copy(update={"direction": "maximize"})
@@ -60,11 +60,11 @@ def test_an_order_that_seeds_do_not_support_says_so(
 
     card(tmp_path, "a", 1.0, **seeds(0.1))
     card(tmp_path, "b", 1.0 + gap, **seeds(spread))
-    found = rank("t", TASK, tmp_path, tmp_path / "none")
-    assert found["supported"] is supported
-    assert (found["note"] or "").startswith(note or "")
+    ranking = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert ranking["supported"] is supported
+    assert (ranking["note"] or "").startswith(note or "")
     assert (
-        found["margin"] == found["seed_margin"] == pytest.approx(0.1 * margins.dunnett_critical_value(3))
+        ranking["margin"] == ranking["seed_margin"] == pytest.approx(0.1 * margins.dunnett_critical_value(3))
     )  # not the declared 0.01
 
 
@@ -72,13 +72,13 @@ def test_a_permuted_leaderboard_has_the_same_champion(tmp_path: Path) -> None:
     import itertools
 
     values = {"a": 1.5, "b": 1.25, "c": 2.0}
-    found = []
+    ranking = []
     for i, order in enumerate(itertools.permutations(values)):
         for name in order:  # written in another order, under other names of folders
             card(tmp_path / str(i), name, values[name])
-        found.append(rank("t", TASK, tmp_path / str(i), tmp_path / "none"))
-    assert all(one == found[0] for one in found)
-    assert found[0]["candidates"][0]["experiment"] == "b"
+        ranking.append(rank("t", TASK, tmp_path / str(i), tmp_path / "none"))
+    assert all(other == ranking[0] for other in ranking)
+    assert ranking[0]["candidates"][0]["experiment"] == "b"
 
 
 def test_nothing_to_rank_says_what_is_missing(tmp_path: Path) -> None:
@@ -106,17 +106,17 @@ def test_distances_in_the_features_of_two_judges_are_not_compared(tmp_path: Path
 
 def test_one_candidate_with_one_seed_says_that_luck_is_not_bounded(tmp_path: Path) -> None:
     card(tmp_path, "a", 1.0)
-    found = rank("t", TASK, tmp_path, tmp_path / "none")
-    assert (found["seed_margin"], found["supported"]) == (None, None)
-    assert found["note"] == "trained with one seed: a; this run does not bound a seed's luck"
+    ranking = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert (ranking["seed_margin"], ranking["supported"]) == (None, None)
+    assert ranking["note"] == "trained with one seed: a; this run does not bound a seed's luck"
 
 
 def test_what_is_fitted_in_closed_form_owes_nothing_to_a_seed(tmp_path: Path) -> None:
     card(tmp_path, "a", 1.0, steps=0)
     card(tmp_path, "b", 1.5, seeds={"n": 3, "val_spread": {"bits_per_dim": 0.1}}, steps=100)
-    found = rank("t", TASK, tmp_path, tmp_path / "none")
-    assert (found["note"], found["supported"], found["seed_margin"]) == (None, True, 0.0)
-    assert found["margin"] == TASK.margin
+    ranking = rank("t", TASK, tmp_path, tmp_path / "none")
+    assert (ranking["note"], ranking["supported"], ranking["seed_margin"]) == (None, True, 0.0)
+    assert ranking["margin"] == TASK.margin
 
 
 def test_every_role_but_floor_and_copy_is_a_bar(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_every_role_but_floor_and_copy_is_a_bar(tmp_path: Path) -> None:
     rows["other"] = {"role": "baseline", "figures": {"val": {"frechet": 0.0}}}
     write_json(tmp_path / "card.json", {"rows": rows})
     card(tmp_path / "scores", "a", 2.7)
-    found = rank("t", TASK, tmp_path / "scores", tmp_path)
-    assert found["references"] == {"pixels": 3.0, "mean": 4.0, "png": 2.5, "ngram": 2.75}
+    ranking = rank("t", TASK, tmp_path / "scores", tmp_path)
+    assert ranking["references"] == {"pixels": 3.0, "mean": 4.0, "png": 2.5, "ngram": 2.75}
     assert references.find_hardest(rows, TASK, "val") == {"name": "png", "value": 2.5}
     assert references.find_hardest(rows, TASK, "gate") is None
     lost = references.find_losses(rows, "bits_per_dim", "minimize", 2.75, "val")

@@ -73,10 +73,10 @@ def test_the_factor_is_dunnett_s() -> None:
 
 def test_two_recipes_are_apart_by_more_than_luck() -> None:
     rng = np.random.default_rng(0)
-    told = []
+    led = []
     for _ in range(3000):
         first, second = rng.normal(size=(2, 3))  # of one recipe: nothing tells them apart but luck
         luck = margins.compute_seed_gap(first.std(ddof=1), second.std(ddof=1), (3, 3))
-        told.append(abs(rng.normal() - rng.normal()) > luck)
-    assert np.mean(told) <= 0.055
+        led.append(abs(rng.normal() - rng.normal()) > luck)
+    assert np.mean(led) <= 0.055
     assert margins.compute_seed_gap(0.0, 0.0, (3, 3)) == 0.0

@@ -96,9 +96,9 @@ def test_files_may_come_from_different_places(root: Path) -> None:
     line = taken(root)
     md5s = {name: entry["md5"] for name, entry in line["files"].items()}
     for place, name in (("elsewhere", "model.json"), ("second", "weights.safetensors")):
-        (one,) = (p for p in (root.parent / place).rglob("*") if p.is_file() and dvc_store.hash_md5(p) == md5s[name])
-        one.chmod(0o600)
-        one.write_bytes(b"damaged")
+        (server,) = (p for p in (root.parent / place).rglob("*") if p.is_file() and dvc_store.hash_md5(p) == md5s[name])
+        server.chmod(0o600)
+        server.write_bytes(b"damaged")
     assert content(weight_store.find(root, line)) == FILES
 
 
@@ -137,10 +137,10 @@ def server() -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
-        threading.Thread(target=one.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{one.server_port}"
-        one.shutdown()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_a_web_server_says_no_or_says_nothing(root: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,9 +150,9 @@ def test_text_scores_every_character_it_knows(run: Any, tmp_path: Path) -> None:
 
 BAD = [
     (("sample", "--task", "digit"), "has no champion; digits, gan, photos, plays, waves-density has"),
-    (("sample", "--task", "digits", "--n", 0), "n: 0: ask for 1 to"),
-    (("sample", "--task", "digits", "--prompt", "x"), "this model makes images, not text"),
-    (("sample", "--task", "digits", "--label", 3), "label: 3: this model takes 0 to 2, or -1"),
+    (("sample", "--task", "digits", "--n", 0), "n: 0: expected a whole number from 1 to"),
+    (("sample", "--task", "digits", "--prompt", "x"), "prompt: 'x': expected none for images"),
+    (("sample", "--task", "digits", "--label", 3), "label: 3: expected 0 to 2, or -1"),
     (("sample", "--task", "digits", "--out", "x.gif"), "written as .png (a grid) or .npz"),
     (("sample", "--task", "plays", "--prompt", "bad!"), "character 4, '!', is not in the model's alphabet"),
     (("sample", "--task", "plays", "--top-p", 0), "0 < top_p <= 1"),
@@ -257,7 +257,7 @@ def test_rows_are_numbered_and_gaps_are_kept(run: Any, root: Path, tmp_path: Pat
 
     x = torch.sin(torch.arange(60).double() * np.pi / 2)[:, None] * 5 + torch.randn(60, 1).double() * 0.1
     model = LinearAr(Spec((5, 1), None, cond_shape=(6, 2)), LinearAr.Config(order=1, season=4))
-    model.begin("fit", SimpleNamespace(whole=x[:41]))  # type: ignore[arg-type]
+    model.begin("fit", SimpleNamespace(tensor=x[:41]))  # type: ignore[arg-type]
     declared = {"missing": "keep", "numbered": True, "columns": ["height"]}
     crown(root, "counted", model, modality="series", names=["height"], declared=declared)
     x[[43, 50]] = torch.nan
@@ -274,8 +274,8 @@ def test_rows_are_numbered_and_gaps_are_kept(run: Any, root: Path, tmp_path: Pat
         window = x[None, at : at + 5]
         nll = model.measure(Batch(window, cond=rows[None, at - 6 : at]))["nll"].item()
         assert nll / int((~window.isnan()).sum()) == pytest.approx(nats, abs=1e-6)
-    status, said, _ = run("sample", "--task", "counted", "--n", 1, "--temperature", 0)
-    drawn = [float(row["height"]) for row in csv.DictReader(Path(said.strip()).read_text().splitlines())]
+    status, stdout, _ = run("sample", "--task", "counted", "--n", 1, "--temperature", 0)
+    drawn = [float(row["height"]) for row in csv.DictReader(Path(stdout.strip()).read_text().splitlines())]
     assert status == 0 and drawn == pytest.approx([0, 5, 0, -5, 0], abs=0.5)
 
 

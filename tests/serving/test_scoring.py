@@ -40,19 +40,19 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name, model in models.items():
         alphabet = ALPHABET if name == "text" else None
         checkpoint.save(root / "models/experiments" / name, model, {"meta": {"modality": name, "alphabet": alphabet}})
-    found = {}
+    apps = {}
     for name in ("series", *models):
         package.save_mlflow_model(root / "models/experiments" / name, root / name, root / "none.lock", {})
-        found[name] = scoring_server.init(mlflow.pyfunc.load_model(str(root / name)))
-    return found
+        apps[name] = scoring_server.init(mlflow.pyfunc.load_model(str(root / name)))
+    return apps
 
 
 def ask(server: Any, body: Any, kind: str = JSON) -> tuple[int, Any]:
     """Status, and predictions or message."""
     raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    status, answer = asgi.post(server, "/invocations", raw, kind)
-    found = json.loads(answer)
-    return status, found.get("predictions", found.get("message")) if isinstance(found, dict) else found
+    status, content = asgi.post(server, "/invocations", raw, kind)
+    answer = json.loads(content)
+    return status, answer.get("predictions", answer.get("message")) if isinstance(answer, dict) else answer
 
 
 def records(*rows: dict[str, Any], **params: Any) -> dict[str, Any]:
@@ -75,39 +75,39 @@ def test_every_form_of_a_request_is_answered_alike(servers: dict[str, Any]) -> N
     assert {status for status, _ in answers} == {200}
     first = answers[0][1]
     assert [row["row"] for row in first] == [0, 0] and len(first[0]["sample"]) == 5
-    assert all(found == first for _, found in answers)
-    status, found = ask(servers["series"], f'n,past\n2,"{json.dumps(PAST)}"\n', "text/csv")
-    assert (status, found) == (200, first)
+    assert all(answer == first for _, answer in answers)
+    status, answer = ask(servers["series"], f'n,past\n2,"{json.dumps(PAST)}"\n', "text/csv")
+    assert (status, answer) == (200, first)
 
 
 def test_a_seed_repeats_and_another_differs(servers: dict[str, Any]) -> None:
     row = {"n": 2, "past": PAST}
     answers = [ask(servers["series"], records(row, seed=seed)) for seed in (3, 3, -3, None, 0)]
     assert {status for status, _ in answers} == {200}
-    found = [rows for _, rows in answers]
-    assert found[0] == found[1] != found[2] != found[3] == found[4]
+    answer = [rows for _, rows in answers]
+    assert answer[0] == answer[1] != answer[2] != answer[3] == answer[4]
 
 
 def test_scores(servers: dict[str, Any]) -> None:
-    status, found = ask(servers["series"], records({"x": X, "past": PAST}, {"x": X, "past": PAST * 2}))
-    assert status == 200 and [row["row"] for row in found] == [0, 1]
-    assert found[0]["nats"] == pytest.approx(found[0]["nll"] / 5)
-    assert found[0]["nll"] == found[1]["nll"]  # the model looks back on the last four steps
-    status, found = ask(servers["text"], records({"text": "abc"}))
-    assert status == 200 and found[0].keys() == {"row", "nll", "nats_per_char"}
-    status, found = ask(servers["images"], {"inputs": {"x": [IMAGE] * 2}})
-    assert status == 200 and [row["row"] for row in found] == [0, 1]
+    status, answer = ask(servers["series"], records({"x": X, "past": PAST}, {"x": X, "past": PAST * 2}))
+    assert status == 200 and [row["row"] for row in answer] == [0, 1]
+    assert answer[0]["nats"] == pytest.approx(answer[0]["nll"] / 5)
+    assert answer[0]["nll"] == answer[1]["nll"]  # the model looks back on the last four steps
+    status, answer = ask(servers["text"], records({"text": "abc"}))
+    assert status == 200 and answer[0].keys() == {"row", "nll", "nats_per_char"}
+    status, answer = ask(servers["images"], {"inputs": {"x": [IMAGE] * 2}})
+    assert status == 200 and [row["row"] for row in answer] == [0, 1]
 
 
 def test_a_prompt_by_itself_is_a_request(servers: dict[str, Any]) -> None:
-    status, found = ask(servers["text"], {"prompt": "abc", "n": 2, "seed": 1})
-    assert (status, [row["sample"][:3] for row in found]) == (200, ["abc", "abc"])
+    status, answer = ask(servers["text"], {"prompt": "abc", "n": 2, "seed": 1})
+    assert (status, [row["sample"][:3] for row in answer]) == (200, ["abc", "abc"])
 
 
 N = "expected a whole number from 1 to 100000"
 SHAPE = "expected a nested list of numbers of shape (4, 1)"
 FORM = 'expected rows with columns among n, past, x, such as {"dataframe_records": [{"n": 2}]}'
-STEPS = "this model goes on from (at least 4 steps, 1 columns)"
+STEPS = "expected shape (P, 1), P at least 4"
 BAD: list[tuple[str, Any, str]] = [
     *(
         ("series", records({"n": n, "past": PAST}), f"n: {n!r}: {N}")
@@ -145,7 +145,7 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     ("series", records({"x": X, "past": PAST, "n": 3}), "n: 3: expected no such column beside what is scored"),
     ("series", records({"n": 1, "past": PAST}, {"n": 1, "past": [5]}), f"row 1: past: shape (1,): {STEPS}"),
-    ("series", records(*[{"n": 10**5, "past": PAST}] * 2), "n: 200000: ask for 1 to 100000 samples"),
+    ("series", records(*[{"n": 10**5, "past": PAST}] * 2), f"n: 200000: {N}"),
     ("series", {"inputs": [1, 2, 3]}, f"request: [1, 2, 3]: {FORM}"),
     ("series", {"inputs": "abc"}, f"request: 'abc': {FORM}"),
     ("series", {"inputs": {"n": [2, 3], "past": [PAST]}}, "request: columns of unequal length (n 2, past 1 rows)"),
@@ -165,16 +165,20 @@ BAD: list[tuple[str, Any, str]] = [
     ("series", records({"n": 1, "past": PAST}, temperature=float("nan")), "temperature: nan: expected a finite number"),
     ("series", records({"n": 1, "past": PAST}, top_k=-1), "top_k: -1: expected a whole number, 0 for all values"),
     ("series", records({"n": 1, "past": PAST}, top_p=0), "top_p: 0.0: expected 0 < top_p <= 1"),
-    ("series", records({"n": 1, "past": PAST}, length=5), "length: 5: a number of characters, for text only"),
-    ("images", records({"n": 1}, label=3), "label: 3: this model takes 0 to 2, or -1 for any class"),
+    (
+        "series",
+        records({"n": 1, "past": PAST}, length=5),
+        "length: 5: expected a number of characters for text, 0 for series",
+    ),
+    ("images", records({"n": 1}, label=3), "label: 3: expected 0 to 2, or -1 for any class"),
     ("images", records({"n": 1, "prompt": "a"}), "'prompt': unknown column; expected columns: n, x"),
     ("images", records({"x": IMAGE[0]}), "x: 1 items of shape (8, 8): expected items of shape (1, 8, 8)"),
     ("images", records({"x": [[[99] * 8] * 8]}), "x: values 99 to 99: expected whole ones from 0 to 16"),
     ("text", records({"prompt": "abz"}), "prompt: character 3, 'z', is not in the model's alphabet"),
     ("text", records({"prompt": 5}), "prompt: 5: expected a text"),
     ("text", records({"text": ["a"]}), "text: ['a']: expected a text"),
-    ("text", records({"n": 1}, length=10**9), "length: 1000000000: ask for up to 100000000 characters"),
-    ("text", records({"n": 2}, length=10**8), "n: 2: ask for 1 to 1 samples of 100000000 values"),
+    ("text", records({"n": 1}, length=10**9), "length: 1000000000: expected up to 100000000 characters"),
+    ("text", records({"n": 2}, length=10**8), "n: 2: expected a whole number from 1 to 1 (of 100000000 values each)"),
     (
         "text",
         records({"n": 1}, temperature=1e-300),

@@ -30,10 +30,10 @@ def test_scores_and_samples_do_not_depend_on_an_offset(offset: float, tmp_path: 
     model.begin("fit", data.split("train"))
     meta = {key: data.meta[key] for key in ("modality", "names", "declared") if key in data.meta}
     checkpoint.save(tmp_path / "model", model, {"meta": meta, "dataset": "x"})
-    served = Predictor(tmp_path / "model")
-    nats, _ = score_file.score_items(tmp_path, file, served, 0)
+    predictor = Predictor(tmp_path / "model")
+    nats, _ = score_file.score_items(tmp_path, file, predictor, 0)
     assert nats.mean() / 5 == pytest.approx(-0.5554, abs=1e-3)
     past = offset + values[:4, None]
-    (sample,) = served.sample(1, past=past, seed=3)
+    (sample,) = predictor.sample(1, past=past, seed=3)
     assert np.abs(sample - past[-1]).max() < 2.5
     assert len(np.unique(sample)) == 5  # float32 has one number in 64 there

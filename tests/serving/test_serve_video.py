@@ -23,7 +23,7 @@ VIDEOS = (np.random.default_rng(0).random((6, 5, 1, 4, 5)) < 0.4).astype(np.uint
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Predictor:
+def predictor(tmp_path: Path) -> Predictor:
     kind = models.find("video_pixel")
     torch.manual_seed(0)
     model = kind(SPEC, kind.Config())
@@ -34,63 +34,63 @@ def served(tmp_path: Path) -> Predictor:
     return Predictor(tmp_path / "model")
 
 
-def test_a_file_is_scored_after_its_given_frames(served: Predictor, tmp_path: Path) -> None:
+def test_a_file_is_scored_after_its_given_frames(predictor: Predictor, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", videos=VIDEOS)
-    nats, values = score_file.score_items(tmp_path, tmp_path / "a.npz", served, 0)
+    nats, values = score_file.score_items(tmp_path, tmp_path / "a.npz", predictor, 0)
     whole = torch.as_tensor(VIDEOS).long()
     with torch.no_grad():
-        right = served.model.measure(Batch(whole[:, 3:], cond=whole[:, :3]))["nll"]
+        right = predictor.model.measure(Batch(whole[:, 3:], cond=whole[:, :3]))["nll"]
     assert np.allclose(nats, right.numpy())
-    assert values.tolist() == [40] * 6 and served.unit == "bits_per_dim"
+    assert values.tolist() == [40] * 6 and predictor.unit == "bits_per_dim"
 
 
-def test_samples_go_on_from_the_past(served: Predictor) -> None:
-    found = served.sample(3, past=VIDEOS[0, :3], seed=1)
-    assert [one.shape for one in found] == [SPEC.shape] * 3
+def test_samples_go_on_from_the_past(predictor: Predictor) -> None:
+    samples = predictor.sample(3, past=VIDEOS[0, :3], seed=1)
+    assert [sample.shape for sample in samples] == [SPEC.shape] * 3
     assert not all(
-        np.array_equal(a, b) for a, b in zip(found, served.sample(3, past=1 - VIDEOS[0, :3], seed=1), strict=True)
+        np.array_equal(a, b) for a, b in zip(samples, predictor.sample(3, past=1 - VIDEOS[0, :3], seed=1), strict=True)
     )
 
 
 def test_the_command_line_goes_on_from_the_first_video_of_test(
-    served: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data/prepared/x/arrays").mkdir(parents=True)
     save_file({"x": VIDEOS}, tmp_path / "data/prepared/x/arrays/test.safetensors")
-    monkeypatch.setattr(cli, "load_champion", lambda root, task: cli.ServedChampion(served, {}))  # type: ignore[arg-type]
-    said = cli.sample(tmp_path, "moving", 4, out=tmp_path / "s.npz", seed=1)
-    assert said.startswith("4 samples of shape (2, 1, 4, 5)")
+    monkeypatch.setattr(cli, "load_champion", lambda root, task: cli.ServedChampion(predictor, {}))  # type: ignore[arg-type]
+    message = cli.sample(tmp_path, "moving", 4, out=tmp_path / "s.npz", seed=1)
+    assert message.startswith("4 samples of shape (2, 1, 4, 5)")
     made = np.load(tmp_path / "s.npz")["images"]
-    assert np.array_equal(made, np.stack(served.sample(4, past=VIDEOS[0, :3], seed=1)))
+    assert np.array_equal(made, np.stack(predictor.sample(4, past=VIDEOS[0, :3], seed=1)))
     cli.sample(tmp_path, "moving", 4, out=tmp_path / "s.png")
     assert Image.open(tmp_path / "s.png").size[0] % (2 * 7 + 2) == 0  # two frames a row
 
 
-def test_mlflow_is_told_what_a_request_looks_like(served: Predictor) -> None:
-    columns = package.describe_columns(served)
+def test_mlflow_is_told_what_a_request_looks_like(predictor: Predictor) -> None:
+    columns = package.describe_columns(predictor)
     assert list(columns) == ["n", "past", "x"]
     assert columns["past"] == f"whole numbers below 2 of shape {SPEC.cond_shape}"
-    assert np.array(package.build_example(served)["past"][0]).shape == SPEC.cond_shape
+    assert np.array(package.build_example(predictor)["past"][0]).shape == SPEC.cond_shape
 
 
 @pytest.mark.parametrize(
-    ("past", "said"),
+    ("past", "message"),
     [
-        (None, r"past: none: this model goes on from \(at least 3 steps, each \(1, 4, 5\)\)"),
+        (None, r"past: none: expected shape \(P, 1, 4, 5\), P at least 3"),
         (VIDEOS[0, :2], r"past: shape \(2, 1, 4, 5\)"),
         (VIDEOS[0, :3, :, 1:], r"past: shape \(3, 1, 3, 5\)"),
         (VIDEOS[0, :3] * 7, "past: values 0 to 7: expected whole ones from 0 to 1"),
     ],
 )
-def test_bad_requests(served: Predictor, past: np.ndarray | None, said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        served.sample(1, past=past)
+def test_bad_requests(predictor: Predictor, past: np.ndarray | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        predictor.sample(1, past=past)
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"), [({"videos": VIDEOS[:, :4]}, "videos of shape"), ({"images": VIDEOS}, "array `videos`")]
+    ("arrays", "message"), [({"videos": VIDEOS[:, :4]}, "videos of shape"), ({"images": VIDEOS}, "array `videos`")]
 )
-def test_bad_files(served: Predictor, tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
+def test_bad_files(predictor: Predictor, tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=said):
-        score_file.score_items(tmp_path, tmp_path / "a.npz", served, 0)
+    with pytest.raises(UserError, match=message):
+        score_file.score_items(tmp_path, tmp_path / "a.npz", predictor, 0)

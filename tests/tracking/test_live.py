@@ -59,8 +59,8 @@ def test_the_machine_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     where = tracking_client.ensure_experiment(client, tmp_path, "task")
     with tracking.LiveLogger(tmp_path, "vae-x", "task", "k", delay=0) as live:
         for _ in range(300):
-            found = [key for run in client.search_runs([where]) for key in run.data.metrics]
-            if any(key.startswith("system/") for key in found):
+            keys = [key for run in client.search_runs([where]) for key in run.data.metrics]
+            if any(key.startswith("system/") for key in keys):
                 break
             time.sleep(0.1)
         live.done("d")
@@ -112,8 +112,8 @@ def test_trainings_of_a_run_say_once_that_the_store_is_down(
     line = (
         f"tracking vae-x: MLflow at {address} is left out: the server wants a login (401); set MLFLOW_TRACKING_USERNAME"
     )
-    said = capfd.readouterr().err
-    assert said.startswith(line) and said.count("\n") == 1
+    err = capfd.readouterr().err
+    assert err.startswith(line) and err.count("\n") == 1
 
 
 def test_a_short_training_starts_nothing(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_stages_that_start_at_once_make_one_database(tmp_path: Path) -> None:
     started = [context.Process(target=_connect, args=(str(tmp_path), queue)) for _ in range(2)]
     for process in started:
         process.start()
-    found = {queue.get(timeout=120) for _ in started}
+    ids = {queue.get(timeout=120) for _ in started}
     for process in started:
         process.join()
-    assert len(found) == 1
+    assert len(ids) == 1
     assert [p.exitcode for p in started] == [0, 0]
 
 

@@ -26,24 +26,22 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("versions")
     fabricated.prepare(root)
     fabricated.train(root, "ar", 2)
-    source, found = Path(genfoundry.__file__).parent, {"today": root / "today"}
+    source, folders = Path(genfoundry.__file__).parent, {"today": root / "today"}
     for name, most, shift in (("first", 7, 100), ("second", 9, 500)):
         copy = root / "code" / name
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        served, checks, model = (
-            copy / file for file in ("serving/served.py", "value_checks.py", "models/linear_ar.py")
-        )
+        files = ("serving/predictor.py", "serving/value_checks.py", "models/linear_ar.py")
+        predictor, checks, model = (copy / file for file in files)
         model.write_text(f"{model.read_text()}\n\nLinearAr.shift = {shift}\n")
         checks.write_text(checks.read_text().replace("MOST = 100_000 ", f"MOST = {most} "))
-        served.write_text(
-            served.read_text().replace("labels, draw).numpy())", "labels, draw).numpy() + self.model.shift)")
-        )
-        found[name] = root / name
-    for name, out in found.items():
+        old, new = "labels, draw).numpy())", "labels, draw).numpy() + self.model.shift)"
+        predictor.write_text(predictor.read_text().replace(old, new))
+        folders[name] = root / name
+    for name, out in folders.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(package, "CODE", root / "code" / name if name != "today" else source)
             package.save_mlflow_model(root / "models/experiments/ar", out, root / "none.lock", {})
-    return found
+    return folders
 
 
 @pytest.fixture

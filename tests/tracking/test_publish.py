@@ -71,31 +71,31 @@ def census(root: Path) -> dict[str, Any]:
 
 
 def test_metrics_are_figures_and_not_what_figures_are_stated_with(root: Path) -> None:
-    found = {key for name, key in census(root)["points"] if name == "strong"}
-    assert {"val/nats", "gate/nats", "test/nats", "gate/nats_stderr"} <= found
-    assert not [key for key in found if key.endswith(("nats_n", "nats_groups", "nats_low", "nats_high"))]
+    keys = {key for name, key in census(root)["points"] if name == "strong"}
+    assert {"val/nats", "gate/nats", "test/nats", "gate/nats_stderr"} <= keys
+    assert not [key for key in keys if key.endswith(("nats_n", "nats_groups", "nats_low", "nats_high"))]
     card = json.loads((root / "reports/scores" / DATA / "strong/card.json").read_text())
-    assert card["anchors"] and {f"test/{name}" for name in card["anchors"]} <= found
+    assert card["anchors"] and {f"test/{name}" for name in card["anchors"]} <= keys
     assert json.loads((root / "reports/evaluation/strong.json").read_text()).keys() == {
         "objective", "val", "gate", "test", "low", "high"}  # fmt: skip
 
 
 def test_runs_versions_and_aliases_are_there(root: Path) -> None:
-    found = census(root)
-    assert TASK in found["experiments"]
-    assert len(found["runs"]) == 8
-    assert found["nested"] == 6
-    assert found["aliases"] == {"champion": 2}
-    assert [v[0] for v in found["versions"]] == [1, 2]
-    tags = json.loads(found["versions"][1][2])
+    store = census(root)
+    assert TASK in store["experiments"]
+    assert len(store["runs"]) == 8
+    assert store["nested"] == 6
+    assert store["aliases"] == {"champion": 2}
+    assert [v[0] for v in store["versions"]] == [1, 2]
+    tags = json.loads(store["versions"][1][2])
     line = ledger.read_decisions(root / "ledger.jsonl")[-1]
     assert (tags["model_digest"], tags["data_digest"], tags["decision"]) == (line["digest"], line["data"], "champion")
     assert "improves by" in tags["reason"]
-    assert found["points"]["strong", "fit/loss.model"] == [(1, 5.0), (2, 2.5), (3, pytest.approx(5 / 3))]
-    assert ("strong", "test/nats") in found["points"]
-    assert found["points"]["strong trial 0", "reported/nats"] == [(1, 3.0), (2, 2.5)]
-    assert {p for n, p in found["artifacts"] if n == "strong"} >= {"model", "panels", "tuning", "training"}
-    assert found["inputs"] == ["waves" + "d" * 36] * 2
+    assert store["points"]["strong", "fit/loss.model"] == [(1, 5.0), (2, 2.5), (3, pytest.approx(5 / 3))]
+    assert ("strong", "test/nats") in store["points"]
+    assert store["points"]["strong trial 0", "reported/nats"] == [(1, 3.0), (2, 2.5)]
+    assert {p for n, p in store["artifacts"] if n == "strong"} >= {"model", "panels", "tuning", "training"}
+    assert store["inputs"] == ["waves" + "d" * 36] * 2
 
 
 def test_twice_is_a_no_op(root: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_challenger_has_its_alias_until_it_is_over(root: Path, tmp_path: Path)
     client = tracking_client.connect(tmp_path)
     ledger.append_decision(tmp_path / "ledger.jsonl", {**weak, "decision": "challenger", "reason": "again"})
     assert publish(tmp_path)
-    found = census(tmp_path)
-    assert found["aliases"] == {"champion": 2, "challenger": 1}
-    assert found["versions"][0][1] == "again"
+    store = census(tmp_path)
+    assert store["aliases"] == {"champion": 2, "challenger": 1}
+    assert store["versions"][0][1] == "again"
     ledger.append_decision(tmp_path / "ledger.jsonl", {**strong, "reason": "still"})
     assert publish(tmp_path)
     assert client.get_registered_model(TASK).aliases.keys() == {"champion"}
@@ -214,9 +214,9 @@ def test_a_model_that_is_nowhere_is_a_version_that_says_so(
     emptied(root, tmp_path, ".state", "strong")
     assert publish(tmp_path)
     assert "cannot be loaded" in capsys.readouterr().err
-    found = census(tmp_path)
-    assert [json.loads(v[2])["weights"] for v in found["versions"]] == ["complete", "missing"]
-    assert found["aliases"] == {"champion": 2}
+    store = census(tmp_path)
+    assert [json.loads(v[2])["weights"] for v in store["versions"]] == ["complete", "missing"]
+    assert store["aliases"] == {"champion": 2}
     shutil.copytree(root / "models/experiments/strong", tmp_path / "models/experiments/strong")
     assert publish(tmp_path)
     assert [json.loads(v[2])["weights"] for v in census(tmp_path)["versions"]] == ["complete", "complete"]
@@ -263,8 +263,8 @@ def test_a_store_that_fails_half_way_is_one_line_and_completed_later(
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, method, fails(error))
         assert not publish(tmp_path)
-    said = capfd.readouterr().err
-    assert line in said and said.count("\n") == 1
+    err = capfd.readouterr().err
+    assert line in err and err.count("\n") == 1
     assert publish(tmp_path)
     assert census(tmp_path)["aliases"] == {"champion": 2}
 
@@ -321,7 +321,7 @@ def test_the_champion_loads_where_genfoundry_is_not_installed(root: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     drawn, equal, scored, errors, where = json.loads(done.stdout.splitlines()[-1])
     assert drawn["row"] == [0, 0, 0]
-    assert [len(one) for one in drawn["sample"]] == [5, 5, 5]
+    assert [len(sample) for sample in drawn["sample"]] == [5, 5, 5]
     assert equal
     assert scored.keys() == {"row", "nll", "nats"}
     assert scored["nats"][0] == pytest.approx(scored["nll"][0] / 5)

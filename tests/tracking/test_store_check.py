@@ -153,10 +153,10 @@ def test_no_credential_is_printed_or_kept(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok-en-9")
     line = str(fault(tmp_path, monkeypatch, "http://me:p@ss%3Aword@127.0.0.1:9/?access_token=abcdef"))
     assert "http://***@127.0.0.1:9/?access_token=***" in line
-    kept = (tmp_path / ".state/mlflow-failed.json").read_text()
+    memory = (tmp_path / ".state/mlflow-failed.json").read_text()
     text = store_errors.redact("Bearer tok-en-9 of p@ss:word at mysql+pymysql://me:other@host/db?ssl_key=k1&x=2")
     assert text == "Bearer *** of *** at mysql+pymysql://***@host/db?ssl_key=***&x=2"
-    assert not [word for word in ("ss%3A", "ss:word", "abcdef", "me:") if word in line + kept]
+    assert not [word for word in ("ss%3A", "ss:word", "abcdef", "me:") if word in line + memory]
 
 
 @pytest.mark.parametrize(

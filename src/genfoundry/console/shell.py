@@ -1,4 +1,4 @@
-"""Running git and DVC as a person would, with their own words shown when they fail."""
+"""Subprocesses: git and DVC as a person would run them, their own messages shown when they fail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 
 IDENTITY = ("-c", "user.name=GenFoundry", "-c", "user.email=genfoundry@localhost")
-FAREWELLS = ("Having any troubles?", "hint:", "Aborting")  # last lines of DVC's and git's that tell nothing
+FAREWELLS = ("Having any troubles?", "hint:", "Aborting")  # last lines of DVC and git that say nothing
 
 
 def ask(*command: str | Path, root: Path, check: bool = True) -> str:
-    """What a command prints.
+    """Run a command and return what it prints.
 
     Raises:
-        UserError: it failed; the line of its own that tells why.
+        UserError: it failed; its own line that says why.
     """
     done = subprocess.run([str(part) for part in command], cwd=root, capture_output=True, text=True, errors="replace")
     if check and done.returncode:
@@ -28,7 +28,7 @@ def ask(*command: str | Path, root: Path, check: bool = True) -> str:
 
 
 def find_reason(text: str) -> str:
-    """The line of a failed command's that tells why: its last error, else the last line that is no farewell."""
+    """The line of a failed command's output that says why: its last error, else the last line that is no farewell."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(FAREWELLS)]
     errors = [line for line in lines if line.lower().startswith(("error:", "fatal:"))]
     return (errors or lines or ["no reason given"])[-1]
@@ -44,9 +44,9 @@ def check_repository(root: Path) -> None:
     """Refuse a repository that git refuses since another user owns it.
 
     Raises:
-        UserError: the reason, and what mends it.
+        UserError: the reason, and the command that helps.
     """
-    done = _ask_whose(root)
+    done = _run_rev_parse(root)
     if done.returncode and "dubious ownership" in done.stderr:
         raise UserError(
             f"git refuses {root.resolve()}, since another user owns it; run: "
@@ -55,12 +55,12 @@ def check_repository(root: Path) -> None:
 
 
 def check_versioned(root: Path) -> None:
-    """Refuse a folder that is no git repository, as an unpacked archive: DVC does, without saying what helps.
+    """Refuse a folder that is no git repository, such as an unpacked archive: DVC does, without saying what helps.
 
     Raises:
-        UserError: it is none, and DVC was not told to do without.
+        UserError: it is none, and DVC's setting core.no_scm is not true.
     """
-    outside = (root / ".dvc").is_dir() and "not a git repository" in _ask_whose(root).stderr
+    outside = (root / ".dvc").is_dir() and "not a git repository" in _run_rev_parse(root).stderr
     if outside and ask("dvc", "config", "core.no_scm", root=root, check=False).lower() != "true":
         raise UserError(
             f"{root.resolve()} is no git repository, which DVC needs: clone the project, or make it one: "
@@ -68,16 +68,16 @@ def check_versioned(root: Path) -> None:
         )
 
 
-def _ask_whose(root: Path) -> subprocess.CompletedProcess[str]:
+def _run_rev_parse(root: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C"}
     return subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)
 
 
 def commit(root: Path, message: str, *paths: str) -> bool:
     """Commit `paths` as they are now, and nothing else that may be staged; False when nothing in them changed."""
-    there = [path for path in paths if (root / path).exists()]
-    ask("git", "add", "--", *there, root=root)
-    changed = ask("git", "diff", "--cached", "--name-only", "--no-renames", "-z", "--", *there, root=root)
+    existing = [path for path in paths if (root / path).exists()]
+    ask("git", "add", "--", *existing, root=root)
+    changed = ask("git", "diff", "--cached", "--name-only", "--no-renames", "-z", "--", *existing, root=root)
     names = [f":(literal){name}" for name in changed.split("\0") if name]
     if names:
         ask("git", *author_options(root), "commit", "-q", "-m", message, "--", *names, root=root)
@@ -90,9 +90,8 @@ def author_options(root: Path) -> tuple[str, ...]:
 
 
 def make_working_copy(root: Path, to: Path) -> Path:
-    """A repository in `to` that holds `root`'s working tree (what git does not ignore), committed."""
-    listed = ask("git", "ls-files", "-co", "--exclude-standard", root=root).splitlines()
-    for name in listed:
+    """Make a repository in `to` that holds `root`'s working tree (what git does not ignore), committed."""
+    for name in ask("git", "ls-files", "-co", "--exclude-standard", root=root).splitlines():
         if (root / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, to / name)
@@ -104,7 +103,7 @@ def make_working_copy(root: Path, to: Path) -> Path:
 
 
 def set_up_clone(root: Path, clone: Path) -> None:
-    """What `make setup` does for a clone, less the environment: inboxes, and the checked downloads there are."""
+    """Do what `make setup` does, but for the environment: make inboxes, and copy the downloads that were checked."""
     for tracked in (clone / paths_module.INBOXES).glob("*.dvc"):
         tracked.with_suffix("").mkdir(exist_ok=True)
     downloads = root / paths_module.DOWNLOADS

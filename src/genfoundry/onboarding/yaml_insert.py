@@ -1,4 +1,4 @@
-"""New entries in params.yaml as text: its comments and layout stay, and nothing is written that reads otherwise."""
+"""Insertion of entries into params.yaml as text: comments and layout stay, and the result is read again to check it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from genfoundry.errors import UserError
 
 
 def insert_entries(text: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """`text` with entries put at the end of their sections.
+    """Append entries to their sections of a YAML text.
 
     Raises:
-        UserError: the file is laid out in another way than a section a line; it says what to write by hand.
+        UserError: the sections are not laid out as lines of their own; it says what to write by hand.
     """
-    new, wanted = text, yaml_file.parse_yaml(text)
+    new, expected = text, yaml_file.parse_yaml(text)
     added = {section: entries for section, entries in sections.items() if entries}
     for section, entries in added.items():
-        new = _at_end(new, section, "".join(format_entry(name, entry) for name, entry in entries.items()))
-        wanted[section] = {**(wanted.get(section) or {}), **entries}
-    if not _reads_as(new, wanted):
+        new = _append(new, section, "".join(format_entry(name, entry) for name, entry in entries.items()))
+        expected[section] = {**(expected.get(section) or {}), **entries}
+    if not _reads_as(new, expected):
         by_hand = "\n".join(f"{s}:\n" + "".join(format_entry(n, e) for n, e in es.items()) for s, es in added.items())
         raise UserError(f"params.yaml: sections are not laid out as lines of their own; write by hand:\n{by_hand}")
     return new
 
 
 def format_entry(name: str, entry: Mapping[str, Any]) -> str:
-    """An entry of a section: one line if it is short, else a line a key."""
+    """The text of an entry: one line if it is short, else a line a key."""
     short = f"  {name}: {yaml_file.to_flow_yaml(entry)}\n"
     if len(short) <= 120:
         return short
@@ -37,13 +37,13 @@ def format_entry(name: str, entry: Mapping[str, Any]) -> str:
     )
 
 
-def _at_end(text: str, section: str, lines: str) -> str:
-    """After the section's last line that is not empty; comments before the next section belong to that one."""
-    found = re.search(rf"(?m)^{section}:[ \t]*(\{{\}})?[ \t]*(#.*)?\n", text if text.endswith("\n") else text + "\n")
-    if not found:  # an optional section that the file has not had so far
+def _append(text: str, section: str, lines: str) -> str:
+    """Put lines after the section's last one that is not empty; comments before the next section belong to that one."""
+    header = re.search(rf"(?m)^{section}:[ \t]*(\{{\}})?[ \t]*(#.*)?\n", text if text.endswith("\n") else text + "\n")
+    if not header:  # an optional section that the file has not had so far
         return f"{text.rstrip()}\n\n{section}:\n{lines}"
-    head = text[: found.start()] + re.sub(r"[ \t]*\{\}", "", found.group())
-    body = text[found.end() :]
+    head = text[: header.start()] + re.sub(r"[ \t]*\{\}", "", header.group())
+    body = text[header.end() :]
     last = 0
     for line in re.finditer(r"(?m)^.*\n?", body):
         if re.match(r"[^\s#]", line.group()):

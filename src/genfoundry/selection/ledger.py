@@ -1,6 +1,6 @@
-"""The ledger: one canonical JSON line a decision, append-only, in git. Which model serves a task is read from here.
+"""The ledger: one canonical JSON line a decision, append-only, in git. It says which model serves a task.
 
-A line: {"time", "who", "task", "decision": "champion" | "challenger" | "refused", "reason", "experiment", "model",
+A decision: {"time", "who", "task", "decision": "champion" | "challenger" | "refused", "reason", "experiment", "model",
 "digest" (of the model), "data" (digest of the data), "ranking" (sha256 of the ranking), "commit", "clean" (whether the
 code was that of the commit), "incumbent" (digest of the champion at the time, or null), "figures" (below), "weights":
 {"path", "files": {name: {"md5", "sha256", "size"}}}}.
@@ -10,11 +10,11 @@ code was that of the commit), "incumbent" (digest of the champion at the time, o
 (what that interval is over), "reference" ({"name", "value"}, the hardest to beat),
 "over_reference" ({"name", "difference", "interval"}: by how much the candidate beats it, where that is known item by
 item), "loses_to" ([{"name", "role", "value", "by"}], the references that it does not beat), "margin" (that the interval
-was held against), "ranking_margin", "seed_margin" (what the ranking and the candidate's training seeds, on
-`val`, asked for). Lines before there were these say "baseline" for "reference", and no more of them.
+was compared with), "ranking_margin", "seed_margin" (what the ranking and the candidate's training seeds, on
+`val`, asked for). Older lines say "baseline" for "reference", and have no more of these keys.
 
-A "champion" line makes its model the champion; a later "refused" line about the same model says what beats it since.
-It imports neither torch nor numpy: the no-op of `promote` is a read of this file.
+A decision "champion" makes its model the champion; a later "refused" about the same model says what beats it since.
+Neither torch nor numpy is imported: the no-op of `promote` is a read of this file.
 """
 
 from __future__ import annotations
@@ -46,26 +46,27 @@ def read_decisions(path: Path) -> list[Decision]:
     """
     if not path.exists():
         return []
-    lines = []
+    decisions = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not text.strip():
-            continue
-        try:
-            line = json.loads(text)
-        except ValueError:
-            raise UserError(f"{path}:{number}: not JSON; keep whole lines only, as git has them") from None
-        lines.append(_checked(line, f"{path}:{number}"))
-    return lines
+        if text.strip():
+            try:
+                decisions.append(_check(json.loads(text), f"{path}:{number}"))
+            except ValueError:
+                raise UserError(f"{path}:{number}: not JSON; keep whole lines only, as git has them") from None
+    return decisions
 
 
-def append_decision(path: Path, line: Decision) -> None:
-    """Add one decision in one write; what is there is never touched. Safe against other writers."""
-    text = json.dumps(_checked(line, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
+def append_decision(path: Path, decision: Decision) -> None:
+    """Append one decision in one write; earlier lines are never touched. Safe against other writers.
+
+    Raises:
+        UserError: a key is missing, or the file cannot be written.
+    """
+    text = json.dumps(_check(decision, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(path.parent / paths.STATE / path.name), path.open("ab+") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+            if (end := file.seek(0, os.SEEK_END)) and os.pread(file.fileno(), 1, end - 1) != b"\n":
                 text = "\n" + text  # an editor or a merge took the last newline
             os.write(file.fileno(), text.encode())
             os.fsync(file.fileno())
@@ -73,55 +74,50 @@ def append_decision(path: Path, line: Decision) -> None:
         raise UserError(f"{path}: {error.strerror}; free space or make the file writable") from None
 
 
-def _checked(line: Any, where: str) -> Decision:
-    missing = [key for key in REQUIRED if key not in line] if isinstance(line, dict) else list(REQUIRED)
+def _check(decision: Any, source: str) -> Decision:
+    missing = [key for key in REQUIRED if key not in decision] if isinstance(decision, dict) else list(REQUIRED)
     if missing:
-        raise UserError(f"{where}: no decision: {', '.join(missing)} missing")
-    if line["decision"] not in DECISIONS:
-        raise UserError(f"{where}: decision {line['decision']!r} is none of {', '.join(DECISIONS)}")
-    return dict(line)
+        raise UserError(f"{source}: no decision: {', '.join(missing)} missing")
+    if decision["decision"] not in DECISIONS:
+        raise UserError(f"{source}: decision {decision['decision']!r} is none of {', '.join(DECISIONS)}")
+    return dict(decision)
 
 
-def filter_task(lines: Iterable[Decision], task: str) -> list[Decision]:
+def filter_task(decisions: Iterable[Decision], task: str) -> list[Decision]:
     """The decisions about one task, oldest first."""
-    return [line for line in lines if line["task"] == task]
+    return [decision for decision in decisions if decision["task"] == task]
 
 
-def find_last(lines: Iterable[Decision], task: str) -> Decision | None:
+def find_last(decisions: Iterable[Decision], task: str) -> Decision | None:
     """The latest decision about a task."""
-    return next(reversed(filter_task(lines, task)), None)
+    return next(reversed(filter_task(decisions, task)), None)
 
 
-def find_recorded_losses(lines: Iterable[Decision], digest: str) -> list[dict[str, Any]]:
+def find_recorded_losses(decisions: Iterable[Decision], digest: str) -> list[dict[str, Any]]:
     """The references that a model lost to by the latest decision about it; [] where it lost to none, or none says."""
-    about = [line for line in lines if line["digest"] == digest]
-    return list((about[-1].get("figures") or {}).get("loses_to") or ()) if about else []
+    of_model = [decision for decision in decisions if decision["digest"] == digest]
+    return list((of_model[-1].get("figures") or {}).get("loses_to") or ()) if of_model else []
 
 
-def find_champion(lines: Iterable[Decision], task: str) -> Decision | None:
+def find_champion(decisions: Iterable[Decision], task: str) -> Decision | None:
     """The decision that made the present champion."""
-    return next((line for line in reversed(filter_task(lines, task)) if line["decision"] == "champion"), None)
+    return next((d for d in reversed(filter_task(decisions, task)) if d["decision"] == "champion"), None)
 
 
-def find_challenger(lines: Iterable[Decision], task: str) -> Decision | None:
+def find_challenger(decisions: Iterable[Decision], task: str) -> Decision | None:
     """The latest challenger since the present champion was made."""
-    for line in reversed(filter_task(lines, task)):
-        if line["decision"] == "champion":
-            return None
-        if line["decision"] == "challenger":
-            return line
-    return None
+    latest = next((d for d in reversed(filter_task(decisions, task)) if d["decision"] != "refused"), None)
+    return latest if latest and latest["decision"] == "challenger" else None
 
 
 def hash_ranking(ranking: bytes) -> str:
-    """Hex sha256 of a ranking's bytes, by which a line names what was decided on."""
+    """Hex sha256 of a ranking's bytes, by which a decision names what it is about."""
     return hashlib.sha256(ranking).hexdigest()
 
 
 def get_user_name(root: Path) -> str:
     """Who decides: git's user name, else the system's."""
-    name = _git(root, "config", "user.name")
-    if name:
+    if name := _git(root, "config", "user.name"):
         return name
     try:
         return os.environ.get("USER") or getpass.getuser()
@@ -136,8 +132,8 @@ def get_commit(root: Path) -> tuple[str | None, bool]:
         UserError: git refuses the repository: a champion of an unknown commit could not be measured again.
     """
     shell.check_repository(root)
-    found = _git(root, "rev-parse", "HEAD")
-    return (found or None), bool(found) and _git(root, "status", "--porcelain", "--", "src") == ""
+    commit = _git(root, "rev-parse", "HEAD") or None
+    return commit, commit is not None and _git(root, "status", "--porcelain", "--", "src") == ""
 
 
 def _git(root: Path, *arguments: str) -> str | None:

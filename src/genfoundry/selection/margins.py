@@ -1,9 +1,9 @@
-"""How much better a candidate must be, so that the luck of a training seed does not make it a champion.
+"""Promotion margins: how much better a candidate must be, so that no lucky training seed becomes the champion.
 
-Training the same recipe again with another seed gives another figure. Of `WEEKS` retrainings in a year, compared one
-after another with the same champion, the luckiest leads by far more than one retraining would: the margin therefore is
-Dunnett's one-sided critical value of many candidates against one control (J. Am. Stat. Assoc. 50, 1955), which knows
-that the standard deviation itself was estimated from a few seeds. It imports scipy where it computes alone.
+Training the same recipe again with another seed gives another value. Of `WEEKS` retrainings in a year, compared one
+after another with the same champion, the luckiest leads by far more than one retraining would. The margin is therefore
+Dunnett's one-sided critical value of many candidates against one control (J. Am. Stat. Assoc. 50, 1955), which allows
+for a standard deviation that was itself estimated from a few seeds. scipy is imported only where it computes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ RISK = 0.05  # probability that any of them takes over though its recipe is the 
 
 @cache
 def dunnett_critical_value(seeds: int, comparisons: int = WEEKS) -> float:
-    """The margin in standard deviations over `seeds` trainings: 11.0 at three, 6.5 at five, 4.1 were they known.
+    """Dunnett's one-sided critical value in standard deviations: 11.0 at three seeds, 6.5 at five, 4.1 at infinity.
 
     It is the c with P(max(x_1 .. x_k) - x_0 > c s) = `RISK` for k comparisons, x_i ~ N(0, sigma^2) and
     s^2 ~ sigma^2 chi^2(seeds - 1) / (seeds - 1), all independent. For a single comparison sqrt(2) times
-    the two-sided Student's t quantile would do (6.1 at three); a year of equal recipes has a new champion 15% of the
-    time by that.
+    the two-sided Student's t quantile would do (6.1 at three seeds), but a year of equal recipes would then have a new
+    champion 15% of the time.
 
     Raises:
-        ValueError: fewer than two seeds, which tell nothing about what a seed changes.
+        ValueError: fewer than two seeds, which give no standard deviation.
     """
     if seeds < 2:
         raise ValueError(f"expected 2 or more seeds, got {seeds}")
@@ -47,14 +47,14 @@ def dunnett_critical_value(seeds: int, comparisons: int = WEEKS) -> float:
 
 
 def compute_seed_margin(spread: float, seeds: int) -> float:
-    """The margin, in the objective's unit, that a standard deviation `spread` over so many seeds asks for."""
+    """The margin, in the objective's unit, for a standard deviation `spread` over so many training seeds."""
     return dunnett_critical_value(seeds) * spread if spread else 0.0
 
 
 def compute_seed_gap(first: float, second: float, seeds: tuple[int, int]) -> float:
-    """What two trainings of recipes with these standard deviations differ by at most, 95% of the time, by luck alone.
+    """The difference that two trainings with these standard deviations stay within 95% of the time by chance alone.
 
-    Welch's t interval of the difference of one training each: the degrees of freedom are Satterthwaite's.
+    It is the half width of Welch's t interval of one training each, with Satterthwaite's degrees of freedom.
     """
     from scipy.special import stdtrit
 

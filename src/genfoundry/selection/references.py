@@ -1,7 +1,7 @@
-"""What a champion must beat: every reference model of its task's table.
+"""The references that a champion must beat: every baseline of its task's table.
 
-Two rows are no bar: the "floor" (real items against real ones), which nothing can beat, and the "copy" of the training
-set, which nothing should. A row that lacks the objective's figure is skipped: a compressor without a figure an item, a
+Two rows are exempt: the "floor" (real items against real ones), which nothing can beat, and the "copy" of the training
+set, which nothing should. A row without the objective's value is skipped: a compressor without a value an item, a
 supervised method that gives no samples.
 """
 
@@ -28,7 +28,7 @@ def read_baseline_rows(baselines: Path) -> dict[str, Any]:
 
 
 def select_values(rows: Mapping[str, Any], objective: str, split: str) -> dict[str, float]:
-    """Name -> figure on a split of every row that a champion must beat and that has a finite one."""
+    """Name -> the objective on a split, of every reference that has a finite value there."""
     values = {
         name: row["figures"].get(split, {}).get(objective)
         for name, row in sorted(rows.items())
@@ -38,40 +38,40 @@ def select_values(rows: Mapping[str, Any], objective: str, split: str) -> dict[s
 
 
 def find_hardest(rows: Mapping[str, Any], task: Task, split: str) -> dict[str, Any] | None:
-    """{"name", "value"} of the row that is hardest to beat on a split; None where no row has the objective."""
+    """{"name", "value"} of the reference that is hardest to beat on a split; None where none has the objective."""
     values = select_values(rows, task.objective, split)
     if not values:
         return None
-    name = (min if task.direction == "minimize" else max)(values, key=lambda n: values[n])
+    name = (min if task.direction == "minimize" else max)(values, key=values.__getitem__)
     return {"name": name, "value": values[name]}
 
 
 def find_losses(rows: Mapping[str, Any], objective: str, direction: str, value: float, split: str) -> list[Loss]:
-    """The rows that a model with this figure does not beat, the hardest first; `by` is how much it lacks, 0 or more."""
+    """The references that a model with this value does not beat, hardest first; `by` is what it lacks, 0 or more."""
     sign = 1.0 if direction == "minimize" else -1.0
-    found = [
+    losses = [
         {"name": name, "role": rows[name]["role"], "value": reference, "by": sign * (value - reference)}
         for name, reference in select_values(rows, objective, split).items()
         if sign * (value - reference) >= 0
     ]
-    return sorted(found, key=lambda loss: (-loss["by"], loss["name"]))
+    return sorted(losses, key=lambda loss: (-loss["by"], loss["name"]))
 
 
-def find_gate_losses(rows: Mapping[str, Any], objective: str, figures: Mapping[str, Mapping[str, float]]) -> list[Loss]:
-    """`lost_to` on gate of a model with these figures a split; [] where it has none of the objective there."""
+def find_gate_losses(rows: Mapping[str, Any], objective: str, metrics: Mapping[str, Mapping[str, float]]) -> list[Loss]:
+    """`find_losses` on gate of a model with these metrics a split; [] where it lacks the objective there."""
     from genfoundry.evaluation.objectives import find_objective
 
-    value = figures.get("gate", {}).get(objective)
+    value = metrics.get("gate", {}).get(objective)
     if value is None:
         return []
     return find_losses(rows, objective, find_objective(objective).direction, value, "gate")
 
 
 def sort_names(losses: Iterable[Loss]) -> list[str]:
-    """Their names, in order of the alphabet."""
+    """The names of the references, in alphabetical order."""
     return sorted(loss["name"] for loss in losses)
 
 
 def describe_losses(losses: Iterable[Loss]) -> str:
-    """In words: "5-gram (1.622, by 0.019), xz (1.63, by 0.011)"."""
+    """Losses in words: "5-gram (1.622, by 0.019), xz (1.63, by 0.011)"."""
     return ", ".join(f"{loss['name']} ({loss['value']:.5g}, by {loss['by']:.3g})" for loss in losses)

@@ -1,7 +1,7 @@
-"""Where the weights of a decided model are: the workspace, the ledger's own store, DVC's cache, a DVC remote.
+"""Weights of decided models: found in the workspace, the ledger's own store, DVC's cache or a DVC remote.
 
-`find` looks in that order and checks every file's sha256. The ledger's store, .state/weights, has what champions and
-the latest challengers are made of as plain files, so that these outlive a retraining that nobody committed.
+`find` looks in that order and checks the sha256 of every file. The ledger's store holds the files of champions and of
+the latest challengers as they are, so that these outlive a retraining that nobody committed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from genfoundry.selection.dvc_store import RemoteUnreachable
 
 __all__ = ["RemoteUnreachable", "WeightsLost", "describe", "find", "keep", "prune"]
 
-Files = Mapping[str, Mapping[str, Any]]
-PLACES = {
+Files = Mapping[str, Mapping[str, Any]]  # name -> "md5", "sha256", "size"
+SEARCHED = {
     "store": "neither the workspace nor .state/weights has",
     "cache": "neither the workspace nor .state/weights nor the DVC cache has",
     "remotes": "neither the workspace nor .state/weights nor DVC's cache and remotes have",
@@ -31,20 +31,21 @@ PLACES = {
 
 
 class WeightsLost(UserError):
-    """Every place was asked, and none has the weights."""
+    """Every place was searched, and none has the weights."""
 
 
 def describe(folder: Path, root: Path) -> dict[str, Any]:
-    """Path and checksums of a model's files, as the ledger keeps them; md5 is the name that DVC stores a file by."""
-    files = {}
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
-        digests = {"md5": dvc_store.hash_md5(path), "sha256": sha256(path)}
-        files[path.name] = {**digests, "size": path.stat().st_size}
+    """Path and checksums of a model's files, as the ledger records them; md5 is the name that DVC stores a file by."""
+    files = {
+        path.name: {"md5": dvc_store.hash_md5(path), "sha256": sha256(path), "size": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
     return {"path": folder.relative_to(root).as_posix(), "files": files}
 
 
 def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "cache", "remotes"] = "remotes") -> Path:
-    """A folder with the files that `weights` (of a ledger line) describes, every checksum verified.
+    """A folder with the files that `weights` (of a decision) describes, every checksum verified.
 
     Args:
         root: the repository.
@@ -56,67 +57,59 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
         RemoteUnreachable: not here, and a remote gave an error.
     """
     files: Files = weights["files"]
-    stored = _folder(root, files)
+    stored = _stored_folder(root, files)
     for folder in (root / str(weights["path"]), stored):
-        if _complete(folder, files):
+        if _is_complete(folder, files):
             return folder
-    if farthest != "store" and (root / ".dvc").is_dir():
-        _fetch(root, files, stored, remotes=farthest == "remotes")
-    if not _complete(stored, files):
-        missing = ", ".join(str(wanted["sha256"])[:12] for wanted in files.values())
-        raise WeightsLost(f"{weights['path']}: weights not found: {PLACES[farthest]} sha256 {missing}")
+    md5s = {name: str(file["md5"]) for name, file in files.items() if "md5" in file}
+    if farthest != "store" and (root / ".dvc").is_dir() and len(md5s) == len(files):
+        with tempfile.TemporaryDirectory() as scratch:
+            wanted = {Path(scratch, name): md5 for name, md5 in md5s.items()}
+            if not dvc_store.fetch_files(root, wanted, remotes=farthest == "remotes"):
+                _copy(Path(scratch), stored, files)
+    if not _is_complete(stored, files):
+        missing = ", ".join(str(file["sha256"])[:12] for file in files.values())
+        raise WeightsLost(f"{weights['path']}: weights not found: {SEARCHED[farthest]} sha256 {missing}")
     return stored
 
 
 def keep(root: Path, weights: Mapping[str, Any]) -> Path:
-    """Put a copy of a model's files into the ledger's store.
+    """Put a copy of a model's files into the ledger's store; returns its folder.
 
     Raises:
         WeightsLost: the workspace does not have them as `weights` describes them.
     """
     files: Files = weights["files"]
-    source, stored = root / str(weights["path"]), _folder(root, files)
-    if _complete(stored, files):
-        return stored
-    if not _complete(source, files):
-        raise WeightsLost(f"{source}: expected the weights that were decided on, got other files or none")
-    _copy(source, stored, files)
+    source, stored = root / str(weights["path"]), _stored_folder(root, files)
+    if not _is_complete(stored, files):
+        if not _is_complete(source, files):
+            raise WeightsLost(f"{source}: expected the weights that were decided on, got other files or none")
+        _copy(source, stored, files)
     return stored
 
 
-def prune(root: Path, lines: Iterable[ledger.Decision]) -> None:
-    """Remove from the ledger's store what neither a champion nor a latest challenger is made of."""
-    lines = list(lines)
-    tasks = {line["task"] for line in lines}
-    named = [decide(lines, task) for task in tasks for decide in (ledger.find_champion, ledger.find_challenger)]
-    wanted = {_folder(root, line["weights"]["files"]) for line in named if line}
+def prune(root: Path, decisions: Iterable[ledger.Decision]) -> None:
+    """Remove from the ledger's store what is neither a champion's nor a latest challenger's."""
+    decisions = list(decisions)
+    tasks = {decision["task"] for decision in decisions}
+    serving = [choose(decisions, task) for task in tasks for choose in (ledger.find_champion, ledger.find_challenger)]
+    needed = {_stored_folder(root, decision["weights"]["files"]) for decision in serving if decision}
     for folder in (root / paths.WEIGHTS).glob("*"):
-        if folder not in wanted and not folder.name.startswith("."):  # hidden: another process is filling it
+        if folder not in needed and not folder.name.startswith("."):  # hidden: another process is filling it
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _folder(root: Path, files: Files) -> Path:
+def _stored_folder(root: Path, files: Files) -> Path:
     """The folder of the store for these contents."""
-    content = {name: wanted["sha256"] for name, wanted in files.items()}
+    content = {name: file["sha256"] for name, file in files.items()}
     return root / paths.WEIGHTS / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _complete(folder: Path, files: Files) -> bool:
-    return all(_matches(folder / name, wanted) for name, wanted in files.items())
-
-
-def _matches(path: Path, wanted: Mapping[str, Any]) -> bool:
-    return path.is_file() and path.stat().st_size == wanted["size"] and sha256(path) == wanted["sha256"]
-
-
-def _fetch(root: Path, files: Files, into: Path, *, remotes: bool) -> None:
-    """Bring files from DVC into the store, where DVC has all of them."""
-    if not all("md5" in wanted for wanted in files.values()):
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        found = {Path(scratch, name): str(wanted["md5"]) for name, wanted in files.items()}
-        if not dvc_store.fetch_files(root, found, remotes=remotes):
-            _copy(Path(scratch), into, files)
+def _is_complete(folder: Path, files: Files) -> bool:
+    return all(
+        (path := folder / name).is_file() and path.stat().st_size == file["size"] and sha256(path) == file["sha256"]
+        for name, file in files.items()
+    )
 
 
 def _copy(source: Path, into: Path, files: Files) -> None:

@@ -1,8 +1,8 @@
-"""The champions at the command line: draw samples, score a file. They come from the ledger; MLflow is not needed.
+"""Champions at the command line: draw samples, score a file. They come from the ledger; MLflow is not needed.
 
-`python -m genfoundry.serving.cli sample --task T --n N [--prompt P] [--label L] [--out FILE]` writes a picture (or
-.npz) of images or videos, prints text, writes CSV of series. `python -m genfoundry.serving.cli score --task T --file
-FILE [--out FILE]` prints the mean and writes a row an item. Without --out, files go to build/.
+`sample --task T --n N [--prompt P] [--label L] [--out FILE]` writes a picture (or .npz) of images or videos, prints
+text, writes CSV of series. `score --task T --file FILE [--out FILE]` prints the mean and writes a row an item. Without
+--out, files go to build/.
 """
 
 from __future__ import annotations
@@ -15,86 +15,75 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from genfoundry import paths
 from genfoundry.errors import UserError
-from genfoundry.files import read_tensors
-from genfoundry.selection import ledger, weight_store
-from genfoundry.serving import score_file
 from genfoundry.types import Draw
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from numpy.typing import NDArray
 
+    from genfoundry.selection import ledger
     from genfoundry.serving.predictor import Predictor
 
 OUT = Path("build")
-PAST = ("series", "video")  # modalities whose samples go on from the data set's own
 
 
 @dataclass(frozen=True)
 class ServedChampion:
-    """The champion of a task: the model, and the ledger's line about it."""
+    """The champion of a task: the model, and the ledger's decision about it."""
 
-    served: Predictor
-    line: ledger.Decision
+    predictor: Predictor
+    decision: ledger.Decision
 
 
 def load_champion(root: Path, task: str) -> ServedChampion:
     """The champion of a task, its weights brought from workspace, DVC cache or DVC remote.
 
     Raises:
-        UserError: the task has none (the message lists those that have), or its weights are not to be had.
+        UserError: the task has none (the message lists those that have), or its weights are nowhere.
     """
-    lines = ledger.read_decisions(root / paths.LEDGER)
-    line = ledger.find_champion(lines, task)
-    if line is None:
-        known = sorted({one["task"] for one in lines if ledger.find_champion(lines, one["task"])})
-        raise UserError(f"task {task!r} has no champion; {', '.join(known) or 'no task'} has; `make repro` makes them")
-    folder = weight_store.find(root, line["weights"])
+    from genfoundry.selection import ledger, weight_store
+
+    decisions = ledger.read_decisions(root / paths.LEDGER)
+    decision = ledger.find_champion(decisions, task)
+    if decision is None:
+        tasks = sorted({d["task"] for d in decisions if ledger.find_champion(decisions, d["task"])})
+        raise UserError(f"task {task!r} has no champion; {', '.join(tasks) or 'no task'} has; `make repro` makes them")
+    folder = weight_store.find(root, decision["weights"])
     from genfoundry.serving.predictor import Predictor  # torch: after the cheap mistakes
 
-    return ServedChampion(Predictor(folder), line)
+    return ServedChampion(Predictor(folder), decision)
 
 
-def sample(
-    root: Path,
-    task: str,
-    n: int,
-    *,
-    prompt: str = "",
-    label: int = -1,
-    length: int = 0,
-    draw: Draw = Draw(),
-    seed: int = 0,
-    out: Path | None = None,
-) -> str:
-    """Draw n samples from a task's champion; returns what to print.
+def sample(root: Path, task: str, n: int, *, out: Path | None = None, **settings: Any) -> str:
+    """Draw n samples from a task's champion; returns what to print. `settings` are keywords of `Predictor.sample`.
 
     Raises:
         UserError: no champion, or a value that the model does not take.
     """
-    served = load_champion(root, task).served
-    past = {"series": _past, "video": _frames}[served.modality](root, served) if served.modality in PAST else None
-    found = served.sample(n, label=label, prompt=prompt, past=past, length=length, draw=draw, seed=seed)
-    if served.alphabet:
-        between = "\n" if served.modality in ("lines", "pairs") else "\n" + "-" * 72 + "\n"
-        text = between.join(found)
-        return _written(out, text + "\n") if out else text
-    if served.modality == "series":
-        header = ["sample", "step", *(served.names or [f"value{i}" for i in range(found[0].shape[-1])])]
-        rows = [[i, t, *step] for i, one in enumerate(found) for t, step in enumerate(one.tolist())]
-        return _written(out or root / OUT / f"{task}-samples.csv", header, rows)
-    return _pictures(out or root / OUT / f"{task}-samples.png", np.stack(found), served.spec.levels)
+    predictor = load_champion(root, task).predictor
+    past = _read_past(root, predictor) if predictor.modality in ("series", "video") else None
+    samples = predictor.sample(n, past=past, **settings)
+    if predictor.alphabet:
+        between = "\n" if predictor.modality in ("lines", "pairs") else "\n" + "-" * 72 + "\n"
+        text = between.join(samples)
+        return _write(out, text + "\n") if out else text
+    if predictor.modality == "series":
+        header = ["sample", "step", *(predictor.names or [f"value{i}" for i in range(samples[0].shape[-1])])]
+        rows = [[i, t, *step] for i, series in enumerate(samples) for t, step in enumerate(series.tolist())]
+        return _write(out or root / OUT / f"{task}-samples.csv", header, rows)
+    import numpy as np
+
+    return _write_images(out or root / OUT / f"{task}-samples.png", np.stack(samples), predictor.spec.levels)
 
 
-def _pictures(path: Path, images: NDArray[Any], levels: int | None) -> str:
+def _write_images(path: Path, images: NDArray[Any], levels: int | None) -> str:
     if path.suffix.lower() not in (".png", ".npz"):
         raise UserError(f"{path}: samples of images are written as .png (a grid) or .npz (the arrays)")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".npz":
+        import numpy as np
+
         np.savez_compressed(path, images=images)
     else:
         from genfoundry.evaluation import plots
@@ -103,28 +92,23 @@ def _pictures(path: Path, images: NDArray[Any], levels: int | None) -> str:
     return f"{len(images)} samples of shape {images.shape[1:]}: {path}"
 
 
-def _past(root: Path, served: Predictor) -> NDArray[np.float64]:
-    """The last steps that there are of the data set: what a sample goes on from."""
-    arrays = _held(root, served)
-    steps = served.spec.cond_shape[0] if served.spec.cond_shape else 0
-    known = np.concatenate([arrays["past"].double().numpy(), arrays["x"].double().numpy()])
-    if steps and served.spec.cond_shape and served.spec.cond_shape[1] > known.shape[1]:  # the rows' numbers, too
-        number = np.arange(len(known)) + int(arrays["first"]) - len(arrays["past"])
-        known = np.concatenate([known, number[:, None]], 1)
-    return known[len(known) - steps :] if steps else known[:0]
+def _read_past(root: Path, predictor: Predictor) -> NDArray[Any]:
+    """Past of the samples: the given frames of test's first video, or the last steps of the series (P, D)."""
+    import numpy as np
 
+    from genfoundry.files import read_tensors
 
-def _frames(root: Path, served: Predictor) -> NDArray[Any]:
-    """The given frames of the first video of test, which all samples go on from."""
-    video: NDArray[Any] = _held(root, served)["x"][0].numpy()
-    return video[: served.spec.cond_shape[0] if served.spec.cond_shape else 0]
-
-
-def _held(root: Path, served: Predictor) -> dict[str, Tensor]:
-    path = root / paths.prepared(str(served.model.card["dataset"])) / "test.safetensors"
+    path = root / paths.prepared(str(predictor.model.card["dataset"])) / "test.safetensors"
     if not path.exists():
         raise UserError(f"{path}: not there; a sample goes on from what it holds: `dvc pull` or `dvc repro prepare`")
-    return read_tensors(path)
+    tensors, steps, shape = read_tensors(path), predictor.past_steps, predictor.spec.cond_shape
+    if predictor.modality == "video":
+        return np.asarray(tensors["x"][0].numpy()[:steps])
+    past = np.concatenate([tensors["past"].double().numpy(), tensors["x"].double().numpy()])
+    if shape and shape[1] > past.shape[1]:  # the rows' numbers, too
+        numbers = np.arange(len(past)) + int(tensors["first"]) - len(tensors["past"])
+        past = np.concatenate([past, numbers[:, None]], 1)
+    return past[len(past) - steps :]
 
 
 def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: int = 0) -> str:
@@ -133,29 +117,32 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
     Items are images, lines, or windows of the model's length of a text or series, each scored afresh.
 
     Raises:
-        UserError: no champion, one without a likelihood, or a file that is not what the model knows.
+        UserError: no champion, one without a likelihood, or a file that the model does not take.
     """
+    import numpy as np
+
+    from genfoundry.serving import score_file
+
     if not file.exists():
         raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, a .tsv, or a .csv")
-    found = load_champion(root, task)
-    served = found.served
-    if served.model.likelihood == "none":
-        raise UserError(f"task {task}: its champion, {found.line['experiment']}, has no likelihood and cannot score")
-    nats, values = score_file.score_items(root, file, served, seed)
-    header = ["item", "nats", served.unit]
+    champion = load_champion(root, task)
+    predictor = champion.predictor
+    if predictor.model.likelihood == "none":
+        name = champion.decision["experiment"]
+        raise UserError(f"task {task}: its champion, {name}, has no likelihood and cannot score")
+    nats, values = score_file.score_items(root, file, predictor, seed)
     rows = [
-        [i, float(v), served.per_value(float(v), int(k))] for i, (v, k) in enumerate(zip(nats, values, strict=True))
+        [i, float(v), predictor.per_value(float(v), int(k))] for i, (v, k) in enumerate(zip(nats, values, strict=True))
     ]
-    path = out or root / OUT / f"{task}-scores.csv"
-    where = _written(path, header, rows)
-    mean = served.per_value(float(nats.sum()), int(values.sum()))
+    path = _write(out or root / OUT / f"{task}-scores.csv", ["item", "nats", predictor.unit], rows)
+    mean = predictor.per_value(float(nats.sum()), int(values.sum()))
     error = f" +- {np.std([row[2] for row in rows], ddof=1) / np.sqrt(len(rows)):.4f}" if len(rows) > 1 else ""
-    kind = {"exact": "", "bound": " (upper bound)"}[served.model.likelihood]
-    return f"{len(rows)} items: {nats.mean():.4f} nats an item, {mean:.4f}{error} {served.unit}{kind}: {where}"
+    kind = {"bound": " (upper bound)", "estimate": " (estimate)"}.get(predictor.model.likelihood, "")
+    return f"{len(rows)} items: {nats.mean():.4f} nats an item, {mean:.4f}{error} {predictor.unit}{kind}: {path}"
 
 
-def _written(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[object]] = ()) -> str:
-    """Write text, or a table as CSV; returns where it is."""
+def _write(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[object]] = ()) -> str:
+    """Write text, or a table as CSV; returns the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -169,48 +156,35 @@ def _written(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[ob
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m genfoundry.serving.cli", description=str(__doc__).splitlines()[0])
+    """The parser of the subcommands `sample` and `score`."""
+    parser = argparse.ArgumentParser(prog="genfoundry", description=str(__doc__).splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("sample", help="draw samples from a task's champion")
-    two = commands.add_parser("score", help="score a file by a task's champion")
-    for command in (one, two):
+    draw = commands.add_parser("sample", help="draw samples from a task's champion")
+    score_parser = commands.add_parser("score", help="score a file by a task's champion")
+    for command in (draw, score_parser):
         command.add_argument("--task", required=True)
         command.add_argument("--out", type=Path, help="file to write (default: in build/)")
         command.add_argument("--seed", type=int, default=0)
-    one.add_argument("--n", type=int, default=16, help="number of samples")
-    one.add_argument("--prompt", default="", help="what text goes on from; of pairs, the source")
-    one.add_argument("--label", type=int, default=-1, help="class, for models that know classes")
-    one.add_argument("--length", type=int, default=0, help="characters of text (default: the model's window)")
-    one.add_argument("--temperature", type=float, default=1.0)
-    one.add_argument("--top-k", type=int, default=0)
-    one.add_argument("--top-p", type=float, default=1.0)
-    two.add_argument("--file", type=Path, required=True, help="image, .npz, IDX, .txt, .tsv or .csv")
+    draw.add_argument("--n", type=int, default=16, help="number of samples")
+    draw.add_argument("--prompt", default="", help="text that samples go on from; of pairs, the source")
+    draw.add_argument("--label", type=int, default=-1, help="class, for models that know classes")
+    draw.add_argument("--length", type=int, default=0, help="characters of text (default: the model's window)")
+    draw.add_argument("--temperature", type=float, default=1.0)
+    draw.add_argument("--top-k", type=int, default=0)
+    draw.add_argument("--top-p", type=float, default=1.0)
+    score_parser.add_argument("--file", type=Path, required=True, help="image, .npz, IDX, .txt, .tsv or .csv")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; a user's mistake is one line and status 1."""
+    """Run one subcommand; a user's mistake is one line on standard error and status 1."""
     a = build_parser().parse_args(argv)
-    root = Path()
     try:
         if a.command == "score":
-            print(score(root, a.task, a.file, out=a.out, seed=a.seed))
+            print(score(Path(), a.task, a.file, out=a.out, seed=a.seed))
         else:
-            draw = Draw(a.temperature, a.top_k, a.top_p)
-            print(
-                sample(
-                    root,
-                    a.task,
-                    a.n,
-                    prompt=a.prompt,
-                    label=a.label,
-                    length=a.length,
-                    draw=draw,
-                    seed=a.seed,
-                    out=a.out,
-                )
-            )
+            settings = {"prompt": a.prompt, "label": a.label, "length": a.length, "seed": a.seed, "out": a.out}
+            print(sample(Path(), a.task, a.n, draw=Draw(a.temperature, a.top_k, a.top_p), **settings))
     except UserError as error:
         print(f"{a.command}: {error}", file=sys.stderr)
         return 1

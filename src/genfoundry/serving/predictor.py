@@ -1,4 +1,4 @@
-"""A trained model that answers requests in values that people use: images, text, numbers. No MLflow here."""
+"""Predictor: a trained model that draws samples and scores, in values that people use: images, text, numbers."""
 
 from __future__ import annotations
 
@@ -20,41 +20,42 @@ from genfoundry.serving import value_checks
 from genfoundry.types import Batch, Draw
 
 SIZE = 100  # items in a batch
-UNITS = {
-    "images": "bits_per_dim",
-    "video": "bits_per_dim",
-    **dict.fromkeys(("text", "lines", "pairs"), "nats_per_char"),
-}
+UNITS = dict.fromkeys(("images", "video"), "bits_per_dim")
+UNITS |= dict.fromkeys(("text", "lines", "pairs"), "nats_per_char")
 
 
 class NotGenerative(UserError):
-    """A model that answers no request."""
+    """A model that neither samples nor scores."""
 
 
 class Predictor:
-    """The model in a folder, on the CPU."""
+    """The model in a folder, on the CPU.
+
+    Args:
+        folder: a model that `checkpoint.save` wrote.
+
+    Raises:
+        NotGenerative: it is no generative model.
+        UserError: the folder holds no model, or one that this code cannot load.
+    """
 
     def __init__(self, folder: Path | str) -> None:
         model = checkpoint.load(folder)
         if not isinstance(model, GenerativeModel):
-            raise NotGenerative(
-                f"{folder}: a {type(model).__name__} neither samples nor scores; ask for a generative model"
-            )
+            kind = type(model).__name__
+            raise NotGenerative(f"{folder}: a {kind} neither samples nor scores; ask for a generative model")
         self.model, self.spec = model, model.spec
         meta: dict[str, Any] = model.card["meta"]
         self.modality: str = meta["modality"]
         self.alphabet: str = meta.get("alphabet") or ""
         self.declared: dict[str, Any] = meta.get("declared") or {}  # how its data set reads files
         self.names: list[str] = [str(name) for name in meta.get("names") or []]
-
-    @property
-    def unit(self) -> str:
-        """What a score is reported in, besides nats a sample."""
+        self.past_steps = self.spec.cond_shape[0] if self.spec.cond_shape else 0  # that a sample goes on from
         unit = UNITS.get(self.modality, "nats")
-        return "nats" if unit == "bits_per_dim" and self.spec.levels is None else unit
+        self.unit = "nats" if unit == "bits_per_dim" and self.spec.levels is None else unit  # of scores, besides nats
 
     def per_value(self, nats: float, values: int | None = None) -> float:
-        """Nats of `values` values (default: of a sample) in `unit`."""
+        """Convert the nats of `values` values (default: of a sample) to `unit`."""
         return nats / (values or self.spec.dims) / (math.log(2) if self.unit == "bits_per_dim" else 1)
 
     def sample(
@@ -68,13 +69,13 @@ class Predictor:
         draw: Draw = Draw(),
         seed: int = 0,
     ) -> list[Any]:
-        """n samples: strings (prompt included) or arrays of the spec's shape.
+        """Draw n samples: strings (prompt included) or arrays of the spec's shape.
 
         Args:
-            n: how many.
+            n: number of samples.
             label: class to draw from; -1 draws classes as often as they were in training.
-            prompt: what text goes on from; of pairs, the source.
-            past: (P, D) or frames (P, C, H, W), at least as many as the model looks back on: what samples go on from.
+            prompt: text that samples go on from; of pairs, the source.
+            past: (P, D) or frames (P, C, H, W) that samples go on from, at least as many as the model looks back on.
             length: characters to draw after the prompt; 0 for the length that the model was trained on.
             draw: temperature and truncation of categorical outputs.
             seed: equal requests with equal seeds give equal samples.
@@ -82,93 +83,69 @@ class Predictor:
         Raises:
             UserError: a value is out of its range, or not one that this model takes.
         """
-        self._check(n, label, prompt, past, length, draw)
-        found: list[Any] = []
+        self.check_size(n, length)
+        spec, source, shown = self.spec, self.modality == "pairs", value_checks.shorten(prompt)
+        if not -1 <= label < max(spec.classes, 0):
+            classes = f"0 to {spec.classes - 1}, or " if spec.classes else ""
+            raise UserError(f"label: {label}: expected {classes}-1 for any class")
+        if prompt and not self.alphabet:
+            raise UserError(f"prompt: {shown}: expected none for {self.modality}")
+        if self.modality == "lines" and ("\n" in prompt or len(prompt) >= spec.shape[0]):
+            raise UserError(f"prompt: {shown}: expected the start of a line, of up to {spec.shape[0] - 1} characters")
+        if source and not 0 < len(prompt) <= self.past_steps:
+            raise UserError(f"prompt: {len(prompt)} characters: expected a source of 1 to {self.past_steps}")
+        if length < 0 or (length and self.modality != "text"):
+            raise UserError(f"length: {length}: expected a number of characters for text, 0 for {self.modality}")
+        value_checks.check_draw(draw)
+        cond = self._encode_past(past) if past is not None or not self.alphabet else None
+        if prompt:
+            cond = torch.as_tensor(self.encode(prompt, "prompt"))  # (L,)
+            if source:  # padded with the code that no character has
+                cond = torch.cat([cond, cond.new_full((self.past_steps - len(cond),), len(self.alphabet))])  # (S,)
+        samples: list[Any] = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(derive_seed("served", seed))
-            while len(found) < n:
-                count = min(SIZE, n - len(found))
-                labels = torch.full((count,), label) if label >= 0 else None
-                cond = self._cond(prompt, past)
-                cond = cond.expand(count, *cond.shape) if cond is not None else None
-                if self.modality == "pairs":
-                    found += self._targets(count, torch.as_tensor(self.encode(prompt, "prompt")), draw)
-                    continue
+            while len(samples) < n:
+                size = min(SIZE, n - len(samples))
+                labels = torch.full((size,), label) if label >= 0 else None
+                conds = cond.expand(size, *cond.shape) if cond is not None else None
                 if self.alphabet:
-                    found += [prompt + text for text in self._texts(count, cond, labels, length, draw)]
+                    texts = self._draw_texts(size, conds, labels, length, draw)
+                    samples += texts if source else [prompt + text for text in texts]
                 else:
-                    found += list(self.model.sample(count, cond, labels, draw).numpy())
-        return found
+                    samples += list(self.model.sample(size, conds, labels, draw).numpy())
+        return samples
 
-    def _texts(self, n: int, cond: Tensor | None, labels: Tensor | None, length: int, draw: Draw) -> list[str]:
-        """Stretches of the model's length, each going on from the one before."""
-        parts: list[Tensor] = []
-        while sum(p.shape[1] for p in parts) < (length or 1):
-            parts.append(self.model.sample(n, cond=parts[-1] if parts else cond, label=labels, draw=draw))
-        rows = torch.cat(parts, 1)[:, : length or None].tolist()
-        texts = ["".join(self.alphabet[i] for i in row) for row in rows]
+    def _draw_texts(self, n: int, cond: Tensor | None, label: Tensor | None, length: int, draw: Draw) -> list[str]:
+        """Windows of the model's length, each going on from the one before, as strings."""
+        windows: list[Tensor] = []  # (n, T) each
+        while sum(window.shape[1] for window in windows) < (length or 1):
+            windows.append(self.model.sample(n, cond=windows[-1] if windows else cond, label=label, draw=draw))
+        rows = torch.cat(windows, 1)[:, : length or None].tolist()  # (n, length)
+        texts = ["".join(self.alphabet[code] for code in row if code < len(self.alphabet)) for row in rows]
         return [text.partition("\n")[0] for text in texts] if self.modality == "lines" else texts
 
-    def _targets(self, n: int, source: Tensor, draw: Draw) -> list[str]:
-        """n targets of a source (L,), each up to its end."""
-        assert self.spec.cond_shape is not None
-        cond = source.new_full((n, *self.spec.cond_shape), len(self.alphabet))
-        cond[:, : len(source)] = source
-        rows = self.model.sample(n, cond, draw=draw).tolist()
-        return ["".join(self.alphabet[i] for i in row if i < len(self.alphabet)) for row in rows]
+    def check_size(self, n: Any, length: int = 0) -> int:
+        """The number of samples, if so many, of so many characters, can be drawn; else raise UserError."""
+        return value_checks.check_size(n, max(length, self.spec.dims))
 
-    def check_size(self, n: int, length: int = 0) -> None:
-        """Raise UserError where so many samples, of so many characters, are none or too many for one request."""
-        value_checks.check_size(n, max(length, self.spec.dims))
-
-    def _check(self, n: int, label: int, prompt: str, past: NDArray[Any] | None, length: int, draw: Draw) -> None:
-        self.check_size(n, length)
-        if not -1 <= label < max(self.spec.classes, 0):
-            known = f"0 to {self.spec.classes - 1}, or " if self.spec.classes else ""
-            raise UserError(f"label: {label}: this model takes {known}-1 for any class")
-        if prompt and not self.alphabet:
-            raise UserError(f"prompt: this model makes {self.modality}, not text; leave the prompt out")
-        if self.modality == "lines" and ("\n" in prompt or len(prompt) >= self.spec.shape[0]):
-            raise UserError(f"prompt: the start of a line is wanted, of up to {self.spec.shape[0] - 1} characters")
-        if self.modality == "pairs" and not 0 < len(prompt) <= (self.spec.cond_shape or (0,))[0]:
-            most = (self.spec.cond_shape or (0,))[0]
-            raise UserError(f"prompt: {len(prompt)} characters; a source of 1 to {most} is wanted")
-        if past is not None and self.spec.cond_shape is None:
-            self._steps(past, ())
-        if length < 0 or (length and self.modality != "text"):
-            raise UserError(f"length: {length}: a number of characters, for text only")
-        value_checks.check_draw(draw)
-
-    def _cond(self, prompt: str, past: NDArray[Any] | None) -> Tensor | None:
-        if self.alphabet:
-            return torch.as_tensor(self.encode(prompt, "prompt")) if prompt else None
+    def _encode_past(self, past: NDArray[Any] | None, *items: int) -> Tensor | None:
+        """The last steps of a past (*items, P, ...), as many as the model looks back on."""
         if self.spec.cond_shape is None:
+            if past is not None:
+                raise UserError(f"past: shape {past.shape}: expected none, as this model of {self.modality} takes none")
             return None
-        steps = self._steps(past, ())
-        assert past is not None
-        return self._past(past[len(past) - steps :])
-
-    def _steps(self, past: NDArray[Any] | None, items: tuple[int, ...]) -> int:
-        """How many steps of the past the model looks back on; a past (*items, P, ...) has as many, or more."""
-        if past is not None and self.spec.cond_shape is None:
-            raise UserError(f"past: this model makes {self.modality} and takes no past; leave it out")
-        steps, *one = self.spec.cond_shape or (0,)
+        steps, *rest = self.spec.cond_shape
         at = len(items)
-        if past is None or past.shape[at + 1 :] != tuple(one) or past.shape[:at] != items or past.shape[at] < steps:
+        if past is None or (*past.shape[:at], *past.shape[at + 1 :]) != (*items, *rest) or past.shape[at] < steps:
             got = "none" if past is None else f"shape {past.shape[at:]}"
-            right = f"{one[0]} columns" if len(one) == 1 else f"each {tuple(one)}"
-            raise UserError(f"past: {got}: this model goes on from (at least {steps} steps, {right})")
-        return steps
-
-    def _past(self, past: NDArray[Any]) -> Tensor:
-        """What samples go on from: whole numbers of so many levels, or real ones."""
-        levels = self.spec.cond_levels
-        if levels:
-            return value_checks.check_integers(past, "past", levels)
-        return value_checks.check_reals(past, "past", self.gappy)
+            expected = ", ".join(["P", *map(str, rest)])
+            raise UserError(f"past: {got}: expected shape ({expected}), P at least {steps}")
+        past = past[(slice(None),) * at + (slice(past.shape[at] - steps, None),)]
+        return torch.as_tensor(value_checks.check_numbers(past, "past", self.spec.cond_levels, self.allows_missing))
 
     @property
-    def gappy(self) -> bool:
+    def allows_missing(self) -> bool:
         """Whether values may be missing (NaN)."""
         return self.declared.get("missing") == "keep"
 
@@ -178,13 +155,11 @@ class Predictor:
         Raises:
             UserError: a character is not in it.
         """
-        places = {character: i for i, character in enumerate(self.alphabet)}
-        for at, character in enumerate(text):
-            if character not in places:
-                raise UserError(
-                    f"{name}: character {at + 1}, {character!r}, is not in the model's alphabet {self.alphabet!r}"
-                )
-        return np.array([places[character] for character in text], np.int64)
+        codes = {character: code for code, character in enumerate(self.alphabet)}
+        for number, c in enumerate(text, start=1):
+            if c not in codes:
+                raise UserError(f"{name}: character {number}, {c!r}, is not in the model's alphabet {self.alphabet!r}")
+        return np.array([codes[character] for character in text], np.int64)
 
     def score(self, x: NDArray[Any], past: NDArray[Any] | None = None, seed: int = 0) -> NDArray[np.float64]:
         """(N,) nats, -log p(x) or its bound, of x (N, *shape), after past (N, P, D) where the model has one.
@@ -194,47 +169,43 @@ class Predictor:
         """
         if self.model.likelihood == "none":
             raise UserError(f"a {type(self.model).__name__} has no likelihood and cannot score; it samples only")
-        values = self._values(x)
-        cond = None
-        if past is not None or self.spec.cond_shape is not None:
-            steps = self._steps(past, (len(values),))
-            assert past is not None
-            cond = self._past(past[:, past.shape[1] - steps :])
-        parts = []
+        shape, spec = x.shape[1:], self.spec
+        shorter = self.modality == "text" and len(shape) == 1 and 0 < shape[0] <= spec.shape[0]
+        if not len(x) or (shape != spec.shape and not shorter):
+            raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {spec.shape}")
+        values = torch.as_tensor(value_checks.check_numbers(x, "x", spec.levels, self.allows_missing))
+        cond = self._encode_past(past, len(values))
+        nats = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(derive_seed("served", seed))
             for start in range(0, len(values), SIZE):
                 rows = slice(start, start + SIZE)
                 label = torch.full((len(values[rows]),), -1)
                 batch = Batch(values[rows], None if cond is None else cond[rows], label=label)
-                parts.append(self.model.measure(batch)["nll"].double())
-        return np.asarray(torch.cat(parts).numpy(), np.float64)
+                nats.append(self.model.measure(batch)["nll"].double())  # (B,)
+        return np.asarray(torch.cat(nats).numpy(), np.float64)
 
-    def _values(self, x: NDArray[Any]) -> Tensor:
-        shape = tuple(x.shape[1:])
-        shorter = self.modality == "text" and len(shape) == 1 and 0 < shape[0] <= self.spec.shape[0]
-        if not len(x) or (shape != self.spec.shape and not shorter):
-            raise UserError(f"x: {len(x)} items of shape {shape}: expected items of shape {self.spec.shape}")
-        if self.spec.levels is None:
-            return value_checks.check_reals(x, "x", self.gappy)
-        return value_checks.check_integers(x, "x", self.spec.levels)
+    def score_text(self, text: str, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Nats (N,) and characters (N,) of each line of a text, its end included, or of windows of the model's length.
 
-    def score_text(self, text: str, seed: int = 0) -> NDArray[np.float64]:
-        """(items,) nats of a text: of each of its lines, or of windows of the model's length, each scored afresh."""
+        Windows are scored afresh, each.
+
+        Raises:
+            UserError: the text is empty, a line too long, or a character not in the alphabet.
+        """
         width = self.spec.shape[0]
         if self.modality == "lines":
             found = list(lines.strip_lines(text))
-            if long := [line for line in found if len(line) >= width]:
-                raise UserError(f"text: a line of {len(long[0])} characters; up to {width - 1} are scored: {long[0]!r}")
-            ids = self.encode("".join(f"{line:\n<{width}}" for line in found))
+            if long := next((line for line in found if len(line) >= width), ""):
+                raise UserError(f"text: {long!r}: expected lines of up to {width - 1} characters, got {len(long)}")
+            codes = self.encode("".join(f"{line:\n<{width}}" for line in found))
+            counts = [len(line) + 1 for line in found]
         else:
-            ids = self.encode(text)
-        if not len(ids):
+            codes = self.encode(text)
+            counts = [min(width, len(codes) - start) for start in range(0, len(codes), width)]
+        if not len(codes):
             raise UserError("text: '': expected one character at least")
-        whole = len(ids) // width * width
-        parts = [self.score(ids[:whole].reshape(-1, width), seed=seed)] if whole else []
-        return np.concatenate([*parts, *([self.score(ids[None, whole:], seed=seed)] if whole < len(ids) else [])])
-
-    def characters(self, text: str) -> int:
-        """How many characters `score_text` scores: of lines, with the end of each."""
-        return sum(len(line) + 1 for line in lines.strip_lines(text)) if self.modality == "lines" else len(text)
+        full = len(codes) // width * width
+        windows = [codes[:full].reshape(-1, width), codes[None, full:]]  # (K, T), (1, rest)
+        nats = [self.score(window, seed=seed) for window in windows if window.size]
+        return np.concatenate(nats), np.array(counts)

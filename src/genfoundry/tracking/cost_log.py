@@ -1,12 +1,11 @@
-"""What a model cost on this machine: measured, so never part of an out; the report and MLflow show it.
+"""Cost log: what a model cost on this machine. Measured, so never part of an out; the report and MLflow show it.
 
-Kept in .state/costs.json: model digest -> {"parameters", "train_seconds", "train_items_per_second",
-"samples_per_second", "evaluate_seconds", "peak_memory_bytes", "device"}; a key that was not measured is not there.
+.state/costs.json: model digest -> {"parameters", "train_seconds", "train_items_per_second", "samples_per_second",
+"evaluate_seconds", "peak_memory_bytes", "device"}, without the keys that were not measured.
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
@@ -20,21 +19,21 @@ if TYPE_CHECKING:
 
 
 def read_costs(root: Path) -> dict[str, dict[str, Any]]:
-    """Model digest -> what was measured of it on this machine; {} where nothing was."""
+    """Model digest -> its measurements on this machine; {} where there are none."""
     path = root / paths.COSTS
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return dict(files.read_json(path)) if path.exists() else {}
 
 
 def record_costs(root: Path, digest: str, **measured: float | str) -> None:
-    """Add measurements of a model; earlier ones of the same name are replaced. Safe against other writers."""
+    """Add measurements of a model, in place of earlier ones of the same names. Safe against other writers."""
     path = root / paths.COSTS
     with files.file_lock(path):
-        known = read_costs(root)
-        files.write_json(path, {**known, digest: {**known.get(digest, {}), **measured}})
+        costs = read_costs(root)
+        files.write_json(path, {**costs, digest: {**costs.get(digest, {}), **measured}})
 
 
 def measure_sampling_rate(model: Learner, n: int = 64) -> dict[str, float]:
-    """{"samples_per_second"} of a draw of n samples, by a model that has drawn before; {} for what draws none."""
+    """{"samples_per_second"} of a draw of n samples, by a model that has drawn before; {} for one that draws none."""
     from genfoundry.models.base import GenerativeModel
 
     if not isinstance(model, GenerativeModel):
@@ -45,10 +44,10 @@ def measure_sampling_rate(model: Learner, n: int = 64) -> dict[str, float]:
 
 
 def measure_peak_memory(device: str) -> int:
-    """Bytes: of the GPU where there is one, else the most that this process has held."""
+    """Peak memory in bytes: of the GPU where `device` is one, else of this process."""
     if device.startswith("cuda"):
         import torch
 
         return int(torch.cuda.max_memory_allocated(device))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,7 +1,7 @@
-"""A parameter that a registered model does not know is an error: MLflow drops it and only logs a warning.
+"""Refusal of parameters that a registered model does not take: MLflow drops them and only logs a warning.
 
 Nothing of MLflow's is changed: a filter of its logger reads that warning, as MLflow 3.17 words it, and raises. Where
-the wording is another, the parameter is dropped as before; tests/test_scoring.py would say so.
+the wording is another, the parameter is dropped as before; tests/serving/test_scoring.py would say so.
 """
 
 from __future__ import annotations
@@ -11,33 +11,29 @@ import re
 from collections.abc import Callable
 
 LOGGER = "mlflow.models.utils"
-WARNING = re.compile(r"Unrecognized params \[(?P<unknown>.*?)\] are ignored.*Supported params are: \{(?P<known>.*?)\}")
+WARNING = re.compile(r"Unrecognized params \[(?P<dropped>.*?)\] are ignored.*Supported params are: \{(?P<taken>.*?)\}")
 
 
 class DroppedParams(logging.Filter):
-    """Raises in place of the warning, for models whose parameters are `known`; others are left alone."""
+    """Raises `error` in place of the warning, for models that take the parameters `names`."""
 
-    def __init__(self, known: frozenset[str], error: Callable[[str], Exception]) -> None:
+    def __init__(self, names: frozenset[str], error: Callable[[str], Exception]) -> None:
         super().__init__()
-        self.known, self.error = known, error
+        self.names, self.error = names, error
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is logged.
-
-        Raises:
-            Exception: `error`'s, where it says that a parameter of such a model was dropped.
-        """
+        """Let the record through, unless it says that a parameter of such a model was dropped: then raise."""
         match = WARNING.search(record.getMessage())
-        if match and set(re.findall(r"'(\w+)'", match["known"])) == self.known:
-            unknown = ", ".join(sorted(match["unknown"].split(", ")))
-            raise self.error(f"{unknown}: unknown parameter; expected {', '.join(sorted(self.known))}")
+        if match and set(re.findall(r"'(\w+)'", match["taken"])) == self.names:
+            dropped = ", ".join(sorted(match["dropped"].split(", ")))
+            raise self.error(f"{dropped}: unknown parameter; expected {', '.join(sorted(self.names))}")
         return True
 
 
-def refuse_dropped_params(known: frozenset[str], error: Callable[[str], Exception]) -> None:
-    """Have parameters that are not `known` refused with an error that is made of a line; twice is once."""
+def refuse_dropped_params(names: frozenset[str], error: Callable[[str], Exception]) -> None:
+    """Raise `error` with one line for parameters that are not among `names`; calling it twice is the same as once."""
     logger = logging.getLogger(LOGGER)
     if not logger.isEnabledFor(logging.WARNING):  # a pipeline has MLflow say nothing, this included
         logger.setLevel(logging.WARNING)
-    if not any(isinstance(one, DroppedParams) and one.known == known for one in logger.filters):
-        logger.addFilter(DroppedParams(known, error))
+    if not any(isinstance(f, DroppedParams) and f.names == names for f in logger.filters):
+        logger.addFilter(DroppedParams(names, error))

@@ -1,4 +1,4 @@
-"""The live log of a training in MLflow. What is rebuilt from outs and ledger is in `publish`, the store in `store`."""
+"""Live log of a training in MLflow. What is rebuilt from outs and ledger is in `publish`, the client in `client`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from genfoundry.tracking.client import Metrics, connect, ensure_experiment, get_tracking_uri, log_metrics
@@ -28,18 +27,24 @@ SAMPLING = 5.0  # seconds between two samples of the system's metrics
 def name_metrics(
     phase: str, losses: Mapping[str, float], rates: Mapping[str, float], skipped: float
 ) -> Iterator[tuple[str, float]]:
-    """Names and values of one event in MLflow, from the live log as from the training's CSV."""
+    """Names and values of one event's metrics in MLflow: by these names `publish` completes a log that broke off."""
     yield from ((f"{phase}/loss.{name}", value) for name, value in losses.items())
     yield from ((f"{phase}/lr.{name}", value) for name, value in rates.items())
     yield f"{phase}/skipped", skipped
 
 
 class LiveLogger:
-    """The live log of one training: `with Live(...) as live: ... live.log(event) ...; live.done(digest)`.
+    """The live log of one training: `with LiveLogger(...) as live: ... live.log(event) ...; live.done(digest)`.
 
-    A thread of its own writes; a server that is down costs the training nothing but one line on standard error, and
-    `publish` brings what is missing from the outs. `key` names the training's in-flight state: a run that a killed
-    process left open under the same key is closed. `overhead` is how long, in seconds, the end waited for the log.
+    A thread of its own writes. A server that is down costs the training nothing but one line on standard error, and
+    `publish` brings what is missing from the outs. `overhead` is how long, in seconds, the end waited for the log.
+
+    Args:
+        root: the repository.
+        experiment: name of the MLflow run.
+        task: name of the MLflow experiment.
+        key: names the training's in-flight state: a run that a killed process left open under it is closed.
+        delay: seconds before anything is written; a shorter training starts no run.
     """
 
     def __init__(self, root: Path, experiment: str, task: str, key: str, *, delay: float = DELAY) -> None:
@@ -50,38 +55,31 @@ class LiveLogger:
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
         self._ending = threading.Event()
         self._failed = False
-        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+        self._thread = threading.Thread(target=self._write, name="tracking", daemon=True)
 
     def __enter__(self) -> LiveLogger:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         self._failed = kind is not None
         self._ending.set()
-        waiting = time.perf_counter()
+        ended = time.perf_counter()
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
-            self._warn(
-                str(
-                    make_store_error(
-                        get_tracking_uri(self.root), f"it took more than {PATIENCE:.0f} s", "see whether it is well"
-                    )
-                )
-            )
-        self.overhead = time.perf_counter() - waiting
+            reason = f"it took more than {PATIENCE:.0f} s"
+            self._warn(make_store_error(get_tracking_uri(self.root), reason, "see whether it is well"))
+        self.overhead = time.perf_counter() - ended
 
     def log(self, event: Event) -> None:
-        """Note an event; returns at once."""
+        """Queue an event; returns at once."""
         self._events.put((int(time.time() * 1000), event))
 
     def done(self, digest: str) -> None:
-        """The digest of the model that came out: by it `publish` finds this run."""
+        """Set the digest of the trained model, by which `publish` finds this run."""
         self.digest = digest
 
-    def _work(self) -> None:
+    def _write(self) -> None:
         if self._ending.wait(self.delay):
             return
         try:
@@ -92,37 +90,35 @@ class LiveLogger:
                     self._flush(client, run)
             self._close(client, run)
         except Exception as error:  # whatever the store raises, a training goes on
-            fault = explain_failure(error, get_tracking_uri(self.root))
-            if not fault.remembered:
-                self._warn(str(fault))
+            failure = explain_failure(error, get_tracking_uri(self.root))
+            if not failure.remembered:
+                self._warn(failure)
 
-    def _warn(self, line: str) -> None:
-        print(f"tracking {self.experiment}: {line}", file=sys.stderr)
+    def _warn(self, failure: Exception) -> None:
+        print(f"tracking {self.experiment}: {failure}", file=sys.stderr)
 
     def _open(self, client: MlflowClient) -> str:
-        where = ensure_experiment(client, self.root, self.task)
+        experiment = ensure_experiment(client, self.root, self.task)
         with suppress(Exception):
             stale = f"tags.`genfoundry.key` = '{self.key}' and attributes.status = 'RUNNING'"
-            for left in client.search_runs([where], stale):
-                client.set_terminated(left.info.run_id, "KILLED")
+            for run in client.search_runs([experiment], stale):
+                client.set_terminated(run.info.run_id, "KILLED")
         tags = {"genfoundry.kind": "model", "genfoundry.experiment": self.experiment, "genfoundry.key": self.key}
-        run = client.create_run(where, start_time=int(self.began * 1000), tags=tags, run_name=self.experiment)
-        return str(run.info.run_id)
+        began = int(self.began * 1000)
+        return str(client.create_run(experiment, began, tags, run_name=self.experiment).info.run_id)
 
     def _flush(self, client: MlflowClient, run: str) -> None:
-        found: Metrics = []
+        metrics: Metrics = []
         with suppress(queue.Empty):
             while True:
                 now, e = self._events.get_nowait()
-                found += [
-                    (n, v, now, e.clock.step) for n, v in name_metrics(e.clock.phase, e.losses, e.rates, e.skipped)
-                ]
-        log_metrics(client, run, found)
+                named = name_metrics(e.clock.phase, e.losses, e.rates, e.skipped)
+                metrics += [(name, value, now, e.clock.step) for name, value in named]
+        log_metrics(client, run, metrics)
 
     def _close(self, client: MlflowClient, run: str) -> None:
         self._flush(client, run)
-        seconds = time.time() - self.began
-        log_metrics(client, run, [("seconds", seconds, int(time.time() * 1000), 0)])
+        log_metrics(client, run, [("seconds", time.time() - self.began, int(time.time() * 1000), 0)])
         if self.digest:
             client.set_tag(run, "genfoundry.digest", self.digest)
         client.set_terminated(run, "FAILED" if self._failed or not self.digest else "FINISHED")
@@ -130,7 +126,7 @@ class LiveLogger:
 
 @contextmanager
 def _system_metrics(run: str, store: str) -> Iterator[None]:
-    """Processor, memory, disk, network and, where there is one, GPU of this machine, while the block runs."""
+    """Log processor, memory, disk, network and GPU of this machine while the block runs."""
     monitor: Any = None
     with suppress(Exception):
         from genfoundry.tracking import mlflow_private

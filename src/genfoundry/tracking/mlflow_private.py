@@ -1,4 +1,4 @@
-"""What the project uses of MLflow that its documentation does not name. Seen with 3.17 (pyproject: <4).
+"""Names of MLflow that its documentation does not have, all uses of them. Seen with 3.17 (pyproject: <4).
 
 tests/test_private_names.py holds each to what is relied on here.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def post(address: str, endpoint: str, question: dict[str, Any], timeout: float) -> Any:
-    """The answer (of `requests`) of an MLflow server, asked once, with the login that MLflow's clients use.
+    """Post one request to an MLflow server with the login that MLflow's clients use; returns the answer of `requests`.
 
     MlflowClient tries for minutes, and makes one kind of error of a refused login, a sign-in page and a failing server.
     """

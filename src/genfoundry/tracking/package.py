@@ -1,4 +1,4 @@
-"""A trained model as an MLflow model folder: weights, model.json and the code that reads them; no pickle.
+"""MLflow model folder of a trained model: weights, model.json and the code that reads them; no pickle.
 
 The code goes by a name of its own, `genfoundry_<digest>`, so that two versions in one process run each its own.
 """
@@ -21,19 +21,19 @@ from genfoundry.serving.request import COLUMNS, DEFAULTS
 CODE = Path(__file__).parents[1]
 NEEDS = ("numpy", "pandas", "pydantic", "safetensors", "torch")
 """What `pyfunc` imports; MLflow adds itself."""
-OWN = re.compile(r"\bgenfoundry(?=\.[a-z]|[ \t]+import\b)|(?<=\bimport )genfoundry\b")
+NAME = re.compile(r"\bgenfoundry(?=\.[a-z]|[ \t]+import\b)|(?<=\bimport )genfoundry\b")
 """The package's name where a module is named: in imports, and in what `import_module` is given."""
 
 
 def save_mlflow_model(weights: Path, out: Path, lock: Path, metadata: dict[str, Any]) -> None:
     """Write the MLflow model of the weights in a folder to `out`: signature, example, pinned requirements, code.
 
-    What draws no samples answers no requests: its weights are written as they are, for `checkpoint.load`.
+    The weights of a model that is not generative are copied as they are, for `checkpoint.load`.
     """
     import mlflow.pyfunc
 
     try:
-        served = Predictor(weights)
+        predictor = Predictor(weights)
     except NotGenerative:
         shutil.copytree(weights, out)
         return
@@ -46,9 +46,9 @@ def save_mlflow_model(weights: Path, out: Path, lock: Path, metadata: dict[str, 
             data_path=str(Path(scratch, "model")),
             code_paths=[str(code)],
             signature=build_signature(),
-            input_example=build_example(served),
+            input_example=build_example(predictor),
             pip_requirements=pin_requirements(lock),
-            metadata={**metadata, "columns": describe_columns(served)},
+            metadata={**metadata, "columns": describe_columns(predictor)},
         )
 
 
@@ -60,12 +60,12 @@ def copy_code(source: Path, to: Path) -> Path:
         digest.update(f"{path.relative_to(source).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     copy = to / f"genfoundry_{digest.hexdigest()[:12]}"
     for path in files:
-        place = copy / path.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = copy / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".py":
-            place.write_text(OWN.sub(copy.name, path.read_text(encoding="utf-8")), encoding="utf-8")
+            target.write_text(NAME.sub(copy.name, path.read_text(encoding="utf-8")), encoding="utf-8")
         else:
-            shutil.copyfile(path, place)
+            shutil.copyfile(path, target)
     return copy
 
 
@@ -85,26 +85,27 @@ def build_signature() -> Any:
     return ModelSignature(params=ParamSchema([ParamSpec(k, kinds[type(v)], v) for k, v in DEFAULTS.items()]))
 
 
-def describe_columns(served: Predictor) -> dict[str, str]:
-    """What the columns of a request hold, for people who look at the model in MLflow."""
+def describe_columns(predictor: Predictor) -> dict[str, str]:
+    """Describe the columns of a request, for people who look at the model in MLflow."""
 
     def describe(levels: int | None, shape: tuple[int, ...]) -> str:
         return f"{'numbers' if levels is None else f'whole numbers below {levels}'} of shape {shape}"
 
-    spec = served.spec
-    held = {"n": "a whole number", "prompt": "a text", "text": "a text", "x": describe(spec.levels, spec.shape)}
+    spec = predictor.spec
+    described = {"n": "a whole number", "prompt": "a text", "text": "a text", "x": describe(spec.levels, spec.shape)}
     if spec.cond_shape is not None:
-        held["past"] = describe(spec.cond_levels, spec.cond_shape)
-    return {name: held[name] for name in COLUMNS[served.modality] if name in held}
+        described["past"] = describe(spec.cond_levels, spec.cond_shape)
+    return {name: described[name] for name in COLUMNS[predictor.modality] if name in described}
 
 
-def build_example(served: Predictor) -> Any:
+def build_example(predictor: Predictor) -> Any:
     """A request for two samples."""
     import pandas as pd
 
     row: dict[str, Any] = {"n": 2}
-    if served.alphabet:
-        row["prompt"] = served.alphabet[-1]
-    if served.spec.cond_shape is not None and "past" in COLUMNS[served.modality]:
-        row["past"] = np.zeros(served.spec.cond_shape, np.float64 if served.spec.cond_levels is None else int).tolist()
+    if predictor.alphabet:
+        row["prompt"] = predictor.alphabet[-1]
+    if predictor.spec.cond_shape is not None and "past" in COLUMNS[predictor.modality]:
+        dtype = np.float64 if predictor.spec.cond_levels is None else int
+        row["past"] = np.zeros(predictor.spec.cond_shape, dtype).tolist()
     return pd.DataFrame([row])

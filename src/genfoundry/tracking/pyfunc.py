@@ -1,4 +1,4 @@
-"""The one registered model of all families: MLflow imports this file, under the name of its version, and loads it.
+"""The MLflow model (pyfunc flavour) of every family: MLflow imports this file, under the name of its version.
 
 A request is a table; a row with something to score (`x`, or `text`) is scored, any other row asks for samples:
 - images: `n` samples (default 1);                       `x` (C, H, W), whole numbers 0..levels-1, to score
@@ -8,7 +8,7 @@ A request is a table; a row with something to score (`x`, or `text`) is scored, 
 - video:  `n` samples that go on from `past` (P, C, H, W);  `x` (T, C, H, W) after `past` to score
 - pairs:  `n` targets of the source `prompt`
 Parameters: label (-1: any class), temperature, top_k, top_p, length (of text), seed.
-Samples come back as the columns `row` (of the request) and `sample`; scores as `row`, `nll` (nats) and the figure in
+Samples come back as the columns `row` (of the request) and `sample`; scores as `row`, `nll` (nats) and the score in
 the unit of the modality (bits_per_dim, nats_per_char, nats).
 """
 
@@ -27,16 +27,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 
 from genfoundry.errors import UserError
-from genfoundry.serving import request
+from genfoundry.serving import request, value_checks
 from genfoundry.serving.predictor import Predictor
 from genfoundry.serving.request import RequestRow
-from genfoundry.serving.value_checks import MOST
 from genfoundry.tracking.dropped_params import refuse_dropped_params
 from genfoundry.types import Draw
 
 
 class RequestError(MlflowException):  # type: ignore[misc]
-    """A request that cannot be answered: status 400, and one line of the model's own."""
+    """A request that cannot be answered: by default status 400, and one line that names field, value and remedy."""
 
     def __init__(self, line: str, code: int = INVALID_PARAMETER_VALUE) -> None:
         super().__init__(line, error_code=code)
@@ -51,83 +50,79 @@ class PyfuncModel:
     """Samples and scores of the model in a folder: safetensors and JSON."""
 
     def __init__(self, folder: Path) -> None:
-        self.served = Predictor(folder)
+        self.predictor = Predictor(folder)
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """See the module.
+        """Answer a request; the module says what it may hold.
 
         Raises:
             RequestError: the request is not one that this model takes.
         """
         try:
-            return pd.DataFrame(self._answers(model_input, params))
+            return pd.DataFrame(self._answer(model_input, params))
         except UserError as error:
             raise RequestError(" ".join(str(error).split())) from None
         except Exception as error:
             logging.getLogger(__name__).exception("a request failed")
             raise RequestError(f"the model failed: {type(error).__name__}", INTERNAL_ERROR) from error
 
-    def _answers(self, data: Any, params: Mapping[str, Any] | None) -> list[RequestRow]:
-        served = self.served
-        rows = request.parse_rows(data, served.modality, served.spec)
+    def _answer(self, data: Any, params: Mapping[str, Any] | None) -> list[RequestRow]:
+        predictor = self.predictor
+        rows = request.parse_rows(data, predictor.modality, predictor.spec)
         settings = request.parse_parameters(params)
-        what = "text" if served.alphabet else "x"
-        scoring = [what in row for row in rows]
+        scored = "text" if predictor.alphabet else "x"
+        scoring = [scored in row for row in rows]
         if any(scoring) and not all(scoring):
-            raise UserError(f"{what}: missing in row {scoring.index(False)}: expected in every row, or in none")
-        if not any(scoring) and isinstance(data, pd.DataFrame) and what in data.columns:
-            raise UserError(f"{what}: null in every row: expected a value to score, or no such column")
+            raise UserError(f"{scored}: missing in row {scoring.index(False)}: expected in every row, or in none")
+        if not any(scoring) and isinstance(data, pd.DataFrame) and scored in data.columns:
+            raise UserError(f"{scored}: null in every row: expected a value to score, or no such column")
         if not any(scoring):
-            counts = [request.parse_integer(row.get("n", 1), "n", 1, MOST) for row in rows]
-            served.check_size(sum(counts), int(settings["length"]))
-        answer = self._score if any(scoring) else self._sample
-        return [one for index, row in enumerate(rows) for one in self._row(answer, index, row, settings, len(rows))]
-
-    def _row(
-        self, answer: Any, index: int, row: RequestRow, settings: Mapping[str, float], count: int
-    ) -> list[RequestRow]:
-        try:
-            found: list[RequestRow] = answer(index, row, settings)
-        except UserError as error:
-            raise UserError(f"row {index}: {error}" if count > 1 else str(error)) from None
-        return found
+            length = int(settings["length"])
+            predictor.check_size(sum(predictor.check_size(row.get("n", 1), length) for row in rows), length)
+        answers: list[RequestRow] = []
+        for index, row in enumerate(rows):
+            try:
+                answers += (self._score if any(scoring) else self._sample)(index, row, settings)
+            except UserError as error:
+                raise UserError(f"row {index}: {error}" if len(rows) > 1 else str(error)) from None
+        return answers
 
     def _sample(self, index: int, row: RequestRow, settings: Mapping[str, float]) -> list[RequestRow]:
-        shape = self.served.spec.cond_shape or ()
-        found = self.served.sample(
+        shape = self.predictor.spec.cond_shape or ()
+        samples = self.predictor.sample(
             int(row.get("n", 1)),
             label=int(settings["label"]),
-            prompt=request.parse_text(row.get("prompt", ""), "prompt"),
-            past=request.parse_array(row["past"], "past", shape) if "past" in row else None,
+            prompt=value_checks.check_text(row.get("prompt", ""), "prompt"),
+            past=value_checks.parse_array(row["past"], "past", shape) if "past" in row else None,
             length=int(settings["length"]),
             draw=Draw(settings["temperature"], int(settings["top_k"]), settings["top_p"]),
             seed=int(settings["seed"]) + index,
         )
-        return [{"row": index, "sample": one if isinstance(one, str) else one.tolist()} for one in found]
+        return [{"row": index, "sample": x if isinstance(x, str) else x.tolist()} for x in samples]
 
     def _score(self, index: int, row: RequestRow, settings: Mapping[str, float]) -> list[RequestRow]:
-        seed, spec = int(settings["seed"]) + index, self.served.spec
+        seed, spec = int(settings["seed"]) + index, self.predictor.spec
         if unused := [name for name in ("n", "prompt") if name in row]:
             raise UserError(f"{unused[0]}: {row[unused[0]]!r}: expected no such column beside what is scored")
-        if self.served.alphabet:
-            text = request.parse_text(row["text"], "text")
-            nats, values = float(self.served.score_text(text, seed).sum()), self.served.characters(text)
+        if self.predictor.alphabet:
+            scores, characters = self.predictor.score_text(value_checks.check_text(row["text"], "text"), seed)
+            nats, values = float(scores.sum()), int(characters.sum())
         else:
-            past = request.parse_array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
-            x = request.parse_array(row["x"], "x", spec.shape)[None]
-            nats, values = float(self.served.score(x, past, seed)[0]), int((~np.isnan(x)).sum())
-        return [{"row": index, "nll": nats, self.served.unit: self.served.per_value(nats, values)}]
+            past = value_checks.parse_array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
+            x = value_checks.parse_array(row["x"], "x", spec.shape)[None]
+            nats, values = float(self.predictor.score(x, past, seed)[0]), int((~np.isnan(x)).sum())
+        return [{"row": index, "nll": nats, self.predictor.unit: self.predictor.per_value(nats, values)}]
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
-    """What MLflow calls: the model in the folder `path`, by the code beside it."""
-    _see(Path(path).parents[1] / "code")
+    """Load the model in the folder `path` by the code beside it; MLflow calls this."""
+    _extend_search_path(Path(path).parents[1] / "code")
     refuse_dropped_params(frozenset(request.DEFAULTS), RequestError)
     return PyfuncModel(Path(path))
 
 
-def _see(code: Path) -> None:
-    """Find this package's modules in `code`, too: the folder of the version that was loaded first may be gone."""
+def _extend_search_path(code: Path) -> None:
+    """Find this package's modules in `code` too: the folder of the version that was loaded first may be gone."""
     package = __name__.partition(".")[0]
     for name, module in list(sys.modules.items()):
         ours = name == package or name.startswith(f"{package}.")

@@ -1,12 +1,11 @@
 """Ask MLflow's store once, in seconds, whether it can be used: MLflow itself would try for minutes.
 
-What was found to fail is remembered for a while in .state, so that forty trainings do not wait for it each.
+A failure is remembered for a while in .state, so that not each of forty trainings waits for it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 import sqlite3
@@ -19,35 +18,30 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from genfoundry.tracking.store_errors import (
-    ADDRESS,
-    LOGIN,
-    StoreError,
-    explain_failure,
-    make_store_error,
-    parse_host_and_port,
-)
+from genfoundry import files
+from genfoundry.errors import UserError
+from genfoundry.tracking.store_errors import ADDRESS, LOGIN, StoreError, make_store_error, parse_host_and_port
 
 CONNECT = 2.0  # seconds for a TCP connection
 ANSWER = 10.0  # seconds for an answer, unless MLFLOW_HTTP_REQUEST_TIMEOUT says otherwise
-SLACK = 4.0  # seconds more until the question is dropped: names that resolve slowly, servers that drip
+SLACK = 4.0  # seconds more until the request is dropped: names that resolve slowly, servers that drip
 LOCK = 5.0  # seconds that another process may hold a database
 MEMORY = 300.0  # seconds that a failure is remembered
 API = "/api/2.0/mlflow/experiments/search"
+REFUSALS = {401: "the server wants a login (401)", 403: "the server refuses (403)", 407: "the proxy wants a login"}
 
 
 def check_store(address: str, variable: str = "MLFLOW_TRACKING_URI") -> None:
-    """Raise StoreError where the store at an address cannot be used, within some ten seconds."""
-    try:
-        if address.startswith("sqlite"):
-            _check_sqlite(address)
-            return
-        wait = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") or ANSWER)
-        _within(wait + SLACK, lambda: _check_server(address, wait, variable))
-    except StoreError:
-        raise
-    except Exception as error:  # whatever a driver, a plugin or a library below raises
-        raise explain_failure(error, address, variable) from error
+    """Check within some ten seconds that the store at an address can be used; `variable` is what names it.
+
+    Raises:
+        Exception: it cannot; `store_errors.explain_failure` says why.
+    """
+    if address.startswith("sqlite"):
+        _check_sqlite(address)
+        return
+    timeout = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") or ANSWER)
+    _run_within(timeout + SLACK, lambda: _check_server(address, timeout, variable))
 
 
 def _check_sqlite(address: str) -> None:
@@ -55,54 +49,50 @@ def _check_sqlite(address: str) -> None:
 
     path = Path(make_url(address).database or ":memory:")
     if not path.exists():
-        folder = next(above for above in path.absolute().parents if above.exists())
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"{folder}: not writable")
         return
     with closing(sqlite3.connect(path, timeout=LOCK, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")  # locked, read-only, damaged: said here
-        database.execute("SELECT count(*) FROM sqlite_master")
-        database.execute("ROLLBACK")
+        for statement in ("BEGIN IMMEDIATE", "SELECT count(*) FROM sqlite_master", "ROLLBACK"):
+            database.execute(statement)  # raises where it is locked, read-only or damaged
 
 
-def _check_server(address: str, wait: float, variable: str) -> None:
-    where = parse_host_and_port(address)
-    scheme = urlsplit(address).scheme
-    if where and not (scheme in getproxies() and not proxy_bypass(where[0])):
-        socket.create_connection(where, timeout=CONNECT).close()
-    if where and scheme not in ("http", "https"):
+def _check_server(address: str, timeout: float, variable: str) -> None:
+    server, scheme = parse_host_and_port(address), urlsplit(address).scheme
+    if server is None:
+        return
+    if scheme not in getproxies() or proxy_bypass(server[0]):
+        socket.create_connection(server, timeout=CONNECT).close()
+    if scheme in ("http", "https"):
+        from genfoundry.tracking import mlflow_private
+
+        answer = mlflow_private.post(address, API, {"max_results": 1}, timeout=timeout)
+        _check_answer(answer, address, variable)
+    else:
         from sqlalchemy import create_engine
 
         create_engine(address).connect().close()
-    elif where:
-        from genfoundry.tracking import mlflow_private
-
-        answer = mlflow_private.post(address, API, {"max_results": 1}, timeout=wait)
-        _check_answer(answer, address, variable)
 
 
 def _check_answer(answer: Any, address: str, variable: str) -> None:
     """An answer of MLflow's is a JSON object; a sign-in page is HTML, with any status."""
     status, page = answer.status_code, "html" in answer.headers.get("Content-Type", "").lower()
-    reasons = {401: "the server wants a login (401)", 403: "the server refuses (403)", 407: "the proxy wants a login"}
-    if status in reasons:
-        raise make_store_error(address, reasons[status], LOGIN)
+    if status in REFUSALS:
+        raise make_store_error(address, REFUSALS[status], LOGIN)
     if status >= 500 or status == 429:
         raise make_store_error(address, f"the server fails ({status})", "see the server's log")
     if page or 300 <= status < 400:
         reason = f"a web page answers ({status}), not MLflow: a sign-in page, or another address"
         raise make_store_error(address, reason, f"{LOGIN}, or correct {variable}")
-    if status >= 400:
-        raise make_store_error(address, f"no MLflow server answers there ({status})", ADDRESS.format(variable=variable))
-    try:
-        fine = isinstance(answer.json(), dict)
-    except ValueError:
-        fine = False
-    if not fine:
-        raise make_store_error(address, "what answers is not MLflow", ADDRESS.format(variable=variable))
+    reason = "what answers is not MLflow" if status < 400 else f"no MLflow server answers there ({status})"
+    with suppress(ValueError):
+        if status < 400 and isinstance(answer.json(), dict):
+            return
+    raise make_store_error(address, reason, ADDRESS.format(variable=variable))
 
 
-def _within(seconds: float, task: Callable[[], None]) -> None:
+def _run_within(seconds: float, task: Callable[[], None]) -> None:
     """Run a task in a thread, and drop it where it takes longer.
 
     Raises:
@@ -126,26 +116,28 @@ def _within(seconds: float, task: Callable[[], None]) -> None:
 
 
 def remember_failure(folder: Path, address: str, error: StoreError) -> None:
-    """Note that the store at an address failed; without its address, which may hold a password."""
-    note = {"store": _name(address), "time": time.time(), "line": str(error)}
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "mlflow-failed.json").write_text(json.dumps(note), encoding="utf-8")
+    """Remember that the store at an address failed; without the address, which may hold a password."""
+    with suppress(UserError):
+        files.write_json(_memory(folder), {"store": _hash(address), "time": time.time(), "line": str(error)})
 
 
 def raise_remembered(folder: Path, address: str) -> None:
     """Raise the StoreError that was remembered for an address, if it was a short while ago."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        note = json.loads((folder / "mlflow-failed.json").read_text(encoding="utf-8"))
-        if note["store"] == _name(address) and 0 <= time.time() - note["time"] < MEMORY:
-            raise StoreError(note["line"], remembered=True)
+    with suppress(UserError, KeyError, TypeError):
+        failure = files.read_json(_memory(folder))
+        if failure["store"] == _hash(address) and 0 <= time.time() - failure["time"] < MEMORY:
+            raise StoreError(failure["line"], remembered=True)
 
 
 def forget_failure(folder: Path) -> None:
-    """A new run asks anew."""
+    """Forget what was remembered, so that a new run asks the store again."""
     with suppress(OSError):
-        (folder / "mlflow-failed.json").unlink(missing_ok=True)
+        _memory(folder).unlink(missing_ok=True)
 
 
-def _name(address: str) -> str:
+def _memory(folder: Path) -> Path:
+    return folder / "mlflow-failed.json"
+
+
+def _hash(address: str) -> str:
     return hashlib.sha256(address.encode()).hexdigest()

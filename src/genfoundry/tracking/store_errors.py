@@ -1,4 +1,4 @@
-"""Why MLflow's store cannot be used, in one line without credentials: the reason, and what the user can do."""
+"""Errors of MLflow's store in one line without credentials: the reason, and what the user can do."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from urllib.parse import unquote, urlsplit
 LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 ADDRESS = "correct {variable}, or start the server"
 REBUILD = "move the file aside"
+OTHER_VERSION = "another version of MLflow made its tables"
 SCHEMA = "run `mlflow db upgrade` on it where an older MLflow wrote it, else move the file aside"
 DATABASE = "set {variable} to a server or a database such as sqlite:///mlflow.db, or unset it"
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET")
 WRITABLE = "make the file and its folder writable"
 PATIENCE = "see whether it is well (MLFLOW_HTTP_REQUEST_TIMEOUT=60 waits longer)"
-MOST = 200  # characters of an error that is not known
+SHOWN = 200  # characters of an error that no pattern explains
 
-# What the text of an error holds, the reason that is given (`{}`: the pattern's group), the remedy.
+# A pattern in the text of an error, the reason to give (`{}`: the pattern's group), the remedy.
 FAULTS = [
     (r"no module named '?([\w.]+)", "it needs the Python package {}", "install it"),
     (r"filesystem tracking backend", "MLflow 3 keeps no runs in a plain folder", DATABASE),
     (r"unsupported uri|could not parse|load plugin", "MLflow knows no such kind of store", DATABASE),
     (r"databricks credential", "there are no credentials for Databricks", "run `databricks configure`"),
     (r"file is not a database|malformed", "the file is damaged or no SQLite database", REBUILD),
-    (r"(found version \w+, but expected \w+)", "another version of MLflow made its tables ({})", SCHEMA),
-    (
-        r"locate revision|no such (?:table|column)|table \w+ already",
-        "another version of MLflow made its tables",
-        SCHEMA,
-    ),
+    (r"(found version \w+, but expected \w+)", f"{OTHER_VERSION} ({{}})", SCHEMA),
+    (r"locate revision|no such (?:table|column)|table \w+ already", OTHER_VERSION, SCHEMA),
     (r"is locked", "another process holds the database locked", "end that process"),
     (r"disk is full|no space left", "the disk is full", "free some space"),
     (r"permission denied: '([^']+)'|read-only file system", "{} cannot be written", WRITABLE),
@@ -51,7 +48,7 @@ FAULTS = [
 
 
 class StoreError(Exception):
-    """MLflow's store cannot be used: the message is one line. `remembered`: it was asked a short while ago."""
+    """MLflow's store cannot be used: the message is one line. `remembered`: the failure of a short while ago."""
 
     def __init__(self, line: str, *, remembered: bool = False) -> None:
         super().__init__(line)
@@ -59,11 +56,10 @@ class StoreError(Exception):
 
 
 def redact(text: str) -> str:
-    """The text without user names, passwords and tokens."""
-    address = os.environ.get("MLFLOW_TRACKING_URI", ""), os.environ.get("MLFLOW_REGISTRY_URI", "")
+    """Replace user names, passwords and tokens in a text by asterisks."""
     secrets = [os.environ.get(name, "") for name in SECRETS]
-    for one in address:
-        user = one.partition("://")[2].rpartition("@")[0].rpartition("/")[2]
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        user = os.environ.get(name, "").partition("://")[2].rpartition("@")[0].rpartition("/")[2]
         secrets += [user.partition(":")[2], unquote(user.partition(":")[2])]
     for secret in sorted((s for s in secrets if len(s) > 3), key=len, reverse=True):
         text = text.replace(secret, "***")
@@ -72,37 +68,32 @@ def redact(text: str) -> str:
 
 
 def explain_failure(error: BaseException, address: str, variable: str = "MLFLOW_TRACKING_URI") -> StoreError:
-    """The error of a store at an address as a StoreError; `variable` is the setting that names the address."""
+    """Turn any error of the store at an address into a StoreError; `variable` is the setting that names the address."""
     if isinstance(error, StoreError):
         return error
-    text = "\n".join(_chain(error))
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(texts) < 8:  # the error and those that led to it
+        texts.append(f"{type(cause).__name__} {cause}\n")
+        cause = cause.__cause__ or cause.__context__
     for pattern, reason, remedy in FAULTS:
-        if match := re.search(pattern, text, re.IGNORECASE):
-            group = next((one for one in match.groups() if one), "")
-            return make_store_error(address, reason.format(group or "it"), remedy.format(variable=variable))
+        if match := re.search(pattern, "\n".join(texts), re.IGNORECASE):
+            group = next(filter(None, match.groups()), "it")
+            return make_store_error(address, reason.format(group), remedy.format(variable=variable))
     first = " ".join(str(error).partition("[SQL")[0].split()) or type(error).__name__
-    return make_store_error(address, f"{type(error).__name__}: {first[:MOST]}", f"see {variable}")
+    return make_store_error(address, f"{type(error).__name__}: {first[:SHOWN]}", f"see {variable}")
 
 
 def make_store_error(address: str, reason: str, remedy: str) -> StoreError:
-    """The line that a user reads."""
+    """The error that names a store's address, why it is not used, and what the user can do."""
     return StoreError(
         f"MLflow at {redact(address)} is left out: {redact(reason)}; {redact(remedy)}, "
         "then `make ui` brings it up to date (nothing is lost: the outs and the ledger have it all)"
     )
 
 
-def _chain(error: BaseException | None) -> list[str]:
-    """The texts of an error and of those that led to it, the outermost first."""
-    texts: list[str] = []
-    while error is not None and len(texts) < 8:
-        texts.append(f"{type(error).__name__} {error}\n")
-        error = error.__cause__ or error.__context__
-    return texts
-
-
 def parse_host_and_port(address: str) -> tuple[str, int] | None:
-    """Where a server listens; None for a file, a plugin, or what needs no socket.
+    """Host and port of a server; None for a file, a plugin, or what needs no socket.
 
     Raises:
         ValueError: the port is no number from 0 to 65535.

@@ -1,4 +1,4 @@
-"""What a file or folder of the user's own holds, and the data set entry that reads it: `make init` begins here."""
+"""Inspection of a user's file or folder: what it holds, and the data set entry that reads it; `init` begins here."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ READ = {
     "series": (".csv", ".csv.gz"),
     "pairs": (".tsv",),
 }
-FINDERS: dict[str, Callable[[Path, list[Path]], Inspection]] = {
+INSPECTORS: dict[str, Callable[[Path, list[Path], Mapping[str, Any]], Inspection]] = {
+    "images": images.inspect_images,
+    "volumes": volumes.inspect_volumes,
     "text": text.inspect_text,
     "series": series.inspect_series,
     "pairs": text.inspect_pairs,
 }
-NOTES = ("README", "LICENSE", "LICENCE", "NOTICE", "COPYING", "CHANGELOG", "CITATION")  # no data, beside others
+NO_DATA = ("README", "LICENSE", "LICENCE", "NOTICE", "COPYING", "CHANGELOG", "CITATION")  # beside others
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 HINTS = {
     **dict.fromkeys((".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".ico", ".cr2", ".nef", ".dng", ".raw"),
@@ -40,40 +42,34 @@ HINTS = {
 
 
 def inspect_data(folder: Path, given: Mapping[str, Any] = {}) -> Inspection:
-    """Decide the modality by the kind that most files are of, and what reads them; `given` are keys of the entry.
+    """Choose the modality by the kind of most files, and the keys that read them; `given` are keys that the user chose.
 
     Raises:
-        UserError: nothing that is read, files that cannot be, or what they mean is ambiguous.
+        UserError: no file of a kind that is read, a damaged one, or one whose meaning is ambiguous.
     """
     listing = scan_folder(folder)
     by_kind = {kind: paths for kind, suffixes in READ.items() if (paths := filter_suffixes(listing.files, *suffixes))}
     if not by_kind:
         suffixes = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
-        rest = "".join(f"; {line}" for line in _left_out(folder, listing, []))
+        rest = "".join(f"; {line}" for line in _note_unread(folder, listing, []))
         raise UserError(f"{folder}: no file of a kind that is read; {suffixes} are{rest}")
-    data = {kind: paths for kind, paths in by_kind.items() if not all(path.stem.upper() in NOTES for path in paths)}
+    data = {kind: paths for kind, paths in by_kind.items() if not all(path.stem.upper() in NO_DATA for path in paths)}
     by_kind = data or by_kind
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
-    if kind != "images" and "images" in by_kind and _beside(by_kind["images"], by_kind[kind]):
+    if kind != "images" and "images" in by_kind and _are_captions(by_kind["images"], by_kind[kind]):
         kind = "images"
     if kind == "series" and any(map(grey_csv.is_grey, by_kind[kind])):
         kind = "images"
     if kind in ("images", "volumes"):
         _require_one_kind(folder, listing.files)
-    if kind == "images":
-        used = image_folder.image_files(listing.files)
-        seen = images.inspect_images(folder, used, given)
-    elif kind == "volumes":
-        used = by_kind[kind]
-        seen = volumes.inspect_volumes(folder, used, given)
-    else:
-        used = by_kind[kind]
-        seen = FINDERS[kind](folder, used)
-    return Inspection({"modality": kind, **seen.entry}, [*seen.said, *_left_out(folder, listing, used)])
+    read = image_folder.image_files(listing.files) if kind == "images" else by_kind[kind]
+    inspection = INSPECTORS[kind](folder, read, given)
+    notes = [*inspection.notes, *_note_unread(folder, listing, read)]
+    return Inspection({"modality": kind, **inspection.entry}, notes)
 
 
-def _beside(pictures: list[Path], others: list[Path]) -> bool:
-    """Whether most of the others are notes about pictures: captions, boxes, a file beside each by its name."""
+def _are_captions(pictures: list[Path], others: list[Path]) -> bool:
+    """Whether most of the others belong to pictures of the same names, such as captions and boxes."""
     names = {path.with_suffix("").name for path in pictures}
     return 2 * sum(path.with_suffix("").name in names for path in others) > len(others)
 
@@ -81,15 +77,15 @@ def _beside(pictures: list[Path], others: list[Path]) -> bool:
 def _require_one_kind(folder: Path, paths: list[Path]) -> None:
     """Refuse pictures, files of arrays and volumes in one folder: all would be read, as one data set."""
     kinds = {"pictures": SUFFIXES, ".npz or IDX files": ARRAYS, "NIfTI volumes": VOLUMES}
-    present = {kind: own for kind, suffixes in kinds.items() if (own := filter_suffixes(paths, *suffixes))}
+    present = {kind: files for kind, suffixes in kinds.items() if (files := filter_suffixes(paths, *suffixes))}
     if len(present) > 1:
         several = " and ".join(
-            f"{len(own)} {kind} (e.g. {own[0].relative_to(folder).as_posix()})" for kind, own in present.items()
+            f"{len(files)} {kind} (e.g. {files[0].relative_to(folder).as_posix()})" for kind, files in present.items()
         )
         raise UserError(f"{folder}: {several}; one kind makes a data set: move the others out of this folder")
 
 
-def _left_out(folder: Path, listing: Listing, used: list[Path]) -> Iterator[str]:
+def _note_unread(folder: Path, listing: Listing, used: list[Path]) -> Iterator[str]:
     """A line a kind of file that is not read, and one for links that lead nowhere."""
     taken, kinds = set(map(str, used)), dict[str, list[Path]]()
     for path in listing.files if len(taken) < len(listing.files) else ():

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-import own_data
 import pytest
+import user_files
 import yaml
 from site_of import ROOT, call, command, good, pipeline
 
@@ -26,8 +26,8 @@ def read(path: Path) -> Any:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with no data sets but what `init` wrote, in which the pipeline has run."""
     folder = tmp_path_factory.mktemp("own")
-    data = [own_data.photographs(folder / "shapes", classes=False), own_data.medmnist(folder / "med.npz")]
-    data.append(own_data.weather(folder / "weather.csv"))
+    data = [user_files.photographs(folder / "shapes", classes=False), user_files.medmnist(folder / "med.npz")]
+    data.append(user_files.weather(folder / "weather.csv"))
     (folder / "site").mkdir()
     site = smoke_stage.prepare(ROOT, folder / "site")
     params = site / "params.yaml"
@@ -92,7 +92,7 @@ def test_a_name_is_given_once(site: Path) -> None:
 
 
 def test_pairs_can_be_validated(site: Path) -> None:
-    path = own_data.translations(site.parent / "pairs.tsv")
+    path = user_files.translations(site.parent / "pairs.tsv")
     assert "next: make plan" in good(pipeline("init", str(path), "--name", "olde", root=site))
     good(call("dvc", "repro", "validate@olde", root=site))
     assert read(site / "reports/validation/olde.json")["success"]
