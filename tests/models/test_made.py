@@ -146,7 +146,7 @@ def test_a_mixture_over_orders_is_examined_without_completions() -> None:
     spec = Spec((1, 4, 4), 2)
     model = Made(spec, Made.Config(orderings=2)).eval()
     x = torch.randint(2, (8, 1, 4, 4))
-    split: Any = SimpleNamespace(spec=spec, name="test", batch=lambda index: Batch(x[index]), whole=x)
+    split: Any = SimpleNamespace(spec=spec, name="test", eval_batch=lambda index: Batch(x[index]), tensor=x)
     assert completion.complete(model, SimpleNamespace(split=split, train=split)) == {}  # type: ignore[arg-type]
     why = explain_absent({}, "images", model, None)
     assert {why[name] for name in ("complete_psnr", "complete_nats")} == {"a mixture over orders"}

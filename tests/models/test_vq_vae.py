@@ -148,7 +148,7 @@ def trained(request: pytest.FixtureRequest) -> Model:
 
 
 def test_samples_follow_the_class(trained: Model) -> None:
-    assert trained.nll
+    assert trained.conditional
     torch.manual_seed(1)
     labels = torch.tensor([0, 1] * 50)
     bright = trained.sample(100, label=labels).float().mean((1, 2, 3)) > 8
