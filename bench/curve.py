@@ -27,10 +27,10 @@ from genfoundry.data.iterate import iter_batches, sample_indices
 from genfoundry.evaluation.context import SplitContext
 from genfoundry.evaluation.objectives import find_objective
 from genfoundry.evaluation.predict import score
-from genfoundry.experiment import Experiment
 from genfoundry.models.base import GenerativeModel
 from genfoundry.splits import Split
 from genfoundry.training import device
+from genfoundry.training.experiment import Experiment
 from genfoundry.training.loop import fit
 from pipeline.orchestration import resolve
 

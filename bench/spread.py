@@ -50,11 +50,11 @@ from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.context import SplitContext
 from genfoundry.evaluation.objectives import objectives
 from genfoundry.evaluation.predict import predict, score
-from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
 from genfoundry.selection import ledger
 from genfoundry.training import device
+from genfoundry.training.experiment import Experiment
 from genfoundry.training.loop import fit
 from pipeline.orchestration import resolve
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from genfoundry.config import Dataset, Params, Task
 from genfoundry.errors import UserError
-from genfoundry.experiment import Experiment
 from genfoundry.selection import margins
+from genfoundry.training.experiment import Experiment
 from pipeline.orchestration import code_digest, resolve
 
 ROOT = Path(__file__).resolve().parents[1]

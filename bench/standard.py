@@ -31,11 +31,11 @@ from genfoundry.evaluation.aggregate import aggregate
 from genfoundry.evaluation.context import EvalContext
 from genfoundry.evaluation.metrics import importance_weighted_bound, metrics_on_every_split, restoration_ssim
 from genfoundry.evaluation.predict import predict, score
-from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
 from genfoundry.splits import Split
 from genfoundry.training import device
+from genfoundry.training.experiment import Experiment
 from genfoundry.training.loop import fit
 from pipeline.orchestration import resolve
 

@@ -21,12 +21,12 @@ from dataclasses import replace
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from genfoundry import experiment, paths
+from genfoundry import paths
 from genfoundry.config import yaml_file
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.loaders import Loader
 from genfoundry.nn.autoregressive.gated_pixelcnn import GatedStack
-from genfoundry.training import device
+from genfoundry.training import device, experiment
 from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Clock
 from pipeline.orchestration import resolve

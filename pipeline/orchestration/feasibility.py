@@ -18,8 +18,8 @@ from genfoundry.files import read_json
 from genfoundry.types import Spec
 
 if TYPE_CHECKING:
-    from genfoundry.experiment import Experiment
     from genfoundry.models.base import Learner
+    from genfoundry.training.experiment import Experiment
 
 LARGE = 50_000  # a setting from which weights may be more than memory holds
 MOST = 64  # combinations of bounds that are tried; of more only each bound by itself

@@ -13,7 +13,7 @@ from genfoundry import config, models, paths
 from genfoundry.config.load import read_params
 from genfoundry.errors import UserError
 from genfoundry.evaluation.objectives import computable_objectives, objectives
-from genfoundry.experiment import Experiment, apply_settings
+from genfoundry.training.experiment import Experiment, apply_settings
 from pipeline.orchestration import feasibility
 from pipeline.orchestration.reserved_folders import find_misplaced
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from genfoundry import files, paths
 from genfoundry.data.dataset import Dataset
-from genfoundry.experiment import Experiment
 from genfoundry.models import checkpoint
 from genfoundry.tracking import cost_log
 from genfoundry.tracking import live as tracking
 from genfoundry.training import device
+from genfoundry.training.experiment import Experiment
 from genfoundry.training.trainer import Limit, format_curves, record_pace
 from genfoundry.types import Event
 from pipeline.orchestration.engine import Engine

@@ -17,11 +17,11 @@ from genfoundry.evaluation import judge as evaluation_judge
 from genfoundry.evaluation.context import SplitContext
 from genfoundry.evaluation.objectives import find_objective
 from genfoundry.evaluation.predict import predict, score
-from genfoundry.experiment import Experiment
 from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Split
 from genfoundry.training import device, tuning
+from genfoundry.training.experiment import Experiment
 from genfoundry.training.trainer import Limit, shorten
 from genfoundry.types import Event
 from pipeline.orchestration import feasibility

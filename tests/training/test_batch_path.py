@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from genfoundry import config, files, models, paths
 from genfoundry.data.loaders import Loader
-from genfoundry.experiment import Experiment
 from genfoundry.training import device, loop
+from genfoundry.training.experiment import Experiment
 from genfoundry.training.trainer import Limit
 from genfoundry.types import Spec
 from pipeline.stages import train
