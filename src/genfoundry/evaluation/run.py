@@ -215,7 +215,7 @@ def _compare_seeds(
 ) -> dict[str, Any]:  # fmt: skip
     """What other training seeds give: `values` and `spread` (standard deviation) on test, `val_spread` on val."""
     folders = sorted((model / "seeds").glob("*"), key=lambda p: int(p.name))  # 10 after 9
-    rows: dict[str, list[Mapping[str, float]]] = {name: [per_split[name]] for name in ("val", "test")}  # its own
+    rows: dict[str, list[Mapping[str, float]]] = {name: [per_split[name]] for name in ("val", "test")}  # the model's
     for folder in folders:
         learner = checkpoint.load(folder, device)
         for name, context in ((name, contexts[name]) for name in rows):

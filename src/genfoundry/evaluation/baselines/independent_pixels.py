@@ -29,7 +29,7 @@ class IndependentPixels:
     def __init__(self, items: NDArray[Any], levels: int) -> None:
         """Count the values 0..levels-1 of `items` (N, dims)."""
         self.dims, self.levels = items.shape[1], levels
-        counts = np.ones(self.dims * levels)  # Laplace
+        counts = np.ones(self.dims * levels)  # add-one smoothing
         for part in np.array_split(items, max(len(items) // 2000, 1)):
             counts += np.bincount(self._cells(part).ravel(), minlength=counts.size)
         self.probability = counts.reshape(self.dims, levels) / (len(items) + levels)

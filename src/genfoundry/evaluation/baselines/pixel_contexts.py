@@ -42,7 +42,7 @@ class ContextModel:
 
     def __init__(self, train: Split, offsets: Sequence[Offset]) -> None:
         self.levels, self.offsets = train.spec.levels or 256, offsets
-        counts = np.ones(self.levels ** (len(offsets) + 1))  # Laplace
+        counts = np.ones(self.levels ** (len(offsets) + 1))  # add-one smoothing
         for batch in iter_batches(train):
             counts += np.bincount(self._cells(batch).ravel(), minlength=counts.size)
         table = counts.reshape(-1, self.levels)  # (contexts, levels)

@@ -102,7 +102,7 @@ def frechet_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distan
     cov_fake, cov_real = x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1)  # (F, F)
     root, inverse = _roots(cov_fake)  # S1^(1/2), S1^(-1/2)
     cross, uncross = _roots(root @ cov_real @ root)  # of S1^(1/2) S2 S1^(1/2)
-    # Rounding makes the distance of equal samples negative
+    # Rounding may make the distance of equal samples negative
     value = max(float(gap @ gap + np.trace(cov_fake) + np.trace(cov_real) - 2 * np.trace(cross)), 0.0)
     to_real, to_fake = inverse @ cross @ inverse, root @ uncross @ root  # T, T^(-1)
     of_fake = 2 * x @ gap + (x * (x - x @ to_real)).sum(1)  # (n,)
@@ -133,7 +133,7 @@ def _frechet_bias(x: Array, y: Array, covariance: Array, ids: Ids | None) -> flo
     in the eigenbasis of the common covariance, whose eigenvalues are l: the expectation follows from their variances.
     """
     values, vectors = np.linalg.eigh(covariance)
-    values = values.clip(max(TINY * values[-1], 1e-300))  # divisors
+    values = values.clip(max(TINY * values[-1], 1e-300))  # positive: they divide
     scale = 1 / (2 * (values[:, None] + values))
     return sum(_noise(part @ vectors, scale, groups) for part, groups in ((x, None), (y, ids)))
 
