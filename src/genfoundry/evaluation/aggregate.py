@@ -55,7 +55,7 @@ def aggregate(scores: Scores, dims: int, modality: str, *, on_test: bool = True)
 
 
 def estimate_metric(metric: Metric, scores: Scores, dims: int) -> Estimate:
-    """A metric with its standard error and 95% interval over independent groups.
+    """Estimate a metric, with its standard error and 95% interval over independent groups.
 
     Raises:
         UserError: what it is computed from was not measured.
@@ -68,7 +68,7 @@ def estimate_metric(metric: Metric, scores: Scores, dims: int) -> Estimate:
 
 
 def estimate_objectives(scores: Scores, dims: int, modality: str) -> dict[str, Estimate]:
-    """Every objective that the scores allow, by name."""
+    """Estimate every objective that can be computed from the scores, by name."""
     metrics = [m for m in metrics_of(modality) if m.objective and all(name in scores for name in m.inputs)]
     return {metric.name: estimate_metric(metric, scores, dims) for metric in metrics}
 
@@ -78,7 +78,7 @@ def _estimate(statistic: Estimate | Distance) -> Estimate:
 
 
 def improvement(candidate: Scores, incumbent: Scores, objective: Metric | str, dims: int) -> Estimate:
-    """By how much the candidate is better (positive: better), with its 95% interval over independent groups.
+    """Estimate by how much the candidate is better (positive: better), with a 95% interval over independent groups.
 
     Per-item scores are compared in pairs. For a distance of samples both are held against the same real items, and each
     model has its own generated ones. The interval is unknown where all items are of one group.

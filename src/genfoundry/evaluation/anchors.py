@@ -1,4 +1,4 @@
-"""What stands beside every model's own metrics of a data set: real items against real ones, the last value, ..."""
+"""Anchors: metrics of trivial references (real items against real ones, the last value), shown beside every model."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ AT_ONCE = 2_000_000  # counts of a bootstrap that are in memory
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure of `n` items in `groups` independent groups, its standard error and its 95% interval.
+    """A metric of `n` items in `groups` independent groups, its standard error and its 95% interval.
 
     `stderr`, `low` and `high` are NaN where nothing is known of them: of one group, or of a value that is not finite.
     """
@@ -43,7 +43,7 @@ class Estimate:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def within(self, least: float, most: float) -> Estimate:
-        """The same, its interval cut to the values that the figure can have."""
+        """Return the same with its interval cut to the range of the metric."""
         return replace(self, low=float(np.clip(self.low, least, most)), high=float(np.clip(self.high, least, most)))
 
 
@@ -58,7 +58,7 @@ class Variance:
 
     @property
     def quantile(self) -> float:
-        """Of t: how many standard errors an interval reaches on either side."""
+        """Student's t quantile: the half-width of a 95% interval in standard errors."""
         return float(stdtrit(self.freedom, TAIL))
 
 
@@ -167,12 +167,12 @@ def estimate_from_draws(value: float, drawn: Array, n: int, shares: Array) -> Es
 
 
 def t_quantile(shares: Array) -> float:
-    """Of t, for groups that have these shares of the items."""
+    """Return Student's t quantile for groups with the shares (G,) of the items."""
     return float(stdtrit(_of_groups(np.zeros(len(shares)), shares)[1], TAIL))
 
 
 def group_shares(ids: Ids | None, n: int) -> Array:
-    """(G,) shares of n items that are in each group."""
+    """Return the shares (G,) of n items that are in each group."""
     return np.full(n, 1 / n) if ids is None else np.unique(ids, return_counts=True)[1] / n
 
 

@@ -1,4 +1,4 @@
-"""What every evaluation on the same data needs and no model decides: computed by the first, read by the others.
+"""Cache of model-independent arrays (features of real items, spectra ...), shared by evaluations on the same data.
 
 Each value is a pure function of its key, so that a file which is gone, damaged or never written changes seconds alone.
 """

@@ -43,7 +43,7 @@ def write_headline(path: Path, objective: str, per_split: Mapping[str, Metrics])
 
 
 def describe_model(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What the card of its scores says of a model, from model.json's content."""
+    """Return the description of a model in the card of its scores, from the content of model.json."""
     data, steps = card.get("data", {}), card.get("train", {}).get("steps")
     about = {key: card.get(key) for key in ("experiment", "model", "task", "dataset", "digest")}
     about |= {key: data.get(key) for key in ("levels", "binarise", "labels")}
@@ -51,7 +51,7 @@ def describe_model(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_data(dataset: Dataset, judge: Learner | None) -> dict[str, Any]:
-    """What metrics are stated with: the data's digest; the judge's digest and accuracy."""
+    """Return what metrics depend on beside the model: the data's digest; the judge's digest and accuracy."""
     if judge is None:
         return {"data": dataset.meta["digest"], "judge": None}
     accuracy, kind = judge.card.get("accuracy", {}).get("test"), getattr(judge, "kind", "classes")
@@ -60,18 +60,18 @@ def describe_data(dataset: Dataset, judge: Learner | None) -> dict[str, Any]:
 
 
 def describe_baseline(row: Baseline) -> dict[str, Any]:
-    """What a table's card says of a reference model, before its metrics."""
+    """Return the entry of a reference model in a table's card, before its metrics."""
     of_likelihood = [name for name, metric in objectives().items() if set(metric.inputs) <= {"nll", "frame"}]
     absent = dict.fromkeys(of_likelihood if row.absent else (), row.absent)
     return {"role": row.role, "likelihood": row.likelihood, "absent": absent, "figures": {}}
 
 
 def explain_absent(metrics: Metrics, modality: str, model: Learner, judge: Learner | None) -> dict[str, str]:
-    """Why a metric that models of such data can have is not there."""
+    """Return metric -> the reason why the model has no value of it, for metrics of the modality that are absent."""
     return {m.name: m.requires.why_absent(model, judge) for m in metrics_of(modality) if m.name not in metrics}
 
 
 def note_collapse(metrics: Metrics) -> list[str]:
-    """What has to be said of a model beside its metrics: that its posterior is its prior."""
+    """Return a note if the posterior has collapsed: its rate is below `COLLAPSED` nats a sample."""
     rate = metrics.get("rate", COLLAPSED)
     return [f"collapsed: rate {rate:.2g} nats"] if rate < COLLAPSED else []

@@ -66,12 +66,12 @@ class InverseProblem:
         return add_groups({f"{name}_{unit}": v for unit, v in quality.items()}, self.split, self.index)
 
     def sheet(self, restored: Tensor) -> Tensor:
-        """Threes: original, damaged, restored."""
+        """Return (3n, C, H, W) triples: original, damaged, restored."""
         return torch.stack([self.clean.float(), self.x.clamp(0, self.levels - 1), restored.float()], 1).flatten(0, 1)
 
 
 def pose_problem(split: Split, damage: str) -> InverseProblem:
-    """What every method restores of a split: the same items, damaged alike."""
+    """Return the inverse problem of a split and a damage: the same damaged items for every method."""
     levels = split.spec.levels or 256
     index = sample_indices(split, min(ITEMS, len(split)))
     clean = torch.cat([b.x for b in iter_batches(split, index)]).cpu()

@@ -57,7 +57,7 @@ def rescale_levels(x: Tensor, levels: int | None, over: int) -> Tensor:
 
 @torch.inference_mode()
 def measure_accuracy(judge: Learner, split: Split) -> float | None:
-    """How often the judge is right about a split at its own levels (labelled items, or turns); None without any."""
+    """Return the judge's accuracy on a split at its own levels (of labels, or of rotations); None without labels."""
     if not isinstance(judge, Classifies):
         return None
     judge.eval()
@@ -70,5 +70,5 @@ def measure_accuracy(judge: Learner, split: Split) -> float | None:
 
 
 def load_judge(folder: Path | None, device: str = "cpu") -> Learner | None:
-    """The judge in a folder; None of a data set that has none."""
+    """Load the judge in a folder; None for a data set that has none."""
     return checkpoint.load(folder, device) if folder else None

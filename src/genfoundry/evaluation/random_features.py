@@ -16,7 +16,7 @@ FOLDER = "control"
 
 @runtime_checkable
 class Controlled(Protocol):
-    """A judge that can say how its own network would do without training."""
+    """A judge that can build its own network with random weights, for comparison."""
 
     def build_control(self, data: Split) -> Learner:
         """The network with random weights, calibrated on `data` (train)."""
@@ -29,5 +29,5 @@ def save(judge: Learner, folder: Path, data: Split) -> None:
 
 
 def load(folder: Path | None, device: str = "cpu") -> Learner | None:
-    """The control in a judge's folder; None of a data set that has no judge."""
+    """Load the control in a judge's folder; None for a data set that has no judge."""
     return checkpoint.load(folder / FOLDER, device) if folder else None

@@ -1,4 +1,4 @@
-"""What a table of figures has to say of the items that it rests on: that few are independent, or many are labelled."""
+"""Remarks on the items that a table's metrics are computed from: few independent groups, or many labels."""
 
 from __future__ import annotations
 

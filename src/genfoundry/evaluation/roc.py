@@ -9,7 +9,7 @@ from genfoundry.evaluation.scores import Array
 
 
 def compute_auroc(first: Part, second: Part) -> Estimate:
-    """How often a value of `second` is above one of `first`, ties by half: the area under the ROC curve.
+    """Estimate the area under the ROC curve: how often a value of `second` is above one of `first`, ties by half.
 
     Both come with the groups of their items. The area is the mean of the placements of either sample, by which its
     variance is (DeLong et al. 1988); of groups (Obuchowski 1997), those that both samples have are one.
@@ -20,6 +20,6 @@ def compute_auroc(first: Part, second: Part) -> Estimate:
 
 
 def compute_placements(values: Array, among: Array) -> Array:
-    """(n,) shares of `among` that are below each of `values`, ties by half."""
+    """Return the shares (n,) of `among` (m,) that are below each of `values` (n,), ties by half."""
     order = np.sort(among)
     return np.asarray((np.searchsorted(order, values) + np.searchsorted(order, values, "right")) / (2 * len(among)))

@@ -1,4 +1,4 @@
-"""What the evaluation stages write: scores and metrics of an experiment, of a task's trivial models, and panels."""
+"""Evaluation stages: write scores, metrics and pictures of an experiment, and of a task's reference models."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def _predict_test_only(model: Learner, context: EvalContext) -> Outputs:
 
 
 def _measure_beside(outputs: Outputs, context: EvalContext) -> dict[str, dict[str, float]]:
-    """Metrics of methods that are no models and can do what the model does, by the methods' names."""
+    """Metrics of classical methods for the same problems (filters, inpainting ...), by their names."""
     methods: dict[str, dict[str, Any]] = {}
     for call in dict.fromkeys(m.beside for m in metrics_of(context.dataset.modality) if m.beside is not None):
         for name, scores in call(outputs, context).items():
@@ -213,7 +213,7 @@ def _compare_seeds(
     model: Path, contexts: Mapping[str, SplitContext], per_split: Mapping[str, Mapping[str, float]], modality: str,
     device: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """What other training seeds give: `values` and `spread` (standard deviation) on test, `val_spread` on val."""
+    """Objectives over training seeds: `values` and `spread` (standard deviation) on test, `val_spread` on val."""
     folders = sorted((model / "seeds").glob("*"), key=lambda p: int(p.name))  # 10 after 9
     rows: dict[str, list[Mapping[str, float]]] = {name: [per_split[name]] for name in ("val", "test")}  # the model's
     for folder in folders:

@@ -14,12 +14,12 @@ TRANSLATED = 1000  # items of a split that are translated, or all if there are f
 
 
 def translated_index(split: Split) -> Tensor:
-    """(n,) which items."""
+    """Return the indices (n,) of the items that are translated."""
     from genfoundry.data.iterate import sample_indices
 
     return sample_indices(split, min(TRANSLATED, len(split)))
 
 
 def translated_batch(split: Split) -> Batch:
-    """These items."""
+    """Return the batch of these items, source and target."""
     return split.eval_batch(translated_index(split).to(split.tensor.device))

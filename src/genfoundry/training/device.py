@@ -36,7 +36,7 @@ REPLACED |= {name: name for name in ("erf", "erfc", "erfinv")}  # SciPy's
 
 
 def find_device(name: str) -> torch.device:
-    """The torch device called `name`; "auto" is the GPU where there is one, else the CPU.
+    """Return the torch device called `name`; "auto" is the GPU if there is one, else the CPU.
 
     Raises:
         UserError: there is no such device.
@@ -96,7 +96,7 @@ def _keep_memory() -> None:
 
 
 def lacking_features() -> str:
-    """What portable arithmetic needs and this processor lacks; "" where it lacks nothing."""
+    """Return which processor features portable arithmetic lacks here, in words; "" if none."""
     import torch
 
     features = torch.cpu.get_capabilities()

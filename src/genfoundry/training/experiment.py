@@ -78,12 +78,12 @@ class Experiment:
 
     @property
     def trials(self) -> int:
-        """The number of trials of its tuning; 0 where nothing is searched."""
+        """The number of tuning trials; 0 if no hyperparameter is searched."""
         return self.budget.trials if self.entry.search else 0
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What every random draw of the experiment is seeded by."""
+        """The key that seeds every random draw of the experiment: the run's seed and the experiment's name."""
         return (self.run.seed, self.name)
 
     @property
@@ -121,7 +121,7 @@ class Experiment:
         return Trainer(loader, self.train, key, **options)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
-        """A copy with dotted keys set, as a trial or the result of a tuning has them.
+        """Return a copy with dotted keys set to the values of a trial, or of the tuned overlay.
 
         Raises:
             UserError: the model does not take a key or a value.
@@ -133,7 +133,7 @@ class Experiment:
         return replace(self, hyper=hyper, train=config.check(config.Train, values["train"], f"{where}.train"))
 
     def defaults(self) -> dict[str, Any]:
-        """Dotted key -> value before tuning, for every searched key.
+        """Return dotted key -> default value, for every searched key.
 
         Raises:
             UserError: a default lies outside its search space, where trial 0 could not be.
@@ -155,7 +155,7 @@ class Experiment:
 
 
 def apply_settings(entry: dict[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`entry` ({"hyper", "train"}) with dotted keys set; only hyper.* and train.* can be.
+    """Set dotted keys of `entry` ({"hyper", "train"}) and return it; only hyper.* and train.* may be set.
 
     Raises:
         UserError: another key.

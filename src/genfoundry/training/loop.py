@@ -32,7 +32,10 @@ class Diverged(UserError):
 
 
 def learning_rate(step: int, total: int, train: Train, peak: float) -> float:
-    """Learning rate of a step: linear warm-up, then a cosine from `peak` to `final * peak`."""
+    """Return the learning rate of a step: linear warm-up, then a cosine decay from `peak` to `final * peak`.
+
+    Cosine decay: Loshchilov and Hutter 2017 (arXiv:1608.03983), without restarts.
+    """
     warmup = max(1, round(train.warmup * total))
     if step < warmup:
         return peak * (step + 1) / warmup  # above 0 at step 0

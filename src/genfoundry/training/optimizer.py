@@ -38,7 +38,7 @@ class AdamW:
             parameter.grad = None
 
     def gradients(self) -> list[Tensor]:
-        """The gradients that there are."""
+        """Return the gradients of all parameters that have one."""
         return [p.grad for p in self.parameters if p.grad is not None]
 
     @torch.no_grad()

@@ -38,16 +38,16 @@ class Limit:
 
     @classmethod
     def read(cls, name: str, began: float) -> Limit:
-        """The minutes that params.yaml gives an experiment, from `began` on."""
+        """Read the time limit of an experiment, in minutes from `began` (seconds since 1970) on."""
         minutes = files.read_json(paths.LIMITS).get(name) if paths.LIMITS.exists() else None
         return cls(name, minutes, began)
 
     def is_over(self) -> bool:
-        """Whether the stage has had its minutes."""
+        """Return whether the time limit is reached."""
         return self.minutes is not None and time.time() - self.began >= 60 * self.minutes
 
     def error(self, where: str, saved: str) -> UserError:
-        """The error to raise, once what there is has been saved."""
+        """Return the error to raise at the time limit, once the state has been saved."""
         return UserError(
             f"max_minutes.{self.name}: {self.minutes:g} reached {where}; {saved} kept, raise max_minutes and run again "
             "to go on"
@@ -112,7 +112,7 @@ class Trainer:
 
 
 def shorten(train: Train, share: float) -> Train:
-    """The same training with a share of the steps, as a trial of a tuning has it."""
+    """Return the settings with a share of the steps, at least one a phase, for a tuning trial."""
     steps = {phase: max(1, round(n * share)) if n else 0 for phase, n in train.steps.items()}
     return train.model_copy(update={"steps": steps})
 
@@ -131,7 +131,7 @@ def format_curves(events: list[Event]) -> str:
 
 
 def record_pace(path: Path, name: str, seconds_per_step: float) -> None:
-    """Note what a step costs on this machine, for the plan's expected time. Safe against other writers."""
+    """Write the seconds a step takes on this machine to `path`, for estimates of a plan's time; under a file lock."""
     with files.file_lock(path):
         paces = files.read_json(path) if path.exists() else {}
         files.write_json(path, {**paces, name: round(seconds_per_step, 6)})

@@ -199,7 +199,7 @@ def write(study: Study, memory: optuna.Study, log: Path, folder: Path, objective
 
 
 def find_best(study: Study, done: list[Record]) -> Record:
-    """The best complete trial; the earliest of equals, so that the default wins a tie."""
+    """Return the best complete trial; the earliest of equals, so that the default wins a tie."""
     complete = [record for record in done if record["state"] == "COMPLETE"]
     if not complete:
         return {"params": dict(study.defaults), "value": None, "number": 0}

@@ -24,7 +24,7 @@ class Neighbours:
     k: int = 1
 
     def restore(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Damaged (n, D) -> restored (n, D); values where `mask` (n, D) is true stay (None: none is known)."""
+        """Map damaged items (n, D) to restored ones (n, D); values where `mask` (n, D) is true stay (None: none)."""
         return _fill(x, mask, self.items[self._nearest(x, mask, self.k)].mean(1))
 
     def choose(self, clean: Tensor, x: Tensor, mask: Tensor | None, left_out: Tensor) -> Neighbours:

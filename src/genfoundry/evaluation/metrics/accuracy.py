@@ -1,4 +1,4 @@
-"""Classification accuracy: how often a model tells the class of a labelled item."""
+"""Classification accuracy: the share of labelled items whose class the model predicts."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def draw_real_items(train: Split, n: int) -> tuple[Tensor, Tensor]:
 
 
 def find_labelled(split: Split) -> Tensor:
-    """(n,) the items of a split that have a label."""
+    """Return the indices (n,) of the items of a split that have a label."""
     import torch
 
     from genfoundry.data.iterate import iter_batches
@@ -124,7 +124,7 @@ def _train_classifier(judge: Learner, x: Tensor, label: Tensor, name: str) -> Le
 
 
 def _test_classifier(model: Any, test: Split) -> Array:
-    """(N,) of the labelled items of `test`."""
+    """(N,) 1.0 where the class of a labelled item of `test` is predicted."""
     import torch
 
     from genfoundry.data.iterate import iter_batches

@@ -79,7 +79,7 @@ def score_classical_completions(outputs: Outputs, context: EvalContext) -> dict[
 
 
 def plot_completions(outputs: Outputs, context: EvalContext) -> dict[str, Draw]:
-    """Threes: what is given, what the model makes of it, what was there."""
+    """Draw a sheet of triples: the given half, the completion, the original."""
     import torch
 
     if (problem := _problem(outputs, context)) is None:

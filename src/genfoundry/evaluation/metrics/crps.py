@@ -35,7 +35,7 @@ def score_crps(outputs: Outputs, context: SplitContext) -> Scores:
 
 
 def quantile_crps(quantiles: Array, truth: Array) -> Array:
-    """(N, T, D) CRPS of forecasts (N, len(QUANTILES), T, D) against what came (N, T, D); NaN where it is not known."""
+    """(N, T, D) CRPS of forecasts (N, len(QUANTILES), T, D) against the truth (N, T, D); NaN where it is missing."""
     levels = np.array(QUANTILES)
     edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
     q, width = (x[:, None, None] for x in (levels, np.diff(edges)))  # (Q, 1, 1) each

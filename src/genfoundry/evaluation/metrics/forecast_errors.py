@@ -31,7 +31,7 @@ def forecast(model: Any, context: SplitContext) -> Outputs:
 
 
 def read_truth(split: Split) -> Array:
-    """(N, T, D) values that came after each window's past; NaN where one is missing."""
+    """Return the true values (N, T, D) after each window's past, float64; NaN where one is missing."""
     import torch
 
     from genfoundry.data.iterate import iter_batches
@@ -40,7 +40,7 @@ def read_truth(split: Split) -> Array:
 
 
 def weigh_values(truth: Array) -> tuple[NDArray[np.bool_], Array]:
-    """Windows in which a value is there (N,), and of these the weights (n, T, D) of a mean over the values."""
+    """Return which windows have an observed value, (N,) bool, and the weights (n, T, D) of a mean over these values."""
     present = ~np.isnan(truth)  # (N, T, D)
     some: NDArray[np.bool_] = np.asarray(present.any((1, 2)))  # (N,)
     return some, (present / np.maximum(present.sum((1, 2), keepdims=True), 1))[some]
@@ -49,7 +49,7 @@ def weigh_values(truth: Array) -> tuple[NDArray[np.bool_], Array]:
 def score_forecast(outputs: Outputs, context: SplitContext) -> Scores:
     """ "mae", "mase" and "dtw" of the median and "covered", the share of values in the 90% interval.
 
-    Over the values that are there, of windows in which one is; "dtw" over the rows in which no value is missing.
+    They are means over observed values, of windows that have any; "dtw" over the rows in which no value is missing.
     """
     import torch
 
@@ -71,7 +71,7 @@ def score_forecast(outputs: Outputs, context: SplitContext) -> Scores:
 
 
 def warp_distance(a: Array, b: Array) -> float:
-    """Dynamic-time-warping distance of two series (T, D): root of the least sum of squares over alignments."""
+    """Return the dynamic-time-warping distance of series (T, D): root of the least sum of squares over alignments."""
     from dtaidistance import dtw_ndim
 
     first, second = (np.ascontiguousarray(x, np.float64) for x in (a, b))  # as its C code reads

@@ -48,7 +48,7 @@ def score_features(outputs: Outputs, context: SplitContext) -> Scores:
 
 
 def score_control_features(outputs: Outputs, context: EvalContext) -> Scores:
-    """The same in the features of the judge's network with random weights."""
+    """Return "features_control" and "real_control": the same in the features of the judge with random weights."""
     return _score_in(context.control, "control", CONTROL, outputs, context)
 
 
@@ -119,7 +119,7 @@ def _check_features(features: Array) -> Array:
 
 
 def _roots(matrix: Array) -> tuple[Array, Array]:
-    """The root of a symmetric matrix, and the pseudo-inverse of that."""
+    """The square root of a symmetric positive semidefinite matrix (F, F), and the root's pseudo-inverse."""
     values, vectors = np.linalg.eigh(matrix)
     root = np.sqrt(values.clip(0))
     inverse = np.where(values > TINY * values[-1], 1 / np.where(root > 0, root, 1.0), 0.0)
@@ -127,7 +127,7 @@ def _roots(matrix: Array) -> tuple[Array, Array]:
 
 
 def _frechet_bias(x: Array, y: Array, covariance: Array, ids: Ids | None) -> float:
-    """What the distance of two such samples would be on average if their distributions agreed.
+    """The expected distance of two samples of these sizes from one distribution.
 
     To second order it is |d|^2 + sum of D_ij^2 / (2 (l_i + l_j)) of the differences d of means and D of covariances,
     in the eigenbasis of the common covariance, whose eigenvalues are l: the expectation follows from their variances.

@@ -33,7 +33,7 @@ STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # multiples of the difference
 
 
 def can_edit(model: Any) -> bool:
-    """Whether the model edits: what embeds and decodes does."""
+    """Return whether the model can edit codes: it embeds, and decodes or edits."""
     from genfoundry.models.abilities import Decodes, Edits, Embeds
 
     return isinstance(model, Embeds) and isinstance(model, Decodes | Edits)
@@ -41,7 +41,7 @@ def can_edit(model: Any) -> bool:
 
 @dataclass(frozen=True)
 class Task:
-    """Items (n), their classes, the classes that they are to have, and train's class means of the values."""
+    """Items (n, *shape), their classes and target classes (n,), and the mean image of each class in train."""
 
     x: Tensor
     label: Tensor
@@ -137,7 +137,7 @@ def _score_classical(outputs: Outputs, context: EvalContext) -> tuple[dict[float
 
 
 def score_classical_edits(outputs: Outputs, context: EvalContext) -> dict[str, Scores]:
-    """The same scores of two edits that need no model."""
+    """Return the scores of two edits that need no model, by their names."""
     if "edited" not in outputs:
         return {}
     moved, nearest = _score_classical(outputs, context)
@@ -156,7 +156,7 @@ def _score_edit(task: Task, made: Tensor, context: EvalContext) -> Scores:
 
 
 def _classify_images(judge: Any, x: Tensor, levels: int) -> Tensor:
-    """(n,) what the judge calls images of 0..levels-1."""
+    """Return (n,) the classes that the judge predicts for images of 0..levels-1."""
     import torch
 
     from genfoundry.data.iterate import EVAL_BATCH

@@ -32,7 +32,7 @@ PERPLEXITY = {"codes": "perplexity", "top": "perplexity_top", "bottom": "perplex
 
 @dataclass(frozen=True)
 class Encoded:
-    """Items of a split (n), their values and codes, and their labels where all of them have one."""
+    """Items of a split: indices (n,), values (n, *shape), codes (n, K), labels (n,) if every item has one."""
 
     index: Tensor
     x: Tensor
@@ -123,7 +123,7 @@ def score_codes(outputs: Outputs, context: EvalContext) -> Scores:
 
 
 def probe_raw_values(outputs: Outputs, context: EvalContext) -> dict[str, Scores]:
-    """The same of the raw values that a linear classifier reads instead of codes."""
+    """Return the "probe_accuracy" of a linear classifier of the raw values instead of the codes."""
     if "encoded" not in outputs or not _can_probe(outputs["encoded"]):
         return {}
     train, test = outputs["encoded"]
@@ -216,7 +216,7 @@ def count_active(scores: Scores, dims: int) -> dict[str, Estimate]:
 
 
 def active_units(codes: Array, ids: Ids | None = None) -> Estimate:
-    """How many columns of (N, K) codes vary by more than `ACTIVE`."""
+    """Estimate the number of active units: columns of codes (N, K) whose variance is above `ACTIVE`."""
 
     def count(sums: Array) -> Array:
         n, first, second = sums[:, :1], *np.split(sums[:, 1:], 2, axis=1)  # (R, 1), (R, K), (R, K)
@@ -231,7 +231,7 @@ def active_units(codes: Array, ids: Ids | None = None) -> Estimate:
 
 
 def perplexity(use: Array) -> Array:
-    """(..., K) counts -> (...): how many codes, all equally often, would be as hard to guess.
+    """Map counts (..., K) to the perplexity (...) of the codes: the exponential of their entropy in nats.
 
     1 of a collapsed codebook, K of one in even use (van den Oord et al. 2017, arXiv:1711.00937).
     """

@@ -47,7 +47,7 @@ def measure_stream(model: Any, context: SplitContext) -> Outputs:
 
 
 def stream_nats(model: Any, split: Split, lanes: int = LANES) -> Tensor:
-    """(N,) nats of each item given all before it in its part of the split."""
+    """Return (N,) nats: -log p of each item given all items before it in its part of the split."""
     import torch
 
     length = -(-len(split) // min(lanes, len(split)))  # of a part, in items
@@ -61,7 +61,7 @@ def stream_nats(model: Any, split: Split, lanes: int = LANES) -> Tensor:
 
 
 def score_likelihood(outputs: Outputs, context: SplitContext) -> Scores:
-    """Each measured quantity as it is; "frame", the nll a frame of a video; "nll_cells", the values there are (N,)."""
+    """Return all measured quantities (N,); "frame", nats a frame of a video; "nll_cells", counts of observed values."""
     split = context.split
     measured = {k: v for k, v in outputs.items() if v.ndim == 1 and v.is_floating_point()}
     scores = {k: v.double().numpy() for k, v in measured.items()}
@@ -73,7 +73,7 @@ def score_likelihood(outputs: Outputs, context: SplitContext) -> Scores:
 
 
 def _count_cells(split: Split) -> Array | None:
-    """(N,) values of each item that are there; None where none is missing."""
+    """(N,) numbers of observed values of each item; None if no value is missing."""
     if split.spec.levels is not None or not split.tensor.isnan().any():
         return None
     import torch
@@ -84,7 +84,7 @@ def _count_cells(split: Split) -> Array | None:
 
 
 def per_value(scores: Scores, dims: int) -> Array:
-    """Nats a value: where values are missing, (N,) items whose mean is the sum of nats over the number of values.
+    """Return (N,) nats a value; where values are missing, their mean is total nats over the number of observed values.
 
     Their spread is that of this ratio (the ratio estimator and its linearisation, Cochran 1977, 6.4): an item with few
     values weighs little.
@@ -98,12 +98,12 @@ def per_value(scores: Scores, dims: int) -> Array:
 
 
 def scale_score(scores: Scores, dims: int, *, name: str, factor: Callable[[int], float]) -> Array:
-    """A score times a factor of the number of values in an item."""
+    """Return the (N,) values of a score times `factor` of the number of values in an item."""
     return np.asarray(scores[name], np.float64) * factor(dims)
 
 
 def explain_missing_likelihood(model: Any, judge: Any) -> str:
-    """Why a model has no likelihood."""
+    """Return the reason why a model has no likelihood, in words."""
     return "no likelihood" if getattr(model, "likelihood", "none") == "none" else "not finite"
 
 

@@ -72,7 +72,7 @@ def score_ood(outputs: Outputs, context: EvalContext) -> Scores:
 
 
 def split_by_training(context: EvalContext) -> tuple[Tensor, Tensor]:
-    """Some test items of the classes that the model was trained on, and some of those that were left out."""
+    """Return indices of at most `ITEMS` test items of the classes of training, and of the classes left out of it."""
     import torch
 
     from genfoundry.data.iterate import iter_batches, sample_indices
@@ -86,7 +86,10 @@ def split_by_training(context: EvalContext) -> tuple[Tensor, Tensor]:
 
 
 def _correct(context: EvalContext, name: str, nll: Tensor, x: Tensor) -> dict[str, Array]:
-    """`x` is the same for every model that was trained on the same classes, and so is its length."""
+    """Return the nats (n,) of images, and these less the bits of their shortest file.
+
+    The images, and so their files, are the same for every model that was trained on the same classes.
+    """
     from genfoundry.evaluation.baselines import compressors
 
     def compute() -> Scores:
@@ -134,7 +137,7 @@ def _make_images(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def _resize(x: Tensor, height: int, width: int, levels: int) -> Tensor:
-    """Shares of one, brought to a size, as levels."""
+    """Resize images in 0..1 bilinearly, and map them to levels."""
     from torch.nn.functional import interpolate
 
     resized = interpolate(x, (height, width), mode="bilinear", align_corners=True)
@@ -152,7 +155,7 @@ def read_digits() -> Tensor:
 
 
 def _are_digits(items: Tensor, small: Tensor, levels: int) -> bool:
-    """Whether the items are these digits themselves."""
+    """Whether the data set is scikit-learn's digits itself, so that they are no other data."""
     import torch
 
     if items.shape[1:] != small.shape[1:] or levels != 17:

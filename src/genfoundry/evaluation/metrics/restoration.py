@@ -38,7 +38,7 @@ def restore(model: Any, context: SplitContext) -> Outputs:
 
 
 def restored_problems(outputs: Outputs, context: SplitContext) -> Iterator[tuple[str, InverseProblem]]:
-    """Yield each damage that was get_damages, and the problem that it posed."""
+    """Yield the name of each damage that was restored, and its inverse problem."""
     from genfoundry.evaluation.inverse_problem import pose_problem
 
     for damage in DAMAGES:

@@ -36,7 +36,7 @@ def score_classical_restorations(outputs: Outputs, context: EvalContext) -> dict
 
 
 def plot_restorations(outputs: Outputs, context: EvalContext) -> dict[str, Draw]:
-    """Threes: original, damaged, restored."""
+    """Draw a sheet of triples for each damage: original, damaged, restored."""
     sheets = {f"restored_{damage}": problem.sheet(outputs[f"restored_{damage}"]).numpy()
               for damage, problem in restored_problems(outputs, context)}  # fmt: skip
     draw = partial(plots.write_grid, levels=context.split.spec.levels, columns=12)

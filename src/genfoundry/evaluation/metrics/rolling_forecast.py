@@ -51,7 +51,7 @@ def forecast_every_origin(model: Any, context: EvalContext) -> Outputs:
 
 
 def _repeat_season(batch: Batch, season: int) -> Tensor:
-    """(B, T, D): the value a season before each, as far as it is in the past; NaN where that is missing."""
+    """(B, T, D) seasonal naive forecasts: the last season of the past, repeated; NaN where it is missing."""
     import torch
 
     assert batch.cond is not None

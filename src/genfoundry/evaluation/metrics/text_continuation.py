@@ -1,4 +1,4 @@
-"""Continuation of a text: what a window's second half costs given the first, and what the model writes there."""
+"""Text continuation: negative log-likelihood of a window's second half given the first, and sampled continuations."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def translate_items(model: Any, split: Split, size: int) -> Tensor:
 
 
 def read_texts(translated: Tensor, split: Split) -> tuple[list[str], list[str]]:
-    """Translations, and the targets that they should be."""
+    """Return the translations and their targets as texts, n each."""
     pairs = cast("PairSplit", split)
     return pairs.texts(translated), pairs.texts(translated_batch(split).x)
 
@@ -62,7 +62,7 @@ def score_translations(outputs: Outputs, context: SplitContext) -> Scores:
 
 
 def count_grams(made: list[str], true: list[str]) -> Array:
-    """(n, 3 ORDERS): of each order how many grams a translation has, its target has, and both have."""
+    """Return (n, 3 ORDERS): of each order, the numbers of character n-grams of translation, target and both."""
     counts = np.zeros((len(made), ORDERS, 3))
     for row, pair in zip(counts, zip(made, true, strict=True), strict=True):
         ours, theirs = ("".join(text.split()) for text in pair)  # without blanks

@@ -31,7 +31,7 @@ def count_corpus(outputs: Outputs, context: SplitContext) -> Scores:
 
 
 def count_words(made: list[str], true: list[str]) -> Array:
-    """(n, 10): words of a translation and of its target; of orders 1 to 4, grams that both have, and that it has."""
+    """Return (n, 10): words of translation and target, then matching and all n-grams of a translation, n = 1..4."""
     from sacrebleu.metrics import BLEU
 
     metric = BLEU(effective_order=True)

@@ -1,4 +1,4 @@
-"""Video prediction: how near the frames that a model draws after the given ones come to those that followed."""
+"""Video prediction: PSNR of drawn frames against the true ones, given the same past frames."""
 
 from __future__ import annotations
 
