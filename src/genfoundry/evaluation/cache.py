@@ -39,7 +39,7 @@ class Shared:
     _arrays: dict[str, Arrays] = field(default_factory=dict)
 
     def of(self, *parts: object) -> Shared:
-        """The same with more that its arrays are functions of."""
+        """Return the cache with `parts` added to its key: more that its arrays depend on."""
         return Shared(self.folder, (*self.key, *parts))
 
     def get(self, name: str, compute: Callable[[], Arrays]) -> Arrays:

@@ -93,12 +93,12 @@ class Requirement:
     configured: Callable[[Hyper | None], bool] | None = None
 
     def is_met_by(self, model: Any) -> bool:
-        """Whether a model (or a class of models) has the abilities."""
+        """Return whether a model, or a class of models, has the required abilities."""
         return all(has_ability(model, name) for name in self.abilities if name not in ("judge", "labels"))
 
 
 def has_ability(model: Any, name: str) -> bool:
-    """Whether a model, or a class of models, is of a class or has the methods of a protocol of `models.abilities`."""
+    """Return whether a model, or a class of models, is of a class or has the methods of a protocol of `models.abilities`."""
     from genfoundry.models import abilities, base
 
     # Classes, too: what a model can compute is asked before one is built
@@ -161,7 +161,7 @@ class Metric:
     plots: Callable[[Outputs, Any], dict[str, Draw]] | None = None
 
     def applies_to(self, modality: str) -> bool:
-        """Whether it is a metric of data of this modality."""
+        """Return whether the metric is defined for data of a modality."""
         return self.modalities == ALL or modality in self.modalities
 
     def items(self, scores: Scores, dims: int) -> Array | None:

@@ -115,7 +115,7 @@ def _write(path: Path, samples: Tensor, split: Split, meta: Mapping[str, Any], c
 
 
 def _format_translations(translated: Tensor, split: Split) -> str:
-    """Of some items the source, its translation and the true target, one below the other."""
+    """Format source, translation and true target of the first items, one below the other."""
     pairs, batch = cast("PairSplit", split), translated_batch(split)
     assert batch.cond is not None
     columns = {"source": batch.cond[:LINES], "translated": translated[:LINES], "true": batch.x[:LINES]}

@@ -32,7 +32,7 @@ MAX_DIMS = 1024  # values of an item that the linear autoregressive model is fit
 
 
 def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
-    """What distances of samples lie between: other real items, and n copies of the mean image."""
+    """Fit the references that sample distances lie between: other real items, and n copies of the mean image."""
     train = inputs.train
     mean = sum_items(train).cpu() / len(train)  # (C, H, W)
     mean = mean.float() if train.spec.levels is None else mean.round().long()

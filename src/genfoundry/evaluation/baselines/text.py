@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
-    """None: n-grams take time to count."""
+    """Return no anchors, since n-grams take time to count."""
     return []
 
 

@@ -155,7 +155,7 @@ def _noise(x: Array, scale: Array, ids: Ids | None) -> float:
 
 
 def explain_missing_samples(model: Any, judge: Any) -> str:
-    """Why a model has no metric of its samples' features."""
+    """Return the reason why a model has no metric of its samples' features, in words."""
     if not hasattr(model, "sample"):
         return "draws no samples"
     return "no judge" if judge is None else "not finite, or too few items"

@@ -114,7 +114,7 @@ def qr_factor(w: Tensor) -> Tensor:
 
 
 def is_well_conditioned(gram: Tensor) -> bool:
-    """Whether W^T W keeps enough digits, of the lags' correlations and of the target's residual."""
+    """Return whether W^T W is well-conditioned enough for normal equations (`CONDITION`), columns scaled to norm 1."""
     scale = gram.diagonal().sqrt()
     # A constant column has no correlations
     if not (scale > 0).all():
