@@ -98,7 +98,7 @@ class Requirement:
 
 
 def has_ability(model: Any, name: str) -> bool:
-    """Return whether a model, or a class of models, is of a class or has the methods of a protocol of `models.abilities`."""
+    """Return whether a model, or a class of models, has an ability of `models.abilities`, by its name."""
     from genfoundry.models import abilities, base
 
     # Classes, too: what a model can compute is asked before one is built

@@ -33,7 +33,7 @@ SHOWN = 32  # samples in a picture, the nearest to a training item first
 
 @dataclass(frozen=True)
 class Nearest:
-    """Nearest training items of n queries: distances to the nearest and second nearest training item (n,), and the nearest's index (n,)."""
+    """Of n queries: distances to the nearest and second nearest training item (n,), and the nearest's index (n,)."""
 
     first: Tensor
     second: Tensor
