@@ -48,6 +48,7 @@ def _hash_inputs(root: Path, unit: Unit) -> Iterator[tuple[str, str | None]]:
     """Yield md5 of the inputs of which git has the content: the plan's file, and the inbox by its .dvc file."""
     path = unit.path.as_posix()
     yield path, hashlib.md5((root / path).read_bytes(), usedforsecurity=False).hexdigest()
+    # Only an inbox is filled by people; whatever else a unit reads is the output of another one.
     if unit.stage == "prepare":
         yield paths.inbox(unit.name).as_posix(), inbox.read_tracked(root, unit.name).get("md5")
 

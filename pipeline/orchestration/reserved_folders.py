@@ -23,6 +23,7 @@ def check_source_path(path: str | Path, root: Path, key: str) -> None:
     source = Path(os.path.realpath(root / Path(path).expanduser()))
     for folder in FOLDERS:
         reserved = Path(os.path.realpath(root)) / folder
+        # The folder may be a link to another disk: neither it nor what it leads to is a place for sources.
         target = Path(os.path.realpath(reserved))
         if any(source == path or path in source.parents for path in (reserved, target)):
             raise UserError(

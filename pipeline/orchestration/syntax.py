@@ -62,6 +62,7 @@ class _Writer:
         self.text.append(f"{type(node).__name__}(")
         for name in node._fields:
             value = getattr(node, name, None)
+            # None is a value in a Constant (`x = None`), and an absent field everywhere else.
             empty = value == [] or (value is None and not isinstance(node, ast.Constant))
             if not empty and name not in IGNORED:
                 self.text.append(f"{name}=")

@@ -42,6 +42,7 @@ def put_aside(root: Path, upstream: str) -> None:
 
 def _list(root: Path, command: str, *arguments: str) -> list[str]:
     """List the paths that `git diff` or `git ls-files` names, from the repository's root."""
+    # -z, because git quotes names that are not ASCII; no renames, so that both paths of one are listed.
     options = ("--name-only", "--no-renames") if command == "diff" else ()
     return [path for path in shell.ask("git", command, "-z", *options, *arguments, root=root).split("\0") if path]
 

@@ -57,9 +57,11 @@ class Unit:
         if not Path(path).is_file():
             raise UserError(f"{path}: not there; expected a file of the plan, which `dvc repro` writes first")
         content = read_json(Path(path))
+        # A plan of another version of this project has other keys.
         complete = isinstance(content, dict) and sorted(content) == sorted(KEYS)
         if not complete or not all(isinstance(content[key], list) for key in PATHS):
             raise UserError(f"{path}: expected a unit of the plan with the keys {', '.join(KEYS)}; run dvc repro")
+        # JSON knows no tuples, and a unit that was read equals the one that was compiled.
         paths = {key: tuple(content[key]) for key in PATHS}
         return cls(**{**content, **paths})
 

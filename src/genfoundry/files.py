@@ -57,6 +57,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         UserError: no space left, or the folder cannot be written to; the old file stays.
     """
+    # In the same folder, since a rename is atomic within one file system only; hidden, so that no glob takes it.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +76,7 @@ def file_lock(path: Path) -> Iterator[None]:
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    # A file beside it: `path` itself is replaced by renames, and a lock on it would stay with the old one.
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -111,6 +113,7 @@ def replace_dir(folder: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         yield beside
+        # A rename does not replace a folder with content. A kill between these lines leaves none: its stage runs again.
         remove_tree(folder)
         beside.replace(folder)
     except UserError as error:  # a user knows the folder, not what stands beside it meanwhile
@@ -161,6 +164,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: object) -> No
     from safetensors.torch import save
 
     # One metadata key only: with two, safetensors writes them in another order every process.
+    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     write_bytes(path, save(plain, metadata={"note": json.dumps(note, sort_keys=True)}))
 
@@ -213,6 +217,7 @@ def detect_encoding(content: bytes) -> str:
             return "utf-16-le"
         if not any(even) and all(odd):
             return "utf-16-be"
+    # Decodes UTF-8 without a byte order mark as well, and drops a mark that is there.
     return "utf-8-sig"
 
 

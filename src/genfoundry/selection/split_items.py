@@ -40,6 +40,7 @@ def main() -> None:
         from genfoundry.types import UserError  # type: ignore[attr-defined, no-redef]
 
     model, data, name = (sys.argv[sys.argv.index(f"--{key}") + 1] for key in ("model", "data", "split"))
+    # Read here rather than through the package, whose function for it has had several names.
     settings = json.loads((Path(model) / "model.json").read_text(encoding="utf-8")).get("data", {})
     try:
         evaluate.main()

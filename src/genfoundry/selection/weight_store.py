@@ -61,9 +61,11 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
     for folder in (root / str(weights["path"]), stored):
         if _is_complete(folder, files):
             return folder
+    # Lines of the ledger from before md5 was recorded cannot be looked up in DVC.
     md5s = {name: str(file["md5"]) for name, file in files.items() if "md5" in file}
     if farthest != "store" and (root / ".dvc").is_dir() and len(md5s) == len(files):
         with tempfile.TemporaryDirectory() as scratch:
+            # Into a scratch folder first, so that a partial download never becomes a stored model.
             wanted = {Path(scratch, name): md5 for name, md5 in md5s.items()}
             if not dvc_store.fetch_files(root, wanted, remotes=farthest == "remotes"):
                 _copy(Path(scratch), stored, files)
@@ -101,12 +103,14 @@ def prune(root: Path, decisions: Iterable[ledger.Decision]) -> None:
 
 def _stored_folder(root: Path, files: Files) -> Path:
     """The folder of the store for these contents."""
+    # Named by content: equal weights of two tasks, or of two decisions, are stored once.
     content = {name: file["sha256"] for name, file in files.items()}
     return root / paths.WEIGHTS / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _is_complete(folder: Path, files: Files) -> bool:
     return all(
+        # The size tells most differences without reading the file.
         (path := folder / name).is_file() and path.stat().st_size == file["size"] and sha256(path) == file["sha256"]
         for name, file in files.items()
     )
