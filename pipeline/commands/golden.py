@@ -20,6 +20,7 @@ Hashes = Mapping[str, Mapping[str, str]]  # stage -> path -> sha256, in dvc.yaml
 def run() -> None:
     """Run the smoke pipeline in a copy, write its hashes and print what differs from those of before."""
     with tempfile.TemporaryDirectory(prefix="genfoundry-golden-") as folder:
+        # Only portable arithmetic gives the same bytes on every processor.
         copy = smoke.prepare(Path(), Path(folder), arithmetic="portable")
         smoke.run_pipeline(copy)
         hashes = hash_outputs(copy)

@@ -7,6 +7,6 @@ from pipeline.stages import plan, report
 
 def run() -> None:
     """Write the report and print where it is."""
-    plan.run()
+    plan.run()  # the report's unit names the experiments to show
     report.run(Unit.read(paths.plan("report")))
     print(f"file://{paths.INDEX.resolve()}")

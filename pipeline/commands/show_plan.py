@@ -53,6 +53,7 @@ def count_all_steps(unit: Unit) -> int:
 def expected_seconds(units: Mapping[str, Unit]) -> dict[str, float]:
     """Estimate the seconds that an experiment's trainings take, by its name, as far as their pace was measured."""
     pace: dict[str, float] = {}
+    # What this machine measured itself comes second, and wins.
     for path in (REFERENCE, paths.SPEED):
         pace |= read_json(path) if path.exists() else {}
     trainings = [unit for unit in units.values() if unit.stage == "train"]

@@ -15,7 +15,7 @@ def measure(path: str) -> None:
     """Measure the rows of a task, in whichever process."""
     unit = Unit.read(path)
     params, task = config.Run(**unit.settings["run"]), unit.settings["task"]
-    device.configure_torch(params)
+    device.configure_torch(params)  # threads and determinism; trivial models need no GPU
     evaluate_baselines(
         unit.name,
         paths.prepared(task["dataset"]),

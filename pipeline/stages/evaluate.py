@@ -41,4 +41,5 @@ def measure(path: str) -> None:
         shared=cache.open_cache(HERE, settings["shared_code"], params),
     )
     took, model = time.perf_counter() - began, checkpoint.load(paths.model(name), target)
+    # Times are no part of an output, whose bytes must not depend on the clock.
     cost_log.record_costs(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.measure_sampling_rate(model))

@@ -7,6 +7,7 @@ from pipeline.orchestration.unit import Unit
 
 def run(unit: Unit) -> None:
     """Write the rankings of all tasks."""
+    # All at once, so that the ranking of a task that params.yaml has no more goes, too.
     with files.replace_dir(paths.RANKINGS) as folder:
         for name in unit.settings["tasks"]:
             files.write_json(folder / f"{name}.json", rank_task(unit, name))

@@ -46,4 +46,5 @@ def _read_ranking(unit: Unit, name: str, early: bool) -> bytes:
     from genfoundry.files import to_canonical_json
     from pipeline.stages import rank
 
+    # The same bytes as the stage `rank` will write, or the ledger would take them for another ranking.
     return to_canonical_json(rank.rank_task(Unit.read(paths.plan("rank")), name)).encode()

@@ -38,10 +38,12 @@ def run(unit: Unit, engine: Engine, state: Path) -> float:
     overhead = engine.map(train_seed, calls)
     finished = [state / f"seed-{number}" for number in range(len(calls))]
     with files.replace_dir(paths.model(unit.name)) as folder:
+        # The trainings of other seeds are kept below the model: evaluation measures their spread.
         shutil.copytree(finished[0] / "done", folder, dirs_exist_ok=True)
         for number, other in enumerate(finished[1:], start=1):
             shutil.copytree(other / "done", folder / "seeds" / str(number))
     files.write_bytes(paths.curves(unit.name), (finished[0] / "curves.csv").read_bytes())
+    # After the outputs are complete: a kill before this line resumes from the checkpoint.
     shutil.rmtree(state, ignore_errors=True)
     return sum(overhead)
 
@@ -91,6 +93,7 @@ def train(
     files.write_bytes(folder / "curves.csv", format_curves(events).encode())
     digest = checkpoint.save(folder / "done", model, make_card(experiment, data, target.type) | {"training": number})
     costs: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
+    # A resumed training has measured its last part alone, which would look cheap.
     if not resumed:
         costs |= {"train_seconds": took, "peak_memory_bytes": cost_log.measure_peak_memory(str(target))}
         if steps:

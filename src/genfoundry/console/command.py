@@ -15,6 +15,8 @@ def main() -> None:
     roots = [path for path in (Path.cwd(), Path(__file__).parents[3]) if (path / "pipeline/cli.py").is_file()]
     if not roots:
         sys.exit(f"genfoundry: expected the root of a GenFoundry repository, got {Path.cwd()}")
+    # First on the path, before an installed version of either package.
     path = [str(roots[0] / "src"), str(roots[0]), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    # exec, not a child: signals and the exit status are the command's own.
     os.execv(sys.executable, [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]])

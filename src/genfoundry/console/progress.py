@@ -54,6 +54,7 @@ class Progress:
         if (now < self._due and not at_once) or level() > logging.INFO:
             return
         terminal = sys.stderr.isatty()
+        # A log file keeps every line, whereas a terminal redraws the bar.
         self._due = now + (0.1 if terminal else self.every)
         if seconds_left is None and self.total and done > self._first:
             seconds_left = max(0.0, self.total - done) * (now - self._began) / (done - self._first)

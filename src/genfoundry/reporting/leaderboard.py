@@ -68,6 +68,7 @@ def build(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
 def get_table(tables: dict[TableKey, dict[str, Any]], card: Mapping[str, Any]) -> dict[str, Any]:
     """The table that a card belongs to, made if it is the first."""
     about = {key: card.get(key) for key in ("dataset", "levels", "binarise", "labels", "data", "judge")}
+    # The digests of data and judge are no part of the key: after a failed run they may differ, and one table stays one.
     key = (str(about["dataset"]), str(about["levels"]), str(about["binarise"]), about["labels"] or 0)
     return tables.setdefault(key, {**about, "rows": {}, "notes": [], "remarks": [], "bars": []})
 

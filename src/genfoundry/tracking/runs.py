@@ -55,6 +55,7 @@ def publish_run(client: MlflowClient, root: Path, model: ModelOutputs, runs: Run
         _complete_run(client, run, model, tags)
         _publish_trials(client, experiment, model, run.info.run_id)
         client.set_tag(run.info.run_id, "genfoundry.outs", mark)  # last: a publish that was killed begins anew
+        # A live log ended the run when the training did: that time stays.
         client.set_terminated(run.info.run_id, "FINISHED", end_time=run.info.end_time)
         run = client.get_run(run.info.run_id)
     return _publish_page_and_costs(client, run, model)
@@ -105,6 +106,7 @@ def _describe_dataset(model: ModelOutputs) -> Any:
     prepared = read_json(spec) if spec.exists() else {}
     counts = json.dumps(prepared["counts"]) if prepared.get("digest") == digest else None
     source = json.dumps({"uri": paths.prepared(dataset).as_posix()})
+    # MLflow takes 36 characters of a digest; a tag of the input has all of them.
     entity = Dataset(name=dataset, digest=digest[:36], source_type="local", source=source, profile=counts)
     return DatasetInput(entity, [InputTag("mlflow.data.context", "training"), InputTag("digest", digest)])
 

@@ -112,6 +112,7 @@ def _svg(figure: Figure, summary: str, tooltips: Sequence[str]) -> Markup:
         return f"<g><title>{escape(tooltips[int(dot[1])])}</title>" if dot else "<g>"
 
     content = re.sub(r'<g id="([^"]*)">', group, content.partition(">")[2])
+    # Colours become the variables of style.css, which alone says what they look like.
     content = re.sub("|".join(VARIABLES), lambda match: VARIABLES[match[0]], content)
     label = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(summary)}">'
     return Markup(label + re.sub(r"\n\s*", "\n", content))

@@ -50,6 +50,7 @@ def _candidates(results: Results, dataset: str) -> Iterator[tuple[str, ModelResu
 
 def _rank(results: Results, task: str, model: ModelResult) -> tuple[bool, bool, bool, float]:
     champion = (results.champion(task) or ({}, None))[1]
+    # Tuples of truth values sort False first: what is to come first answers False.
     return (
         bool(model.card.get("binarise")),
         champion is not model,

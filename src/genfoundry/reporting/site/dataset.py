@@ -26,7 +26,7 @@ def view(results: Results, name: str) -> dict[str, Any]:
     spec, models, tasks = results.spec(name), results.models_of(name), results.tasks(name)
     objectives = [objective for task in tasks if (objective := results.objective(task))]
     tables = [t for t in results.board["tables"] if t["dataset"] == name]
-    tables.sort(key=lambda t: bool(t["binarise"]))
+    tables.sort(key=lambda t: bool(t["binarise"]))  # the data as they are come first
     return {
         "name": name,
         "about": list(describe(spec)),
@@ -114,6 +114,7 @@ def _judge(results: Results, name: str) -> Json | None:
         return None
     accuracy = dict(trained.get("accuracy") or {})
     if used:
+        # Without the network on this machine, the models' cards still say how accurate it was.
         accuracy.setdefault("test", used.get("accuracy"))
     return {
         "kind": (used or {}).get("kind", "classes"),

@@ -68,6 +68,7 @@ def _costs(results: Results, model: ModelResult) -> Iterator[tuple[str, str]]:
 def _provenance(results: Results, model: ModelResult) -> Json:
     """Commit, digests, and the command that rebuilds the model."""
     line = next((x for x in reversed(results.decisions) if x["digest"] == model.digest and x.get("commit")), None)
+    # The decision names the commit that made the model; of a model never decided about, today's is the best guess.
     commit, clean = (line["commit"], bool(line.get("clean"))) if line else results.head
     judge = model.card.get("judge")
     return {
