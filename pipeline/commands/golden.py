@@ -39,7 +39,7 @@ def hash_outputs(root: Path) -> dict[str, dict[str, str]]:
 
 
 def hash_unit(root: Path, unit: Unit) -> dict[str, str]:
-    """Hash a unit's outputs: path -> sha256. The plan is none of them: its code digests change with every edit."""
+    """Hash a unit's outputs: path -> sha256. The plan is not among them: its code digests change with every edit."""
     paths = [path for output in unit.outputs for path in integrity.list_files(root / output)]
     return {path.relative_to(root).as_posix(): files.sha256(path) for path in paths}
 

@@ -1,4 +1,4 @@
-"""`genfoundry report`: render the leaderboard and the pages anew from the outputs that there are."""
+"""`genfoundry report`: render the leaderboard and the pages from the outputs on disk."""
 
 from genfoundry import paths
 from pipeline.orchestration.unit import Unit

@@ -68,6 +68,7 @@ def table_rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[st
         unit = units[f"train@{name}"]
         steps, took = count_steps(unit), "not measured yet"
         if name in seconds:
+            # An estimate from the committed reference says which machine it is of.
             took = f"{seconds[name]:.0f} s" + ("" if name in measured else " on 2 cores")
         hyper = ", ".join(f"{key}={value}" for key, value in entry.hyper.items()) or "defaults"
         took = took if steps else "0 s"

@@ -29,7 +29,7 @@ CACHE_SIZE = 2000  # parsed files, the oldest of which go first
 
 
 class Code:
-    """The source files of a repository as they are when each is first asked for.
+    """The source files of a repository, each as it is when it is first read.
 
     One object reads a file once, however many digests it computes; a new one sees later edits. Syntax trees are kept
     in .state by the digest of a file's content, since parsing takes most of a second.

@@ -68,6 +68,7 @@ class Compiler:
         settings = {
             "modality": dataset.modality,
             "raw": dataset.model_dump(mode="json", include={"raw"})["raw"],
+            # The user's own files lie outside the repository, where dvc.yaml cannot name them as dependencies.
             "source": self.source_digests[name],
             # The catalog is machinery, which no code digest covers: a corrected checksum re-runs the stage by this key.
             "checksums": catalog.checksums(dataset),
@@ -143,6 +144,7 @@ class Compiler:
             "test_items": budget.test_items,
             "bound": budget.bound.model_dump(mode="json"),
             "objective": self.params.tasks[entry.task].objective,
+            # Less the model's file: arrays that depend on the data alone are cached under this digest for all models.
             "shared_code": self.code.digest(shared),
         }
         outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.evaluation(name))
@@ -159,7 +161,7 @@ class Compiler:
         return self._unit("rank", "", inputs, (paths_module.RANKINGS,), settings)
 
     def register(self) -> Unit:
-        """What is decided of every task, and by which rule."""
+        """The promotion decisions on all tasks."""
         inputs = (paths_module.RANKINGS, paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         starts = find_starts("register", metrics={metrics.file_of(task["objective"]) for task in tasks.values()})

@@ -92,7 +92,7 @@ def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
 
 
 def find_measured(units: Mapping[str, Unit], jobs: Mapping[str, Job], lost: Collection[str]) -> list[str]:
-    """Return the tasks of which something was measured anew and nothing is missing, though the jobs `lost` failed."""
+    """Return the tasks that have new measurements and lack none, although the jobs `lost` failed."""
     missing = {key for name in lost for key in jobs[name].units}
     ran = {key for job in jobs.values() for key in job.units} - missing
     tasks = []

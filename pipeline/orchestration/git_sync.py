@@ -23,7 +23,7 @@ ATTEMPTS = 3  # pushes, each after a merge, while others push too
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a retraining is pushed to. `upstream` is the remote-tracking branch to follow, "" for a branch anew."""
+    """Where a retraining is pushed to. `upstream` is the remote-tracking branch, "" for a new branch."""
 
     remote: str
     branch: str

@@ -1,4 +1,4 @@
-"""A data set's inbox, which DVC tracks: what it should hold, bringing files back, withdrawing some for good.
+"""A data set's inbox, a folder that DVC tracks: check, restore and withdraw its files.
 
 Files that were withdrawn stand in data/inbox/<name>.withdrawn.jsonl, in git: {"file", "md5", "time", "who"} a line.
 """
@@ -100,6 +100,7 @@ def find_missing(root: Path, name: str) -> dict[str, str | None]:
     number = sum(path.is_file() for path in folder.rglob("*"))  # DVC counts hidden ones, too
     missing: dict[str, str | None] = {}
     prepared = _read_prepared(root, name)
+    # Three records, since DVC overwrites the first by whatever is in the folder when it runs.
     for record in (read_tracked(root, name), _read_committed(root, name), prepared):
         count = record.get("nfiles") or 0
         manifest = read_manifest(root, record["md5"]) if count else {}

@@ -22,7 +22,7 @@ SKIP = {"__pycache__", ".gitignore"}  # Python and DVC write these beside inputs
 
 @contextmanager
 def guard(unit: Unit, root: Path) -> Iterator[str]:
-    """Watch over a unit while the block runs; yield the digest of all that it depends on.
+    """Fail if a unit's code or inputs change while the block runs; yield the digest of both.
 
     Raises:
         UserError: its code is not what the plan was made from, or code or an input changed meanwhile.

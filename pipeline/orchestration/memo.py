@@ -32,7 +32,7 @@ Stamps = dict[str, str]  # path -> digest of the sizes and times of its files
 
 
 def recall(root: Path) -> list[str] | None:
-    """Return the messages of when the plan was made; None where it has to be made anew."""
+    """Return the messages of the plan's last compilation if the plan is up to date, else None."""
     try:
         content: dict[str, Any] = json.loads((root / paths.PLAN_STAMPS).read_text(encoding="utf-8"))
         stamps, messages = dict(content["stamps"]), list(map(str, content["messages"]))

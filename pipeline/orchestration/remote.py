@@ -1,4 +1,4 @@
-"""Remote calls: in another process, maybe on another machine that sees the folder; environment, output and errors."""
+"""Remote calls: functions run in another process, on a machine that shares the folder."""
 
 from __future__ import annotations
 

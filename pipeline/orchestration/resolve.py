@@ -34,6 +34,7 @@ def load_params(path: Path = PARAMS) -> config.Params:
     raws = {
         name: data.raw if isinstance(data.raw, str) else data.raw.model_dump() for name, data in params.datasets.items()
     }
+    # Faults are collected, so that a user sees all of them at once.
     faults = list(find_misplaced(raws, path.resolve().parent))
     for name, task in params.tasks.items():
         if task.objective not in objectives():

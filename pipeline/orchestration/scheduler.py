@@ -136,7 +136,7 @@ def choose(
 
 
 class Processes:
-    """The processes of running jobs, each in a session of its own, so that all that it started ends with it."""
+    """The processes of running jobs. Each has its own session, so that its child processes end with it."""
 
     def __init__(self, root: Path, env: Mapping[str, str]) -> None:
         self._root, self._env = root, {**os.environ, **env}

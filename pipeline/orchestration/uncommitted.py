@@ -1,4 +1,4 @@
-"""Uncommitted edits: what a retraining may do with them, and what it refuses."""
+"""Uncommitted edits in a retraining: which are stashed, and which are refused."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def put_aside(root: Path, upstream: str) -> None:
     """
     name = upstream.removeprefix("refs/remotes/")
     here = {*_list(root, "diff", "HEAD"), *_list(root, "ls-files", "-o", "--exclude-standard")}
+    # A merge keeps edits of files that the other side did not touch.
     clash = sorted(here & set(_list(root, "diff", "HEAD", upstream)))
     if others := [path for path in clash if not path.startswith(WRITTEN)]:
         raise UserError(

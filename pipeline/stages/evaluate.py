@@ -1,4 +1,4 @@
-"""A trained model's scores on val, gate and test, its figures and its pictures."""
+"""Evaluate: a trained model's scores on val, gate and test, its metrics and its pictures."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ def run(unit: Unit, engine: Engine) -> None:
 
 
 def measure(path: str) -> None:
-    """Measure a trained model, in whichever process."""
+    """Measure a trained model, on whatever machine the engine chose."""
     unit = Unit.read(path)
     name, dataset, settings = unit.name, unit.settings["dataset"], unit.settings
     params = config.Run(**settings["run"])

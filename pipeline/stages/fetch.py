@@ -1,4 +1,4 @@
-"""Fetch: raw bytes of a data set, checked against their checksums; of a path of the user's own, a copy."""
+"""Fetch: download the raw files of a data set and verify their checksums, or copy a local path."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ HERE = Path()
 
 
 def run(unit: Unit) -> None:
-    """Fill the raw folder of a data set, and record what its copy was taken of."""
+    """Fill the raw folder of a data set; of a local path, record the digest of what was copied."""
     name, expected = unit.name, unit.settings["source"]
     entry = {key: unit.settings[key] for key in ("modality", "raw")}
     dataset = config.check(config.Dataset, entry, f"datasets.{name}")

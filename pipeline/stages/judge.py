@@ -23,7 +23,7 @@ def run(unit: Unit, engine: Engine, state: Path) -> None:
 
 
 def train(path: str, state: str) -> None:
-    """Train the judge, in whichever process; from its last checkpoint if an earlier process was killed."""
+    """Train the judge, from its last checkpoint if an earlier process was killed."""
     unit = Unit.read(path)
     name, kind = unit.name, models.find(unit.settings["model"])
     run = config.Run(**unit.settings["run"])

@@ -14,6 +14,6 @@ def run(unit: Unit) -> None:
 
 
 def rank_task(unit: Unit, name: str) -> dict[str, object]:
-    """Return the ranking of one task, from the scores that there are."""
+    """Return the ranking of one task, from the scores on disk."""
     task = config.check(config.Task, unit.settings["tasks"][name], f"tasks.{name}")
     return ranking.rank(name, task, paths.scores(task.dataset), paths.baselines(name), unit.settings["experiments"])

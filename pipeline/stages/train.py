@@ -34,6 +34,7 @@ def run(unit: Unit, engine: Engine, state: Path) -> float:
         best = tune.run(unit, experiment, engine, state, began)
     else:
         write_no_trials(experiment)
+    # Plain values, which an engine can send to another machine.
     calls = [(str(unit.path), number, best, str(state), began) for number in range(len(experiment.keys))]
     overhead = engine.map(train_seed, calls)
     finished = [state / f"seed-{number}" for number in range(len(calls))]
@@ -49,7 +50,7 @@ def run(unit: Unit, engine: Engine, state: Path) -> float:
 
 
 def write_no_trials(experiment: Experiment) -> None:
-    """Write the outs of a tuning that searches nothing."""
+    """Write the tuning outputs of an experiment without a search space."""
     steps = {"steps": 0, "whole": sum(experiment.train.steps.values())}
     summary = {"objective": experiment.task.objective, "trials": 0, **steps}
     with files.replace_dir(paths.tuning(experiment.name)) as folder:
@@ -59,7 +60,7 @@ def write_no_trials(experiment: Experiment) -> None:
 
 
 def train_seed(path: str, number: int, best: Mapping[str, Any], state: str, began: float) -> float:
-    """One training with one seed, in whichever process; the first is the model, and is logged to MLflow as it runs."""
+    """Train with one seed. The first training gives the model, and is logged to MLflow while it runs."""
     unit = Unit.read(path)
     experiment = Experiment.from_settings(unit.name, unit.settings).with_settings(best)
     folder, limit = Path(state, f"seed-{number}"), Limit.read(unit.name, began)
@@ -104,7 +105,7 @@ def train(
 
 
 def make_card(experiment: Experiment, data: Dataset, device_type: str) -> dict[str, Any]:
-    """What model.json says beside the model's configuration: what it was trained on, for, and how."""
+    """Make the card for model.json: the data, task and training settings of a model."""
     entry, run = experiment.entry, experiment.run
     return {
         "experiment": experiment.name,

@@ -47,7 +47,7 @@ def run(unit: Unit, experiment: Experiment, engine: Engine, state: Path, began: 
 
 
 def make_study(experiment: Experiment) -> tuning.Study:
-    """What is searched, by how many trials of how many steps."""
+    """Make the study of an experiment: search space, number of trials, and training steps of a trial."""
     budget, train = experiment.budget, experiment.train
     steps, whole = (sum(t.steps.values()) for t in (shorten(train, budget.trial_share), train))
     return tuning.Study(
@@ -63,7 +63,7 @@ def make_study(experiment: Experiment) -> tuning.Study:
 
 
 def run_trial(path: str, done: list[tuning.Record], index: int, began: float) -> tuning.Record:
-    """Run one trial, in whichever process; returns its record."""
+    """Run one trial, on whatever machine the engine chose; return its record."""
     inputs = TrialInputs.read(path)
     objective = Objective(inputs, Limit.read(inputs.experiment.name, began))
     return tuning.run_trial(make_study(inputs.experiment), done, index, objective)
@@ -71,7 +71,7 @@ def run_trial(path: str, done: list[tuning.Record], index: int, began: float) ->
 
 @dataclass(frozen=True)
 class TrialInputs:
-    """What every trial of an experiment reads: train, the items of val that it is measured on, the judge."""
+    """The inputs that all trials of an experiment share: train, the items of val to measure on, the judge."""
 
     experiment: Experiment
     target: torch.device
@@ -104,7 +104,7 @@ class TrialInputs:
 
 
 def check_feasible(path: str) -> None:
-    """Refuse a search space of which the data allow only a part, before the first trial.
+    """Refuse a search space with settings that the data do not allow, before the first trial.
 
     Raises:
         UserError: a line for each such setting.

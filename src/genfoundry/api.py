@@ -155,9 +155,11 @@ def evaluate(
         Name -> `Estimate` (value, low, high, stderr, n, groups).
     """
     options = model.card.get("data", {})
+    # A tensor says nothing of levels: its values are taken for those that the model was built for.
     levels = options.get("levels") or model.spec.levels if isinstance(data, Tensor | Batch) else options.get("levels")
     part, meta = _open(data, split, levels, options.get("binarise"), model.device)
     network = evaluation_judge.load_judge(Path(judge)) if judge else None
+    # Metrics of samples compare as many samples with as many real items, and so no more than there are.
     context = SplitContext(split=part, judge=network, samples=min(samples, len(part)), seed=seed)
     return estimate_objectives(score(predict(model, context), context), part.spec.dims, meta["modality"])
 
@@ -165,7 +167,7 @@ def evaluate(
 def _open(
     data: Data, name: str, levels: int | None, binarise: str | None, device: torch.device
 ) -> tuple[Split, Mapping[str, Any]]:
-    """A split of the data on a device, and what is known of the data set: its modality at least."""
+    """A split of the data on a device, and metadata of the data set: at least its modality."""
     data = Dataset(Path(data)) if isinstance(data, str | Path) else data
     if isinstance(data, Dataset):
         return data.split(name, levels, binarise, device), data.meta
@@ -176,5 +178,6 @@ def _open(
         split: Split = InMemorySplit(items, infer_spec(items, levels), name)
     else:
         split = data
+    # A pair is a text with a condition, its source; plain text has none.
     pairs = len(split.spec.shape) == 1 and split.spec.cond_shape is not None
     return split, {"modality": "pairs" if pairs else MODALITIES[len(split.spec.shape)]}

@@ -134,6 +134,7 @@ def remove_tree(folder: Path) -> None:
         folder.unlink(missing_ok=True)
         return
     for parent, _, _ in os.walk(folder):
+        # Removing a file needs permission to write its folder, not the file.
         if not os.access(parent, os.W_OK | os.X_OK):
             os.chmod(parent, stat.S_IRWXU)
     shutil.rmtree(folder)
@@ -192,6 +193,7 @@ def decode_text(path: Path, content: bytes) -> str:
     except UnicodeDecodeError as error:
         shown = encoding.upper().removesuffix("-SIG").removesuffix("-LE").removesuffix("-BE")
         where = f"{path}: byte {error.start} is not {shown}"
+        # Control characters tell a binary file from a text in an old encoding, which can be converted.
         if set(content[:SAMPLE]) & CONTROLS:
             raise UserError(f"{where}, and others are no text; is it binary?") from None
         line = content.count(b"\n", 0, error.start) + 1
@@ -204,7 +206,7 @@ def decode_text(path: Path, content: bytes) -> str:
 
 
 def detect_encoding(content: bytes) -> str:
-    """The encoding that a file's first bytes show, UTF-8 if none.
+    """Detect the encoding of a file by its first bytes; UTF-8 by default.
 
     A file without a mark whose every second byte is zero is UTF-16 all the same: its letters are Latin.
     """
@@ -222,5 +224,5 @@ def detect_encoding(content: bytes) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, whichever system's ends they have (LF, CR LF, CR alone)."""
+    """Split a text at any system's line ends (LF, CR LF, CR)."""
     return LINE_END.split(text)

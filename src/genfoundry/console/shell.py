@@ -1,4 +1,4 @@
-"""Subprocesses: git and DVC as a person would run them, their own messages shown when they fail."""
+"""Subprocesses: git and DVC commands, whose own error messages are shown when they fail."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
 
 
 def _amend(entry: dict[str, Any], error: UserError) -> str:
-    """Put what an error asks for into the entry, and say why; raise the error where no key helps."""
+    """Add the key that an error asks for to the entry; return a note. Raise the error where no key helps."""
     slices, split = entry.get("slices", {}), entry.get("split", {})
     if "missing: background" in str(error) and slices and "missing" not in slices:
         entry["slices"] = {**slices, "missing": "background"}

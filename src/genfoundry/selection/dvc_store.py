@@ -28,7 +28,7 @@ RELIABLE = ("s3", "ssh")
 
 
 class RemoteUnreachable(UserError):
-    """A remote that may have the content could not be asked."""
+    """A remote that may have the content did not answer."""
 
 
 def hash_md5(path: Path) -> str:

@@ -97,7 +97,7 @@ def _find_candidates(task: Task, scores: Path, experiments: Collection[str] | No
 
 
 def _compare_first_two(candidates: list[dict[str, Any]]) -> tuple[bool | None, str | None]:
-    """Whether the first leads the second by more than training seeds differ; why not, or why that is not known."""
+    """Whether the first leads the second by more than training seeds differ; the reason if not, or if unknown."""
     single_seed = [candidate["experiment"] for candidate in candidates[:2] if candidate["spread"] is None]
     if single_seed:
         return None, f"trained with one seed: {', '.join(single_seed)}; this run does not bound a seed's luck"

@@ -1,4 +1,4 @@
-"""The items of a split by the code of some commit: `champion_scores` runs this file's text under a champion's own code.
+"""Digest of a split's items by the code of an old commit. `champion_scores` runs this file's text with that code.
 
 As a program it does what `python -m genfoundry.evaluate` does, and prints the digest of the items it was done for.
 """

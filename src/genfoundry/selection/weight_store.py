@@ -1,4 +1,4 @@
-"""Weights of decided models: found in the workspace, the ledger's own store, DVC's cache or a DVC remote.
+"""Weights of the models in the ledger: found in the workspace, the ledger's store, DVC's cache or a DVC remote.
 
 `find` looks in that order and checks the sha256 of every file. The ledger's store holds the files of champions and of
 the latest challengers as they are, so that these outlive a retraining that nobody committed.
@@ -91,7 +91,7 @@ def keep(root: Path, weights: Mapping[str, Any]) -> Path:
 
 
 def prune(root: Path, decisions: Iterable[ledger.Decision]) -> None:
-    """Remove from the ledger's store what is neither a champion's nor a latest challenger's."""
+    """Remove weights from the ledger's store, except those of champions and of the latest challengers."""
     decisions = list(decisions)
     tasks = {decision["task"] for decision in decisions}
     serving = [choose(decisions, task) for task in tasks for choose in (ledger.find_champion, ledger.find_challenger)]

@@ -108,6 +108,7 @@ def _read_past(root: Path, predictor: Predictor) -> NDArray[Any]:
         return np.asarray(tensors["x"][0].numpy()[:steps])
     past = np.concatenate([tensors["past"].double().numpy(), tensors["x"].double().numpy()])
     if shape and shape[1] > past.shape[1]:  # the rows' numbers, too
+        # The model has learnt rows numbered from the beginning of the series, of which test is the end.
         numbers = np.arange(len(past)) + int(tensors["first"]) - len(tensors["past"])
         past = np.concatenate([past, numbers[:, None]], 1)
     return past[len(past) - steps :]
@@ -125,6 +126,7 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
 
     from genfoundry.serving import score_file
 
+    # Before the champion is loaded, which takes seconds, or a download.
     if not file.exists():
         raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, a .tsv, or a .csv")
     champion = load_champion(root, task)

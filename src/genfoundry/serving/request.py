@@ -29,7 +29,7 @@ RequestRow = dict[str, Any]  # column -> value; what is null or not given is not
 
 
 def parse_rows(data: Any, modality: str, spec: Spec) -> list[RequestRow]:
-    """The rows of a request, in whichever form MLflow passes it.
+    """Parse the rows of a request from any of the forms in which MLflow passes it.
 
     Raises:
         UserError: it is no table, a column is unknown, or no value is given.
@@ -78,7 +78,7 @@ def _is_null(value: Any) -> bool:
 
 
 def _to_scalar(value: Any) -> Any:
-    """A NumPy number, or an array that holds a single value without a shape, as Python's own."""
+    """Convert a NumPy scalar or zero-dimensional array to a Python number."""
     scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
     return value.item() if scalar else value
 

@@ -1,4 +1,4 @@
-"""MLflow's client: where the store is, how it comes to be, how metrics are written to it.
+"""MLflow's client: address, creation and settings of the tracking store, and batched metrics.
 
 The store is the one that MLFLOW_TRACKING_URI names, by default <root>/mlflow.db with artifacts in <root>/mlartifacts.
 MLflow is imported inside functions, since that takes seconds.
@@ -55,7 +55,7 @@ def get_registry_uri(root: Path) -> str:
 
 
 def is_server(address: str) -> bool:
-    """Whether a store is a server with pages of its own; a database's are shown by `mlflow ui`."""
+    """Whether a store is a tracking server, with a web UI; for a database, `mlflow ui` has to be started."""
     return (urlsplit(address).scheme or address) in ("http", "https", "databricks", "databricks-uc", "uc")
 
 
@@ -130,7 +130,7 @@ def silence_loggers() -> None:
 
 
 def ensure_experiment(client: MlflowClient, root: Path, task: str) -> str:
-    """The id of a task's MLflow experiment, made where there is none; a database's artifacts are kept beside it."""
+    """The id of a task's MLflow experiment, created if needed; artifacts of a database stand beside it."""
     with lock_store(root):
         # Under the lock: of two stages that find no experiment, the second would fail to create it.
         experiment = client.get_experiment_by_name(task)

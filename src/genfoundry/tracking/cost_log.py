@@ -1,4 +1,4 @@
-"""Cost log: what a model cost on this machine. Measured, so never part of an out; the report and MLflow show it.
+"""Cost log: time and memory of a model on this machine. Measured, so never part of a DVC output.
 
 .state/costs.json: model digest -> {"parameters", "train_seconds", "train_items_per_second", "samples_per_second",
 "evaluate_seconds", "peak_memory_bytes", "device"}, without the keys that were not measured.

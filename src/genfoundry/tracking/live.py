@@ -1,4 +1,4 @@
-"""Live log of a training in MLflow. What is rebuilt from outs and ledger is in `publish`, the client in `client`."""
+"""Live log of a training in MLflow. `publish` rebuilds runs from outputs and ledger; `client` has the client."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class ModelOutputs:
         return {f"cost/{k}": float(v) for k, v in costs.items() if isinstance(v, int | float)}
 
     def hash_page_and_costs(self) -> str:
-        """Digest of what is no out, and changes while the outs do not: the model's page and its costs."""
+        """Digest of the model's page and its costs, which are no DVC outputs and change while these do not."""
         page = self.page.read_bytes() if self.page.exists() else b""
         return hashlib.sha256(json.dumps(self.costs, sort_keys=True).encode() + page).hexdigest()
 

@@ -34,7 +34,7 @@ def save_mlflow_model(weights: Path, out: Path, lock: Path, metadata: dict[str, 
 
     try:
         predictor = Predictor(weights)
-    except NotGenerative:
+    except NotGenerative:  # a classifier, say: a request has nothing to ask of it
         shutil.copytree(weights, out)
         return
     with tempfile.TemporaryDirectory() as scratch:
@@ -81,7 +81,7 @@ def pin_requirements(lock: Path) -> list[str]:
 
 
 def build_signature() -> Any:
-    """The parameters with their defaults. Columns are checked by `request`: MLflow's own check names no field."""
+    """Signature: the parameters and their defaults. `request` checks columns: MLflow's messages name no field."""
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec
 

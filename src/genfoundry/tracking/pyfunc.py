@@ -1,4 +1,4 @@
-"""The MLflow model (pyfunc flavour) of every family: MLflow imports this file, under the name of its version.
+"""The MLflow model (pyfunc flavour) of every family. MLflow imports this file from the code stored with the model.
 
 A request is a table; a row with something to score (`x`, or `text`) is scored, any other row asks for samples:
 - images: `n` samples (default 1);                       `x` (C, H, W), whole numbers 0..levels-1, to score
@@ -114,6 +114,7 @@ class PyfuncModel:
             nats, values = float(scores.sum()), int(characters.sum())
         else:
             past = value_checks.parse_array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
+            # A missing value (NaN) has no likelihood, so that it does not count among the values either.
             x = value_checks.parse_array(row["x"], "x", spec.shape)[None]
             nats, values = float(self.predictor.score(x, past, seed)[0]), int((~np.isnan(x)).sum())
         return [{"row": index, "nll": nats, self.predictor.unit: self.predictor.per_value(nats, values)}]

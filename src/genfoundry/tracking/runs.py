@@ -62,7 +62,7 @@ def publish_run(client: MlflowClient, root: Path, model: ModelOutputs, runs: Run
 
 
 def _publish_page_and_costs(client: MlflowClient, run: Run, model: ModelOutputs) -> Run:
-    """The model's page and what it cost here: they change while the outs do not, so they have a mark of their own."""
+    """Log the model's page and costs. They change while the outputs do not, so they have their own mark."""
     mark, name, now = model.hash_page_and_costs(), run.info.run_id, int(time.time() * 1000)
     if run.data.tags.get("genfoundry.page") == mark:
         return run

@@ -31,9 +31,11 @@ def inspect_series(folder: Path, paths: list[Path], given: Mapping[str, Any]) ->
     columns, left_out = _choose_columns(cells)
     table = time_csv.parse_series(cells, clock, columns)
     missing_codes.refuse_missing_codes(table)
+    # Dates a month apart lie on a grid of months, but on none of days.
     months = None if table.unit != "days" else _to_months(cells, columns, table)
     names = ", ".join(table.names)
     notes = [f"a series of {len(table.rows)} rows and {len(table.names)} columns of values: {names}", *table.notes]
+    # Large held-out parts: windows of one stretch of time are not independent, and few of them say little.
     entry: dict[str, Any] = {"split": {"val": 0.15, "gate": 0.15, "test": 0.2}}
     if columns:
         entry["columns"] = list(columns)

@@ -28,6 +28,7 @@ def groups(results: Results, model: ModelResult) -> tuple[list[Json], list[tuple
             shown.append({"key": key, "title": title, "description": description, "rows": values, "notes": notes})
         for row in group:
             if row["value"] is None:
+                # A group without any value takes one line, not one for each of its metrics.
                 missing.setdefault(row["metric"].title if values else title, row["absent"])
     return shown, list(missing.items())
 

@@ -47,6 +47,7 @@ def view(results: Results, name: str) -> dict[str, Any]:
         "tuning": tuning.view(results, model),
         "costs": list(_costs(results, model)),
         "provenance": _provenance(results, model),
+        # Without a checkpoint, model.json is absent or describes a later training of this experiment.
         "settings": sorted(ModelOutputs(results.root, name).params().items()) if model.checkpoint else [],
         "scripts": ("sort.js",),
         "intervals": leaderboard.INTERVALS,

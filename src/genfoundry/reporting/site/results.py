@@ -115,7 +115,7 @@ class Results:
                 yield task, *champion
 
     def lost_references(self, task: str, model: ModelResult) -> str:
-        """The references of a task that a model does not beat on gate, in words; "" where there is none."""
+        """Text about the references of a task that a model does not beat on gate; "" if it beats all."""
         rows, objective = self.references.get(task, {}).get("rows", {}), self.objective(task)
         metrics = model.card["figures"]
         return references.describe_losses(references.find_gate_losses(rows, objective, metrics)) if objective else ""
@@ -125,6 +125,7 @@ class Results:
         line, model = self.champion(task) or ({}, None)
         if model:
             return self.lost_references(task, model)
+        # The model has left the workspace: what is left of it is the ledger's latest decision about it.
         last = next((x for x in reversed(self.decisions) if x["digest"] == line.get("digest")), None) if line else None
         if last is None:
             return ""
@@ -152,6 +153,7 @@ class Results:
         """Task and model, best first, task by task."""
         for task in self.tasks(dataset):
             for candidate in self.rankings.get(task, {}).get("candidates", ()):
+                # A ranking made before the last training is about another model of that name.
                 if (model := self.models.get(candidate["experiment"])) and model.digest == candidate["digest"]:
                     yield task, model
 
