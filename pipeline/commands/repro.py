@@ -150,7 +150,7 @@ def select_units(units: dict[str, Unit], options: Options) -> dict[str, Unit]:
     if options.experiment and f"evaluate@{options.experiment}" not in units:
         names = [unit.name for unit in units.values() if unit.stage == "evaluate"]
         allowed = config.suggest_names(options.experiment, names)
-        raise UserError(f"params.yaml: experiments: {options.experiment!r} is not there; {allowed}")
+        raise UserError(f"params.yaml: experiments: expected the name of one, got {options.experiment!r}; {allowed}")
     if decision := dag.find_decision(units, options.task):
         units = {**units, decision.key: decision}
     targets = [f"register@{options.task}"] if options.task else []

@@ -81,7 +81,9 @@ def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
     """
     tasks = [unit.name for unit in units.values() if unit.stage == "baseline"]
     if task and task not in tasks:
-        raise UserError(f"params.yaml: tasks: {task!r} is not there; {config.suggest_names(task, tasks)}")
+        raise UserError(
+            f"params.yaml: tasks: expected the name of one, got {task!r}; {config.suggest_names(task, tasks)}"
+        )
     if not tasks:
         return None
     name = task or tasks[0]

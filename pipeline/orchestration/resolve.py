@@ -66,7 +66,7 @@ def resolve_experiment(params: config.Params, name: str, overlay: Mapping[str, A
     """Return the experiment `name` of parameters that were read already; see `load_experiment`."""
     if name not in params.experiments:
         allowed = config.suggest_names(name, list(params.experiments))
-        raise UserError(f"params.yaml: experiments: {name!r} is not there; {allowed}")
+        raise UserError(f"params.yaml: experiments: expected the name of one, got {name!r}; {allowed}")
     entry = params.experiments[name]
     task = params.tasks[entry.task]
     _check_fit(models.find(entry.model), entry, params.datasets[entry.dataset].modality, task, f"experiments.{name}")
@@ -139,7 +139,7 @@ def resolve_learner(
         wrong = repr(rates) if not isinstance(rates, Mapping) else ", ".join(unknown)
         allowed = ", ".join(default_rates) or "none: it is not trained by gradient descent"
         raise UserError(
-            f"params.yaml: {where}.train.lr: {wrong}: wants a rate for a player of {model}; there are {allowed}"
+            f"params.yaml: {where}.train.lr: expected a learning rate for players of {model} ({allowed}), got {wrong}"
         )
     # Later ones win: the model's defaults, the entry's values, then what the budget and the top of params.yaml say.
     raw = {**kind.defaults, **values["train"], "lr": {**default_rates, **rates}}
@@ -152,7 +152,9 @@ def resolve_learner(
 def _steps(kind: type[Learner], steps: config.Steps, where: str) -> dict[str, int]:
     if isinstance(steps, int):
         if steps and len(kind.phases) > 1:
-            raise UserError(f"params.yaml: {where}: {steps}: wants steps for each phase: {', '.join(kind.phases)}")
+            raise UserError(
+                f"params.yaml: {where}: expected steps for each phase ({', '.join(kind.phases)}), got {steps}"
+            )
         return {kind.phases[0]: steps}
     for phase in steps.keys() - set(kind.phases):
         raise UserError(

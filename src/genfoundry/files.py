@@ -29,7 +29,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SIGNATURES = {
-    b"\x1f\x8b": "compressed by gzip (unpack it: gunzip < OLD > NEW)",
+    b"\x1f\x8b": "a file compressed by gzip (unpack it: gunzip < OLD > NEW)",
     b"PK\x03\x04": "a zip file or a workbook (unpack it, or save the sheet as CSV)",
     b"\xd0\xcf\x11\xe0": "an old workbook or document (save the sheet as CSV)",
     b"%PDF": "a PDF (save its text)",
@@ -186,7 +186,7 @@ def decode_text(path: Path, content: bytes) -> str:
     """
     for start, kind in SIGNATURES.items():
         if content.startswith(start):
-            raise UserError(f"{path}: {kind}, by its first bytes, but text is right here")
+            raise UserError(f"{path}: expected text, got {kind}, by its first bytes")
     encoding = detect_encoding(content)
     try:
         text = content.decode(encoding)

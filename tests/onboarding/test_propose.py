@@ -277,7 +277,7 @@ REFUSED = {
     "words": (written("a.csv", b"t,a\n1,1\n2,x\n3,4\n"), "a.csv:3: column a: 'x' is not a number"),
     "a short series": (written("a.csv", b"t,a\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(9))), "a.csv: "),
     "one huge line": (written("a.txt", b"abc def " * 9000), "a.txt: 1 lines of text in all; .*: break the text into"),
-    "packed text": (written("a.txt", b"\x1f\x8b\x08rest"), "a.txt: compressed by gzip"),
+    "packed text": (written("a.txt", b"\x1f\x8b\x08rest"), "a.txt: expected text, got a file compressed by gzip"),
     "a series with tabs": (
         written("a.tsv", b"date\tvalue\n" + b"".join(b"2019-01-%02d\t%d.5\n" % (i, i) for i in range(1, 32))),
         "a.tsv: dates and numbers, a series; .csv files are read as series",

@@ -72,7 +72,9 @@ def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None
     """
     content = _read_ranking(root, task_name) if ranking is None else ranking
     if content is None:
-        raise UserError(f"{root / paths.ranking(task_name)}: not there; `dvc repro rank` writes it")
+        raise UserError(
+            f"{root / paths.ranking(task_name)}: expected a ranking, got no file; `dvc repro rank` writes it"
+        )
     # The stage `register` is run every time: the usual answer costs the read of two files, and imports no torch.
     if is_settled(task_name, root, content):
         return "unchanged"
