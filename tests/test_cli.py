@@ -95,6 +95,14 @@ def test_the_code_of_the_current_folder_runs(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (3, "the copy ['repro', '--jobs', '2']\n")
 
 
+def test_an_environment_need_not_be_activated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC and a stage's `python` are the environment's, though the shell does not find them."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/cli.py").write_text("import shutil; print(shutil.which('python'))")
+    monkeypatch.setenv("PATH", os.defpath)
+    assert call("plan", root=tmp_path).stdout == f"{Path(sys.executable).with_name('python')}\n"
+
+
 @pytest.mark.parametrize(
     ("argv", "module", "expected"),
     [
