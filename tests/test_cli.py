@@ -63,6 +63,9 @@ def test_every_command_has_its_help() -> None:
         (("repro", "--jbos", "2"), "genfoundry: repro: unrecognized arguments: --jbos"),
         (("repro", "--task"), "genfoundry repro: argument --task: expected one argument"),
         (("repro", "--engine", "rya"), "genfoundry repro: argument --engine: invalid choice: 'rya' (choose from "),
+        (("sample",), "genfoundry sample: the following arguments are required: --task; see genfoundry sample --help"),
+        (("score", "--task", "t"), "genfoundry score: the following arguments are required: --file"),
+        (("sample", "--task", "t", "--n", "x"), "genfoundry sample: argument --n: invalid int value: 'x'"),
         (("-q", "-v", "plan"), "genfoundry: argument -v/--verbose: not allowed with argument -q/--quiet"),
         *((("repro", "--jobs", n), f"--jobs: expected a whole number of jobs from 1 to 1000, got '{n}'") for n in
           ("0", "two", "-1", "1.5", "²", "1001")),
