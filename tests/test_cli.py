@@ -52,6 +52,7 @@ def test_every_command_has_its_help() -> None:
             with pytest.raises(SystemExit, match="0"):
                 cli.main([name, "--help"])
     assert "--temperature" in call("sample", "--help").stdout
+    assert "usage: genfoundry plan" in call("plan", "--help", script=False).stdout
 
 
 @pytest.mark.parametrize(
