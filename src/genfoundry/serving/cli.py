@@ -168,9 +168,7 @@ def build_parser() -> Parser:
     draw.add_argument("--n", metavar="N", type=int, default=16, help="number of samples (default: 16)")
     draw.add_argument("--prompt", metavar="TEXT", default="", help="text that samples go on from; of pairs, the source")
     draw.add_argument("--label", metavar="N", type=int, default=-1, help="class, for models that know classes")
-    draw.add_argument(
-        "--length", metavar="N", type=int, default=0, help="characters of text (default: one window)"
-    )
+    draw.add_argument("--length", metavar="N", type=int, default=0, help="characters of text (default: one window)")
     draw.add_argument("--temperature", metavar="T", type=float, default=1.0, help="of the softmax (default: 1)")
     draw.add_argument("--top-k", metavar="K", type=int, default=0, help="draw from the K likeliest values alone")
     draw.add_argument("--top-p", metavar="P", type=float, default=1.0, help="draw from a share P of the probability")

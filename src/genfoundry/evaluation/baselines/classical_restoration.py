@@ -30,8 +30,8 @@ def restoration_methods(train: Split, damage: str) -> dict[str, Method]:
 
     def fill_from_nearest(x: Tensor, mask: Tensor, levels: int) -> Tensor:
         items = torch.cat([b.x.cpu() for b in iter_batches(train)]).flatten(1).float()  # (N, D)
-        seen = mask[0].flatten()
-        distances = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
+        seen = mask[0].flatten()  # (D,): the mask is the same for all items
+        distances = torch.cdist(x.flatten(1)[:, seen], items[:, seen])  # (n, N)
         return torch.where(mask, x, items[distances.argmin(1)].view_as(x))
 
     methods: Mapping[str, tuple[tuple[str, ...], Any]] = {
@@ -55,7 +55,7 @@ def sum_items(train: Split) -> Tensor:
 
 def _map_images(x: Tensor, restore: Callable[[int, Images], Images]) -> Tensor:
     """Restore every image by a function of its index and its values, (H, W, C) float64."""
-    images = np.moveaxis(x.double().numpy(), 1, -1)
+    images = np.moveaxis(x.double().numpy(), 1, -1)  # (n, H, W, C)
     restored = np.stack([restore(i, image) for i, image in enumerate(images)])
     return torch.from_numpy(np.moveaxis(restored, -1, 1)).float()
 
@@ -71,7 +71,8 @@ def _filter_non_local_means(x: Tensor, mask: Tensor | None, levels: int) -> Tens
     """Non-local means (Buades et al. 2005), given the standard deviation of the noise, which a model has to learn."""
     from skimage.restoration import denoise_nl_means
 
-    sigma = SIGMA * (levels - 1)
+    sigma = SIGMA * (levels - 1)  # in levels
+    # The settings of scikit-image's example of this filter
     settings = {"patch_size": 5, "patch_distance": 6, "h": 0.8 * sigma, "sigma": sigma, "channel_axis": -1}
     # scikit-image drops a single channel
     return _map_images(x, lambda i, image: np.asarray(denoise_nl_means(image, **settings)).reshape(image.shape))

@@ -42,6 +42,7 @@ class Neighbours:
             return self
         totals = self.items[self._nearest(x, mask, most, left_out)].cumsum(1)  # (n, most, D)
         losses: Sequence[float] = [
+            # Bounded below, as an exact copy has an infinite PSNR
             float((_fill(x, mask, totals[:, k - 1] / k) - clean).square().mean(1).clamp_min(1e-6).log().mean())
             for k in choices
         ]
@@ -52,7 +53,7 @@ class Neighbours:
         weight = torch.ones_like(x) if mask is None else mask.to(x.dtype)
         distances = weight @ self.items.square().T - 2 * (weight * x) @ self.items.T  # (n, N), less the term of x alone
         if left_out is not None:
-            distances[left_out] = torch.inf
+            distances[left_out] = torch.inf  # its own group
         return distances.topk(min(k, len(self.items)), largest=False).indices
 
 
