@@ -6,11 +6,11 @@ import argparse
 import importlib
 import os
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from genfoundry.console import messages
+from genfoundry.console.parser import Parser
 from genfoundry.errors import UserError
 from pipeline.orchestration import process
 from pipeline.orchestration.environment import ENGINES
@@ -32,19 +32,6 @@ COMMANDS = {
 }
 MODULES = {"plan": "show_plan", "verify-portable": "verify_portable"}  # where it is not the command's own name
 SERVING = ("sample", "score")  # parsed by the package, which serves champions without a pipeline
-
-
-LAYOUT = partial(argparse.HelpFormatter, max_help_position=22, width=80)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with exit status 2."""
-
-    def __init__(self, prog: str | None = None, **options: Any) -> None:
-        super().__init__(prog, formatter_class=LAYOUT, **options)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def build_parser() -> Parser:

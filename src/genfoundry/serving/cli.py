@@ -7,7 +7,6 @@ text, writes CSV of series. `score --task T --file FILE [--out FILE]` prints the
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genfoundry import paths
+from genfoundry.console.parser import Parser
 from genfoundry.errors import UserError
 from genfoundry.types import Draw
 
@@ -160,24 +160,26 @@ def _write(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[obje
     return str(path)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of the subcommands `sample` and `score`."""
-    parser = argparse.ArgumentParser(prog="genfoundry", description=str(__doc__).splitlines()[0])
+    parser = Parser("genfoundry", description=str(__doc__).splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    draw = commands.add_parser("sample", help="draw samples from a task's champion")
-    score_parser = commands.add_parser("score", help="score a file by a task's champion")
+    draw = commands.add_parser("sample", description="Draw samples from a task's champion.")
+    score_parser = commands.add_parser("score", description="Compute the likelihood of a file under a champion.")
     for command in (draw, score_parser):
-        command.add_argument("--task", required=True)
-        command.add_argument("--out", type=Path, help="file to write (default: in build/)")
-        command.add_argument("--seed", type=int, default=0)
-    draw.add_argument("--n", type=int, default=16, help="number of samples")
-    draw.add_argument("--prompt", default="", help="text that samples go on from; of pairs, the source")
-    draw.add_argument("--label", type=int, default=-1, help="class, for models that know classes")
-    draw.add_argument("--length", type=int, default=0, help="characters of text (default: the model's window)")
-    draw.add_argument("--temperature", type=float, default=1.0)
-    draw.add_argument("--top-k", type=int, default=0)
-    draw.add_argument("--top-p", type=float, default=1.0)
-    score_parser.add_argument("--file", type=Path, required=True, help="image, .npz, IDX, .txt, .tsv or .csv")
+        command.add_argument("--task", metavar="NAME", required=True, help="the task whose champion is asked")
+        command.add_argument("--out", metavar="FILE", type=Path, help="file to write (default: in build/)")
+        command.add_argument("--seed", metavar="N", type=int, default=0, help="of the random numbers (default: 0)")
+    draw.add_argument("--n", metavar="N", type=int, default=16, help="number of samples (default: 16)")
+    draw.add_argument("--prompt", metavar="TEXT", default="", help="text that samples go on from; of pairs, the source")
+    draw.add_argument("--label", metavar="N", type=int, default=-1, help="class, for models that know classes")
+    draw.add_argument("--length", metavar="N", type=int, default=0, help="characters of text (default: one window)")
+    draw.add_argument("--temperature", metavar="T", type=float, default=1.0, help="of the softmax (default: 1)")
+    draw.add_argument("--top-k", metavar="K", type=int, default=0, help="draw from the K likeliest values alone")
+    draw.add_argument("--top-p", metavar="P", type=float, default=1.0, help="draw from a share P of the probability")
+    score_parser.add_argument(
+        "--file", metavar="FILE", type=Path, required=True, help="image, .npz, IDX, .txt, .tsv or .csv"
+    )
     return parser
 
 
@@ -191,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             settings = {"prompt": a.prompt, "label": a.label, "length": a.length, "seed": a.seed, "out": a.out}
             print(sample(Path(), a.task, a.n, draw=Draw(a.temperature, a.top_k, a.top_p), **settings))
     except UserError as error:
-        print(f"{a.command}: {error}", file=sys.stderr)
+        print(f"genfoundry {a.command}: {error}", file=sys.stderr)
         return 1
     return 0
 
