@@ -60,6 +60,8 @@ def load(
                 f"{source}: expected a task with a champion ({', '.join(tasks) or 'none yet'}), got {task!r}"
             )
         source = weight_store.find(Path(root), line["weights"])
+    if not Path(source).exists():
+        raise UserError(f"expected a model's folder or TASK@champion, got {str(source)!r}, which does not exist")
     return checkpoint.load(source, find_device(device), model)
 
 
