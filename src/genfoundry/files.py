@@ -181,7 +181,7 @@ def decode_text(path: Path, content: bytes) -> str:
     """
     for start, kind in SIGNATURES.items():
         if content.startswith(start):
-            raise UserError(f"{path}: {kind}, by its first bytes, but text is right here")
+            raise UserError(f"{path}: expected text, got {kind}, by its first bytes")
     encoding = detect_encoding(content)
     try:
         text = content.decode(encoding)
