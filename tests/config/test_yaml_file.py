@@ -137,7 +137,10 @@ def test_steps_of_another_type() -> None:
     with pytest.raises(UserError) as refused:
         config.check(config.Entry, entry, "experiments.x")
     first, second = str(refused.value).splitlines()
-    assert "experiments.x.steps.smoke.fit: 'x'" in first and "experiments.x.steps.quick: 1.5" in second
+    assert (
+        "experiments.x.steps.smoke.fit: expected a valid integer, got 'x'" in first
+        and "experiments.x.steps.quick: 1.5" in second
+    )
 
 
 VALUES = {

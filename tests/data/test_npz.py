@@ -77,7 +77,7 @@ OBJECTS[:] = [grey(1, size=n)[0] for n in (4, 5, 6)]
 REFUSED = {
     "volumes": ({"images": colour(3, 28, 28, 28)}, r"images: .*got \(3, 28, 28, 28\): volumes\?"),
     "two channels": ({"images": colour(3, 9, 9, 2)}, r"images: expected 1 .* channels, got 2"),
-    "floats": ({"x_train": grey(3) / 255}, r"x_train: .*got float64 .*values 0.\d+ to 0.\d+; .*\(255 \* x\)\.round"),
+    "floats": ({"x_train": grey(3) / 255}, r"x_train: .*got float64 .*values 0.\d+ to 0.\d+: \(255 \* x\)\.round"),
     "floats from -1": ({"images": grey(3) / 127.5 - 1}, r"\(127.5 \* \(x \+ 1\)\)\.round"),
     "floats to 255": ({"images": grey(3).astype(np.float32)}, r"images: .*got float32 .*\(x\)\.round"),
     "objects": ({"images": OBJECTS}, r"images: expected .*uint8, got an array of Python objects"),

@@ -142,7 +142,7 @@ def test_no_class_without_folders(tmp_path: Path, prepare: Prepare) -> None:
     assert data.spec.classes == 0
     assert set(data.split("train").eval_batch(torch.arange(5)).label.tolist()) == {-1}  # type: ignore[union-attr]
     save(tmp_path / "inbox/cow/new.png", grey(1, 6)[0])
-    with pytest.raises(UserError, match="expected no folder of a class, .*, got the new class 'cow'"):
+    with pytest.raises(UserError, match=r"expected no folder of a class, .*, got the new class 'cow'"):
         prepare(own)
 
 

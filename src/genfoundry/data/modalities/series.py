@@ -122,8 +122,9 @@ def _require_precision(values: NDArray[np.float64], scale: NDArray[np.float64], 
         largest = float(np.nanmax(np.abs(column), initial=0.0))
         if np.spacing(largest) > ROUNDING * unit:
             raise UserError(
-                f"{base.path}: column {name}: expected values that float64 can tell apart, got some "
-                f"around {largest:.6g} that change by {unit:.3g} a row; subtract about {float(np.nanmin(column)):.6g}"
+                f"{base.path}: column {name}: expected values that can be told apart, got some around "
+                f"{largest:.6g} that change by {unit:.3g} a row in float64; subtract a constant, such as "
+                f"{float(np.nanmin(column)):.6g}"
             )
 
 
