@@ -167,6 +167,7 @@ def _hint(got: object, message: str) -> str:
     """What may have been meant instead of a value of another type."""
     if isinstance(got, str) and "valid string" not in message and _is_number(got):
         return "; a string, since it is quoted: write it without quotes"
+    # YAML reads 1e1 as a float, whatever its value.
     if isinstance(got, float) and "valid integer" in message and got.is_integer():
         return f"; write {got:.0f}"
     if "valid string" in message and isinstance(got, bool | int | float):

@@ -96,7 +96,7 @@ def read_idx(path: Path, magic: int) -> Array:
     if len(raw) < 16 - 8 * (magic == LABELS) or (number := int.from_bytes(raw[:4], "big")) != magic:
         shown = number if len(raw) >= 8 else "none"
         raise UserError(f"{path}: expected IDX magic number {magic}, got {shown}")
-    axes = raw[3]
+    axes = raw[3]  # the last byte of an IDX magic number counts the dimensions
     shape = tuple(np.frombuffer(raw, ">i4", axes, 4).tolist())
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * axes)
     if len(values) != math.prod(shape):

@@ -103,6 +103,7 @@ def read_volume(path: Path, missing: Literal["error", "background"] = "error") -
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise UserError(f"{path}: expected a volume with an image, got {low:g} in every voxel")
+    # A mask of few voxels has its percentile at the dark end: then the full range is shown.
     span = float(np.percentile(values, WHITE)) - low or high - low
     return ((values - low) / span * 255).round().clip(0, 255).astype(np.uint8), sides
 
