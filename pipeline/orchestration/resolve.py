@@ -84,7 +84,7 @@ def resolve_experiment(params: config.Params, name: str, overlay: Mapping[str, A
         from genfoundry.evaluation.inverse_problem import RESTORED  # for the message alone
 
         damage = RESTORED.get(task.objective) if hasattr(kind, "restore") else None
-        hint = f" (hyper.noise: {damage} is right)" if damage else ""
+        hint = f" (it could with hyper.noise: {damage})" if damage else ""
         raise UserError(
             f"params.yaml: experiments.{name}.task: {entry.task!r} is ranked by {task.objective}, which {entry.model} "
             f"cannot compute so configured{hint}; it can compute {', '.join(able) or 'nothing'}"
