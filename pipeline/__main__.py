@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
     """Run one stage and return the exit status: 1 on a user's error, 2 where it is called wrongly."""
     name, *arguments = argv or ["--help"]
     stages = sorted(path.stem for path in STAGES.glob("[a-z]*.py") if path.stem != "tune")  # a part of `train`
-    if name in stages:
+    if name in stages and not any(text.startswith("-") for text in arguments):  # `plan --help` is a command's
         plan = Path(arguments[0]) if arguments else Path()
         label = f"{name}@{plan.stem}" if plan.parent.name == name else name  # DVC's name of the unit
         return process.run(label, lambda: run_stage(name, arguments))

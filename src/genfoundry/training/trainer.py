@@ -34,7 +34,7 @@ class Limit:
 
     name: str = ""
     minutes: float | None = None
-    began: float = field(default_factory=time.time)  # seconds since 1970, as all machines of a run have it
+    began: float = field(default_factory=lambda: time.time())  # seconds since 1970, as all machines of a run have it
 
     @classmethod
     def read(cls, name: str, began: float) -> Limit:

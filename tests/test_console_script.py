@@ -52,6 +52,7 @@ def test_every_command_has_its_help() -> None:
             with pytest.raises(SystemExit, match="0"):
                 cli.main([name, "--help"])
     assert "--temperature" in call("sample", "--help").stdout
+    assert "usage: genfoundry plan" in call("plan", "--help", script=False).stdout
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,9 @@ def test_every_command_has_its_help() -> None:
         (("repro", "--jbos", "2"), "genfoundry: repro: unrecognized arguments: --jbos"),
         (("repro", "--task"), "genfoundry repro: argument --task: expected one argument"),
         (("repro", "--engine", "rya"), "genfoundry repro: argument --engine: invalid choice: 'rya' (choose from "),
+        (("sample",), "genfoundry sample: the following arguments are required: --task; see genfoundry sample --help"),
+        (("score", "--task", "t"), "genfoundry score: the following arguments are required: --file"),
+        (("sample", "--task", "t", "--n", "x"), "genfoundry sample: argument --n: invalid int value: 'x'"),
         (("-q", "-v", "plan"), "genfoundry: argument -v/--verbose: not allowed with argument -q/--quiet"),
         *((("repro", "--jobs", n), f"--jobs: expected a whole number of jobs from 1 to 1000, got '{n}'") for n in
           ("0", "two", "-1", "1.5", "²", "1001")),
@@ -93,6 +97,14 @@ def test_the_code_of_the_current_folder_runs(tmp_path: Path) -> None:
     (tmp_path / "pipeline/cli.py").write_text("import sys; print('the copy', sys.argv[1:]); sys.exit(3)")
     done = call("repro", "--jobs", "2", root=tmp_path)
     assert (done.returncode, done.stdout) == (3, "the copy ['repro', '--jobs', '2']\n")
+
+
+def test_an_environment_need_not_be_activated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC and a stage's `python` are the environment's, though the shell does not find them."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/cli.py").write_text("import shutil; print(shutil.which('python'))")
+    monkeypatch.setenv("PATH", os.defpath)
+    assert call("plan", root=tmp_path).stdout == f"{Path(sys.executable).with_name('python')}\n"
 
 
 @pytest.mark.parametrize(
