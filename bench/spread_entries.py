@@ -55,7 +55,7 @@ def hash_settings(experiment: Experiment, dataset: Dataset) -> str:
 
 def hash_code(model: str, root: Path = ROOT) -> str:
     """Digest of the syntax trees of the model's import closure, and of its libraries: comments change nothing."""
-    return code_digest.digest(root, [Path(f"src/genfoundry/models/{model}.py")])
+    return code_digest.Code(root).digest([Path(f"src/genfoundry/models/{model}.py")])
 
 
 def find_fault(name: str, entry: Entry | None, root: Path = ROOT) -> str | None:

@@ -26,7 +26,7 @@ STAGES = Path(__file__).parent / "stages"
 def run_stage(stage: str, arguments: list[str]) -> int | None:
     """Run the unit of a plan's file, guarded against edits while it runs; the stage `plan` has none yet."""
     if stage == "plan" and not arguments:
-        return _call(stage, [], {})
+        return call_stage(stage, [], {})
     if not arguments:
         print(f"genfoundry {stage}: expected python -m pipeline {stage} build/plan/{stage}/NAME.json", file=sys.stderr)
         return 2
@@ -42,15 +42,15 @@ def run_stage(stage: str, arguments: list[str]) -> int | None:
         raise UserError(f"{missing}: not there; `dvc repro {unit.key}` makes it first")
     os.environ.update(environment(unit.settings.get("run", {})))
     if not unit.outputs:  # it promises nothing, and mostly finds nothing to do
-        return _call(stage, [unit, *more], {}, unit.key)
+        return call_stage(stage, [unit, *more], {}, unit.key)
     with integrity.guard(unit, Path()) as digest:  # from before the stage's modules are read
         from pipeline.orchestration import engine
 
         given = {"engine": engine.choose, "state": lambda: integrity.state_folder(unit, digest, Path())}
-        return _call(stage, [unit, *more], given, unit.key)
+        return call_stage(stage, [unit, *more], given, unit.key)
 
 
-def _call(stage: str, arguments: list[Any], given: dict[str, Callable[[], Any]], key: str = "plan") -> int | None:
+def call_stage(stage: str, arguments: list[Any], given: dict[str, Callable[[], Any]], key: str = "plan") -> int | None:
     """Import and run a stage with what its signature names of `given`; 2 where its number of arguments is wrong."""
     run = importlib.import_module(f"pipeline.stages.{stage}").run
     signature = inspect.signature(run)

@@ -46,6 +46,7 @@ def build_parser() -> Parser:
     )
     add = {}
     for name, text in COMMANDS.items():
+        # The options of `sample` and `score`, --help among them, are left to the package's own parser.
         command = subparsers.add_parser(
             name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=[shared], add_help=name not in SERVING
         )
@@ -98,6 +99,7 @@ def run(command: str, options: dict[str, Any], serving: list[str]) -> int | None
         return cli.main([command, *serving])
     if not Path("params.yaml").exists():
         raise UserError(f"expected a folder with params.yaml, got {Path.cwd()}; run it in the repository's root")
+    # Only the command's module is imported: `--help` must not wait for torch.
     module = importlib.import_module(f"pipeline.commands.{MODULES.get(command, command)}")
     if command == "init":  # the named ones are settings of the data set's entry, as --set gives them
         settings = [f"{key}={options[key]}" for key in ("classes", "label", "size") if options[key]]
@@ -110,12 +112,14 @@ def run(command: str, options: dict[str, Any], serving: list[str]) -> int | None
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit status: 1 on a user's error, 2 where it is called wrongly."""
     parser = build_parser()
+    # What this parser does not know is the serving commands' own.
     parsed, rest = parser.parse_known_args(argv)
     options = vars(parsed)
     command, quiet, verbose = (options.pop(key, False) for key in ("command", "quiet", "verbose"))
     if rest and command not in SERVING:
         parser.error(f"{command}: unrecognized arguments: {' '.join(rest)}")
     if quiet or verbose:
+        # In the environment, so that stages, which are processes of their own, follow it.
         os.environ[messages.LEVEL] = "WARNING" if quiet else "DEBUG"
     return process.run(command, lambda: run(command, options, rest))
 

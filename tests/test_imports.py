@@ -35,7 +35,7 @@ WITHOUT_TORCH = (
     "genfoundry.evaluation.objectives",
     "genfoundry.evaluation.aggregate",
     "genfoundry.evaluation.metrics",
-    "genfoundry.experiment",
+    "genfoundry.training.experiment",
     "genfoundry.reporting.leaderboard",
     "genfoundry.reporting.site",
     "genfoundry.selection.ledger",

@@ -64,7 +64,7 @@ print(json.dumps({"torch": torch.backends.cpu.get_cpu_capability(), "numpy": fea
 
 REPLACED = """
 import sys, torch
-from genfoundry import device
+from genfoundry.training import device
 
 x = (torch.rand(3, 4, 5, 5) * 0.8 + 0.1).to(memory_format=torch.channels_last)
 before = {name: getattr(torch, name)(x) for name in device.REPLACED}
@@ -159,7 +159,7 @@ def test_configure_changes_one_value_and_keeps_the_comments(root: Path) -> None:
     [
         ("arithmetic", "portible", "arithmetic: 'portible'"),
         ("budget", "", "budget"),
-        ("arithmatic", "portable", "'arithmatic' cannot be set so; one of seed, threads, device"),
+        ("arithmatic", "portable", "'arithmatic' cannot be set so; expected one of seed, threads, device"),
         ("datasets", "x", "'datasets' cannot be set so"),
     ],
 )
@@ -218,7 +218,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     worker.write_text(WORKER)
     monkeypatch.setattr(verify_portable, "WORKER", str(worker))
     monkeypatch.setattr(shutil, "which", lambda name: str(emulator) if name == "qemu-x86_64" else None)
-    monkeypatch.setattr(device, "unable", lambda: "")
+    monkeypatch.setattr(device, "lacking_features", lambda: "")
     return worker
 
 
@@ -253,7 +253,7 @@ def test_a_worker_that_fails_is_no_agreement(fake: Path) -> None:
 
 def test_without_the_emulator_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(device, "unable", lambda: "")
+    monkeypatch.setattr(device, "lacking_features", lambda: "")
     verify_portable.run()
     assert "skipped, it needs qemu-x86_64" in capsys.readouterr().out
 

@@ -36,6 +36,7 @@ DOCUMENTED = {
         "matplotlib.backends.backend_agg",
         "matplotlib.figure",
         "matplotlib.pyplot",
+        "matplotlib.ticker",
     },
     "mlflow": {
         "mlflow",

@@ -56,9 +56,9 @@ def test_what_one_experiment_needs() -> None:
 
 
 def test_a_name_that_is_none_is_refused() -> None:
-    with pytest.raises(UserError, match=r"experiments: 'vae-photo' is not there; .*vae-photos"):
+    with pytest.raises(UserError, match=r"experiments: expected the name of one, got 'vae-photo'; .*vae-photos"):
         repro.select_units(plans.make(), Options(experiment="vae-photo"))
-    with pytest.raises(UserError, match=r"tasks: 'photos' is not there"):
+    with pytest.raises(UserError, match=r"tasks: expected the name of one, got 'photos'"):
         repro.select_units(plans.make(), Options(task="photos"))
 
 
@@ -66,7 +66,7 @@ def test_a_name_that_is_none_is_refused_before_anything_starts(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(repro, "check", lambda: config.Run(seed=1, threads=1))
     monkeypatch.setattr(repro, "read_all", lambda root: plans.make())
-    with pytest.raises(UserError, match=r"tasks: 'photos' is not there"):
+    with pytest.raises(UserError, match=r"tasks: expected the name of one, got 'photos'"):
         repro.run(task="photos", engine="none")
 
 

@@ -22,6 +22,7 @@ def change(root: Path, key: str, value: str) -> None:
     if key not in keys:
         raise UserError(f"params.yaml: {key!r} cannot be set so; expected one of {', '.join(keys)}")
     before = path.read_bytes()
+    # The text is edited, since dumping YAML would lose the comments and the layout.
     after = re.sub(rf"(?m)^({key}: *)[^\s#]+", lambda match: match[1] + value, before.decode("utf-8-sig"))
     path.write_bytes(after.encode())
     try:

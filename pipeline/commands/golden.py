@@ -20,6 +20,7 @@ Hashes = Mapping[str, Mapping[str, str]]  # stage -> path -> sha256, in dvc.yaml
 def run() -> None:
     """Run the smoke pipeline in a copy, write its hashes and print what differs from those of before."""
     with tempfile.TemporaryDirectory(prefix="genfoundry-golden-") as folder:
+        # Only portable arithmetic gives the same bytes on every processor.
         copy = smoke.prepare(Path(), Path(folder), arithmetic="portable")
         smoke.run_pipeline(copy)
         hashes = hash_outputs(copy)
@@ -38,7 +39,7 @@ def hash_outputs(root: Path) -> dict[str, dict[str, str]]:
 
 
 def hash_unit(root: Path, unit: Unit) -> dict[str, str]:
-    """Hash a unit's outputs: path -> sha256. The plan is none of them: its code digests change with every edit."""
+    """Hash a unit's outputs: path -> sha256. The plan is not among them: its code digests change with every edit."""
     paths = [path for output in unit.outputs for path in integrity.list_files(root / output)]
     return {path.relative_to(root).as_posix(): files.sha256(path) for path in paths}
 

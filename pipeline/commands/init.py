@@ -33,11 +33,13 @@ def run(data: str, name: str = "", *settings: str) -> None:
     path = Path(data).expanduser()
     reserved_folders.check_source_path(path, HERE, "DATA")
     params = resolve.load_params()
+    # Checked before the files are inspected, which takes minutes for many images.
     name = check_name(name or propose_name(path), params)
     proposal = propose.propose(path, name, params, given)
     text = yaml_insert.insert_entries(resolve.PARAMS.read_text(encoding="utf-8"), proposal.sections)
     check_params(text)
     make_inbox(name)
+    # Last, since it alone makes the entry exist: a failure before leaves params.yaml as it was.
     files.write_bytes(resolve.PARAMS, text.encode())
     for line in proposal.notes:
         print(f"  {line}")
@@ -50,6 +52,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
 def propose_name(path: Path) -> str:
     """Make a name of the path's; one that YAML reads as more than a string, such as 2020, gets a word before it."""
     name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
+    # A name such as 2020 or no would have to be quoted wherever it stands.
     return f"data-{name}" if yaml_file.describe_scalar(name) else name
 
 
@@ -77,6 +80,7 @@ def check_name(name: str, params: Params) -> str:
         raise UserError(f"NAME={name!r}: YAML reads this name as {kind}; expected another, such as NAME=data-{name}")
     if name in params.datasets:
         raise UserError(f"params.yaml: datasets: {name!r} is taken; choose another with NAME=...")
+    # An entry that was removed by hand leaves its inbox behind, whose files would join the new data set.
     if (tracked := paths.inbox(name).with_suffix(".dvc")).exists():
         raise UserError(
             f"{tracked}: an inbox of this name is there already; choose another name with NAME=..., or remove it: "
@@ -106,6 +110,6 @@ def make_inbox(name: str) -> None:
     try:
         shell.ask("dvc", "add", folder, root=HERE)
     except UserError:
-        if made:
+        if made:  # one that was there may hold files of the user
             shutil.rmtree(folder)
         raise

@@ -59,9 +59,11 @@ def reproduce(options: Options) -> None:
         with engine.start(options.engine, params, HERE) as started:
             slots = allocate_slots(params, options.jobs, started.room)
             checked = time.perf_counter()
+            # GENFOUNDRY_TIMES also tells the stages that MLflow is published once, at the end.
             env = {"GENFOUNDRY_TIMES": str(TIMES.resolve()), "PYTHONPATH": "src", plan.REPORTED: "1", **started.env}
             failed = bring_up_to_date(params, options, slots, env)
         ran = time.perf_counter()
+        # Also after a failure: jobs end in any order, in which DVC has written their stages.
         dvc_lock.sort_stages(HERE, read_all(HERE))
         if failed:
             raise UserError("what was finished is kept; run it again to go on")
@@ -92,6 +94,7 @@ def check() -> config.Params:
         if message := inbox.restore(HERE, name):
             logger.warning("%s", message)
     TIMES.parent.mkdir(exist_ok=True)
+    # Stages append to the file: times of an earlier run would be added to this one's.
     TIMES.unlink(missing_ok=True)
     client.forget_failure(HERE)
     return params
@@ -100,7 +103,7 @@ def check() -> config.Params:
 def allocate_slots(run: config.Run, wanted: int | None, room: int | None) -> list[dict[str, str]]:
     """Return a slot for each job at once: this machine's, or as many as have room where an engine does the work."""
     if room is not None:
-        return [{} for _ in range(wanted or room)]
+        return [{} for _ in range(wanted or room)]  # the cluster assigns GPUs itself
     if warning := slots.warn_if_crowded(run, wanted):
         logger.warning("%s", warning)
     return slots.allocate(run, wanted)
@@ -115,12 +118,14 @@ def bring_up_to_date(
         UserError: the plan could not be made.
     """
     command = (*dag.DVC, "repro", PLAN)  # the stage reports what it finds, and DVC what is wrong
+    # Only standard error is shown: DVC's progress would repeat what the plan printed above.
     if subprocess.run(command, cwd=HERE, env={**os.environ, **env}, stdout=subprocess.DEVNULL).returncode:
         raise UserError("the plan could not be made, see above; nothing was run")
     pull_missing_sources(params)
     if options.targets:
         return shell.show(*dag.DVC, "repro", *options.targets, root=HERE, env=env) != 0
     units = select_units(read_all(HERE), options)
+    # It has no outputs, so that DVC never lists it as changed.
     always = {f"register@{options.task}" if options.task else "register"}
     seconds = {f"train@{name}": value for name, value in show_plan.expected_seconds(units).items()}
     jobs = dag.make_jobs(units, dag.find_due(HERE) | always, seconds)
@@ -129,6 +134,7 @@ def bring_up_to_date(
         print(f"{len(slots)} jobs at once: busy {outcome.busy(len(slots)):.0%} of the time")
     if outcome.failed:
         report_failures(outcome)
+        # Tasks of which nothing failed are decided all the same: a broken experiment must not hold up the others.
         if tasks := dag.find_measured(units, jobs, {*outcome.failed, *outcome.left}):
             register = (sys.executable, "-m", "pipeline", "register", paths.plan("register").as_posix())
             shell.show(*register, *tasks, root=HERE, env=env)
@@ -144,7 +150,7 @@ def select_units(units: dict[str, Unit], options: Options) -> dict[str, Unit]:
     if options.experiment and f"evaluate@{options.experiment}" not in units:
         names = [unit.name for unit in units.values() if unit.stage == "evaluate"]
         allowed = config.suggest_names(options.experiment, names)
-        raise UserError(f"params.yaml: experiments: {options.experiment!r} is not there; {allowed}")
+        raise UserError(f"params.yaml: experiments: expected the name of one, got {options.experiment!r}; {allowed}")
     if decision := dag.find_decision(units, options.task):
         units = {**units, decision.key: decision}
     targets = [f"register@{options.task}"] if options.task else []
@@ -186,6 +192,7 @@ def print_times(check: float, dvc: float, publish: float, slots: int) -> None:
     """Print where the time went, and when the first champion stood; with several slots, stages had `slots` x `dvc`."""
     rows = [json.loads(line) for line in TIMES.read_text().splitlines()] if TIMES.exists() else []
     work, startup = sum(r["work"] for r in rows), sum(r["startup"] for r in rows)
+    # Wall-clock seconds, and seconds of all slots, to which the stages' own times add up.
     wall, total = check + dvc + publish, check + dvc * slots + publish
     overhead, rest = total - work, dvc * slots - work - startup
     for row in sorted(rows, key=lambda r: -r["work"])[:12]:

@@ -59,6 +59,7 @@ def retrain(to: git_sync.Destination | None) -> None:
     for name in params.datasets:
         add_new_files(name)
     plan.run()  # without DVC, which would write what is new into its lock, whether or not it is retrained
+    # `plan.run` has just said what it found; `dvc repro` runs that stage again, which need not repeat it.
     os.environ[plan.REPORTED] = "1"
     away = [status.message for status in sources.check_all(HERE, params) if status.state == "away"]
     for name, dataset in params.datasets.items():
@@ -80,8 +81,10 @@ def train(datasets: list[str], to: git_sync.Destination | None) -> None:
     uncommitted.check_committed(HERE, *EDITED)
     if to:
         check_remotes(to)
+        # Without --allow-missing DVC fails where nothing was pushed so far, as in a new project.
         shell.show("dvc", "pull", "-q", "--allow-missing", root=HERE)
     before = len(ledger.read_decisions(paths_module.LEDGER))
+    # Before any training: an hour on data that are refused in the end would be lost.
     validate_all(datasets, before, to)
     repro.reproduce(repro.Options())
     finish(before, "Retrain on new data", to)
@@ -137,6 +140,7 @@ def validate_all(datasets: list[str], before: int, to: git_sync.Destination | No
             raise UserError(f"{name}: the data could not be had, and nothing was decided: {reason}")
         tracked = f"{paths_module.inbox(name)}.dvc"
         data = inbox.read_tracked(HERE, name)["md5"]
+        # What DVC recorded of the refused data is undone, so that the next run looks at them again.
         shell.ask("git", "checkout", "-q", "--", *(p for p in (*LOCKS, tracked) if in_git(p)), root=HERE)
         for task, settings in resolve.load_params().tasks.items():
             if settings.dataset == name:
@@ -147,6 +151,7 @@ def validate_all(datasets: list[str], before: int, to: git_sync.Destination | No
 
 def record_refusal(task: str, data: str, reason: str) -> None:
     """Append a line to the ledger, unless the last one for the task refuses the same data already."""
+    # The job is scheduled, and bad data stay until somebody mends them: one line says it.
     last = ledger.find_last(ledger.read_decisions(paths_module.LEDGER), task)
     if last and last["decision"] == "refused" and last["data"] == data:
         return
@@ -172,6 +177,7 @@ def finish(before: int, message: str, to: git_sync.Destination | None, *paths: s
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(SUMMARY.read_text(encoding="utf-8"))
     if to and not to.upstream:
+        # A branch for results alone: it begins anew at this commit, whatever it held.
         shell.ask("git", "checkout", "-q", "-B", to.branch, root=HERE)
     decided = ", ".join(f"{line['task']}: {line['decision']}" for line in lines)
     if shell.commit(HERE, f"{message}\n\n{decided or 'No task was decided anew.'}", *(paths or KEPT)) and to:
@@ -182,6 +188,7 @@ def publish(to: git_sync.Destination, *, data: bool) -> None:
     """Push the data, then the commits that name them."""
     if data:
         shell.ask("dvc", "push", root=HERE)
+    # The data are pushed by now: a commit whose data are nowhere could not be made again by anybody.
     git_sync.push(HERE, to)
 
 

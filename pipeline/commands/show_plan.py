@@ -53,6 +53,7 @@ def count_all_steps(unit: Unit) -> int:
 def expected_seconds(units: Mapping[str, Unit]) -> dict[str, float]:
     """Estimate the seconds that an experiment's trainings take, by its name, as far as their pace was measured."""
     pace: dict[str, float] = {}
+    # What this machine measured itself comes second, and wins.
     for path in (REFERENCE, paths.SPEED):
         pace |= read_json(path) if path.exists() else {}
     trainings = [unit for unit in units.values() if unit.stage == "train"]
@@ -67,6 +68,7 @@ def table_rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[st
         unit = units[f"train@{name}"]
         steps, took = count_steps(unit), "not measured yet"
         if name in seconds:
+            # An estimate from the committed reference says which machine it is of.
             took = f"{seconds[name]:.0f} s" + ("" if name in measured else " on 2 cores")
         hyper = ", ".join(f"{key}={value}" for key, value in entry.hyper.items()) or "defaults"
         took = took if steps else "0 s"

@@ -21,6 +21,7 @@ def run() -> None:
 
 def prepare(root: Path, folder: Path, arithmetic: str = "native") -> Path:
     """Make a committed copy of the working tree whose params.yaml is the smoke run's."""
+    # A copy of the files, not a clone: what is not committed yet is what needs the test.
     copy = shell.make_working_copy(root, folder)
     shutil.copy(copy / PARAMS, copy / paths.PARAMS)
     configure.change(copy, "arithmetic", arithmetic)
@@ -34,6 +35,7 @@ def run_pipeline(root: Path, **env: str) -> None:
     Raises:
         UserError: it failed; its output says why.
     """
+    # -m from the copy's root takes its `pipeline`, and PYTHONPATH its `src`: neither is the one that runs now.
     command = (sys.executable, "-m", "pipeline.cli", "repro")
     if shell.show(*command, root=root, env={"PYTHONPATH": "src", **env}):
         raise UserError(f"the run in {root} failed, see above")

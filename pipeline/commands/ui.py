@@ -17,6 +17,7 @@ HOST = "127.0.0.1"
 def run(port: int = 5000) -> None:
     """Publish, then serve MLflow's pages on `port`; of a server, print the address."""
     uri = client.get_tracking_uri(HERE)
+    # A person who asks wants the store asked now, not the failure of five minutes ago.
     client.forget_failure(HERE)
     try:
         client.connect(HERE)
@@ -38,6 +39,7 @@ def check_port(port: int) -> None:
         UserError: names another.
     """
     with socket.socket() as probe:
+        # A port that was closed a moment ago is free for the server, and so for this test.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

@@ -37,10 +37,12 @@ def run(budget: str = "") -> None:
 def run_clone(clone: Path, budget: str) -> bytes:
     """Run the pipeline in a new clone and return its dvc.lock."""
     shell.ask("git", "clone", "-q", Path().resolve(), clone, root=Path())
+    # Both locks are made anew: a committed one could stand in for a stage that was not run.
     (clone / "dvc.lock").unlink(missing_ok=True)
     shell.set_up_clone(Path(), clone)
     if budget:
         configure.change(clone, "budget", budget)
+    # Each clone tracks in a database of its own: a shared server would mix the two.
     smoke.run_pipeline(clone, MLFLOW_TRACKING_URI="")
     return (clone / "dvc.lock").read_bytes()
 

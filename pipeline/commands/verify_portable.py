@@ -32,6 +32,7 @@ def run(processors: Sequence[str] = (), native: bool = False) -> None:
     if reason := device.lacking_features() or (
         "" if emulator else "qemu-x86_64 (on Debian: sudo apt-get install qemu-user)"
     ):
+        # No failure: a machine without the emulator, or without AVX2, has nothing to compare.
         print(f"verify-portable: skipped, it needs {reason}")
         return
     worker = [sys.executable, WORKER, "native" if native else "portable"]
@@ -82,5 +83,6 @@ def run_worker(command: list[str], one_core: bool = False) -> Iterator[tuple[str
                 yield name, digest
         if process.wait():
             errors.seek(0)
+            # qemu warns of every feature of a processor that it lacks: those lines do not tell why a worker failed.
             lines = [line for line in errors.read().splitlines() if "TCG doesn't support" not in line]
             raise UserError(f"{' '.join(command)}: {lines[-1] if lines else f'exit status {process.returncode}'}")

@@ -29,7 +29,7 @@ CACHE_SIZE = 2000  # parsed files, the oldest of which go first
 
 
 class Code:
-    """The source files of a repository as they are when each is first asked for.
+    """The source files of a repository, each as it is when it is first read.
 
     One object reads a file once, however many digests it computes; a new one sees later edits. Syntax trees are kept
     in .state by the digest of a file's content, since parsing takes most of a second.
@@ -49,10 +49,12 @@ class Code:
         Raises:
             UserError: a start is no science file, or a file cannot be parsed.
         """
+        # Sorted: sets of strings have another order in every process.
         files = sorted(self._closure(starts, leave_out))
         sources = {path: source for path in files if (source := self._source(path)) is not None}
         imported = set[str]().union(*(self._libraries(path) for path in sources))
         lines = [f"{path} {source.tree}" for path, source in sources.items()]
+        # An upgrade of a library changes numbers as an edit of the code does.
         lines += libraries.versions(imported, self._pins)
         self._parsed.save()
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -74,6 +76,7 @@ class Code:
         for path in sorted(todo):
             if is_machinery(path) or self._source(path) is None:
                 raise UserError(f"{path}: expected a file of science code, got none of that name")
+        # Importing a.b.c runs the __init__ of a and of a.b.
         todo |= {package for path in todo for package in self._files(_module(path))}
         todo, seen = todo - without, set[str]()
         while todo:
@@ -111,6 +114,7 @@ class Code:
     def _source(self, path: str) -> syntax.Source | None:
         """Return a file's source; None where there is no such file."""
         if path not in self._sources:
+            # Absence is remembered, too: the last part of most dotted names is a value, not a file.
             self._sources[path] = None
             with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 content = (self.root / path).read_bytes()
@@ -160,6 +164,7 @@ class _Cache:
         if not self._new:
             return
         files = {key: asdict(source) for key, source in list(self._sources.items())[-CACHE_SIZE:]}
+        # Several stages save at once: each writes a file of its own, and the last rename wins.
         beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ def compile_units(root: Path, params: config.Params, source_digests: Mapping[str
     """
     compiler = Compiler(root, params, source_digests, Code(root))
     units = list(compiler.units())
+    # A stage that somebody added to dvc.yaml gets plan files too, without a method here.
     for stage in declared_stages.read_stages(root, {unit.stage for unit in units}):
         entries = getattr(params, stage.section) if stage.section else {"": None}
         units += [compiler.declared(stage, name) for name in entries]
@@ -67,7 +68,9 @@ class Compiler:
         settings = {
             "modality": dataset.modality,
             "raw": dataset.model_dump(mode="json", include={"raw"})["raw"],
+            # The user's own files lie outside the repository, where dvc.yaml cannot name them as dependencies.
             "source": self.source_digests[name],
+            # The catalog is machinery, which no code digest covers: a corrected checksum re-runs the stage by this key.
             "checksums": catalog.checksums(dataset),
         }
         return self._unit("fetch", name, (), (paths_module.raw(name),), settings)
@@ -119,6 +122,7 @@ class Compiler:
         experiment = resolve.resolve_experiment(self.params, name, {})
         dataset = experiment.entry.dataset
         outputs = (paths_module.model(name), paths_module.tuning(name), paths_module.curves(name))
+        # A tuning computes the objective, so the code of that metric, and its feature network, are part of the result.
         metric = find_objective(experiment.task.objective)
         judge = self._judge(dataset) if experiment.trials and "judge" in metric.requires.abilities else ()
         tuned_by = (metrics.file_of(metric.name),) if experiment.trials else ()
@@ -140,6 +144,7 @@ class Compiler:
             "test_items": budget.test_items,
             "bound": budget.bound.model_dump(mode="json"),
             "objective": self.params.tasks[entry.task].objective,
+            # Less the model's file: arrays that depend on the data alone are cached under this digest for all models.
             "shared_code": self.code.digest(shared),
         }
         outputs = (paths_module.scores(entry.dataset, name), paths_module.panels(name), paths_module.evaluation(name))
@@ -149,16 +154,18 @@ class Compiler:
 
     def rank(self) -> Unit:
         """The order of every task's candidates."""
+        # Whole folders, so that an added or removed experiment is noticed; `plan` removes what params.yaml has no more.
         inputs = (paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         settings = {"tasks": tasks, "experiments": list(self.params.experiments)}
         return self._unit("rank", "", inputs, (paths_module.RANKINGS,), settings)
 
     def register(self) -> Unit:
-        """What is decided of every task, and by which rule."""
+        """The promotion decisions on all tasks."""
         inputs = (paths_module.RANKINGS, paths_module.scores(""), paths_module.baselines(""))
         tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
         starts = find_starts("register", metrics={metrics.file_of(task["objective"]) for task in tasks.values()})
+        # No outputs: what is decided depends on the ledger, too, and the stage itself sees whether it has to act.
         return self._unit("register", "", inputs, (), {"run": self._select_rounding(), "tasks": tasks}, starts)
 
     def report(self) -> Unit:
@@ -169,6 +176,7 @@ class Compiler:
 
     def declared(self, stage: declared_stages.Stage, name: str) -> Unit:
         """A unit of a stage that only dvc.yaml knows: its settings are how to run, and its entry of params.yaml."""
+        # All of the settings of the run: nobody knows which of them a stage of that kind reads.
         entry = getattr(self.params, stage.section)[name].model_dump(mode="json") if name else {}
         dataset = entry.get("dataset", name)
         models = (entry["model"],) if "model" in entry else ()
@@ -187,6 +195,7 @@ class Compiler:
         starts: Collection[Path] = (),
         leave_out: Collection[Path] = (),
     ) -> Unit:
+        # A stage without models or modalities starts from its own file.
         starts = starts or find_starts(stage)
         digest = self.code.digest(starts, leave_out)
         read, written, begin, without = (tuple(map(Path.as_posix, x)) for x in (inputs, outputs, starts, leave_out))

@@ -40,11 +40,13 @@ def make_jobs(units: Mapping[str, Unit], due: Collection[str], seconds: Mapping[
     """
     needs = find_needs(units)
     wanted = {key for key, unit in units.items() if key in due or _find_tracked(unit, due)}
+    # `dvc status` compares with the files as they are now: what a due unit is about to change does not show yet.
     for key in TopologicalSorter(needs).static_order():
         if needs[key] & wanted:
             wanted.add(key)
     rows: dict[str, list[str]] = {}
     for key in (key for key in units if key in wanted):
+        # The units of a data set, or of an experiment, share a process: each start of DVC takes seconds.
         rows.setdefault(_name_job(units[key]), []).append(key)
     home = {key: name for name, row in rows.items() for key in row}
     first = next((key for key in wanted if _decides(units[key])), None)
@@ -79,17 +81,20 @@ def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
     """
     tasks = [unit.name for unit in units.values() if unit.stage == "baseline"]
     if task and task not in tasks:
-        raise UserError(f"params.yaml: tasks: {task!r} is not there; {config.suggest_names(task, tasks)}")
+        raise UserError(
+            f"params.yaml: tasks: expected the name of one, got {task!r}; {config.suggest_names(task, tasks)}"
+        )
     if not tasks:
         return None
     name = task or tasks[0]
     dataset = units["register"].settings["tasks"][name]["dataset"]
     inputs = (paths.scores(dataset).as_posix(), paths.baselines(name).as_posix())
+    # The same plan file and rule, fewer inputs: it need not wait until the other tasks are measured.
     return replace(units["register"], name=name, inputs=inputs)
 
 
 def find_measured(units: Mapping[str, Unit], jobs: Mapping[str, Job], lost: Collection[str]) -> list[str]:
-    """Return the tasks of which something was measured anew and nothing is missing, though the jobs `lost` failed."""
+    """Return the tasks that have new measurements and lack none, although the jobs `lost` failed."""
     missing = {key for name in lost for key in jobs[name].units}
     ran = {key for job in jobs.values() for key in job.units} - missing
     tasks = []
@@ -143,6 +148,7 @@ def _name_job(unit: Unit) -> str:
 def _make_command(units: Mapping[str, Unit], row: list[str], due: Collection[str]) -> tuple[str, ...]:
     unit = units[row[0]]
     if _decides(unit):
+        # A decision about one task is no stage of dvc.yaml: it runs without DVC.
         return (sys.executable, "-m", "pipeline", "register", paths.plan("register").as_posix(), unit.name)
     return (*REPRO, *(path for key in row for path in _find_tracked(units[key], due)), *row)
 

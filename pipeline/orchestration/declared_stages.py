@@ -30,6 +30,7 @@ class Stage:
         return tuple(map(Path, inputs)), tuple(Path(path) for kind in outs for path in kind)
 
     def _declared(self, kind: str) -> list[str]:
+        # A path with options is a mapping of one key there: `- reports/x.json: {cache: false}`.
         return [next(iter(path)) if isinstance(path, dict) else path for path in self.body.get(kind, [])]
 
 
@@ -46,6 +47,7 @@ def read_stages(root: Path, compiled: Collection[str]) -> Iterator[Stage]:
         section = str(body.get("foreach", "")).strip("${}")
         if section and section not in SECTIONS:
             raise UserError(f"dvc.yaml: stages.{name}.foreach: expected one of {', '.join(SECTIONS)}, got {section!r}")
+        # DVC's `foreach` has the stage itself below `do`.
         yield Stage(name, section, body["do"] if section else body)
 
 

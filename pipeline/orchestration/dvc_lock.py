@@ -1,4 +1,4 @@
-"""dvc.lock: which of the plan's units would run anew by it, and its order.
+"""dvc.lock: finding the units that are out of date by it, and sorting its stages.
 
 DVC writes a stage where it finds room, so that the order of runs would show in it.
 """
@@ -45,9 +45,10 @@ def _is_stale(root: Path, unit: Unit, recorded: Mapping[str, Any] | None) -> boo
 
 
 def _hash_inputs(root: Path, unit: Unit) -> Iterator[tuple[str, str | None]]:
-    """Yield md5 of the inputs of which git has the content: the plan's file, and the inbox by its .dvc file."""
+    """Yield (path, md5) of the inputs that no stage writes: the plan's file, and the inbox by its .dvc file."""
     path = unit.path.as_posix()
     yield path, hashlib.md5((root / path).read_bytes(), usedforsecurity=False).hexdigest()
+    # Only an inbox is filled by people; whatever else a unit reads is the output of another one.
     if unit.stage == "prepare":
         yield paths.inbox(unit.name).as_posix(), inbox.read_tracked(root, unit.name).get("md5")
 
@@ -58,6 +59,7 @@ def sort_stages(root: Path, names: Iterable[str]) -> None:
     A file that is not as DVC writes it (merge markers, comments) is left alone.
     """
     path = root / "dvc.lock"
+    # Cut as text: YAML that is parsed and dumped again could differ from DVC's in every line.
     head, *blocks = BLOCK.split(path.read_text(encoding="utf-8")) if path.exists() else [""]
     matches = [NAME.match(block) for block in blocks]
     if not head.endswith("stages:\n") or None in matches:

@@ -28,6 +28,7 @@ class Local:
 
     def map(self, function: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[R]:
         """Return the results, in the order of the calls."""
+        # No pool: `genfoundry repro` runs a job a slot already, and each uses all the threads that it is given.
         return [function(*call) for call in calls]
 
 
@@ -45,6 +46,7 @@ def choose() -> Engine:
     Raises:
         UserError: there is no such engine.
     """
+    # Ray and submitit are optional extras, so their engines are imported only where they are asked for.
     name = _check(os.environ.get(ENGINE, ""))
     if name == "ray":
         from pipeline.orchestration.ray_engine import Ray
@@ -73,7 +75,7 @@ def start(name: str, run: config.Run, root: Path) -> Iterator[Started]:
     elif name == "slurm":
         from pipeline.orchestration import slurm_engine
 
-        slurm_engine.check()
+        slurm_engine.check()  # here, before anything runs, not in the first stage
         yield Started({ENGINE: name}, slurm_engine.ROOM)
     else:
         yield Started()

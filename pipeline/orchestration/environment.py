@@ -1,4 +1,4 @@
-"""Environment variables of stages and commands: what libraries read once, when they are imported."""
+"""Environment variables of stages and commands, which libraries read once, when they are imported."""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def find_faults(experiment: Experiment, spec: Spec, rows: int | None = None) -> 
             refused = True
             ((key, bound),) = setting.items()
             yield f"{where}.search.{key}: {bound!r}: {why}"
+    # One more than MOST shows that there are more, without making them all.
     combined = list(itertools.islice(itertools.product(*(space[key].bounds() for key in searched)), MOST + 1))
+    # A bound that is refused by itself would be refused in each combination, too.
     if len(searched) < 2 or len(combined) > MOST or refused:
         return
     for bounds in combined:
@@ -116,6 +118,7 @@ def _read_spec(name: str, dataset: config.Dataset) -> Spec | None:
         spec = Spec.from_json(meta["spec"])
     except (UserError, KeyError, TypeError):
         return None
+    # An edited size holds from the next preparation on: until then the file tells of other images.
     sized = dataset.size is None or spec.shape[-2:] == tuple(dataset.size)
     return spec if meta.get("modality") == dataset.modality and sized else None
 
@@ -129,6 +132,7 @@ def count_rows(experiment: Experiment, dataset: config.Dataset) -> int | None:
 
     try:
         with safe_open(path, framework="np") as file:
+            # The shape stands in the file's header; the rows themselves are not read.
             return int(file.get_slice("x").get_shape()[0])
     except (SafetensorError, OSError):
         return None

@@ -23,7 +23,7 @@ ATTEMPTS = 3  # pushes, each after a merge, while others push too
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a retraining is pushed to. `upstream` is the remote-tracking branch to follow, "" for a branch anew."""
+    """Where a retraining is pushed to. `upstream` is the remote-tracking branch, "" for a new branch."""
 
     remote: str
     branch: str
@@ -51,6 +51,7 @@ def find_destination(root: Path, branch: str) -> Destination | None:
         )
     if branch and branch != current:
         head = shell.ask("git", "symbolic-ref", "-q", "--short", f"refs/remotes/{remote}/HEAD", root=root, check=False)
+        # `_push` forces a branch that is given by name: that must never be the main one.
         if head == f"{remote}/{branch}":
             raise UserError(
                 f"BRANCH={branch}: that is {remote}'s main branch, which is never overwritten; check it out"
@@ -67,6 +68,7 @@ def update(root: Path, to: Destination) -> None:
     Raises:
         UserError: the remote does not answer, or local commits of somebody's own do not merge.
     """
+    # CI clones a single commit, but a merge needs the common ancestor, and an old champion the code of its commit.
     if _git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
         shell.ask("git", "fetch", "-q", "--unshallow", to.remote, root=root)
     shell.ask("git", "fetch", "-q", to.remote, root=root)
@@ -82,10 +84,12 @@ def update(root: Path, to: Destination) -> None:
 
 def _join(root: Path, to: Destination) -> None:
     """Both sides have commits: merge, or begin again from the upstream and keep the local commits on a branch."""
+    # The fork point is read from the reflog: it is found even where the upstream's history was rewritten.
     base = _git(root, "merge-base", "--fork-point", to.upstream, "HEAD").stdout.strip()
     base = base or _git(root, "merge-base", to.upstream, "HEAD").stdout.strip()
     local = _git(root, "log", "--format=%s", "--no-merges", f"{base}..HEAD" if base else "HEAD").stdout.splitlines()
     rewritten = _git(root, "merge-base", "--is-ancestor", base, to.upstream).returncode != 0 if base else True
+    # Retrainings can be made again, or cherry-picked; a person's commits are never moved without asking.
     if not all(subject.startswith(SUBJECTS) for subject in local):
         raise UserError(
             f"{to.branch} and {to.remote}/{to.branch} have gone apart, and {len(local)} commits here are not a "
@@ -94,6 +98,7 @@ def _join(root: Path, to: Destination) -> None:
     if not rewritten and merge(root, to):
         return
     branch = save_branch(root, "before")
+    # Unlike --hard, --keep stops where edits that are not committed would get lost.
     shell.ask("git", "reset", "-q", "--keep", to.upstream, root=root)
     why = f"the history of {to.remote}/{to.branch} was rewritten" if rewritten else "they do not merge"
     logger.warning(
@@ -149,6 +154,7 @@ def push(root: Path, to: Destination) -> None:
         if not merge(root, to):
             reason = f"{to.remote}/{to.branch} has other commits, which do not merge"
             break
+    # The machine of a CI job is gone after it: only a branch on the remote keeps the commits.
     branch = save_branch(root, "kept")
     pushed = _git(root, "push", "-q", to.remote, f"{branch}:refs/heads/{branch}").returncode == 0
     where = f"pushed to {to.remote} as branch {branch}" if pushed else f"kept here as branch {branch}"

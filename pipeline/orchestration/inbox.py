@@ -1,4 +1,4 @@
-"""A data set's inbox, which DVC tracks: what it should hold, bringing files back, withdrawing some for good.
+"""A data set's inbox, a folder that DVC tracks: check, restore and withdraw its files.
 
 Files that were withdrawn stand in data/inbox/<name>.withdrawn.jsonl, in git: {"file", "md5", "time", "who"} a line.
 """
@@ -63,6 +63,7 @@ def restore(root: Path, name: str) -> str:
         tracked = paths.inbox(name).with_suffix(".dvc")
         shell.ask("dvc", "fetch", tracked, root=root)
         _fetch_committed(root, name)
+        # Asked again: once DVC has fetched the folder's list, names are known of which before there was only a number.
         missing = find_missing(root, name) | {file: md5 for file, md5 in missing.items() if md5 and file not in lost}
         if lost := _copy_from_cache(root, name, missing):
             raise UserError(f"{tracked}: neither DVC's cache nor its remote has {lost[0]}")
@@ -75,6 +76,7 @@ def restore(root: Path, name: str) -> str:
 def _copy_from_cache(root: Path, name: str, files: Mapping[str, str | None]) -> list[str]:
     """Copy files by their md5 from DVC's cache into an inbox; returns those that it lacks."""
     folder = (root / paths.inbox(name)).absolute()
+    # Copied by us: `dvc checkout` would put the folder as tracked, and new files in it at risk.
     wanted = {folder / file: md5 for file, md5 in files.items() if md5}
     lost = {path.relative_to(folder).as_posix() for path in dvc_store.fetch_files(root, wanted, remotes=False)}
     return [file for file, md5 in files.items() if md5 is None or file in lost]
@@ -98,6 +100,7 @@ def find_missing(root: Path, name: str) -> dict[str, str | None]:
     number = sum(path.is_file() for path in folder.rglob("*"))  # DVC counts hidden ones, too
     missing: dict[str, str | None] = {}
     prepared = _read_prepared(root, name)
+    # Three records, since DVC overwrites the first by whatever is in the folder when it runs.
     for record in (read_tracked(root, name), _read_committed(root, name), prepared):
         count = record.get("nfiles") or 0
         manifest = read_manifest(root, record["md5"]) if count else {}
@@ -106,6 +109,7 @@ def find_missing(root: Path, name: str) -> dict[str, str | None]:
             missing[f"{count - number} of {count} files"] = None
         expected = {file: md5 for file, md5 in (manifest or {}).items() if md5 not in withdrawn}
         missing.update({file: md5 for file, md5 in expected.items() if not (folder / file).is_file()})
+    # A renamed file has its content here. Hashing an inbox is slow, and needed only where something is missing.
     contents = {dvc_store.hash_md5(folder / file) for file in files} if missing else set()
     return {file: md5 for file, md5 in missing.items() if md5 not in contents}
 
@@ -200,6 +204,7 @@ def withdraw(root: Path, name: str, files: Sequence[str]) -> list[str]:
     path = root / withdrawn_path(name)
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     text = "".join(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n" for line in lines)
+    # Listed before they are removed: after a kill in between, `check_complete` names those that are still there.
     files_module.write_bytes(path, (before + text).encode())
     for file in chosen:
         (folder / file).unlink()

@@ -17,16 +17,17 @@ from genfoundry.files import sha256, to_canonical_json
 from pipeline.orchestration.code_digest import Code
 from pipeline.orchestration.unit import Unit
 
-SKIP = {"__pycache__", ".gitignore"}
+SKIP = {"__pycache__", ".gitignore"}  # Python and DVC write these beside inputs meanwhile
 
 
 @contextmanager
 def guard(unit: Unit, root: Path) -> Iterator[str]:
-    """Watch over a unit while the block runs; yield the digest of all that it depends on.
+    """Fail if a unit's code or inputs change while the block runs; yield the digest of both.
 
     Raises:
         UserError: its code is not what the plan was made from, or code or an input changed meanwhile.
     """
+    # The plan has a digest of the code alone: inputs may be made after it, so they are compared with themselves.
     code, before = hash_code(unit, root), hash_inputs(unit, root)
     if code != unit.code:
         raise UserError(f"{unit.path}: the sources of {unit.key} changed since the plan; run it again")
@@ -41,6 +42,7 @@ def guard(unit: Unit, root: Path) -> Iterator[str]:
 
 def hash_code(unit: Unit, root: Path) -> str:
     """Hash a unit's code as it is on disk now."""
+    # A new object each time: `Code` remembers a file as it was first read.
     return Code(root).digest(*([Path(path) for path in paths] for paths in (unit.starts, unit.leave_out)))
 
 

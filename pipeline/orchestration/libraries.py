@@ -1,4 +1,4 @@
-"""Versions of the numeric libraries, of which an upgrade can change a number or a byte of a stage's output.
+"""Versions of the numeric libraries: those whose upgrade can change a number or a byte of a stage's output.
 
 Not among them: what reads and checks settings (pydantic, PyYAML), runs stages (DVC), records them (MLflow), or renders
 pages that are no output (Jinja).
@@ -48,7 +48,7 @@ def versions(names: Iterable[str], pins: Mapping[str, str]) -> list[str]:
 
 
 def mismatches(root: Path) -> list[str]:
-    """Return a line for each numeric library of which another version is installed than requirements.lock pins."""
+    """Return a line for each numeric library whose installed version is not the one that requirements.lock pins."""
     pins = locked(root)
     return [
         f"{name}: {installed(name) or 'no version'} is installed, {LOCK} has {pins[name]}; run `make setup`"

@@ -26,16 +26,17 @@ SOURCES = (
 )
 PACKAGES = ("site-packages", "dist-packages")  # seen by the folder's own time
 INSTALLED = tuple(path for path in sys.path if path.endswith(PACKAGES))
-SKIP = ("__pycache__", ".gitignore", "dvc.lock")
+SKIP = ("__pycache__", ".gitignore", "dvc.lock")  # what runs write themselves
 WRITTEN = (str(paths.PLAN), str(paths.LIMITS), *INSTALLED)
 Stamps = dict[str, str]  # path -> digest of the sizes and times of its files
 
 
 def recall(root: Path) -> list[str] | None:
-    """Return the messages of when the plan was made; None where it has to be made anew."""
+    """Return the messages of the plan's last compilation if the plan is up to date, else None."""
     try:
         content: dict[str, Any] = json.loads((root / paths.PLAN_STAMPS).read_text(encoding="utf-8"))
         stamps, messages = dict(content["stamps"]), list(map(str, content["messages"]))
+        # A memo of an older version of this project may lack a path that matters by now.
         complete = stamps.keys() >= {*SOURCES, *WRITTEN}
         return messages if complete and stamps == take_stamps(root, stamps) else None
     except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged
@@ -48,6 +49,7 @@ def note(root: Path, messages: Sequence[str], before: Stamps) -> None:
     `before` are the stamps of `SOURCES` and of the user's own paths, taken before they were read: an edit while the
     plan was made has not gone into it.
     """
+    # The plan's own files are stamped now, since they have just been written.
     content = {"stamps": before | take_stamps(root, WRITTEN), "messages": list(messages)}
     (root / paths.PLAN_STAMPS).parent.mkdir(exist_ok=True)
     (root / paths.PLAN_STAMPS).write_text(json.dumps(content), encoding="utf-8")

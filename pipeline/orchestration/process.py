@@ -1,4 +1,4 @@
-"""What every process of the pipeline begins and ends with: its environment, its messages, its exit status."""
+"""Start and end of every process of the pipeline: environment, log messages, exit status."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(label: str, action: Callable[[], int | None]) -> int:
 
 
 def _name_user() -> None:
-    """Name a user id that the system has no name for, as in a container: DVC and MLflow fail without one."""
+    """Set USER for a user id without a name, as in a container: DVC and MLflow need one."""
     try:
         getpass.getuser()
     except (KeyError, OSError):

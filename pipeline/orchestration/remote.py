@@ -1,4 +1,4 @@
-"""Remote calls: in another process, maybe on another machine that sees the folder; environment, output and errors."""
+"""Remote calls: functions run in another process, on a machine that shares the folder."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def execute(call: Call) -> Answer:
         try:
             return call.function(*call.arguments), ""
         except UserError as error:
+            # A value, not an exception: the engines wrap what a call raises into their own, with a traceback.
             return None, str(error)
 
 
@@ -69,6 +70,7 @@ def environment(run: config.Run) -> dict[str, str]:
     root = Path.cwd()
     variables = {key: value for key, value in os.environ.items() if key.startswith(PASSED)}
     variables |= base.environment(run.model_dump())
+    # A worker works itself: with the engine's name in its environment it would send the work on.
     return variables | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", ENGINE: "local"}
 
 
@@ -79,7 +81,7 @@ def prepare(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> I
     (root / paths.ENGINE_LOGS).mkdir(parents=True, exist_ok=True)
     logs = [root / paths.ENGINE_LOGS / f"{name}-{number}.log" for number in range(len(calls))]
     for log in logs:
-        log.touch()
+        log.touch()  # the follower opens it before a worker does
     over = threading.Event()
     follower = threading.Thread(target=_follow, args=(logs, over), daemon=True)
     follower.start()
@@ -116,6 +118,7 @@ def _follow(logs: Sequence[Path], over: threading.Event) -> None:
     while not last:
         last = over.wait(EVERY)
         for number, file in enumerate(files):
+            # The last piece has no line end yet: it waits for the rest.
             *lines, begun[number] = (begun[number] + file.read()).split("\n")
             lines += [begun[number]] if last and begun[number] else []
             for line in lines:

@@ -1,4 +1,4 @@
-"""Folders of the repository that the pipeline writes, replaces and removes: no place for data of the user's own."""
+"""Folders of the repository that the pipeline writes, replaces and removes. User data must not lie in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDERS = (*OUTS, "mlartifacts", "mlruns", "build", "remote", ".dvc", ".git", ".
 
 
 def check_source_path(path: str | Path, root: Path, key: str) -> None:
-    """Refuse a source that lies in a folder of the pipeline's own, or that holds one.
+    """Refuse a data source inside a folder that the pipeline writes, or around one.
 
     Raises:
         UserError: names `key`, the path, the folder, and where data may be.
@@ -23,6 +23,7 @@ def check_source_path(path: str | Path, root: Path, key: str) -> None:
     source = Path(os.path.realpath(root / Path(path).expanduser()))
     for folder in FOLDERS:
         reserved = Path(os.path.realpath(root)) / folder
+        # The folder may be a link to another disk: neither it nor what it leads to is a place for sources.
         target = Path(os.path.realpath(reserved))
         if any(source == path or path in source.parents for path in (reserved, target)):
             raise UserError(
@@ -46,7 +47,7 @@ def find_misplaced(sources: Mapping[str, Any], root: Path) -> Iterator[str]:
 
 
 def _list_paths(raw: Any) -> Iterator[tuple[str, str]]:
-    """Yield key and path of what a `raw` names on this machine; nothing of what has another form."""
+    """Yield (key, path) of every local path in a `raw` setting; other forms of it are skipped."""
     if not isinstance(raw, Mapping):
         return
     if isinstance(path := raw.get("path"), str):

@@ -34,6 +34,7 @@ def load_params(path: Path = PARAMS) -> config.Params:
     raws = {
         name: data.raw if isinstance(data.raw, str) else data.raw.model_dump() for name, data in params.datasets.items()
     }
+    # Faults are collected, so that a user sees all of them at once.
     faults = list(find_misplaced(raws, path.resolve().parent))
     for name, task in params.tasks.items():
         if task.objective not in objectives():
@@ -41,6 +42,7 @@ def load_params(path: Path = PARAMS) -> config.Params:
             faults.append(f"tasks.{name}.objective: {task.objective!r} is not known; {allowed}")
         elif task.direction != (right := objectives()[task.objective].direction):
             faults.append(f"tasks.{name}.direction: {task.direction!r}, but {task.objective} is to {right}")
+    # By the names of files: importing a model would import torch, which takes seconds.
     used = {f"experiments.{n}.model": e.model for n, e in params.experiments.items()}
     used |= {f"judges.{name}.model": judge.model for name, judge in params.judges.items()}
     for key, model in used.items():
@@ -64,7 +66,7 @@ def resolve_experiment(params: config.Params, name: str, overlay: Mapping[str, A
     """Return the experiment `name` of parameters that were read already; see `load_experiment`."""
     if name not in params.experiments:
         allowed = config.suggest_names(name, list(params.experiments))
-        raise UserError(f"params.yaml: experiments: {name!r} is not there; {allowed}")
+        raise UserError(f"params.yaml: experiments: expected the name of one, got {name!r}; {allowed}")
     entry = params.experiments[name]
     task = params.tasks[entry.task]
     _check_fit(models.find(entry.model), entry, params.datasets[entry.dataset].modality, task, f"experiments.{name}")
@@ -76,17 +78,19 @@ def resolve_experiment(params: config.Params, name: str, overlay: Mapping[str, A
             f"params.yaml: experiments.{name}.data.streams: {entry.data.streams}: {entry.model} carries no state along "
             "a text; leave data.streams out"
         )
+    # What a model can compute may depend on its configuration, such as on the kind of noise that it removes.
     able = computable_objectives(kind, params.datasets[entry.dataset].modality, hyper)
     if task.objective not in able:
-        from genfoundry.evaluation.inverse_problem import RESTORED
+        from genfoundry.evaluation.inverse_problem import RESTORED  # for the message alone
 
         damage = RESTORED.get(task.objective) if hasattr(kind, "restore") else None
-        hint = f" (hyper.noise: {damage} is right)" if damage else ""
+        hint = f" (it could with hyper.noise: {damage})" if damage else ""
         raise UserError(
             f"params.yaml: experiments.{name}.task: {entry.task!r} is ranked by {task.objective}, which {entry.model} "
             f"cannot compute so configured{hint}; it can compute {', '.join(able) or 'nothing'}"
         )
     seeds = entry.seeds if isinstance(entry.seeds, int) else (entry.seeds or {}).get(params.budget)
+    # From here on a number, of this budget; budgets may ask for different ones.
     entry = entry.model_copy(update={"seeds": seeds})
     budget, modality = params.budgets[params.budget], params.datasets[entry.dataset].modality
     return Experiment(name, select_run(params), budget, entry, task, modality, kind, hyper, train)
@@ -124,6 +128,7 @@ def resolve_learner(
     """
     kind = models.find(model)
     values = apply_settings({"hyper": dict(hyper), "train": dict(train)}, overlay, where)
+    # `config.Train` has both as fields, since the loop reads them there; in params.yaml each has one place of its own.
     for key in ("steps", "precision"):
         if key in values["train"]:
             home = f"{where}.steps, a number for each budget" if key == "steps" else "precision, at the top"
@@ -134,8 +139,9 @@ def resolve_learner(
         wrong = repr(rates) if not isinstance(rates, Mapping) else ", ".join(unknown)
         allowed = ", ".join(default_rates) or "none: it is not trained by gradient descent"
         raise UserError(
-            f"params.yaml: {where}.train.lr: {wrong}: wants a rate for a player of {model}; there are {allowed}"
+            f"params.yaml: {where}.train.lr: expected a learning rate for players of {model} ({allowed}), got {wrong}"
         )
+    # Later ones win: the model's defaults, the entry's values, then what the budget and the top of params.yaml say.
     raw = {**kind.defaults, **values["train"], "lr": {**default_rates, **rates}}
     raw |= {"steps": _steps(kind, steps.get(params.budget, 0), f"{where}.steps.{params.budget}")}
     raw |= {"precision": params.precision}
@@ -146,7 +152,9 @@ def resolve_learner(
 def _steps(kind: type[Learner], steps: config.Steps, where: str) -> dict[str, int]:
     if isinstance(steps, int):
         if steps and len(kind.phases) > 1:
-            raise UserError(f"params.yaml: {where}: {steps}: wants steps for each phase: {', '.join(kind.phases)}")
+            raise UserError(
+                f"params.yaml: {where}: expected steps for each phase ({', '.join(kind.phases)}), got {steps}"
+            )
         return {kind.phases[0]: steps}
     for phase in steps.keys() - set(kind.phases):
         raise UserError(
@@ -174,12 +182,14 @@ def _find_entry_faults(params: config.Params, name: str) -> Iterator[str]:
         return
     clean = True
     for key, space in experiment.entry.search.items():
+        # A bound that the model refuses would otherwise fail hours later, in the trial that happens to draw it.
         for bound in space.bounds():
             try:
                 resolve_experiment(params, name, {key: bound})
             except UserError as error:
                 clean = False
                 yield f"{error} (a bound of experiments.{name}.search.{key})"
+    # Feasibility builds the model, which takes settings that were found valid.
     if clean:
         try:
             experiment.defaults()

@@ -115,11 +115,14 @@ def estimate_seconds_left(
         now: in seconds, as the starts are.
     """
     expected = sum(jobs[name].seconds for _, name, *_ in spans)
+    # How much slower than expected this machine is, by the jobs that ended: the others are scaled alike.
     scale = sum(end - start for *_, start, end in spans) / expected if spans else 1.0
     ended = {name for _, name, *_ in spans}
     rest = {name: job.seconds * scale for name, job in jobs.items() if name not in ended}
+    # A job that takes longer than expected counts as about to end: there is nothing better to go by.
     rest |= {name: max(0.0, rest[name] - (now - start)) for name, start in running.items()}
     paths = [scale * (ranks[name] - jobs[name].seconds) + left for name, left in rest.items()]
+    # Two lower bounds: the work that is left, shared evenly among the slots, and the longest path of what must follow.
     return max([sum(rest.values()) / slots, *paths])
 
 
@@ -128,11 +131,12 @@ def choose(
 ) -> str:
     """Choose the job to start next: the longest path first, but one slot is for what the first champion waits for."""
     leading = [] if any(jobs[name].leads for name in running) else [name for name in ready if jobs[name].leads]
+    # Sorted first: `max` takes the first of equals, so that ties start in the same order every time.
     return max(sorted(leading or ready), key=lambda name: ranks[name])
 
 
 class Processes:
-    """The processes of running jobs, each in a session of its own, so that all that it started ends with it."""
+    """The processes of running jobs. Each has its own session, so that its child processes end with it."""
 
     def __init__(self, root: Path, env: Mapping[str, str]) -> None:
         self._root, self._env = root, {**os.environ, **env}
@@ -153,6 +157,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                # Ctrl-C of the terminal reaches this process alone, which then ends its jobs in order (`_end`).
                 start_new_session=True,
                 pass_fds=run_lock.inherited,
             )
@@ -160,6 +165,7 @@ class Processes:
         assert process.stdout is not None
         for line in filter(None, map(str.rstrip, process.stdout)):
             lines.append(line)
+            # A stage's own warnings and errors are shown even to a user who asked for quiet.
             if messages.level() <= logging.INFO or line.startswith("genfoundry "):
                 sys.stdout.write(f"{job.name:30} | {line}\n")  # one write a line: threads do not mix
                 sys.stdout.flush()
@@ -176,6 +182,7 @@ class Processes:
     @contextmanager
     def ending(self) -> Iterator[Processes]:
         """End all processes when the block ends: a training that is interrupted stands at its last checkpoint."""
+        # Handlers only set a flag: raising in the middle of the scheduler could leave a process that nobody ends.
         before = {
             number: signal.signal(number, lambda *_: self._interrupted.set())
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -192,6 +199,7 @@ class Processes:
 
     def _end(self, processes: list[subprocess.Popen[str]]) -> None:
         until = time.monotonic() + PATIENCE
+        # First as Ctrl-C does it: Python unwinds, temporary folders go, and DVC gives its locks back.
         for how in (signal.SIGINT, signal.SIGKILL):
             for process in processes:
                 with suppress(ProcessLookupError):

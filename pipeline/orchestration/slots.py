@@ -20,6 +20,7 @@ def allocate(run: config.Run, wanted: int | None) -> list[dict[str, str]]:
 
     gpus = torch.cuda.device_count() if run.device in ("auto", "cuda") else 0
     if gpus:
+        # A cluster's scheduler may have given us some of the GPUs only: a job gets one of these, by its name here.
         names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")[:gpus]
         number = wanted or max(1, min(gpus, cgroup.memory() // MEMORY))
         return [{"CUDA_VISIBLE_DEVICES": names[job % gpus]} for job in range(number)]

@@ -61,6 +61,7 @@ def submit(executor: Any, calls: Sequence[remote.Call], run: config.Run) -> list
         with executor.batch():
             return [executor.submit(remote.execute, call) for call in calls]
     finally:
+        # This process goes on, and must not have the environment of a worker.
         os.environ.clear()
         os.environ.update(before)
 

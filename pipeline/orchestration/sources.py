@@ -22,7 +22,7 @@ def check_all(root: Path, params: config.Params) -> list[check.Status]:
 
 
 def list_paths(params: config.Params) -> list[str]:
-    """List the files and folders of the user's own that data sets are taken from, as params.yaml has them."""
+    """List the user's local files and folders that data sets are taken from, as params.yaml spells them."""
     raws = [dataset.raw for dataset in params.datasets.values()]
     folders = [raw.path for raw in raws if isinstance(raw, config.Folder)]
     files = [file for raw in raws if isinstance(raw, config.Files) for file in raw.files]

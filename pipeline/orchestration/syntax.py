@@ -51,6 +51,7 @@ class _Writer:
             self._node(node)
         elif isinstance(node, list):
             self.text.append("[")
+            # Only statements are filtered: a constant is a docstring among them, and a value in any other list.
             for child in _statements(node) if node and isinstance(node[0], ast.stmt) else node:
                 self.write(child)
                 self.text.append(",")
@@ -62,6 +63,7 @@ class _Writer:
         self.text.append(f"{type(node).__name__}(")
         for name in node._fields:
             value = getattr(node, name, None)
+            # None is a value in a Constant (`x = None`), and an absent field everywhere else.
             empty = value == [] or (value is None and not isinstance(node, ast.Constant))
             if not empty and name not in IGNORED:
                 self.text.append(f"{name}=")
@@ -75,7 +77,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements of a block that do something: no docstring or other bare constant, no `pass`."""
     for statement in body:
         if isinstance(statement, ast.If) and _last_name(statement.test) == "TYPE_CHECKING":
-            yield from _statements(statement.orelse)
+            yield from _statements(statement.orelse)  # the branch that runs
         elif not isinstance(statement, ast.Pass) and not (
             isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         ):

@@ -1,4 +1,4 @@
-"""Uncommitted edits: what a retraining may do with them, and what it refuses."""
+"""Uncommitted edits in a retraining: which are stashed, and which are refused."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def put_aside(root: Path, upstream: str) -> None:
     """
     name = upstream.removeprefix("refs/remotes/")
     here = {*_list(root, "diff", "HEAD"), *_list(root, "ls-files", "-o", "--exclude-standard")}
+    # A merge keeps edits of files that the other side did not touch.
     clash = sorted(here & set(_list(root, "diff", "HEAD", upstream)))
     if others := [path for path in clash if not path.startswith(WRITTEN)]:
         raise UserError(
@@ -42,6 +43,7 @@ def put_aside(root: Path, upstream: str) -> None:
 
 def _list(root: Path, command: str, *arguments: str) -> list[str]:
     """List the paths that `git diff` or `git ls-files` names, from the repository's root."""
+    # -z, because git quotes names that are not ASCII; no renames, so that both paths of one are listed.
     options = ("--name-only", "--no-renames") if command == "diff" else ()
     return [path for path in shell.ask("git", command, "-z", *options, *arguments, root=root).split("\0") if path]
 

@@ -17,7 +17,7 @@ KEYS = ("stage", "name", *PATHS, "code", "settings")
 
 @dataclass(frozen=True)
 class Unit:
-    """What a stage reads, writes and is set to.
+    """The inputs, outputs, code and settings of one run of a stage.
 
     `inputs` and `outputs` are paths from the repository's root, the plan's file not among the inputs; `code` is the
     digest of the science code that the unit runs, all that the files `starts` import but for `leave_out`; `settings`
@@ -35,7 +35,7 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """DVC's name of the unit: `train@vae-fashion`, or `rank` of a stage that there is one of."""
+        """DVC's name of the unit: `train@vae-fashion`, or `rank` for a stage with a single unit."""
         return f"{self.stage}@{self.name}" if self.name else self.stage
 
     @property
@@ -57,9 +57,11 @@ class Unit:
         if not Path(path).is_file():
             raise UserError(f"{path}: not there; expected a file of the plan, which `dvc repro` writes first")
         content = read_json(Path(path))
+        # A plan of another version of this project has other keys.
         complete = isinstance(content, dict) and sorted(content) == sorted(KEYS)
         if not complete or not all(isinstance(content[key], list) for key in PATHS):
             raise UserError(f"{path}: expected a unit of the plan with the keys {', '.join(KEYS)}; run dvc repro")
+        # JSON knows no tuples, and a unit that was read equals the one that was compiled.
         paths = {key: tuple(content[key]) for key in PATHS}
         return cls(**{**content, **paths})
 

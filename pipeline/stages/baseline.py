@@ -1,4 +1,4 @@
-"""What a task's models must beat, and what they are shown beside: trivial models, compressors, floor and ceiling."""
+"""Baselines: measure the reference rows of a task (trivial models, compressors, floor and ceiling)."""
 
 from genfoundry import config, paths
 from genfoundry.evaluation.run import evaluate_baselines
@@ -12,10 +12,10 @@ def run(unit: Unit, engine: Engine) -> None:
 
 
 def measure(path: str) -> None:
-    """Measure the rows of a task, in whichever process."""
+    """Measure the reference rows of a task, on whatever machine the engine chose."""
     unit = Unit.read(path)
     params, task = config.Run(**unit.settings["run"]), unit.settings["task"]
-    device.configure_torch(params)
+    device.configure_torch(params)  # threads and determinism; trivial models need no GPU
     evaluate_baselines(
         unit.name,
         paths.prepared(task["dataset"]),

@@ -1,4 +1,4 @@
-"""A trained model's scores on val, gate and test, its figures and its pictures."""
+"""Evaluate: a trained model's scores on val, gate and test, its metrics and its pictures."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ def run(unit: Unit, engine: Engine) -> None:
 
 
 def measure(path: str) -> None:
-    """Measure a trained model, in whichever process."""
+    """Measure a trained model, on whatever machine the engine chose."""
     unit = Unit.read(path)
     name, dataset, settings = unit.name, unit.settings["dataset"], unit.settings
     params = config.Run(**settings["run"])
@@ -41,4 +41,5 @@ def measure(path: str) -> None:
         shared=cache.open_cache(HERE, settings["shared_code"], params),
     )
     took, model = time.perf_counter() - began, checkpoint.load(paths.model(name), target)
+    # Times are no part of an output, whose bytes must not depend on the clock.
     cost_log.record_costs(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.measure_sampling_rate(model))

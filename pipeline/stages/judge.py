@@ -23,7 +23,7 @@ def run(unit: Unit, engine: Engine, state: Path) -> None:
 
 
 def train(path: str, state: str) -> None:
-    """Train the judge, in whichever process; from its last checkpoint if an earlier process was killed."""
+    """Train the judge, from its last checkpoint if an earlier process was killed."""
     unit = Unit.read(path)
     name, kind = unit.name, models.find(unit.settings["model"])
     run = config.Run(**unit.settings["run"])
@@ -42,5 +42,7 @@ def train(path: str, state: str) -> None:
         "digests": {"data": data.meta["digest"]},
     }
     checkpoint.save(paths.judge(name), model, card)
+    # The control of every metric of features: an untrained network of the same shape.
     random_features.save(model, paths.judge(name), split)
+    # After the outputs are complete: a kill before this line resumes from the checkpoint.
     shutil.rmtree(state, ignore_errors=True)

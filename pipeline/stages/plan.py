@@ -51,6 +51,7 @@ def compile_plan() -> list[str]:
         raise UserError("\n".join(faults))
     statuses = sources.check_all(HERE, params)
     units = compiler.compile_units(HERE, params, {status.name: status.digest for status in statuses})
+    # Before the index is replaced: it names what the earlier plan had.
     remove_obsolete(HERE, units)
     write(HERE, units)
     files.write_json(HERE / paths.LIMITS, params.max_minutes)

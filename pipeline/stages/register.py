@@ -1,7 +1,7 @@
 """Register: the best of each ranking becomes a model version, and champion if it beats the present one on gate.
 
-This stage always runs, and mostly finds nothing to decide. With names of tasks it ranks and decides those alone, before
-the others are measured: what the stage `rank` writes later is the same.
+This stage always runs, and mostly has nothing to decide. Given names of tasks, it ranks and decides these alone, before
+the others are measured; the stage `rank` writes the same rankings later.
 """
 
 import time
@@ -46,4 +46,5 @@ def _read_ranking(unit: Unit, name: str, early: bool) -> bytes:
     from genfoundry.files import to_canonical_json
     from pipeline.stages import rank
 
+    # The same bytes as the stage `rank` will write, or the ledger would take them for another ranking.
     return to_canonical_json(rank.rank_task(Unit.read(paths.plan("rank")), name)).encode()

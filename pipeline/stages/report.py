@@ -12,4 +12,5 @@ HERE = Path()
 def run(unit: Unit) -> None:
     """Write the leaderboard and the pages."""
     leaderboard.write(paths.scores(""), paths.baselines(""), paths.RANKINGS, paths.INDEX.parent)
+    # No output of the stage: pages show costs of this machine, which differ from run to run.
     site.render(HERE)

@@ -34,20 +34,23 @@ def run(unit: Unit, engine: Engine, state: Path) -> float:
         best = tune.run(unit, experiment, engine, state, began)
     else:
         write_no_trials(experiment)
+    # Plain values, which an engine can send to another machine.
     calls = [(str(unit.path), number, best, str(state), began) for number in range(len(experiment.keys))]
     overhead = engine.map(train_seed, calls)
     finished = [state / f"seed-{number}" for number in range(len(calls))]
     with files.replace_dir(paths.model(unit.name)) as folder:
+        # The trainings of other seeds are kept below the model: evaluation measures their spread.
         shutil.copytree(finished[0] / "done", folder, dirs_exist_ok=True)
         for number, other in enumerate(finished[1:], start=1):
             shutil.copytree(other / "done", folder / "seeds" / str(number))
     files.write_bytes(paths.curves(unit.name), (finished[0] / "curves.csv").read_bytes())
+    # After the outputs are complete: a kill before this line resumes from the checkpoint.
     shutil.rmtree(state, ignore_errors=True)
     return sum(overhead)
 
 
 def write_no_trials(experiment: Experiment) -> None:
-    """Write the outs of a tuning that searches nothing."""
+    """Write the tuning outputs of an experiment without a search space."""
     steps = {"steps": 0, "whole": sum(experiment.train.steps.values())}
     summary = {"objective": experiment.task.objective, "trials": 0, **steps}
     with files.replace_dir(paths.tuning(experiment.name)) as folder:
@@ -57,7 +60,7 @@ def write_no_trials(experiment: Experiment) -> None:
 
 
 def train_seed(path: str, number: int, best: Mapping[str, Any], state: str, began: float) -> float:
-    """One training with one seed, in whichever process; the first is the model, and is logged to MLflow as it runs."""
+    """Train with one seed. The first training gives the model, and is logged to MLflow while it runs."""
     unit = Unit.read(path)
     experiment = Experiment.from_settings(unit.name, unit.settings).with_settings(best)
     folder, limit = Path(state, f"seed-{number}"), Limit.read(unit.name, began)
@@ -91,6 +94,7 @@ def train(
     files.write_bytes(folder / "curves.csv", format_curves(events).encode())
     digest = checkpoint.save(folder / "done", model, make_card(experiment, data, target.type) | {"training": number})
     costs: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
+    # A resumed training has measured its last part alone, which would look cheap.
     if not resumed:
         costs |= {"train_seconds": took, "peak_memory_bytes": cost_log.measure_peak_memory(str(target))}
         if steps:
@@ -101,7 +105,7 @@ def train(
 
 
 def make_card(experiment: Experiment, data: Dataset, device_type: str) -> dict[str, Any]:
-    """What model.json says beside the model's configuration: what it was trained on, for, and how."""
+    """Make the card for model.json: the data, task and training settings of a model."""
     entry, run = experiment.entry, experiment.run
     return {
         "experiment": experiment.name,

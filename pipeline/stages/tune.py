@@ -33,6 +33,7 @@ REPORTS = 3  # to the pruner, a trial
 
 def run(unit: Unit, experiment: Experiment, engine: Engine, state: Path, began: float) -> Mapping[str, Any]:
     """Run the trials that an earlier process did not finish, write the tuning's outs, and return the best settings."""
+    # Where the work is done: the head of a cluster need not have the memory for the data.
     engine.map(check_feasible, [(str(unit.path),)])
     study, log = make_study(experiment), state / "trials.jsonl"
 
@@ -46,7 +47,7 @@ def run(unit: Unit, experiment: Experiment, engine: Engine, state: Path, began: 
 
 
 def make_study(experiment: Experiment) -> tuning.Study:
-    """What is searched, by how many trials of how many steps."""
+    """Make the study of an experiment: search space, number of trials, and training steps of a trial."""
     budget, train = experiment.budget, experiment.train
     steps, whole = (sum(t.steps.values()) for t in (shorten(train, budget.trial_share), train))
     return tuning.Study(
@@ -62,7 +63,7 @@ def make_study(experiment: Experiment) -> tuning.Study:
 
 
 def run_trial(path: str, done: list[tuning.Record], index: int, began: float) -> tuning.Record:
-    """Run one trial, in whichever process; returns its record."""
+    """Run one trial, on whatever machine the engine chose; return its record."""
     inputs = TrialInputs.read(path)
     objective = Objective(inputs, Limit.read(inputs.experiment.name, began))
     return tuning.run_trial(make_study(inputs.experiment), done, index, objective)
@@ -70,7 +71,7 @@ def run_trial(path: str, done: list[tuning.Record], index: int, began: float) ->
 
 @dataclass(frozen=True)
 class TrialInputs:
-    """What every trial of an experiment reads: train, the items of val that it is measured on, the judge."""
+    """The inputs that all trials of an experiment share: train, the items of val to measure on, the judge."""
 
     experiment: Experiment
     target: torch.device
@@ -87,6 +88,7 @@ class TrialInputs:
         task, target = experiment.task, device.configure_torch(experiment.run)
         data = Dataset(paths.prepared(experiment.entry.dataset))
         train, val = (data.split(part, task.levels, task.binarise, target) for part in ("train", "val"))
+        # Fewer items make a trial cheap; the final model is measured on all of them.
         val = label_subsets.select_trial_items(val, experiment.budget.trial_items, task.labels)
         judge = paths.judge(experiment.entry.dataset) if unit.settings["judged"] else None
         return cls(experiment, target, train, val, evaluation_judge.load_judge(judge))
@@ -102,7 +104,7 @@ class TrialInputs:
 
 
 def check_feasible(path: str) -> None:
-    """Refuse a search space of which the data allow only a part, before the first trial.
+    """Refuse a search space with settings that the data do not allow, before the first trial.
 
     Raises:
         UserError: a line for each such setting.
@@ -124,21 +126,24 @@ class Objective:
     def __call__(self, settings: Mapping[str, Any], report: tuning.Report) -> float:
         experiment, reported = self.inputs.experiment.with_settings(settings), 0
         experiment = replace(experiment, train=shorten(experiment.train, experiment.budget.trial_share))
+        # Every trial sees the same batches and noise, so that trials differ by their settings alone.
         trainer = experiment.trainer(self.inputs.train, key=(*experiment.key, "tune"))
         try:
             model = experiment.build(trainer.loader.split.spec).to(self.inputs.target)
         except UserError as error:  # between bounds that can be built: this trial fails, the study goes on
             raise tuning.Infeasible(str(error)) from None
         last = model.phases[-1]
+        # Losses of an earlier phase say nothing of the objective: only the last phase is reported.
         prunes = make_study(self.inputs.experiment).prunes and experiment.train.steps.get(last, 0)
 
         def on_event(event: Event) -> None:
             nonlocal reported
             due = math.floor(REPORTS * event.clock.share)
+            # The last report would be the trial's value, which is measured anyway.
             if prunes and event.clock.phase == last and reported < due < REPORTS:
                 reported = due
                 report(due, self.inputs.measure(model))
-                model.train()
+                model.train()  # measuring has put it into evaluation mode
             if self.limit.is_over():
                 where = f"in a trial at step {event.clock.step}/{event.clock.total}"
                 raise self.limit.error(where, "finished trials are")

@@ -51,7 +51,7 @@ def load(
         WeightsLost: the champion's weights are nowhere to be found.
     """
     task, at, alias = str(source).partition("@")
-    if at and alias == "champion" and not Path(source).exists():
+    if at and alias == "champion" and not Path(source).exists():  # a folder's name may have an @
         lines = ledger.read_decisions(Path(root) / paths.LEDGER)
         line = ledger.find_champion(lines, task)
         if line is None:
@@ -113,15 +113,18 @@ def fit(
     kind = models.find(model) if isinstance(model, str) else model
     target, key = find_device(device), (seed, kind.__name__)
     split, meta = _open(data, "train", levels, binarise, target)
+    # A single rate is every player's; a mapping may name some, and the model's defaults stand for the others.
     rates = lr if isinstance(lr, Mapping) else {} if lr is None else dict.fromkeys(kind.defaults["lr"], lr)
     values = {**kind.defaults, **(train or {}), "lr": {**kind.defaults["lr"], **rates}}
     values |= {"steps": dict(steps) if isinstance(steps, Mapping) else dict.fromkeys(kind.phases, steps)}
     values |= {} if batch is None else {"batch": batch}
     settings = config.check(config.Train, values, "train", "fit")
+    # Initial weights have a seed of their own: what a constructor draws does not shift batches and noise.
     torch.manual_seed(derive_seed(*key, "init"))
     learner = kind(split.spec, config.check(kind.Config, dict(hyper or {}), "hyper", "fit")).to(target)
     folder = Path(checkpoints) if checkpoints else None
     Trainer(Loader(split, settings.batch, key), settings, key, folder).fit(learner)
+    # What `save` writes to model.json: `evaluate` and the predictor read levels, alphabet and modality from it.
     learner.card = {
         "data": {"levels": levels, "binarise": binarise},
         "meta": {key: meta[key] for key in ("modality", "alphabet", "names", "declared") if key in meta},
@@ -154,9 +157,11 @@ def evaluate(
         Name -> `Estimate` (value, low, high, stderr, n, groups).
     """
     options = model.card.get("data", {})
+    # A tensor says nothing of levels: its values are taken for those that the model was built for.
     levels = options.get("levels") or model.spec.levels if isinstance(data, Tensor | Batch) else options.get("levels")
     part, meta = _open(data, split, levels, options.get("binarise"), model.device)
     network = evaluation_judge.load_judge(Path(judge)) if judge else None
+    # Metrics of samples compare as many samples with as many real items, and so no more than there are.
     context = SplitContext(split=part, judge=network, samples=min(samples, len(part)), seed=seed)
     return estimate_objectives(score(predict(model, context), context), part.spec.dims, meta["modality"])
 
@@ -164,15 +169,17 @@ def evaluate(
 def _open(
     data: Data, name: str, levels: int | None, binarise: str | None, device: torch.device
 ) -> tuple[Split, Mapping[str, Any]]:
-    """A split of the data on a device, and what is known of the data set: its modality at least."""
+    """A split of the data on a device, and metadata of the data set: at least its modality."""
     data = Dataset(Path(data)) if isinstance(data, str | Path) else data
     if isinstance(data, Dataset):
         return data.split(name, levels, binarise, device), data.meta
     if isinstance(data, Tensor | Batch):
         items = (data if isinstance(data, Batch) else Batch(data)).to(device)
+        # Integers of any width (pictures are mostly uint8) become int64, by which embeddings are indexed.
         items = items if items.x.is_floating_point() else replace(items, x=items.x.long())
         split: Split = InMemorySplit(items, infer_spec(items, levels), name)
     else:
         split = data
+    # A pair is a text with a condition, its source; plain text has none.
     pairs = len(split.spec.shape) == 1 and split.spec.cond_shape is not None
     return split, {"modality": "pairs" if pairs else MODALITIES[len(split.spec.shape)]}

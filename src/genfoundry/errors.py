@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake of the user's (data, params.yaml, checkpoint, request): one line: what, where, what is right."""
+    """A mistake of the user's (data, params.yaml, checkpoint, request): one line: what, where, what is expected."""

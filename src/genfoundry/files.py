@@ -29,7 +29,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SIGNATURES = {
-    b"\x1f\x8b": "compressed by gzip (unpack it: gunzip < OLD > NEW)",
+    b"\x1f\x8b": "a file compressed by gzip (unpack it: gunzip < OLD > NEW)",
     b"PK\x03\x04": "a zip file or a workbook (unpack it, or save the sheet as CSV)",
     b"\xd0\xcf\x11\xe0": "an old workbook or document (save the sheet as CSV)",
     b"%PDF": "a PDF (save its text)",
@@ -57,6 +57,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         UserError: no space left, or the folder cannot be written to; the old file stays.
     """
+    # In the same folder, since a rename is atomic within one file system only; hidden, so that no glob takes it.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +76,7 @@ def file_lock(path: Path) -> Iterator[None]:
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    # A file beside it: `path` itself is replaced by renames, and a lock on it would stay with the old one.
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -111,6 +113,7 @@ def replace_dir(folder: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         yield beside
+        # A rename does not replace a folder with content. A kill between these lines leaves none: its stage runs again.
         remove_tree(folder)
         beside.replace(folder)
     except UserError as error:  # a user knows the folder, not what stands beside it meanwhile
@@ -131,6 +134,7 @@ def remove_tree(folder: Path) -> None:
         folder.unlink(missing_ok=True)
         return
     for parent, _, _ in os.walk(folder):
+        # Removing a file needs permission to write its folder, not the file.
         if not os.access(parent, os.W_OK | os.X_OK):
             os.chmod(parent, stat.S_IRWXU)
     shutil.rmtree(folder)
@@ -161,6 +165,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: object) -> No
     from safetensors.torch import save
 
     # One metadata key only: with two, safetensors writes them in another order every process.
+    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     write_bytes(path, save(plain, metadata={"note": json.dumps(note, sort_keys=True)}))
 
@@ -181,13 +186,14 @@ def decode_text(path: Path, content: bytes) -> str:
     """
     for start, kind in SIGNATURES.items():
         if content.startswith(start):
-            raise UserError(f"{path}: {kind}, by its first bytes, but text is right here")
+            raise UserError(f"{path}: expected text, got {kind}, by its first bytes")
     encoding = detect_encoding(content)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         shown = encoding.upper().removesuffix("-SIG").removesuffix("-LE").removesuffix("-BE")
         where = f"{path}: byte {error.start} is not {shown}"
+        # Control characters tell a binary file from a text in an old encoding, which can be converted.
         if set(content[:SAMPLE]) & CONTROLS:
             raise UserError(f"{where}, and others are no text; is it binary?") from None
         line = content.count(b"\n", 0, error.start) + 1
@@ -200,7 +206,7 @@ def decode_text(path: Path, content: bytes) -> str:
 
 
 def detect_encoding(content: bytes) -> str:
-    """The encoding that a file's first bytes show, UTF-8 if none.
+    """Detect the encoding of a file by its first bytes; UTF-8 by default.
 
     A file without a mark whose every second byte is zero is UTF-16 all the same: its letters are Latin.
     """
@@ -213,9 +219,10 @@ def detect_encoding(content: bytes) -> str:
             return "utf-16-le"
         if not any(even) and all(odd):
             return "utf-16-be"
+    # Decodes UTF-8 without a byte order mark as well, and drops a mark that is there.
     return "utf-8-sig"
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, whichever system's ends they have (LF, CR LF, CR alone)."""
+    """Split a text at any system's line ends (LF, CR LF, CR)."""
     return LINE_END.split(text)

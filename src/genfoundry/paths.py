@@ -59,7 +59,7 @@ def inbox(dataset: str) -> Path:
 
 
 def dataset(name: str) -> Path:
-    """What is made of a data set: its arrays, and its judge where it has one."""
+    """The folder of a prepared data set: its arrays, and its judge where it has one."""
     return Path("data/prepared", name)
 
 

@@ -131,7 +131,7 @@ def test_works_find_each_other_by_their_lines(tmp_path: Path) -> None:
     assert len(short.pairs) + sum(short.dropped) == 8
     assert max(len(source) for source, _ in short.pairs) <= 42
     (tmp_path / "alone_old.txt").write_text("Xxxx yyyy")
-    with pytest.raises(UserError, match=r"alone_old\.txt: no \*_new\.txt has a line of it"):
+    with pytest.raises(UserError, match=r"alone_old\.txt: expected a \*_new\.txt file that shares lines"):
         aligned_text.read_works(tmp_path, ALIGN, (64, 59))
 
 
@@ -157,5 +157,7 @@ def test_a_work_is_in_one_split_and_stays_there(tmp_path: Path, prepare: Prepare
 
 def test_no_editions(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "raw").mkdir()
-    with pytest.raises(UserError, match=r"no pairs; _old\.txt and _new\.txt files, two editions of a text, are read"):
+    with pytest.raises(
+        UserError, match=r"expected _old\.txt and _new\.txt files, two editions of a text, got no pairs"
+    ):
         prepare(declared())

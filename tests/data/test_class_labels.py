@@ -35,7 +35,9 @@ def test_other_labels_are_numbered_anew(labels: tuple[int, ...]) -> None:
         found, names = numbered([part(*labels, -1)], [part(own[2])], declared)
         assert found == [[own.index(v) for v in labels] + [-1], [2]]
         assert names == tuple(map(str, own))
-    with pytest.raises(UserError, match=rf"a.npz: label 4; this data set's are {own[0]}, {own[1]}, {own[2]}, and -1"):
+    with pytest.raises(
+        UserError, match=rf"a.npz: expected a label of {own[0]}, {own[1]}, {own[2]}, or -1 for none, got 4"
+    ):
         numbered([part(*labels)], [part(4)])
 
 
@@ -53,7 +55,7 @@ def test_255_is_no_class_where_it_follows_none() -> None:
 def test_words_are_shared_by_all_files() -> None:
     old = [part(0, 1, names=("cat", "dog")), part(0, names=("dog",))]
     assert numbered(old, [part(0, -1, names=("dog",))]) == ([[0, 1], [1], [1, -1]], ("cat", "dog"))
-    with pytest.raises(UserError, match="inbox: class 'cow' is new; known are cat, dog"):
+    with pytest.raises(UserError, match="inbox: expected one of cat, dog, got the new class 'cow'"):
         numbered([part(0, 1, names=("cat", "dog"))], [part(0, names=("cow",))])
 
 

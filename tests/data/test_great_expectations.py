@@ -183,10 +183,10 @@ def test_a_column_of_another_type_is_a_failure_not_a_crash(site: Site) -> None:
 
 
 def test_no_table(site: Site) -> None:
-    with pytest.raises(UserError, match=r"describe\.parquet: not a description table"):
+    with pytest.raises(UserError, match=r"describe\.parquet: expected a description table"):
         validate(site.prepared, "toy", Expect(), site.verdict, site.docs)
     (site.prepared / "describe.parquet").write_bytes(b"PAR1 cut off")
-    with pytest.raises(UserError, match=r"describe\.parquet: not a description table"):
+    with pytest.raises(UserError, match=r"describe\.parquet: expected a description table"):
         validate(site.prepared, "toy", Expect(), site.verdict, site.docs)
     assert "columns digest are missing" in site.refused(images().drop(columns="digest"), {})
 

@@ -90,13 +90,16 @@ def test_labels_with_gaps_beside_a_constant_corner(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "0 to 1": (np.column_stack([LABEL, pictures() / 255]), "a.csv:1: a value that is not whole.*multiply by 255"),
-    "above 255": (np.column_stack([LABEL, pictures() * 9]), r"grey values 0 to \d+; 0 to 255 are right"),
+    "0 to 1": (
+        np.column_stack([LABEL, pictures() / 255]),
+        "a.csv:1: expected whole numbers from 0 to 255, got .*multiply by 255",
+    ),
+    "above 255": (np.column_stack([LABEL, pictures() * 9]), r"expected grey values from 0 to 255, got 0 to \d+"),
     "colour": (
         np.zeros((9, 3 * 64 + 1), int),
-        r"rows of 193 values; .*colour images: save them as .npz, \(N, H, W, 3\)",
+        r"got 193 values; .*colour images: save them as .npz, \(N, H, W, 3\)",
     ),
-    "not square": (np.zeros((9, 67), int), "rows of 67 values; the square of a side and one label are right"),
+    "not square": (np.zeros((9, 67), int), "expected rows of a square image and one label, got 67 values"),
 }
 
 

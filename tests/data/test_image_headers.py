@@ -56,9 +56,9 @@ def refused(path: Path, says: str) -> None:
 def test_a_png_of_16_bits_a_value(channels: int, tmp_path: Path) -> None:
     x = np.full((4, 5, channels), 900)
     (tmp_path / "deep.png").write_bytes(png(x, 16))
-    refused(tmp_path / "deep.png", "it has 16 or more bits a value .*convert it to 8 bits, 0 to 255")
+    refused(tmp_path / "deep.png", "expected 8 bits a value, got 16 or more bits .*convert it to 8 bits, 0 to 255")
     (tmp_path / "deep.jpg").write_bytes(png(x, 16))  # by another name
-    refused(tmp_path / "deep.jpg", "it has 16 or more bits")
+    refused(tmp_path / "deep.jpg", "got 16 or more bits")
     (tmp_path / "plain.png").write_bytes(png(x % 256, 8))
     assert read_header(tmp_path / "plain.png") == ((4, 5), "grey" if channels < 3 else "rgb", False)
 
@@ -68,13 +68,13 @@ def test_deep_tiffs(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 900, np.uint16)).save(tmp_path / "grey.tif")
     Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "float.tif")
     for name in ("rgb", "grey", "float"):
-        refused(tmp_path / f"{name}.tif", "it has 16 or more bits a value")
+        refused(tmp_path / f"{name}.tif", "expected 8 bits a value, got 16 or more bits")
 
 
 def test_pages_are_refused_and_animations_give_their_first_frame(tmp_path: Path) -> None:
     other = [Image.fromarray(255 - GREY)]
     Image.fromarray(GREY).save(tmp_path / "a.tif", save_all=True, append_images=other)
-    refused(tmp_path / "a.tif", "it has 2 pages; one is right")
+    refused(tmp_path / "a.tif", "expected one page, got 2")
     for name in ("a.gif", "a.png", "a.webp"):
         how = {"lossless": True} if name == "a.webp" else {}
         Image.fromarray(GREY).save(tmp_path / name, save_all=True, append_images=other, **how)
@@ -117,7 +117,7 @@ def test_what_is_no_picture_says_what_it_is(tmp_path: Path) -> None:
         b"\r\n<!DOCTYPE html><html>": "a page of HTML or XML, not a picture",
         b"": "an empty file",
         b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer; `git lfs pull`",
-        jpeg[:at] + b"\x0c" + jpeg[at + 1 :]: "a JPEG of 12 bits a value; convert it to 8 bits",
+        jpeg[:at] + b"\x0c" + jpeg[at + 1 :]: "expected 8 bits a value, got a JPEG of 12; convert it to 8 bits",
         b"hello": "text, not a picture: 'hello'; fetch it again",
         png(np.zeros((2, 2, 1)), 8)[:30]: "a PNG that is damaged, cut off or of an unusual form",
         b"\x01\x02\x03": "no kind of picture that is known",

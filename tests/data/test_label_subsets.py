@@ -120,16 +120,16 @@ def test_without_a_number_nothing_changes(split: Split) -> None:
 
 
 def test_what_cannot_be_drawn(tmp_path: Path, split: Split, prepare: Prepare) -> None:
-    for count, says in ((2, "3 classes; 3 or more"), (10_000, "3334 are needed")):
+    for count, says in ((2, "one or more for each of 3 classes, got 2"), (10_000, "expected 3334 items of class")):
         with pytest.raises(UserError, match=f"data.labels: {count}: data set fashion has .*{says}"):
             label_subsets.keep_labels(split, count, "fashion", 0)
     split.label[:] = -1  # type: ignore[attr-defined]
-    with pytest.raises(UserError, match="has no labels"):
+    with pytest.raises(UserError, match="expected labels, got none"):
         label_subsets.keep_labels(split, 12, "fashion", 0)
     (tmp_path / "raw").rename(tmp_path / "old")
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/a.txt").write_text("a cab\n" * 400 + "\n\n".join(f"bed {i}" for i in range(400)))
-    with pytest.raises(UserError, match="has no labels"):
+    with pytest.raises(UserError, match="expected labels, got none"):
         label_subsets.keep_labels(prepare(text(unit="line"), out="words").split("train"), 12, "shakespeare", 0)
 
 
@@ -142,7 +142,7 @@ def test_a_class_is_left_out_of_everything(split: Split) -> None:
         assert (loader.batch("fit", step).label != 1).all()  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("classes", "says"), [((3,), "numbers below 3"), ((0, 1, 2), "leave out fewer")])
+@pytest.mark.parametrize(("classes", "says"), [((3,), "numbers of its 3 classes"), ((0, 1, 2), "leave out fewer")])
 def test_classes_that_cannot_be_left_out(split: Split, classes: tuple[int, ...], says: str) -> None:
     with pytest.raises(UserError, match=says):
         loaders.make_loader(split, Data(without=classes), 8, ("k",), "fashion", 0)

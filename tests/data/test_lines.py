@@ -76,7 +76,7 @@ def test_masks_and_lengths(tmp_path: Path, prepare: Prepare) -> None:
 def test_no_line_fits(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/a.txt").write_text("abcdefghij\n" * 9)
-    with pytest.raises(UserError, match="no line with a letter has 7 characters or fewer; raise window"):
+    with pytest.raises(UserError, match="expected lines with a letter of up to 7 characters, got none; raise window"):
         prepare(text(modality="lines"))
 
 

@@ -34,7 +34,7 @@ def test_loops_and_links_without_a_target(tmp_path: Path) -> None:
     listing = scan_folder(tmp_path)
     assert listing.files == [tmp_path / "a/0.png"]
     assert [p.name for p in listing.dangling] == ["self", "b", "gone.png"]
-    with pytest.raises(UserError, match="self: a link whose target is missing or holds the link"):
+    with pytest.raises(UserError, match="self: expected a regular file, got a link to nothing or to its own folder"):
         require_suffixes(tmp_path, ".png")
 
 

@@ -44,7 +44,7 @@ def test_an_epoch_sees_no_position_twice(split: Split) -> None:
 
 
 def test_evaluation_sees_every_item_once_in_order(split: Split) -> None:
-    x = torch.cat([b.x for b in Loader(split, 8, ()).batches(7)])
+    x = torch.cat([b.x for b in iter_batches(split, size=7)])
     assert (x == split.tensor.long()).all()
 
 

@@ -173,7 +173,7 @@ def test_rows_can_be_dropped(tmp_path: Path, prepare: Prepare) -> None:
 def test_an_empty_cell_is_refused_unless_declared(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", two({"b": [50, 60]}))
     with pytest.raises(
-        UserError, match=r"a.csv:52: column b: the value is missing \(2 are in all\); declare missing: "
+        UserError, match=r"a.csv:52: column b: expected a value, got none \(2 are missing in all\); declare missing: "
     ):
         prepare(series())
 
@@ -184,17 +184,21 @@ def without(cells: dict[str, list[str]], rows: list[int]) -> dict[str, list[str]
 
 def test_rows_that_are_not_there_are_put_in(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", without(two({}), [7, 8, 50]))
-    with pytest.raises(UserError, match=r"a.csv: no row for time 7; declare missing: .*, or leave step out"):
+    with pytest.raises(
+        UserError, match=r"a.csv: expected a row for time 7, got none; declare missing: .*, or leave step out"
+    ):
         prepare(series(step=1.0))
     data = prepare(series(step=1.0, missing="interpolate"))
     rows = pd.read_parquet(data.folder / "describe.parquet").set_index("time")
     assert rows.index.tolist() == list(range(100)) and rows["filled"].sum() == 6
     assert whole(data)[[7, 8, 50]].tolist() == [[70, 36 + 15], [80, 36 + 30], [500, 2501]]
     write(tmp_path / "raw/a.csv", {k: [c if k != "t" or c != "9" else "9.5" for c in v] for k, v in two({}).items()})
-    with pytest.raises(UserError, match=r"a.csv: time 9.5 after 8; with step: 1 times grow by whole steps"):
+    with pytest.raises(UserError, match=r"a.csv: expected times that grow by whole steps of 1, got 9.5 after 8"):
         prepare(series(step=1.0, missing="forward"))
     write(tmp_path / "raw/a.csv", two({}))
-    with pytest.raises(UserError, match=r"a.csv: step: 0.001 makes 99001 rows of 100; give the time between most rows"):
+    with pytest.raises(
+        UserError, match=r"a.csv: step: expected the time between most rows, got 0.001, which makes 99001 of 100"
+    ):
         prepare(series(step=0.001, missing="forward"))
 
 
@@ -223,15 +227,15 @@ def test_dates_are_days_or_seconds_or_months(tmp_path: Path, prepare: Prepare) -
 
 
 BAD = [
-    ("t,a\n2020-01-01,1\n2020-13-01,2\n", r":3: column t: '2020-13-01' is not a time; an ISO date"),
-    ("t,a\n1,1\n2020-01-01,2\n", r":3: column t: '2020-01-01' is not a time; a number"),
-    ("t,a\n2020-01-01,1\n2020-01-02 06:00,2\n", r":3: column t: .* has a time of day, but"),
-    ("t,a\n31.12.20,1\n", r":2: column t: '31.12.20' is not a time; .*a date such as 2024-05-31.*two digits"),
-    ("t,a\n,1\n", r":2: column t: the time is missing"),
-    ("t,a\n1,inf\n", r":2: column a: 'inf' is not a number"),
-    ("t,a\n1,1;5\n", r":2: column a: '1;5' is not a number"),
-    ("t a\n1 1\n", r":1: one column, .*commas, semicolons or tabs between"),
-    ("t,a,a\n1,1,1\n", r":1: columns t, a, a; .*a name of its own"),
+    ("t,a\n2020-01-01,1\n2020-13-01,2\n", r":3: column t: expected a time \(an ISO date.*\), got '2020-13-01'"),
+    ("t,a\n1,1\n2020-01-01,2\n", r":3: column t: expected a time \(a number\), got '2020-01-01'"),
+    ("t,a\n2020-01-01,1\n2020-01-02 06:00,2\n", r":3: column t: expected a plain date, as in the first row"),
+    ("t,a\n31.12.20,1\n", r":2: column t: expected a time .*a date such as 2024-05-31.*, got '31.12.20'.*two digits"),
+    ("t,a\n,1\n", r":2: column t: expected a time, got none"),
+    ("t,a\n1,inf\n", r":2: column a: expected a number, got 'inf'"),
+    ("t,a\n1,1;5\n", r":2: column a: expected a number, got '1;5'"),
+    ("t a\n1 1\n", r":1: .*commas, semicolons or tabs between, got one column"),
+    ("t,a,a\n1,1,1\n", r":1: expected a different name for every column, got t, a, a"),
     ("t,a\n\n\n", r"no rows"),
     ("t,a\n1,\xe9\n", r": byte 6 is not UTF-8 \(line 2\); convert"),
 ]
@@ -248,17 +252,17 @@ def test_a_bad_table_is_one_line(tmp_path: Path, content: str, says: str) -> Non
 def test_a_column_that_never_moves(tmp_path: Path, prepare: Prepare) -> None:
     cells = two({})
     write(tmp_path / "raw/a.csv", {**cells, "b": ["3"] * 50 + cells["b"][50:]})
-    with pytest.raises(UserError, match=r"column b is 3 all through train"):
+    with pytest.raises(UserError, match=r"column b: expected values that vary, got 3 all through train"):
         prepare(series())
     write(tmp_path / "raw/a.csv", {**cells, "b": [""] * 100})
-    with pytest.raises(UserError, match=r"a.csv: column b has no value at all"):
+    with pytest.raises(UserError, match=r"a.csv: column b: expected values, got none at all"):
         prepare(series(missing="forward"))
 
 
 def test_filling_wants_times_that_grow(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw/a.csv", two({"a": [5]}))
     write(tmp_path / "inbox/b.csv", {"t": ["50"], "a": ["1"], "b": ["1"]})
-    with pytest.raises(UserError, match=r"a.csv: time 50 after 99; to fill, times must grow"):
+    with pytest.raises(UserError, match=r"a.csv: expected times that grow, got 50 after 99"):
         prepare(series(missing="forward"))
 
 

@@ -75,22 +75,28 @@ def test_labels_as_words_floats_and_one_hot(tmp_path: Path) -> None:
 OBJECTS = np.empty(3, object)
 OBJECTS[:] = [grey(1, size=n)[0] for n in (4, 5, 6)]
 REFUSED = {
-    "volumes": ({"images": colour(3, 28, 28, 28)}, r"images is uint8 \(3, 28, 28, 28\): volumes\?"),
-    "two channels": ({"images": colour(3, 9, 9, 2)}, r"images is uint8 \(3, 9, 9, 2\): images of 2 channels; 1 "),
-    "floats": ({"x_train": grey(3) / 255}, r"x_train is float64 .*values 0.\d+ to 0.\d+; .*\(255 \* x\)\.round"),
+    "volumes": ({"images": colour(3, 28, 28, 28)}, r"images: .*got \(3, 28, 28, 28\): volumes\?"),
+    "two channels": ({"images": colour(3, 9, 9, 2)}, r"images: expected 1 .* channels, got 2"),
+    "floats": ({"x_train": grey(3) / 255}, r"x_train: .*got float64 .*values 0.\d+ to 0.\d+: \(255 \* x\)\.round"),
     "floats from -1": ({"images": grey(3) / 127.5 - 1}, r"\(127.5 \* \(x \+ 1\)\)\.round"),
-    "floats to 255": ({"images": grey(3).astype(np.float32)}, r"images is float32 .*\(x\)\.round"),
-    "objects": ({"images": OBJECTS}, r"images is an array of Python objects .*uint8 is right"),
-    "16 bits": ({"images": grey(3).astype(np.uint16) * 9}, r"images is uint16 .*values \d+ to \d+; 0 to 255 is right"),
+    "floats to 255": ({"images": grey(3).astype(np.float32)}, r"images: .*got float32 .*\(x\)\.round"),
+    "objects": ({"images": OBJECTS}, r"images: expected .*uint8, got an array of Python objects"),
+    "16 bits": (
+        {"images": grey(3).astype(np.uint16) * 9},
+        r"images: expected values from 0 to 255, got uint16 .*values \d+ to \d+",
+    ),
     "negative": ({"images": -grey(3).astype(int)}, r"values -\d+ to"),
-    "two axes": ({"images": grey(3)[0]}, r"images is uint8 \(4, 4\); \(N, H, W\)"),
-    "no images": ({"arr_0": grey(3)}, r"no array 'images' .*; it has arr_0 uint8 \(3, 4, 4\)"),
+    "two axes": ({"images": grey(3)[0]}, r"images: expected \(N, H, W\).*, got uint8 \(4, 4\)"),
+    "no images": ({"arr_0": grey(3)}, r"expected an array 'images' .*, got arr_0 uint8 \(3, 4, 4\)"),
     "several labels": (
         {"images": grey(3), "labels": np.ones((3, 5), int)},
-        r"labels has shape \(3, 5\); a class an image",
+        r"labels: expected a class an image.*got shape \(3, 5\)",
     ),
-    "labels between": ({"images": grey(3), "labels": [0.5, 1, 2]}, "labels is float64; whole numbers, or words, are"),
-    "other labels": ({"images": grey(3), "labels": [0, 1]}, "3 images, but 2 labels"),
+    "labels between": (
+        {"images": grey(3), "labels": [0.5, 1, 2]},
+        "labels: expected whole numbers or words, got float64",
+    ),
+    "other labels": ({"images": grey(3), "labels": [0, 1]}, "3 images, got 2 labels"),
 }
 
 
@@ -105,13 +111,13 @@ def test_what_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
 def test_one_array_without_a_name(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", grey(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")
-    with pytest.raises(UserError, match=r"one array without a name; np.savez"):
+    with pytest.raises(UserError, match=r"got one without a name; np.savez"):
         list(npz.read_npz(tmp_path / "a.npz"))
 
 
 def test_images_last_are_refused_and_both_remedies_work(tmp_path: Path) -> None:
     x = grey(40, size=12)
-    with pytest.raises(UserError, match=r"images is uint8 \(12, 12, 40\): images last, or 12 images of 12 x 40\?"):
+    with pytest.raises(UserError, match=r"images: .*got \(12, 12, 40\): images last, or 12 of 12 x 40\?"):
         read(tmp_path, images=np.moveaxis(x, 0, -1))
     assert (read(tmp_path, images=np.moveaxis(np.moveaxis(x, 0, -1), -1, 0))[0].x[:, 0] == x).all()
     wide = colour(12, 12, 40)
@@ -135,5 +141,5 @@ def test_the_remedy_fits_the_array(images: np.ndarray, says: str, tmp_path: Path
 
 
 def test_labels_that_are_python_objects_say_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"labels is an array of Python objects; words or whole numbers are right"):
+    with pytest.raises(UserError, match=r"labels: expected words or whole numbers, got an array of Python objects"):
         read(tmp_path, images=grey(2), labels=np.array(["cat", "dog"], object))

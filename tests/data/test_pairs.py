@@ -79,10 +79,10 @@ def test_the_description(tmp_path: Path, prepare: Prepare) -> None:
 
 
 BAD = [
-    ("no tab", r"a\.tsv:3: 0 tabs; a source, one tab and a target"),
+    ("no tab", r"a\.tsv:3: expected a source, one tab and a target, got 0 tabs"),
     ("a\tb\tc", r"a\.tsv:3: 2 tabs"),
-    ("a\t", r"a\.tsv:3: the target is empty"),
-    (" \tb", r"a\.tsv:3: the source is empty"),
+    ("a\t", r"a\.tsv:3: expected a target, got an empty one"),
+    (" \tb", r"a\.tsv:3: expected a source, got an empty one"),
     ("a" * 17 + "\tb", r"a\.tsv:3: the source has 17 characters, but .* room for 16; raise it to context: 17"),
     ("a\t" + "b" * 16, r"a\.tsv:3: the target has 16 characters, but .* room for 15; raise it to window: 17"),
 ]
@@ -98,14 +98,14 @@ def test_a_bad_line_is_named(tmp_path: Path, prepare: Prepare, line: str, says: 
 
 def test_bad_files(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "raw").mkdir()
-    with pytest.raises(UserError, match="no pairs"):
+    with pytest.raises(UserError, match="got no pairs"):
         prepare(pairs())
     (tmp_path / "raw/a.tsv").write_bytes(b"a\t\xe9\n")
     with pytest.raises(UserError, match=r"a\.tsv: byte 2 is not UTF-8"):
         prepare(pairs())
     write(tmp_path / "raw/a.tsv", lines(60))
     write(tmp_path / "inbox/b.txt", lines(2))
-    with pytest.raises(UserError, match=r"b\.txt: not a kind of file"):
+    with pytest.raises(UserError, match=r"b\.txt: expected a kind of file that"):
         prepare(pairs())
 
 

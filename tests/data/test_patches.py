@@ -71,5 +71,5 @@ def test_held_out_patches_share_no_pixel(tmp_path: Path, prepare: Prepare, strid
 
 def test_a_picture_that_is_too_small(tmp_path: Path, prepare: Prepare) -> None:
     picture(tmp_path / "raw/a.png", 7, 30)
-    with pytest.raises(UserError, match=r"a\.png: 7 x 30 pixels; patches of 8"):
+    with pytest.raises(UserError, match=r"a\.png: expected 8 pixels a side or more, .*, got 7 x 30"):
         prepare(images(patch=PATCH))

@@ -71,5 +71,5 @@ def test_what_has_no_streams_says_so() -> None:
     ):
         streams(batch=50)
     lines = type("Lines", (), {"name": "train", "whole": torch.zeros(9), "positions": 9})()
-    with pytest.raises(UserError, match="do not follow one another"):
+    with pytest.raises(UserError, match="expected one stream of data"):
         StreamLoader(lines, 2, (), 2, 0.0)

@@ -57,7 +57,7 @@ def test_windows(tmp_path: Path, prepare: Prepare) -> None:
 def test_an_empty_text(tmp_path: Path, prepare: Prepare, content: str) -> None:
     write(tmp_path / "raw", 30)
     (tmp_path / "raw/empty.txt").write_text(content)
-    with pytest.raises(UserError, match=r"empty.txt: the text is empty"):
+    with pytest.raises(UserError, match=r"empty.txt: expected one line of text"):
         prepare(text())
 
 
@@ -108,7 +108,7 @@ def test_one_long_text_is_cut(tmp_path: Path, prepare: Prepare, unit: str) -> No
     between = "\n\n" if unit == "paragraph" else "\n"
     parts = [f"abc {i} def" + ("\nghij" if unit == "paragraph" else "") for i in range(90)]
     (tmp_path / "raw/tale.txt").write_text(between.join(parts) + "\n")
-    with pytest.raises(UserError, match="is empty"):
+    with pytest.raises(UserError, match="expected items in split"):
         prepare(text())
     data = prepare(text(unit=unit))
     alphabet, found = data.meta["alphabet"], []

@@ -157,32 +157,32 @@ def long(stacked: bool, *, name: str = "station", names: tuple[str, ...] = ("1",
 
 
 REFUSED = {
-    "underscore": ("t,a\n1,12_34\n", r":2: column a: '12_34' is not a number; 1234 or 12.34 is right"),
-    "underscore in a time": ("t,a\n1_0,1\n", r":2: column t: '1_0' is not a time"),
-    "percent": ("t,a\n1,12%\n", r":2: column a: '12%' is not a number; take % out of the cells"),
-    "currency": ("t,a\n1,$12.5\n", r":2: column a: '\$12.5' is not a number; take \$ out of the cells"),
-    "infinite": ("t,a\n1,-inf\n", r":2: column a: '-inf' is not a number; a finite number is right"),
-    "comma or thousands": ('t,a\n1,"1,234"\n2,"2,345"\n', "'1,234' can be 1234 or 1.234"),
-    "both marks": ('t,a\n1,"1,5"\n2,1.5\n', "'1.5' has a decimal point, '1,5' a comma"),
-    "commas without quotes": ("t,a\n2020-01-01,1203,45\n", r":2: 3 cells, .* is a comma the decimal mark\?"),
+    "underscore": ("t,a\n1,12_34\n", r":2: column a: expected a number, got '12_34'; write 1234 or 12.34"),
+    "underscore in a time": ("t,a\n1_0,1\n", r":2: column t: expected a time .*, got '1_0'"),
+    "percent": ("t,a\n1,12%\n", r":2: column a: expected a number, got '12%'; take % out of the cells"),
+    "currency": ("t,a\n1,$12.5\n", r":2: column a: expected a number, got '\$12.5'; take \$ out of the cells"),
+    "infinite": ("t,a\n1,-inf\n", r":2: column a: expected a number, got '-inf'; write a finite number"),
+    "comma or thousands": ('t,a\n1,"1,234"\n2,"2,345"\n', "expected a clear decimal mark, got '1,234', 1234 or 1.234"),
+    "both marks": ('t,a\n1,"1,5"\n2,1.5\n', "got a point in '1.5' and a comma in '1,5'"),
+    "commas without quotes": ("t,a\n2020-01-01,1203,45\n", r":2: expected 2 cells, .* got 3; is a comma the decimal"),
     "day or month": ("t,a\n01/02/2020,1\n01/03/2020,2\n", "DD/MM/YYYY and MM/DD/YYYY; write dates as YYYY-MM-DD"),
     "a year of two digits": ("t,a\n01.02.20,1\n", "two digits may lie in two centuries"),
-    "total": ("t,a\n2020-01-01,1\nTotal,5\n", r":3: column t: 'Total' is not a time; .*delete the line"),
-    "note": ("t,a\n2020-01-01,1\nSource: us\n", r":3: 1 cells, .*delete the line if it is a note"),
-    "units": ("t,a\n,degrees\n2020-01-01,1\n", r":2: , degrees: a second line of names or units; delete it"),
-    "no names": ("2020-01-01,1\n2020-01-02,2\n", r":1: 2020-01-01, 1: a row, but no line names the columns"),
+    "total": ("t,a\n2020-01-01,1\nTotal,5\n", r":3: column t: expected a time .*, got 'Total'; .*delete the line"),
+    "note": ("t,a\n2020-01-01,1\nSource: us\n", r":3: expected 2 cells, .* got 1; delete the line if it is a note"),
+    "units": ("t,a\n,degrees\n2020-01-01,1\n", r":2: .*a second line of names or units, , degrees; delete it"),
+    "no names": ("2020-01-01,1\n2020-01-02,2\n", r":1: .*names the columns, .*, got a row, 2020-01-01, 1"),
     "NUL": ("t,a\n1,\x002\n2,3\n", r":2: a NUL character"),
-    "offsets of some": ("t,a\n2020-01-01T00:00Z,1\n2020-01-01T01:00,2\n", r":3: .*some times have an offset"),
+    "offsets of some": ("t,a\n2020-01-01T00:00Z,1\n2020-01-01T01:00,2\n", r":3: .*all times or none with an offset"),
     "set back": (
         "t,a\n2024-10-27 01:00,1\n2024-10-27 02:00,2\n2024-10-27 02:00,3\n2024-10-27 03:00,4\n",
         r":4: column t: time 2024-10-27 02:00 repeats: clocks are set back .* write times in UTC",
     ),
     "a bad month": ("t,a\n" + "".join(f"{201900 + i % 12 + 1 + 100 * (i // 12)},1\n" for i in range(36)) + "202213,1\n",
-                    r":38: column t: '202213' is not a time; YYYYMM is right"),
-    "words": ("t,s,a\n1,Kiel,1\n2,Ulm,2\n", r":2: column s: 'Kiel' is not a number; columns: \[a\] in the data set's"),
-    "a row number": ("t,id,a\n1,1,5\n2,2,7\n3,3,6\n", r"column id numbers the rows; columns: \[a\] in the data set's"),
+                    r":38: column t: expected a time \(YYYYMM, as elsewhere\), got '202213'"),
+    "words": ("t,s,a\n1,Kiel,1\n2,Ulm,2\n", r":2: column s: expected a number, got 'Kiel'; columns: \[a\] in the data"),
+    "a row number": ("t,id,a\n1,1,5\n2,2,7\n3,3,6\n", r"got row numbers in column id; columns: \[a\] in the data"),
     "times in the second column": ("n,day,a\n1,2020-01-01,5\n", r"column day: .* times are expected in the first"),
-    "wide": ("country,2019,2020\nDE,1,2\nFR,3,4\n", r"times stand in the header \(2019, 2020, .*transpose the"),
+    "wide": ("country,2019,2020\nDE,1,2\nFR,3,4\n", r"got times in the header \(2019, 2020, .*transpose the"),
     "long": (long(False), r":3: column date: time 2023-01-01 repeats .*: long format, 2 series .* by station \(1, 2\)"),
     "stacked": (long(True), r":62: column date: .*long format, 2 series .* by station \(1, 2\); give each a column"),
     "long with names": (long(True, names=("Kiel", "Ulm", "Bonn", "Jena")), r"4 series .*\(Bonn, Jena, Kiel, ...\)"),
@@ -193,22 +193,22 @@ REFUSED = {
     "short series": (
         "d,s,v\n" + "".join(f"200{i},S{s},{i * s}\n" for s in range(30) for i in (0, 1)), "30 series .* named by s",
     ),
-    "a column without a name": ("t,a,\n1,1,2\n", r":1: column 3 has no name"),
-    "two values for a time": ("t,a\n1,1\n1,2\n2,3\n", r":3: column t: time 1 stands in more than one row"),
-    "no line of names": ("Jan-2019,1.5\nFeb-2019,2.5\n", r":1: Jan-2019, 1.5: a row, but no line names the columns"),
-    "two notes above": ("Station,Zurich\nUnit,C\nt,a\n1,1\n", r":2: .*'Unit' is not a time; .*line of names is first"),
+    "a column without a name": ("t,a,\n1,1,2\n", r":1: .*got none for column 3"),
+    "two values for a time": ("t,a\n1,1\n1,2\n2,3\n", r":3: column t: expected one row for each time, got several"),
+    "no line of names": ("Jan-2019,1.5\nFeb-2019,2.5\n", r":1: .*names the columns, .*, got a row, Jan-2019, 1.5"),
+    "two notes above": ("Station,Zurich\nUnit,C\nt,a\n1,1\n", r":2: .*got 'Unit'; .*line of names is first"),
     "a note above": ("; note\nt,a\n2020-01-01,1\n", r":2: .*delete it \(or line 1, if that is a note\)"),
     "no time": ("a,b\n5,1\n3,2\n9,3\n1,4\n", r":3: column a: 3 after a larger number.*; is a a time\?"),
     "hours to 24": (
         "date,hour,v\n2019-01-01,23,1\n2019-01-01,24,2\n",
-        r":3: column hour: '24' is no time of day; HH:MM, or a whole hour from 0 to 23, is right",
+        r":3: column hour: expected a time of day, HH:MM or a whole hour from 0 to 23, got '24'",
     ),
-    "flags alone": ("t,a\n1,True\n2,False\n", r":2: column a: 'True' is not a number; write 1 and 0"),
-    "a sign": ("t,a\n1,3\n2,*\n3,4\n", r":3: column a: '\*' is not a number; leave the cell empty"),
+    "flags alone": ("t,a\n1,True\n2,False\n", r":2: column a: expected a number, got 'True'; write 1 and 0"),
+    "a sign": ("t,a\n1,3\n2,*\n3,4\n", r":3: column a: expected a number, got '\*'; leave the cell empty"),
     "a damaged gzip": (b"\x1f\x8b\x08\x00rest", r"x\.csv: truncated or damaged"),
-    "a workbook": (b"PK\x03\x04rest", r"x\.csv: a zip file or a workbook"),
+    "a workbook": (b"PK\x03\x04rest", r"x\.csv: expected text, got a zip file or a workbook"),
     "binary": (b"a\x00\xff\xfe\x01", r"x\.csv: byte 2 is not UTF-8, .*is it binary\?"),
-    "unsorted": ("t,a\n2,1\n1,2\n3,3\n", r":3: column t: time 1 after a later one; times must grow: sort the rows"),
+    "unsorted": ("t,a\n2,1\n1,2\n3,3\n", r":3: column t: expected times that grow, got 1 after .*: sort the rows"),
 }  # fmt: skip
 
 
@@ -326,11 +326,14 @@ def test_a_folder_of_tables_and_a_column_to_leave_out(tmp_path: Path, prepare: C
     (tmp_path / "raw").mkdir()
     for name in "ab":
         (tmp_path / f"raw/{name}.csv").write_text(PLAIN)
-    with pytest.raises(UserError, match=r"2 .csv files; one is right, a file a series \(a.csv, b.csv\): .*of its own"):
+    with pytest.raises(UserError, match=r"expected one .csv file, got 2 \(a.csv, b.csv\): .*of its own"):
         prepare(series())
     (tmp_path / "raw/b.csv").unlink()
     (tmp_path / "raw/a.csv").write_text(lines(lambda d, v: f"{d},7,{v}", "date,site,value"))
-    with pytest.raises(UserError, match=r"site is 7 all through train; columns: \[value\] .* leaves it out"):
+    with pytest.raises(
+        UserError,
+        match=r"site: expected values that vary, got 7 all through train; columns: \[value\] .* leaves it out",
+    ):
         prepare(series())
     assert prepare(series(columns=("value",))).meta["names"] == ["value"]
 

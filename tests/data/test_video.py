@@ -113,7 +113,7 @@ def test_an_item_that_looks_like_one_of_test_is_left_out_of_the_others(tmp_path:
     images = grey(60, 0, 8)
     for stem, part in (("train", images), ("t10k", images[:50])):  # ten are not of test
         (tmp_path / f"raw/{stem}-images-idx3-ubyte.gz").write_bytes(idx_bytes(part))
-    with pytest.raises(UserError, match="no image for split"):
+    with pytest.raises(UserError, match="expected an image for split"):
         prepare(entry(split=config.Shares(val=0.01, gate=0.01)))
 
 
@@ -132,9 +132,9 @@ def test_what_is_given_and_what_follows(tmp_path: Path, prepare: Prepare) -> Non
 
 def test_what_does_not_fit_is_one_line(tmp_path: Path, prepare: Prepare) -> None:
     write(tmp_path / "raw", size=6)
-    with pytest.raises(UserError, match=r"images of 6 x 6 pixels; moving\.item: 4 must divide both"):
+    with pytest.raises(UserError, match=r"moving\.item divides, got 6 x 6 pixels and moving\.item: 4"):
         prepare(entry())
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox/film.mp4").write_bytes(b"")
-    with pytest.raises(UserError, match=r"film\.mp4: not a kind of file"):
+    with pytest.raises(UserError, match=r"film\.mp4: expected a kind of file that"):
         prepare(entry())

@@ -27,7 +27,7 @@ from genfoundry.models.abilities import Classifies, Embeds, Forecasts
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.training import device
 from genfoundry.training.loop import fit
-from pipeline.__main__ import timed
+from pipeline.__main__ import call_stage
 from pipeline.commands import golden, smoke
 from pipeline.commands.verify_portable import THREADS
 from pipeline.orchestration import engine, resolve
@@ -85,7 +85,7 @@ def of_stages(folder: Path, arithmetic: str) -> Iterator[tuple[str, str]]:
     plan.compile_plan()
     for key, unit in read_all(copy).items():
         if unit.outputs:
-            timed(unit.stage, (unit,), {"engine": engine.Local, "state": partial(Path, ".state", key)})
+            call_stage(unit.stage, [unit], {"engine": engine.Local, "state": partial(Path, ".state", key)})
             yield from golden.hash_unit(copy, unit).items()
 
 

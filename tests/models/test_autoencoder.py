@@ -8,7 +8,7 @@ import torch
 from tiny import Loader, settings
 from torch import Tensor
 
-from genfoundry.models.autoencoder import Autoencoder, root
+from genfoundry.models.autoencoder import Autoencoder, factorize
 from genfoundry.training.loop import fit
 from genfoundry.types import Batch, Draw, Spec
 
@@ -35,8 +35,8 @@ def test_the_gaussian_is_that_of_the_training_codes() -> None:
 
 def test_a_covariance_without_full_rank_has_a_root() -> None:
     line = torch.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=torch.float64)
-    assert torch.allclose(root(line) @ root(line).T, line)
-    assert root(torch.zeros(2, 2)).abs().max() == 0
+    assert torch.allclose(factorize(line) @ factorize(line).T, line)
+    assert factorize(torch.zeros(2, 2)).abs().max() == 0
 
 
 def test_at_temperature_0_samples_come_from_the_mean_code() -> None:

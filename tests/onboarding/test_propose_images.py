@@ -232,7 +232,7 @@ def test_classes_of_volumes_are_printed_and_the_key_is_obeyed(tmp_path: Path) ->
 def test_missing_voxels_of_any_volume_are_seen(tmp_path: Path) -> None:
     entry, notes = check_proposal(volumes(tmp_path / "mri", "a.nii.gz", "b.nii.gz", missing=1))
     assert entry["slices"]["missing"] == "background"
-    assert any("b.nii.gz: 5% of the voxels have no value (NaN)" in line for line in notes)
+    assert any("b.nii.gz: expected a value in every voxel, got none in 5% of them (NaN)" in line for line in notes)
 
 
 def test_two_kinds_of_images_in_a_folder_are_refused(tmp_path: Path) -> None:

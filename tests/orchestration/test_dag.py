@@ -77,7 +77,7 @@ def test_a_task_of_ones_own_choice_is_decided() -> None:
     chosen = dag.find_decision(plans.make(), "photos-samples")
     assert chosen is not None
     assert chosen.inputs == ("reports/scores/photos", "reports/baselines/photos-samples")
-    with pytest.raises(UserError, match=r"tasks: 'photos-sample' is not there; .*photos-samples"):
+    with pytest.raises(UserError, match=r"tasks: expected the name of one, got 'photos-sample'; .*photos-samples"):
         dag.find_decision(plans.make(), "photos-sample")
     assert dag.find_decision({}) is None
 

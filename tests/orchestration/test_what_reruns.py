@@ -101,7 +101,7 @@ ONLY = {
     "data/readers/nifti": units("prepare", of("images", "video")),  # a video shows images
     "data/split_assignment": units("prepare"),
     "data/preparation": units("prepare"),
-    "training/session": units("judge train"),
+    "training/trainer": units("judge train"),
     "evaluation/metrics/translation": units("baseline evaluate register", of("pairs"))
     | (SEARCHES & units("train", of("pairs"))),
     "evaluation/metrics/forecast_errors": units("baseline evaluate register", of("series"))

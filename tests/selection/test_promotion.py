@@ -302,7 +302,7 @@ def test_answers_of_old_code_about_other_items_are_not_taken_for_those_of_today_
     source = tmp_path / "then"
     shutil.copytree(Path(genfoundry.__file__).parent, source / "genfoundry", ignore=shutil.ignore_patterns("*.pyc"))
     series = source / "genfoundry/data/splits/series.py"
-    line = "return (first[:, None] + np.arange(each)).ravel(), np.repeat(np.arange(count), each)"
+    line = "return (first[:, None] + np.arange(origins)).ravel(), np.repeat(np.arange(blocks), origins)"
     text = series.read_text(encoding="utf-8")
     assert line in text
     folder, scores = root / "models/experiments/weak", {}

@@ -326,7 +326,7 @@ def test_the_champion_loads_where_genfoundry_is_not_installed(root: Path, tmp_pa
     assert scored.keys() == {"row", "nll", "nats"}
     assert scored["nats"][0] == pytest.approx(scored["nll"][0] / 5)
     assert [e.partition(":")[0] for e in errors] == ["RequestError"] * 3
-    assert "goes on from (at least 4 steps, 1 columns)" in errors[0]
+    assert "past: none: expected shape (P, 1), P at least 4" in errors[0]
     assert where and not [name for name in where if f"{os.sep}src{os.sep}" in name]
 
 

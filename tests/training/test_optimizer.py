@@ -11,10 +11,11 @@ from genfoundry.training.optimizer import AdamW
 
 FIT = """
 import sys, torch
-from genfoundry import device, resolve
+from genfoundry.training import device
+from pipeline.orchestration import resolve
 from genfoundry.config import Train
 from genfoundry.models.vae import Vae
-from genfoundry.data.dataset import Loader
+from genfoundry.data.loaders import Loader
 from genfoundry.data.splits.images import ImageSplit
 from genfoundry.training.loop import fit
 from genfoundry.types import Spec

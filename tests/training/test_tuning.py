@@ -123,7 +123,7 @@ def test_a_killed_study_ends_with_the_same_bytes(whole: Path, tmp_path: Path) ->
         assert process.exitcode == -signal.SIGKILL
         assert len(read(log)) == trial
         assert not out.exists()
-    env = {**os.environ, "PYTHONHASHSEED": "7", "MPLBACKEND": "Agg"}
+    env = {**os.environ, "PYTHONHASHSEED": "7", "MPLBACKEND": "Agg", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     subprocess.run([sys.executable, __file__, str(log), str(out)], env=env, check=True)
     assert log.read_bytes() == (whole / "trials.jsonl").read_bytes()
     names = ["history.png", "importances.png", "overlay.json", "slices.png", "summary.json", "trials.jsonl"]

@@ -77,7 +77,7 @@ class Expect(Frozen):
         ranges = {"values": self.values, "length": self.length} | {f"rows.{k}": v for k, v in self.rows.items()}
         for key, pair in ranges.items():
             if pair is not None and pair[0] > pair[1]:
-                raise ValueError(f"{key}: the first of {list(pair)} is above the second; the lowest comes first")
+                raise ValueError(f"{key}: expected [lowest, highest], got {list(pair)}")
         return self
 
 
@@ -98,7 +98,7 @@ class Shares(Frozen):
     def _check_sum(self) -> Shares:
         total = self.val + self.gate + (self.test if "test" in self.model_fields_set else 0)
         if total >= 1:
-            raise ValueError(f"shares of {total:.3g} in all leave nothing to train on; less than 1 is right")
+            raise ValueError(f"expected shares below 1 in all, which leave something to train on, got {total:.3g}")
         return self
 
 
@@ -124,7 +124,7 @@ class Patch(Frozen):
     @model_validator(mode="after")
     def _check_region(self) -> Patch:
         if self.region < self.size:
-            raise ValueError(f"a region of {self.region} is smaller than a patch of {self.size}")
+            raise ValueError(f"expected a region of {self.size} pixels or more, the size of a patch, got {self.region}")
         return self
 
 
@@ -148,7 +148,7 @@ class Slices(Frozen):
     @model_validator(mode="after")
     def _check_gap(self) -> Slices:
         if self.gap >= self.block:
-            raise ValueError(f"a gap of {self.gap} leaves nothing of a block of {self.block} slices")
+            raise ValueError(f"expected a gap below the {self.block} slices of a block, got {self.gap}")
         return self
 
 
@@ -247,12 +247,12 @@ class Dataset(Frozen):
         sides = [value, value] if isinstance(value, int) else value
         integers = isinstance(sides, list | tuple) and all(isinstance(side, int) and side >= 4 for side in sides)
         if sides is not None and not (integers and len(sides) == 2):  # type: ignore[arg-type]
-            raise ValueError("a number of pixels, 4 or more, or [height, width], is right")
+            raise ValueError("expected a number of pixels, 4 or more, or [height, width]")
         return tuple(sides) if isinstance(sides, list | tuple) else None
 
     @field_validator("step")
     @classmethod
     def _check_step(cls, value: float | str | None) -> float | str | None:
         if isinstance(value, float) and value <= 0:
-            raise ValueError("a step in time is above 0")
+            raise ValueError("expected a step in time above 0")
         return value

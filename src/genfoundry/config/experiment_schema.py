@@ -69,11 +69,11 @@ class Search(Frozen):
     def _check_range(self) -> Search:
         ranged = self.low is not None and self.high is not None
         if (self.choices is None) == (not ranged):
-            raise ValueError("give either choices, or low and high")
+            raise ValueError("expected either choices, or low and high")
         if ranged and not self.low < self.high:  # type: ignore[operator]
-            raise ValueError(f"low {self.low} must be below high {self.high}")
+            raise ValueError(f"expected low below high, got {self.low} and {self.high}")
         if ranged and self.log and self.low <= 0:  # type: ignore[operator]
-            raise ValueError(f"a logarithmic range starts above 0, not at {self.low}")
+            raise ValueError(f"expected a logarithmic range above 0, got low: {self.low}")
         return self
 
     def bounds(self) -> tuple[Scalar, ...]:

@@ -61,13 +61,13 @@ def _check_references(p: Params) -> Iterator[str]:
         limits = (("device", p.device, ("auto", "cpu")), ("precision", p.precision, ("float32",)))
         for key, value, allowed in limits:
             if value not in allowed:
-                yield f"{key}: {value!r}: arithmetic: portable takes {' or '.join(allowed)}"
+                yield f"{key}: expected {' or '.join(allowed)} with arithmetic: portable, got {value!r}"
     for name, dataset in p.datasets.items():
         yield from _check_dataset(f"datasets.{name}", dataset)
     for name, judge in p.judges.items():
         yield from _check_name(f"judges.{name}", name, p.datasets)
         if name in p.datasets and p.datasets[name].modality != "images":
-            yield f"judges.{name}: for images only; this data set's modality is {p.datasets[name].modality}"
+            yield f"judges.{name}: expected for images only, got a data set of {p.datasets[name].modality}"
         yield from _check_name(f"judges.{name}.steps (for budget {p.budget})", p.budget, judge.steps)
     faulty = set()
     for name, task in p.tasks.items():
@@ -82,7 +82,7 @@ def _check_references(p: Params) -> Iterator[str]:
 
 def _check_name(key: str, name: str, names: Mapping[str, object]) -> Iterator[str]:
     if name not in names:
-        yield f"{key}: {name!r} is not known; {suggest_names(name, list(names))}"
+        yield f"{key}: unknown name {name!r}; {suggest_names(name, list(names))}"
 
 
 def _check_dataset(where: str, dataset: Dataset) -> Iterator[str]:
@@ -91,37 +91,37 @@ def _check_dataset(where: str, dataset: Dataset) -> Iterator[str]:
     for key in sorted(dataset.model_fields_set & MODALITIES.keys()):
         if listed and dataset.modality not in MODALITIES[key]:
             only = " and ".join(MODALITIES[key])
-            yield f"{where}.{key}: for {only} only; this data set's modality is {dataset.modality}"
+            yield f"{where}.{key}: expected for {only} only, got a data set of {dataset.modality}"
     if dataset.modality in MODALITIES["alphabet"] and not dataset.alphabet:
-        state = "empty" if "alphabet" in dataset.model_fields_set else "missing"
-        yield f"{where}.alphabet: {state}; {dataset.modality} needs the characters that it may hold"
+        state = "''" if "alphabet" in dataset.model_fields_set else "none"
+        yield f"{where}.alphabet: expected the characters that {dataset.modality} may hold, got {state}"
     if dataset.modality == "lines" and dataset.alphabet and dataset.alphabet[0] != "\n":
-        yield f"{where}.alphabet: begins with {dataset.alphabet[0]!r}; lines need the newline, their end, as its first"
+        yield f"{where}.alphabet: expected the newline, the end of a line, as its first, got {dataset.alphabet[0]!r}"
     if dataset.modality == "lines" and dataset.window < 2:
-        yield f"{where}.window: {dataset.window}; lines need room for a character and the end, 2 or more"
+        yield f"{where}.window: expected 2 or more, room for a character and the end of a line, got {dataset.window}"
     if dataset.modality == "pairs" and not dataset.context:
-        state = "0" if "context" in dataset.model_fields_set else "missing"
-        yield f"{where}.context: {state}; pairs need the length of the longest source, and window that of a target"
+        state = "0" if "context" in dataset.model_fields_set else "none"
+        yield f"{where}.context: expected the length of the longest source (window: that of a target), got {state}"
     if dataset.modality == "video":
         yield from _check_video(where, dataset)
     if dataset.size and dataset.patch:
-        yield f"{where}.patch: not with size; patches are cut from the pictures as they are"
+        yield f"{where}.patch: expected either patch or size, got both; patches are cut from the pictures as they are"
     if dataset.size and dataset.levels < 256:
-        yield f"{where}.levels: {dataset.levels}, but with a size images have 256; a task may ask for fewer"
+        yield f"{where}.levels: expected 256, which resized images have, got {dataset.levels}; a task may ask for fewer"
     if dataset.step is not None and dataset.missing == "drop":
-        yield f"{where}.missing: 'drop', but with a step missing rows are put in; keep, interpolate or forward is right"
+        yield f"{where}.missing: expected keep, interpolate or forward with a step, which puts rows in, got 'drop'"
     if dataset.numbered and not dataset.context:
-        yield f"{where}.numbered: true, but there is no past whose rows could be numbered; context: a number is right"
+        yield f"{where}.numbered: expected a context above 0, whose rows are numbered, got context: 0"
 
 
 def _check_video(where: str, dataset: Dataset) -> Iterator[str]:
     """What a video cannot be made without."""
-    needs = {"moving": "how its items move", "size": "that of a frame", "context": "how many frames are given"}
+    needs = {"moving": "how its items move", "size": "the size of a frame", "context": "how many frames are given"}
     for key, what in needs.items():
         if not getattr(dataset, key):
-            yield f"{where}.{key}: missing; a video needs it: {what}"
+            yield f"{where}.{key}: expected a value for a video, {what}, got none"
     if dataset.moving and dataset.size and dataset.moving.item > min(dataset.size):
-        yield f"{where}.moving.item: {dataset.moving.item}, above the frame's {list(dataset.size)}; make it smaller"
+        yield f"{where}.moving.item: expected to fit a frame of {list(dataset.size)}, got {dataset.moving.item}"
 
 
 def _check_task(where: str, task: Task, datasets: Mapping[str, Dataset]) -> Iterator[str]:
@@ -130,9 +130,9 @@ def _check_task(where: str, task: Task, datasets: Mapping[str, Dataset]) -> Iter
         yield from _check_name(f"{where}.dataset", task.dataset, datasets)
         return
     if task.binarise and task.levels != 2:
-        yield f"{where}.binarise: {task.binarise!r}, but levels is {task.levels}; levels: 2 is right"
+        yield f"{where}.binarise: expected levels: 2 with {task.binarise!r}, got levels: {task.levels}"
     if task.levels == 2 and datasets[task.dataset].levels > 2 and not task.binarise:
-        yield f"{where}.binarise: missing; levels: 2 wants dynamic or threshold"
+        yield f"{where}.binarise: expected dynamic or threshold with levels: 2, got none"
 
 
 def _check_experiment(where: str, entry: Entry, p: Params, faulty: set[str]) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _check_experiment(where: str, entry: Entry, p: Params, faulty: set[str]) -> 
             ("data.labels", entry.data.labels, task.labels),
         ):
             if value != expected and entry.task not in faulty:
-                yield f"{where}.{key}: {value!r}, but its task {entry.task} has {expected!r}; make them equal"
+                yield f"{where}.{key}: expected {expected!r}, as its task {entry.task} has, got {value!r}"
     for budget in entry.seeds if isinstance(entry.seeds, dict) else ():
         yield from _check_name(f"{where}.seeds", budget, p.budgets)
     if entry.steps:
@@ -158,9 +158,9 @@ def _check_data(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[s
     """Few labels are for images with classes (how many items have them is known once prepared), streams for text."""
     data = entry.data
     if data.labelled is not None and data.labels is None:
-        yield f"{where}.data.labelled: {data.labelled}, but data.labels is not set; a number of labels goes with it"
+        yield f"{where}.data.labelled: expected data.labels, a number of labels, with it, got {data.labelled} alone"
     if "resets" in data.model_fields_set and data.streams is None:
-        yield f"{where}.data.resets: {data.resets}, but data.streams is not set; resets go with it"
+        yield f"{where}.data.resets: expected data.streams with it, got {data.resets} alone"
     if dataset is None:
         return
     for key, given, modality in (
@@ -169,6 +169,6 @@ def _check_data(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[s
         ("labels", data.labels is not None, "images"),
     ):
         if given and dataset.modality != modality:
-            yield f"{where}.data.{key}: for {modality} only; this data set's modality is {dataset.modality}"
+            yield f"{where}.data.{key}: expected for {modality} only, got a data set of {dataset.modality}"
     if data.labels is not None and dataset.expect.labels and data.labels < dataset.expect.labels:
-        yield f"{where}.data.labels: {data.labels}, but there are {dataset.expect.labels} classes; as many or more"
+        yield f"{where}.data.labels: expected one or more for {dataset.expect.labels} classes each, got {data.labels}"

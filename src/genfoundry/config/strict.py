@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -16,8 +17,8 @@ from genfoundry.errors import UserError
 M = TypeVar("M", bound=BaseModel)
 # pydantic speaks of JSON, a file of YAML
 EXPECTED = {
-    "Input should be an object": "expected a mapping, lines of `key: value`",
-    "Input should be a valid array": "expected a list, such as [a, b]",
+    "expected an object": "expected a mapping, lines of `key: value`",
+    "expected a valid array": "expected a list, such as [a, b]",
 }
 SHOWN = 120  # characters of a wrong value
 Location = tuple[int | str, ...]
@@ -46,17 +47,22 @@ def check(model: type[M], value: object, where: str, source: str = "params.yaml"
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        messages: dict[str, dict[str, None]] = {}  # of a union, one message a member
+        expectations: dict[str, dict[str, None]] = {}  # of a union, one a member
+        values: dict[str, str] = {}
         located = [(e, *_locate(model, e["loc"], value)) for e in error.errors()]
         misspelt = {(*key[:-1], guess) for e, key, kind, _ in located if (guess := _guess_key(e["type"], key, kind))}
         for e, key, kind, chosen in located:
             if chosen and not (e["type"] == "missing" and key in misspelt):
-                place, message = _describe(kind, e["type"], key, e.get("input"), e["msg"], where)
-                messages.setdefault(place, {})[message] = None
-        lines = (f"{source}: {place}: {', or '.join(faults)}" for place, faults in messages.items())
+                place, expected, got = _describe(kind, e["type"], key, e.get("input"), e["msg"], where)
+                expectations.setdefault(place, {})[expected] = None
+                values[place] = max(values.get(place, ""), got, key=len)  # the longer one has a hint
+        lines = (
+            f"{source}: {place}: {', or '.join(e).replace(', or expected ', ' or ')}{values[place]}"
+            for place, e in expectations.items()
+        )
         raise UserError("\n".join(lines)) from None
     except (TypeError, ValueError) as error:
-        raise UserError(f"{source}: {where}: {error}; numbers, strings, lists and mappings are allowed") from None
+        raise UserError(f"{source}: {where}: expected numbers, strings, lists and mappings alone: {error}") from None
 
 
 def _locate(model: type[BaseModel], loc: Location, value: Any) -> tuple[Location, Any, bool]:
@@ -131,19 +137,24 @@ def _child_type(kind: Any, part: int | str) -> Any:
     return inner[part] if get_origin(kind) is tuple and isinstance(part, int) and part < len(inner) else inner[-1]
 
 
-def _describe(kind: Any, fault: str, key: Location, got: object, message: str, where: str) -> tuple[str, str]:
-    """Where a fault is and what is wrong there; `kind` holds the last part of `key`."""
+def _describe(kind: Any, fault: str, key: Location, got: object, message: str, where: str) -> tuple[str, str, str]:
+    """Where a fault is, what is expected there, and ", got ..."; `kind` holds the last part of `key`."""
     parent = ".".join(filter(None, (where, *map(str, key[:-1]))))
     place = ".".join(filter(None, (parent, *map(str, key[-1:]))))
     if fault == "extra_forbidden":
-        return place, f"unknown key; {suggest_names(str(key[-1]), _fields(kind))}"
+        return place, f"unknown key; {suggest_names(str(key[-1]), _fields(kind))}", ""
     if fault == "missing" and isinstance(key[-1], int):
-        return parent, f"{key[-1]} values; expected a list of {len(get_args(kind))}"
+        return parent, f"expected a list of {len(get_args(kind))}", f", got {key[-1]} values"
     if fault == "missing":
-        return place, f"missing; required are {', '.join(sorted(_fields(kind, required=True)))}"
+        return place, f"missing; required are {', '.join(sorted(_fields(kind, required=True)))}", ""
+    if fault == "value_error" and ", got " in message:  # a validator of several keys quotes the faulty ones itself
+        return place, message.removeprefix("Value error, "), ""
     text = repr(got)
     text = text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
-    return f"{place}: {text}", EXPECTED.get(message, message.removeprefix("Value error, ")) + _hint(got, message)
+    # "Input should be greater than 0, got ..." -> "expected a number greater than 0"
+    expected = re.sub(r"^(Value error, expected|\w+ should( be| have)?) ", "expected ", message.partition(", got ")[0])
+    expected = re.sub(r"^expected (?=greater|less)", "expected a number ", expected)
+    return place, EXPECTED.get(expected, expected), f", got {text}{_hint(got, message)}"
 
 
 def _guess_key(fault: str, key: Location, kind: Any) -> str:
@@ -156,6 +167,7 @@ def _hint(got: object, message: str) -> str:
     """What may have been meant instead of a value of another type."""
     if isinstance(got, str) and "valid string" not in message and _is_number(got):
         return "; a string, since it is quoted: write it without quotes"
+    # YAML reads 1e1 as a float, whatever its value.
     if isinstance(got, float) and "valid integer" in message and got.is_integer():
         return f"; write {got:.0f}"
     if "valid string" in message and isinstance(got, bool | int | float):

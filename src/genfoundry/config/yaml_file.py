@@ -38,7 +38,7 @@ class Loader(BASE):  # type: ignore[misc]
 
 
 class Dumper(yaml.SafeDumper):
-    """Without anchors: a value that stands twice is written twice. A string that YAML takes for more is quoted."""
+    """Without anchors: a value that appears twice is written twice. A string that YAML takes for more is quoted."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -59,7 +59,7 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from None
     if not (code := files.detect_encoding(content)).startswith("utf-8"):
-        raise UserError(f"{path}: not YAML in UTF-8 but in {code.upper()}; save it as UTF-8, as DVC reads it")
+        raise UserError(f"{path}: expected YAML in UTF-8, as DVC reads it, got {code.upper()}; save it as UTF-8")
     return parse_yaml(files.decode_text(path, content), path.name)
 
 
@@ -112,7 +112,7 @@ def _locate(error: yaml.MarkedYAMLError, text: str) -> str:
 def _find_faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, ...] = ()) -> Iterator[str]:
     """Duplicate keys, keys that are no strings and ambiguous numbers: the line number and what is wrong."""
     if id(node) in above:
-        yield f"{node.start_mark.line + 1}: {path}: an alias of what it stands in"
+        yield f"{node.start_mark.line + 1}: {path}: expected no alias inside what it names"
     above = (*above, id(node))
     if id(node) in seen:  # an alias of what was looked at
         return
@@ -130,23 +130,23 @@ def _find_faults(node: yaml.Node, path: str, seen: set[int], above: tuple[int, .
         dotted = f"{path}.{name}" if path else name
         if wrong := _key_fault(key, name, path):
             comma = node.flow_style and name.isdecimal() and isinstance(value, yaml.ScalarNode) and not value.value
-            yield f"{line}: {dotted}: {wrong if not comma else 'a comma ends a value; a decimal point is right'}"
+            yield f"{line}: {dotted}: {wrong if not comma else 'expected a decimal point, got a comma, a separator'}"
         if name in first:
-            yield f"{line}: {dotted} stands twice, in lines {first[name]} and {line}; rename or delete one of them"
+            yield f"{line}: {dotted} appears twice, in lines {first[name]} and {line}; rename or delete one of them"
         first.setdefault(name, line)
         yield from _find_faults(value, dotted, seen, above)
 
 
 def _key_fault(key: yaml.Node, name: str, path: str) -> str:
     if not isinstance(key, yaml.ScalarNode):
-        return "a key is a plain word, not a list or mapping"
+        return "expected a plain word as a key, got a list or mapping"
     kind = "" if key.tag in (STRING, MERGE) else KINDS.get(key.tag, key.tag)
     kind = kind or (describe_scalar(name) if path in NAMED or not key.style else "")
     if kind and key.tag != MERGE:
         safe = re.sub(r"[^\w-]+", "-", name).strip("-") or "mine"
         return f"YAML reads this name as {kind}; rename it, such as data-{safe}"
     if path in NAMED and not re.fullmatch(r"\w[\w-]*", name) and key.tag != MERGE:
-        return "a name is made of letters, digits, - and _, and begins with no -"
+        return "expected a name of letters, digits, - and _ that begins with no -"
     return ""
 
 
@@ -168,7 +168,7 @@ def _number_fault(node: yaml.ScalarNode) -> str:
     if node.tag == INTEGER and re.fullmatch(r"[-+]?0[0-9_]+", text):
         return f"{text} is read as octal by YAML 1.1 and as decimal by 1.2; write it without the leading zero"
     if node.tag == DECIMAL and (re.search(r"inf|nan", text, re.IGNORECASE) or math.isinf(float(text.replace("_", "")))):
-        return f"{text}; a finite number is right"
+        return f"expected a finite number, got {text}"
     return ""
 
 

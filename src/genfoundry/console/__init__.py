@@ -1,4 +1,4 @@
-"""What a person at a terminal meets: the command `genfoundry`, messages, progress, git and DVC run as they would be.
+"""The terminal: the command `genfoundry`, log messages, progress bars, and git and DVC as subprocesses.
 
 It imports `errors` alone. No result depends on it, so it is no part of a stage's code digest.
 """

@@ -18,6 +18,8 @@ def main() -> None:
         sys.exit(f"genfoundry: expected the root of a GenFoundry repository, got {Path.cwd()}")
     programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     os.environ["PATH"] = os.pathsep.join(programs)
+    # First on the path, before an installed version of either package.
     path = [str(roots[0] / "src"), str(roots[0]), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    # exec, not a child: signals and the exit status are the command's own.
     os.execv(sys.executable, [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]])

@@ -31,6 +31,7 @@ def configure(label: str) -> None:
     """Print the project's log messages under a label: a stage's unit (`train@vae-fashion`) or a command."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
+        # A worker is configured once a call: with the handlers of earlier calls, each line would appear twice.
         for handler in [h for h in logger.handlers if isinstance(h, _StandardError)]:
             logger.removeHandler(handler)
         logger.addHandler(_StandardError(label))

@@ -32,7 +32,7 @@ class Progress:
         self.what, self.total, self.unit, self.every = what, total, unit, every
         self.done, self._first = 0.0, 0.0
         self._began = time.monotonic()
-        self._due = self._began + min(FIRST, every)
+        self._due = self._began + min(FIRST, every)  # work that ends sooner shows nothing
         self._bar: Bar | None = None
 
     def update(self, amount: float = 1, note: str = "") -> None:
@@ -54,6 +54,7 @@ class Progress:
         if (now < self._due and not at_once) or level() > logging.INFO:
             return
         terminal = sys.stderr.isatty()
+        # A log file keeps every line, whereas a terminal redraws the bar.
         self._due = now + (0.1 if terminal else self.every)
         if seconds_left is None and self.total and done > self._first:
             seconds_left = max(0.0, self.total - done) * (now - self._began) / (done - self._first)
@@ -74,6 +75,7 @@ class Progress:
 
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
+            # transient: no bar is left behind; redirect_stdout: lines that are printed meanwhile appear above it.
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
             self._bar.add_task(self.what, text="")
             self._bar.start()

@@ -1,4 +1,4 @@
-"""Subprocesses: git and DVC as a person would run them, their own messages shown when they fail."""
+"""Subprocesses: git and DVC commands, whose own error messages are shown when they fail."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def find_reason(text: str) -> str:
 
 def show(*command: str | Path, root: Path, env: dict[str, str] | None = None) -> int:
     """Run a command with its output passed through; returns its exit status."""
+    # What was printed so far must come before the output of the command.
     sys.stdout.flush()
     return subprocess.run([str(part) for part in command], cwd=root, env={**os.environ, **(env or {})}).returncode
 
@@ -69,6 +70,7 @@ def check_versioned(root: Path) -> None:
 
 
 def _run_rev_parse(root: Path) -> subprocess.CompletedProcess[str]:
+    # Git translates its messages, of which two are looked for above.
     environment = {**os.environ, "LC_ALL": "C"}
     return subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)
 
@@ -78,8 +80,10 @@ def commit(root: Path, message: str, *paths: str) -> bool:
     existing = [path for path in paths if (root / path).exists()]
     ask("git", "add", "--", *existing, root=root)
     changed = ask("git", "diff", "--cached", "--name-only", "--no-renames", "-z", "--", *existing, root=root)
+    # Git would take brackets and asterisks in a file's name for a pattern.
     names = [f":(literal){name}" for name in changed.split("\0") if name]
     if names:
+        # Named files only: what a person has staged besides stays staged.
         ask("git", *author_options(root), "commit", "-q", "-m", message, "--", *names, root=root)
     return bool(names)
 
@@ -108,4 +112,5 @@ def set_up_clone(root: Path, clone: Path) -> None:
         tracked.with_suffix("").mkdir(exist_ok=True)
     downloads = root / paths_module.DOWNLOADS
     if downloads.exists():
+        # A test of the pipeline must not depend on the network, nor burden a server.
         shutil.copytree(downloads, clone / paths_module.DOWNLOADS, dirs_exist_ok=True)

@@ -16,12 +16,12 @@ def exclude_classes(split: Split, classes: tuple[int, ...], dataset: str) -> Lab
     Raises:
         UserError: there are no such classes, or no others.
     """
-    where, count = f"data.without: {list(classes)}: data set {dataset}", split.spec.classes
+    where, count = f"data.without: data set {dataset}", split.spec.classes
     if not isinstance(split, Labelled) or not all(k < count for k in classes):
-        raise UserError(f"{where} has {count} classes; numbers below {count} are right")
+        raise UserError(f"{where}: expected numbers of its {count} classes, got {list(classes)}")
     mask = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
     if not mask.any():
-        raise UserError(f"{where} has no items of other classes; leave out fewer")
+        raise UserError(f"{where}: expected items of other classes than {list(classes)}, got none; leave out fewer")
     return split.select(mask)
 
 
@@ -45,17 +45,17 @@ def keep_labels(split: Split, count: int, dataset: str, draw: int) -> LabelledSp
     Raises:
         UserError: there are fewer labelled items, or fewer labels than classes.
     """
-    where, classes = f"data.labels: {count}: data set {dataset}", split.spec.classes
+    where, classes = f"data.labels: data set {dataset}", split.spec.classes
     if not isinstance(split, Labelled) or not classes or not (split.label >= 0).any():
-        raise UserError(f"{where} has no labels; leave data.labels and data.labelled out")
+        raise UserError(f"{where}: expected labels, got none; leave data.labels and data.labelled out")
     if count < classes:
-        raise UserError(f"{where} has {classes} classes; {classes} or more are right")
+        raise UserError(f"{where}: expected one or more for each of {classes} classes, got {count}")
     label = split.label.cpu()
     generator = torch.Generator().manual_seed(derive_seed("labels", dataset, count, draw))
     mask = torch.zeros(len(label), dtype=torch.bool)
     for c in range(classes):
         items, quota = (label == c).nonzero()[:, 0], count // classes + (c < count % classes)
         if len(items) < quota:
-            raise UserError(f"{where} has {len(items)} items of class {c} in {split.name}; {quota} are needed")
+            raise UserError(f"{where}: expected {quota} items of class {c} in {split.name}, got {len(items)}")
         mask[items[torch.randperm(len(items), generator=generator)[:quota]]] = True
     return split.relabel(torch.where(mask.to(split.label.device), split.label, -1))

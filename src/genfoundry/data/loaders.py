@@ -100,12 +100,14 @@ class StreamLoader(Loader):
         super().__init__(split, batch, key)
         where = f"data.streams: {length}: {batch} streams (train.batch)"
         if not isinstance(split, Contiguous):
-            raise UserError(f"{where} of {split.name}: its items do not follow one another; leave data.streams out")
+            raise UserError(
+                f"{where} of {split.name}: expected one stream of data, got separate items; leave data.streams out"
+            )
         self.part, self.length, self.resets = len(split.tensor) // batch, length, resets
         self.steps = (self.part - length) // length  # of an epoch, at any shift
         if self.steps < 1:
             raise UserError(
-                f"{where} of {split.name} have {self.part} values each; {2 * length} are the least: lower one of them"
+                f"{where} of {split.name}: expected {2 * length} values or more each, got {self.part}; lower one"
             )
 
     def indices(self, phase: str, step: int) -> Tensor:

@@ -75,7 +75,8 @@ def prepare(raw: Path, inbox: Path, out: Path, dataset: config.Dataset, seed: in
     for name in SPLITS:
         if not made.counts.get(name):
             raise EmptySplit(
-                f"{raw}: split {name} is empty ({made.counts}); add data, or give it a larger share under split"
+                f"{raw}: expected items in split {name}, got none ({made.counts}); add data, or give it a "
+                "larger share under split"
             )
     groups = count_groups(made.splits)
     require_groups(raw, groups, dataset)

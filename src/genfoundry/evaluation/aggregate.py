@@ -36,14 +36,16 @@ def aggregate(scores: Scores, dims: int, modality: str, *, on_test: bool = True)
         items = metric.items(scores, dims)
         if items is not None:
             estimates[metric.name] = estimate_mean(items, group_ids(scores, metric.inputs[0]))
+    # Metrics may share a function, which then runs once
     for call in dict.fromkeys(m.statistics for m in metrics if m.statistics is not None):
         estimates |= {name: _estimate(statistic) for name, statistic in call(scores, dims).items()}
+    # What a model measures beyond all metrics is reported as means
     used = {name for m in all_metrics().values() for name in (*m.inputs, *m.optional)}
     others = [name for name in scores if name not in used and not name.endswith(GROUP)]
     estimates |= {name: estimate_mean(scores[name], group_ids(scores, name)) for name in others}
     flat: dict[str, float] = {}
     for name, estimate in estimates.items():
-        if math.isfinite(estimate.value):
+        if math.isfinite(estimate.value):  # a diverged model has none
             flat |= {name: estimate.value, f"{name}_n": estimate.n, f"{name}_groups": estimate.groups}
             if name in all_metrics() and all_metrics()[name].objective and math.isfinite(estimate.stderr):
                 flat[f"{name}_stderr"] = estimate.stderr
@@ -92,7 +94,7 @@ def improvement(candidate: Scores, incumbent: Scores, objective: Metric | str, d
         raise UserError(
             f"{metric.name}: expected scores of the same items, got {len(ours)} scores, the incumbent {len(theirs)}"
         )
-    gaps = (theirs - ours) * (1.0 if metric.direction == "minimize" else -1.0)
+    gaps = (theirs - ours) * (1.0 if metric.direction == "minimize" else -1.0)  # (n,)
     return estimate_sum_of_means(float(gaps.mean()), (gaps, _common_ids(candidate, incumbent, metric.inputs[0])))
 
 
@@ -107,12 +109,14 @@ def _common_ids(candidate: Scores, incumbent: Scores, name: str) -> Ids | None:
 def _distance_gain(metric: Metric, candidate: Scores, incumbent: Scores, dims: int) -> Estimate:
     fake, real = metric.inputs
     shapes = [scores[name].shape for name in (fake, real) for scores in (candidate, incumbent)]
+    # Rounding may differ between the versions of the code that scored the two
     if len(set(shapes)) > 1 or not np.allclose(candidate[real], incumbent[real], atol=1e-3):
         raise UserError(
             f"{metric.name}: expected the same real items for both, got {fake} {shapes[0]} and {shapes[1]} against "
             f"{real} {shapes[2]} and {shapes[3]}"
         )
     ids, gains = _common_ids(candidate, incumbent, real), []
+    # Both against the same real items, so that these cancel in the difference
     for scores in (incumbent, candidate):
         paired = {fake: scores[fake], real: candidate[real], **({} if ids is None else {f"{real}{GROUP}": ids})}
         assert metric.statistics is not None

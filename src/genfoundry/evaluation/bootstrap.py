@@ -76,7 +76,7 @@ def estimate_variance(*parts: Part) -> Variance:
     total = float(variances.sum())
     if not total > 0:
         return Variance(total, float(freedoms.min()), n, groups)
-    return Variance(total, float(total**2 / (variances**2 / freedoms).sum()), n, groups)
+    return Variance(total, float(total**2 / (variances**2 / freedoms).sum()), n, groups)  # Satterthwaite
 
 
 def _grouped(parts: Sequence[Part]) -> Iterator[tuple[Array, Array]]:
@@ -90,6 +90,7 @@ def _grouped(parts: Sequence[Part]) -> Iterator[tuple[Array, Array]]:
         at = np.split(places, np.cumsum([len(ids) for _, ids in clustered])[:-1])
         errors, shares = np.zeros(len(names)), np.zeros(len(names))
         for (values, _), place in zip(clustered, at, strict=True):
+            # A group's residuals in all parts add up, as it moves the means of all of them
             errors += np.bincount(place, values - values.mean(), len(names)) / len(values)
             shares += np.bincount(place, minlength=len(names)) / len(values) / len(clustered)
         yield errors, shares
@@ -99,6 +100,7 @@ def _of_groups(errors: Array, shares: Array) -> tuple[float, float, int]:
     """Variance, degrees of freedom, number of groups."""
     if len(errors) < 2:
         return math.nan, math.nan, len(errors)
+    # Degrees of freedom of CR2 for a mean (Imbens and Kolesar 2016)
     counting = shares * shares / (1 - shares)
     freedom = 1 / ((shares * shares).sum() + counting.sum() ** 2 - (counting * counting).sum())
     return float((errors * errors / (1 - shares)).sum()), float(freedom), len(errors)
@@ -120,14 +122,15 @@ def estimate_mean(items: object, ids: Ids | None = None) -> Estimate:
     the same variance (Kish's effective sample size), and the number of groups where all items are alike.
     """
     values = np.asarray(items, np.float64)
-    values = values.reshape(len(values), -1).mean(1)
+    values = values.reshape(len(values), -1).mean(1)  # (n,)
     by_t = estimate_sum_of_means(float(values.mean()), (values, ids))
     if by_t.groups < 2 or not ((values == 0) | (values == 1)).all():
         return by_t
     p, t = by_t.value, estimate_variance((values, ids)).quantile
-    n = min(p * (1 - p) / by_t.stderr**2, by_t.n) if by_t.stderr > 0 else by_t.groups
-    middle, reach = p + t * t / (2 * n), t * math.sqrt(p * (1 - p) / n + (t / (2 * n)) ** 2)
+    n = min(p * (1 - p) / by_t.stderr**2, by_t.n) if by_t.stderr > 0 else by_t.groups  # Kish
+    middle, reach = p + t * t / (2 * n), t * math.sqrt(p * (1 - p) / n + (t / (2 * n)) ** 2)  # Wilson (1927)
     low, high = ((middle + sign * reach) / (1 + t * t / n) for sign in (-1, 1))
+    # Rounding may leave the estimate just outside
     return replace(by_t, low=min(low, p), high=max(high, p))
 
 
@@ -142,7 +145,7 @@ def bootstrap_sums(name: str, statistic: Callable[[Array], Array], sums: Array, 
     """
     grouped = sums if ids is None else _sum_by_group(sums, ids)
     value = float(statistic(sums.sum(0, keepdims=True))[0])
-    drawn = np.concatenate([statistic(counts @ grouped) for counts in draw_resamples(name, len(grouped))])
+    drawn = np.concatenate([statistic(counts @ grouped) for counts in draw_resamples(name, len(grouped))])  # (DRAWS,)
     return estimate_from_draws(value, drawn, len(sums), group_shares(ids, len(sums)))
 
 
@@ -159,6 +162,7 @@ def estimate_from_draws(value: float, drawn: Array, n: int, shares: Array) -> Es
     wide = short * t_quantile(shares) / float(ndtri(TAIL))
     low, high = wide * (np.quantile(drawn, (1 - TAIL, TAIL)) - drawn.mean())
     stderr = short * float(drawn.std(ddof=1))
+    # The interval holds the value, whatever the draws
     return Estimate(value, n, len(shares), stderr, value + min(float(low), 0.0), value + max(float(high), 0.0))
 
 
@@ -177,6 +181,7 @@ def draw_resamples(name: str, groups: int) -> Iterator[Array]:
     rng, rows = np.random.default_rng(derive_seed("bootstrap", name)), max(1, AT_ONCE // groups)
     for at in range(0, DRAWS, rows):
         size = min(rows, DRAWS - at)
+        # Each resample counts in a block of its own, so that one bincount serves all
         drawn = rng.integers(0, groups, (size, groups)) + groups * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.float64)
 
@@ -194,6 +199,6 @@ def bootstrap_medians(name: str, items: Array, ids: Ids | None = None) -> Array:
     places = order if ids is None else np.unique(ids, return_inverse=True)[1][order]
     parts = []
     for counts in draw_resamples(name, int(places.max()) + 1):
-        below = np.cumsum(counts[:, places], axis=1)
+        below = np.cumsum(counts[:, places], axis=1)  # (rows, n)
         parts.append(items[order][(below < below[:, -1:] / 2).sum(1)])
     return np.concatenate(parts)

@@ -54,7 +54,7 @@ class Shared:
 
         digest = hashlib.sha256("\x1f".join(map(str, (name, *self.key))).encode()).hexdigest()
         path = folder / f"{digest[:32]}.safetensors"
-        with files.file_lock(path):
+        with files.file_lock(path):  # one computes, the others wait
             with suppress(FileNotFoundError, SafetensorError):  # not there, or cut off by a crash
                 return load(path.read_bytes())
             arrays = {key: np.ascontiguousarray(value) for key, value in compute().items()}

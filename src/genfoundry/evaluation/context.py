@@ -80,4 +80,4 @@ class EvalContext(SplitContext):
         from genfoundry.data.dataset import Subset
 
         raw: Split = self.dataset.split(self.split.name)
-        return raw if len(raw) == len(self.split) else Subset(raw, len(self.split))
+        return raw if len(raw) == len(self.split) else Subset(raw, len(self.split))  # `test_items` may have cut it

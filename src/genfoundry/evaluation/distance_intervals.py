@@ -22,13 +22,15 @@ def distance_estimate(distance: Distance) -> Estimate:
     total = estimate_variance((distance.of_fake, None), (distance.of_real, distance.ids))
     if not (math.isfinite(squared) and math.isfinite(total.variance)):
         return Estimate(value, total.n, total.groups)
-    grows = total.variance / squared if squared > 0 else 0.0
+    grows = total.variance / squared if squared > 0 else 0.0  # k
     theta, t = squared - bias, total.quantile
-    at_none = grows * bias / 2
+    at_none = grows * bias / 2  # at a true distance of 0
+    # The ends solve |estimate - theta| = t sqrt(k (bias / 2 + theta)), as in Wilson's interval
     middle, reach = theta + t * t * grows / 2, t * math.sqrt(at_none + grows * max(theta, 0) + t * t * grows**2 / 4)
-    flat = t * math.sqrt(at_none)
+    flat = t * math.sqrt(at_none)  # below 0 the variance stays as at 0
     low = theta - flat if theta <= flat else middle - reach
     high = theta + flat if theta <= -flat else middle + reach
+    # A metric that is stated with its bias has an interval about the biased value
     move, stderr = value - theta, math.sqrt(at_none + grows * max(theta, 0.0))
     return Estimate(value, total.n, total.groups, stderr, min(low + move, value), max(high + move, value))
 
@@ -42,6 +44,7 @@ def distance_difference(first: Distance, second: Distance) -> Estimate:
     value, squared = first.value - second.value, (first.squared + second.squared) / 2
     bias, real = (first.bias + second.bias) / 2, first.of_real - second.of_real
     total = estimate_variance((first.of_fake, None), (-second.of_fake, None), (real, first.ids))
+    # Noise that V counts twice where the samples agree; see `distance_estimate`
     once = max(1 - bias / (2 * squared), 0.5) if squared > 0 else 1.0
     stderr = math.sqrt(total.variance * once)
     reach = total.quantile * stderr

@@ -41,9 +41,10 @@ def corrupt(x: Tensor, damage: str, levels: int, name: str = "") -> tuple[Tensor
         return torch.where(hit < SALT / 2, 0.0, torch.where(hit < SALT, float(top), values)), None
     mask = torch.ones_like(values, dtype=torch.bool)
     if damage == "mask":
+        # A pixel's channels are missing together
         mask = (torch.rand((len(x), 1, *x.shape[2:]), generator=draw) >= MISSING).expand_as(values)
     else:
-        mask[..., x.shape[-2] // 2 :, :] = False
+        mask[..., x.shape[-2] // 2 :, :] = False  # the lower half
     return values * mask, mask
 
 
@@ -83,6 +84,7 @@ def image_quality(restored: Tensor, clean: Tensor, levels: int) -> dict[str, NDA
 
     top = levels - 1
     truth, made = (x.cpu().double().clamp(0, top).numpy() for x in (clean, restored))
+    # SSIM's window is odd, of 7 pixels or as many as the image has
     window = min(7, min(truth.shape[-2:]) - (min(truth.shape[-2:]) + 1) % 2)
     pairs = list(zip(truth, made, strict=True))
     with np.errstate(divide="ignore"):

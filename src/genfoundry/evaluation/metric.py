@@ -101,11 +101,13 @@ def has_ability(model: Any, name: str) -> bool:
     """Whether a model, or a class of models, is of a class or has the methods of a protocol of `models.abilities`."""
     from genfoundry.models import abilities, base
 
+    # Classes, too: what a model can compute is asked before one is built
     cls = model if isinstance(model, type) else type(model)
     if name == "likelihood":
         return issubclass(cls, base.GenerativeModel) and model.likelihood != "none"
     if name == "GenerativeModel":
         return issubclass(cls, base.GenerativeModel)
+    # By its methods: issubclass() refuses protocols with attributes
     protocol = vars(getattr(abilities, name))
     methods = [method for method, value in protocol.items() if callable(value) and not method.startswith("_")]
     return all(hasattr(model, method) for method in methods)

@@ -85,9 +85,10 @@ def interpolate_prior(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
         (rows * steps, *shape).
     """
     ends = model.prior(2 * rows).view(2, rows, -1)  # (2, rows, latent)
+    # Parallel codes have an angle of 0, by whose sine is divided below
     cosine = torch.cosine_similarity(ends[0], ends[1], dim=1).clamp(-0.9999, 0.9999)
     angle = torch.arccos(cosine)[:, None, None]  # (rows, 1, 1)
-    share = torch.linspace(0, 1, steps, device=angle.device)[None, :, None]
+    share = torch.linspace(0, 1, steps, device=angle.device)[None, :, None]  # (1, steps, 1)
     ahead = torch.sin((1 - share) * angle) * ends[0][:, None] + torch.sin(share * angle) * ends[1][:, None]
     return model.decode((ahead / torch.sin(angle)).flatten(0, 1))
 
@@ -130,11 +131,13 @@ def _write_forecast(path: Path, forecast: Tensor, split: Split, meta: Mapping[st
     if batch.cond is None:
         return
     names = [str(name) for name in meta.get("names") or ["value"] * shown]
+    # The windows of a column after those of the column before: (columns * windows, P or T)
     past, truth = (
         np.concatenate([t[..., d].cpu().double().numpy() for d in range(shown)]) for t in (batch.cond, batch.x)
     )
     bands = np.concatenate([forecast[index, ..., d].numpy() for d in range(shown)])
     labels = [names[d] for d in range(shown) for _ in index]
     season = split.season if isinstance(split, Seasonal) else 0
+    # Two seasons of the past are shown, or three horizons where there is no season
     least = max(2 * season, 3 * truth.shape[1] if not season else 0, truth.shape[1])
     plots.plot_forecasts(path, past[:, -least:], truth, np.ascontiguousarray(bands), QUANTILES, labels)

@@ -38,11 +38,11 @@ def write_grid(
     """
     top = 255 if levels is None else levels - 1
     pixels = np.rint(images.astype(np.float64).clip(0, top) * (255 / top)).astype(np.uint8)
-    pixels = pixels if pixels.shape[1] == 3 else pixels[:, :1].repeat(3, 1)
+    pixels = pixels if pixels.shape[1] == 3 else pixels[:, :1].repeat(3, 1)  # grey to RGB
     n, _, height, width = pixels.shape
     columns = min(columns, n)
     rows = math.ceil(n / columns)
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)  # white
     for i, image in enumerate(pixels):
         y, x = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
         sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)  # (H, W, C)
@@ -54,7 +54,7 @@ def write_grid(
 
 def write_strips(path: Path, videos: Sequence[NDArray[Any]], levels: int | None) -> None:
     """Write a PNG file with a row an item: its frames in each of `videos`, (n, T, C, H, W) all, with a gap between."""
-    white = np.full_like(videos[0][:, :1], 255 if levels is None else levels - 1)
+    white = np.full_like(videos[0][:, :1], 255 if levels is None else levels - 1)  # a frame of white
     row = [part for video in videos if video.shape[1] for part in (video, white)][:-1]
     frames = np.concatenate(row, 1)
     write_grid(path, frames.reshape(-1, *frames.shape[2:]), levels, columns=frames.shape[1])
@@ -155,5 +155,5 @@ def _label(axes: Axes, x: str, y: str, title: str) -> None:
 
 def _save(figure: Figure, path: Path) -> None:
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    figure.savefig(file, format="png", metadata={"Software": None})  # no version
     write_bytes(path, file.getvalue())

@@ -35,6 +35,7 @@ def predict(model: Learner, context: SplitContext, metrics: Iterable[Metric] | N
         metrics: what is to be computed from the outputs; None: every metric that is measured on every split.
     """
     metrics = list(metrics_on_every_split() if metrics is None else metrics)
+    # Metrics may share a function, which is called once
     calls = dict.fromkeys(m.predict for m in metrics if m.predict is not None and m.requires.is_met_by(model))
     model.eval()
     outputs: Outputs = {}

@@ -15,7 +15,7 @@ def compute_auroc(first: Part, second: Part) -> Estimate:
     variance is (DeLong et al. 1988); of groups (Obuchowski 1997), those that both samples have are one.
     """
     (a, of_a), (b, of_b) = first, second
-    below, above = compute_placements(b, a), 1 - compute_placements(a, b)
+    below, above = compute_placements(b, a), 1 - compute_placements(a, b)  # (m,), (n,)
     return estimate_sum_of_means(float(above.mean()), (above, of_a), (below, of_b)).within(0, 1)
 
 

@@ -69,6 +69,7 @@ def evaluate_experiment(
     how = {key: about[key] for key in ("levels", "binarise")}
     inputs = _read_splits(dataset, samples, seed, how, test_items)
     control = random_features.load(judge_folder, device)
+    # What cached arrays are functions of, beside their names
     sizes = {name: len(split) for name, split in inputs.held_out.items()}
     digests = [network and network.card["digest"] for network in (judge, control)]
     shared = (shared or Shared()).of(dataset.meta, sizes, *digests).of(how, seed, device)
@@ -81,6 +82,7 @@ def evaluate_experiment(
         scored = score(outputs, context)
         per_split[name] = _aggregate_split(scored, context, modality)
         saved |= {f"{name}/{key}": value for key, value in scored.items()}
+    # The loop has left the outputs and scores of test, the last split
     extra = {**outputs, **_predict_test_only(learner, test)}
     scored = {**scored, **score(extra, test, metrics_on_test(modality))}
     per_split["test"] = aggregate(scored, test.split.spec.dims, modality) | {"n": len(test.split)}
@@ -146,6 +148,7 @@ def evaluate_baselines(
                 scored = score(outputs, context)
                 rows[row.name]["figures"][name] = _aggregate_split(scored, context, dataset.modality)
                 saved |= {f"{row.name}/{name}/{key}": value for key, value in scored.items()}
+            # As above, those of test
             scored = {**scored, **score(outputs, test, metrics_on_test(dataset.modality))}
             metrics = aggregate(scored, test.split.spec.dims, dataset.modality) | {"n": len(test.split)}
             rows[row.name]["figures"]["test"] = metrics
@@ -211,8 +214,8 @@ def _compare_seeds(
     device: str,
 ) -> dict[str, Any]:  # fmt: skip
     """What other training seeds give: `values` and `spread` (standard deviation) on test, `val_spread` on val."""
-    folders = sorted((model / "seeds").glob("*"), key=lambda p: int(p.name))
-    rows: dict[str, list[Mapping[str, float]]] = {name: [per_split[name]] for name in ("val", "test")}
+    folders = sorted((model / "seeds").glob("*"), key=lambda p: int(p.name))  # 10 after 9
+    rows: dict[str, list[Mapping[str, float]]] = {name: [per_split[name]] for name in ("val", "test")}  # its own
     for folder in folders:
         learner = checkpoint.load(folder, device)
         for name, context in ((name, contexts[name]) for name in rows):

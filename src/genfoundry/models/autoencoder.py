@@ -69,7 +69,7 @@ class Autoencoder(GenerativeModel):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         z = self._encode_input(self.corruption.corrupt(scale_levels(batch.x, self.spec)))  # (B, latent)
-        yield {"model": self.head.nll(self.decoder(z), batch.x).mean() / self.spec.dims}
+        yield {"model": self.head.nll(self.decoder(z), batch.x).mean() / self.spec.dims}  # nats a value
 
     def _encode_input(self, x: Tensor) -> Tensor:
         """The encoder's input (B, C + extra, H, W) -> (B, latent)."""
@@ -90,12 +90,13 @@ class Autoencoder(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
+        # The fitted Gaussian is not centred at 0: temperature scales the deviation from its mean
         z = self.centre + draw.temperature * (self.prior(n) - self.centre)
         return self.head.sample(self.decoder(z), draw)
 
     def prior(self, n: int) -> Tensor:
         """Draw (n, latent) codes from the Gaussian fitted to those of the training items."""
-        return self.centre + torch.randn(n, len(self.centre), device=self.device) @ self.factor.T
+        return self.centre + torch.randn(n, len(self.centre), device=self.device) @ self.factor.T  # covariance F F^T
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
@@ -119,6 +120,6 @@ class Autoencoder(GenerativeModel):
 
 def factorize(covariance: Tensor) -> Tensor:
     """Return F with F F^T = covariance, which may be singular."""
-    values, vectors = torch.linalg.eigh(covariance)
-    factor: Tensor = vectors * values.clamp_min(0).sqrt()
+    values, vectors = torch.linalg.eigh(covariance)  # (D,), (D, D)
+    factor: Tensor = vectors * values.clamp_min(0).sqrt()  # rounding can make an eigenvalue of 0 negative
     return factor

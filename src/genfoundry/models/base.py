@@ -114,7 +114,7 @@ class Learner(nn.Module):
         self.spec = spec
         self.config = config
         self.card: dict[str, Any] = {}  # the content of model.json, once loaded
-        self._modes: dict[tuple[str, ...], list[tuple[nn.Module, bool]]] = {}
+        self._modes: dict[tuple[str, ...], list[tuple[nn.Module, bool]]] = {}  # players -> each module's mode, cached
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """Return player -> parameters: one optimizer each, no parameter shared, all that gradient descent moves."""
@@ -131,7 +131,7 @@ class Learner(nn.Module):
             moving = {id(p) for name in names for p in self.players()[name]}  # parameters, by identity
             self._modes[names] = list(_iterate_modes(self, moving, True))
         for module, mode in self._modes[names]:
-            module.training = mode
+            module.training = mode  # not module.train(), which would set its children, too
 
     def check_rows(self, rows: int) -> None:
         """Check that a series of so many rows suffices to fit this model.
@@ -153,7 +153,7 @@ class Learner(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        for tensor in (*self.parameters(), *self.buffers()):
+        for tensor in (*self.parameters(), *self.buffers()):  # a model fitted in closed form has buffers alone
             return tensor.device
         return torch.device("cpu")
 

@@ -68,6 +68,7 @@ class BayesAr(GenerativeModel):
             raise UserError(
                 f"hyper.order: expected at most the data set's context, {context} values, got {config.order}"
             )
+        # Of q, a column each: mean (D, p + 1), covariance (D, p + 1, p + 1), shape and rate (D,)
         buffers = {"mean": torch.zeros(columns, count), "covariance": torch.eye(count).expand(columns, -1, -1)}
         buffers |= {name: torch.ones(columns) for name in ("shape", "rate", "scale")}
         buffers |= {name: torch.zeros(columns) for name in ("centre", "evidence", "elbo")}
@@ -76,13 +77,13 @@ class BayesAr(GenerativeModel):
             self.register_buffer(name, value.double().clone())
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        return {"model": []}
+        return {"model": []}  # `begin` fits it in closed form
 
     @property
     def prior(self) -> bayes_regression.Prior:
         """Prior of the constant (standard deviation 1) and the lags, latest first."""
         lag = torch.arange(1, self.config.order + 1, dtype=torch.float64, device=self.device)
-        std = torch.cat([lag.new_ones(1), self.config.tightness / lag**self.config.decay])
+        std = torch.cat([lag.new_ones(1), self.config.tightness / lag**self.config.decay])  # (p + 1,)
         return bayes_regression.Prior(1 / std.square(), SHAPE, RATE)
 
     def check_rows(self, rows: int) -> None:
@@ -96,7 +97,7 @@ class BayesAr(GenerativeModel):
         if bool(series.isnan().any()):
             raise UserError("bayes_ar: expected no missing values; set missing: forward in the data set's entry")
         self.check_rows(len(series))
-        y, centre, scale = standardize(series, "c")
+        y, centre, scale = standardize(series, "c")  # (L, D), (D,), (D,)
         for d, column in enumerate(y.T):
             w, target = self._design(column[None])[0], column[order:]  # (L - p, p + 1), (L - p,)
             q = bayes_regression.fit_variational(w, target, self.prior, self.config.factors)
@@ -111,7 +112,7 @@ class BayesAr(GenerativeModel):
 
     def _design(self, values: Tensor) -> Tensor:
         """Standardised values (B, L) of a column -> (B, L - p, p + 1): a constant and the lags, latest first."""
-        lags = values.unfold(1, self.config.order, 1)[:, :-1].flip(2)
+        lags = values.unfold(1, self.config.order, 1)[:, :-1].flip(2)  # (B, L - p, p)
         return torch.cat([torch.ones_like(lags[..., :1]), lags], 2)
 
     def posterior(self, d: int) -> bayes_regression.Posterior:
@@ -127,22 +128,22 @@ class BayesAr(GenerativeModel):
     def _regressions(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
         """Regressors (B, T, p + 1) and targets (B, T) of each column."""
         x = (batch.x.double() - self.centre) / self.scale
-        series = torch.cat([self._past(batch.cond, len(batch)), x], 1)
+        series = torch.cat([self._past(batch.cond, len(batch)), x], 1)  # (B, p + T, D)
         return [(self._design(series[..., d]), x[..., d]) for d in range(x.shape[2])]
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        total = batch.x.shape[1] * self.scale.log().sum()
+        total = batch.x.shape[1] * self.scale.log().sum()  # Jacobian of standardising
         for d, (w, y) in enumerate(self._regressions(batch)):
             q = self.posterior(d)
             # E_q[(y - w beta)^2], (B, T)
             misfit = (y - w @ q.mean).square() + torch.einsum("bti,ij,btj->bt", w, q.covariance, w)
             total = total + 0.5 * (math.log(2 * math.pi) + q.log_variance + q.sharpness * misfit).sum(1)
-        return {"nll": total}
+        return {"nll": total}  # (B,)
 
     @torch.no_grad()
     def bound(self, batch: Batch, k: int) -> Tensor:
         """Return (B,) nats: minus the log of the mean density over k draws from q."""
-        log_prob = -batch.x.shape[1] * self.scale.log().sum()
+        log_prob = -batch.x.shape[1] * self.scale.log().sum()  # Jacobian of standardising
         for d, (w, y) in enumerate(self._regressions(batch)):
             beta, variance = bayes_regression.sample_posterior(self.posterior(d), k)  # (k, p + 1), (k,)
             error = y - torch.einsum("bti,ki->kbt", w, beta)  # (k, B, T)
@@ -154,17 +155,18 @@ class BayesAr(GenerativeModel):
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         past, columns = self._past(cond, n), []
         for d in range(past.shape[2]):
-            beta, variance = bayes_regression.sample_posterior(self.posterior(d), n)
+            beta, variance = bayes_regression.sample_posterior(self.posterior(d), n)  # a draw from q for each sample
             beta = self.mean[d] + draw.temperature * (beta - self.mean[d])
             noise = torch.randn(n, self.spec.shape[0], dtype=torch.float64, device=self.device)
             path = _extrapolate(past[..., d], beta, draw.temperature * variance.sqrt()[:, None] * noise)  # (n, T)
             columns.append(path * self.scale[d] + self.centre[d])
-        return torch.stack(columns, 2)
+        return torch.stack(columns, 2)  # (n, T, D)
 
     @torch.no_grad()
     def forecast(self, cond: Tensor, horizon: int, quantiles: tuple[float, ...]) -> Tensor:
         """Map (B, P, D) to (B, Q, horizon, D) float64: quantiles of the predictive mixture over draws from q."""
         past, columns = self._past(cond, len(cond)), []
+        # A seed of its own: the forecast of a past is the same at every call
         generator = torch.Generator(self.device).manual_seed(derive_seed("bayes_ar", "forecast"))
         for d in range(past.shape[2]):
             # The forecast of a mirrored column is the mirrored forecast, whatever constant is added to the column
@@ -180,8 +182,8 @@ class BayesAr(GenerativeModel):
             std = (variance[:, None] * psi.square().cumsum(1)).sqrt()[:, None]  # (S, 1, T)
             levels = quantiles if sign > 0 else tuple(1 - level for level in quantiles)
             bands = [bayes_regression.mixture_quantile(level, mean, std) for level in levels]
-            columns.append(sign * torch.stack(bands, 1) * self.scale[d] + self.centre[d])
-        return torch.stack(columns, 3)
+            columns.append(sign * torch.stack(bands, 1) * self.scale[d] + self.centre[d])  # (B, Q, T)
+        return torch.stack(columns, 3)  # (B, Q, T, D)
 
 
 def _extrapolate(past: Tensor, beta: Tensor, noise: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ class Bytenet(Seq2seqModel):
         assert spec.levels and spec.cond_shape and spec.cond_levels
         self.columns = int(config.stretch * spec.cond_shape[0]) + config.slack
         width, kernel, dilations = config.width, config.kernel, config.dilations
+        # The target's table has a row more, for the start symbol
         self.source, self.target = nn.Embedding(spec.cond_levels, width), nn.Embedding(spec.levels + 1, width)
         self.encoder = DilatedStack(width, kernel=kernel, dilations=config.encoder * dilations, causal=False)
         self.decoder = DilatedStack(width, kernel=kernel, dilations=config.decoder * dilations, causal=True)
@@ -76,12 +77,12 @@ class Bytenet(Seq2seqModel):
         length = (padded != self.source_end).sum(1, keepdim=True)  # (B, 1)
         column = torch.arange(self.columns, device=source.device)
         inside = (column < (self.config.stretch * length).long() + self.config.slack)[:, :, None]  # (B, columns, 1)
-        return F.pad(self.encoder(self.source(padded), inside) * inside, (0, 0, 0, 1))
+        return F.pad(self.encoder(self.source(padded), inside) * inside, (0, 0, 0, 1))  # (B, columns + 1, width)
 
     def _columns_read(self, source: Tensor, x: Tensor) -> Tensor:
         """(B, T): the encoder's column that the decoder reads at each position."""
         if self.config.unfold == "follow":
-            return align(source, x).clamp_max(self.columns)
+            return align(source, x).clamp_max(self.columns)  # beyond them: the column of zeros
         return torch.arange(x.shape[1], device=x.device).clamp_max(self.columns).expand(len(x), -1)
 
     @torch.no_grad()

@@ -58,7 +58,7 @@ class CharRnn(GenerativeModel):
         super().__init__(spec, config)
         assert spec.levels is not None
         self.levels = spec.levels
-        self.cell = build_cell(config.cell, spec.levels + 1, config.width, config.embedding)
+        self.cell = build_cell(config.cell, spec.levels + 1, config.width, config.embedding)  # + 1: the start symbol
         self.w_hy = nn.Linear(config.width, spec.levels, bias=config.cell != "rnn")
         # The state of the training stream
         self.register_buffer("unread", torch.zeros(0, dtype=torch.int64), persistent=False)
@@ -78,8 +78,9 @@ class CharRnn(GenerativeModel):
             state = self.unread, self.carried
         nll, (unread, carried) = self.stream(batch, state)
         if batch.fresh is not None:
+            # Gradients end here; autocast may have computed in a smaller type than that of the buffers
             self.unread, self.carried = unread, carried.detach().to(self.w_hy.weight.dtype)
-        yield {"model": nll.mean() / batch.x.shape[1]}
+        yield {"model": nll.mean() / batch.x.shape[1]}  # nats a character
 
     def stream(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
         """Return (B,) nats of the pieces (B, L) given what `state` (None: nothing) has read, and the new state."""
@@ -91,7 +92,7 @@ class CharRnn(GenerativeModel):
         states, carried = self.cell(torch.cat([unread[:, None], batch.x[:, :-1]], 1), carried)  # (B, L, width)
         logits = upcast(self.w_hy(states))  # (B, L, V)
         nll = F.cross_entropy(logits.flatten(0, 1), batch.x.flatten(), reduction="none")
-        return nll.view(batch.x.shape).sum(1), (batch.x[:, -1], carried)
+        return nll.view(batch.x.shape).sum(1), (batch.x[:, -1], carried)  # the last one is still to be read
 
     def initial_state(self, n: int) -> State:
         """Return the start symbol, and the zero state that is to read it, of n texts."""
@@ -105,7 +106,7 @@ class CharRnn(GenerativeModel):
     def predict(self, batch: Batch) -> Tensor:
         """Return (B, T, V) log-probabilities."""
         unread, carried = self.initial_state(len(batch))
-        states, _ = self.cell(torch.cat([unread[:, None], batch.x[:, :-1]], 1), carried)
+        states, _ = self.cell(torch.cat([unread[:, None], batch.x[:, :-1]], 1), carried)  # (B, T, width)
         return upcast(self.w_hy(states)).log_softmax(-1)
 
     @torch.no_grad()
@@ -114,7 +115,8 @@ class CharRnn(GenerativeModel):
         x, state = self.initial_state(n)
         if cond is not None:
             prompt = torch.cat([x[:, None], cond.to(self.device).long()], 1)
-            x, (_, state) = prompt[:, -1], self.cell(prompt[:, :-1], state)
+            x, (_, state) = prompt[:, -1], self.cell(prompt[:, :-1], state)  # the loop reads the last symbol first
+        # Transposed once here, not at every step
         step, weight, bias = build_stepper(self.cell, state), self.w_hy.weight.T.contiguous(), self.w_hy.bias
         text = x.new_empty(self.spec.dims, n)  # time first: a row a step
         for row in text:

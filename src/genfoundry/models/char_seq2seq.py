@@ -45,7 +45,7 @@ class CharSeq2seq(Seq2seqModel):
         self.out = nn.Linear(width, spec.levels)
 
     def logits(self, batch: Batch) -> Tensor:
-        state = self.encode(self.close_source(len(batch), batch.cond, batch.cond_mask))
+        state = self.encode(self.close_source(len(batch), batch.cond, batch.cond_mask))  # (2, B, width): h, c
         states, _ = self.decoder(self.shift_right(batch.x), state, state[0])  # (B, T, width)
         return self.out(states)  # type: ignore[no-any-return]
 
@@ -63,7 +63,7 @@ class CharSeq2seq(Seq2seqModel):
 
         def next_logits(last: Tensor, t: int) -> Tensor:
             nonlocal state
-            states, state = self.decoder(last[:, None], state, beside)
+            states, state = self.decoder(last[:, None], state, beside)  # (n, 1, width)
             return self.out(states[:, -1])  # type: ignore[no-any-return]
 
         return self.generate(n, next_logits, draw)

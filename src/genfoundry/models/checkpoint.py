@@ -27,10 +27,11 @@ def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
         write_bytes(new / "weights.safetensors", packed(_state(model)))
         weights = sha256(new / "weights.safetensors")
         identity = {
-            "model": type(model).__module__.rsplit(".", 1)[-1],
+            "model": type(model).__module__.rsplit(".", 1)[-1],  # the name of its file
             "config": model.config.model_dump(mode="json"),
             "spec": model.spec.to_json(),
         }
+        # Not the digest of the files: scores and dates in `card` do not change what the model computes
         digest = hashlib.sha256((to_canonical_json(identity) + weights).encode()).hexdigest()
         digests = {**card.get("digests", {}), "weights": weights}
         write_json(new / "model.json", {**card, **identity, "digests": digests, "digest": digest})
@@ -72,6 +73,7 @@ def _build(card: Any, path: Path, kind: type[Learner] | None) -> Learner:
         return kind(Spec.from_json(card["spec"]), checked)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    # A constructor may raise any of these if model.json was edited by hand
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: spec does not suit model {card['model']!r}: {reason}") from None

@@ -37,7 +37,7 @@ class Dcgan(NormalPriorModel):
     defaults: ClassVar[Mapping[str, Any]] = {
         "batch": 32,
         "lr": {"critic": 2e-3, "generator": 2e-3},
-        "betas": [0.0, 0.9],
+        "betas": [0.0, 0.9],  # no momentum: the opponent moves
         "clip": None,
         "ema": 0.99,
     }
@@ -59,7 +59,7 @@ class Dcgan(NormalPriorModel):
         return {"critic": list(self.critic.parameters()), "generator": list(self.generator.parameters())}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        fake = self._generate_fakes(len(batch))
+        fake = self._generate_fakes(len(batch))  # (B, C, H, W)
         self.set_training("critic")
         # One pass of the critic over both: (2B, C, H, W) -> (2B, 1)
         real, fake = self.critic(torch.cat([self.dequantise(batch.x), fake.float()])).float().chunk(2)
@@ -85,6 +85,7 @@ class Dcgan(NormalPriorModel):
     def quantise(self, value: Tensor) -> Tensor:
         """Map [-1, 1] to int64 levels, the inverse of `dequantise`; real values stay as they are."""
         value, levels = value.float(), self.spec.levels
+        # tanh may return 1 itself, which is past the last bin
         return value if levels is None else ((value + 1.0) * (0.5 * levels)).floor().clamp(0, levels - 1).long()
 
     @torch.no_grad()
@@ -112,7 +113,7 @@ def build_generator(spec: Spec, latent: int, width: int) -> nn.Sequential:
         nn.ReLU(),
         nn.ConvTranspose2d(width, spec.shape[0], 4, stride=2, padding=1),
         Crop(full),  # (B, C, H, W)
-        nn.Identity() if spec.levels is None else nn.Tanh(),
+        nn.Identity() if spec.levels is None else nn.Tanh(),  # real values have no range
     )
 
 

@@ -55,7 +55,7 @@ class Denoiser(Learner):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         clean = scale_levels(batch.x, self.spec)
-        yield {"model": F.mse_loss(self(self.corruption.corrupt(clean)).float(), clean)}
+        yield {"model": F.mse_loss(self(self.corruption.corrupt(clean)).float(), clean)}  # float32, also under autocast
 
     def forward(self, x: Tensor) -> Tensor:
         """Map the input of `Corruption` (B, C + extra, H, W) to scaled clean images (B, C, H, W)."""
@@ -65,7 +65,7 @@ class Denoiser(Learner):
     @torch.no_grad()
     def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """Map damaged levels (B, C, H, W) to expected levels of the clean image, float32."""
-        out = self(self.corruption.to_input(scale_levels(x, self.spec), known)).float()
+        out = self(self.corruption.to_input(scale_levels(x, self.spec), known)).float()  # (B, C, H, W) in [-1, 1]
         if self.spec.levels is not None:
-            out = (out + 1) * ((self.spec.levels - 1) / 2)
+            out = (out + 1) * ((self.spec.levels - 1) / 2)  # inverts `scale_levels`
         return paste_known(out, x, known)

@@ -53,15 +53,16 @@ class Fvsbn(AncestralModel):
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         logits = upcast(self.logits(batch.x))
-        target = batch.x.flatten(1)[:, self.raster].to(logits.dtype)
+        target = batch.x.flatten(1)[:, self.raster].to(logits.dtype)  # (B, dims)
         return {"nll": F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)}
 
     def order(self) -> Tensor:
         return self.raster
 
     def predict(self, batch: Batch) -> Tensor:
+        # The inverse permutation returns each logit to its place in the image
         logits = upcast(self.logits(batch.x))[:, self.raster.argsort()].view(batch.x.shape)
-        return F.logsigmoid(torch.stack([-logits, logits], -1))
+        return F.logsigmoid(torch.stack([-logits, logits], -1))  # (B, C, H, W, 2)
 
     def fill(self, canvas: Canvas, label: Tensor | None = None, prompt: Tensor | None = None) -> None:
         """Draw every pixel of the canvas: each costs one row of the weights."""

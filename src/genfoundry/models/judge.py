@@ -62,6 +62,7 @@ class Judge(Learner):
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
+        # Without counts, all images are taken to be labelled
         self.labelled = spec.classes > 0 and (any(spec.class_counts) or not spec.class_counts)
         self.rotations = (
             tuple(range(4)) if spec.shape[1] == spec.shape[2] else (0, 2)
@@ -85,7 +86,7 @@ class Judge(Learner):
         loss = F.cross_entropy(
             logits, batch.label, ignore_index=-1, reduction="sum", label_smoothing=self.config.smoothing
         )
-        yield {"model": loss / (batch.label >= 0).sum().clamp_min(1)}
+        yield {"model": loss / (batch.label >= 0).sum().clamp_min(1)}  # a batch may have no label at all
 
     def shift_batch(self, batch: Batch, clock: Clock) -> Batch:
         """Move the batch by up to `shift` of a side, its border repeated, late in a long training."""
@@ -94,7 +95,7 @@ class Judge(Learner):
         if not reach or not labelled_items or clock.step * len(batch) < self.config.fresh * labelled_items:
             return batch
         down, right = torch.randint(2 * reach + 1, (2,)).tolist()  # on the CPU: no wait for the device
-        padded = F.pad(batch.x.float(), (reach,) * 4, mode="replicate")
+        padded = F.pad(batch.x.float(), (reach,) * 4, mode="replicate")  # (B, C, H + 2 reach, W + 2 reach)
         height, width = self.spec.shape[1:]
         return replace(batch, x=padded[:, :, down : down + height, right : right + width])
 
@@ -113,11 +114,12 @@ class Judge(Learner):
     def standardise(self, data: Split) -> None:
         """Set the mean and standard deviation of each feature over at most `MAX_ITEMS` items of a split."""
         self.eval()
+        # In float64, since the variance is a difference of two large sums
         total, squares = (torch.zeros(len(self.centre), dtype=torch.float64, device=self.device) for _ in range(2))
         index = _sample_items(data)
         for part in torch.split(index, CHUNK):
             values = self._raw_features(data.eval_batch(part).x.to(self.device)).double()  # (n, 64)
-            total, squares = total + values.sum(0), squares + values.square().sum(0)
+            total, squares = total + values.sum(0), squares + values.square().sum(0)  # (features,) each
         mean = total / len(index)  # (64,)
         variance = squares / len(index) - mean.square()
         self.centre.copy_(mean)
@@ -138,6 +140,7 @@ class Judge(Learner):
                 module.momentum = None  # the plain mean over batches
         index = _sample_items(data)
         with torch.no_grad():
+            # Chunks of about equal size, since the plain mean weighs all batches alike
             for part in torch.tensor_split(index, -(-len(index) // CHUNK)):
                 control.train()._raw_features(data.eval_batch(part).x.to(self.device))
         control.standardise(data)

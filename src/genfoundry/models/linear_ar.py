@@ -94,7 +94,7 @@ class LinearAr(GenerativeModel):
         self.register_buffer("order", torch.zeros((), dtype=torch.int64))
 
     def players(self) -> dict[str, list[nn.Parameter]]:
-        return {"model": []}
+        return {"model": []}  # `begin` fits it in closed form
 
     def check_rows(self, rows: int) -> None:
         columns = self.spec.shape[-1] if self.config.joint else 1
@@ -121,7 +121,7 @@ class LinearAr(GenerativeModel):
         except ValueError as error:
             raise self._too_few(error) from None
         self.gamma.copy_(fit.gamma)
-        self.phi.zero_()[: len(fit.phi)] = fit.phi
+        self.phi.zero_()[: len(fit.phi)] = fit.phi  # lags beyond the order have weight 0
         self.sigma.copy_(fit.sigma)
         self.order.fill_(order)
         self.rows.fill_(len(series))
@@ -133,6 +133,7 @@ class LinearAr(GenerativeModel):
             return self.last.expand(n, -1, -1), self.rows.expand(n)
         cond = cond.to(self.device).double()
         columns = self.spec.shape[-1]
+        # Without row numbers there is neither trend nor season: any number does
         first = cond[:, -1, -1].round().long() + 1 if self.numbered else self.rows.expand(len(cond))
         return cond[..., :columns], first
 
@@ -149,23 +150,24 @@ class LinearAr(GenerativeModel):
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         x, (past, first) = batch.x.double(), self._past(batch.cond, len(batch))
-        offset = self._offset(first, x.shape[1])
+        offset = self._offset(first, x.shape[1])  # (B, T, D)
         if bool(x.isnan().any() | past.isnan().any()):
             belief = self._filter_past(past, first)
             log_prob, _ = kalman.filter_series(x, offset, self.phi, self.sigma, belief)
         else:
             residual = x - var.predict_one_step(torch.cat([past, x], 1), offset, self.phi)
-            log_prob = var.log_density(residual, var.cholesky_root(self.sigma))
+            log_prob = var.log_density(residual, var.cholesky_root(self.sigma))  # (B, T)
         return {"nll": -log_prob.sum(1)}
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         past, first = self._past(cond, n)
         steps, columns = self.spec.shape
-        noise = torch.randn((n, steps, columns), dtype=torch.float64, device=self.device)
+        noise = torch.randn((n, steps, columns), dtype=torch.float64, device=self.device)  # (n, T, D)
         noise = noise @ var.cholesky_root(self.sigma).mT  # N(0, sigma)
         if bool(past.isnan().any()):  # draw the missing past first
             mean, covariance = self._filter_past(past, first)  # (n, pD), (n, pD, pD)
+            # Known values have variance 0, so that the covariance is singular: no Cholesky factor
             values, vectors = torch.linalg.eigh(covariance)
             factor = vectors * values.clamp_min(0).sqrt()[:, None]
             deviation = torch.einsum("bij,bj->bi", factor, torch.randn_like(mean))
@@ -180,7 +182,7 @@ class LinearAr(GenerativeModel):
         if bool(past.isnan().any()):
             mean, std = kalman.forecast_state(self._filter_past(past, first), offset, self.phi, self.sigma)
         else:
-            mean = var.extrapolate(past, offset, self.phi)
+            mean = var.extrapolate(past, offset, self.phi)  # (B, T, D)
             std = var.forecast_covariances(self.phi, self.sigma, horizon).diagonal(dim1=1, dim2=2).sqrt()[None]
         levels = torch.tensor(quantiles, dtype=torch.float64, device=self.device).view(-1, 1, 1)  # (Q, 1, 1)
-        return torch.add(mean[:, None], torch.special.ndtri(levels) * std[:, None])
+        return torch.add(mean[:, None], torch.special.ndtri(levels) * std[:, None])  # (B, Q, T, D)

@@ -125,13 +125,13 @@ class Made(AncestralModel):
         shrinkage = 1.0 if data.positions < ITEMS_PER_VALUE * self.spec.dims else ledoit_wolf(x, ridge=RIDGE)
         fit = fit_triangular(x, ridge=RIDGE, shrinkage=shrinkage)
         const, weight, sigma = (part.float().to(self.device) for part in fit)
-        spread = torch.linspace(-1, 1, self.config.mixtures, device=self.device)[:, None]
+        spread = torch.linspace(-1, 1, self.config.mixtures, device=self.device)[:, None]  # (mixtures, 1)
         rank = self.orderings[0].argsort()
         with torch.no_grad():
-            self.direct.copy_(weight[rank][:, rank])
+            self.direct.copy_(weight[rank][:, rank])  # from the order of drawing to positions
             self.bias[self.centres] = (const + spread * sigma)[:, rank]  # (mixtures, dims)
             # A logistic of scale s has the standard deviation s pi / sqrt(3)
-            self.bias[self.centres.stop :] = (sigma * math.sqrt(3) / math.pi / 2).log()[rank]
+            self.bias[self.centres.stop :] = (sigma * math.sqrt(3) / math.pi / 2).log()[rank]  # (dims,)
 
     def scale_levels(self, x: Tensor) -> Tensor:
         """Map levels to [-1, 1], in the type of the weights."""
@@ -142,6 +142,7 @@ class Made(AncestralModel):
         """Map levels (B, dims) to (B, head.parameters, dims), at the values' own positions."""
         masks = self._masks(ordering)
         state = values = self.scale_levels(x)
+        # Not strict: two more masks follow, of the output and of the direct connections
         for layer, mask in zip(self.hidden, masks, strict=False):
             state = F.relu(F.linear(state, layer.weight.to(mask.dtype) * mask, layer.bias))  # (B, hidden)
         weight = self.out.to(masks[-2].dtype) * masks[-2]  # (head.parameters, dims, hidden)
@@ -175,9 +176,9 @@ class Made(AncestralModel):
         return self.head.nll(self(x, ordering), x.unsqueeze(1))
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        x = batch.x.flatten(1)
+        x = batch.x.flatten(1)  # (B, dims)
         nll = torch.stack([self.ordering_nll(x, m) for m in range(len(self.orderings))])  # (orderings, B)
-        return {"nll": math.log(len(nll)) - (-nll).logsumexp(0)}
+        return {"nll": math.log(len(nll)) - (-nll).logsumexp(0)}  # of a mean over orderings
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         """Train one ordering a step, cyclically: the mean over orderings is a bound on the mixture's -log p(x)."""
@@ -186,7 +187,7 @@ class Made(AncestralModel):
 
     def predict(self, batch: Batch) -> Tensor:
         self.order()  # raises for a mixture
-        x = batch.x.flatten(1)
+        x = batch.x.flatten(1)  # (B, dims)
         return self.head.log_probs(self(x, 0), x.unsqueeze(1)).view(*batch.x.shape, -1)
 
     def nll_per_value(self, batch: Batch) -> Tensor:
@@ -216,11 +217,13 @@ class Made(AncestralModel):
         states = [self.bias.new_zeros(n, self.config.hidden) for _ in self.hidden]
         weights = [layer.weight for layer in self.hidden]
         weights[0] = weights[0][:, order]
+        # A unit of degree i can be computed after i values: `ends[i]` units have a degree of i at most
         ends = torch.searchsorted(self.degrees, torch.arange(self.spec.dims, device=self.device), right=True).tolist()
         for i, position in enumerate(order.tolist()):
             new, before = slice(ends[i - 1] if i else 0, ends[i]), values[:, :i]  # hidden units of degree i
             if new.start < new.stop:
                 for state, weight, layer in zip(states, weights, self.hidden, strict=True):
+                    # (n, units of degree i)
                     part = torch.addmm(layer.bias[new], before, weight[new, : before.shape[1]].T)
                     state[:, new] = part.relu_()
                     before = state[:, : new.stop]
@@ -228,7 +231,7 @@ class Made(AncestralModel):
             if self.config.direct:
                 out[:, self.centres] += (values[:, :i] @ self.direct[position, order[:i]])[:, None]
             value = self.head.sample_channel(out.unsqueeze(-1), canvas.x, 0, canvas.draw)[:, 0]
-            values[:, i] = self.scale_levels(canvas.put(position, value))
+            values[:, i] = self.scale_levels(canvas.put(position, value))  # scaled, (n,)
 
 
 def ledoit_wolf(x: Tensor, *, ridge: float) -> float:
@@ -240,5 +243,5 @@ def ledoit_wolf(x: Tensor, *, ridge: float) -> float:
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     centred = x.double() - x.double().mean(0)
-    standard = centred / (centred.square().mean(0) + ridge).sqrt()
+    standard = centred / (centred.square().mean(0) + ridge).sqrt()  # the variance of a constant value is 0
     return float(ledoit_wolf_shrinkage(standard.numpy(), assume_centered=True))

@@ -52,7 +52,7 @@ class PixelCnn(AncestralModel):
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
-        classes = spec.classes + 1 if self.conditional else 0
+        classes = spec.classes + 1 if self.conditional else 0  # + 1: unlabelled
         self.stack = GatedStack(spec.shape[0] + 1, config.width, config.layers, reach=config.reach, classes=classes)
         self.readout = PixelReadout(spec, config.width, config.mixtures)
         self.register_buffer("raster", raster_order(spec), persistent=False)
@@ -65,13 +65,13 @@ class PixelCnn(AncestralModel):
         yield {"model": self.readout.nll(self.features(batch), batch.x.movedim(1, -1)).mean() / self.spec.dims}
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
-        x, inputs = batch.x.movedim(1, -1), self._to_input(batch.x)
+        x, inputs = batch.x.movedim(1, -1), self._to_input(batch.x)  # (B, H, W, C), (B, C + 1, H, W)
         links, joint = self.stack.run_vertical(inputs), []
         for log_share, label in class_log_shares(self.spec) if self.conditional else [(0.0, -1)]:
             # Eq. 4: the class biases every layer of the horizontal stack
             features = self.stack.run_horizontal(inputs, links, self._class_index(label, len(x)))
             joint.append(log_share - self.readout.nll(features.movedim(1, -1), x))  # log p(class, x), (B,)
-        return {"nll": -torch.stack(joint).logsumexp(0)}
+        return {"nll": -torch.stack(joint).logsumexp(0)}  # -log of the sum over classes
 
     def _to_input(self, x: Tensor) -> Tensor:
         """(B, C, ...) levels -> (B, C + 1, ...), channels last: values in [-1, 1], and 1 where the image is."""
@@ -82,13 +82,13 @@ class PixelCnn(AncestralModel):
         """(n,) for the stack: the last class where unlabelled; None for a model without classes."""
         if not self.conditional:
             return None
-        index = torch.as_tensor(-1 if label is None else label, device=self.device).expand(n)
+        index = torch.as_tensor(-1 if label is None else label, device=self.device).expand(n)  # (n,)
         return torch.where(index < 0, self.spec.classes, index)
 
     def features(self, batch: Batch) -> Tensor:
         """Return (B, H, W, width), each of the values before it and the label."""
         features: Tensor = self.stack(self._to_input(batch.x), self._class_index(batch.label, len(batch)))
-        return features.movedim(1, -1)
+        return features.movedim(1, -1)  # (B, H, W, width)
 
     def order(self) -> Tensor:
         return self.raster
@@ -108,7 +108,7 @@ class PixelCnn(AncestralModel):
             x = canvas.x[:, :, i, j]  # (n, C), a view that `put` changes
             for c in range(channels):
                 value = self.readout.sample_channel(features, x, c, canvas.draw)
-                canvas.put((c * height + i) * width + j, value)
-            return self._to_input(x)
+                canvas.put((c * height + i) * width + j, value)  # flat in (C, H, W)
+            return self._to_input(x)  # (n, C + 1)
 
         self.stack.scan(len(canvas.x), (height, width), choose, self._class_index(label, len(canvas.x)))

@@ -66,14 +66,16 @@ class PixelRnn(AncestralModel):
     def features(self, x: Tensor) -> Tensor:
         """Map levels (B, C, H, W) to (B, H, W, features), each of all positions before it."""
         values, reach = self.readout.scale_levels(x), self.config.reach
+        # Without the last row, and with rows of zeros on top: a position sees only rows above its own
         near = self.above(F.pad(values[:, :, :-1], (reach, reach, reach, 0)))
         near = near + self.beside(F.pad(values[..., :-1], (reach, 0)))  # (B, features, H, W)
         features, pixels = (part.permute(2, 3, 0, 1).flatten(0, 1) for part in (near, values))  # (H W, B, ...)
+        # The pixel that the published network misses; see above
         from_right = features + self.own(pixels)
         for layer in self.layers:
-            features = layer(features, from_right, self.diagonals)
+            features = layer(features, from_right, self.diagonals)  # (H W, B, features)
             from_right = features
-        return features.view(*self.size, len(x), -1).permute(2, 0, 1, 3)
+        return features.view(*self.size, len(x), -1).permute(2, 0, 1, 3)  # (B, H, W, features)
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         chunks = [batch.x] if torch.is_grad_enabled() else torch.split(batch.x, CHUNK)
@@ -98,7 +100,7 @@ class PixelRnn(AncestralModel):
         channels, readout = self.spec.shape[0], self.readout
         scan = BiLstmScan(self.layers, n, width)
         values = self.own.weight.new_zeros(n, channels, reach + height, width + 2 * reach)  # in a margin of zeros
-        beside = self.beside.weight.flatten(1).T
+        beside = self.beside.weight.flatten(1).T  # (C reach, features)
         for i in range(height):
             above = self.above(values[:, :, i : i + reach])[:, :, 0].permute(2, 0, 1)  # (W, n, features)
             for j in range(width):

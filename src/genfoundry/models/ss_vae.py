@@ -75,7 +75,7 @@ class SsVae(GenerativeModel):
         self.seen = nn.Linear(self.encoder.features, config.hidden)
         self.named = nn.Embedding(classes, config.hidden)
         self.posterior = nn.Linear(config.hidden, 2 * config.latent)
-        self.decoder = codec.decoder(spec, config.latent + classes, self.head.parameters)
+        self.decoder = codec.decoder(spec, config.latent + classes, self.head.parameters)  # the class enters one-hot
         self.register_buffer("frequency", torch.tensor(spec.class_shares), persistent=False)
         self.frequency: Tensor
 
@@ -88,9 +88,9 @@ class SsVae(GenerativeModel):
         assert label is not None
         unlabelled = label < 0
         mixup, augmented = Mixup.draw(unlabelled), augment(x, shift=c.shift, mirror=c.mirror, erase=c.erase)
-        plain, mixed = self.recogniser.classify_views(x, mixup(augmented))
+        plain, mixed = self.recogniser.classify_views(x, mixup(augmented))  # (B, classes) each
         logits = self._mask_unseen(plain), self._mask_unseen(mixed)
-        rate, distortion = self.terms_per_class(batch.x, x)
+        rate, distortion = self.terms_per_class(batch.x, x)  # (B, classes) each
         per_class = kl_weight(clock, c.warm) * rate + distortion + self._class_nll()  # (B, classes): L(x, y)
         labelled_bound = per_class.gather(1, label.clamp_min(0)[:, None]).squeeze(1)  # fixed shapes: no device waits
         bound = torch.where(unlabelled, unlabelled_bound(per_class, logits[0]), labelled_bound)
@@ -104,7 +104,7 @@ class SsVae(GenerativeModel):
         """Return the unlabelled bound, whatever the labels: `nll` = `distortion` + `rate`, the rate of z and y."""
         x = scale_levels(batch.x, self.spec)
         rate, distortion = self.terms_per_class(batch.x, x)
-        logits = self._class_logits(x)
+        logits = self._class_logits(x)  # (B, classes)
         expected = (logits.softmax(1) * distortion).sum(1)  # (B,), over q(y | x)
         nll = unlabelled_bound(rate + distortion + self._class_nll(), logits)
         return {"nll": nll, "rate": nll - expected, "distortion": expected}
@@ -124,7 +124,7 @@ class SsVae(GenerativeModel):
     def terms_per_class(self, levels: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, classes) nats for every class y: KL(q(z | x, y) || p(z)), and -log p(x | y, z) at a drawn z."""
         classes = torch.eye(self.spec.classes, device=x.device).repeat(len(x), 1)  # (B * classes, classes)
-        q = self.style_posterior(self.encoder(x), self._all_classes(len(x)))
+        q = self.style_posterior(self.encoder(x), self._all_classes(len(x)))  # (B * classes, latent)
         rate = kl_divergence(q, Normal.standard(q.mean)).sum(1)  # (B * classes,)
         out = self.decoder(torch.cat([q.sample(), classes], 1))
         distortion = self.head.nll(out, levels.repeat_interleave(self.spec.classes, 0))
@@ -165,16 +165,16 @@ class SsVae(GenerativeModel):
         """Return (B, latent): means of the styles, each class's weighted by its probability."""
         x = scale_levels(batch.x, self.spec)
         probs = self._class_logits(x).softmax(1)  # (B, classes)
-        means = self.style_posterior(self.encoder(x), self._all_classes(len(x))).mean
+        means = self.style_posterior(self.encoder(x), self._all_classes(len(x))).mean  # (B * classes, latent)
         return (probs.unsqueeze(2) * means.view(*probs.shape, -1)).sum(1)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Map (B, latent + classes) to expected values (B, C, H, W) float32; the classes' part is normalised."""
         style, y = z.tensor_split([self.config.latent], 1)
-        y = y.clamp_min(0)
+        y = y.clamp_min(0)  # a walk may leave the simplex
         y = y / y.sum(1, keepdim=True).clamp_min(1e-6)
-        return self.head.mean(self.decoder(torch.cat([style, y], 1)))
+        return self.head.mean(self.decoder(torch.cat([style, y], 1)))  # (B, C, H, W)
 
     def reconstruct(self, batch: Batch) -> Tensor:
         """Return expected values (B, C, H, W) float32 at the codes' means."""
@@ -201,5 +201,5 @@ class SsVae(GenerativeModel):
 
 def unlabelled_bound(per_class: Tensor, logits: Tensor) -> Tensor:
     """Return U(x) = sum_y q(y | x) (L(x, y) + log q(y | x)), (B,), of bounds (B, classes) and logits of q(y | x)."""
-    log_q = logits.log_softmax(1)
+    log_q = logits.log_softmax(1)  # (B, classes)
     return (log_q.exp() * (per_class + log_q)).sum(1)

@@ -72,7 +72,7 @@ class TextVae(NormalPriorModel):
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the ELBO: `nll` = `distortion` + `rate`."""
         q = self.encode(batch.x)
-        rate = kl_divergence(q, Normal.standard(q.mean)).sum(1)
+        rate = kl_divergence(q, Normal.standard(q.mean)).sum(1)  # (B,)
         distortion = self.reconstruction_nll(batch.x, q.sample())
         return {"nll": distortion + rate, "rate": rate, "distortion": distortion}
 
@@ -81,7 +81,7 @@ class TextVae(NormalPriorModel):
         rate = apply_free_bits(kl_divergence(q, Normal.standard(q.mean)), self.config.free_bits)
         distortion = self.reconstruction_nll(batch.x, q.sample(), self.config.dropout).mean()
         weight = self.config.beta * kl_weight(clock, self.config.warm)
-        characters = mask_inside(batch.x, END).sum(1).float().mean()
+        characters = mask_inside(batch.x, END).sum(1).float().mean()  # mean length, ends included
         yield {"model": (distortion + weight * rate) / characters}
 
     @torch.no_grad()
@@ -101,6 +101,7 @@ class TextVae(NormalPriorModel):
         reversed_x = x.gather(1, (last - position).clamp_min(0))  # the line from its end; the rest is not read
         index = last[:, :, None].expand(-1, -1, self.config.width)  # (B, 1, width)
         start = zero_state("gru", len(x), self.config.width, self.device)
+        # The state of each direction after the whole line, (B, width)
         states = [
             cell(text, start)[0].gather(1, index)[:, 0] for cell, text in ((self.ahead, x), (self.back, reversed_x))
         ]
@@ -108,7 +109,7 @@ class TextVae(NormalPriorModel):
 
     def reconstruction_nll(self, x: Tensor, z: Tensor, dropout: float = 0.0) -> Tensor:
         """Return (B,) nats, -log p(x | z); `dropout` hides a share of the characters that the decoder reads."""
-        before = torch.cat([x.new_full((len(x), 1), self.start), x[:, :-1]], 1)
+        before = torch.cat([x.new_full((len(x), 1), self.start), x[:, :-1]], 1)  # (B, T)
         if dropout:
             dropped = torch.rand(before.shape, device=x.device) < dropout
             before = before.masked_fill(dropped & (before != self.start), self.hidden)
@@ -136,7 +137,7 @@ class TextVae(NormalPriorModel):
         before = torch.cat([prompt.new_full((len(prompt), 1), self.start), prompt[:, :-1]], 1)
         states, _ = self.decoder(before, self.first_state(z), z)  # (B, P, width)
         log_probs = self.out(states).float().log_softmax(-1)  # (B, P, V)
-        total: Tensor = log_probs.gather(2, prompt[:, :, None])[:, :, 0].sum(1)
+        total: Tensor = log_probs.gather(2, prompt[:, :, None])[:, :, 0].sum(1)  # (B,)
         return total
 
     def generate(self, z: Tensor, draw: Draw, prompt: Tensor | None = None) -> Tensor:
@@ -145,13 +146,13 @@ class TextVae(NormalPriorModel):
         before = torch.full((n, 1), self.start, device=self.device)
         if prompt is not None:
             before = torch.cat([before, prompt], 1)
-        states, state = self.decoder(before, self.first_state(z), z)
+        states, state = self.decoder(before, self.first_state(z), z)  # (n, 1 + P, width)
         text = torch.full((n, length), END, device=self.device)
         ended = torch.zeros(n, dtype=torch.bool, device=self.device)
         for t in range(length - (before.shape[1] - 1)):  # the line has room for T characters, its prompt included
             text[:, t] = sample_categorical(self.out(states[:, -1]), draw).masked_fill(ended, END)
             ended = ended | (text[:, t] == END)
-            states, state = self.decoder(text[:, t : t + 1], state, z)
+            states, state = self.decoder(text[:, t : t + 1], state, z)  # (n, 1, width)
         return text
 
     @torch.no_grad()
@@ -169,11 +170,11 @@ class TextVae(NormalPriorModel):
     def panels(self, batch: Batch) -> dict[str, Tensor]:
         """Return samples; each line and the decoding of its code; interpolations between the codes of two lines."""
         z = self.embed(batch)
-        pairs = torch.stack([batch.x, self.decode(z)], 1).flatten(0, 1)
+        pairs = torch.stack([batch.x, self.decode(z)], 1).flatten(0, 1)  # (2B, T): a line, its decoding, the next line
         ends = z[: len(z) // 2 * 2].view(-1, 2, z.shape[1])  # (pairs, 2, latent)
         share = torch.linspace(0, 1, STEPS, device=z.device)[:, None]
         between = torch.lerp(ends[:, :1], ends[:, 1:], share)  # (pairs, STEPS, latent)
-        middle = self.decode(between.flatten(0, 1)).view(len(ends), STEPS, -1)
-        first, second = batch.x[: 2 * len(ends)].view(len(ends), 2, 1, -1).unbind(1)
+        middle = self.decode(between.flatten(0, 1)).view(len(ends), STEPS, -1)  # (pairs, STEPS, T)
+        first, second = batch.x[: 2 * len(ends)].view(len(ends), 2, 1, -1).unbind(1)  # (pairs, 1, T) each
         strips = torch.cat([first, middle, second, torch.full_like(first, END)], 1)  # an empty line after each strip
         return {"samples": self.sample(len(batch)), "reconstructions": pairs, "interpolation": strips.flatten(0, 1)}

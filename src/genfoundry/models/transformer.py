@@ -124,28 +124,28 @@ class Transformer(AncestralModel):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Map (B, *shape) to the head's parameters (B, head.parameters, dims)."""
-        values = self._to_sequence(x)
+        values = self._to_sequence(x)  # (B, dims)
         cells = self.reader.embed_grid(values)  # (B, embedding, H, W)
         features = self.trunk(self.reader(values, cells, label))  # (B, M, width)
         if self.patches:
             features = self.patches(features, cells, values.shape[1] // self.reader.height)  # (B, dims, detail)
-        parameters: Tensor = self.out(features).movedim(-1, 1)
+        parameters: Tensor = self.out(features).movedim(-1, 1)  # (B, head.parameters, dims)
         return parameters
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        yield {"model": self.nll_per_value(batch).mean()}
+        yield {"model": self.nll_per_value(batch).mean()}  # nats a value
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         if self.classes:
             everything = torch.ones_like(batch.x, dtype=torch.bool)
-            return {"nll": -joint_log_prob(self, batch, everything)[0].logsumexp(1)}
+            return {"nll": -joint_log_prob(self, batch, everything)[0].logsumexp(1)}  # sums over classes
         size = CHUNK if self.device.type == "cpu" else len(batch)
         chunks = torch.split(batch.x, size)
         return {"nll": torch.cat([self.nll_per_value(Batch(x)).flatten(1).sum(1) for x in chunks])}
 
     def nll_per_value(self, batch: Batch) -> Tensor:
         """Return (B, *shape): -log p of each value given those before it, and the label."""
-        values = self._to_sequence(batch.x)[:, None]
+        values = self._to_sequence(batch.x)[:, None]  # (B, 1, dims)
         return self._from_sequence(self.head.nll_per_value(self(batch.x, batch.label), values)[:, 0])
 
     def predict(self, batch: Batch) -> Tensor:

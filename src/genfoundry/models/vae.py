@@ -83,6 +83,7 @@ class Vae(NormalPriorModel):
         self.decoder = codec.decoder(spec, config.latent, self.head.parameters)
         if config.detail:
             w = config.width
+            # 2 w: the channels of the state at a quarter of the resolution
             self.detail_prior = init_small(nn.Conv2d(2 * w, 2 * config.detail, 1))
             self.detail_posterior = nn.Sequential(
                 nn.Conv2d(4 * w, 2 * w, 1), nn.SiLU(), init_small(nn.Conv2d(2 * w, 2 * config.detail, 1))
@@ -92,7 +93,7 @@ class Vae(NormalPriorModel):
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the ELBO: `nll` = `distortion` + `rate`."""
         out, latents = self.encode_decode(self._features(batch.x))
-        rate = torch.stack([latent.kl().flatten(1).sum(1) for latent in latents]).sum(0)
+        rate = torch.stack([latent.kl().flatten(1).sum(1) for latent in latents]).sum(0)  # (B,)
         distortion = self.head.nll(out, batch.x)
         return {"nll": distortion + rate, "rate": rate, "distortion": distortion}
 
@@ -100,7 +101,7 @@ class Vae(NormalPriorModel):
         features, weight = self._features(batch.x), kl_weight(clock, self.config.warm)
         if self.config.importance > 1:
             weights = self.log_weights(features, batch.x, self.config.importance, weight)  # (k, B)
-            yield {"model": (math.log(len(weights)) - weights.logsumexp(0)).mean() / self.spec.dims}
+            yield {"model": (math.log(len(weights)) - weights.logsumexp(0)).mean() / self.spec.dims}  # eq. 8
             return
         out, latents = self.encode_decode(features)
         rate = torch.stack([apply_free_bits(latent.kl(), self.config.free_bits) for latent in latents]).sum()
@@ -113,7 +114,7 @@ class Vae(NormalPriorModel):
         """
         out, latents = self.encode_decode(features.repeat(k, *[1] * (features.ndim - 1)))  # (k * B, ...)
         ratio = torch.stack([(c.p.log_prob(c.z) - c.q.log_prob(c.z)).flatten(1).sum(1) for c in latents]).sum(0)
-        nll = self.head.nll(out, x.repeat(k, 1, 1, 1))
+        nll = self.head.nll(out, x.repeat(k, 1, 1, 1))  # (k * B,)
         return (weight * ratio - nll).view(k, len(x))
 
     @torch.no_grad()
@@ -133,13 +134,13 @@ class Vae(NormalPriorModel):
 
     def encode_decode(self, features: Tensor, temperature: float = 1.0) -> tuple[Tensor, list[Latent]]:
         """Map encoder features to the head's parameters at drawn codes (`temperature` 0: means); the latents."""
-        q = Normal.from_output(self.posterior(features.flatten(1)))
+        q = Normal.from_output(self.posterior(features.flatten(1)))  # (B, latent)
         latents = [Latent(q, Normal.standard(q.mean), q.sample(temperature))]  # global, (B, latent)
         if not isinstance(self.decoder, ConvDecoder):
             return self.decoder(latents[0].z), latents
         state = self.decoder.expand(latents[0].z)  # (B, 2 width, H / 4, W / 4)
         if self.config.detail:
-            p = Normal.from_output(self.detail_prior(state))
+            p = Normal.from_output(self.detail_prior(state))  # (B, detail, H / 4, W / 4)
             shift = Normal.from_output(self.detail_posterior(torch.cat([features, state], 1)))
             q = Normal(p.mean + shift.mean, p.scale + shift.scale)  # relative to the prior
             latents.append(Latent(q, p, q.sample(temperature)))  # local, (B, detail, H / 4, W / 4)
@@ -150,7 +151,7 @@ class Vae(NormalPriorModel):
         """Map (B, latent) to the head's parameters, local codes drawn from their prior at `temperature`."""
         if not isinstance(self.decoder, ConvDecoder) or not self.config.detail:
             return self.decoder(z)  # type: ignore[no-any-return]
-        state = self.decoder.expand(z)
+        state = self.decoder.expand(z)  # (B, 2 width, H / 4, W / 4)
         local = Normal.from_output(self.detail_prior(state)).sample(temperature)
         return self.decoder.upsample(state + self.detail_in(local))
 
@@ -174,6 +175,7 @@ class Vae(NormalPriorModel):
     @torch.no_grad()
     def edit(self, batch: Batch, shift: Tensor) -> Tensor:
         """Return expected values (B, C, H, W) float32 with global codes moved by `shift` (B, latent)."""
+        # Only the global codes move: local ones stay at the means of their posterior
         latents = self.encode_decode(self._clean_features(batch.x), 0.0)[1]
         z = latents[0].z + shift
         if not isinstance(self.decoder, ConvDecoder) or not self.config.detail:

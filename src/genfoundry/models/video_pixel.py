@@ -51,8 +51,8 @@ class VideoPixel(GenerativeModel):
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         self.size = (spec.shape[2], spec.shape[3])
-        values, w = 4 * spec.shape[1], config.memory
-        self.read = nn.Conv2d(2 * values, w, 3, padding=1)
+        values, w = 4 * spec.shape[1], config.memory  # a cell is 2 x 2 pixels
+        self.read = nn.Conv2d(2 * values, w, 3, padding=1)  # a frame and its difference from the last
         self.lstm = ConvLstm(w, w)
         self.tell = nn.Sequential(*residual_blocks(w, config.blocks), nn.SiLU())
         self.stack = GatedStack(values, config.width, config.layers, context=w + values)
@@ -61,7 +61,7 @@ class VideoPixel(GenerativeModel):
     def order(self) -> Tensor:
         """Return (dims,): frame by frame, cell by cell."""
         frame = cell_order((self.spec.shape[1], *self.size))
-        return (torch.arange(self.spec.shape[0]).unsqueeze(1) * len(frame) + frame).flatten()
+        return (torch.arange(self.spec.shape[0]).unsqueeze(1) * len(frame) + frame).flatten()  # (T C H W,)
 
     def predict(self, batch: Batch) -> Tensor:
         """Return (B, *shape, levels) log-probabilities."""
@@ -79,7 +79,7 @@ class VideoPixel(GenerativeModel):
         n, steps = batch.x.shape[:2]
         frames = self._to_cells(torch.cat([self._given_frames(batch.cond, n), batch.x], 1))  # (B, P + T, ...)
         memory, _ = self._encode_frames(frames[:, :-1], None)  # (B, P + T - 1, memory, h, w)
-        x = frames[:, -steps:].flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x = frames[:, -steps:].flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (B T, 4C, h, w)
         context = self._context(memory[:, -steps:].flatten(0, 1), frames[:, -steps - 1 : -1].flatten(0, 1))
         log_probs: Tensor = self.head(self.stack(x, context=context), x)
         return log_probs
@@ -99,6 +99,7 @@ class VideoPixel(GenerativeModel):
     def _to_cells(self, x: Tensor) -> Tensor:
         """(B, F, C, H, W) levels -> (B, F, 4C, h, w) in [-1, 1], in the type of the weights."""
         flat = x.flatten(0, 1).to(self.read.weight.dtype) * self.scale - 1.0
+        # An odd frame is filled up with black
         cells = fold_cells(flat, outside=-1.0)
         return cells.view(*x.shape[:2], *cells.shape[1:])
 
@@ -111,9 +112,9 @@ class VideoPixel(GenerativeModel):
         lstm_state, last = state or (self.lstm.zero_state(n, halve_size(self.size)), frames[:, 0])
         before = torch.cat([last.unsqueeze(1), frames[:, :-1]], 1)
         x = torch.cat([frames, frames - before], 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        features = F.silu(self.read(x))
+        features = F.silu(self.read(x))  # (B F, memory, h, w)
         features = features.view(n, steps, *features.shape[1:])  # (B, F, memory, h, w)
-        out, lstm_state = self.lstm(features, lstm_state)
+        out, lstm_state = self.lstm(features, lstm_state)  # (B, F, memory, h, w)
         return out + features, (lstm_state, frames[:, -1])  # residual
 
     def _context(self, memory: Tensor, last: Tensor) -> Tensor:
@@ -133,6 +134,7 @@ class VideoPixel(GenerativeModel):
     def _sample_frame(self, context: Tensor, draw: Draw) -> Tensor:
         """Draw a frame (n, C, H, W) cell by cell; each layer is computed once a cell."""
         (height, width), values = halve_size(self.size), self.head.values
+        # Of h x w cells, which of the 4C values lie in the frame
         inside = fold_cells(torch.ones(1, values // 4, *self.size))[0].bool().permute(1, 2, 0).tolist()
         cells = torch.zeros(len(context), values, height, width, dtype=torch.int64, device=context.device)
 

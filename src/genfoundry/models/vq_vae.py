@@ -48,13 +48,13 @@ class VqVae(VqModel):
             "encoder": nn.Sequential(
                 nn.Conv2d(channels, w, 5, stride=2, padding=2), nn.SiLU(), downsample(w, w),
                 *residual_blocks(w, config.blocks), nn.SiLU(),
-                normalized_conv(w, config.dimension),
+                normalized_conv(w, config.dimension),  # (B, dimension, H / 4, W / 4)
             ),
             "quantiser": build_quantizer(config),
             "decoder": nn.Sequential(
                 nn.Conv2d(config.dimension, w, 3, padding=1),
                 *residual_blocks(w, config.blocks), nn.SiLU(), Upsample(w, w, size=halve_size(full)), nn.SiLU(),
-                Upsample(w, self.head.parameters, size=full),
+                Upsample(w, self.head.parameters, size=full),  # (B, head.parameters, H, W)
             ),
         })  # fmt: skip
         self.prior = CodePrior(
@@ -82,7 +82,7 @@ class VqVae(VqModel):
             yield {"autoencoder": distortion + encoded.loss}  # eq. 3
         else:
             self.set_training("prior")
-            with torch.no_grad():
+            with torch.no_grad():  # the autoencoder does not move
                 index = self.encode(batch.x).index  # (B, H / 4, W / 4)
             self.prior.count_labels(batch.label, len(batch), reset=clock.step == 0)
             yield {"prior": self.prior.nll(index, batch.label).mean() / index[0].numel()}
@@ -100,7 +100,7 @@ class VqVae(VqModel):
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        index = self.prior.sample(n, label, draw=draw)
+        index = self.prior.sample(n, label, draw=draw)  # (n, H / 4, W / 4)
         return self.head.sample(self.autoencoder["decoder"](self.quantiser.look_up(index)), draw)
 
     @torch.no_grad()

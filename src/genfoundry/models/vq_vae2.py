@@ -47,8 +47,8 @@ class TwoLevelAutoencoder(nn.Module):
     def encode(self, x: Tensor) -> tuple[Quantised, Quantised]:
         """Return top, and bottom given top."""
         features = self.to_quarter(x)  # (B, width, H / 4, W / 4)
-        top: Quantised = self.top(self.to_eighth(features))
-        bottom: Quantised = self.bottom(self.to_bottom(torch.cat([features, self.raised(top.z)], 1)))
+        top: Quantised = self.top(self.to_eighth(features))  # (B, D, H / 8, W / 8)
+        bottom: Quantised = self.bottom(self.to_bottom(torch.cat([features, self.raised(top.z)], 1)))  # at H / 4, W / 4
         return top, bottom
 
     def decode(self, top: Tensor, bottom: Tensor) -> Tensor:
@@ -93,6 +93,7 @@ class VqVae2(VqModel):
         features = net.to_quarter(x)
         top = net.to_eighth(features)  # (B, D, H / 8, W / 8)
         net.top.initialize(top)
+        # In eval mode, as looking up codes would otherwise move the codebook
         raised = net.raised(net.top.eval()(top).z)  # (B, width, H / 4, W / 4)
         net.bottom.initialize(net.to_bottom(torch.cat([features, raised], 1)))
 
@@ -108,7 +109,7 @@ class VqVae2(VqModel):
             yield {"autoencoder": distortion + top.loss + bottom.loss}
         else:
             self.set_training("top", "bottom")
-            with torch.no_grad():
+            with torch.no_grad():  # the autoencoder does not move
                 top, bottom = self.encode(batch.x)
             self.top.count_labels(batch.label, len(batch), reset=clock.step == 0)
             yield {
@@ -125,8 +126,8 @@ class VqVae2(VqModel):
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        top = self.top.sample(n, label, draw=draw)
-        bottom = self.bottom.sample(top, draw)
+        top = self.top.sample(n, label, draw=draw)  # (n, H / 8, W / 8)
+        bottom = self.bottom.sample(top, draw)  # (n, H / 4, W / 4)
         net = self.autoencoder
         return self.head.sample(net.decode(net.top.look_up(top), net.bottom.look_up(bottom)), draw)
 

@@ -23,6 +23,7 @@ def infer_expectations(table: pd.DataFrame, dataset: Dataset, classes: int) -> d
     """An `expect` that the description table of a data set meets, with room for data to come."""
     rows = derive(table, Expect())
     train = int((rows["split"] == "train").sum())
+    # A tenth may go, and the data may grow tenfold, before a person has to look.
     expect: dict[str, Any] = {"rows": {"train": [math.floor(0.9 * train), GROWTH * train]}}
     if dataset.modality == "images":
         expect["values"] = [0, dataset.levels - 1]
@@ -45,6 +46,7 @@ def infer_expectations(table: pd.DataFrame, dataset: Dataset, classes: int) -> d
 
 def _infer_series(rows: pd.DataFrame) -> dict[str, Any]:
     low, high, gap = float(rows["min"].min()), float(rows["max"].max()), float(rows["step"].max())
+    # Series drift: values up to half their span beyond what was seen are not refused.
     room = (high - low) / 2
     bounds = [_round_outwards(low - room, room, math.floor), _round_outwards(high + room, room, math.ceil)]
     expect: dict[str, Any] = {"values": bounds, "order": True}
@@ -66,6 +68,7 @@ def drop_unmet(expect: dict[str, Any], table: pd.DataFrame) -> tuple[dict[str, A
         failing = unmet(rows, _rules(met, rows))
         if not failing:
             return met, lines
+        # One at a time, since the table's columns are derived anew without the key that goes.
         rule, always = failing[0], _rules({}, table)
         key = next((k for k in met if rule in _rules({k: met[k]}, table) and rule not in always), None)
         if key is None:

@@ -61,6 +61,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
     Raises:
         UserError: the path has nothing usable, or too little for four splits.
     """
+    # The path goes into params.yaml, a UTF-8 file.
     require_utf8(Path("/"), str(path))
     if given:
         config.check(config.Dataset, {"modality": "images", "raw": "", **given}, f"datasets.{name}", "init")
@@ -71,7 +72,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
         if path.is_file():  # a data set's reader reads folders
             raw = Path(scratch, "raw")
             raw.mkdir()
-            (raw / path.name).symlink_to(path.resolve())
+            (raw / path.name).symlink_to(path.resolve())  # a copy of a large file would take minutes
         with _name_path(raw, path):
             inspection = inspect_data(raw, given)
         notes = [*inspection.notes]
@@ -83,6 +84,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
                 data = _prepare(raw, Path(scratch), dataset, params.seed, path)
                 break
             except UserError as error:
+                # Each error adds one key, and none is added twice, so that the loop ends.
                 notes.append(_amend(entry, error))
         import pandas as pd
 
@@ -99,6 +101,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
     sections = {
         "datasets": {name: {**first, **{k: v for k, v in entry.items() if k not in first}}},
         "judges": {name: judge} if judge else {},
+        # A task that no model can be ranked on would only be an error of the next plan.
         "tasks": {task: settings for task, settings in tasks.items() if task in with_experiment},
         "experiments": experiments,
     }
@@ -106,7 +109,7 @@ def propose(path: Path, name: str, params: config.Params, given: Mapping[str, An
 
 
 def _amend(entry: dict[str, Any], error: UserError) -> str:
-    """Put what an error asks for into the entry, and say why; raise the error where no key helps."""
+    """Add the key that an error asks for to the entry; return a note. Raise the error where no key helps."""
     slices, split = entry.get("slices", {}), entry.get("split", {})
     if "missing: background" in str(error) and slices and "missing" not in slices:
         entry["slices"] = {**slices, "missing": "background"}
@@ -180,6 +183,7 @@ def _propose_experiments(
         if not issubclass(kind, GenerativeModel) or data.modality not in kind.modalities:
             continue
         computable = computable_objectives(kind, data.modality)
+        # Tasks come in the order of TASKS: a model with a likelihood is ranked by it, not by its samples.
         task = next((key for key, settings in tasks.items() if settings["objective"] in computable), None)
         if task is None:
             notes.append(f"{model} is left out: no task on these data is one that it can compute")
@@ -203,6 +207,7 @@ def _size_experiment(
     """hyper, train, steps and search of an entry, and the number of weights; the model is built to see that it fits."""
     items = data.meta["counts"]["train"]
     entry = kind.suggest_settings(data.spec, items)
+    # Built once here, so that no entry is proposed that the data refuse.
     model = kind(data.spec, config.check(kind.Config, entry.get("hyper", {}), "hyper", kind.__name__))
     weights = [p for player in model.players().values() for p in player]
     if not weights:  # fitted in closed form
@@ -229,5 +234,6 @@ def _choose_steps(params: config.Params, spec: Spec, items: int, batch: int) -> 
     for budget in params.budgets:
         most, epochs = STEPS.get(budget, STEPS["quick"]), EPOCHS.get(budget, EPOCHS["quick"])
         number = min(most * min(1.0, PIXELS / pixels), epochs * math.ceil(items / batch))
+        # Two digits: a number that looks chosen, not computed, is easier to edit.
         steps[budget] = max(STEPS["smoke"], int(float(f"{number:.2g}")))
     return steps

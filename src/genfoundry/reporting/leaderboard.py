@@ -40,6 +40,7 @@ def build(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
     tables: dict[TableKey, dict[str, Any]] = {}
     for card in [read_json(path) for path in sorted(scores.glob("*/*/card.json"))]:
         name, table = card["experiment"], get_table(tables, card)
+        # Tables are sorted by test metrics, rankings made on val: the first row need not be the best candidate.
         best_of = [r for r in rankings if [c["experiment"] for c in r["candidates"][:1]] == [name]]
         table["notes"] += [{k: r.get(k) for k in ("task", "supported", "note")} for r in best_of if r.get("note")]
         table["bars"] += [bar for r in best_of if (bar := _lost_references(r, card, baselines))["loses_to"]]
@@ -62,12 +63,14 @@ def build(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
                 **{"likelihood": row["likelihood"], "absent": row.get("absent", {})},
                 "figures": {**table["rows"].get(name, {}).get("figures", {}), **row["figures"]["test"]},
             }
+    # Sorted, since leaderboard.json is a DVC output, whose bytes must not depend on the order of files.
     return {"tables": [order(tables[key]) for key in sorted(tables)]}
 
 
 def get_table(tables: dict[TableKey, dict[str, Any]], card: Mapping[str, Any]) -> dict[str, Any]:
     """The table that a card belongs to, made if it is the first."""
     about = {key: card.get(key) for key in ("dataset", "levels", "binarise", "labels", "data", "judge")}
+    # The digests of data and judge are no part of the key: after a failed run they may differ, and one table stays one.
     key = (str(about["dataset"]), str(about["levels"]), str(about["binarise"]), about["labels"] or 0)
     return tables.setdefault(key, {**about, "rows": {}, "notes": [], "remarks": [], "bars": []})
 
@@ -97,6 +100,7 @@ def sort_rows(rows: Iterable[dict[str, Any]], columns: Iterable[str]) -> list[di
     def key(row: dict[str, Any]) -> tuple[int, float]:
         for i, column in enumerate(columns):
             if column in row["figures"]:
+                # A row that lacks the metric of an earlier column stands after all rows that have it.
                 return i, METRICS[column].sort_key(row["figures"][column])
         return len(columns), 0.0
 
@@ -172,6 +176,7 @@ def _markdown_cell(metrics: Mapping[str, float], column: str) -> str:
     if column not in metrics:
         return "-"
     ends = interval(metrics, column)
+    # Half of the width, though an interval need not be symmetric: a table of text has no room for both ends.
     return f"{metrics[column]:.4g}" + (f" ± {(ends[1] - ends[0]) / 2:.2g}" if ends else "")
 
 

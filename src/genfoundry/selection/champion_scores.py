@@ -56,6 +56,7 @@ def _load_scores(folder: Path, prefix: str) -> Scores:
     path = folder / "scores.safetensors"
     if not path.exists():
         return {}
+    # One file has the scores of every split: only those of this one are read.
     with safe_open(path, "numpy") as file:
         return {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
 
@@ -73,14 +74,17 @@ def measure_champion(
     """
     from genfoundry.evaluation.objectives import find_objective
 
+    # Distances between features compare within one feature network only; a likelihood does not depend on it.
     about = ("data", "judge") if "judge" in find_objective(task.objective).requires.abilities else ("data",)
     settings = (task.levels, task.binarise, task.labels)
+    # The champion is mostly an experiment of this workspace still, evaluated on today's data: nothing is run then.
     for path in sorted((root / paths.scores(task.dataset)).glob("*/card.json")):
         other = read_json(path)
         same = other["digest"] == champion["digest"] and all(other.get(key) == card.get(key) for key in about)
         if same and _data_settings(other) == settings:
             return load_candidate_scores(root, task, other["experiment"], champion["digest"])[1]
     folder = weight_store.find(root, champion["weights"])
+    # Asked before any code runs: nats at other levels are another quantity, and no comparison would mean anything.
     if _data_settings(read_json(folder / "model.json")["data"]) != settings:
         return None
     faults = []
@@ -102,6 +106,7 @@ def _find_sources(root: Path, champion: Decision) -> Iterator[Path]:
     today = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory() as folder:
         original = extract_source(root, champion.get("commit"), Path(folder))
+        # With edits that were not committed, the commit's code is not what trained it: today's is the better guess.
         order = [original, today] if champion.get("clean") else [today, original]
         yield from filter(None, order)
 
@@ -110,6 +115,7 @@ def extract_source(root: Path, commit: str | None, into: Path) -> Path | None:
     """`src` as `commit` had it, below `into`; None when the commit is unknown here."""
     if not commit:
         return None
+    # An archive, not a checkout: the working tree, which may be edited, stays as it is.
     done = subprocess.run(["git", "-C", str(root), "archive", "--format=zip", commit, "src"], capture_output=True)
     if done.returncode:
         return None
@@ -134,12 +140,14 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, scores: Scores
     from genfoundry.selection import split_items
 
     prepared, network = root / paths.prepared(task.dataset), root / paths.judge(task.dataset)
-    samples = len(scores["features"]) if "features" in scores else 2
+    samples = len(scores["features"]) if "features" in scores else 2  # else hardly any: none is compared
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "predictions.safetensors"
+        # Passed as text by -c: run as a file of today's package, it would import today's `genfoundry`.
         program = Path(split_items.__file__).read_text(encoding="utf-8")
         command = [sys.executable, "-c", program, "--model", folder, "--data", prepared]
         command += ["--split", "gate", "--samples", samples, "--seed", derive_seed("gate"), "--out", out]
+        # PYTHONPATH is replaced, and the working folder (first on sys.path) is empty: today's package is not found.
         environment = {**os.environ, "PYTHONPATH": str(source)}
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=scratch, env=environment)
         if done.returncode or not out.exists():
@@ -151,5 +159,6 @@ def remeasure(root: Path, task: Task, folder: Path, source: Path, scores: Scores
     judge = evaluation_judge.load_judge(network if (network / "model.json").exists() else None)
     try:
         return score(predictions, SplitContext(split=split, judge=judge, real=scores.get("real")))
+    # Predictions by old code may lack a key, or have other shapes than today's scores expect.
     except (UserError, ValueError, RuntimeError, KeyError) as error:
         raise NotMeasurable(str(error)) from None

@@ -28,7 +28,7 @@ RELIABLE = ("s3", "ssh")
 
 
 class RemoteUnreachable(UserError):
-    """A remote that may have the content could not be asked."""
+    """A remote that may have the content did not answer."""
 
 
 def hash_md5(path: Path) -> str:
@@ -79,6 +79,7 @@ def list_folder(root: Path, md5: str) -> dict[str, str] | None:
 
 
 def _request(root: Path, action: str, **arguments: Any) -> Any:
+    # The subprocess imports this very package, also from a copy of the repository that is not the installed one.
     source = str(Path(__file__).resolve().parents[2])
     python_path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
@@ -100,6 +101,7 @@ def _fetch(root: Path, md5s: Mapping[str, str], remotes: bool) -> list[str]:
     config, faults = _read_config(root), []
     missing = _copy(config, None, md5s)
     default = config["core"].get("remote")
+    # The default remote is the likeliest to have it, and every question to a remote costs seconds.
     for remote in sorted(config["remote"], key=lambda name: (name != default, name)) if remotes else ():
         if not missing:
             break
@@ -117,6 +119,7 @@ def _copy(config: Mapping[str, Any], remote: str | None, md5s: Mapping[str, str]
     missing = dict(md5s)
     with _open_scratch(config, remote, dict.fromkeys(md5s.values())) as (repo, system, settings):
         for path, md5 in md5s.items():
+            # Verified beside, then renamed: a transfer that is killed leaves nothing under the final name.
             beside = Path(f"{path}.{os.getpid()}.new")
             try:
                 beside.parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +200,7 @@ def _open_scratch(
         (folder / ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
         outs = [{"md5": md5, "hash": "md5", "path": md5} for md5 in md5s]
         (folder / "contents.dvc").write_text(json.dumps({"outs": outs}), encoding="utf-8")  # JSON is YAML
+        # Without a cache folder of its own, DVC would leave an index of every scratch repository in the system's.
         settings: dict[str, Any] = {"core": {"no_scm": True, "site_cache_dir": str(folder / ".dvc/site")}}
         settings["cache"] = {"dir": str(folder / ".dvc/cache") if remote else config["cache"]["dir"]}
         if remote:
@@ -215,7 +219,7 @@ def _read_config(root: Path) -> dict[str, Any]:
     for line in done.stdout.splitlines():
         key, _, value = line.partition("=")
         section, _, option = key.partition(".")
-        name, _, option = option.rpartition(".")
+        name, _, option = option.rpartition(".")  # a remote's name may have dots
         entry = config.setdefault(section, {})
         (entry.setdefault(name, {}) if name else entry)[option] = value
     config["cache"].setdefault("dir", str(root / ".dvc/cache"))  # DVC's documented default
@@ -228,6 +232,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {"fetch": _fetch, "find_cached": _find_
 def _main() -> None:
     request = json.load(sys.stdin)
     try:
+        # Standard output is for the answer alone: DVC and the libraries of remotes print progress and notices.
         with contextlib.redirect_stdout(sys.stderr):
             answer = ACTIONS[request["action"]](Path(request["root"]), **request["arguments"])
     except Exception as error:  # the caller wants one line

@@ -48,7 +48,7 @@ def read_decisions(path: Path) -> list[Decision]:
         return []
     decisions = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if text.strip():
+        if text.strip():  # a union merge may leave empty lines
             try:
                 decisions.append(_check(json.loads(text), f"{path}:{number}"))
             except ValueError:
@@ -62,12 +62,15 @@ def append_decision(path: Path, decision: Decision) -> None:
     Raises:
         UserError: a key is missing, or the file cannot be written.
     """
+    # NaN is not JSON: one such line would make other programs refuse the whole file.
     text = json.dumps(_check(decision, str(path)), sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # The lock is in .state, since the ledger's own folder is git's.
         with file_lock(path.parent / paths.STATE / path.name), path.open("ab+") as file:
             if (end := file.seek(0, os.SEEK_END)) and os.pread(file.fileno(), 1, end - 1) != b"\n":
                 text = "\n" + text  # an editor or a merge took the last newline
+            # One write and a sync: a reader sees whole lines, and a decision survives a loss of power.
             os.write(file.fileno(), text.encode())
             os.fsync(file.fileno())
     except OSError as error:
@@ -120,7 +123,7 @@ def get_user_name(root: Path) -> str:
     if name := _git(root, "config", "user.name"):
         return name
     try:
-        return os.environ.get("USER") or getpass.getuser()
+        return os.environ.get("USER") or getpass.getuser()  # fails in a container without an entry for its user id
     except (KeyError, OSError):
         return "unknown"
 
@@ -133,6 +136,7 @@ def get_commit(root: Path) -> tuple[str | None, bool]:
     """
     shell.check_repository(root)
     commit = _git(root, "rev-parse", "HEAD") or None
+    # Of the commit only `src` is needed to measure a champion again, so only edits there count.
     return commit, commit is not None and _git(root, "status", "--porcelain", "--", "src") == ""
 
 

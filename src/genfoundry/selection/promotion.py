@@ -72,7 +72,10 @@ def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None
     """
     content = _read_ranking(root, task_name) if ranking is None else ranking
     if content is None:
-        raise UserError(f"{root / paths.ranking(task_name)}: not there; `dvc repro rank` writes it")
+        raise UserError(
+            f"{root / paths.ranking(task_name)}: expected a ranking, got no file; `dvc repro rank` writes it"
+        )
+    # The stage `register` is run every time: the usual answer costs the read of two files, and imports no torch.
     if is_settled(task_name, root, content):
         return "unchanged"
     root = root.resolve()  # the champion may be measured in a subprocess elsewhere
@@ -84,6 +87,7 @@ def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None
 
     try:
         decision, reason, figures = _decide(task, root, ranks, champion)
+    # An outage proves nothing. A line would settle this ranking, and the champion be lost to a fault of the network.
     except weight_store.RemoteUnreachable as error:
         print(f"genfoundry promote {task_name}: nothing decided, asking again next time: {error}", file=sys.stderr)
         return "undecided"
@@ -107,6 +111,7 @@ def promote(task_name: str, task: Task, root: Path, ranking: bytes | None = None
     if decision != "refused":
         weight_store.keep(root, line["weights"])  # before the line: what a line names must not get lost
     ledger.append_decision(root / paths.LEDGER, line)
+    # Read anew: other processes may have appended decisions, whose weights are needed as well.
     weight_store.prune(root, ledger.read_decisions(root / paths.LEDGER))
     return decision
 
@@ -137,8 +142,10 @@ def _is_decided(
     rows = references.read_baseline_rows(root / paths.baselines(ranking["task"]))
     losses = references.sort_names(references.find_losses(rows, task.objective, task.direction, value, "gate"))
     same = losses == references.sort_names((about_best.get("figures") or {}).get("loses_to", ()))
+    # For the model that serves, only which references beat it can change the outcome.
     if champion and champion["digest"] == best["digest"]:
         return same
+    # For a challenger it is the last decision, on the same data, by the same margin and against the same reference.
     last, bar = decisions[-1], (ranking["margin"], references.find_hardest(rows, task, "gate"))
     before = (last["figures"].get("ranking_margin"), last["figures"].get("reference"))  # older lines lack both
     return same and (last["digest"], last["data"]) == (best["digest"], ranking["data"]) and before == bar
@@ -152,12 +159,14 @@ def _decide(task: Task, root: Path, ranking: Mapping[str, Any], champion: ledger
     card, scores = champion_scores.load_candidate_scores(root, task, best["experiment"], best["digest"])
     value = find_objective(task.objective).value(scores, card["dims"])
     figures: dict[str, Any] = {"split": "gate", "incumbent": None, "difference": None, "interval": None}
+    # Set before any early return, since `_is_decided` compares them with those of the next ranking.
     figures |= {"margin": ranking["margin"], "ranking_margin": ranking["margin"], "seed_margin": ranking["seed_margin"]}
     figures |= {"reference": references.find_hardest(rows, task, "gate"), "loses_to": [], "candidate": None}
     if not math.isfinite(value):
         return "refused", f"{task.objective} on gate is {value}", figures
     figures["candidate"] = {task.objective: value}
     figures["loses_to"] = references.find_losses(rows, task.objective, task.direction, value, "gate")
+    # The serving model is judged again like any other: a new reference may beat it.
     serves = champion is not None and champion["digest"] == best["digest"]
     if figures["loses_to"]:
         stays = "it stays the champion, but " if serves else ""
@@ -223,6 +232,7 @@ def _compare(
     if not math.isfinite(value):
         return "champion", f"{name} has {task.objective} {value} on today's gate", figures
     losses = references.find_losses(rows, task.objective, task.direction, value, "gate")
+    # A recipe whose seeds differ widely asks for the wider margin, whichever side it is on.
     figures["margin"] = margin = max(figures["margin"], (champion.get("figures") or {}).get("seed_margin") or 0.0)
     gain = improvement(scores, champions, objective, dims)
     figures |= {"incumbent": {task.objective: value}, "difference": gain.value}

@@ -43,11 +43,13 @@ def rank(
             f"labels {task.labels} and a finite {task.objective} on val; add one under experiments: in params.yaml, or "
             "correct the task"
         )
+    # After a failed run some experiments have scores on new data and others on old: these do not compare.
     data = {candidate.pop("data") for candidate in candidates}
     if len(data) > 1:
         raise UserError(
             f"{scores}: measured on {len(data)} versions of {task.dataset}; run `dvc repro` for all of them"
         )
+    # Likelihoods do not depend on the feature network; only an objective of features needs the same one.
     judges = {candidate.pop("judge") for candidate in candidates}
     if len(judges) > 1 and "judge" in find_objective(task.objective).requires.abilities:
         raise UserError(
@@ -79,6 +81,7 @@ def _find_candidates(task: Task, scores: Path, experiments: Collection[str] | No
         card = read_json(path)
         metrics = card["figures"].get("val", {})
         value = metrics.get(task.objective)
+        # Nats at other levels or binarisation are another quantity, and other labels another problem.
         same = (card["levels"], card["binarise"], card.get("labels")) == (task.levels, task.binarise, task.labels)
         if same and value is not None and math.isfinite(value):
             seeds = card.get("seeds", {})
@@ -94,7 +97,7 @@ def _find_candidates(task: Task, scores: Path, experiments: Collection[str] | No
 
 
 def _compare_first_two(candidates: list[dict[str, Any]]) -> tuple[bool | None, str | None]:
-    """Whether the first leads the second by more than training seeds differ; why not, or why that is not known."""
+    """Whether the first leads the second by more than training seeds differ; the reason if not, or if unknown."""
     single_seed = [candidate["experiment"] for candidate in candidates[:2] if candidate["spread"] is None]
     if single_seed:
         return None, f"trained with one seed: {', '.join(single_seed)}; this run does not bound a seed's luck"
@@ -102,6 +105,7 @@ def _compare_first_two(candidates: list[dict[str, Any]]) -> tuple[bool | None, s
         return None, None
     first, second = candidates[:2]
     gap = abs(first["value"] - second["value"])
+    # Training noise, not the items' standard error: a ranking is about recipes, which another seed trains differently.
     by_chance = margins.compute_seed_gap(first["spread"], second["spread"], (first["seeds"], second["seeds"]))
     if gap > by_chance:
         return True, None

@@ -52,6 +52,7 @@ def find_losses(rows: Mapping[str, Any], objective: str, direction: str, value: 
     losses = [
         {"name": name, "role": rows[name]["role"], "value": reference, "by": sign * (value - reference)}
         for name, reference in select_values(rows, objective, split).items()
+        # A tie is a loss: a champion has to be better than what is trivial.
         if sign * (value - reference) >= 0
     ]
     return sorted(losses, key=lambda loss: (-loss["by"], loss["name"]))

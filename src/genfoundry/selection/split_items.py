@@ -1,4 +1,4 @@
-"""The items of a split by the code of some commit: `champion_scores` runs this file's text under a champion's own code.
+"""Digest of a split's items by the code of an old commit. `champion_scores` runs this file's text with that code.
 
 As a program it does what `python -m genfoundry.evaluate` does, and prints the digest of the items it was done for.
 """
@@ -40,6 +40,7 @@ def main() -> None:
         from genfoundry.types import UserError  # type: ignore[attr-defined, no-redef]
 
     model, data, name = (sys.argv[sys.argv.index(f"--{key}") + 1] for key in ("model", "data", "split"))
+    # Read here rather than through the package, whose function for it has had several names.
     settings = json.loads((Path(model) / "model.json").read_text(encoding="utf-8")).get("data", {})
     try:
         evaluate.main()

@@ -1,4 +1,4 @@
-"""Weights of decided models: found in the workspace, the ledger's own store, DVC's cache or a DVC remote.
+"""Weights of the models in the ledger: found in the workspace, the ledger's store, DVC's cache or a DVC remote.
 
 `find` looks in that order and checks the sha256 of every file. The ledger's store holds the files of champions and of
 the latest challengers as they are, so that these outlive a retraining that nobody committed.
@@ -61,9 +61,11 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
     for folder in (root / str(weights["path"]), stored):
         if _is_complete(folder, files):
             return folder
+    # Lines of the ledger from before md5 was recorded cannot be looked up in DVC.
     md5s = {name: str(file["md5"]) for name, file in files.items() if "md5" in file}
     if farthest != "store" and (root / ".dvc").is_dir() and len(md5s) == len(files):
         with tempfile.TemporaryDirectory() as scratch:
+            # Into a scratch folder first, so that a partial download never becomes a stored model.
             wanted = {Path(scratch, name): md5 for name, md5 in md5s.items()}
             if not dvc_store.fetch_files(root, wanted, remotes=farthest == "remotes"):
                 _copy(Path(scratch), stored, files)
@@ -89,7 +91,7 @@ def keep(root: Path, weights: Mapping[str, Any]) -> Path:
 
 
 def prune(root: Path, decisions: Iterable[ledger.Decision]) -> None:
-    """Remove from the ledger's store what is neither a champion's nor a latest challenger's."""
+    """Remove weights from the ledger's store, except those of champions and of the latest challengers."""
     decisions = list(decisions)
     tasks = {decision["task"] for decision in decisions}
     serving = [choose(decisions, task) for task in tasks for choose in (ledger.find_champion, ledger.find_challenger)]
@@ -101,12 +103,14 @@ def prune(root: Path, decisions: Iterable[ledger.Decision]) -> None:
 
 def _stored_folder(root: Path, files: Files) -> Path:
     """The folder of the store for these contents."""
+    # Named by content: equal weights of two tasks, or of two decisions, are stored once.
     content = {name: file["sha256"] for name, file in files.items()}
     return root / paths.WEIGHTS / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _is_complete(folder: Path, files: Files) -> bool:
     return all(
+        # The size tells most differences without reading the file.
         (path := folder / name).is_file() and path.stat().st_size == file["size"] and sha256(path) == file["sha256"]
         for name, file in files.items()
     )

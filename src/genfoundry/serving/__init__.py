@@ -1,1 +1,1 @@
-"""Serving: a champion answers requests, from the command line or in MLflow, and scores files of the user's own."""
+"""Serving: a champion answers requests, from the command line or in MLflow, and scores user files."""

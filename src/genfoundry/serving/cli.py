@@ -49,6 +49,7 @@ def load_champion(root: Path, task: str) -> ServedChampion:
     if decision is None:
         tasks = sorted({d["task"] for d in decisions if ledger.find_champion(decisions, d["task"])})
         raise UserError(f"task {task!r} has no champion; {', '.join(tasks) or 'no task'} has; `make repro` makes them")
+    # The ledger names weights by checksum: a model that was retrained since does not serve in the champion's place.
     folder = weight_store.find(root, decision["weights"])
     from genfoundry.serving.predictor import Predictor  # torch: after the cheap mistakes
 
@@ -62,6 +63,7 @@ def sample(root: Path, task: str, n: int, *, out: Path | None = None, **settings
         UserError: no champion, or a value that the model does not take.
     """
     predictor = load_champion(root, task).predictor
+    # A forecast or a video needs given steps to go on from; the data set's own test split is at hand for that.
     past = _read_past(root, predictor) if predictor.modality in ("series", "video") else None
     samples = predictor.sample(n, past=past, **settings)
     if predictor.alphabet:
@@ -106,6 +108,7 @@ def _read_past(root: Path, predictor: Predictor) -> NDArray[Any]:
         return np.asarray(tensors["x"][0].numpy()[:steps])
     past = np.concatenate([tensors["past"].double().numpy(), tensors["x"].double().numpy()])
     if shape and shape[1] > past.shape[1]:  # the rows' numbers, too
+        # The model has learnt rows numbered from the beginning of the series, of which test is the end.
         numbers = np.arange(len(past)) + int(tensors["first"]) - len(tensors["past"])
         past = np.concatenate([past, numbers[:, None]], 1)
     return past[len(past) - steps :]
@@ -123,6 +126,7 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
 
     from genfoundry.serving import score_file
 
+    # Before the champion is loaded, which takes seconds, or a download.
     if not file.exists():
         raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, a .tsv, or a .csv")
     champion = load_champion(root, task)
@@ -135,6 +139,7 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
         [i, float(v), predictor.per_value(float(v), int(k))] for i, (v, k) in enumerate(zip(nats, values, strict=True))
     ]
     path = _write(out or root / OUT / f"{task}-scores.csv", ["item", "nats", predictor.unit], rows)
+    # The ratio of sums, not the mean of ratios: a last, shorter window counts by the values that it has.
     mean = predictor.per_value(float(nats.sum()), int(values.sum()))
     error = f" +- {np.std([row[2] for row in rows], ddof=1) / np.sqrt(len(rows)):.4f}" if len(rows) > 1 else ""
     kind = {"bound": " (upper bound)", "estimate": " (estimate)"}.get(predictor.model.likelihood, "")
@@ -149,7 +154,7 @@ def _write(path: Path, header: str | Sequence[str], rows: Iterable[Sequence[obje
             if isinstance(header, str):
                 file.write(header)
             else:
-                csv.writer(file, lineterminator="\n").writerows([header, *rows])
+                csv.writer(file, lineterminator="\n").writerows([header, *rows])  # csv would end lines with CR LF
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give a file that can be written with --out") from None
     return str(path)
@@ -168,9 +173,7 @@ def build_parser() -> Parser:
     draw.add_argument("--n", metavar="N", type=int, default=16, help="number of samples (default: 16)")
     draw.add_argument("--prompt", metavar="TEXT", default="", help="text that samples go on from; of pairs, the source")
     draw.add_argument("--label", metavar="N", type=int, default=-1, help="class, for models that know classes")
-    draw.add_argument(
-        "--length", metavar="N", type=int, default=0, help="characters of text (default: one window)"
-    )
+    draw.add_argument("--length", metavar="N", type=int, default=0, help="characters of text (default: one window)")
     draw.add_argument("--temperature", metavar="T", type=float, default=1.0, help="of the softmax (default: 1)")
     draw.add_argument("--top-k", metavar="K", type=int, default=0, help="draw from the K likeliest values alone")
     draw.add_argument("--top-p", metavar="P", type=float, default=1.0, help="draw from a share P of the probability")

@@ -150,7 +150,7 @@ class Predictor:
         return self.declared.get("missing") == "keep"
 
     def encode(self, text: str, name: str = "text") -> NDArray[np.int64]:
-        """(L,) positions in the model's alphabet; `name` is what an error calls the text.
+        """Encode a text as (L,) indices into the model's alphabet; errors call the text `name`.
 
         Raises:
             UserError: a character is not in it.

@@ -29,7 +29,7 @@ RequestRow = dict[str, Any]  # column -> value; what is null or not given is not
 
 
 def parse_rows(data: Any, modality: str, spec: Spec) -> list[RequestRow]:
-    """The rows of a request, in whichever form MLflow passes it.
+    """Parse the rows of a request from any of the forms in which MLflow passes it.
 
     Raises:
         UserError: it is no table, a column is unknown, or no value is given.
@@ -38,10 +38,12 @@ def parse_rows(data: Any, modality: str, spec: Spec) -> list[RequestRow]:
     form = f"expected rows with columns among {', '.join(allowed)}, such as " + '{"dataframe_records": [{"n": 2}]}'
     rows: list[RequestRow]
     if isinstance(data, pd.DataFrame):
+        # `to_dict` would keep the last of equal columns and drop the others.
         if not data.columns.is_unique:
             raise UserError(f"request: columns {list(map(str, data.columns))}: expected each of them once")
         rows = data.to_dict("records")
     elif isinstance(data, Mapping):
+        # A column of one array and an array of such columns look alike: only the number of dimensions tells them apart.
         rows = _transpose(data, {"x": len(spec.shape), "past": len(spec.cond_shape or spec.shape)})
     elif isinstance(data, list) and all(isinstance(row, Mapping) for row in data):
         rows = data
@@ -71,11 +73,12 @@ def _depth(value: Any) -> int:
 
 
 def _is_null(value: Any) -> bool:
+    # `pd.isna` of a container is an array, which has no truth value.
     return value is None or (not isinstance(value, list | tuple | Mapping | np.ndarray) and bool(pd.isna(value)))
 
 
 def _to_scalar(value: Any) -> Any:
-    """A NumPy number, or an array that holds a single value without a shape, as Python's own."""
+    """Convert a NumPy scalar or zero-dimensional array to a Python number."""
     scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
     return value.item() if scalar else value
 
@@ -92,7 +95,8 @@ def parse_parameters(params: Mapping[str, Any] | None) -> dict[str, int | float]
     parsed = dict(DEFAULTS)
     for name, value in given.items():
         if isinstance(DEFAULTS[name], int):
-            parsed[name] = check_integer(value, name, -(2**63), 2**63 - 1)
+            parsed[name] = check_integer(value, name, -(2**63), 2**63 - 1)  # MLflow's type `long`
+        # bool is a subclass of int: without this, True would be a temperature of 1.
         elif isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
             raise UserError(f"{name}: {shorten(value)}: expected a finite number")
         else:

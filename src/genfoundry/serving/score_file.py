@@ -106,6 +106,7 @@ def _read_windows(file: Path, predictor: Predictor) -> tuple[NDArray[np.float64]
     declared, spec, past = predictor.declared, predictor.spec, predictor.past_steps
     step = declared.get("step")
     table = time_csv.read_series(file, "months" if step == "month" else None, tuple(declared.get("columns", ())))
+    # A data set that declares nothing for missing values was prepared from complete tables only.
     if "missing" not in declared:
         missing_values.require_complete(table)
     rows = table.rows  # the first column is the time
@@ -180,6 +181,7 @@ def _read_images(root: Path, file: Path, predictor: Predictor) -> NDArray[Any]:
     if wrong := [part.x.shape[1:] for part in parts if part.x.shape[1:] != spec.shape]:
         raise UserError(f"{file}: images of {wrong[0]} (C, H, W); this model knows {spec.shape}")
     prepared = root / paths.prepared(str(card["dataset"])) / "spec.json"
+    # Without the prepared data (only the champion was pulled), images of 8 bits are assumed.
     native = int(read_json(prepared)["spec"]["levels"]) if prepared.exists() else max(spec.levels or 0, 256)
     x = np.concatenate([part.x for part in parts])  # (N, C, H, W)
     if x.max() >= native:

@@ -1,4 +1,4 @@
-"""Checks of values that a request or a command line gives: each names the field, the value and what is expected."""
+"""Checks of values from a request or a command line. Errors name the field, the value and what is expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLflow's client: where the store is, how it comes to be, how metrics are written to it.
+"""MLflow's client: address, creation and settings of the tracking store, and batched metrics.
 
 The store is the one that MLFLOW_TRACKING_URI names, by default <root>/mlflow.db with artifacts in <root>/mlartifacts.
 MLflow is imported inside functions, since that takes seconds.
@@ -45,6 +45,7 @@ def get_state_folder(root: Path) -> Path:
 
 def get_tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, else the SQLite database in the repository."""
+    # A variable that is set to nothing counts as not set: CI passes a secret that is not defined as an empty string.
     return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{find_repository(root) / 'mlflow.db'}"
 
 
@@ -54,7 +55,7 @@ def get_registry_uri(root: Path) -> str:
 
 
 def is_server(address: str) -> bool:
-    """Whether a store is a server with pages of its own; a database's are shown by `mlflow ui`."""
+    """Whether a store is a tracking server, with a web UI; for a database, `mlflow ui` has to be started."""
     return (urlsplit(address).scheme or address) in ("http", "https", "databricks", "databricks-uc", "uc")
 
 
@@ -129,13 +130,15 @@ def silence_loggers() -> None:
 
 
 def ensure_experiment(client: MlflowClient, root: Path, task: str) -> str:
-    """The id of a task's MLflow experiment, made where there is none; a database's artifacts are kept beside it."""
+    """The id of a task's MLflow experiment, created if needed; artifacts of a database stand beside it."""
     with lock_store(root):
+        # Under the lock: of two stages that find no experiment, the second would fail to create it.
         experiment = client.get_experiment_by_name(task)
         if experiment is None:
             beside = (find_repository(root) / "mlartifacts" / task).as_uri()
             location = None if is_server(get_tracking_uri(root)) else beside
             return str(client.create_experiment(task, artifact_location=location))
+        # A deleted experiment keeps its name, so that no new one could be created.
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)

@@ -1,4 +1,4 @@
-"""Cost log: what a model cost on this machine. Measured, so never part of an out; the report and MLflow show it.
+"""Cost log: time and memory of a model on this machine. Measured, so never part of a DVC output.
 
 .state/costs.json: model digest -> {"parameters", "train_seconds", "train_items_per_second", "samples_per_second",
 "evaluate_seconds", "peak_memory_bytes", "device"}, without the keys that were not measured.
@@ -27,6 +27,7 @@ def read_costs(root: Path) -> dict[str, dict[str, Any]]:
 def record_costs(root: Path, digest: str, **measured: float | str) -> None:
     """Add measurements of a model, in place of earlier ones of the same names. Safe against other writers."""
     path = root / paths.COSTS
+    # Jobs run side by side: without the lock, one that reads before and writes after another drops the other's entry.
     with files.file_lock(path):
         costs = read_costs(root)
         files.write_json(path, {**costs, digest: {**costs.get(digest, {}), **measured}})
@@ -39,6 +40,7 @@ def measure_sampling_rate(model: Learner, n: int = 64) -> dict[str, float]:
     if not isinstance(model, GenerativeModel):
         return {}
     began = time.perf_counter()
+    # A GPU works asynchronously: the copy to main memory waits until the samples are there.
     model.sample(n).cpu()
     return {"samples_per_second": n / (time.perf_counter() - began)}
 
@@ -50,4 +52,5 @@ def measure_peak_memory(device: str) -> int:
 
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # getrusage counts bytes on macOS and KiB on Linux.
     return peak if sys.platform == "darwin" else peak * 1024

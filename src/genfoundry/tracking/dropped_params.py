@@ -23,6 +23,7 @@ class DroppedParams(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let the record through, unless it says that a parameter of such a model was dropped: then raise."""
+        # The message names the parameters that the model takes: by them, other models of the process are let alone.
         match = WARNING.search(record.getMessage())
         if match and set(re.findall(r"'(\w+)'", match["taken"])) == self.names:
             dropped = ", ".join(sorted(match["dropped"].split(", ")))

@@ -1,4 +1,4 @@
-"""Live log of a training in MLflow. What is rebuilt from outs and ledger is in `publish`, the client in `client`."""
+"""Live log of a training in MLflow. `publish` rebuilds runs from outputs and ledger; `client` has the client."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class LiveLogger:
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
         self._ending = threading.Event()
         self._failed = False
+        # A daemon, so that a server that hangs does not keep the finished process alive.
         self._thread = threading.Thread(target=self._write, name="tracking", daemon=True)
 
     def __enter__(self) -> LiveLogger:
@@ -100,6 +101,7 @@ class LiveLogger:
     def _open(self, client: MlflowClient) -> str:
         experiment = ensure_experiment(client, self.root, self.task)
         with suppress(Exception):
+            # A killed process left its run open. Closing it is a courtesy: a failure must not cost this run its log.
             stale = f"tags.`genfoundry.key` = '{self.key}' and attributes.status = 'RUNNING'"
             for run in client.search_runs([experiment], stale):
                 client.set_terminated(run.info.run_id, "KILLED")
@@ -121,6 +123,7 @@ class LiveLogger:
         log_metrics(client, run, [("seconds", time.time() - self.began, int(time.time() * 1000), 0)])
         if self.digest:
             client.set_tag(run, "genfoundry.digest", self.digest)
+        # Without a digest `publish` cannot know the run, and makes another.
         client.set_terminated(run, "FAILED" if self._failed or not self.digest else "FINISHED")
 
 

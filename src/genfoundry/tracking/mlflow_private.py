@@ -16,7 +16,7 @@ def post(address: str, endpoint: str, question: dict[str, Any], timeout: float) 
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    login = get_default_host_creds(address)
+    login = get_default_host_creds(address)  # user and password, or token, from the environment
     return http_request(login, endpoint, "POST", max_retries=0, timeout=timeout, raise_on_status=False, json=question)
 
 

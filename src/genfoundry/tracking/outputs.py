@@ -42,6 +42,7 @@ class ModelOutputs:
         digest = hashlib.sha256(self.card["digest"].encode())
         folders = [p for folder in (self.tuning, self.panels) for p in sorted(folder.glob("*")) if p.is_file()]
         for path in (self.curves, self.scores, self.evaluation, *folders):
+            # Names count, too, or the same bytes moved to another file would go unnoticed.
             digest.update(path.name.encode() + (path.read_bytes() if path.exists() else b""))
         return digest.hexdigest()
 
@@ -52,7 +53,7 @@ class ModelOutputs:
         return {f"cost/{k}": float(v) for k, v in costs.items() if isinstance(v, int | float)}
 
     def hash_page_and_costs(self) -> str:
-        """Digest of what is no out, and changes while the outs do not: the model's page and its costs."""
+        """Digest of the model's page and its costs, which are no DVC outputs and change while these do not."""
         page = self.page.read_bytes() if self.page.exists() else b""
         return hashlib.sha256(json.dumps(self.costs, sort_keys=True).encode() + page).hexdigest()
 
@@ -76,6 +77,7 @@ class ModelOutputs:
             if not name.endswith(BESIDE) or (split == "test" and name in STATED)
         }
         flat |= {f"test/{name}": value for name, value in card.get("anchors", {}).items()}
+        # MLflow's SQL store has no infinities: it writes the largest float in their place.
         return {k: float(v) for k, v in flat.items() if isinstance(v, int | float) and math.isfinite(v)}
 
     def iterate_curve(self) -> Iterator[tuple[str, float, int]]:
@@ -85,6 +87,7 @@ class ModelOutputs:
         with self.curves.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 phase, step = row.pop("phase"), int(row.pop("step"))
+                # A cell is empty where the row's phase has no such loss or player.
                 yield from ((f"{phase}/{name}", float(v), step) for name, v in row.items() if v)
 
 

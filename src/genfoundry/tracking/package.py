@@ -34,7 +34,7 @@ def save_mlflow_model(weights: Path, out: Path, lock: Path, metadata: dict[str, 
 
     try:
         predictor = Predictor(weights)
-    except NotGenerative:
+    except NotGenerative:  # a classifier, say: a request has nothing to ask of it
         shutil.copytree(weights, out)
         return
     with tempfile.TemporaryDirectory() as scratch:
@@ -44,6 +44,7 @@ def save_mlflow_model(weights: Path, out: Path, lock: Path, metadata: dict[str, 
             out,
             loader_module=f"{code.name}.tracking.pyfunc",
             data_path=str(Path(scratch, "model")),
+            # Without it MLflow would need this project installed, in the version that trained the model.
             code_paths=[str(code)],
             signature=build_signature(),
             input_example=build_example(predictor),
@@ -54,6 +55,7 @@ def save_mlflow_model(weights: Path, out: Path, lock: Path, metadata: dict[str, 
 
 def copy_code(source: Path, to: Path) -> Path:
     """Copy the package in `source` into the folder `to`, named by what it holds; returns the copy."""
+    # Bytecode differs from machine to machine, and the copy's name would with it.
     files = sorted(path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     digest = hashlib.sha256()
     for path in files:
@@ -63,6 +65,7 @@ def copy_code(source: Path, to: Path) -> Path:
         target = copy / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".py":
+            # Its imports must name the copy, or the installed package would answer them.
             target.write_text(NAME.sub(copy.name, path.read_text(encoding="utf-8")), encoding="utf-8")
         else:
             shutil.copyfile(path, target)
@@ -72,12 +75,13 @@ def copy_code(source: Path, to: Path) -> Path:
 def pin_requirements(lock: Path) -> list[str]:
     """name==version of what the model needs, from requirements.lock, else as installed (without torch's +cpu)."""
     lines = lock.read_text(encoding="utf-8").splitlines() if lock.exists() else []
+    # The local part of a version (+cpu) is cut off: no public index has 2.13.0+cpu.
     pinned = {m[1].lower(): m[2] for line in lines if (m := re.match(r"([A-Za-z0-9._-]+)==([^\s;+]+)", line))}
     return [f"{name}=={pinned.get(name) or importlib.metadata.version(name).split('+')[0]}" for name in NEEDS]
 
 
 def build_signature() -> Any:
-    """The parameters with their defaults. Columns are checked by `request`: MLflow's own check names no field."""
+    """Signature: the parameters and their defaults. `request` checks columns: MLflow's messages name no field."""
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec
 
@@ -104,6 +108,7 @@ def build_example(predictor: Predictor) -> Any:
 
     row: dict[str, Any] = {"n": 2}
     if predictor.alphabet:
+        # Any character will do, but a pair's source must have one.
         row["prompt"] = predictor.alphabet[-1]
     if predictor.spec.cond_shape is not None and "past" in COLUMNS[predictor.modality]:
         dtype = np.float64 if predictor.spec.cond_levels is None else int

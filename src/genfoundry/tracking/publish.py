@@ -59,6 +59,7 @@ def update(root: Path) -> None:
         return
     client = connect(root)
     try:
+        # Two at once would both create the version that neither finds.
         with lock_store(root, "publish"):
             tasks = sorted({decision["task"] for decision in decisions})
             names = sorted({*tasks, *(model.card["task"] for model in models)})
@@ -90,6 +91,7 @@ def _publish_task(
     for digest, latest in {d["digest"]: d for d in decisions}.items():  # in the order of the first decision
         run = by_digest.get((digest, latest["experiment"])) or _create_bare_run(client, root, latest, by_digest)
         version, run_id = versions.get(digest), run.info.run_id
+        # The tag is written last: an upload that broke off, or found no weights, is tried again by the next publish.
         if version is None or version.tags.get("weights") != "complete":
             missing = version is not None and version.tags.get("weights") == "missing"
             complete = _upload_model(client, root, run_id, latest, digest in serving, missing)
@@ -140,6 +142,7 @@ def _decision_tags(decision: ledger.Decision) -> dict[str, str]:
 
 def _set_tags(client: MlflowClient, version: ModelVersion, tags: dict[str, str]) -> None:
     for key, value in tags.items():
+        # Each write is a request: what is as it should be costs none, and so a second publish takes no time.
         if version.tags.get(key) != value:
             client.set_model_version_tag(version.name, version.version, key, value)
 
@@ -171,6 +174,7 @@ def _upload_model(
     from genfoundry.tracking.package import save_mlflow_model
 
     try:
+        # The search costs a second in DVC's cache, and a transfer from a remote.
         farthest: Any = "remotes" if serving else "store" if missing else "cache"
         folder = weight_store.find(root, decision["weights"], farthest=farthest)
     except (weight_store.WeightsLost, weight_store.RemoteUnreachable) as error:

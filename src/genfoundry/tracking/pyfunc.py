@@ -1,4 +1,4 @@
-"""The MLflow model (pyfunc flavour) of every family: MLflow imports this file, under the name of its version.
+"""The MLflow model (pyfunc flavour) of every family. MLflow imports this file from the code stored with the model.
 
 A request is a table; a row with something to score (`x`, or `text`) is scored, any other row asks for samples:
 - images: `n` samples (default 1);                       `x` (C, H, W), whole numbers 0..levels-1, to score
@@ -61,8 +61,10 @@ class PyfuncModel:
         try:
             return pd.DataFrame(self._answer(model_input, params))
         except UserError as error:
+            # The server's answer is JSON, in which a line end shows as a backslash and an n.
             raise RequestError(" ".join(str(error).split())) from None
         except Exception as error:
+            # The traceback is for the server's log: an answer must show neither paths nor code.
             logging.getLogger(__name__).exception("a request failed")
             raise RequestError(f"the model failed: {type(error).__name__}", INTERNAL_ERROR) from error
 
@@ -74,10 +76,12 @@ class PyfuncModel:
         scoring = [scored in row for row in rows]
         if any(scoring) and not all(scoring):
             raise UserError(f"{scored}: missing in row {scoring.index(False)}: expected in every row, or in none")
+        # A column of nulls is a client's mistake: without this check it would be answered by samples.
         if not any(scoring) and isinstance(data, pd.DataFrame) and scored in data.columns:
             raise UserError(f"{scored}: null in every row: expected a value to score, or no such column")
         if not any(scoring):
             length = int(settings["length"])
+            # The sum is limited, too: many rows of one request must not fill the memory either.
             predictor.check_size(sum(predictor.check_size(row.get("n", 1), length) for row in rows), length)
         answers: list[RequestRow] = []
         for index, row in enumerate(rows):
@@ -96,6 +100,7 @@ class PyfuncModel:
             past=value_checks.parse_array(row["past"], "past", shape) if "past" in row else None,
             length=int(settings["length"]),
             draw=Draw(settings["temperature"], int(settings["top_k"]), settings["top_p"]),
+            # Equal rows of a request get different samples, and the same ones in the next equal request.
             seed=int(settings["seed"]) + index,
         )
         return [{"row": index, "sample": x if isinstance(x, str) else x.tolist()} for x in samples]
@@ -109,6 +114,7 @@ class PyfuncModel:
             nats, values = float(scores.sum()), int(characters.sum())
         else:
             past = value_checks.parse_array(row["past"], "past", spec.cond_shape or ())[None] if "past" in row else None
+            # A missing value (NaN) has no likelihood, so that it does not count among the values either.
             x = value_checks.parse_array(row["x"], "x", spec.shape)[None]
             nats, values = float(self.predictor.score(x, past, seed)[0]), int((~np.isnan(x)).sum())
         return [{"row": index, "nll": nats, self.predictor.unit: self.predictor.per_value(nats, values)}]
@@ -116,6 +122,7 @@ class PyfuncModel:
 
 def _load_pyfunc(path: str) -> PyfuncModel:
     """Load the model in the folder `path` by the code beside it; MLflow calls this."""
+    # MLflow lays a model out as MODEL/data/model and MODEL/code.
     _extend_search_path(Path(path).parents[1] / "code")
     refuse_dropped_params(frozenset(request.DEFAULTS), RequestError)
     return PyfuncModel(Path(path))

@@ -55,13 +55,14 @@ def publish_run(client: MlflowClient, root: Path, model: ModelOutputs, runs: Run
         _complete_run(client, run, model, tags)
         _publish_trials(client, experiment, model, run.info.run_id)
         client.set_tag(run.info.run_id, "genfoundry.outs", mark)  # last: a publish that was killed begins anew
+        # A live log ended the run when the training did: that time stays.
         client.set_terminated(run.info.run_id, "FINISHED", end_time=run.info.end_time)
         run = client.get_run(run.info.run_id)
     return _publish_page_and_costs(client, run, model)
 
 
 def _publish_page_and_costs(client: MlflowClient, run: Run, model: ModelOutputs) -> Run:
-    """The model's page and what it cost here: they change while the outs do not, so they have a mark of their own."""
+    """Log the model's page and costs. They change while the outputs do not, so they have their own mark."""
     mark, name, now = model.hash_page_and_costs(), run.info.run_id, int(time.time() * 1000)
     if run.data.tags.get("genfoundry.page") == mark:
         return run
@@ -105,6 +106,7 @@ def _describe_dataset(model: ModelOutputs) -> Any:
     prepared = read_json(spec) if spec.exists() else {}
     counts = json.dumps(prepared["counts"]) if prepared.get("digest") == digest else None
     source = json.dumps({"uri": paths.prepared(dataset).as_posix()})
+    # MLflow takes 36 characters of a digest; a tag of the input has all of them.
     entity = Dataset(name=dataset, digest=digest[:36], source_type="local", source=source, profile=counts)
     return DatasetInput(entity, [InputTag("mlflow.data.context", "training"), InputTag("digest", digest)])
 

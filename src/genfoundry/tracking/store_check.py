@@ -53,6 +53,7 @@ def _check_sqlite(address: str) -> None:
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"{folder}: not writable")
         return
+    # IMMEDIATE asks for the lock of a writer, which a read alone would not.
     with closing(sqlite3.connect(path, timeout=LOCK, isolation_level=None)) as database:
         for statement in ("BEGIN IMMEDIATE", "SELECT count(*) FROM sqlite_master", "ROLLBACK"):
             database.execute(statement)  # raises where it is locked, read-only or damaged
@@ -62,6 +63,7 @@ def _check_server(address: str, timeout: float, variable: str) -> None:
     server, scheme = parse_host_and_port(address), urlsplit(address).scheme
     if server is None:
         return
+    # Behind a proxy the server's own address need not be reachable from here.
     if scheme not in getproxies() or proxy_bypass(server[0]):
         socket.create_connection(server, timeout=CONNECT).close()
     if scheme in ("http", "https"):
@@ -82,6 +84,7 @@ def _check_answer(answer: Any, address: str, variable: str) -> None:
         raise make_store_error(address, REFUSALS[status], LOGIN)
     if status >= 500 or status == 429:
         raise make_store_error(address, f"the server fails ({status})", "see the server's log")
+    # A sign-in page comes with status 200 as well, so that the type of the content is looked at.
     if page or 300 <= status < 400:
         reason = f"a web page answers ({status}), not MLflow: a sign-in page, or another address"
         raise make_store_error(address, reason, f"{LOGIN}, or correct {variable}")
@@ -103,6 +106,7 @@ def _run_within(seconds: float, task: Callable[[], None]) -> None:
     def work() -> None:
         try:
             task()
+        # An exception that ends a thread is only printed: the caller raises it again.
         except BaseException as error:
             raised.append(error)
 

@@ -18,6 +18,7 @@ PATIENCE = "see whether it is well (MLFLOW_HTTP_REQUEST_TIMEOUT=60 waits longer)
 SHOWN = 200  # characters of an error that no pattern explains
 
 # A pattern in the text of an error, the reason to give (`{}`: the pattern's group), the remedy.
+# The first pattern that matches counts, so that the special ones stand before the general.
 FAULTS = [
     (r"no module named '?([\w.]+)", "it needs the Python package {}", "install it"),
     (r"filesystem tracking backend", "MLflow 3 keeps no runs in a plain folder", DATABASE),
@@ -57,10 +58,12 @@ class StoreError(Exception):
 
 def redact(text: str) -> str:
     """Replace user names, passwords and tokens in a text by asterisks."""
+    # Messages of drivers and plugins repeat the address, and with it the password.
     secrets = [os.environ.get(name, "") for name in SECRETS]
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         user = os.environ.get(name, "").partition("://")[2].rpartition("@")[0].rpartition("/")[2]
         secrets += [user.partition(":")[2], unquote(user.partition(":")[2])]
+    # The longest first, since one may be part of another; short ones would blank out ordinary words.
     for secret in sorted((s for s in secrets if len(s) > 3), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = re.sub(r"(?<=://)[^\s/?#]*@", "***@", text)
@@ -80,6 +83,7 @@ def explain_failure(error: BaseException, address: str, variable: str = "MLFLOW_
         if match := re.search(pattern, "\n".join(texts), re.IGNORECASE):
             group = next(filter(None, match.groups()), "it")
             return make_store_error(address, reason.format(group), remedy.format(variable=variable))
+    # SQLAlchemy appends the statement and its values, which may be long and may be secret.
     first = " ".join(str(error).partition("[SQL")[0].split()) or type(error).__name__
     return make_store_error(address, f"{type(error).__name__}: {first[:SHOWN]}", f"see {variable}")
 

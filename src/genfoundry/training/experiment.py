@@ -61,6 +61,7 @@ class Experiment:
     def dump(self) -> dict[str, Any]:
         """JSON values of all that a training depends on, and of nothing that only evaluation or promotion reads."""
         search = {key: space.model_dump(mode="json") for key, space in self.entry.search.items()}
+        # Without a search these settings decide nothing, and an edit of them retrains nothing
         budget = {"trials", "trial_batch", "trial_share", "trial_items", "samples"} if search else set()
         entry = self.entry.model_dump(mode="json", include={"dataset", "task", "model", "data"})
         task = {"dataset", "objective", "direction", "levels", "binarise", "labels"}
@@ -90,10 +91,12 @@ class Experiment:
         """The key of each training: that of the model, then those of its repetitions with other seeds."""
         seeds = self.entry.seeds
         count = seeds if isinstance(seeds, int) else self.budget.seeds
+        # The first key is the experiment's own, so that more seeds leave the model as it is
         return [self.key, *((self.run.seed, f"{self.name}, seed {i}") for i in range(1, count))]
 
     def build(self, spec: Spec, key: tuple[object, ...] | None = None) -> Learner:
         """Make the model, with initial weights that are seeded by `key` (default: the experiment's)."""
+        # Imported late: checking params.yaml needs no torch
         import torch
 
         from genfoundry.seeding import derive_seed
@@ -161,7 +164,7 @@ def apply_settings(entry: dict[str, Any], settings: Mapping[str, Any], where: st
         root, *path = dotted.split(".")
         if root not in ("hyper", "train") or not path:
             raise UserError(f"params.yaml: {where}.search.{dotted}: only hyper.* and train.* can be searched")
-        node = entry[root] = dict(entry[root])
+        node = entry[root] = dict(entry[root])  # copies: nested mappings of the caller stay as they are
         for part in path[:-1]:
             node[part] = dict(node.get(part, {}))
             node = node[part]

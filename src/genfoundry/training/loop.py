@@ -35,7 +35,7 @@ def learning_rate(step: int, total: int, train: Train, peak: float) -> float:
     """Learning rate of a step: linear warm-up, then a cosine from `peak` to `final * peak`."""
     warmup = max(1, round(train.warmup * total))
     if step < warmup:
-        return peak * (step + 1) / warmup
+        return peak * (step + 1) / warmup  # above 0 at step 0
     share = (step - warmup) / max(1, total - warmup)
     return peak * (train.final + (1 - train.final) * 0.5 * (1 + math.cos(math.pi * share)))
 
@@ -63,6 +63,7 @@ class State:
     def open_phase(self, model: Learner, train: Train, players: dict[str, list[torch.nn.Parameter]]) -> None:
         """Make optimizers and moving average of a phase: new, or as they were when the process was killed."""
         self.optimizers = {name: AdamW(p, train.weight_decay, train.betas) for name, p in players.items() if p}
+        # Buffers are averaged, too: batch statistics go with the weights that they were measured with
         floats = {k: v for k, v in model.state_dict().items() if v.is_floating_point()} if train.ema else {}
         self.average = {k: v.clone() for k, v in floats.items()}
         self.skipped = torch.zeros((), device=model.device)
@@ -161,13 +162,14 @@ class _Phase:
         self.skipped = int(state.skipped.item())
         every = max(1, math.ceil(total / EVENTS))
         for step in range(state.step, total):
+            # Seeded at every step, so that no generator's state has to be saved
             torch.manual_seed(derive_seed(*key, self.name, step))
             self._step(loader.batch(self.name, step), Clock(self.name, step, total))
             state.step = step + 1
             if state.step % every == 0 and state.step < total:
                 yield self._make_event(state.step)
         if self.train.ema and total:
-            model.load_state_dict(state.average, strict=False)
+            model.load_state_dict(state.average, strict=False)  # integers are not averaged
         model.end(self.name, loader.split)
         event = self._make_event(total)
         state.close_phase()
@@ -186,9 +188,10 @@ class _Phase:
             self._differentiate(losses)
             for name, loss in losses.items():
                 self._move(name, loss, clock)
-                self.losses.setdefault(name, []).append(loss.detach())
+                self.losses.setdefault(name, []).append(loss.detach())  # keeps no graph
         self.steps += 1
         if train.ema:
+            # At the start a shorter average, which soon forgets the initial weights
             decay = min(train.ema, (1 + clock.step) / (10 + clock.step))
             current, average = model.state_dict(), self.state.average
             update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -199,14 +202,15 @@ class _Phase:
         for left, (name, loss) in enumerate(losses.items(), start=1 - len(losses)):
             optimizer = self.state.optimizers[name]
             optimizer.zero_grad()
-            torch.autograd.backward(loss, inputs=optimizer.parameters, retain_graph=left < 0)
+            torch.autograd.backward(loss, inputs=optimizer.parameters, retain_graph=left < 0)  # the last frees it
 
     def _move(self, name: str, loss: Tensor, clock: Clock) -> None:
         optimizer, train = self.state.optimizers[name], self.train
         norm = torch.nn.utils.get_total_norm(optimizer.gradients())
+        # A tensor on the device: to ask whether it is 1 would make every step wait
         non_finite = (~torch.isfinite(norm + loss.detach())).float()
         self.state.skipped = self.state.skipped + non_finite
-        scale = (norm / train.clip).clamp_min(1.0) if train.clip else None
+        scale = (norm / train.clip).clamp_min(1.0) if train.clip else None  # divides the gradients
         optimizer.step(learning_rate(clock.step, clock.total, train, train.lr[name]), scale, non_finite)
 
     def _make_event(self, step: int) -> Event:

@@ -54,7 +54,7 @@ class AdamW:
                     [p.grad for p in moving if p.grad is not None],
                     [state["exp_avg"] for state in states],
                     [state["exp_avg_sq"] for state in states],
-                    [],
+                    [],  # of amsgrad alone
                     [state["step"] for state in states],
                     fused=True,  # unfused, sqrt differs between processors
                     grad_scale=scale,
@@ -70,5 +70,5 @@ class AdamW:
 
 
 def _initial_state(parameter: Tensor) -> dict[str, Tensor]:
-    step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+    step = torch.zeros((), dtype=torch.float32, device=parameter.device)  # as the fused kernel expects
     return {"step": step, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}

@@ -34,7 +34,7 @@ class Limit:
 
     name: str = ""
     minutes: float | None = None
-    began: float = field(default_factory=time.time)  # seconds since 1970, as all machines of a run have it
+    began: float = field(default_factory=lambda: time.time())  # seconds since 1970, as all machines of a run have it
 
     @classmethod
     def read(cls, name: str, began: float) -> Limit:
@@ -90,8 +90,8 @@ class Trainer:
         for event in state.events:
             self.on_event(event)
         steps = [self.settings.steps.get(phase, 0) for phase in model.phases]
-        before = dict(zip(model.phases, accumulate(steps, initial=0), strict=False))
-        saved = time.monotonic()
+        before = dict(zip(model.phases, accumulate(steps, initial=0), strict=False))  # the sum of all is left over
+        saved = time.monotonic()  # the time of day may be set back
         with Progress(self.name, sum(steps)) as progress:
             progress.resume(sum(steps[: state.phase]) + state.step)
             for event in fit(model, self.loader, self.settings, key=self.key, state=state):
@@ -100,6 +100,7 @@ class Trainer:
                 if self.name:
                     losses = ", ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
                     progress.show(done, f"{event.clock.phase} {losses}".rstrip())
+                # A training that is over is not stopped any more
                 stop = self.limit.is_over() and state.phase < len(model.phases)
                 if path and (stop or time.monotonic() - saved >= self.save_every):
                     state.save(path, model)

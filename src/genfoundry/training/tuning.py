@@ -120,7 +120,7 @@ def replay(study: Study, done: list[Record]) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    seed = derive_seed(*study.key, "tune", len(done)) % 2**32
+    seed = derive_seed(*study.key, "tune", len(done)) % 2**32  # numpy's seeds have 32 bits
     # TPE draws apart from running trials (its `constant_liar`), which here are those that the batch asked before.
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, study.trials // 3))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM)
@@ -145,7 +145,7 @@ def _run(memory: optuna.Study, trial: optuna.Trial, study: Study, objective: Obj
     def report(step: int, value: float) -> None:
         reports.append((step, value))
         trial.report(value, step)
-        if trial.number > 0 and trial.should_prune():
+        if trial.number > 0 and trial.should_prune():  # trial 0, the default, is never pruned
             raise Pruned
 
     worst = math.inf if study.direction == "minimize" else -math.inf
@@ -156,6 +156,7 @@ def _run(memory: optuna.Study, trial: optuna.Trial, study: Study, objective: Obj
     except (Diverged, Infeasible) as error:
         logger.warning("trial %d: %s", trial.number, error)
         value, state = worst, "FAIL"
+    # A trial that diverged has no value, as JSON has no infinity
     if not math.isfinite(value):
         value, state, reports = None, "FAIL", []  # type: ignore[assignment]
     return {

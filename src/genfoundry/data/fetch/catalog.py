@@ -169,12 +169,14 @@ def checksums(dataset: config.Dataset) -> dict[str, str]:
 def _list_files(dataset: config.Dataset) -> tuple[File, ...]:
     if isinstance(dataset.raw, str):
         if dataset.raw not in SOURCES:
-            raise UserError(f"raw: {dataset.raw!r} is no known source; {suggest_names(dataset.raw, list(SOURCES))}")
+            raise UserError(
+                f"raw: expected a known source, got {dataset.raw!r}; {suggest_names(dataset.raw, [*SOURCES])}"
+            )
         return SOURCES[dataset.raw]
     assert not isinstance(dataset.raw, Folder)
     for file in dataset.raw.files:
         if Path(file.name).name != file.name:
-            raise UserError(f"raw.files: {file.name!r} is no plain file name")
+            raise UserError(f"raw.files: expected a plain file name, got {file.name!r}")
     return tuple(File(f.name, f.sha256.lower(), f.places) for f in dataset.raw.files)
 
 
@@ -192,7 +194,7 @@ def _place(file: File, path: Path, folder: Path) -> None:
     for name, content in members.items():
         (folder / name).write_bytes(content)
     if not members:
-        raise UserError(f"{file.name}: no member matches {', '.join(file.unpack)}")
+        raise UserError(f"{file.name}: expected members that match {', '.join(file.unpack)}, got none")
 
 
 def _copy(path: Path, out: Path, expected: str | None, recoverable: Recoverable) -> str:

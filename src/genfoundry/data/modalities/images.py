@@ -34,7 +34,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     require_suffixes(inbox, *KINDS, *(() if list_files(inbox, *SUFFIXES) else TABLES))
     new = read_images(inbox, replace(form, label=form.label or old.label), old.layout)
     if not old.parts:
-        raise UserError(f"{raw}: no images; IDX, .npz, .csv, .nii, or folders of {', '.join(SUFFIXES)} are read")
+        raise UserError(
+            f"{raw}: expected images (IDX, .npz, .csv, .nii, or folders of {', '.join(SUFFIXES)}), got none"
+        )
     parts = old.parts + new.parts
     published = class_labels.published_names(dataset)
     names = class_labels.unify(old.parts, new.parts, dataset.expect.labels, published, inbox)
@@ -59,7 +61,7 @@ def _require_sides(part: ImageSet) -> None:
     height, width = part.x.shape[2:]
     if min(height, width) < LEAST_SIDE:
         raise UserError(
-            f"{part.source}: images of {height} x {width} pixels; {LEAST_SIDE} or more a side are right: "
+            f"{part.source}: expected images of {LEAST_SIDE} pixels or more a side, got {height} x {width}; "
             "`size: 8` in the data set's entry enlarges them (make init ... SIZE=8)"
         )
 
@@ -69,13 +71,13 @@ def _require_ranges(part: ImageSet, classes: int, levels: int) -> None:
     wrong = np.flatnonzero((part.label < -1) | (part.label >= classes))
     if len(wrong):
         where, label = part.sources[wrong[0]], int(part.label[wrong[0]])
-        raise UserError(f"{where}: label {label} is outside the classes 0 to {classes - 1} (-1: no label)")
+        raise UserError(f"{where}: expected a label from 0 to {classes - 1} (-1: no label), got {label}")
     if classes > MOST_CLASSES:
-        raise UserError(f"{part.source}: {classes} classes; up to {MOST_CLASSES} are right: are these labels?")
+        raise UserError(f"{part.source}: expected up to {MOST_CLASSES} classes, got {classes}: are these labels?")
     if levels < 256 and part.x.max(initial=0) >= levels:
         where = part.sources[int((part.x.reshape(len(part.x), -1) >= levels).any(1).argmax())]
         hint = "that is what the files have, fewer are a task's to ask for"
-        raise UserError(f"{where}: grey value {part.x.max()}, but the entry has levels: {levels}; {hint}")
+        raise UserError(f"{where}: expected grey values below levels: {levels}, got {part.x.max()}; {hint}")
 
 
 def _split(
@@ -86,8 +88,8 @@ def _split(
     distinct = len({row.digest for row in rows})
     if len(rows) > distinct < len(SPLITS):
         raise UserError(
-            f"{parts[0].source}: {len(rows)} images, of which {distinct} differ; equal ones go to one split, so four "
-            "splits need more that differ"
+            f"{parts[0].source}: expected {len(SPLITS)} different images or more, as many as there are splits, got "
+            f"{distinct} among {len(rows)}: equal ones go to one split"
         )
     x, label = _join([p.x for p in parts]), np.concatenate([p.label for p in parts])
     if len(rows) < len(x):

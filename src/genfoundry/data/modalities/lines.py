@@ -29,7 +29,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     lines = [(split_of[text], name, line) for name, text in units for line in strip_lines(text)]
     mask = np.array([fits(line, dataset.window) for _, _, line in lines])
     if not mask.any():
-        raise UserError(f"{raw}: no line with a letter has {dataset.window - 1} characters or fewer; raise window")
+        raise UserError(
+            f"{raw}: expected lines with a letter of up to {dataset.window - 1} characters, got none; raise window"
+        )
     number = np.flatnonzero(mask)
     dropped = np.diff(number, prepend=-1) - 1  # lines left out just before each
     dropped[-1] += len(mask) - 1 - number[-1]

@@ -50,10 +50,12 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     rows, names = read_pairs(raw, dataset)
     if not rows:
         wanted = "two editions of a text" if dataset.align else "a source, a tab and a target a line"
-        raise UserError(f"{raw}: no pairs; {' and '.join(kinds)} files, {wanted}, are read")
+        raise UserError(f"{raw}: expected {' and '.join(kinds)} files, {wanted}, got no pairs")
     require_suffixes(inbox, *kinds)
     if len(dataset.alphabet) >= UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
-        raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN - 1} different ones are right")
+        raise UserError(
+            f"alphabet: expected up to {UNKNOWN - 1} characters, all different, got {len(dataset.alphabet)}"
+        )
     if dataset.align is None:
         _require_sources(raw, rows)
     count = len(rows)
@@ -89,12 +91,14 @@ def _require_sources(raw: Path, rows: list[Row]) -> None:
     sources = len({row.unit for row in rows})
     if sources < len(SPLITS):
         raise UserError(
-            f"{raw}: {sources} different sources in {len(rows)} pairs; pairs of one source go to one of four splits "
-            "together, more sources are needed (is the first column the source?)"
+            f"{raw}: expected {len(SPLITS)} different sources or more, got {sources} in {len(rows)} pairs; pairs of "
+            "one source go to one split (is the first column the source?)"
         )
     for start in (0, 1):
         if all(row.pair[0] == str(i) for i, row in enumerate(rows, start)):
-            raise UserError(f"{raw}: the first column numbers the lines; a source, a tab and a target a line are right")
+            raise UserError(
+                f"{raw}: expected a source, a tab and a target a line, got line numbers in the first column"
+            )
 
 
 def select_new(old: list[Row], brought: list[Row], *, works: bool) -> list[Row]:
@@ -132,8 +136,8 @@ def read_pairs(folder: Path, dataset: config.Dataset, header: Pair | None = None
                 if len(text) > most:
                     hint = f"context: {len(text)}" if side == "source" else f"window: {len(text) + 1}"
                     raise UserError(
-                        f"{path}:{number}: the {side} has {len(text)} characters, but the entry has room for {most}; "
-                        f"raise it to {hint} or leave the line out"
+                        f"{path}:{number}: expected a {side} of up to {most} characters, got {len(text)}; "
+                        f"declare {hint} in the data set's entry or leave the line out"
                     )
             rows.append(Row(path.relative_to(folder).as_posix(), pair, pair[0]))
     return rows, header

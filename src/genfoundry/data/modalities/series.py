@@ -78,7 +78,7 @@ def find_file(raw: Path) -> Path:
         return paths[0]
     names = ", ".join(path.relative_to(raw).as_posix() for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
     many = f" ({names}): give each a data set of its own, or make each a column of one file" if paths else ""
-    raise UserError(f"{raw}: {len(paths)} .csv files; one is right, a file a series{many}")
+    raise UserError(f"{raw}: expected one .csv file, got {len(paths)}{many}")
 
 
 def _join(base: SeriesTable, more: list[SeriesTable]) -> np.ndarray:
@@ -86,7 +86,7 @@ def _join(base: SeriesTable, more: list[SeriesTable]) -> np.ndarray:
     rows = {row.tobytes(): row for row in base.rows}
     for table in more:
         if table.head != base.head:
-            raise UserError(f"{table.path}: columns {', '.join(table.head)}, but the series has {', '.join(base.head)}")
+            raise UserError(f"{table.path}: expected columns {', '.join(base.head)}, got {', '.join(table.head)}")
         rows |= {row.tobytes(): row for row in table.rows if row.tobytes() not in rows}
     return np.array(list(rows.values()))
 
@@ -108,10 +108,12 @@ def _require_variation(train: np.ndarray, base: SeriesTable) -> None:
         hint = f"columns: [{names}] in the data set's entry leaves it out"
         hint = hint if names else "a series whose values vary is needed"
         if np.isnan(own).all():
-            raise UserError(f"{base.path}: column {name} has no value at all; {hint}")
+            raise UserError(f"{base.path}: column {name}: expected values, got none at all; {hint}")
         column = column[~np.isnan(column)]
         if len(column) and (column == column[0]).all():
-            raise UserError(f"{base.path}: column {name} is {column[0]:.15g} all through train; {hint}")
+            raise UserError(
+                f"{base.path}: column {name}: expected values that vary, got {column[0]:.15g} all through train; {hint}"
+            )
 
 
 def _require_precision(values: NDArray[np.float64], scale: NDArray[np.float64], base: SeriesTable) -> None:
@@ -120,8 +122,9 @@ def _require_precision(values: NDArray[np.float64], scale: NDArray[np.float64], 
         largest = float(np.nanmax(np.abs(column), initial=0.0))
         if np.spacing(largest) > ROUNDING * unit:
             raise UserError(
-                f"{base.path}: column {name}: values around {largest:.6g} that change by {unit:.3g} from row to row "
-                f"cannot be told apart in float64; subtract a constant, such as {float(np.nanmin(column)):.6g}"
+                f"{base.path}: column {name}: expected values that can be told apart, got some around "
+                f"{largest:.6g} that change by {unit:.3g} a row in float64; subtract a constant, such as "
+                f"{float(np.nanmin(column)):.6g}"
             )
 
 

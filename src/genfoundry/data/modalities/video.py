@@ -39,7 +39,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
     source: list[str] = []
     for name in SPLITS:
         if not len(pools[name].x):
-            raise UserError(f"{raw}: no image for split {name}; add images, or give it a larger share under split")
+            raise UserError(
+                f"{raw}: expected an image for split {name}, got none; add images, or give it a larger share"
+            )
         key = (seed, "moving", name)
         cast = choose_casts(pools[name], counts[name], dataset.moving.items, key) if name in HELD_OUT else None
         x, items = make_videos(pools[name], counts[name], steps, dataset.size, dataset.moving, key, cast)

@@ -65,7 +65,7 @@ def read_works(folder: Path, align: Align, most: tuple[int, int]) -> list[Aligne
         shared = {other: len(ours & theirs) for other, theirs in normalised.items()}
         best = max(sorted(shared), key=lambda other: shared[other], default=None)
         if best is None or not shared[best]:
-            raise UserError(f"{folder / name}: no *{align.target} has a line of it; both editions are wanted")
+            raise UserError(f"{folder / name}: expected a *{align.target} file that shares lines with it, got none")
         works.append(_align(name, lines, targets[best], align.least, most))
     return works
 

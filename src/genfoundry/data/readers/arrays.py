@@ -94,13 +94,15 @@ def read_idx(path: Path, magic: int) -> Array:
     """
     raw = read_bytes(path)
     if len(raw) < 16 - 8 * (magic == LABELS) or (number := int.from_bytes(raw[:4], "big")) != magic:
-        shown = number if len(raw) >= 8 else "missing"
-        raise UserError(f"{path}: IDX magic number {shown}, but {magic} is right for this file")
-    axes = raw[3]
+        shown = number if len(raw) >= 8 else "none"
+        raise UserError(f"{path}: expected IDX magic number {magic}, got {shown}")
+    axes = raw[3]  # the last byte of an IDX magic number counts the dimensions
     shape = tuple(np.frombuffer(raw, ">i4", axes, 4).tolist())
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * axes)
     if len(values) != math.prod(shape):
-        raise UserError(f"{path}: {len(values)} bytes of values, but the header says {shape}; truncated?")
+        raise UserError(
+            f"{path}: expected {math.prod(shape)} bytes of values by its header, {shape}, got {len(values)}; truncated?"
+        )
     return values.reshape(shape)
 
 
@@ -125,4 +127,4 @@ def read_idx_sets(paths: list[Path]) -> Iterator[ImageSet]:
 def require_equal(path: Path, x: Array, label: Array) -> None:
     """Refuse another number of labels than of images."""
     if len(x) != len(label):
-        raise UserError(f"{path}: {len(x)} images, but {len(label)} labels")
+        raise UserError(f"{path}: expected a label for each of {len(x)} images, got {len(label)} labels")

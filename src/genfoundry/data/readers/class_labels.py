@@ -49,7 +49,7 @@ class Numbering:
         unknown = label[(values[at] != label) & (label != -1)]
         if len(unknown):
             shown = abbreviate(self.values)
-            raise UserError(f"{source}: label {unknown[0]}; this data set's are {shown}, and -1 for none")
+            raise UserError(f"{source}: expected a label of {shown}, or -1 for none, got {unknown[0]}")
         return np.where(label == -1, -1, at)
 
 
@@ -84,8 +84,8 @@ def _renumber(part: ImageSet, names: tuple[str, ...], where: object) -> None:
     """
     part.names = tuple(_match_accents(name, names) for name in part.names)
     if unknown := sorted(set(part.names) - set(names)):
-        right = f"known are {', '.join(names)}" if names else "this data set's images lie in no class's folder"
-        raise UserError(f"{where}: class {unknown[0]!r} is new; {right}")
+        expected = f"one of {', '.join(names)}" if names else "no folder of a class, as in the raw folder"
+        raise UserError(f"{where}: expected {expected}, got the new class {unknown[0]!r}")
     table = np.array([names.index(name) for name in part.names])
     part.label = np.where(part.label >= 0, table[part.label], -1)
     part.names = names

@@ -118,7 +118,7 @@ def _find_delimiter(text: str) -> str:
 def _to_sheet(path: Path, records: list[Record], delimiter: str) -> Sheet:
     """Names and rows of one width."""
     if len(records) < 2:
-        raise UserError(f"{path}: no rows; a header and a row a time step are right")
+        raise UserError(f"{path}: expected a header and a row a time step, got no rows")
     (line, names), body = records[0], records[1:]
     head = [name.strip() for name in names]
     while len(head) > 1 and not head[-1] and all(not "".join(row[len(head) - 1 :]).strip() for _, row in body):
@@ -126,8 +126,8 @@ def _to_sheet(path: Path, records: list[Record], delimiter: str) -> Sheet:
     _check_head(f"{path}:{line}", names, head)
     if len(body) > 1 and not _has_digit(body[0][1]) and _has_digit(body[1][1]):
         raise UserError(
-            f"{path}:{body[0][0]}: {', '.join(body[0][1])}: a second line of names or units; delete it"
-            f" (or line {line}, if that is a note)"
+            f"{path}:{body[0][0]}: expected values, got a second line of names or units, {', '.join(body[0][1])}; "
+            f"delete it (or line {line}, if that is a note)"
         )
     rows = []
     for number, row in body:
@@ -135,7 +135,7 @@ def _to_sheet(path: Path, records: list[Record], delimiter: str) -> Sheet:
             row = row[:-1]
         if len(row) != len(head):
             hint = _width_hint(row, head, delimiter)
-            raise UserError(f"{path}:{number}: {len(row)} cells, but the header has {len(head)}{hint}")
+            raise UserError(f"{path}:{number}: expected {len(head)} cells, as in the header, got {len(row)}{hint}")
         rows.append(row)
     notes = ["an empty last column is left out"] if len(head) < len(names) else []
     return Sheet(path, head, [number for number, _ in body], rows, delimiter, notes)
@@ -145,17 +145,19 @@ def _check_head(where: str, names: list[str], head: list[str]) -> None:
     """Refuse a header of one column, of values, or with names that are empty or stand twice."""
     if len(head) < 2:
         raise UserError(
-            f"{where}: one column, {names}; the time and one or more others, commas, semicolons or tabs between, "
-            "are right; lines above the one that names the columns are to be deleted"
+            f"{where}: expected the time and other columns, with commas, semicolons or tabs between, got one column, "
+            f"{names}; delete lines above the one that names the columns"
         )
     if _has_no_names(head):
         raise UserError(
-            f"{where}: {', '.join(head)}: a row, but no line names the columns; put one first, such as time,value"
+            f"{where}: expected a line that names the columns, such as time,value, got a row, {', '.join(head)}"
         )
     if "" in head[1:]:
-        raise UserError(f"{where}: column {head.index('', 1) + 1} has no name; every column of values needs one")
+        raise UserError(
+            f"{where}: expected a name for every column of values, got none for column {head.index('', 1) + 1}"
+        )
     if len(set(head)) < len(head):
-        raise UserError(f"{where}: columns {', '.join(head)}; every column needs a name of its own")
+        raise UserError(f"{where}: expected a different name for every column, got {', '.join(head)}")
 
 
 def _width_hint(row: list[str], head: list[str], delimiter: str) -> str:

@@ -32,7 +32,7 @@ def read_units(
     """
     old = read_documents(raw)
     if not old:
-        raise UserError(f"{raw}: no text; .txt files are read")
+        raise UserError(f"{raw}: expected .txt files, got none")
     require_suffixes(inbox, ".txt")
     new: dict[str, str] = {}  # by text: an inbox may bring a document again, which does not count twice
     for name, text in read_documents(inbox):
@@ -40,7 +40,7 @@ def read_units(
     texts = {text for _, text in old}
     added = [(name, text) for text, name in new.items() if text not in texts]
     if len(dataset.alphabet) > UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
-        raise UserError(f"alphabet: {len(dataset.alphabet)} characters; up to {UNKNOWN} different ones are right")
+        raise UserError(f"alphabet: expected up to {UNKNOWN} characters, all different, got {len(dataset.alphabet)}")
     units = [(name, unit) for name, text in old + added for unit in cut_units(text, dataset.unit)]
     content = {text: hashlib.sha256(text.encode()).digest() for _, text in units}
     raw_units = {content[unit] for _, text in old for unit in cut_units(text, dataset.unit)}
@@ -68,7 +68,7 @@ def normalise(path: Path, content: bytes) -> str:
     lines = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
     text = "\n".join(lines).strip("\n")
     if not text.strip():
-        raise UserError(f"{path}: the text is empty; a document holds at least one line")
+        raise UserError(f"{path}: expected one line of text or more, got none")
     return text + "\n\n"
 
 

@@ -70,7 +70,7 @@ def read_grey_csv(path: Path, label: LabelColumn | None = None) -> tuple[ImageSe
     pixels = columns.pixels or [i for i in range(values.shape[1]) if i != at]
     grey = values[:, pixels[0] : pixels[-1] + 1] if pixels[-1] - pixels[0] + 1 == len(pixels) else values[:, pixels]
     if grey.size and (grey.min() < 0 or grey.max() > 255):
-        raise UserError(f"{path}: grey values {grey.min():g} to {grey.max():g}; 0 to 255 are right")
+        raise UserError(f"{path}: expected grey values from 0 to 255, got {grey.min():g} to {grey.max():g}")
     side = math.isqrt(len(pixels))
     labels = np.full(len(values), -1) if at is None else values[:, at].astype(np.int64)
     return ImageSet(grey.astype(np.uint8).reshape(-1, 1, side, side), labels, False, path.name), column
@@ -110,15 +110,15 @@ def _find_columns(path: Path, first: list[str]) -> Columns:
     if not _names_columns(first) or all(_parse(cell) is not None for cell in first):
         if not _side(width) and not _side(width - 1):
             hint = _colour_hint(width)
-            raise UserError(f"{path}: rows of {width} values; the square of a side and one label are right{hint}")
+            raise UserError(f"{path}: expected rows of a square image and one label, got {width} values{hint}")
         return Columns([] if _side(width - 1) else list(range(width)), None, int(_names_columns(first)))
     labels, pixels = _split_named(first)
     if not labels and len(pixels) == width and _side(width - 1):
         return Columns([], None, 1)
     if len(labels) > 1 or not _side(len(pixels)):
         raise UserError(
-            f"{path}:1: {len(pixels)} columns of grey values and {len(labels)} named label; the square of a side and "
-            f"one (or no) label are right{_colour_hint(len(pixels))}"
+            f"{path}:1: expected as many columns of grey values as a square image has, and up to one named label, got "
+            f"{len(pixels)} and {len(labels)}{_colour_hint(len(pixels))}"
         )
     return Columns(pixels, labels[0] if labels else None, 1)
 
@@ -136,7 +136,7 @@ def _read_values(path: Path, text: bytes, body: int, width: int) -> Array:
     lines = (line.decode("utf-8-sig", "replace") for line in io.BytesIO(text))
     delimiter = _delimiter([text[: 1 << 16].decode("utf-8-sig", "replace").partition("\n")[0]])
     if not any(line.strip() for line in islice(io.BytesIO(text), body, None)):
-        raise UserError(f"{path}: no rows; the square of a side and one label in each are right")
+        raise UserError(f"{path}: expected a row for each image, got no rows")
     try:
         values = np.loadtxt(
             lines, np.float32, delimiter=delimiter, skiprows=body, ndmin=2, quotechar='"', comments=None
@@ -144,12 +144,13 @@ def _read_values(path: Path, text: bytes, body: int, width: int) -> Array:
     except ValueError as error:
         raise UserError(_explain(path, text, body, str(error))) from None
     if values.shape[1:] != (width,) and len(values):
-        raise UserError(f"{path}: rows of {values.shape[1]} values below a first one of {width}; as many are right")
+        raise UserError(f"{path}: expected rows of {width} values, as the first has, got {values.shape[1]}")
     broken = ~np.isfinite(values) | (values != np.floor(values))
     if broken.any():
         hint = "multiply by 255 and round" if np.abs(values[broken]).max() <= 1 else "round them"
-        line = int(broken.any(1).argmax()) + 1 + body
-        raise UserError(f"{path}:{line}: a value that is not whole; 0 to 255 are right: {hint}")
+        row = int(broken.any(1).argmax())
+        value = values[row][broken[row]][0]
+        raise UserError(f"{path}:{row + 1 + body}: expected whole numbers from 0 to 255, got {value:g}: {hint}")
     return values
 
 
@@ -160,7 +161,7 @@ def _explain(path: Path, text: bytes, body: int, error: str) -> str:
     row = re.search(r"row (\d+)", error)
     at = body + int(row[1]) - ("columns changed" in error) if row else 0
     place = f":{lines[at]}" if row and at < len(lines) else ""
-    return f"{path}{place}: {reason}; rows of whole numbers, as many in each, are right"
+    return f"{path}{place}: expected rows of as many whole numbers each, got: {reason}"
 
 
 def _colour_hint(width: int) -> str:

@@ -180,6 +180,6 @@ def require_one_shape(shapes: Mapping[tuple[int, ...], str]) -> None:
     colours, sizes = ({shape[:1] for shape in shapes}, {shape[1:] for shape in shapes})
     needed = ["colour: grey or colour: rgb"] * (len(colours) > 1) + ["size: 64 (or [height, width])"] * (len(sizes) > 1)
     raise UserError(
-        f"{other_file}: images of {other} (C,H,W), but {first_file} has {first}; declare {' and '.join(needed)} in the "
-        "data set's entry"
+        f"{other_file}: expected images of {first} (C,H,W), as {first_file} has, got {other}; declare "
+        f"{' and '.join(needed)} in the data set's entry"
     )

@@ -17,7 +17,7 @@ GREY = (0, 4)  # PNG's colour types: grey, grey with alpha
 PROFILES = (b"Raw profile type", b"XML:com.adobe.xmp")  # texts that may hold a camera's orientation
 BITS_PER_SAMPLE, COMPRESSION, ORIENTATION = 258, 259, 274  # tags of a TIFF
 LARGE = 1 << 26  # pixels
-DEEP = "it has 16 or more bits a value ({}); convert it to 8 bits, 0 to 255"
+DEEP = "expected 8 bits a value, got 16 or more bits ({}); convert it to 8 bits, 0 to 255"
 SIGNATURES = {PNG: "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF", b"RIFF": "WebP", b"BM": "BMP", b"II*\0": "TIFF",
               b"MM\0*": "TIFF"}  # fmt: skip
 OTHER_KINDS = {b"\x00\x00\x00": "an HEIC, AVIF or MP4 file", b"%PDF": "a PDF",
@@ -62,7 +62,7 @@ def require_8_bits(file: Picture) -> None:
     """Refuse an open picture deeper than 8 bits (which range matters is the user's to say) or of several pages.
 
     Raises:
-        ValueError: what it is, and what is right.
+        ValueError: what is expected, and what it is.
     """
     image: Any = file  # some attributes exist in some formats only
     if file.mode.startswith(("I", "F")):
@@ -73,7 +73,7 @@ def require_8_bits(file: Picture) -> None:
         if max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) > 8:
             raise ValueError(DEEP.format("deep TIFF"))
         if image.n_frames > 1:
-            raise ValueError(f"it has {image.n_frames} pages; one is right: save each as a file of its own")
+            raise ValueError(f"expected one page, got {image.n_frames}; save each as a file of its own")
         if image.tag_v2.get(ORIENTATION, 1) >= 5 and image.tag_v2.get(COMPRESSION, 1) == 1:
             raise ValueError("a turned TIFF without compression, of which Pillow 13 mixes up the rows; save it upright")
 
@@ -87,7 +87,7 @@ def identify(path: Path) -> str:
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
         return "a page of HTML or XML, not a picture; fetch it again"
     if (bits := _jpeg_bits(head)) not in (None, 8):
-        return f"a JPEG of {bits} bits a value; convert it to 8 bits, 0 to 255"
+        return f"expected 8 bits a value, got a JPEG of {bits}; convert it to 8 bits, 0 to 255"
     if kind := next((kind for start, kind in OTHER_KINDS.items() if head.startswith(start)), ""):
         return kind
     if kind := next((kind for start, kind in SIGNATURES.items() if head.startswith(start)), ""):

@@ -75,7 +75,7 @@ class Faults:
             UserError: there is one.
         """
         if self.count:
-            raise UserError(self.first + (f"; {self.count} of {total} files are so" if self.count > 1 else ""))
+            raise UserError(self.first + (f"; {self.count} of {total} files have faults" if self.count > 1 else ""))
 
 
 def read_pictures(paths: list[Path], form: Form) -> Iterator[Array]:
@@ -186,7 +186,7 @@ def convert_images(x: Array, form: Form, source: str) -> Array:
     if same and channels == x.shape[1]:
         return x
     if x.shape[1] not in (1, 3):
-        raise UserError(f"{source}: images of {x.shape[1]} channels; size and colour are for 1 (grey) or 3 (rgb)")
+        raise UserError(f"{source}: expected 1 (grey) or 3 (rgb) channels for size and colour, got {x.shape[1]}")
     if not len(x):
         return np.zeros((0, channels, *(form.size or x.shape[2:])), np.uint8)
     images = (_pillow().fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)) for image in x)

@@ -38,7 +38,9 @@ def _walk(root: Path, below: str, parents: tuple[object, ...], files: list[str],
     try:
         entries = list(os.scandir(root / below))
     except OSError as error:
-        raise UserError(f"{printable(root / below)}: {error.strerror}; a folder that can be read is needed") from None
+        raise UserError(
+            f"{printable(root / below)}: expected a folder that can be read, got: {error.strerror}"
+        ) from None
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
             continue
@@ -103,11 +105,15 @@ def require_suffixes(inbox: Path, *suffixes: str) -> None:
     """Refuse an inbox with files of another kind: a file that is silently ignored is taken for used.
 
     Raises:
-        UserError: names the first such file and the kinds that are right.
+        UserError: names the first such file and the kinds that are expected.
     """
     listing = scan_folder(inbox)
     for path in listing.files:
         if not path.name.lower().endswith(suffixes) and path.stem.upper() != "README":
-            raise UserError(f"{path}: not a kind of file that this data set takes; {', '.join(suffixes)} are right")
+            raise UserError(
+                f"{path}: expected a kind of file that this data set takes ({', '.join(suffixes)}), got another"
+            )
     for path in listing.dangling:
-        raise UserError(f"{path}: a link whose target is missing or holds the link, or no regular file; remove it")
+        raise UserError(
+            f"{path}: expected a regular file, got a link to nothing or to its own folder, or a device; remove it"
+        )

@@ -66,7 +66,10 @@ def read_slices(
                     group = hashlib.sha256(unit).digest()
                     yield ImageSet(stacked, np.full(len(lit), number), of_test, source, group)
         if not bright:
-            raise UserError(f"{path}: no slice has a share of {slices.lit} above a tenth of white; lower slices: lit")
+            raise UserError(
+                f"{path}: expected a slice with a share of {slices.lit} above a tenth of white, got none; "
+                "lower slices: lit"
+            )
 
 
 def read_volume(path: Path, missing: Literal["error", "background"] = "error") -> tuple[Array, Array]:
@@ -93,12 +96,14 @@ def read_volume(path: Path, missing: Literal["error", "background"] = "error") -
     sides = np.asarray(turned.header.get_zooms()[:3], np.float64)
     if sides.max() > THIN * sides.min():
         raise UserError(
-            f"{path}: voxels of {' x '.join(f'{side:g}' for side in sides)} mm by its header; is it damaged?"
+            f"{path}: expected voxels of sides within a factor of {THIN}, got "
+            f"{' x '.join(f'{side:g}' for side in sides)} mm by its header; is it damaged?"
         )
     values = _fill_nan(path, values, missing)
     low, high = float(values.min()), float(values.max())
     if low == high:
-        raise UserError(f"{path}: every voxel is {low:g}; a volume with an image is right")
+        raise UserError(f"{path}: expected a volume with an image, got {low:g} in every voxel")
+    # A mask of few voxels has its percentile at the dark end: then the full range is shown.
     span = float(np.percentile(values, WHITE)) - low or high - low
     return ((values - low) / span * 255).round().clip(0, 255).astype(np.uint8), sides
 
@@ -117,27 +122,27 @@ def _explain(path: Path, error: Exception) -> str:
 def _require_one_volume(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
     """Refuse colours, vectors, complex values and series of volumes."""
     if kind.names is not None:
-        raise UserError(f"{path}: {''.join(kind.names)} voxels (colours); one grey value a voxel is right, convert it")
+        raise UserError(
+            f"{path}: expected one grey value a voxel, got {''.join(kind.names)} voxels (colours); convert it"
+        )
     if kind.kind == "c":
-        raise UserError(f"{path}: complex voxels; one real value a voxel is right, such as the magnitude")
+        raise UserError(f"{path}: expected one real value a voxel, such as the magnitude, got complex voxels")
     if len(shape) < 3 or any(length > 1 for length in shape[3:]):
         several = f": {shape[3]} volumes; save one of them, or their mean, as a volume" if len(shape) == 4 else ""
-        raise UserError(f"{path}: {len(shape)} axes, {shape}; one volume of three is right{several}")
+        raise UserError(f"{path}: expected one volume of three axes, got {len(shape)} axes, {shape}{several}")
 
 
 def _fill_nan(path: Path, values: Array, missing: str) -> Array:
     """Values without NaN."""
     empty = np.isnan(values)
     if np.isinf(values).any() or empty.all():
-        raise UserError(
-            f"{path}: {'no voxel has a value' if empty.all() else 'a voxel is infinite'}; numbers are right"
-        )
+        raise UserError(f"{path}: expected numbers, got {'no value at all' if empty.all() else 'an infinite voxel'}")
     if not empty.any():
         return values
     if missing == "error":
         raise UserError(
-            f"{path}: {empty.mean():.0%} of the voxels have no value (NaN); slices: {{missing: background}} in the "
-            "data set's entry makes them as dark as the darkest"
+            f"{path}: expected a value in every voxel, got none in {empty.mean():.0%} of them (NaN); slices: "
+            "{missing: background} in the data set's entry makes them as dark as the darkest"
         )
     return np.where(empty, values[~empty].min(), values)
 

@@ -29,15 +29,15 @@ def read_npz(path: Path) -> Iterator[ImageSet]:
     """Read a part for each array of images; what is named a test's is kept as the published test split.
 
     Raises:
-        UserError: not readable, or an array is of another kind; says which, what it is and what is right.
+        UserError: not readable, or an array is of another kind; says which, what is expected and what it is.
     """
     arrays = _load_arrays(path)
     pairs = {name: _labels_of(name, arrays) for name in sorted(arrays) if _stem(name) is not None}
     if not pairs:
         has = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in sorted(arrays.items())) or "none"
-        raise UserError(f"{path}: no array 'images' (or x_train, ...); it has {has}")
+        raise UserError(f"{path}: expected an array 'images' (or x_train, ...), got {has}")
     for name, partner in pairs.items():
-        where = f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}"
+        where = f"{path}: {name}"
         x = _to_images(arrays[name], where)
         label, names = np.full(len(x), -1), tuple[str, ...]()
         if partner is not None:
@@ -61,7 +61,9 @@ def _load_arrays(path: Path) -> dict[str, Array]:
     try:
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
-            raise UserError(f"{path}: one array without a name; np.savez(path, images=array) makes an .npz of it")
+            raise UserError(
+                f"{path}: expected named arrays, got one without a name; np.savez(path, images=array) names it"
+            )
         arrays = {}
         with file:
             for name in file.files:
@@ -69,10 +71,10 @@ def _load_arrays(path: Path) -> dict[str, Array]:
         return arrays
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error) and name:
-            hint = f" (images of several sizes?); {SHAPES} is right"
+            expected, hint = SHAPES, " (images of several sizes?)"
             if _stem(name) is None:
-                hint = f"; words or whole numbers are right: np.asarray({name}.tolist())"
-            raise UserError(f"{path}: {name} is an array of Python objects{hint}") from None
+                expected, hint = "words or whole numbers", f": np.asarray({name}.tolist())"
+            raise UserError(f"{path}: {name}: expected {expected}, got an array of Python objects{hint}") from None
         why = "it holds something else than plain arrays" if isinstance(error, ValueError) else error
         raise UserError(f"{path}: not readable as .npz: {why}") from None
 
@@ -93,14 +95,17 @@ def _labels_of(name: str, arrays: Collection[str]) -> str | None:
 
 def _to_images(x: Array, where: str) -> Array:
     """(N, C, H, W) uint8, C 1 or 3."""
+    got = f"got {x.dtype} {x.shape}"
     if x.ndim not in (3, 4):
-        raise UserError(f"{where}; {SHAPES} is right{_shape_hint(x)}")
+        raise UserError(f"{where}: expected {SHAPES}, {got}{_shape_hint(x)}")
     if x.dtype.kind == "f":
-        raise UserError(f"{where}{_float_hint(x)}")
+        raise UserError(f"{where}: expected whole numbers from 0 to 255, {got}, {_float_hint(x)}")
     if x.dtype.kind not in "biu":
-        raise UserError(f"{where}; {SHAPES} is right")
+        raise UserError(f"{where}: expected {SHAPES}, {got}")
     if x.size and (x.min() < 0 or x.max() > 255):
-        raise UserError(f"{where}, values {x.min()} to {x.max()}; 0 to 255 is right: convert it to 8 bits")
+        raise UserError(
+            f"{where}: expected values from 0 to 255, {got}, values {x.min()} to {x.max()}: convert it to 8 bits"
+        )
     x = x.astype(np.uint8, copy=False)
     if x.ndim == 3:
         return x[:, None]
@@ -112,12 +117,12 @@ def _to_images(x: Array, where: str) -> Array:
 
 def _float_hint(x: Array) -> str:
     if not np.isfinite(x).all():
-        return ", with values that are no numbers (NaN) or infinite; whole numbers 0 to 255 are right"
+        return "with values that are no numbers (NaN) or infinite"
     low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
     scaled = "255 * x" if low >= 0 and high <= 1 else "127.5 * (x + 1)" if low >= -1 and high <= 1 else "x"
     if scaled == "x" and (low < 0 or high > 255):
         scaled = "255 * (x - x.min()) / (x.max() - x.min())"
-    return f", values {low:g} to {high:g}; whole numbers 0 to 255 are right: ({scaled}).round().astype('uint8')"
+    return f"values {low:g} to {high:g}: ({scaled}).round().astype('uint8')"
 
 
 def _shape_hint(x: Array) -> str:
@@ -137,8 +142,8 @@ def _require_images_first(x: Array, label: Array, where: str) -> None:
     first, middle, last = x.shape[0], *x.shape[2:]
     if x.shape[1] == 1 and first == middle != last and (label < 0).all():
         raise UserError(
-            f"{where}: images last, or {first} images of {middle} x {last}? np.moveaxis(x, -1, 0) puts images first; "
-            "save x[..., None] if they are first"
+            f"{where}: expected images first, got {x[:, 0].shape}: images last, or {first} of {middle} x {last}? "
+            "np.moveaxis(x, -1, 0) puts images first; save x[..., None] if they are first"
         )
 
 
@@ -150,11 +155,13 @@ def _channel_axis(shape: tuple[int, ...], where: str) -> int:
         square = {3: first == middle, 1: middle == last}
         may = [axis for axis in may if square[axis]]
         if len(may) != 1:
-            raise UserError(f"{where}: channels first or last? Both would do; save grey images as (N, H, W), or as PNG")
+            raise UserError(
+                f"{where}: expected channels first or last, got {shape}, which fits both; save grey images as (N, H, W)"
+            )
     if not may and first == middle == last:
-        raise UserError(f"{where}: volumes? {SHAPES} is right; save their slices")
+        raise UserError(f"{where}: expected {SHAPES}, got {shape}: volumes? save their slices")
     if not may:
-        raise UserError(f"{where}: images of {min(first, last)} channels; 1 (grey), 3 (rgb) or 4 (with alpha) are read")
+        raise UserError(f"{where}: expected 1 (grey), 3 (rgb) or 4 (with alpha) channels, got {min(first, last)}")
     return may[0]
 
 
@@ -163,7 +170,7 @@ def _to_labels(label: Array, count: int, where: str) -> tuple[Array, tuple[str, 
     if label.ndim == 2 and label.shape[1] > 1 and len(label) == count and _one_hot(label):
         return label.argmax(1).astype(np.int64), ()
     if label.ndim != 1 and label.shape != (count, 1):
-        raise UserError(f"{where} has shape {label.shape}; a class an image, (N,) or (N, 1), is right")
+        raise UserError(f"{where}: expected a class an image, (N,) or (N, 1), got shape {label.shape}")
     label = label.reshape(-1)
     if label.dtype.kind in "US":
         words = np.char.decode(label, "utf-8") if label.dtype.kind == "S" else label
@@ -172,7 +179,7 @@ def _to_labels(label: Array, count: int, where: str) -> tuple[Array, tuple[str, 
     if label.dtype.kind == "f" and np.isfinite(label).all() and (label == np.floor(label)).all():
         label = label.astype(np.int64)
     if label.dtype.kind not in "biu":
-        raise UserError(f"{where} is {label.dtype}; whole numbers, or words, are right")
+        raise UserError(f"{where}: expected whole numbers or words, got {label.dtype}")
     return label.astype(np.int64), ()
 
 

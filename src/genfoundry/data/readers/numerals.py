@@ -91,12 +91,12 @@ def parse_number(cell: str, decimal: Decimal) -> float | None:
 
 
 def suggest_fix(cell: str) -> str:
-    """What would be right instead of a cell that is no number."""
+    """What to write instead of a cell that is no number."""
     text = cell.strip()
     if text.lower().lstrip("+-") in ("inf", "infinity"):
-        return "; a finite number is right, or an empty cell"
+        return "; write a finite number, or leave the cell empty"
     if "_" in text and parse_plain(text.replace("_", "")) is not None:
-        return f"; {text.replace('_', '')} or {text.replace('_', '.')} is right, whichever is meant"
+        return f"; write {text.replace('_', '')} or {text.replace('_', '.')}, whichever is meant"
     bare = text.strip(f"{UNITS} \u00a0")
     if bare != text and possible_marks(bare) and (units := dict.fromkeys(c for c in text if c in UNITS)):
         return f"; take {''.join(units)} out of the cells, so that the unit stands in the header alone"

@@ -32,7 +32,9 @@ def cut_patches(x: Array, patch: Patch, source: str) -> Iterator[tuple[bytes, Ar
     """
     size, stride = patch.size, patch.stride
     if min(x.shape[1:]) < size:
-        raise UserError(f"{source}: {x.shape[1]} x {x.shape[2]} pixels; patches of {size} need as many a side")
+        raise UserError(
+            f"{source}: expected {size} pixels a side or more, the size of a patch, got {x.shape[1]} x {x.shape[2]}"
+        )
     rows, columns = (_bounds(side, patch.region) for side in x.shape[1:])
     for top, bottom in rows:
         for left, right in columns:

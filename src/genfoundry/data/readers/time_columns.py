@@ -111,7 +111,7 @@ def _parse_part(sheet: Sheet, row: int, column: int, part: str) -> int:
         return MONTHS.index(text[:3].lower()) + 1
     digits = text[1:] if text[:1].lower() == part[0] != "d" else text
     if not (digits.isdecimal() and 1 <= int(digits) <= largest):
-        raise UserError(f"{sheet.place(row, column)}: {sheet.rows[row][column]!r}; 1 to {largest} is right")
+        raise UserError(f"{sheet.place(row, column)}: expected 1 to {largest}, got {sheet.rows[row][column]!r}")
     return int(digits)
 
 
@@ -136,7 +136,7 @@ def _join_hours(sheet: Sheet) -> Sheet:
     if wrong and name in CLOCK_NAMES and times.is_date(dates[0].strip()):
         cell = sheet.rows[wrong[0]][1]
         raise UserError(
-            f"{sheet.place(wrong[0], 1)}: {cell!r} is no time of day; HH:MM, or a whole hour from 0 to 23, is right"
+            f"{sheet.place(wrong[0], 1)}: expected a time of day, HH:MM or a whole hour from 0 to 23, got {cell!r}"
         )
     if wrong:
         return sheet
@@ -195,14 +195,14 @@ def _explain_order(sheet: Sheet, time: TimeColumn, take: np.ndarray) -> str:
             "or with their offset, such as 2024-10-27T02:00:00+01:00"
         )
     if (time.values[take] == time.values[at]).sum() > 1:
-        return f"{where}: time {cell} stands in more than one row; times must grow, one row a time"
+        return f"{where}: expected one row for each time, got several for {cell}"
     untimed = time.format is times.NUMBER and sheet.head[0].lower() not in TIME_NAMES
     if untimed and (steps < 0).sum() > BACKWARD * len(steps):
         return (
             f"{where}: {cell} after a larger number, and so on; is {sheet.head[0]} a time? the first column holds the "
             "times: put them there, or a number a row (0, 1, 2, ...) if there are none"
         )
-    return f"{where}: time {cell} after a later one; times must grow: sort the rows"
+    return f"{where}: expected times that grow, got {cell} after a later one: sort the rows"
 
 
 def _find_series_columns(sheet: Sheet, values: np.ndarray) -> tuple[int, ...] | None:

@@ -69,7 +69,9 @@ def parse_series(
     for column in () if columns else taken:
         if is_row_count(sheet.column(column), sheet.head[column]):
             name = sheet.head[column] or f"{column + 1} (without a name)"
-            raise UserError(f"{sheet.path}: column {name} numbers the rows; {_suggest_columns(sheet)}")
+            raise UserError(
+                f"{sheet.path}: expected values, got row numbers in column {name}; {_suggest_columns(sheet)}"
+            )
     decimal = _find_decimal_mark(sheet, taken, earlier)
     values = [_parse_values(sheet, column, decimal) for column in taken]
     notes = (*sheet.notes, *notes, *_describe_notation(sheet, taken, decimal, time.format))
@@ -85,8 +87,8 @@ def _parse_times(sheet: Sheet, unit: TimeUnit | None, earlier: SeriesTable | Non
         years = [name for name in sheet.head[1:] if times.is_date(name) or re.fullmatch(r"(1[89]|20|21)\d\d", name)]
         if len(years) > 1 and 2 * len(years) > len(sheet.head) - 1:
             raise UserError(
-                f"{sheet.path}: times stand in the header ({', '.join(years[:3])}, ...); a row a time and a column a "
-                "series are right: transpose the table"
+                f"{sheet.path}: expected a row a time and a column a series, got times in the header "
+                f"({', '.join(years[:3])}, ...): transpose the table"
             )
     if any(numerals.parse_plain(text.strip()) is None for text in texts) and all(map(numerals.possible_marks, texts)):
         mark = numerals.find_decimal_mark(texts)
@@ -108,7 +110,7 @@ def _describe_notation(sheet: Sheet, taken: list[int], decimal: Decimal, form: T
 def _find_columns(sheet: Sheet, columns: tuple[str, ...]) -> list[int]:
     """The numbers of the columns to take."""
     if absent := [name for name in columns if name not in sheet.head[1:]]:
-        raise UserError(f"{sheet.path}: no column {', '.join(absent)} to take; there are {', '.join(sheet.head[1:])}")
+        raise UserError(f"{sheet.path}: expected columns {', '.join(absent)}, got {', '.join(sheet.head[1:])}")
     return [sheet.head.index(name) for name in columns] or list(range(1, len(sheet.head)))
 
 
@@ -144,13 +146,17 @@ def _find_decimal_mark(sheet: Sheet, taken: list[int], earlier: SeriesTable | No
         return "."  # as nearly every file has them: without a second look at its cells
     mark = numerals.find_decimal_mark(cell for column in taken for cell in sheet.column(column))
     if isinstance(mark, tuple):
-        raise UserError(f"{sheet.path}: {mark[0]!r} has a decimal point, {mark[1]!r} a comma; one of the two is right")
+        raise UserError(
+            f"{sheet.path}: expected one decimal mark, got a point in {mark[0]!r} and a comma in {mark[1]!r}"
+        )
     if mark in (".", ","):
         return "." if mark == "." else ","
     if mark is None or earlier is not None:
         return earlier.decimal if earlier else "."
     both = f"{numerals.parse_number(mark, '.'):.15g} or {numerals.parse_number(mark, ','):.15g}"
-    raise UserError(f"{sheet.path}: {mark!r} can be {both}, and no other cell tells; write numbers without thousands")
+    raise UserError(
+        f"{sheet.path}: expected a clear decimal mark, got {mark!r}, {both}; write numbers without thousands"
+    )
 
 
 def _parse_values(sheet: Sheet, column: int, decimal: Decimal) -> list[float]:
@@ -159,7 +165,9 @@ def _parse_values(sheet: Sheet, column: int, decimal: Decimal) -> list[float]:
     for row, cell in enumerate(sheet.column(column)):
         value = math.nan if numerals.is_missing(cell) else numerals.parse_number(cell, decimal)
         if value is None:
-            raise UserError(f"{sheet.place(row, column)}: {cell!r} is not a number{_remedy(sheet, column, cell)}")
+            raise UserError(
+                f"{sheet.place(row, column)}: expected a number, got {cell!r}{_remedy(sheet, column, cell)}"
+            )
         values.append(value)
     return values
 

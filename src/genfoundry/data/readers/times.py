@@ -185,13 +185,13 @@ def parse_times(
     cells = [cell.strip() for cell in cells]
     for row, cell in enumerate(cells):
         if numerals.is_missing(cell):
-            raise UserError(f"{where(row)}: the time is missing; a row without a time cannot be placed")
+            raise UserError(f"{where(row)}: expected a time, got none; a row without a time cannot be placed")
     if form is None or any(form.parse(cell) is None for cell in cells) or (form is NUMBER) != (unit == "number"):
         form = NUMBER if unit == "number" else _find_format(cells, where, unit)
     parsed = [form.parse(cell) for cell in cells]
     for row, moment in enumerate(parsed):
         if moment is None:
-            raise UserError(f"{where(row)}: {cells[row]!r} is not a time; {form.name} is right{_remedy(cells[row])}")
+            raise UserError(f"{where(row)}: expected a time ({form.name}), got {cells[row]!r}{_remedy(cells[row])}")
     if form is NUMBER:
         return TimeColumn(form, "number", np.array(parsed, np.float64))
     moments = [moment for moment in parsed if isinstance(moment, datetime)]
@@ -205,15 +205,15 @@ def _find_format(cells: Sequence[str], where: Where, unit: TimeUnit | None) -> T
         return digits
     able = [form for form in ((NUMBER,) if unit is None else ()) + FORMATS if form.parse(cells[0]) is not None]
     if not able:
-        right = "a number, or a date such as 2024-05-31," if unit is None else "a date such as 2024-05-31"
+        expected = "a number, or a date such as 2024-05-31" if unit is None else "a date such as 2024-05-31"
         # Of one line without digits, it is clear which one to delete.
         several = len(cells) > 1 and not any(c.isdigit() for c in cells[0] + cells[1])
         names = ", so that the line of names is first, right above the rows" if several else ""
-        raise UserError(f"{where(0)}: {cells[0]!r} is not a time; {right} is right{_remedy(cells[0])}{names}")
+        raise UserError(f"{where(0)}: expected a time ({expected}), got {cells[0]!r}{_remedy(cells[0])}{names}")
     for row, cell in enumerate(cells):
         left = [form for form in able if form.parse(cell) is not None]
         if not left:
-            raise UserError(f"{where(row)}: {cell!r} is not a time; {able[0].name} is right{_remedy(cell)}")
+            raise UserError(f"{where(row)}: expected a time ({able[0].name}), got {cell!r}{_remedy(cell)}")
         able = left
         if len(able) == 1 and row > DATES_ROWS:
             break  # `parse_times` checks the other rows
@@ -229,7 +229,7 @@ def _find_digits_format(cells: Sequence[str], where: Where) -> TimeFormat | None
         if not wrong and (form not in YEARLY or len({cell[:4] for cell in cells}) > 1):
             return form
         if form not in YEARLY and len(cells) >= DATES_ROWS and len(wrong) < (1 - DATES) * len(cells):
-            raise UserError(f"{where(wrong[0])}: {cells[wrong[0]]!r} is not a time; {form.name} is right, as elsewhere")
+            raise UserError(f"{where(wrong[0])}: expected a time ({form.name}, as elsewhere), got {cells[wrong[0]]!r}")
     return None
 
 
@@ -242,7 +242,8 @@ def _day_or_month(cells: Sequence[str], where: Where) -> TimeFormat:
             ordered.append(form)
     if len(ordered) != 1:
         raise UserError(
-            f"{where(0)}: {cells[0]!r} and the others can be DD/MM/YYYY and MM/DD/YYYY; write dates as YYYY-MM-DD"
+            f"{where(0)}: expected dates with one reading, got {cells[0]!r} and others that can be DD/MM/YYYY and "
+            "MM/DD/YYYY; write dates as YYYY-MM-DD"
         )
     return ordered[0]
 
@@ -267,13 +268,13 @@ def _count(moments: list[datetime], unit: TimeUnit, cells: Sequence[str], where:
     aware = [moment.tzinfo is not None for moment in moments]
     if any(aware) and not all(aware):
         row = aware.index(not aware[0])
-        raise UserError(f"{where(row)}: {cells[row]!r}: some times have an offset from UTC and some have none")
+        raise UserError(f"{where(row)}: expected all times or none with an offset from UTC, got {cells[row]!r}")
     if unit == "months":
         return np.array([12.0 * (moment.year - 1970) + moment.month - 1 for moment in moments])
     seconds = np.array([(m.replace(tzinfo=m.tzinfo or UTC) - EPOCH).total_seconds() for m in moments])
     if unit == "days" and (off := np.flatnonzero(seconds % 86400)).size:
         raise UserError(
-            f"{where(off[0])}: {cells[off[0]]!r} has a time of day, but the first row's time is a plain date; "
+            f"{where(off[0])}: expected a plain date, as in the first row, got {cells[off[0]]!r}; "
             "give all the same form"
         )
     return seconds / 86400 if unit == "days" else seconds

@@ -50,7 +50,7 @@ def read_tsv(path: Path, header: bool | None = None, expected: Pair | None = Non
     rows, notes = _strip_quotes(path, rows)
     for number, sides in rows:
         if not all(sides):
-            raise UserError(f"{path}:{number}: the {'source' if not sides[0] else 'target'} is empty")
+            raise UserError(f"{path}:{number}: expected a {'source' if not sides[0] else 'target'}, got an empty one")
     first = rows[0][1] if rows else None
     if first is not None and header is None and names_columns(first):
         raise UserError(
@@ -60,7 +60,9 @@ def read_tsv(path: Path, header: bool | None = None, expected: Pair | None = Non
     if not header or first is None:
         return Tsv(rows, None, notes)
     if expected is not None and first == expected[::-1] != expected:
-        raise UserError(f"{path}:{rows[0][0]}: {first[0]!r} stands before {first[1]!r}, but after it in another file")
+        raise UserError(
+            f"{path}:{rows[0][0]}: expected {first[1]!r} before {first[0]!r}, as in another file, got the reverse"
+        )
     if expected is not None and first != expected and not names_columns(first):
         raise UserError(
             f"{path}:{rows[0][0]}: expected the names {expected[0]!r} and {expected[1]!r}, got {first[0]!r}"
@@ -81,8 +83,8 @@ def _split_line(path: Path, number: int, line: str) -> Pair:
     if len(sides) > 2:
         hint = f"; choose two of the {len(sides)} columns, such as by `cut -f1,2`"
     elif "," in line or ";" in line:
-        hint = ", not a comma or semicolon"
-    raise UserError(f"{path}:{number}: {len(sides) - 1} tabs; a source, one tab and a target are right{hint}")
+        hint = "; a tab, not a comma or semicolon, goes between the two"
+    raise UserError(f"{path}:{number}: expected a source, one tab and a target, got {len(sides) - 1} tabs{hint}")
 
 
 def _strip_quotes(path: Path, rows: list[tuple[int, Pair]]) -> tuple[list[tuple[int, Pair]], tuple[str, ...]]:
@@ -99,7 +101,7 @@ def _strip_quotes(path: Path, rows: list[tuple[int, Pair]]) -> tuple[list[tuple[
     if doubled and bare:
         number = next(number for number, pair in rows if doubled[0] in pair)
         raise UserError(
-            f"{path}:{number}: {doubled[0]!r} is quoted as spreadsheets do, {bare[0]!r} is not; one of the two is right"
+            f"{path}:{number}: expected a spreadsheet's quotes in all or none, got {doubled[0]!r} and {bare[0]!r}"
         )
     commas = all("," in cell for cell in quoted) and len(quoted) == sum("," in cell for cell in cells)
     if bare or not (doubled or commas or len(quoted) == len(cells)):

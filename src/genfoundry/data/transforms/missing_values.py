@@ -39,7 +39,9 @@ def require_complete(table: SeriesTable) -> None:
     if missing.any():
         row, column = np.argwhere(missing)[0]
         where = f"{table.path}:{table.lines[row]}: column {table.names[column - 1]}"
-        raise UserError(f"{where}: the value is missing ({missing.sum()} are in all); {HINT}, or fill it in")
+        raise UserError(
+            f"{where}: expected a value, got none ({missing.sum()} are missing in all); {HINT}, or fill it in"
+        )
 
 
 def put_on_grid(rows: np.ndarray, step: float, source: str) -> np.ndarray:
@@ -55,10 +57,12 @@ def put_on_grid(rows: np.ndarray, step: float, source: str) -> np.ndarray:
     wrong = np.flatnonzero(off_grid | (np.diff(k, prepend=k[0] - 1) <= 0))
     if len(wrong):
         at, before = times[wrong[0]], times[max(0, wrong[0] - 1)]
-        raise UserError(f"{source}: time {at:.15g} after {before:.15g}; with step: {step:g} times grow by whole steps")
+        raise UserError(
+            f"{source}: expected times that grow by whole steps of {step:g}, got {at:.15g} after {before:.15g}"
+        )
     if k[-1] >= MOST * len(rows):
         raise UserError(
-            f"{source}: step: {step:g} makes {k[-1] + 1} rows of {len(rows)}; give the time between most rows"
+            f"{source}: step: expected the time between most rows, got {step:g}, which makes {k[-1] + 1} of {len(rows)}"
         )
     grid = np.full((k[-1] + 1, rows.shape[1]), np.nan)
     grid[:, 0] = times[0] + step * np.arange(k[-1] + 1)
@@ -86,10 +90,10 @@ def fill_missing(rows: np.ndarray, split: np.ndarray, how: str, source: str) -> 
         return Filled(rows, none, none)
     if how == "error":
         first = rows[np.argmax(missing.any(1)), 0]
-        raise UserError(f"{source}: no row for time {first:.15g}; {HINT}, or leave step out")
+        raise UserError(f"{source}: expected a row for time {first:.15g}, got none; {HINT}, or leave step out")
     if len(back := np.flatnonzero(np.diff(rows[:, 0]) <= 0)):
         raise UserError(
-            f"{source}: time {rows[back[0] + 1, 0]:.15g} after {rows[back[0], 0]:.15g}; to fill, times must grow"
+            f"{source}: expected times that grow, got {rows[back[0] + 1, 0]:.15g} after {rows[back[0], 0]:.15g}"
         )
     full = rows.copy()
     for d in range(1, rows.shape[1]) if how != "drop" else ():

@@ -59,8 +59,8 @@ def to_silhouettes(part: ImageSet, moving: config.Moving) -> Bytes:
     side = moving.item
     if height % side or width % side:
         raise UserError(
-            f"{part.source}: images of {height} x {width} pixels; moving.item: {side} must divide both, or the data "
-            "set's raw images be of another size"
+            f"{part.source}: expected images whose sides moving.item divides, got {height} x {width} pixels and "
+            f"moving.item: {side}"
         )
     blocks = part.x.reshape(n, side, height // side, side, width // side).sum((2, 4), dtype=np.int64)
     white: Bytes = (blocks >= moving.threshold * (height // side) * (width // side)).astype(np.uint8)

@@ -75,9 +75,11 @@ def _read_description(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a description table ({' '.join(str(error).split())}); prepare it again") from None
+        raise UserError(
+            f"{path}: expected a description table ({' '.join(str(error).split())}); prepare it again"
+        ) from None
     if missing := [c for c in COLUMNS if c not in frame]:
-        raise UserError(f"{path}: columns {', '.join(missing)} are missing; a row needs {', '.join(COLUMNS)}")
+        raise UserError(f"{path}: expected columns {', '.join(COLUMNS)}, got none of {', '.join(missing)}")
     return frame
 
 

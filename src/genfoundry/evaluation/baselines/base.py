@@ -82,7 +82,7 @@ def fit_anchors(inputs: BaselineInputs, modality: str) -> list[Baseline]:
 
 def _fit(modality: str, function: str, inputs: BaselineInputs) -> list[Baseline]:
     if importlib.util.find_spec(f"genfoundry.evaluation.baselines.{modality}") is None:
-        return []
+        return []  # a modality without baselines
     module = importlib.import_module(f"genfoundry.evaluation.baselines.{modality}")
     baselines: list[Baseline] = getattr(module, function)(inputs)
     return baselines
@@ -90,4 +90,4 @@ def _fit(modality: str, function: str, inputs: BaselineInputs) -> list[Baseline]
 
 def nll_from_bits(bits: NDArray[np.float64]) -> Outputs:
     """Predictions whose negative log-likelihood is a code length: "nll" (N,) nats of `bits` (N,)."""
-    return {"nll": torch.from_numpy(bits * math.log(2))}
+    return {"nll": torch.from_numpy(bits * math.log(2))}  # from bits to nats

@@ -43,6 +43,7 @@ def fit_classifiers(inputs: BaselineInputs) -> list[Baseline]:
     draw = torch.Generator().manual_seed(derive_seed(inputs.seed, "classifiers"))
     index = index[torch.randperm(len(index), generator=draw)[:MAX_ITEMS]]
     items = torch.cat([b.x.cpu() for b in iter_batches(train, index)]).flatten(1).double().numpy()  # (n, D)
+    # One scale for all values: a pixel that never changes has none of its own
     mean, scale = items.mean(0), items.std() or 1.0
     x, y = (items - mean) / scale, label[index].numpy()
     folds = make_folds(y, train.groups[index].numpy(), derive_seed(inputs.seed, "folds") % 2**32)
@@ -86,7 +87,7 @@ def _cross_validate(
     from sklearn.model_selection import GridSearchCV
 
     if not folds:
-        return model.set_params(C=1.0).fit(x, y).predict, 0.0
+        return model.set_params(C=1.0).fit(x, y).predict, 0.0  # too few items to choose
     search = GridSearchCV(model, {"C": list(penalties)}, cv=folds).fit(x, y)
     return search.predict, float(search.best_score_)
 
@@ -95,7 +96,7 @@ def make_folds(y: Ints, group: Ints, seed: int) -> list[tuple[Ints, Ints]]:
     """Positions (train, validation) of each fold, whole groups a fold; none where a class has one item or group."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    least = min(len(np.unique(group[y == c])) for c in np.unique(y))
+    least = min(len(np.unique(group[y == c])) for c in np.unique(y))  # groups of the rarest class
     if least < 2:
         return []
     if len(np.unique(group)) == len(group):

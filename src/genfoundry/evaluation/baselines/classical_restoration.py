@@ -25,17 +25,17 @@ def restoration_methods(train: Split, damage: str) -> dict[str, Method]:
     """Name -> method, of those for a damage; each is fitted when it is first called."""
     fitted = FittedMethods(train, damage)
 
-    def fill_mean(x: Tensor, known: Tensor, levels: int) -> Tensor:
-        return torch.where(known, x, sum_items(train).float().cpu() / len(train))
+    def fill_mean(x: Tensor, mask: Tensor, levels: int) -> Tensor:
+        return torch.where(mask, x, sum_items(train).float().cpu() / len(train))
 
-    def fill_from_nearest(x: Tensor, known: Tensor, levels: int) -> Tensor:
+    def fill_from_nearest(x: Tensor, mask: Tensor, levels: int) -> Tensor:
         items = torch.cat([b.x.cpu() for b in iter_batches(train)]).flatten(1).float()  # (N, D)
-        seen = known[0].flatten()
-        distances = torch.cdist(x.flatten(1)[:, seen], items[:, seen])
-        return torch.where(known, x, items[distances.argmin(1)].view_as(x))
+        seen = mask[0].flatten()  # (D,): the mask is the same for all items
+        distances = torch.cdist(x.flatten(1)[:, seen], items[:, seen])  # (n, N)
+        return torch.where(mask, x, items[distances.argmin(1)].view_as(x))
 
     methods: Mapping[str, tuple[tuple[str, ...], Any]] = {
-        "identity": (DAMAGES, lambda x, known, levels: x),
+        "identity": (DAMAGES, lambda x, mask, levels: x),
         "median filter": (("gaussian", "salt_pepper"), filter_median),
         "non-local means": (("gaussian",), _filter_non_local_means),
         "wiener filter": (("gaussian", "salt_pepper"), fitted.restore_linear),
@@ -55,32 +55,33 @@ def sum_items(train: Split) -> Tensor:
 
 def _map_images(x: Tensor, restore: Callable[[int, Images], Images]) -> Tensor:
     """Restore every image by a function of its index and its values, (H, W, C) float64."""
-    images = np.moveaxis(x.double().numpy(), 1, -1)
+    images = np.moveaxis(x.double().numpy(), 1, -1)  # (n, H, W, C)
     restored = np.stack([restore(i, image) for i, image in enumerate(images)])
     return torch.from_numpy(np.moveaxis(restored, -1, 1)).float()
 
 
-def filter_median(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+def filter_median(x: Tensor, mask: Tensor | None, levels: int) -> Tensor:
     """A median filter of 3 by 3 pixels a channel."""
     from scipy.ndimage import median_filter
 
     return _map_images(x, lambda i, image: median_filter(image, size=(3, 3, 1)))
 
 
-def _filter_non_local_means(x: Tensor, known: Tensor | None, levels: int) -> Tensor:
+def _filter_non_local_means(x: Tensor, mask: Tensor | None, levels: int) -> Tensor:
     """Non-local means (Buades et al. 2005), given the standard deviation of the noise, which a model has to learn."""
     from skimage.restoration import denoise_nl_means
 
-    sigma = SIGMA * (levels - 1)
+    sigma = SIGMA * (levels - 1)  # in levels
+    # The settings of scikit-image's example of this filter
     settings = {"patch_size": 5, "patch_distance": 6, "h": 0.8 * sigma, "sigma": sigma, "channel_axis": -1}
     # scikit-image drops a single channel
     return _map_images(x, lambda i, image: np.asarray(denoise_nl_means(image, **settings)).reshape(image.shape))
 
 
-def _inpaint_biharmonic(x: Tensor, known: Tensor, levels: int) -> Tensor:
+def _inpaint_biharmonic(x: Tensor, mask: Tensor, levels: int) -> Tensor:
     from skimage.restoration import inpaint_biharmonic
 
-    missing = ~known[:, 0].numpy()  # (n, H, W)
+    missing = ~mask[:, 0].numpy()  # (n, H, W)
     return _map_images(
         x, lambda i, image: np.asarray(inpaint_biharmonic(image / levels, missing[i], channel_axis=-1)) * levels
     )

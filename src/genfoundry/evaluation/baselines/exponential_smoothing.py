@@ -65,6 +65,7 @@ def forecast_with_one_fit(x: Floats, origins: Ints, form: Form, horizon: int) ->
     x, origins = x[skipped:], origins - skipped
     mean, scale = x[: origins[0]].mean(), _scale(x[: origins[0]])
     y = (x[: origins[-1]] - mean) / scale
+    # Parameters are those of the first fit; states are filtered through every later row, too
     states = _smooth(y, form, _smooth(y[: origins[0]], form).params)
     return np.asarray(_extrapolate(states, form, horizon)[origins - 1] * scale + mean)
 
@@ -108,11 +109,11 @@ def _extrapolate(states: HoltWintersResults, form: Form, horizon: int) -> Floats
     """(L, T) expected values of the T rows after each: level, sum of the damped trend, the season's last values."""
     season, trend, _ = form
     step = np.arange(horizon)
-    ahead = np.repeat(np.asarray(states.level)[:, None], horizon, 1)
+    ahead = np.repeat(np.asarray(states.level)[:, None], horizon, 1)  # (L, T)
     if trend:
         damping = states.params["damping_trend"] if trend == "damped" else 1.0
-        ahead = ahead + np.asarray(states.trend)[:, None] * np.cumsum(damping ** (step + 1.0))
+        ahead = ahead + np.asarray(states.trend)[:, None] * np.cumsum(damping ** (step + 1.0))  # phi + ... + phi^h
     if season:
-        seasonal = np.concatenate([states.params["initial_seasons"], states.season])
+        seasonal = np.concatenate([states.params["initial_seasons"], states.season])  # (season + L,)
         ahead = ahead + seasonal[np.arange(1, len(ahead) + 1)[:, None] + step % season]
     return ahead

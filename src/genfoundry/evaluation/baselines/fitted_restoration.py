@@ -42,13 +42,15 @@ class FittedMethods:
         missing values it is their Gaussian conditional mean.
         """
         gaussian, top, hit = self._gaussian, levels - 1, SALT
-        y = x.flatten(1).double().numpy()
+        y = x.flatten(1).double().numpy()  # (n, D)
         if known is not None:
+            # A known value has no noise, a missing one infinite noise
             mean = gaussian.posterior_mean(y, np.where(known.flatten(1).numpy(), 0.0, np.inf))
         elif self.damage == "gaussian":
             mean = gaussian.posterior_mean(y, np.full((1, y.shape[1]), (SIGMA * top) ** 2))
         else:  # a hit value is 0 or top: its variance given x, on average, is its total less x's share
             variance = np.square(gaussian.axes).sum(1) + gaussian.floor
+            # E[y^2], then Var[y], of y = x with probability 1 - hit, else 0 or top
             square = (1 - hit) * (variance + gaussian.mean**2) + hit / 2 * top**2
             total = square - ((1 - hit) * gaussian.mean + hit / 2 * top) ** 2
             noise = total - (1 - hit) ** 2 * variance
@@ -65,7 +67,7 @@ class FittedMethods:
         dims = self.train.spec.dims
         most = COVARIANCE_VALUES if dims <= COVARIANCE_ITEMS else min(COVARIANCE_VALUES, COVARIANCE_ITEMS * dims)
         items: NDArray[np.generic] = self._some_items(most)[0].flatten(1).numpy()
-        return Gaussian.fit(items, ROUNDING if self.train.spec.levels else 1e-9)
+        return Gaussian.fit(items, ROUNDING if self.train.spec.levels else 1e-9)  # reals are not rounded
 
     @cached_property
     def _neighbours(self) -> Neighbours:

@@ -39,7 +39,7 @@ class Gaussian:
         x = items.astype(np.float64)
         mean = x.mean(0)
         x -= mean
-        variances, axes = _principal_axes(x)
+        variances, axes = _principal_axes(x)  # (R,), (D, R)
         shrinkage, target = ledoit_wolf(variances, np.square(x).sum(1), x.shape[1]), variances.sum() / x.shape[1]
         rank = min(len(variances), max(int(math.sqrt(WORK / x.shape[1])), 1))
         rest = variances[rank:].sum() / max(x.shape[1] - rank, 1)
@@ -54,14 +54,15 @@ class Gaussian:
         where it is missing. With equal noise everywhere this is the Wiener filter, with 0 and inf alone the conditional
         mean of the missing values.
         """
-        error = np.where(np.isinf(noise), 0.0, y - gain * self.mean - offset)
-        total = noise + gain**2 * self.floor
+        error = np.where(np.isinf(noise), 0.0, y - gain * self.mean - offset)  # (N, D)
+        total = noise + gain**2 * self.floor  # (N or 1, D)
+        # Items with the same noise share a system of equations
         masks, number = np.unique(total, axis=0, return_inverse=True)
         number = np.broadcast_to(number.ravel(), len(y))
         codes = np.empty((len(y), self.axes.shape[1]))
         for i, mask in enumerate(masks):
             codes[number == i] = self._codes(error[number == i], mask, gain)
-        common = codes @ self.axes.T
+        common = codes @ self.axes.T  # (N, D)
         return np.asarray(self.mean + common + gain * self.floor / total * (error - gain * common))
 
     def _codes(self, error: Floats, total: Floats, gain: float) -> Floats:
@@ -72,7 +73,7 @@ class Gaussian:
         axes, error, total = gain * self.axes[known], error[:, known], total[known]
         if len(axes) < axes.shape[1]:
             return np.asarray((axes.T @ solve(axes @ axes.T + np.diag(total), error.T, assume_a="pos")).T)
-        system = np.eye(axes.shape[1]) + (axes / total[:, None]).T @ axes
+        system = np.eye(axes.shape[1]) + (axes / total[:, None]).T @ axes  # (R, R)
         return np.asarray(solve(system, axes.T @ (error / total).T, assume_a="pos").T)
 
 
@@ -101,11 +102,11 @@ class LinearAR:
     def fit(cls, items: NDArray[np.integer], histogram: Floats) -> LinearAR:
         """Fit the Gaussian to four fifths of the items (N, D), and w by expectation maximisation to the others."""
         gaussian, others = Gaussian.fit(items[len(items) // 5 :]), items[: len(items) // 5]
-        covariance = gaussian.axes @ gaussian.axes.T + gaussian.floor * np.eye(len(gaussian.mean))
+        covariance = gaussian.axes @ gaussian.axes.T + gaussian.floor * np.eye(len(gaussian.mean))  # (D, D)
         model, weight = cls(gaussian.mean, np.asarray(np.linalg.cholesky(covariance), np.float64), histogram), 0.5
-        linear, counted = model._components(others)
+        linear, counted = model._components(others)  # (n, D) each
         for _ in range(EM_STEPS):
-            weight = float((weight * counted / (weight * counted + (1 - weight) * linear)).mean())
+            weight = float((weight * counted / (weight * counted + (1 - weight) * linear)).mean())  # an EM step
         return replace(model, weight=weight)
 
     def nll(self, items: NDArray[np.integer]) -> Floats:
@@ -123,7 +124,7 @@ class LinearAR:
 
         x, scale = items.astype(np.float64), np.diag(self.factor)
         white = solve_triangular(self.factor, (x - self.mean).T, lower=True).T  # (x - forecast) / scale
-        low = np.where(x == 0, -np.inf, white - 0.5 / scale)
+        low = np.where(x == 0, -np.inf, white - 0.5 / scale)  # the lowest level has the tail
         high = np.where(x == self.histogram.shape[1] - 1, np.inf, white + 0.5 / scale)
         upper = low > 0  # there the difference is of small numbers in the mirrored tail
         linear = ndtr(np.where(upper, -low, high)) - ndtr(np.where(upper, -high, low))
@@ -134,8 +135,9 @@ def _principal_axes(x: Floats) -> tuple[Floats, Floats]:
     """Variances (R,), largest first, and orthonormal axes (D, R) of centred items (N, D); R = min(N, D)."""
     n, dims = x.shape
     if n >= dims:
-        variances, axes = np.linalg.eigh(x.T @ x / n)
+        variances, axes = np.linalg.eigh(x.T @ x / n)  # ascending
         return variances[::-1].clip(0), axes[:, ::-1]
+    # With fewer items than values the Gram matrix is the smaller one with the same eigenvalues
     variances, codes = np.linalg.eigh(x @ x.T / n)
     variances, codes = variances[::-1].clip(0), codes[:, ::-1]
     scale = np.sqrt(n * np.maximum(variances, 1e-12 * max(variances[0], 1e-300)))  # the mean took one dimension
@@ -150,4 +152,4 @@ def ledoit_wolf(variances: Floats, squares: Floats, dims: int) -> float:
     scatter = float(np.square(variances).sum())
     dispersion = scatter - float(variances.sum()) ** 2 / dims
     error = (float(np.square(squares).mean()) - scatter) / len(squares)
-    return min(error / dispersion, 1.0) if dispersion > 0 else 1.0
+    return min(error / dispersion, 1.0) if dispersion > 0 else 1.0  # a multiple of I already

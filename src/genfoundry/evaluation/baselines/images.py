@@ -111,7 +111,7 @@ def _fit_pca_gaussian(inputs: BaselineInputs) -> Baseline:
     from sklearn.decomposition import PCA
 
     levels, items = inputs.train.spec.levels, _some_items(inputs.train).double().numpy()
-    count = min(COMPONENTS, *(s - 1 for s in items.shape))
+    count = min(COMPONENTS, *(s - 1 for s in items.shape))  # the rank of centred items
     pca = PCA(count, svd_solver="randomized", random_state=derive_seed(inputs.seed, "pca") % 2**32).fit(items)
 
     def sample(split: Split) -> Outputs:

@@ -29,7 +29,7 @@ class IndependentPixels:
     def __init__(self, items: NDArray[Any], levels: int) -> None:
         """Count the values 0..levels-1 of `items` (N, dims)."""
         self.dims, self.levels = items.shape[1], levels
-        counts = np.ones(self.dims * levels)
+        counts = np.ones(self.dims * levels)  # Laplace
         for part in np.array_split(items, max(len(items) // 2000, 1)):
             counts += np.bincount(self._cells(part).ravel(), minlength=counts.size)
         self.probability = counts.reshape(self.dims, levels) / (len(items) + levels)
@@ -46,8 +46,10 @@ class IndependentPixels:
 
     def sample(self, n: int, seed: int) -> Ints:
         """Draw (n, dims) values: one search in the cumulative sums, laid end to end, for all pixels at once."""
+        # The cumulative sums of pixel i lie in i..i + 1, and so do its draws
         steps = (self.probability.cumsum(1) + np.arange(self.dims)[:, None]).ravel()
         draws = np.random.default_rng(seed).random((n, self.dims)) + np.arange(self.dims)
+        # Clipped, since rounding may end a cumulative sum just below 1
         return (np.searchsorted(steps, draws) - np.arange(self.dims) * self.levels).clip(0, self.levels - 1)
 
 

@@ -34,6 +34,7 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
 
 def _nll(model: NGram, split: Split) -> Floats:
     lines = stack_values(split)  # (N, T)
+    # The end of the line before gives the first character a history
     p = model.probability(np.pad(lines, ((0, 0), (1, 0)), constant_values=END))[:, 1:]
     return np.asarray(-np.log(p).sum(1, where=_inside(lines)))
 

@@ -23,38 +23,39 @@ class Neighbours:
     items: Tensor
     k: int = 1
 
-    def restore(self, x: Tensor, known: Tensor | None) -> Tensor:
-        """Damaged (n, D) -> restored (n, D); values where `known` (n, D) is true stay (None: none is known)."""
-        return _fill(x, known, self.items[self._nearest(x, known, self.k)].mean(1))
+    def restore(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Damaged (n, D) -> restored (n, D); values where `mask` (n, D) is true stay (None: none is known)."""
+        return _fill(x, mask, self.items[self._nearest(x, mask, self.k)].mean(1))
 
-    def choose(self, clean: Tensor, x: Tensor, known: Tensor | None, left_out: Tensor) -> Neighbours:
+    def choose(self, clean: Tensor, x: Tensor, mask: Tensor | None, left_out: Tensor) -> Neighbours:
         """Choose the k in `CHOICES` of smallest mean log squared error, that is of highest mean PSNR.
 
         Args:
             clean: (n, D), some of the items.
             x: (n, D), the same damaged.
-            known: (n, D) bool, or None.
+            mask: (n, D) bool, or None.
             left_out: (n, N) bool, the items that an item must not be restored from: itself, and others of its group.
         """
         most = min(CHOICES[-1], int((~left_out).sum(1).min()))
         choices = [k for k in CHOICES if k <= most]
         if not choices:
             return self
-        totals = self.items[self._nearest(x, known, most, left_out)].cumsum(1)  # (n, most, D)
+        totals = self.items[self._nearest(x, mask, most, left_out)].cumsum(1)  # (n, most, D)
         losses: Sequence[float] = [
-            float((_fill(x, known, totals[:, k - 1] / k) - clean).square().mean(1).clamp_min(1e-6).log().mean())
+            # Bounded below, as an exact copy has an infinite PSNR
+            float((_fill(x, mask, totals[:, k - 1] / k) - clean).square().mean(1).clamp_min(1e-6).log().mean())
             for k in choices
         ]
         return Neighbours(self.items, choices[losses.index(min(losses))])
 
-    def _nearest(self, x: Tensor, known: Tensor | None, k: int, left_out: Tensor | None = None) -> Tensor:
+    def _nearest(self, x: Tensor, mask: Tensor | None, k: int, left_out: Tensor | None = None) -> Tensor:
         """(n, k) positions among the items, nearest first."""
-        weight = torch.ones_like(x) if known is None else known.to(x.dtype)
+        weight = torch.ones_like(x) if mask is None else mask.to(x.dtype)
         distances = weight @ self.items.square().T - 2 * (weight * x) @ self.items.T  # (n, N), less the term of x alone
         if left_out is not None:
-            distances[left_out] = torch.inf
+            distances[left_out] = torch.inf  # its own group
         return distances.topk(min(k, len(self.items)), largest=False).indices
 
 
-def _fill(x: Tensor, known: Tensor | None, guess: Tensor) -> Tensor:
-    return guess if known is None else torch.where(known, x, guess)
+def _fill(x: Tensor, mask: Tensor | None, guess: Tensor) -> Tensor:
+    return guess if mask is None else torch.where(mask, x, guess)

@@ -45,7 +45,7 @@ class NGram:
     def __init__(self, text: Ints, levels: int, order: int) -> None:
         """Count the grams of `text` (L,) in 0..levels-1; orders whose keys overflow 63 bits are left out."""
         self.levels = levels
-        text = text.astype(np.int64)[None]
+        text = text.astype(np.int64)[None]  # (1, L)
         self.orders = [k for k in range(min(order, text.shape[1])) if levels ** (k + 1) < 2**63]
         self.counts = [_Counts(self._keys(text, k).ravel(), levels) for k in self.orders]
 
@@ -54,12 +54,12 @@ class NGram:
         width = windows.shape[1] - k
         keys = np.zeros((len(windows), max(width, 0)), np.int64)
         for j in range(k + 1):
-            keys = keys * self.levels + windows[:, j : j + width]
+            keys = keys * self.levels + windows[:, j : j + width]  # Horner's rule in base `levels`
         return keys
 
     def probability(self, windows: Ints) -> Floats:
         """(N, T) -> (N, T): the probability of each character given those before it in its window."""
-        p = np.full(windows.shape, 1 / self.levels)
+        p = np.full(windows.shape, 1 / self.levels)  # uniform, below the unigram
         for k, counts in zip(self.orders, self.counts, strict=True):
             if k < windows.shape[1]:
                 p[:, k:] = counts.interpolate(self._keys(windows.astype(np.int64), k), p[:, k:])
@@ -72,7 +72,7 @@ class NGram:
     def next_probability(self, history: Ints) -> Floats:
         """(N, T) -> (N, levels): the distribution of the next character; T may be 0."""
         n = len(history)
-        ends = np.tile(np.arange(self.levels), n)[:, None]
+        ends = np.tile(np.arange(self.levels), n)[:, None]  # (N * levels, 1)
         windows = np.concatenate((history.repeat(self.levels, 0), ends), 1)  # (N * levels, T + 1)
         return self.probability(windows)[:, -1].reshape(n, self.levels)
 
@@ -82,8 +82,8 @@ class NGram:
         text = np.zeros((n, 0), np.int64)
         for _ in range(length):
             history = text[:, max(text.shape[1] - len(self.orders) + 1, 0) :]
-            steps = self.next_probability(history).cumsum(1)
-            drawn = (steps < rng.random((n, 1))).sum(1).clip(0, self.levels - 1)
+            steps = self.next_probability(history).cumsum(1)  # (n, levels)
+            drawn = (steps < rng.random((n, 1))).sum(1).clip(0, self.levels - 1)  # inverse CDF
             text = np.concatenate((text, drawn[:, None]), 1)
         return text
 
@@ -95,7 +95,7 @@ class _Counts:
         self.levels = levels
         self.grams, self.times = np.unique(keys, return_counts=True)
         self.histories, first, self.kinds = np.unique(self.grams // levels, return_index=True, return_counts=True)
-        self.totals = np.add.reduceat(self.times, first)
+        self.totals = np.add.reduceat(self.times, first)  # grams of each history
 
     def interpolate(self, keys: Ints, lower: Floats) -> Floats:
         """The probabilities of this order, from those of the order below; both shaped as `keys`."""
@@ -107,5 +107,5 @@ class _Counts:
 
 def _look_up(table: Ints, keys: Ints, values: Ints) -> Ints:
     """`values` of the keys in a sorted table, 0 of the others."""
-    index = np.searchsorted(table, keys).clip(0, len(table) - 1)
+    index = np.searchsorted(table, keys).clip(0, len(table) - 1)  # beyond the last: none
     return np.where(table[index] == keys, values[index], 0)

@@ -49,7 +49,7 @@ def _translator(name: str, translate: Callable[[str], str]) -> Baseline:
         assert batch.cond is not None
         targets = torch.full(batch.x.shape, levels - 1, dtype=torch.int16)  # (n, T) of the end
         for row, source in zip(targets, pairs.texts(batch.cond), strict=True):
-            codes = pairs.codes(translate(source))[: len(row)]
+            codes = pairs.codes(translate(source))[: len(row)]  # at most T
             row[: len(codes)] = codes
         return {"translated": targets}
 

@@ -42,10 +42,10 @@ class ContextModel:
 
     def __init__(self, train: Split, offsets: Sequence[Offset]) -> None:
         self.levels, self.offsets = train.spec.levels or 256, offsets
-        counts = np.ones(self.levels ** (len(offsets) + 1))
+        counts = np.ones(self.levels ** (len(offsets) + 1))  # Laplace
         for batch in iter_batches(train):
             counts += np.bincount(self._cells(batch).ravel(), minlength=counts.size)
-        table = counts.reshape(-1, self.levels)
+        table = counts.reshape(-1, self.levels)  # (contexts, levels)
         self.table = -np.log(table / table.sum(1, keepdims=True)).ravel()
 
     def _cells(self, batch: Batch) -> Ints:
@@ -54,10 +54,11 @@ class ContextModel:
         x = x[:, None] if x.ndim == 4 else x  # (B, T, C, H, W)
         steps, (height, width) = x.shape[1], x.shape[-2:]
         past = x[:, :0] if batch.cond is None else batch.cond.cpu().numpy()  # (B, P, C, H, W)
-        reach = np.abs(np.array(self.offsets)).max(0)
+        reach = np.abs(np.array(self.offsets)).max(0)  # frames, rows, columns
         pad = [(0, 0), (reach[0], 0), (0, 0), (reach[1], reach[1]), (reach[2], reach[2])]
         video = np.pad(np.concatenate([past, x], 1), pad).astype(np.int64)
         cells = np.zeros(x.shape, np.int64)
+        # The pixel itself comes last, so that its level is the column of the table
         for t, i, j in (*self.offsets, (0, 0, 0)):
             first = video.shape[1] - steps + t
             rows, columns = reach[1] + i, reach[2] + j

@@ -53,8 +53,8 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
 def _forward_fill(x: Floats) -> Floats:
     """(L, D) values, a missing one replaced by the one before; those before the first by the first."""
     known = ~np.isnan(x)
-    index = np.maximum.accumulate(np.where(known, np.arange(len(x))[:, None], -1), 0)
-    index = np.where(index < 0, known.argmax(0), index)
+    index = np.maximum.accumulate(np.where(known, np.arange(len(x))[:, None], -1), 0)  # row of the last known value
+    index = np.where(index < 0, known.argmax(0), index)  # the first known value
     return np.nan_to_num(np.take_along_axis(x, index, 0))
 
 
@@ -97,7 +97,7 @@ def _fit_seasonal_naive(train: Split, lag: int) -> Baseline:
         """Forecasts and truth, (N, T, D) each."""
         parts = list(iter_batches(split, index))
         truth = np.concatenate([b.x.double().cpu().numpy() for b in parts])
-        ago = np.arange(truth.shape[1]) % lag - lag
+        ago = np.arange(truth.shape[1]) % lag - lag  # (T,), from the window's start
         return np.stack([_forward_fill(past)[len(past) + ago] for b in parts for past in _past(b)]), truth
 
     some = torch.arange(len(train))[:: max(1, len(train) // WINDOWS)]
@@ -106,7 +106,7 @@ def _fit_seasonal_naive(train: Split, lag: int) -> Baseline:
 
     def predict(split: Split) -> Outputs:
         quantiles = _gaussian_quantiles(forecast_windows(split)[0], spread)
-        return {"forecast": torch.from_numpy(np.stack(quantiles, 1))}
+        return {"forecast": torch.from_numpy(np.stack(quantiles, 1))}  # (N, Q, T, D)
 
     return Baseline(f"seasonal-naive-{lag}", "baseline", "none", predict)
 
@@ -121,13 +121,14 @@ def _fit_persistence(train: Split) -> Baseline:
     def predict(split: Split) -> Outputs:
         parts = list(iter_batches(split))
         x = torch.cat([b.x for b in parts]).to(torch.float64)  # (N, T, D)
+        # (N, P + T, D)
         values = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)
         row = torch.arange(values.shape[1], device=x.device)[:, None]
         known = torch.where(values.isnan(), -1, row).cummax(1).values  # the last row that is not missing
         before, now = known[:, -x.shape[1] - 1 : -1], row[-x.shape[1] :]
-        wide = stddev * (now - before).clamp_min(1).sqrt()
+        wide = stddev * (now - before).clamp_min(1).sqrt()  # a random walk over that many rows
         value = values.nan_to_num().gather(1, before.clamp_min(0))
-        steps = (x - value) / wide
+        steps = (x - value) / wide  # standard normal
         density = 0.5 * steps.square() + wide.log() + 0.5 * math.log(2 * math.pi)
         spread = stddev * (now - before[:, :1]).sqrt()  # (N, T, D)
         quantiles = _gaussian_quantiles(value[:, :1], spread)

@@ -37,6 +37,7 @@ def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
 
     def draw_real(split: Split) -> Outputs:
         index = sample_indices(split, inputs.sample_counts[split.name])
+        # Moved on by one, so that no item is compared with itself
         return {"samples": torch.cat([b.x for b in iter_batches(split, index)]).roll(1, 0)}
 
     baselines = [*fit_anchors(inputs), Baseline("real-against-real", "floor", "none", draw_real)]

@@ -29,6 +29,7 @@ def all_metrics() -> Mapping[str, Metric]:
     """
     declared = [metric for metrics in metrics_by_file().values() for metric in metrics]
     order = list(GROUPS)
+    # The sort is stable: within a group metrics keep the order of their files
     declared.sort(key=lambda metric: (order.index(metric.group), not metric.objective))
     by_name = {metric.name: metric for metric in declared}
     if len(by_name) < len(declared):

@@ -31,7 +31,7 @@ def score_classes(outputs: Outputs, context: SplitContext) -> Scores:
 
     if "classes" not in outputs:
         return {}
-    label = torch.cat([b.label for b in iter_batches(context.split) if b.label is not None]).cpu()
+    label = torch.cat([b.label for b in iter_batches(context.split) if b.label is not None]).cpu()  # (N,)
     if not (label >= 0).any():
         return {}
     hits = (outputs["classes"] == label)[label >= 0].double().numpy()

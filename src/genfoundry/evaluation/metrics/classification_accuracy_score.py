@@ -36,6 +36,7 @@ def draw_of_classes(model: Any, context: EvalContext) -> Outputs:
     if not model.conditional or getattr(context.judge, "kind", "") != "classes":
         return {}
     torch.manual_seed(derive_seed(context.seed, "labels"))
+    # No more samples than the labelled training items that they replace
     n = min(context.samples, sum(context.train.spec.class_counts) or context.samples)
     labels = torch.multinomial(torch.tensor(model.spec.class_shares), n, replacement=True)
     parts = [model.sample(len(part), label=part.to(model.device)).cpu() for part in torch.split(labels, EVAL_BATCH)]
@@ -61,6 +62,7 @@ def score_classifiers(outputs: Outputs, context: EvalContext) -> Scores:
         real = draw_real_items(context.dataset.split("train"), len(labels))
         return {"hits": train_classifiers(judge, *real, test, "real")}
 
+    # Scores are computed without gradients, but these train classifiers
     with torch.enable_grad():
         ours = train_classifiers(judge, x, labels, test, "samples")
         real = context.cached(f"class hits {test.name} {len(labels)}", compute)["hits"]
@@ -108,6 +110,7 @@ def _train_classifier(judge: Learner, x: Tensor, label: Tensor, name: str) -> Le
     from genfoundry.data.loaders import Loader
     from genfoundry.training.loop import fit
 
+    # Its own counts: a judge without labelled items would learn rotations
     spec = replace(judge.spec, class_counts=tuple(torch.bincount(label, minlength=judge.spec.classes).tolist()))
     torch.manual_seed(derive_seed("classifier", name, "init"))
     model = type(judge)(spec, judge.config).to(judge.device)
@@ -126,7 +129,7 @@ def _test_classifier(model: Any, test: Split) -> Array:
 
     from genfoundry.data.iterate import iter_batches
 
-    right = [torch.zeros(0, dtype=torch.float64)]
+    right = [torch.zeros(0, dtype=torch.float64)]  # if no item is labelled
     with torch.inference_mode():
         for part in iter_batches(test):
             if part.label is not None:
@@ -152,6 +155,7 @@ def mean_over_trainings(hits: Array, ids: Ids | None = None) -> Estimate:
     over_items = estimate_sum_of_means(float(hits.mean()), (hits.mean(1), ids))
     if not over_items.has_interval or hits.shape[1] < 2:
         return replace(over_items, stderr=math.nan, low=math.nan, high=math.nan)
+    # Independent of each other, so that the variances add
     both = estimate_sum_of_means(over_items.value, (hits.mean(1), ids), (hits.mean(0), None))
     return replace(both, n=over_items.n, groups=over_items.groups)
 

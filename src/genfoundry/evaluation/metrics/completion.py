@@ -28,13 +28,14 @@ def complete(model: Any, context: EvalContext) -> Outputs:
     from genfoundry.models.abilities import Autoregressive
 
     split = context.split
+    # A mixture over orders has no conditionals
     if not getattr(model, "ordered", True) or len(split.spec.shape) != 3:
         return {}
     problem = pose_problem(split, "complete")
     assert problem.mask is not None
     clean, mask = problem.clean.to(model.device), problem.mask.to(model.device)
     torch.manual_seed(derive_seed(context.seed, split.name, "complete"))
-    outputs = {"completed": model.complete(clean * mask, mask).cpu()}
+    outputs = {"completed": model.complete(clean * mask, mask).cpu()}  # the rest is hidden
     if isinstance(model, Autoregressive):
         parts = zip(torch.split(clean, AT_ONCE), torch.split(mask, AT_ONCE), strict=True)
         outputs["completion_nats"] = torch.cat([missing_nats(model, *part) for part in parts]).cpu().double()
@@ -52,7 +53,7 @@ def missing_nats(model: Any, x: Tensor, mask: Tensor) -> Tensor:
     from genfoundry.types import Batch
 
     given, everything = joint_log_prob(model, Batch(x), mask, torch.ones_like(mask))
-    return given.logsumexp(1) - everything.logsumexp(1)
+    return given.logsumexp(1) - everything.logsumexp(1)  # over labels
 
 
 def _problem(outputs: Outputs, context: EvalContext) -> InverseProblem | None:

@@ -27,7 +27,7 @@ def score_crps(outputs: Outputs, context: SplitContext) -> Scores:
 
     if "forecast" not in outputs:
         return {}
-    truth = read_truth(context.split)
+    truth = read_truth(context.split)  # (N, T, D)
     some, weight = weigh_values(truth)
     loss = quantile_crps(outputs["forecast"].double().numpy()[some], truth[some])
     index = torch.from_numpy(np.flatnonzero(some))
@@ -38,7 +38,7 @@ def quantile_crps(quantiles: Array, truth: Array) -> Array:
     """(N, T, D) CRPS of forecasts (N, len(QUANTILES), T, D) against what came (N, T, D); NaN where it is not known."""
     levels = np.array(QUANTILES)
     edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
-    q, width = (x[:, None, None] for x in (levels, np.diff(edges)))
+    q, width = (x[:, None, None] for x in (levels, np.diff(edges)))  # (Q, 1, 1) each
     error = truth[:, None] - quantiles  # (N, Q, T, D)
     return np.asarray((2 * width * np.maximum(q * error, (q - 1) * error)).sum(1))
 

@@ -41,8 +41,8 @@ def read_truth(split: Split) -> Array:
 
 def weigh_values(truth: Array) -> tuple[NDArray[np.bool_], Array]:
     """Windows in which a value is there (N,), and of these the weights (n, T, D) of a mean over the values."""
-    present = ~np.isnan(truth)
-    some: NDArray[np.bool_] = np.asarray(present.any((1, 2)))
+    present = ~np.isnan(truth)  # (N, T, D)
+    some: NDArray[np.bool_] = np.asarray(present.any((1, 2)))  # (N,)
     return some, (present / np.maximum(present.sum((1, 2), keepdims=True), 1))[some]
 
 
@@ -56,8 +56,9 @@ def score_forecast(outputs: Outputs, context: SplitContext) -> Scores:
     if "forecast" not in outputs:
         return {}
     split, truth = context.split, read_truth(context.split)
-    low, middle, high = outputs["forecast"].double().numpy().transpose(1, 0, 2, 3)
+    low, middle, high = outputs["forecast"].double().numpy().transpose(1, 0, 2, 3)  # (N, T, D) each
     some, weight = weigh_values(truth)
+    # A missing value counts as the forecast itself: error 0, and weight 0
     error = np.abs(middle - np.where(np.isnan(truth), middle, truth))[some]
     scores = {"mae": (error * weight).sum((1, 2))}
     if isinstance(split, Seasonal):
@@ -73,7 +74,7 @@ def warp_distance(a: Array, b: Array) -> float:
     """Dynamic-time-warping distance of two series (T, D): root of the least sum of squares over alignments."""
     from dtaidistance import dtw_ndim
 
-    first, second = (np.ascontiguousarray(x, np.float64) for x in (a, b))
+    first, second = (np.ascontiguousarray(x, np.float64) for x in (a, b))  # as its C code reads
     return float(dtw_ndim.distance_fast(first, second))
 
 

@@ -37,6 +37,7 @@ def draw_samples(model: Any, context: SplitContext) -> Outputs:
     for i, part in enumerate(torch.split(torch.arange(min(context.samples, len(split))), EVAL_BATCH)):
         torch.manual_seed(derive_seed(context.seed, split.name, "sample", i))
         parts.append(model.sample(len(part)).cpu())
+    # A byte a value instead of eight
     small = split.spec.levels is not None and split.spec.levels <= 256
     return {"samples": torch.cat([x.to(torch.uint8) if small else x for x in parts])}
 
@@ -99,12 +100,13 @@ def frechet_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distan
         return Distance(math.nan, math.nan, math.nan, np.zeros(len(fake)), np.zeros(len(real)), ids)
     gap, x, y = fake.mean(0) - real.mean(0), fake - fake.mean(0), real - real.mean(0)
     cov_fake, cov_real = x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1)  # (F, F)
-    root, inverse = _roots(cov_fake)
-    cross, uncross = _roots(root @ cov_real @ root)
+    root, inverse = _roots(cov_fake)  # S1^(1/2), S1^(-1/2)
+    cross, uncross = _roots(root @ cov_real @ root)  # of S1^(1/2) S2 S1^(1/2)
+    # Rounding makes the distance of equal samples negative
     value = max(float(gap @ gap + np.trace(cov_fake) + np.trace(cov_real) - 2 * np.trace(cross)), 0.0)
-    to_real, to_fake = inverse @ cross @ inverse, root @ uncross @ root
-    of_fake = 2 * x @ gap + (x * (x - x @ to_real)).sum(1)
-    of_real = -2 * y @ gap + (y * (y - y @ to_fake)).sum(1)
+    to_real, to_fake = inverse @ cross @ inverse, root @ uncross @ root  # T, T^(-1)
+    of_fake = 2 * x @ gap + (x * (x - x @ to_real)).sum(1)  # (n,)
+    of_real = -2 * y @ gap + (y * (y - y @ to_fake)).sum(1)  # (m,)
     bias = _frechet_bias(x, y, (cov_fake + cov_real) / 2, ids)
     return Distance(value, value, bias, of_fake, of_real, ids)
 
@@ -131,7 +133,7 @@ def _frechet_bias(x: Array, y: Array, covariance: Array, ids: Ids | None) -> flo
     in the eigenbasis of the common covariance, whose eigenvalues are l: the expectation follows from their variances.
     """
     values, vectors = np.linalg.eigh(covariance)
-    values = values.clip(max(TINY * values[-1], 1e-300))
+    values = values.clip(max(TINY * values[-1], 1e-300))  # divisors
     scale = 1 / (2 * (values[:, None] + values))
     return sum(_noise(part @ vectors, scale, groups) for part, groups in ((x, None), (y, ids)))
 
@@ -146,7 +148,8 @@ def _noise(x: Array, scale: Array, ids: Ids | None) -> float:
     for group in np.unique(ids):
         part = x[ids == group]
         share = len(part) / len(x)
-        apart = part.T @ part / len(part) - common
+        apart = part.T @ part / len(part) - common  # (F, F)
+        # As in CR2; a single group would divide by 0
         total += share**2 / max(1 - share, share) * float((part.mean(0) ** 2).sum() + (scale * apart**2).sum())
     return total
 

@@ -35,7 +35,7 @@ def score_gap(outputs: Outputs, context: EvalContext) -> Scores:
     if "iw_bound" not in outputs or "nll" not in outputs:
         return {}
     index = outputs["iw_index"]
-    gap = (outputs["nll"][index].double() - outputs["iw_bound"]).numpy()
+    gap = (outputs["nll"][index].double() - outputs["iw_bound"]).numpy()  # (n,)
     return add_groups({"bound_gap": gap}, context.split, index)
 
 

@@ -34,18 +34,19 @@ def kernel_distance(fake: Array, real: Array, ids: Ids | None = None) -> Distanc
     all_real, value_real, near_real = _means_within(real, ids)
     across, back = _row_means(fake, real)
     value = value_fake + value_real - 2 * float(across.mean())
-    bias = all_fake - value_fake + all_real - value_real
+    bias = all_fake - value_fake + all_real - value_real  # biased less unbiased
     return Distance(value, value + bias, bias, 2 * (near_fake - across), 2 * (near_real - back), ids)
 
 
 def _means_within(x: Array, ids: Ids | None) -> tuple[float, float, Array]:
     """Means of the kernel over all pairs and over those of two groups, and the latter of each item (n,)."""
+    # Items of one group alone are taken for independent: no pair would be left
     names = np.arange(len(x)) if ids is None or (ids == ids[0]).all() else np.unique(ids, return_inverse=True)[1]
-    alike = np.bincount(names)[names]
+    alike = np.bincount(names)[names]  # (n,) items of the same group
     total, same = np.empty(len(x)), np.empty(len(x))
     for at in range(0, len(x), ROWS):
         rows = slice(at, at + ROWS)
-        k = _kernel(x[rows], x)
+        k = _kernel(x[rows], x)  # (rows, n)
         total[rows] = k.sum(1)
         same[rows] = np.where(names[rows, None] == names, k, 0.0).sum(1)
     others = total - same
@@ -56,7 +57,7 @@ def _row_means(a: Array, b: Array) -> tuple[Array, Array]:
     """Means of the kernel of each item of `a` with those of `b`, and of each of `b` with those of `a`."""
     of_a, of_b = np.empty(len(a)), np.zeros(len(b))
     for at in range(0, len(a), ROWS):
-        k = _kernel(a[at : at + ROWS], b)
+        k = _kernel(a[at : at + ROWS], b)  # (rows, m)
         of_a[at : at + ROWS] = k.mean(1)
         of_b += k.sum(0)
     return of_a, of_b / len(a)

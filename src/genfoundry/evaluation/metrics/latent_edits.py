@@ -59,7 +59,7 @@ class Task:
         import torch
 
         assert self.train.label is not None
-        gaps = torch.cdist(self.x.flatten(1).float(), self.train.x.flatten(1).float())
+        gaps = torch.cdist(self.x.flatten(1).float(), self.train.x.flatten(1).float())  # (n, N)
         other = self.train.label[None] != self.target[:, None]
         return self.train.x[gaps.masked_fill(other, torch.inf).argmin(1)]
 
@@ -74,13 +74,15 @@ def edit(model: Any, context: EvalContext) -> Outputs:
     if split.spec.levels is None or classes < 2 or (encoded := encode_splits(model, context)) is None:
         return {}
     train, test = encoded
+    # A class without a training item has no mean code
     if train.label is None or test.label is None or not torch.bincount(train.label, minlength=classes).all():
         return {}
     label = test.label[:ITEMS]
     draw = torch.Generator().manual_seed(derive_seed("edits", split.name))
+    # Any other class, all equally likely
     target = (label + torch.randint(1, classes, label.shape, generator=draw)) % classes
     codes, means = (_class_means(values, train.label, classes) for values in (train.z, train.x))
-    shift = (codes[target] - codes[label]).float()
+    shift = (codes[target] - codes[label]).float()  # (n, K)
     edited = {strength: _edit_items(model, context, test, strength * shift) for strength in STRENGTHS}
     return {"edited": edited, "edit_task": Task(test.x[:ITEMS], label, target, test.index[:ITEMS], means, train)}
 
@@ -146,7 +148,7 @@ def _score_edit(task: Task, made: Tensor, context: EvalContext) -> Scores:
     levels, judge = context.split.spec.levels, context.judge
     assert levels is not None and judge is not None
     made = made.double().clamp(0, levels - 1)
-    moved = (made - task.x).square().flatten(1).mean(1)
+    moved = (made - task.x).square().flatten(1).mean(1)  # (n,)
     away = (task.means[task.target] - task.x).square().flatten(1).mean(1)
     flips = _classify_images(judge, made, levels) == task.target
     scores = {"edit_flips": flips.double().numpy(), "edit_moved": moved.numpy(), "edit_away": away.numpy()}

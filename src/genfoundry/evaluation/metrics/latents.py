@@ -47,7 +47,7 @@ def encode_items(model: Any, split: Split, n: int) -> Encoded:
     from genfoundry.data.iterate import EVAL_BATCH, iter_batches, sample_indices
 
     index = sample_indices(split, min(n, len(split)))
-    small = split.spec.levels is not None and split.spec.levels <= 256
+    small = split.spec.levels is not None and split.spec.levels <= 256  # a byte a value
     x, z, labels = [], [], []
     for part in iter_batches(split, index, EVAL_BATCH):
         x.append(part.x.cpu().to(torch.uint8 if small else part.x.dtype))
@@ -63,6 +63,7 @@ def encode_splits(model: Any, context: EvalContext) -> tuple[Encoded, Encoded] |
     def encode() -> tuple[Encoded, Encoded]:
         return encode_items(model, context.train, TRAIN), encode_items(model, context.split, TEST)
 
+    # The probe, the map and edits share them
     train, test = context.once(f"codes by model {id(model)}", encode)
     return (train, test) if train.z.isfinite().all() and test.z.isfinite().all() else None
 
@@ -87,9 +88,9 @@ def encode(model: Any, context: EvalContext) -> Outputs:
         outputs["posterior_means"] = torch.cat(means)
     if isinstance(model, Decodes) and len(context.split.spec.shape) == 3 and len(test.z) > 1:
         n = min(STRIPS, len(test.z) // 2)
-        made = interpolate(model, test.z[:n], test.z[n : 2 * n]).cpu().float()
+        made = interpolate(model, test.z[:n], test.z[n : 2 * n]).cpu().float()  # (n, STEPS, *shape)
         strips = [test.x[:n, None].float(), made, test.x[n : 2 * n, None].float()]
-        outputs["interpolation"] = torch.cat(strips, 1).flatten(0, 1)
+        outputs["interpolation"] = torch.cat(strips, 1).flatten(0, 1)  # (n (STEPS + 2), *shape)
     return outputs
 
 
@@ -98,7 +99,7 @@ def interpolate(model: Any, a: Tensor, b: Tensor, steps: int = STEPS) -> Tensor:
     import torch
 
     share = torch.linspace(0, 1, steps)[:, None]  # (steps, 1)
-    z = torch.lerp(a[:, None], b[:, None], share).flatten(0, 1).to(model.device)
+    z = torch.lerp(a[:, None], b[:, None], share).flatten(0, 1).to(model.device)  # (n steps, K)
     made: Tensor = model.decode(z)
     return made.view(len(a), steps, *made.shape[1:])
 
@@ -155,7 +156,7 @@ def _project(z: Tensor) -> Any:
 
     if z.shape[1] > WIDE:
         draw = torch.Generator().manual_seed(derive_seed("narrow", z.shape[1]))
-        z = z.float() @ torch.randn(z.shape[1], NARROW, generator=draw)
+        z = z.float() @ torch.randn(z.shape[1], NARROW, generator=draw)  # (N, NARROW)
     return np.asarray(z.float().numpy())  # twice as quick as float64, for the same items
 
 
@@ -218,10 +219,11 @@ def active_units(codes: Array, ids: Ids | None = None) -> Estimate:
     """How many columns of (N, K) codes vary by more than `ACTIVE`."""
 
     def count(sums: Array) -> Array:
-        n, first, second = sums[:, :1], *np.split(sums[:, 1:], 2, axis=1)
+        n, first, second = sums[:, :1], *np.split(sums[:, 1:], 2, axis=1)  # (R, 1), (R, K), (R, K)
         variance = second / n - np.square(first / n)
         return np.asarray((variance > ACTIVE).sum(1), np.float64)
 
+    # Centred, since the variance is a difference of squares
     centred = codes - codes.mean(0)
     return bootstrap_sums(
         "active_units", count, np.hstack([np.ones((len(codes), 1)), centred, np.square(centred)]), ids
@@ -234,7 +236,7 @@ def perplexity(use: Array) -> Array:
     1 of a collapsed codebook, K of one in even use (van den Oord et al. 2017, arXiv:1711.00937).
     """
     share = use / use.sum(-1, keepdims=True)
-    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(-1)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(-1)  # 0 log 0 = 0
     return np.asarray(np.exp(entropy))
 
 

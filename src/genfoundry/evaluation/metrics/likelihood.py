@@ -36,7 +36,7 @@ def measure(model: Any, context: SplitContext) -> Outputs:
 
     parts = []
     for i, batch in enumerate(iter_batches(context.split, size=EVAL_BATCH)):
-        torch.manual_seed(derive_seed(context.seed, context.split.name, "measure", i))
+        torch.manual_seed(derive_seed(context.seed, context.split.name, "measure", i))  # noise of a bound
         parts.append(model.measure(batch.to(model.device)))
     return {name: torch.cat([p[name].cpu().double() for p in parts]) for name in parts[0]}
 
@@ -51,13 +51,13 @@ def stream_nats(model: Any, split: Split, lanes: int = LANES) -> Tensor:
     import torch
 
     length = -(-len(split) // min(lanes, len(split)))  # of a part, in items
-    first = torch.arange(0, len(split), length)
+    first = torch.arange(0, len(split), length)  # (lanes,)
     state, parts = None, []
     for step in range(length):
         index = (first + step).clamp(max=len(split) - 1)  # the last part may be shorter: what follows is cut off
         nll, state = model.stream(split.eval_batch(index.to(split.tensor.device)).to(model.device), state)
         parts.append(nll.cpu().double())
-    return torch.stack(parts, 1).flatten()[: len(split)]
+    return torch.stack(parts, 1).flatten()[: len(split)]  # (lanes, length) -> (N,)
 
 
 def score_likelihood(outputs: Outputs, context: SplitContext) -> Scores:
@@ -94,7 +94,7 @@ def per_value(scores: Scores, dims: int) -> Array:
         return total * (1 / dims)
     cells = np.asarray(scores[CELLS], np.float64)
     ratio = total.sum() / cells.sum()
-    return np.asarray(ratio + (total - ratio * cells) / cells.mean())
+    return np.asarray(ratio + (total - ratio * cells) / cells.mean())  # their mean is the ratio
 
 
 def scale_score(scores: Scores, dims: int, *, name: str, factor: Callable[[int], float]) -> Array:

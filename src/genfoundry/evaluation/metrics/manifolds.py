@@ -49,7 +49,7 @@ def squared_distances(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
     rounding = 1e-12 * lengths.max(initial=0)  # what rounding leaves of two equal items' distance
     for at in range(0, len(a), ROWS):
         part = a[at : at + ROWS]
-        d = (part * part).sum(1)[:, None] + lengths - 2 * part @ b.T
+        d = (part * part).sum(1)[:, None] + lengths - 2 * part @ b.T  # (rows, m)
         yield slice(at, at + len(part)), np.where(d > rounding, d, 0.0)
 
 
@@ -58,7 +58,7 @@ def measure_reach(x: Array, k: int = NEAREST) -> Array:
     reaches = np.empty(len(x))
     for rows, d in squared_distances(x, x):
         d[np.arange(len(d)), np.arange(rows.start, rows.stop)] = -1.0  # itself comes first
-        reaches[rows] = np.partition(d, k, axis=1)[:, k]
+        reaches[rows] = np.partition(d, k, axis=1)[:, k]  # the k-th after itself
     return reaches
 
 
@@ -74,7 +74,7 @@ def score_manifolds(fake: Array, real: Array, k: int = NEAREST) -> dict[str, Arr
     inside = np.zeros(len(fake))
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     for rows, d in squared_distances(fake, real):
-        within = d < of_real
+        within = d < of_real  # (rows, m)
         inside[rows] = within.sum(1)
         covered |= within.any(0)
         recalled |= (d < of_fake[rows, None]).any(0)
@@ -97,8 +97,8 @@ def score_neighbours(fake: Array, real: Array) -> Array:
     same = np.empty(len(both))
     for rows, d in squared_distances(both, both):
         at = np.arange(rows.start, rows.stop)
-        d[np.arange(len(d)), at] = math.inf
-        to_fake, to_real = d[:, :n].min(1), d[:, n:].min(1)
+        d[np.arange(len(d)), at] = math.inf  # itself
+        to_fake, to_real = d[:, :n].min(1), d[:, n:].min(1)  # (rows,) each
         mine, other = np.where(at < n, (to_fake, to_real), (to_real, to_fake))
         same[rows] = (mine < other) + 0.5 * (mine == other)
     return same

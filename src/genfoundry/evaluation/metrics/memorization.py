@@ -59,17 +59,18 @@ def find_nearest(queries: Tensor, train: Tensor) -> Nearest:
     import torch
 
     centre = train.mean(0)
+    # Centred: |b|^2 - 2 a.b loses the digits that a common offset takes
     train, queries = train - centre, queries - centre
     lengths = train.square().sum(1)
     distances, indices = [], []
     for part in torch.split(queries, ROWS):
         rough = lengths - 2 * part @ train.T  # less |query|^2, which orders nothing
         index = rough.topk(min(4, len(train)), dim=1, largest=False).indices  # rounding may swap near neighbours
-        exact = (part[:, None] - train[index]).square().sum(2).sqrt()
+        exact = (part[:, None] - train[index]).square().sum(2).sqrt()  # (rows, 4)
         best = exact.topk(2, dim=1, largest=False)
         distances.append(best.values)
         indices.append(index.gather(1, best.indices[:, :1]))
-    both = torch.cat(distances)
+    both = torch.cat(distances)  # (n, 2)
     return Nearest(both[:, 0], both[:, 1], torch.cat(indices)[:, 0])
 
 
@@ -120,9 +121,11 @@ def compare_medians(scores: Scores, dims: int) -> dict[str, Estimate]:
     below, n = float(np.median(theirs)), min(len(ours), len(theirs))
     if not below:
         return {"nearest": Estimate(math.nan, n, n)}
+    # A resampled median may be 0
     drawn = bootstrap_medians("near", ours, our_ids) / np.maximum(
         bootstrap_medians("near_real", theirs, their_ids), 1e-12
     )
+    # The sample of fewer groups is the one that bounds the precision
     shares = min((group_shares(our_ids, len(ours)), group_shares(their_ids, len(theirs))), key=len)
     return {"nearest": estimate_from_draws(float(np.median(ours)) / below, drawn, n, shares)}
 

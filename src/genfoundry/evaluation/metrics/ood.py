@@ -81,7 +81,7 @@ def split_by_training(context: EvalContext) -> tuple[Tensor, Tensor]:
     if not context.without:
         return order[:ITEMS], order[:0]
     label = torch.cat([b.label for b in iter_batches(context.split, order) if b.label is not None]).cpu()
-    out = torch.isin(label, torch.tensor(context.without))
+    out = torch.isin(label, torch.tensor(context.without))  # (N,)
     return order[~out][:ITEMS], order[out][:ITEMS]
 
 
@@ -109,6 +109,7 @@ def make_others(context: EvalContext, index: Tensor) -> Iterator[tuple[str, Spli
     raw, split = context.raw_split, context.split
     items = torch.cat([b.x for b in iter_batches(raw, index)]).cpu()
     for name, x in _make_images(items, raw.spec.levels or 256):
+        # Images made of test items keep the groups of these; drawn ones are independent
         group = raw.groups[index] if name in OF_ITEMS else torch.arange(len(x))
         tensors = {"x": x.to(torch.uint8), "label": torch.full((len(x),), -1), "group": group}
         options = SplitOptions(split.spec.levels, context.binarise)
@@ -120,6 +121,7 @@ def _make_images(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:
 
     n, channels, height, width = items.shape
     draw = torch.Generator().manual_seed(derive_seed("anomaly"))
+    # A pixel's channels move together
     order = torch.rand((n, height * width), generator=draw).argsort(1)[:, None].expand(-1, channels, -1)
     yield "shuffled", items.flatten(2).gather(2, order).view_as(items)
     at = torch.randint(height * width, (n, 1, 1), generator=draw).expand(-1, channels, -1)
@@ -127,7 +129,7 @@ def _make_images(items: Tensor, levels: int) -> Iterator[tuple[str, Tensor]]:
     yield "smooth", _resize(torch.rand((n, channels, 3, 3), generator=draw), height, width, levels)
     small = read_digits()
     if not _are_digits(items, small, levels):
-        picked = small[torch.randperm(len(small), generator=draw)[:n]] / 16
+        picked = small[torch.randperm(len(small), generator=draw)[:n]] / 16  # in 0..1
         yield "digits", _resize(picked, height, width, levels).expand(-1, channels, -1, -1)
 
 

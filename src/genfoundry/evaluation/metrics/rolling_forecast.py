@@ -39,12 +39,12 @@ def forecast_every_origin(model: Any, context: EvalContext) -> Outputs:
     if split.spec.cond_shape is None or not isinstance(split, Seasonal):
         return {}
     count = split.positions
-    origins = torch.arange(count)[:: max(1, -(-count // ORIGINS))]
+    origins = torch.arange(count)[:: max(1, -(-count // ORIGINS))]  # evenly apart
     errors, naive = [], []
     for part in torch.split(origins, EVAL_BATCH):
         batch = split.train_batch(part.to(split.tensor.device)).to(model.device)
         assert batch.cond is not None
-        middle = model.forecast(batch.cond, batch.x.shape[1], (0.5,))[:, 0].double()
+        middle = model.forecast(batch.cond, batch.x.shape[1], (0.5,))[:, 0].double()  # (B, T, D)
         errors.append((middle - batch.x).abs().cpu())
         naive.append((_repeat_season(batch, split.season) - batch.x).abs().cpu())
     return {"rolling_errors": torch.cat(errors), "naive_errors": torch.cat(naive)}
@@ -56,7 +56,7 @@ def _repeat_season(batch: Batch, season: int) -> Tensor:
 
     assert batch.cond is not None
     past, lag = batch.cond[..., : batch.x.shape[-1]].double(), season if 0 < season <= batch.cond.shape[1] else 1
-    return past[:, past.shape[1] - lag + torch.arange(batch.x.shape[1], device=past.device) % lag]
+    return past[:, past.shape[1] - lag + torch.arange(batch.x.shape[1], device=past.device) % lag]  # (B, T, D)
 
 
 def score_origins(outputs: Outputs, context: EvalContext) -> Scores:
@@ -101,6 +101,7 @@ def average_horizons(scores: Scores, dims: int, *, name: str) -> dict[str, Estim
     if ids is None:
         ids = np.arange(origins) * max(min(5, origins), origins // (2 * steps)) // origins
     horizons = present.any(0)
+    # Scaled so that the mean over all origins is that over the origins with an error
     influence = np.where(present, errors - means, 0.0) * (origins / np.maximum(present.sum(0), 1))  # (O, T)
     estimates = {
         f"{name}_h{h + 1}": estimate_sum_of_means(float(means[h]), (influence[:, h], ids))
@@ -114,7 +115,7 @@ def average_horizons(scores: Scores, dims: int, *, name: str) -> dict[str, Estim
 
 def mean_by_horizon(errors: Array) -> Array:
     """(T,) means over the origins at which there is an error; NaN where there is none."""
-    present = ~np.isnan(errors)
+    present = ~np.isnan(errors)  # (O, T)
     mean: Array = np.where(present, errors, 0.0).sum(0) / np.where(present.any(0), present.sum(0), np.nan)
     return mean
 

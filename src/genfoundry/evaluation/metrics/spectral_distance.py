@@ -47,8 +47,9 @@ def radial_spectrum(images: Array, levels: int) -> Array:
     rows, columns = (np.fft.fftfreq(side) for side in (height, width))
     side = min(height, width)
     length = np.rint(np.hypot(rows[:, None], columns) * side).astype(int)  # (H, W)
-    rings = [power[..., length == radius].mean((1, 2)) for radius in range(1, side // 2 + 1)]
+    rings = [power[..., length == radius].mean((1, 2)) for radius in range(1, side // 2 + 1)]  # R times (n,)
     rounding = 1 / 12  # variance of an error that is uniform over a level
+    # + 1 keeps the logarithm finite where there is no power
     return np.asarray(10 * np.log10(np.stack(rings, 1) / rounding + 1))
 
 
@@ -64,8 +65,9 @@ def _mean_variance(x: Array, ids: Ids | None) -> float:
     """The variance of the mean of centred spectra (n, R) whose items come in groups, a mean over R."""
     names, sizes = np.unique(np.arange(len(x)) if ids is None else ids, return_inverse=True, return_counts=True)[1:]
     sums = np.zeros((len(sizes), x.shape[1]))
-    np.add.at(sums, names, x)
+    np.add.at(sums, names, x)  # `+=` would add one item a group
     share = sizes[:, None] / len(x)
+    # As in CR2; a single group would divide by 0
     return float((np.square(sums / len(x)) / np.maximum(1 - share, share)).sum(0).mean())
 
 

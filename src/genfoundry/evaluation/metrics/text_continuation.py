@@ -31,7 +31,7 @@ def continue_text(model: Any, context: EvalContext) -> Outputs:
         return {}
     index, given, parts = sample_indices(split, min(ITEMS, len(split))), split.spec.dims // 2, []
     for batch in iter_batches(split, index, EVAL_BATCH):
-        parts.append(nll_per_value(model, batch.to(model.device))[:, given:].mean(1).cpu().double())
+        parts.append(nll_per_value(model, batch.to(model.device))[:, given:].mean(1).cpu().double())  # (B,)
     shown = split.eval_batch(index[:SHOWN].to(split.tensor.device)).x
     torch.manual_seed(derive_seed(context.seed, split.name, "continue"))
     drawn = model.sample(len(shown), cond=shown[:, :given])[:, : split.spec.dims - given]

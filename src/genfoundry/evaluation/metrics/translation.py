@@ -65,9 +65,10 @@ def count_grams(made: list[str], true: list[str]) -> Array:
     """(n, 3 ORDERS): of each order how many grams a translation has, its target has, and both have."""
     counts = np.zeros((len(made), ORDERS, 3))
     for row, pair in zip(counts, zip(made, true, strict=True), strict=True):
-        ours, theirs = ("".join(text.split()) for text in pair)
+        ours, theirs = ("".join(text.split()) for text in pair)  # without blanks
         for order in range(ORDERS):
             a, b = (Counter(text[i : i + order + 1] for i in range(len(text) - order)) for text in (ours, theirs))
+            # As in sacrebleu, an order counts only where the target has grams of it
             row[order] = a.total() if b else 0, b.total(), (a & b).total()
     return counts.reshape(len(made), -1)
 
@@ -81,7 +82,7 @@ def compute_chrf(counts: Array) -> Array:
     present = (ours > 0) & (theirs > 0)
     orders = np.maximum(present.sum(-1), 1)
     precision, recall = (np.where(present, both / np.maximum(n, 1), 0).sum(-1) / orders for n in (ours, theirs))
-    weight = RECALL * RECALL
+    weight = RECALL * RECALL  # beta squared
     return np.asarray(100 * (1 + weight) * precision * recall / np.maximum(weight * precision + recall, 1e-300))
 
 

@@ -33,7 +33,7 @@ def continue_videos(model: Any, context: EvalContext) -> Outputs:
     for i, batch in enumerate(iter_batches(split, sample_indices(split, context.samples), EVAL_BATCH)):
         torch.manual_seed(derive_seed(context.seed, split.name, "continued", i))
         parts.append(model.sample(len(batch), batch.to(model.device).cond).cpu())
-        given.append(batch.x[:, :0] if batch.cond is None else batch.cond)
+        given.append(batch.x[:, :0] if batch.cond is None else batch.cond)  # (B, P, C, H, W)
     return {"samples": torch.cat(parts), "given": torch.cat(given)}
 
 

@@ -44,7 +44,7 @@ class Seq2seqModel(GenerativeModel):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         characters = mask_inside(batch.x, self.target_end).sum()  # of the batch, ends included
-        yield {"model": self.measure(batch)["nll"].sum() / characters}
+        yield {"model": self.measure(batch)["nll"].sum() / characters}  # nats a character
 
     def order(self) -> Tensor:
         """Return (T,): a character after another."""
@@ -75,6 +75,7 @@ class Seq2seqModel(GenerativeModel):
         last = torch.full((n,), self.start, device=self.device)
         ended = torch.zeros(n, dtype=torch.bool, device=self.device)
         for t in range(self.spec.dims):
+            # The check waits for the device
             if t % CHECK_EVERY == 0 and t and bool(ended.all()):
                 break
             last = sample_categorical(force_ends(next_logits(last, t), ended, self.target_end), draw)

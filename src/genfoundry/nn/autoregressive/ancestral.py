@@ -27,8 +27,8 @@ class Canvas:
             ValueError: the known values of an item are not the first in `order` (dims,).
         """
         canvas = cls(len(x), spec, x.device)
-        ordered = known.flatten(1)[:, order]
-        late = ordered[:, 1:] & ~ordered[:, :-1]
+        ordered = known.flatten(1)[:, order]  # (B, dims)
+        late = ordered[:, 1:] & ~ordered[:, :-1]  # known after an unknown one
         if late.any():
             item, i = late.nonzero()[0].tolist()
             raise ValueError(
@@ -41,7 +41,7 @@ class Canvas:
 
     def put(self, position: int, value: Tensor) -> Tensor:
         """Write the values (n,) drawn for a flat position where none is known; returns what stands there, (n,)."""
-        flat = self.x.view(len(self.x), -1)
+        flat = self.x.view(len(self.x), -1)  # a view: writing to it changes `x`
         if self.known is not None:
             value = torch.where(self.known[:, position], flat[:, position], value)
         flat[:, position] = value
@@ -71,7 +71,7 @@ def nll_per_value(model: Any, batch: Batch) -> Tensor:
     """Return (B, *shape): -log p of each value given those before it, by the model's own method or `predict`."""
     if hasattr(model, "nll_per_value"):
         return model.nll_per_value(batch)  # type: ignore[no-any-return]
-    log_prob: Tensor = model.predict(batch).gather(-1, batch.x.long().unsqueeze(-1))
+    log_prob: Tensor = model.predict(batch).gather(-1, batch.x.long().unsqueeze(-1))  # (B, *shape, 1)
     return -log_prob[..., 0]
 
 

@@ -45,6 +45,7 @@ class Block(nn.Module):
         self, x: Tensor, angles: Tensor | None, span: int, cache: tuple[Tensor, Tensor] | None, start: int
     ) -> Tensor:
         """Map tokens (B, M, width), the first of them number `start`; a cache has those before."""
+        # (B, heads, M, width / heads) each
         q, k, v = self.qkv(self.before_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
@@ -52,10 +53,10 @@ class Block(nn.Module):
             keys, values = cache
             keys[:, :, start : start + x.shape[1]] = k
             values[:, :, start : start + x.shape[1]] = v
-            first = max(0, start + 1 - span)
+            first = max(0, start + 1 - span)  # the oldest token within reach
             k, v = (part[:, :, first : start + x.shape[1]] for part in cache)
         attended = causal_attention(q, k, v, span)  # (B, heads, M, width / heads)
-        x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
+        x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))  # (B, M, width)
         h = F.relu(self.hidden(self.before_hidden(x)))  # (B, M, 4 width)
         out: Tensor = x + self.dropout(self.back(h * h))
         return out
@@ -65,15 +66,16 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, span: int) -> Tensor:
     """Attend from each of the last tokens to itself and the `span` - 1 tokens before it."""
     m, n = q.shape[2], k.shape[2]
     if m == 1:
-        return F.scaled_dot_product_attention(q, k, v)
+        return F.scaled_dot_product_attention(q, k, v)  # no key is later, or out of reach
     if m == n and n <= span:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)  # all of the past is within reach
     distance = torch.arange(n - m, n, device=q.device)[:, None] - torch.arange(n, device=q.device)  # (M, N)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=(distance >= 0) & (distance < span))
 
 
 def rotary_angles(position: Tensor, size: int) -> Tensor:
     """Map positions (M,) to (2, M, size / 2): cosines, sines of rotary embedding (Su et al. 2021, arXiv:2104.09864)."""
+    # (size / 2,); in float64, as a float32 angle at position 10,000 is rounded to 1e-3
     rate = torch.exp(torch.arange(0, size, 2, device=position.device, dtype=torch.float64) * (-math.log(1e4) / size))
     angle = position.double()[:, None] * rate  # (M, size / 2)
     return torch.stack([angle.cos(), angle.sin()])
@@ -81,7 +83,7 @@ def rotary_angles(position: Tensor, size: int) -> Tensor:
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:
     """Rotate pairs of features of (B, heads, M, size) by the angles of their positions."""
-    a, b = x.chunk(2, -1)
+    a, b = x.chunk(2, -1)  # (B, heads, M, size / 2) each
     cos, sin = angles.to(x.dtype)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 

@@ -26,7 +26,7 @@ class GridCache:
         self.cells[:, :, self.rows + row, first : first + m] = embedded
         self.line[:, :, start : start + m] = embedded
         if self.history:
-            self.text[:, self.history + column : self.history + column + m] = values + 1
+            self.text[:, self.history + column : self.history + column + m] = values + 1  # 0: no character
 
     @property
     def positions(self) -> int:
@@ -62,6 +62,7 @@ class CausalConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         line = x.flatten(2).unsqueeze(2)  # (B, inputs, 1, H W)
+        # Without the last `stride` values: output m reads the `reach` values before position m * stride
         out: Tensor = self.left(F.pad(line[..., : line.shape[-1] - self.stride], (self.reach, 0)))
         out = out.view(*out.shape[:2], x.shape[2], -1)  # (B, outputs, H, W / stride)
         if self.above is not None:

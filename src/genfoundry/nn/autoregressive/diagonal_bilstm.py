@@ -58,7 +58,7 @@ class Diagonals(nn.Module):
 
 def _raster_positions(order: Tensor, width: int) -> Tensor:
     i, j = order.unbind(1)
-    return torch.stack([i * width + j, i * width + width - 1 - j])
+    return torch.stack([i * width + j, i * width + width - 1 - j])  # (2, H W): of the map, and of its mirror
 
 
 def _link_diagonals(now: tuple[int, int], after: tuple[int, int]) -> tuple[slice, slice, slice, slice]:
@@ -88,13 +88,14 @@ class DiagonalLstm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         width, batch = weight.shape[2] // 4, left.shape[1]
         x = diagonals.skew(left, right)  # (2, H W, B, P)
-        gates = torch.baddbmm(bias, x.flatten(1, 2), read).view(2, -1, batch, 4 * width)
+        gates = torch.baddbmm(bias, x.flatten(1, 2), read).view(2, -1, batch, 4 * width)  # (2, H W, B, 4F)
         near = x.new_zeros(2, diagonals.cells, batch, 2 * width)  # hidden states beside and above each cell
         cells, squashed, hidden = (x.new_empty(2, diagonals.cells, batch, width) for _ in range(3))
         for d, now in enumerate(diagonals.blocks):
             a, c, h = gates[:, now].flatten(1, 2), cells[:, now], hidden[:, now]
             torch.baddbmm(a, near[:, now].flatten(1, 2), weight, out=a).sigmoid_()
             output, forget, write, candidate = gates[:, now].chunk(4, -1)
+            # write (2 sigmoid(a) - 1) = write tanh(a / 2)
             torch.addcmul(-write, write, candidate, value=2.0, out=c)
             if d:
                 source, target, _, _ = diagonals.steps[d - 1]
@@ -127,7 +128,7 @@ class DiagonalLstm(torch.autograd.Function):
             if d < len(diagonals.steps):
                 source, target, _, _ = diagonals.steps[d]
                 c[:, source] += carried[:, target]
-            torch.addcmul(-c, c, candidate, value=2.0, out=to_write)
+            torch.addcmul(-c, c, candidate, value=2.0, out=to_write)  # c tanh(a / 2)
             torch.mul(c, write, out=to_candidate).mul_(2.0)
             to_forget.zero_()
             if d:
@@ -154,12 +155,14 @@ class DiagonalBiLstm(nn.Module):
         self.width = width
         self.read = nn.Parameter(torch.randn(2, inputs, 4 * width) / math.sqrt(inputs))
         self.weight = nn.Parameter(torch.randn(2, 2 * width, 4 * width) / math.sqrt(2 * width))
+        # The gates are output, forget, write and candidate: forget gates start open
         self.bias = nn.Parameter(torch.zeros(2, 4, width).index_fill(1, torch.tensor(1), 1.0).flatten())
         self.out = nn.Linear(2 * width, inputs)
 
     def forward(self, x: Tensor, from_right: Tensor, diagonals: Diagonals) -> Tensor:
         """Map x; `from_right` (like x) is what the LSTM from the right reads, which may contain the position itself."""
         x, from_right = x.to(self.read.dtype), from_right.to(self.read.dtype)
+        # A custom function gets no casts from autocast: all inputs are in the weights' type
         with torch.autocast(x.device.type, enabled=False):
             bias = self.bias.view(2, 1, -1)
             inputs = (x, from_right, self.read, self.weight, bias, diagonals)
@@ -212,7 +215,7 @@ class BiLstmScan:
         for number in range(len(self.inputs)):
             self.inputs[number, j] = x
             a = torch.addmm(self.from_above[number, j], torch.cat([x, self.h[number]], 1), self.forth[number])
-            h, self.c[number] = lstm_step(a, self.c[number])
+            h, self.c[number] = lstm_step(a, self.c[number])  # (n, units) each
             self.h[number] = self.left[number, j] = h
             x = torch.addmm(x + self.offset_above[number, j], h, self.out[number])
         return x
@@ -220,7 +223,7 @@ class BiLstmScan:
     def end_row(self, values: Tensor) -> None:
         """Run the LSTMs from the right over a full row; the first layer also reads `values` (width, n, inputs)."""
         self.inputs[0] += values
-        a = torch.baddbmm(self.bias[1], self.inputs.flatten(1, 2), self.read)
+        a = torch.baddbmm(self.bias[1], self.inputs.flatten(1, 2), self.read)  # (L, W n, 4F)
         a = a.baddbmm_(self.right.flatten(1, 2), self.above[1]).view(*self.right.shape[:3], -1)
         h, c = torch.zeros_like(self.h), torch.zeros_like(self.c)
         for j in reversed(range(a.shape[1])):

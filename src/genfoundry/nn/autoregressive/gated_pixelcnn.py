@@ -44,20 +44,22 @@ class GatedLayer(nn.Module):
 
     def run_vertical(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Map (B, C, H, W) to the vertical state (B, width, H, W) and its link to the other one (B, 2 width, H, W)."""
+        # Without the last row, and padded on top, the first layer reads the rows above a position alone
         above = x[:, :, :-1] if self.first else x
-        state = self.vertical(F.pad(above, (self.reach, self.reach, self.reach, 0)))
+        state = self.vertical(F.pad(above, (self.reach, self.reach, self.reach, 0)))  # (B, 2 width, H, W)
         if self.context is not None and context is not None:
             state = state + self.context(context)
         return gate(state), self.link(state)
 
     def run_horizontal(self, x: Tensor, link: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """Map (B, C, H, W) to the horizontal state (B, width, H, W) and its part of the stack's output."""
-        before = F.pad(x[..., :-1] if self.first else x, (self.reach, 0, 0, 0))
+        before = F.pad(x[..., :-1] if self.first else x, (self.reach, 0, 0, 0))  # (B, C, H, reach + W), less 1 if first
         state = self.horizontal(before) + link
         if self.label is not None and label is not None:
-            state = state + self.label(label)[:, :, None, None]
+            state = state + self.label(label)[:, :, None, None]  # (B, 2 width, 1, 1)
         state = gate(state)
         out = self.out(state)
+        # The first layer has no residual path, which would pass on the position itself
         return (out if self.first else out + before[..., self.reach :]), self.skip(state)
 
 
@@ -143,6 +145,7 @@ class MatrixLayer:
         half[: self.width] = 0.5
         self.vertical, self.bias = _matrix(layer.vertical) * half, _bias(layer.vertical) * half
         self.context = None if layer.context is None else _matrix(layer.context) * half
+        # Its input, the vertical state, is halved already, which the division undoes
         self.link = _matrix(layer.link) * half / half[:, None]
         self.horizontal, offset = _matrix(layer.horizontal) * half, _bias(layer.horizontal)
         if layer.label is not None and label is not None:
@@ -158,7 +161,7 @@ class MatrixLayer:
         state = torch.addmm(self.bias, near.transpose(1, 2).reshape(len(window) * columns, -1), self.vertical)
         if self.context is not None and context is not None:
             state = torch.addmm(state, context.flatten(0, 1), self.context)
-        link = (state @ self.link).view(-1, columns, 2 * self.width) + self.offset
+        link = (state @ self.link).view(-1, columns, 2 * self.width) + self.offset  # (n, W, 2 width)
         return _gate_halved(state).view(-1, columns, self.width), link
 
 
@@ -167,7 +170,7 @@ class ScanState:
 
     def __init__(self, stack: GatedStack, n: int, size: tuple[int, int], label: Tensor | None) -> None:
         self.layers = [MatrixLayer(layer, label) for layer in stack.layers]
-        self.skip = torch.cat([_matrix(layer.skip) for layer in stack.layers])
+        self.skip = torch.cat([_matrix(layer.skip) for layer in stack.layers])  # (layers * width, width)
         self.skip_bias = torch.stack([_bias(layer.skip) for layer in stack.layers]).sum(0)
         inputs = [stack.inputs, *[stack.width] * (len(self.layers) - 1)]
         zeros = self.skip.new_zeros
@@ -191,17 +194,17 @@ class ScanState:
         """Compute the horizontal stack at column j; returns the features (n, width)."""
         gates = []
         for number, layer in enumerate(self.layers, start=1):
-            window = self.line[number - 1][:, j : j + layer.taps]
+            window = self.line[number - 1][:, j : j + layer.taps]  # (n, taps, C)
             # (n, width)
             state = _gate_halved(torch.addmm(self.links[number - 1][:, j], window.flatten(1), layer.horizontal))
             gates.append(state)
             if number < len(self.layers):
-                out = torch.addmm(layer.out_bias, state, layer.out)
+                out = torch.addmm(layer.out_bias, state, layer.out)  # (n, width)
                 target = self.line[number][:, self.layers[number].reach + j]
                 if layer.first:
                     target.copy_(out)
                 else:
-                    torch.add(out, window[:, -1], out=target)
+                    torch.add(out, window[:, -1], out=target)  # residual
         return torch.addmm(self.skip_bias, torch.cat(gates, 1), self.skip)
 
     def write(self, i: int, j: int, value: Tensor) -> None:

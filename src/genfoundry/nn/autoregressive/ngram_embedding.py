@@ -36,5 +36,5 @@ class NgramEmbedding(nn.Module):
         for order, value in enumerate(before):
             hashed = (hashed * BASE + value) % PRIME
             rows.append(hashed % self.buckets + order * self.buckets)  # a table for each n
-        embedded: Tensor = self.into(self.table(torch.stack(rows, -1)).flatten(2))
+        embedded: Tensor = self.into(self.table(torch.stack(rows, -1)).flatten(2))  # (B, T, width)
         return embedded

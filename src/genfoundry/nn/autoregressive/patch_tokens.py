@@ -41,7 +41,7 @@ class PatchEmbedding(nn.Module):
         self.text, self.classes = len(spec.shape) == 1, classes
         channels, self.height, columns = (1, 1, *spec.shape) if self.text else spec.shape
         self.columns, self.patch, self.aside = columns * channels, patch * channels, reach * channels
-        self.across, self.rows = -(-self.columns // self.patch), 0 if self.text else rows
+        self.across, self.rows = -(-self.columns // self.patch), 0 if self.text else rows  # tokens a row
         self.levels = nn.Embedding(spec.levels, embedding)
         near = max(self.aside, self.patch)
         self.before = CausalConv(embedding, width, reach=near, rows=self.rows, aside=self.aside, stride=self.patch)
@@ -60,7 +60,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, values: Tensor, cells: Tensor, label: Tensor | None) -> Tensor:
         tokens = self.before(cells).movedim(1, -1)  # (B, H, W / patch, width)
         if self.grams is not None:
-            tokens = tokens + self.grams(values)[:, None, :: self.patch]
+            tokens = tokens + self.grams(values)[:, None, :: self.patch]  # (B, 1, M, width)
         if not self.text:
             tokens = tokens + self.row + self.column  # (H, 1, width) + (W / patch, width)
         return self._add_class(tokens.flatten(1, 2), label)
@@ -70,7 +70,7 @@ class PatchEmbedding(nn.Module):
             return tokens
         unlabelled = torch.full((len(tokens),), self.classes, device=tokens.device)
         index = unlabelled if label is None else torch.where(label < 0, self.classes, label)
-        conditioned: Tensor = tokens + self.label(index)[:, None]
+        conditioned: Tensor = tokens + self.label(index)[:, None]  # (B, M, width)
         return conditioned
 
     def new_cache(self, n: int, columns: int) -> GridCache:
@@ -99,6 +99,7 @@ class PatchDecoder(nn.Module):
         super().__init__()
         self.patch, self.columns = embedding.patch, embedding.columns
         self.slots = nn.Linear(width, self.patch * detail)  # one slot a value
+        # At least the values of the same token that are before a position
         near, inputs = max(embedding.aside, self.patch - 1), embedding.levels.embedding_dim
         self.before = CausalConv(inputs, detail, reach=near, rows=embedding.rows, aside=embedding.aside)
         self.inner = nn.Sequential(nn.ReLU(), nn.Linear(detail, detail), nn.ReLU())

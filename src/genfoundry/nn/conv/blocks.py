@@ -34,7 +34,7 @@ def downsample(inputs: int, outputs: int) -> nn.Conv2d:
 
 def conv_bn_relu(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     """Return a convolution with batch normalisation and ReLU, the unit of classifiers."""
-    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)  # the norm has a bias
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
@@ -46,7 +46,7 @@ class Crop(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, :, : self.size[0], : self.size[1]]
+        return x[:, :, : self.size[0], : self.size[1]]  # (B, C, H, W)
 
 
 class Upsample(nn.Module):

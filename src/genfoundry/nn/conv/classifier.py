@@ -48,7 +48,7 @@ class ConvClassifier(nn.Module):
 
     def classify_views(self, x: Tensor, augmented: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of both views, from one pass and hence one set of batch statistics."""
-        plain, other = self(torch.cat([x, augmented])).chunk(2)
+        plain, other = self(torch.cat([x, augmented])).chunk(2)  # (B, classes) each
         return plain, other
 
 
@@ -76,17 +76,18 @@ def augment(x: Tensor, *, shift: float, mirror: bool, erase: float) -> Tensor:
     rows, columns = source_index(height), source_index(width)
     if mirror:
         columns = torch.where(torch.rand(n, 1, device=x.device) < 0.5, columns.flip(1), columns)
-    item = torch.arange(n, device=x.device)[:, None, None]
+    item = torch.arange(n, device=x.device)[:, None, None]  # (B, 1, 1)
+    # Advanced indices around a slice put the channels last: (B, H, W, C)
     moved = x[item, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)  # channels-last memory
     if half:
-        square = (erased_index(height)[:, :, None] & erased_index(width)[:, None, :]).unsqueeze(1)
+        square = (erased_index(height)[:, :, None] & erased_index(width)[:, None, :]).unsqueeze(1)  # (B, 1, H, W)
         moved = torch.where(square, x.amin((1, 2, 3), keepdim=True), moved)
     return moved
 
 
 def supervised_loss(logits: tuple[Tensor, Tensor], label: Tensor) -> Tensor:
     """Return the cross-entropy, a mean over labelled items (label >= 0) and over both views."""
-    count = (label >= 0).sum().clamp_min(1)
+    count = (label >= 0).sum().clamp_min(1)  # a batch may have no label at all
     total = [F.cross_entropy(view, label, ignore_index=-1, reduction="sum") for view in logits]
     return torch.stack(total).sum() / (2 * count)
 

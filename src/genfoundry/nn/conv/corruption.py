@@ -54,8 +54,8 @@ class Corruption:
         if not self.extra:
             return x
         if known is None:
-            return torch.cat([x, torch.ones_like(x[:, :1])], 1)
-        return torch.cat([torch.where(known, x, LOW), known[:, :1].to(x.dtype)], 1)
+            return torch.cat([x, torch.ones_like(x[:, :1])], 1)  # all known
+        return torch.cat([torch.where(known, x, LOW), known[:, :1].to(x.dtype)], 1)  # (B, C + 1, H, W)
 
 
 def paste_known(restored: Tensor, x: Tensor, known: Tensor | None) -> Tensor:

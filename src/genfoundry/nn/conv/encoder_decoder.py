@@ -79,7 +79,7 @@ class ClampNorm(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)  # (B, 1)
-        projected: Tensor = z * (self.radius / norm.clamp_min(self.radius))
+        projected: Tensor = z * (self.radius / norm.clamp_min(self.radius))  # times 1 within the ball
         return projected
 
 

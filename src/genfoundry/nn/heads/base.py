@@ -35,7 +35,7 @@ class Head:
 
     def nll(self, out: Tensor, x: Tensor) -> Tensor:
         """Return (B,) nats: -log p(x | out), summed over channels and positions."""
-        return self.nll_per_value(out, x).flatten(1).sum(1)
+        return self.nll_per_value(out, x).flatten(1).sum(1)  # (B, C, *S) -> (B,)
 
     def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         """Return (B, C, *S): -log p of each value, given the channels before it at its position."""

@@ -21,11 +21,12 @@ def apply_draw(logits: Tensor, draw: Draw) -> Tensor:
     if draw.temperature != 1:
         logits = logits / draw.temperature
     if 0 < draw.top_k < logits.shape[-1]:
-        least = logits.topk(draw.top_k, dim=-1).values[..., -1:]
+        least = logits.topk(draw.top_k, dim=-1).values[..., -1:]  # (..., 1)
         logits = logits.masked_fill(logits < least, -torch.inf)
     if draw.top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         mass = ordered.softmax(-1)  # the likeliest first
+        # The likeliest value stays, even if its mass alone reaches `top_p`
         before = mass.cumsum(-1) - mass
         excluded = (before >= draw.top_p).index_fill(-1, torch.zeros(1, dtype=torch.int64, device=mass.device), False)
         logits = logits.masked_fill(torch.zeros_like(excluded).scatter(-1, order, excluded), -torch.inf)
@@ -37,9 +38,10 @@ def sample_categorical(logits: Tensor, draw: Draw = Draw()) -> Tensor:
 
     Off the CPU this is `multinomial`: cumulative sums have no deterministic kernel on a GPU, and MPS has no float64.
     """
-    mass = apply_draw(logits, draw).softmax(-1).flatten(0, -2)
+    mass = apply_draw(logits, draw).softmax(-1).flatten(0, -2)  # (N, V)
     if mass.device.type != "cpu":
         return torch.multinomial(mass, 1).view(logits.shape[:-1])
+    # In float64, so that the rounding of sums hardly moves the edges between values
     total = mass.double().cumsum(-1)  # (N, V); an excluded value adds 0, so that nothing falls on it
     u = torch.rand(len(mass), 1, dtype=torch.float64, device=mass.device) * total[:, -1:]
     return torch.searchsorted(total, u, right=True).view(logits.shape[:-1])

@@ -20,7 +20,7 @@ def fold_cells(x: Tensor, outside: float = 0.0) -> Tensor:
     """Fold (N, C, H, W) into (N, 4C, ceil(H / 2), ceil(W / 2)), channels last; `outside` fills up an odd size."""
     height, width = x.shape[-2:]
     x = F.pad(x, (0, width % SIDE, 0, height % SIDE), value=outside)
-    return F.pixel_unshuffle(x, SIDE).contiguous(memory_format=torch.channels_last)
+    return F.pixel_unshuffle(x, SIDE).contiguous(memory_format=torch.channels_last)  # (N, 4C, h, w)
 
 
 def unfold_cells(cells: Tensor, size: tuple[int, int]) -> Tensor:
@@ -31,6 +31,7 @@ def unfold_cells(cells: Tensor, size: tuple[int, int]) -> Tensor:
 def cell_order(shape: tuple[int, int, int]) -> Tensor:
     """Return (C H W,) int64 flat positions of an image (C, H, W): cells in raster order, one value after another."""
     channels, height, width = shape
+    # float64 holds every position exactly
     position = torch.arange(channels * height * width, dtype=torch.float64).view(1, *shape)
     order = fold_cells(position, outside=-1.0).permute(0, 2, 3, 1).flatten().long()
     return order[order >= 0]
@@ -55,7 +56,7 @@ class CellHead(nn.Module):
 
     def forward(self, features: Tensor, x: Tensor) -> Tensor:
         before = F.conv2d(x, (self.before * self.mask).view(-1, self.values, 1, 1))  # (N, K hidden, h, w)
-        out: Tensor = self.out(F.silu(self.base(F.silu(features)) + before))
+        out: Tensor = self.out(F.silu(self.base(F.silu(features)) + before))  # (N, K levels, h, w)
         out = out.view(len(out), self.values, self.levels, *out.shape[2:]).movedim(2, -1)  # levels last
         return upcast(out).log_softmax(-1)
 
@@ -71,15 +72,15 @@ class CellHead(nn.Module):
         Returns:
             The values (n, K) int64, and scaled.
         """
-        base = self.base(F.silu(features)[:, :, None, None]).view(-1, self.values, self.hidden)
+        base = self.base(F.silu(features)[:, :, None, None]).view(-1, self.values, self.hidden)  # (n, K, hidden)
         weight = self.out.weight.view(self.values, self.levels, self.hidden)
         bias, before = self.out.bias.view(self.values, self.levels), self.before * self.mask  # type: ignore[union-attr]
         values = torch.zeros(len(features), self.values, dtype=torch.int64, device=features.device)
-        x = torch.full_like(base[:, :, 0], -1.0)
+        x = torch.full_like(base[:, :, 0], -1.0)  # (n, K) of level 0
         for k in range(self.values):
             if inside[k]:
                 state = F.silu(base[:, k] + x @ before[k].T)  # (n, hidden)
-                logits = torch.addmm(bias[k], state, weight[k].T)
+                logits = torch.addmm(bias[k], state, weight[k].T)  # (n, levels)
                 values[:, k] = sample_categorical(logits.log_softmax(-1), draw)
                 x[:, k] = values[:, k] * scale - 1.0
         return values, x

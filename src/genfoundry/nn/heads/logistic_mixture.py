@@ -44,7 +44,7 @@ class LogisticMixture(Head):
     def split(self, out: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
         """Return log weights; means and log scales a channel, (B, K, *S) each; coefficients (B, C(C-1)/2, K, *S)."""
         out = upcast(out).contiguous()  # in channels-last memory the slices below would not be vectorised
-        out, c = out.view(len(out), -1, self.mixtures, *out.shape[2:]), self.channels
+        out, c = out.view(len(out), -1, self.mixtures, *out.shape[2:]), self.channels  # (B, 1 + 2C + C(C-1)/2, K, *S)
         weight, *parts, coefficients = torch.split(out, [1] * (1 + 2 * c) + [c * (c - 1) // 2], 1)
         parts = [part.squeeze(1) for part in parts]
         scales = [s.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE) for s in parts[c:]]
@@ -67,7 +67,7 @@ class LogisticMixture(Head):
         for c in range(self.channels):
             centre = self.conditional_means(c, mean, coefficients, value)
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
-            cumulative.append(log_mass.logsumexp(1))
+            cumulative.append(log_mass.logsumexp(1))  # (B, *S)
         joint = torch.stack(cumulative, 1)  # (B, C, *S): log p of a channel and those before it
         return -torch.cat([joint[:, :1], joint.diff(dim=1)], 1) if self.channels > 1 else -joint
 
@@ -77,7 +77,7 @@ class LogisticMixture(Head):
         for c in range(self.channels):
             centre = self.conditional_means(c, mean, coefficients, value)
             log_mass = log_mass + self.log_mass(value[:, c], centre, scale[c])
-        return -log_mass.logsumexp(1).flatten(1).sum(1)
+        return -log_mass.logsumexp(1).flatten(1).sum(1)  # (B, K, *S) -> (B,)
 
     def condition(self, out: Tensor, x: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return (B, K, *S) each: log weights, means, log scales of a channel, given the channels of x before it."""
@@ -91,7 +91,7 @@ class LogisticMixture(Head):
 
     def channel_log_probs(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
         log_mass, centre, scale = self.condition(out, x, channel)
-        return (log_mass.unsqueeze(-1) + self.log_masses(centre, scale)).logsumexp(1)
+        return (log_mass.unsqueeze(-1) + self.log_masses(centre, scale)).logsumexp(1)  # (B, *S, levels)
 
     def sample_channel(self, out: Tensor, x: Tensor, channel: int, draw: Draw) -> Tensor:
         """Draw as every head does, but without a table of all levels unless `draw` changes their mass.
@@ -103,14 +103,14 @@ class LogisticMixture(Head):
             return super().sample_channel(out, x, channel, draw)
         log_mass, centre, scale = (part.movedim(1, -1).unsqueeze(-2) for part in self.condition(out, x, channel))
         mass, sharp = log_mass.exp(), torch.exp(-scale)  # (B, *S, 1, K)
-        u = torch.rand(*mass.shape[:-2], 1, dtype=torch.float64)
+        u = torch.rand(*mass.shape[:-2], 1, dtype=torch.float64)  # the numbers `sample_categorical` draws
 
         def count_passed(edge: Tensor) -> Tensor:
             """Return (B, *S, 1): at how many of the edges (..., E) F is at most u; past the last edge F is 1."""
             distance = (self.scale_levels(edge + 0.5, centre).unsqueeze(-1) - centre) * sharp
             return (((torch.sigmoid(distance) * mass).sum(-1) <= u) & (edge < self.top)).sum(-1, keepdim=True)
 
-        span = math.isqrt(self.top) + 1
+        span = math.isqrt(self.top) + 1  # about sqrt(levels): fewest edges in all
         block = count_passed(torch.arange(span - 1, self.top, span)) * span
         return (block + count_passed(block + torch.arange(span - 1))).squeeze(-1)
 
@@ -123,9 +123,9 @@ class LogisticMixture(Head):
         edges = self.scale_levels(torch.arange(self.top, device=centre.device) + 0.5, centre)
         distance = (edges - centre.reshape(-1, 1)) * sharp  # (rows, levels - 1)
         soft = torch.log1p(torch.exp(-distance.abs()))  # the part that log F(a) and log F(-a) share
-        log_mass = distance.new_zeros(len(distance), self.top + 1)
-        log_mass[:, :-1] = distance.clamp(max=0) - soft
-        log_mass[:, 1:] += (-distance).clamp(max=0) - soft
+        log_mass = distance.new_zeros(len(distance), self.top + 1)  # (rows, levels)
+        log_mass[:, :-1] = distance.clamp(max=0) - soft  # log F at the edge above
+        log_mass[:, 1:] += (-distance).clamp(max=0) - soft  # log (1 - F) at the edge below
         # Inner levels: F(b) - F(a) = F(b) F(-a) (1 - exp(a - b))
         log_mass[:, 1:-1] += torch.log(-torch.expm1(-2.0 / self.top * sharp))
         return log_mass.view(*centre.shape, -1)
@@ -137,12 +137,13 @@ class LogisticMixture(Head):
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         log_mass, mean, scale, coefficients = self.split(out)
-        component = sample_categorical(log_mass.movedim(1, -1), draw).unsqueeze(1)
+        component = sample_categorical(log_mass.movedim(1, -1), draw).unsqueeze(1)  # (B, 1, *S)
         value = log_mass.new_empty(len(out), self.channels, *out.shape[2:])
         for c in range(self.channels):
             centre = self.conditional_means(c, mean, coefficients, value)
             u = torch.rand_like(value[:, 0]).clamp(1e-7, 1 - 1e-7)  # the logistic's quantiles are finite
             spread = draw.temperature * scale[c].gather(1, component).squeeze(1).exp()
+            # Inverse-CDF sampling: logit is the inverse of the distribution function
             sampled = centre.gather(1, component).squeeze(1) + spread * torch.logit(u)
             value[:, c] = self.scale_levels(self.round_levels(sampled), sampled)
         return self.round_levels(value)
@@ -178,7 +179,7 @@ def expected_level(mean: Tensor, scale: Tensor, edges: int) -> Tensor:
         expected += sign * slope * (1 / (24 * scale) - 7 / 5760 * (1 - 6 * slope) / scale**3)
     narrow = scale < 1.0  # there, sum over the edges near the mean
     mean, scale = mean[narrow, None], scale[narrow, None]
-    near = mean.floor() + torch.arange(-NEAR, NEAR, device=mean.device)
+    near = mean.floor() + torch.arange(-NEAR, NEAR, device=mean.device)  # (N, 2 NEAR)
     seen = torch.sigmoid((mean - near - 0.5) / scale) * ((near >= 0) & (near < edges))
     expected[narrow] = near[:, 0].clamp(0, edges) + seen.sum(1)
     return expected

@@ -38,7 +38,7 @@ class PixelReadout(nn.Module):
 
     def scale_levels(self, x: Tensor) -> Tensor:
         """Map levels to [-1, 1], in the type of the weights."""
-        return x.to(self.hidden.weight.dtype) * (2.0 / self.top) - 1.0
+        return x.to(self.hidden.weight.dtype) * (2.0 / self.top) - 1.0  # the highest level is 1
 
     def _block_parameters(self, hidden: Tensor, x: Tensor, block: int) -> Tensor:
         """Return the head's parameters (B, P, *S) of a block of channels, given the channels of x before it."""
@@ -67,5 +67,5 @@ class PixelReadout(nn.Module):
         """Draw (n,) levels of one pixel's channel, given the channels of x (n, C) before it."""
         block, within = divmod(channel, self.head.channels)
         start = block * self.head.channels
-        out = self._block_parameters(self.hidden(F.silu(features)), x, block)
+        out = self._block_parameters(self.hidden(F.silu(features)), x, block)  # (n, P)
         return self.head.sample_channel(out, x[:, start : start + self.head.channels], within, draw)

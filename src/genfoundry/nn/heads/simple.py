@@ -31,7 +31,7 @@ class Bernoulli(Head):
 
     def channel_log_probs(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
         logit = upcast(out[:, channel])  # (B, *S)
-        return F.logsigmoid(torch.stack([-logit, logit], -1))
+        return F.logsigmoid(torch.stack([-logit, logit], -1))  # (B, *S, 2)
 
     def sample(self, out: Tensor, draw: Draw = Draw()) -> Tensor:
         if draw.temperature <= 0:
@@ -58,7 +58,7 @@ class Categorical(Head):
 
     def nll_per_value(self, out: Tensor, x: Tensor) -> Tensor:
         logits = self.logits(out)
-        selected = logits.gather(-1, x.long().unsqueeze(-1)).squeeze(-1)
+        selected = logits.gather(-1, x.long().unsqueeze(-1)).squeeze(-1)  # (B, C, *S)
         return logits.logsumexp(-1) - selected
 
     def channel_log_probs(self, out: Tensor, x: Tensor, channel: int) -> Tensor:
@@ -69,7 +69,7 @@ class Categorical(Head):
 
     def mean(self, out: Tensor) -> Tensor:
         mass = self.logits(out).softmax(-1)  # (B, C, *S, levels)
-        return mass @ torch.arange(mass.shape[-1], dtype=mass.dtype, device=mass.device)
+        return mass @ torch.arange(mass.shape[-1], dtype=mass.dtype, device=mass.device)  # (B, C, *S)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class CodePrior(nn.Module):
             return self.nll(index)
         x = self._embed(index)
         vertical = self.stack.run_vertical(x)  # the same for all classes
+        # Items that were unlabelled in training have a share, too
         log_share = (self.seen / self.seen.sum()).log()
         joint = []
         for label, count in enumerate(self.seen.tolist()):

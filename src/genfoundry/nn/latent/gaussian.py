@@ -29,6 +29,7 @@ class Normal:
         code costs at most MAX_MEAN^2 / 2 - MIN_LOG_STD = 39 nats against a standard prior.
         """
         mean, scale = out.float().chunk(2, dim=1)
+        # tanh, not a clamp: a mean keeps a gradient at its bound
         return cls(MAX_MEAN * torch.tanh(mean / MAX_MEAN), scale.clamp(MIN_LOG_STD, MAX_LOG_STD))
 
     @classmethod
@@ -38,7 +39,7 @@ class Normal:
 
     def sample(self, temperature: float = 1.0) -> Tensor:
         """Draw a reparametrised sample with the global generator."""
-        return self.mean + temperature * self.scale.exp() * torch.randn_like(self.mean)
+        return self.mean + temperature * self.scale.exp() * torch.randn_like(self.mean)  # temperature 0: the mean
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return the log density of each value of z."""
@@ -70,7 +71,7 @@ def apply_free_bits(kl: Tensor, free_bits: float) -> Tensor:
     Kingma et al. 2016 (arXiv:1606.04934), with one latent a group.
     """
     mean = kl.mean(0)  # (K, ...)
-    return mean.clamp_min(free_bits * math.log(2)).sum() if free_bits > 0 else mean.sum()
+    return mean.clamp_min(free_bits * math.log(2)).sum() if free_bits > 0 else mean.sum()  # from bits to nats
 
 
 def kl_weight(clock: Clock, share: float) -> float:

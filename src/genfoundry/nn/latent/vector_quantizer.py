@@ -91,9 +91,9 @@ class VectorQuantizer(nn.Module):
             choice = flat.new_zeros(len(flat), len(self.codes)).scatter_(1, index.unsqueeze(1), 1.0)  # (N, K)
             self.counts.lerp_(choice.sum(0), 1 - self.decay)
             if self.codebook == "ema":  # eq. 6-8
-                self.sums.lerp_(choice.T @ flat, 1 - self.decay)
+                self.sums.lerp_(choice.T @ flat, 1 - self.decay)  # (K, D)
                 used = self.counts > 0
-                means = self.sums / torch.where(used, self.counts, 1.0).unsqueeze(1)
+                means = self.sums / torch.where(used, self.counts, 1.0).unsqueeze(1)  # (K, D)
                 self.codes.copy_(torch.where(used.unsqueeze(1), means, self.codes))
         self._revive(flat)
 
@@ -102,7 +102,7 @@ class VectorQuantizer(nn.Module):
         """Replace dead codes by encodings drawn from (N, D), as if these had been chosen averagely often."""
         average = len(flat) / len(self.codes)
         dead = self.counts < self.DEAD * average  # (K,)
-        new = flat[torch.randint(len(flat), dead.shape, device=flat.device)]
+        new = flat[torch.randint(len(flat), dead.shape, device=flat.device)]  # (K, D)
         self.counts.copy_(torch.where(dead, average, self.counts))
         self.codes.copy_(torch.where(dead.unsqueeze(1), new, self.codes))
         if self.codebook == "ema":
@@ -112,5 +112,5 @@ class VectorQuantizer(nn.Module):
     def initialize(self, z: Tensor) -> None:
         """Make every code a random encoding of (B, D, H, W)."""
         flat = z.float().movedim(1, -1).flatten(0, -2)  # (B H W, D)
-        self.counts.zero_()
+        self.counts.zero_()  # so that all of them are dead
         self._revive(flat)

@@ -31,9 +31,9 @@ class ConvLstm(nn.Module):
         hidden, cell = state
         outputs = []
         for t in range(steps):
-            gates = driven[:, t] + self.carried(hidden)
+            gates = driven[:, t] + self.carried(hidden)  # (B, 4 width, H, W)
             enter, keep, leave, value = gates.split(self.width, 1)
             cell = torch.sigmoid(keep) * cell + torch.sigmoid(enter) * torch.tanh(value)
             hidden = torch.sigmoid(leave) * torch.tanh(cell)
             outputs.append(hidden)
-        return torch.stack(outputs, 1), (hidden, cell)
+        return torch.stack(outputs, 1), (hidden, cell)  # (B, F, width, H, W)

@@ -24,7 +24,7 @@ class DilatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
-        length, padded = x.shape[1], F.pad(x, (0, 0, self.reach - self.ahead, self.ahead))
+        length, padded = x.shape[1], F.pad(x, (0, 0, self.reach - self.ahead, self.ahead))  # (B, T + reach, C)
         # k sequences (B, T, C), the oldest tap first
         shifted = [padded[:, j * self.dilation : j * self.dilation + length] for j in range(self.kernel)]
         return self.taps(torch.cat(shifted, 2))  # type: ignore[no-any-return]
@@ -65,7 +65,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         """Map (B, T, C) to (B, T, C); positions not `inside` (B, T, 1) count as padding."""
-        h = self._before(x)
+        h = self._before(x)  # (B, T, C / 2)
         return self._after(x, self.conv(h if inside is None else h * inside))
 
     def step(self, x: Tensor, queue: Tensor, t: int) -> Tensor:

@@ -31,7 +31,7 @@ class EditAlignment:
     def start(cls, source: Tensor, length: int) -> EditAlignment:
         """Return the alignment before any symbol of targets of up to `length`; `source` (B, S)."""
         k = torch.arange(-REACH, REACH + 1, device=source.device)
-        cost = torch.where(k < 0, INFINITE, INDEL * k).expand(len(source), -1)
+        cost = torch.where(k < 0, INFINITE, INDEL * k).expand(len(source), -1)  # (B, 2 REACH + 1)
         padded = F.pad(source, (REACH, max(0, length + 1 + REACH - source.shape[1])), value=-1)
         return cls(padded, cost, torch.full((len(source),), REACH, device=source.device))
 
@@ -46,10 +46,11 @@ class EditAlignment:
         aligned = self.source[:, self.t : self.t + 2 * REACH + 1]  # (B, 2 REACH + 1) source symbols at t + k
         substituted = self.cost + SUBSTITUTION * (aligned != symbol[:, None])
         inserted = F.pad(self.cost[:, 1:], (0, 1), value=INFINITE) + INDEL
+        # A deletion leads from k - 1 to k: in costs less INDEL k, any number of them is a running minimum
         best = torch.minimum(substituted, inserted) - INDEL * k
         self.cost = best.cummin(1).values + INDEL * k  # deletions: from k - 1, however often
         distance = 2 * (k - self.drift[:, None]).abs() + (k < self.drift[:, None])  # breaks ties: the least change
-        self.drift = (self.cost * (8 * REACH) + distance).argmin(1)
+        self.drift = (self.cost * (8 * REACH) + distance).argmin(1)  # cost first, then distance
         self.t += 1
 
 

@@ -25,7 +25,7 @@ def force_ends(logits: Tensor, ended: Tensor, end: int) -> Tensor:
     """Return (..., V) log-probabilities, with probability 1 of an end where a sequence has `ended` (...)."""
     other = torch.arange(logits.shape[-1], device=logits.device) != end
     only_end = torch.zeros_like(logits).masked_fill(other, -torch.inf)
-    return torch.where(ended[..., None], only_end, logits.log_softmax(-1))
+    return torch.where(ended[..., None], only_end, logits.log_softmax(-1))  # (..., V)
 
 
 def log_probs(logits: Tensor, x: Tensor, end: int) -> Tensor:
@@ -35,8 +35,8 @@ def log_probs(logits: Tensor, x: Tensor, end: int) -> Tensor:
 
 def sequence_nll(logits: Tensor, x: Tensor, end: int) -> Tensor:
     """Return (B,) nats of x up to its first end, from logits (B, T, V); infinite if anything but ends follows."""
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = logits if logits.dtype == torch.float64 else logits.float()  # not in autocast's bfloat16
     nll = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="none").view(x.shape)
     inside = mask_inside(x, end)
-    impossible = (~inside & (x != end)).any(1)
+    impossible = (~inside & (x != end)).any(1)  # (B,)
     return (nll * inside).sum(1).masked_fill(impossible, torch.inf)

@@ -29,7 +29,7 @@ class PlainCell(nn.Module):
         driven = self.w_xh[x]  # (B, T, width)
         h, states = state[0], []
         for t in range(x.shape[1]):
-            h = torch.tanh(torch.addmm(driven[:, t], h, self.w_hh.T))
+            h = torch.tanh(torch.addmm(driven[:, t], h, self.w_hh.T))  # (B, width)
             states.append(h)
         return torch.stack(states, 1) if states else driven, h.unsqueeze(0)
 
@@ -49,7 +49,7 @@ class GatedCell(nn.Module):
         self.core: nn.RNNBase = (nn.LSTM if kind == "lstm" else nn.GRU)(embedding + beside, width, batch_first=True)
         if kind == "lstm":
             weights = dict(self.core.named_parameters())
-            nn.init.ones_(weights["bias_ih_l0"][width : 2 * width])
+            nn.init.ones_(weights["bias_ih_l0"][width : 2 * width])  # torch's order: input, forget, cell, output
             # torch adds two biases: the second one's part is 0
             nn.init.zeros_(weights["bias_hh_l0"][width : 2 * width])
 
@@ -66,7 +66,7 @@ class GatedCell(nn.Module):
                     out, (h, c) = self.core(inputs.float(), tuple(state.float()[:, None]))
             else:
                 out, (h, c) = self.core(inputs, (state[:1].contiguous(), state[1:].contiguous()))
-            return out, torch.cat([h, c])
+            return out, torch.cat([h, c])  # (2, B, width)
         return self.core(inputs, state)  # type: ignore[no-any-return]
 
 

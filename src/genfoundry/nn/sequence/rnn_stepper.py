@@ -24,9 +24,10 @@ def build_stepper(cell: PlainCell | GatedCell, state: Tensor) -> Step:
 
 def _plain(cell: PlainCell, state: Tensor) -> Step:
     h, weight = state[0].clone(), cell.w_hh.detach().T.contiguous()
-    table, before = cell.w_xh.detach(), torch.empty_like(h)
+    table, before = cell.w_xh.detach(), torch.empty_like(h)  # (inputs, width), (n, width)
 
     def step(x: Tensor) -> Tensor:
+        # addmm may not write to what it reads
         before.copy_(h)
         return torch.addmm(table[x], before, weight, out=h).tanh_()
 
@@ -74,6 +75,6 @@ def _gru(cell: GatedCell, state: Tensor) -> Step:
         torch.addmm(bias, h, weight, out=inner)
         smooth.add_(read[:, : 2 * width]).sigmoid_()
         new = read[:, 2 * width :].addcmul_(reset, recalled).tanh_()
-        return h.sub_(new).mul_(stay).add_(new)
+        return h.sub_(new).mul_(stay).add_(new)  # (h - new) z + new
 
     return step

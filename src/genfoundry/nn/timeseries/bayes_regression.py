@@ -56,6 +56,7 @@ def fit_variational(w: Tensor, y: Tensor, prior: Prior, factors: Factors = "full
     # In closed form, from the fixed point of the updates
     shape = mean.new_tensor(prior.shape + (len(y) + count) / 2)
     rate = (prior.rate + least / 2) / (1 - count / (2 * shape))
+    # (K, K)
     inverse = (
         torch.cholesky_inverse(torch.linalg.cholesky(matrix)) if factors == "full" else (1 / matrix.diagonal()).diag()
     )
@@ -65,7 +66,7 @@ def fit_variational(w: Tensor, y: Tensor, prior: Prior, factors: Factors = "full
 def _least(w: Tensor, y: Tensor, prior: Prior) -> tuple[Tensor, Tensor, Tensor]:
     """Return M, M^{-1} W^T y, and the least |y - W beta|^2 + beta^T diag(precision) beta."""
     matrix = w.mT @ w + prior.precision.diag()
-    mean = torch.cholesky_solve((w.mT @ y)[:, None], torch.linalg.cholesky(matrix))[:, 0]
+    mean = torch.cholesky_solve((w.mT @ y)[:, None], torch.linalg.cholesky(matrix))[:, 0]  # (K,)
     return matrix, mean, (y - w @ mean).square().sum() + (prior.precision * mean.square()).sum()
 
 
@@ -108,11 +109,12 @@ def sample_posterior(q: Posterior, n: int, generator: torch.Generator | None = N
     noise = torch.randn(n, len(q.mean), dtype=q.mean.dtype, device=q.mean.device, generator=generator)
     beta = q.mean + noise @ torch.linalg.cholesky(q.covariance).mT
     gamma = standard_gamma(q.shape.expand(n), generator)
-    return beta, q.rate / gamma
+    return beta, q.rate / gamma  # inverse gamma
 
 
 def mixture_quantile(level: float, mean: Tensor, deviation: Tensor, halvings: int = 48) -> Tensor:
     """Return (...): a quantile of the uniform mixture of Gaussians with (S, ...) means and deviations, by bisection."""
+    # The mixture's mass beyond 9 standard deviations of all its parts is below 1e-18
     low, high = (mean - 9 * deviation).amin(0), (mean + 9 * deviation).amax(0)
     for _ in range(halvings):
         middle = (low + high) / 2

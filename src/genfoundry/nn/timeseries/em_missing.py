@@ -41,7 +41,7 @@ def find_start(x: Tensor, order: int) -> int:
         ValueError: there is no such row.
     """
     complete = (~x.isnan()).all(1).long()
-    runs = complete.unfold(0, max(order, 1), 1).sum(1) == max(order, 1)
+    runs = complete.unfold(0, max(order, 1), 1).sum(1) == max(order, 1)  # (L - p + 1,)
     if not runs.any():
         raise ValueError(f"expected {order} complete rows in succession, got none")
     return int(runs.long().argmax())
@@ -59,11 +59,11 @@ def fit_em(x: Tensor, order: int, trend: str = "c", season: int = 0, joint: bool
     start = find_start(x, order)
     terms = deterministic_terms(torch.arange(start, len(x), device=x.device), trend, season)
     y, centre, scale = standardize(x, trend)
-    y = y[start:]
+    y = y[start:]  # conditional on the first p complete rows
     columns, width, count = y.shape[1], terms.shape[1], len(y) - order
     check_length(int((~y.isnan()).all(1).sum()), order, width, columns if joint else 1)
     fit = Fit(y.new_zeros(columns, width), y.new_zeros(order, columns, columns), y.new_ones(columns).diag())
-    before = 0.0
+    before = 0.0  # there is none before the first iteration
     for done in range(MAX_ITERATIONS):
         filled, gaps, evidence = compute_expectation(y, fit, terms)
         r = cholesky_factor(second_moments(filled, order, terms, gaps))
@@ -82,8 +82,8 @@ def compute_expectation(x: Tensor, fit: Fit, terms: Tensor) -> tuple[Tensor, lis
     """
     order, columns, lower = len(fit.phi), x.shape[1], cholesky_root(fit.sigma)
     offset = (terms @ fit.gamma.mT)[None, order:]
-    filled, gaps, volume = x.nan_to_num(), [], 0.0
-    error = filled[order:] - predict_one_step(filled[None], offset, fit.phi)[0]
+    filled, gaps, volume = x.nan_to_num(), [], 0.0  # missing values start at 0, at which residuals are r
+    error = filled[order:] - predict_one_step(filled[None], offset, fit.phi)[0]  # (L - p, D)
     # The effect of a value on the residuals 0, 1, ..., p rows later, (p + 1, D, D)
     effect = torch.cat([torch.eye(columns, dtype=x.dtype, device=x.device)[None], -fit.phi])
     for row, column in _gaps(x, order):
@@ -100,14 +100,14 @@ def compute_expectation(x: Tensor, fit: Fit, terms: Tensor) -> tuple[Tensor, lis
         gaps.append(Gap(row, column, inverse @ inverse.mT))
         volume += float(0.5 * len(row) * math.log(2 * math.pi) - r.R.diagonal().abs().log().sum())
     error = filled[order:] - predict_one_step(filled[None], offset, fit.phi)[0]
-    whitened = torch.linalg.solve_triangular(lower, error.mT, upper=False)
+    whitened = torch.linalg.solve_triangular(lower, error.mT, upper=False)  # (D, L - p)
     constant = len(error) * (lower.diagonal().log().sum() + 0.5 * columns * math.log(2 * math.pi))
     return filled, gaps, volume - float(0.5 * whitened.square().sum() + constant)
 
 
 def _gaps(x: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
     """Rows and columns of the missing values, cut where p complete rows lie between."""
-    row, column = x.isnan().nonzero(as_tuple=True)
+    row, column = x.isnan().nonzero(as_tuple=True)  # by rows
     # Values more than p rows apart are independent given the rows between them
     cuts = ((row.diff() > order).nonzero()[:, 0] + 1).cpu()
     parts = zip(row.tensor_split(cuts), column.tensor_split(cuts), strict=True)

@@ -26,22 +26,23 @@ def companion_matrix(phi: Tensor) -> Tensor:
     """Map (p, D, D) to the transition matrix (pD, pD): a row joins the state, the oldest leaves."""
     order, columns, _ = phi.shape
     step = torch.eye(order * columns, dtype=phi.dtype, device=phi.device).roll(columns, 0)  # shifts rows down
-    step[:columns] = phi.transpose(0, 1).flatten(1)
+    step[:columns] = phi.transpose(0, 1).flatten(1)  # (D, pD)
     return step
 
 
 def diffuse_prior(past: Tensor, order: int, sigma: Tensor) -> Belief:
     """Return a vague prior before a past (B, P, D), around its mean; p observed rows outweigh it."""
     mean = past.nanmean(1).nan_to_num()
-    deviation = (past - mean[:, None]).square().nanmean(1).nan_to_num() + sigma.diagonal()
+    deviation = (past - mean[:, None]).square().nanmean(1).nan_to_num() + sigma.diagonal()  # (B, D)
     return Belief(mean.repeat(1, order), torch.diag_embed(DIFFUSE**2 * deviation.repeat(1, order)))
 
 
 def predict_state(belief: Belief, step: Tensor, offset: Tensor, sigma: Tensor) -> Belief:
     """Predict the state one row later; `offset` (B or 1, D) is gamma d_t."""
     columns = len(sigma)
-    mean = belief.mean @ step.mT
+    mean = belief.mean @ step.mT  # (B, pD)
     covariance = step @ belief.covariance @ step.mT  # (B, pD, pD)
+    # Of the state only the newest row has a deterministic part and new noise
     mean = torch.cat([mean[:, :columns] + offset, mean[:, columns:]], 1)
     pad = len(step) - columns
     return Belief(mean, covariance + torch.nn.functional.pad(sigma, (0, pad, 0, pad)))
@@ -53,8 +54,9 @@ def update_state(belief: Belief, row: Tensor) -> tuple[Belief, Tensor]:
     density = torch.zeros_like(mean[:, 0])
     for d in range(row.shape[1]):
         observed = ~row[:, d].isnan()
+        # A value that is certain has a variance of 0, which may not be divided by
         variance = covariance[:, d, d].clamp_min(torch.finfo(row.dtype).tiny)
-        error = torch.where(observed, row[:, d] - mean[:, d], 0.0)
+        error = torch.where(observed, row[:, d] - mean[:, d], 0.0)  # (B,)
         # (B, pD)
         gain = torch.where(observed[:, None], covariance[:, d] / variance[:, None], 0.0)
         density = density - 0.5 * torch.where(observed, error.square() / variance + (2 * math.pi * variance).log(), 0.0)

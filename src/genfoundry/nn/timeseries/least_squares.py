@@ -62,10 +62,10 @@ def cross_moments(x: Tensor, order: int, constant: bool) -> Tensor:
     for i in range(order):
         s[i + 1 :, i] = s[i, i + 1 :].mT
     around = torch.arange(1, order + 2) % (order + 1)  # lag 1, ..., lag p, target
-    grid = s[around][:, around].permute(0, 2, 1, 3).reshape((order + 1) * columns, -1)
+    grid = s[around][:, around].permute(0, 2, 1, 3).reshape((order + 1) * columns, -1)  # (pD + D, pD + D)
     if not constant:
         return grid
-    total = x.sum(0)
+    total = x.sum(0)  # (D,)
     edges = (
         torch.cat([x.new_zeros(1, columns), x[:order].cumsum(0)]),
         torch.cat([x.new_zeros(1, columns), x[length - order :].flip(0).cumsum(0)]),
@@ -85,12 +85,12 @@ def lagged_products(x: Tensor, order: int) -> Tensor:
     if not order:
         return (x.T @ x)[None]
     blocks = (length - order) // order
-    now, before = (x[at : at + blocks * order].reshape(blocks, -1) for at in (order, 0))
+    now, before = (x[at : at + blocks * order].reshape(blocks, -1) for at in (order, 0))  # (blocks, p D) each
     row = torch.arange(order, device=x.device)
     distance = row[:, None] - row  # within a block; rows of the block before are `order` farther
     sums = x.new_zeros(order + 1, columns, columns)
     for block, lag in ((now, distance), (before, distance + order)):
-        product = (now.T @ block).view(order, columns, order, columns).transpose(1, 2)
+        product = (now.T @ block).view(order, columns, order, columns).transpose(1, 2)  # (p, p, D, D)
         near = (lag >= 0) & (lag <= order)
         sums.index_add_(0, lag[near], product[near])
     rest = torch.arange(order * (blocks + 1), length, device=x.device)
@@ -116,6 +116,7 @@ def qr_factor(w: Tensor) -> Tensor:
 def is_well_conditioned(gram: Tensor) -> bool:
     """Whether W^T W keeps enough digits, of the lags' correlations and of the target's residual."""
     scale = gram.diagonal().sqrt()
+    # A constant column has no correlations
     if not (scale > 0).all():
         return False
     spectrum = torch.linalg.eigvalsh(gram / torch.outer(scale, scale))  # ascending
@@ -127,6 +128,7 @@ def cholesky_factor(gram: Tensor) -> Tensor:
     r, fault = torch.linalg.cholesky_ex(gram, upper=True)
     if fault.item():
         value, vector = torch.linalg.eigh(gram)
+        # Rounding made it indefinite: R of the root of its positive part
         r = qr_factor(value.clamp_min(0).sqrt()[:, None] * vector.mT)
     return torch.triu(r)
 
@@ -136,12 +138,13 @@ def solve(r: Tensor, count: int, terms: int, columns: int) -> Fit:
     lags, target = slice(terms, len(r[0]) - columns), slice(len(r[0]) - columns, None)
     beta = r.new_zeros(lags.stop - terms, columns)
     if len(beta):
-        beta = torch.linalg.lstsq(r[lags, lags], r[lags, target], driver="gelsd", rcond=1e-12).solution
+        beta = torch.linalg.lstsq(r[lags, lags], r[lags, target], driver="gelsd", rcond=1e-12).solution  # least norm
     residual = r[lags, target] - r[lags, lags] @ beta
+    # Rows of R beyond the lags hold the part of the target that nothing explains
     sigma = (residual.mT @ residual + r[lags.stop :, target].mT @ r[lags.stop :, target]) / count
     partial = r[:terms, target] - r[:terms, lags] @ beta
     gamma = torch.linalg.lstsq(r[:terms, :terms], partial, driver="gelsd", rcond=1e-12).solution if terms else partial
-    return Fit(gamma.mT, beta.view(-1, columns, columns).mT, sigma)
+    return Fit(gamma.mT, beta.view(-1, columns, columns).mT, sigma)  # (D, K), (p, D, D), (D, D)
 
 
 def column_index(d: int, order: int, terms: int, columns: int) -> Tensor:

@@ -63,13 +63,13 @@ def _log_volumes(r: Tensor, count: int, most: int, terms: int, columns: int) -> 
 
     The row of a lag that earlier ones explain completely is rounding noise, and is counted as residual.
     """
-    target = r[:, r.shape[1] - columns :]
+    target = r[:, r.shape[1] - columns :]  # (rows of R, D)
     lags = slice(terms, r.shape[1] - columns)
     empty = r.diagonal()[lags].abs() <= 1e-10 * r[:, lags].square().sum(0).sqrt()
     product = target[:, :, None] * target[:, None]  # (rows of R, D, D)
     always = product[lags.stop :].sum(0) + (product[lags] * empty[:, None, None]).sum(0)
     by_lag = (product[lags] * ~empty[:, None, None]).view(most, columns, columns, columns).sum(1)
-    beyond = torch.cat([by_lag.flip(0).cumsum(0).flip(0), torch.zeros_like(always)[None]])
+    beyond = torch.cat([by_lag.flip(0).cumsum(0).flip(0), torch.zeros_like(always)[None]])  # (most + 1, D, D)
     volumes: Tensor = torch.linalg.slogdet((always + beyond) / count).logabsdet
     return volumes
 
@@ -78,12 +78,13 @@ def _single(volume: Tensor, count: int, most: int, terms: int) -> dict[str, Tens
     # Parameters of each order
     used = terms + torch.arange(most + 1, dtype=torch.float64, device=volume.device)
     twice = count * (volume + math.log(2 * math.pi) + 1)
+    # + 1: the variance counts as a parameter
     criteria = {name: twice + _penalty(name, count) * (used + 1) for name in ("aic", "bic", "hqic")}
     return criteria | {"fpe": volume + torch.log((count + used) / (count - used))}
 
 
 def _vector(volume: Tensor, count: int, most: int, terms: int, columns: int) -> dict[str, Tensor]:
-    used = terms + columns * torch.arange(most + 1, dtype=torch.float64, device=volume.device)
+    used = terms + columns * torch.arange(most + 1, dtype=torch.float64, device=volume.device)  # parameters a column
     criteria = {name: volume + _penalty(name, count) * columns * used / count for name in ("aic", "bic", "hqic")}
     return criteria | {"fpe": (volume + columns * torch.log((count + used) / (count - used))).exp()}
 

@@ -46,7 +46,7 @@ def check_length(length: int, order: int, terms: int, columns: int) -> None:
 def standardize(x: Tensor, trend: str) -> tuple[Tensor, Tensor, Tensor]:
     """Divide columns of (L, D) by their standard deviations, centred if there is a constant: values, centre, scale."""
     x = x.double()
-    mean = x.mean(0)
+    mean = x.mean(0)  # NaN if a value is missing
     if bool(mean.isfinite().all()):  # without missing values fewer passes suffice
         y = x - mean
         scale = torch.linalg.vector_norm(y, dim=0) / math.sqrt(len(y))
@@ -54,15 +54,17 @@ def standardize(x: Tensor, trend: str) -> tuple[Tensor, Tensor, Tensor]:
         mean = x.nanmean(0)
         y = x - mean
         scale = y.square().nanmean(0).sqrt()
-    scale = torch.where(scale > 0, scale, 1.0)
+    scale = torch.where(scale > 0, scale, 1.0)  # a constant column
     return (y.div_(scale), mean, scale) if "c" in trend else (x / scale, torch.zeros_like(mean), scale)
 
 
 def unstandardize(fit: Fit, centre: Tensor, scale: Tensor) -> Fit:
     """Return the fit of standardised values in the values' own units; a constant is the first term."""
+    # phi maps columns: its rows are in units of the target, its columns in units of the lag
     phi = fit.phi * scale[:, None] / scale
     gamma = fit.gamma * scale[:, None]
     if gamma.shape[1]:
+        # The deviation from the mean obeys the fit, so that the mean enters the constant
         gamma[:, 0] += centre - phi.sum(0) @ centre
     return Fit(gamma, phi, fit.sigma * torch.outer(scale, scale))
 
@@ -72,7 +74,7 @@ def predict_one_step(past: Tensor, offset: Tensor, phi: Tensor) -> Tensor:
     steps, first = offset.shape[1], past.shape[1] - offset.shape[1]
     mean = offset.expand(len(past), -1, -1)
     for lag, matrix in enumerate(phi, start=1):
-        mean = mean + past[:, first - lag : first - lag + steps] @ matrix.mT
+        mean = mean + past[:, first - lag : first - lag + steps] @ matrix.mT  # (B, T, D)
     return mean
 
 
@@ -98,7 +100,7 @@ def impulse_response(phi: Tensor, steps: int) -> Tensor:
 def forecast_covariances(phi: Tensor, sigma: Tensor, steps: int) -> Tensor:
     """Return (steps, D, D): covariances of the h-step forecast errors, sum_{j<h} psi_j sigma psi_j^T."""
     psi = impulse_response(phi, steps)  # (steps, D, D)
-    return (psi @ sigma @ psi.mT).cumsum(0)
+    return (psi @ sigma @ psi.mT).cumsum(0)  # (steps, D, D)
 
 
 def cholesky_root(sigma: Tensor) -> Tensor:
@@ -106,9 +108,10 @@ def cholesky_root(sigma: Tensor) -> Tensor:
     tiny = torch.finfo(sigma.dtype).tiny
     lower, fault = torch.linalg.cholesky_ex(sigma)
     if bool((fault != 0) | (lower.diagonal() <= 1e-8 * lower.diagonal().max()).any()):
+        # Singular: eigenvalues are raised to rounding error, so that a density exists
         value, vector = torch.linalg.eigh(sigma)
         r = qr_factor(value.clamp_min(max(float(value[-1]) * 1e-15, tiny)).sqrt()[:, None] * vector.mT)
-        lower = r.mT * r.diagonal().sign()
+        lower = r.mT * r.diagonal().sign()  # QR may return negative diagonals
     if bool((sigma == sigma.diagonal().diag()).all()):  # independent columns, which may differ by any power of ten
         lower = sigma.diagonal().clamp_min(tiny).sqrt().diag()
     return torch.clone(lower, memory_format=torch.contiguous_format)
@@ -133,7 +136,7 @@ def fit_triangular(x: Tensor, *, ridge: float, shrinkage: float = 0.0) -> tuple[
     mean = x.mean(0)
     covariance = (x - mean).T @ (x - mean) / len(x)  # (D, D)
     variance = covariance.diagonal() + ridge
-    covariance.mul_(1 - shrinkage).diagonal().copy_(variance)
+    covariance.mul_(1 - shrinkage).diagonal().copy_(variance)  # only correlations are shrunk
     factor = torch.linalg.cholesky(covariance)
     identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)

@@ -53,11 +53,14 @@ def inspect_data(folder: Path, given: Mapping[str, Any] = {}) -> Inspection:
         suffixes = ", ".join(suffix for suffixes in READ.values() for suffix in suffixes)
         rest = "".join(f"; {line}" for line in _note_unread(folder, listing, []))
         raise UserError(f"{folder}: no file of a kind that is read; {suffixes} are{rest}")
+    # A README.txt beside pictures does not make a data set of text.
     data = {kind: paths for kind, paths in by_kind.items() if not all(path.stem.upper() in NO_DATA for path in paths)}
     by_kind = data or by_kind
+    # The first of equals, in the order of READ.
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
     if kind != "images" and "images" in by_kind and _are_captions(by_kind["images"], by_kind[kind]):
         kind = "images"
+    # Fashion-MNIST and the like come as CSV, a row of grey values an image.
     if kind == "series" and any(map(grey_csv.is_grey, by_kind[kind])):
         kind = "images"
     if kind in ("images", "volumes"):

@@ -49,7 +49,7 @@ def describe_array_classes(parts: Sequence[ImageSet]) -> Iterator[str]:
     raw = np.concatenate([part.label for part in parts])
     words = class_labels.word_names(parts)
     numbers = class_labels.derive_numbering([p for p in parts if not p.names], None, bool(words))
-    names = class_labels.unify(parts, (), None, words, "")
+    names = class_labels.unify(parts, (), None, words, "")  # changes the labels of `parts`
     label = np.concatenate([part.label for part in parts])
     if numbers.ignored:
         yield f"{int((raw == class_labels.IGNORED).sum())} images labelled 255 (ignored) stay without a label"

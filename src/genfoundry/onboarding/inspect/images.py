@@ -57,6 +57,7 @@ def _inspect_arrays(parts: list[ImageSet], given: Mapping[str, Any]) -> Inspecti
     elif len({shape[1:] for shape in shapes}) > 1 or max(sides) > LARGEST:
         entry["size"] = max(LEAST_SIDE, min(LARGEST, min(sides)))
         notes.append(f"size: {entry['size']}, as they differ or are larger than what trains in minutes")
+    # Few grey values, such as 17 of scanned digits, are levels of their own, which are modelled as they are.
     elif top < 64:
         entry["levels"] = max(top + 1, 2)
     if len({shape[0] for shape in shapes}) > 1:
@@ -77,6 +78,7 @@ def _inspect_pictures(folder: Path, paths: list[Path], given: Mapping[str, Any])
     entry: dict[str, Any] = {"split": choose_split_shares(len(paths))}
     large = len(sizes) > 1 or max(max(size) for size in sizes) > LARGEST
     if "size" in given or (large and "patch" not in given):  # patches are cut from the pictures as they are
+        # A multiple of 8, which networks can halve three times.
         entry["size"] = given.get("size") or max(8, min(LARGEST, int(median(sides)) // 8 * 8))
         notes.append(f"size: {entry['size']}: the shorter side is resized to it, the centre cut out")
     entry["colour"] = "rgb" if "rgb" in colours and not _are_grey(paths) else "grey"
@@ -115,5 +117,6 @@ def _read_headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[
 
 def _are_grey(paths: list[Path], most: int = 64) -> bool:
     """Whether the channels of all files are equal; where those of `most` files are not, no more are read."""
+    # A sample tells colour pictures at once; only where it is grey are all of them read.
     few = paths[:: max(1, len(paths) // most)]
     return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in image_reader.read_pictures(files, PLAIN))

@@ -16,7 +16,7 @@ LEAST = 10  # other values by which that can be judged
 
 
 def refuse_missing_codes(table: SeriesTable) -> None:
-    """Refuse a column whose lowest or highest value is one that programs write where there is none.
+    """Refuse a column whose lowest or highest value looks like a code for a missing value (-999, 1e20).
 
     Raises:
         UserError: names the line, the column, the value and what to do.

@@ -31,14 +31,17 @@ def inspect_series(folder: Path, paths: list[Path], given: Mapping[str, Any]) ->
     columns, left_out = _choose_columns(cells)
     table = time_csv.parse_series(cells, clock, columns)
     missing_codes.refuse_missing_codes(table)
+    # Dates a month apart lie on a grid of months, but on none of days.
     months = None if table.unit != "days" else _to_months(cells, columns, table)
     names = ", ".join(table.names)
     notes = [f"a series of {len(table.rows)} rows and {len(table.names)} columns of values: {names}", *table.notes]
+    # Large held-out parts: windows of one stretch of time are not independent, and few of them say little.
     entry: dict[str, Any] = {"split": {"val": 0.15, "gate": 0.15, "test": 0.2}}
     if columns:
         entry["columns"] = list(columns)
         notes.append(f"columns: [{', '.join(columns)}]; left out: {'; '.join(left_out)}")
     keys, lines = _choose_gap_filling(months or table, months is not None)
+    # A day of hours from a week before, or less where the data are too few for such windows.
     window, context = max(1, min(24, len(table.rows) // 60)), max(2, min(168, len(table.rows) // 12))
     lines.append(f"window: {window} steps are forecast from the context: {context} before them")
     return Inspection({**entry, **keys, "window": window, "context": context}, [*notes, *lines])
@@ -52,6 +55,7 @@ def _choose_gap_filling(table: SeriesTable, dated: bool) -> tuple[dict[str, Any]
     least = float(steps.min()) if len(steps) else 1.0
     absent = round((times[-1] - times[0]) / least) + 1 - len(times)
     regular = bool(np.allclose(steps / least, np.rint(steps / least), atol=1e-6))
+    # Where more rows are missing than that, filled ones would weigh too much in what a model learns.
     if regular and 0 < absent <= len(times) / 4:
         entry["step"] = "month" if dated or (table.unit == "months" and least == 1) else _shorten(least)
         notes.append(f"step: {entry['step']}: {absent} rows that are not there are put in")
@@ -93,7 +97,7 @@ def _is_id(name: str, cells: list[str]) -> bool:
 def _to_months(cells: Sheet, columns: tuple[str, ...], days: SeriesTable) -> SeriesTable | None:
     """The table with times in months, if its dates are a month apart."""
     steps = np.diff(days.rows[:, 0])
-    if not len(steps) or not 28 <= np.median(steps) <= 31:
+    if not len(steps) or not 28 <= np.median(steps) <= 31:  # months have unequal numbers of days
         return None
     try:
         months = time_csv.parse_series(cells, "months", columns)

@@ -36,6 +36,7 @@ def inspect_text(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> I
         "document": units["document"] >= DOCUMENTS and max(lengths) < 0.3 * total,
         "paragraph": units["paragraph"] >= 60,
     }
+    # The largest unit that leaves enough of them: what is split within a unit leaks from train into test.
     unit = next((name for name in ("document", "paragraph") if enough[name]), "line")
     alphabet = _make_alphabet(Counter(c for document in texts for c in document), folder, UNKNOWN)
     window = 128 if total >= 200_000 else 64 if total >= 20_000 else 32
@@ -74,13 +75,14 @@ def inspect_pairs(folder: Path, paths: list[Path], given: Mapping[str, Any]) -> 
     source, target = (max(len(pair[side]) for pair in numbered) for side in (0, 1))
     alphabet = _make_alphabet(Counter(c for pair in numbered for c in "".join(pair)), folder, UNKNOWN - 1)
     headers = dict.fromkeys(file.header for file in files if file.header is not None)
+    # One more than the longest target, for its end.
     room = {"window": -(-(target + 1) // 16) * 16, "context": -(-source // 16) * 16}
     notes = [f"{len(numbered)} pairs, sources up to {source} and targets up to {target} characters, "
             f"{len(alphabet)} different ones", *_note_unusual(alphabet),
             *dict.fromkeys(note for file in files for note in file.notes),
             *(f"header: true: {a!r} and {b!r} name the columns and are left out" for a, b in headers),
             f"window: {room['window']}, context: {room['context']}"]  # fmt: skip
-    entry = {"split": choose_split_shares(len({source for source, _ in numbered}))}
+    entry = {"split": choose_split_shares(len({source for source, _ in numbered}))}  # pairs of one source share a split
     return Inspection({**entry, **({"header": True} if header else {}), **room, "alphabet": alphabet}, notes)
 
 

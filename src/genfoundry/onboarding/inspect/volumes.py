@@ -43,12 +43,14 @@ def inspect_volumes(folder: Path, paths: list[Path], given: Mapping[str, Any]) -
         notes.append("slices: by: volume: each volume goes to one split")
     else:
         block = max(2, shortest // BLOCKS)
+        # Neighbouring slices are nearly equal: the gap between blocks keeps them from lying in two splits.
         slices = {"by": "block", "block": block, "gap": max(1, block // 3), **slices}
         notes.append(f"slices: by: block: {len(paths)} volumes are too few; blocks of {block} slices are split")
     if "missing" in slices:
         notes.append("slices: missing: background: voxels without a value (NaN) are as dark as the darkest")
     size = given.get("size") or max(8, min(LARGEST, int(np.sort(grey.shape)[1]) // 8 * 8))
     notes.append(f"size: {size}: a slice is made square and resized to it")
+    # Slices of a volume are no independent items, so that shares are chosen as for a small data set.
     items = min(sum(grey.shape) * len(paths), 1999)
     entry = {"modality": "images", "split": choose_split_shares(items), "size": size, "slices": slices}
     if layout.rule != "parent":

@@ -34,6 +34,7 @@ def render(root: Path) -> list[Path]:
         pages[paths.model_page(name)] = page("model.html", home="../", **model.view(results, name))
     for path, html in pages.items():
         write_bytes(root / path, html.encode())
+    # Pages are no DVC outputs, so that nobody else removes those of an experiment that is gone.
     for folder in {paths.dataset_page("").parent, paths.model_page("").parent}:
         for old in (root / folder).glob("*.html"):
             if old.relative_to(root) not in pages:

@@ -69,6 +69,7 @@ def chart(
         for name, line in drawn.items():
             axes.plot(*zip(*line, strict=True), linewidth=1.5, label=name)
         for i, (a, b, _) in enumerate(dots):
+            # The gid becomes an id of the SVG, by which `_svg` finds the dot again and gives it its tooltip.
             axes.plot(a, b, "o", ms=5, color=PAPER, markeredgecolor=ACCENT, clip_on=False, gid=f"dot-{i}")
         if len(drawn) > 1:
             axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(drawn), borderaxespad=0)
@@ -81,6 +82,7 @@ def chart(
 
 
 def _axes(integers: bool) -> tuple[Figure, Axes]:
+    # Not by pyplot, which keeps every figure alive and chooses a backend for the whole process.
     figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
     axes = figure.add_axes((0.15, 0.14, 0.82, 0.75))  # a line of text has room above
     axes.grid(axis="y", linewidth=0.8)
@@ -112,6 +114,7 @@ def _svg(figure: Figure, summary: str, tooltips: Sequence[str]) -> Markup:
         return f"<g><title>{escape(tooltips[int(dot[1])])}</title>" if dot else "<g>"
 
     content = re.sub(r'<g id="([^"]*)">', group, content.partition(">")[2])
+    # Colours become the variables of style.css, which alone says what they look like.
     content = re.sub("|".join(VARIABLES), lambda match: VARIABLES[match[0]], content)
     label = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(summary)}">'
     return Markup(label + re.sub(r"\n\s*", "\n", content))

@@ -1,4 +1,4 @@
-"""The cover of a data set on the index, chosen by a rule and not by hand.
+"""The cover picture of a data set on the index page, chosen by a rule.
 
 1. The champions of its tasks come first, then the best-ranked models of its tasks, each with the panel that its task is
    about: the forecast plot, translations, restored images, else samples.
@@ -50,6 +50,7 @@ def _candidates(results: Results, dataset: str) -> Iterator[tuple[str, ModelResu
 
 def _rank(results: Results, task: str, model: ModelResult) -> tuple[bool, bool, bool, float]:
     champion = (results.champion(task) or ({}, None))[1]
+    # Tuples of truth values sort False first: what is to come first answers False.
     return (
         bool(model.card.get("binarise")),
         champion is not model,
@@ -67,6 +68,7 @@ def _panel_name(objective: str) -> str:
 def _is_noise(results: Results, task: str, model: ModelResult) -> bool:
     rows = results.references.get(task, {}).get("rows", {}).values()
     trivial = [row["figures"].get("test", {}).get("frechet", math.inf) for row in rows if row["role"] == "ceiling"]
+    # Where no distance was measured, nothing says that the samples are noise.
     return model.metrics.get("frechet", -math.inf) >= min(trivial, default=math.inf)
 
 

@@ -26,7 +26,7 @@ def view(results: Results, name: str) -> dict[str, Any]:
     spec, models, tasks = results.spec(name), results.models_of(name), results.tasks(name)
     objectives = [objective for task in tasks if (objective := results.objective(task))]
     tables = [t for t in results.board["tables"] if t["dataset"] == name]
-    tables.sort(key=lambda t: bool(t["binarise"]))
+    tables.sort(key=lambda t: bool(t["binarise"]))  # the data as they are come first
     return {
         "name": name,
         "about": list(describe(spec)),
@@ -79,7 +79,7 @@ def _gallery(results: Results, name: str) -> Iterator[GalleryItem]:
 
 def _reference_samples(results: Results, name: str) -> Iterator[GalleryItem]:
     """Samples of the reference models, each once though tasks on the same data have the same ones."""
-    seen = {"real-against-real"}
+    seen = {"real-against-real"}  # the gallery shows real items already
     for task in results.tasks(name):
         for row, content in results.references.get(task, {}).get("rows", {}).items():
             panel = panels.panel(results.root / paths.baselines(task), row, row, content["role"])
@@ -93,6 +93,7 @@ def _game(results: Results, name: str) -> Json | None:
     best-ranked model that has images; "why" says which.
     """
     champions = [(task, model) for task, _, model in results.champions(name) if model]
+    # The closer the samples are to real images, the harder the game.
     champions.sort(key=lambda pair: pair[1].metrics.get("frechet", math.inf))
     ranked = sorted(results.ranked(name), key=lambda pair: results.objective(pair[0]) != "frechet")
     candidates = [(f"the champion of {task}", model) for task, model in champions]
@@ -106,7 +107,7 @@ def _game(results: Results, name: str) -> Json | None:
 
 
 def _judge(results: Results, name: str) -> Json | None:
-    """What is known of the feature network (the judge); None where there is none."""
+    """Kind, digest and accuracy of the feature network (the judge); None where there is none."""
     used = next((m.card["judge"] for m in results.models_of(name) if m.card.get("judge")), None)
     card = read_optional(results.root / paths.judge(name) / "model.json")
     trained = card if "digest" in card else {}
@@ -114,6 +115,7 @@ def _judge(results: Results, name: str) -> Json | None:
         return None
     accuracy = dict(trained.get("accuracy") or {})
     if used:
+        # Without the network on this machine, the models' cards still say how accurate it was.
         accuracy.setdefault("test", used.get("accuracy"))
     return {
         "kind": (used or {}).get("kind", "classes"),

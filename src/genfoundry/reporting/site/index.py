@@ -36,5 +36,6 @@ def _metric(results: Results, status: Json) -> str:
     objective, model = results.objective(status["task"]), status["model"]
     if model and objective and objective in model.metrics:
         return f"{METRICS[objective].title} {number(model.metrics[objective])}"
+    # The ledger keeps the value of the decision, whatever became of the workspace.
     values = ((status["decision"] or {}).get("figures") or {}).get("candidate") or {}
     return ", ".join(f"{METRICS[k].title if k in METRICS else k} {number(v)} on gate" for k, v in values.items())

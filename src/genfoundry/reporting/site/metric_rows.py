@@ -28,6 +28,7 @@ def groups(results: Results, model: ModelResult) -> tuple[list[Json], list[tuple
             shown.append({"key": key, "title": title, "description": description, "rows": values, "notes": notes})
         for row in group:
             if row["value"] is None:
+                # A group without any value takes one line, not one for each of its metrics.
                 missing.setdefault(row["metric"].title if values else title, row["absent"])
     return shown, list(missing.items())
 
@@ -36,6 +37,7 @@ def _compressors(results: Results, model: ModelResult) -> Json:
     """Compressor -> its test metrics on the same data: references of a likelihood."""
     metrics: Json = {}
     for card in results.references.values():
+        # A code length compares only for the same symbols.
         if all(card.get(key) == model.card.get(key) for key in ("dataset", "levels", "binarise")):
             rows = card["rows"].items()
             metrics |= {name: row["figures"].get("test", {}) for name, row in rows if row.get("role") == "compressor"}
@@ -56,6 +58,7 @@ def _rows(model: ModelResult, references: Mapping[str, Mapping[str, float]]) -> 
                 **{split: model.card["figures"].get(split, {}).get(name) for split in ("val", "gate")},
                 **{"metric": metric, "value": value, "interval": ends, "control": test.get(f"{name}{CONTROL}")},
                 "decimals": decimals([value], [(ends[1] - ends[0]) / 2] if ends else []),
+                # An AUROC below one half is a finding of its own (Nalisnick et al. 2019), which the page points out.
                 "below_chance": metric.group == "ood" and value is not None and value < 0.5,
                 "seeds": seeds.get("values", {}).get(name, []) if seeds.get("n", 1) > 1 else [],
                 "spread": seeds.get("spread", {}).get(name),

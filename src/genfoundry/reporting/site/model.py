@@ -47,6 +47,7 @@ def view(results: Results, name: str) -> dict[str, Any]:
         "tuning": tuning.view(results, model),
         "costs": list(_costs(results, model)),
         "provenance": _provenance(results, model),
+        # Without a checkpoint, model.json is absent or describes a later training of this experiment.
         "settings": sorted(ModelOutputs(results.root, name).params().items()) if model.checkpoint else [],
         "scripts": ("sort.js",),
         "intervals": leaderboard.INTERVALS,
@@ -68,6 +69,7 @@ def _costs(results: Results, model: ModelResult) -> Iterator[tuple[str, str]]:
 def _provenance(results: Results, model: ModelResult) -> Json:
     """Commit, digests, and the command that rebuilds the model."""
     line = next((x for x in reversed(results.decisions) if x["digest"] == model.digest and x.get("commit")), None)
+    # The decision names the commit that made the model; of a model never decided about, today's is the best guess.
     commit, clean = (line["commit"], bool(line.get("clean"))) if line else results.head
     judge = model.card.get("judge")
     return {

@@ -32,6 +32,7 @@ RESTORED = "restored_"
 def panels(folder: Path) -> list[Panel]:
     """Every panel of a folder but the game's tiles; those of `KNOWN` first."""
     order = list(KNOWN)
+    # What an evaluation adds later is shown without a change here, behind the known ones.
     names = {p.stem for p in (*folder.glob("*.png"), *folder.glob("*.txt"))} - set(TILES)
     ordered = sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
     return [shown for name in ordered if (shown := panel(folder, name))]

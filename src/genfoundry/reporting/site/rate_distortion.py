@@ -28,6 +28,7 @@ def planes(results: Results, dataset: str) -> Iterator[Json]:
 def _point(model: ModelResult, unit: str) -> Json:
     """Rate and distortion in the unit of the model's bound, which is their sum; PSNR of its reconstructions."""
     metrics = model.metrics
+    # The bound is known both in nats and in the unit: their ratio converts its two parts as well.
     factor = metrics[unit] / metrics["nats_per_sample"] if metrics["nats_per_sample"] else 0.0
     scaled = {key: factor * metrics[key] for key in ("rate", "distortion")}
     return {"model": model.name, **scaled, "psnr": metrics.get("reconstruct_psnr")}

@@ -53,6 +53,7 @@ def page(template: str, *, home: str, scripts: tuple[str, ...] = (), **view: Any
     opened from disk or attached to a run, and no name from params.yaml can inject code.
     """
     sources = [Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in scripts]
+    # The policy compares the hash of the script's exact text, so that no character of it may be escaped.
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in sources]
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     frame = {"style": style, "scripts": sources, "allowed": " ".join(hashes) or "'none'", "home": home}
@@ -62,6 +63,7 @@ def page(template: str, *, home: str, scripts: tuple[str, ...] = (), **view: Any
 @cache
 def _environment() -> Environment:
     loader = FileSystemLoader(TEMPLATES)
+    # StrictUndefined: a variable that a template misspells is an error, not a gap in the page.
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -90,6 +92,7 @@ def number(value: float | None, digits: int = 4) -> str:
     """Format a number with so many significant digits, a thousands separator and a true minus sign."""
     if value is None:
         return "\N{EM DASH}"
+    # A number with more digits before the point than asked for is written out: `g` would give it an exponent.
     integer = (float(value).is_integer() and abs(value) < 1e15) or abs(value) >= 10**digits
     return _with_minus(f"{value:,.0f}" if integer else f"{value:.{digits}g}")
 
@@ -105,6 +108,7 @@ def fixed(value: float, decimals: int) -> str:
     One that would round to zero and is not zero keeps its first digit.
     """
     rounded = f"{value:,.{decimals}f}"
+    # A tiny rate that shows as 0.00 would be read as none at all.
     lost = value and math.isfinite(value) and not float(rounded.replace(",", ""))
     return _with_minus(f"{value:.1g}" if lost else rounded)
 

@@ -40,6 +40,7 @@ class ModelResult:
     def read(cls, root: Path, card: Json) -> ModelResult:
         name, metrics = card["experiment"], card.get("figures", {}).get("test", {})
         checkpoint = read_optional(root / paths.model(name) / "model.json")
+        # After a training that was not evaluated yet, the two are of different models.
         if checkpoint.get("digest") != card["digest"]:
             checkpoint = {}
         return cls(name, card["dataset"], card["task"], card["digest"], metrics, card, checkpoint)
@@ -60,6 +61,7 @@ class Results:
     def read(cls, root: Path) -> Results:
         cards = [read_json(path) for path in sorted((root / paths.scores("")).glob("*/*/card.json"))]
         models = {card["experiment"]: ModelResult.read(root, card) for card in cards}
+        # Pages are rendered from whatever is there, also before the first report.
         board = read_optional(root / paths.LEADERBOARD[0]) or {"tables": []}
         decisions = ledger.read_decisions(root / paths.LEDGER)
         costs, head = cost_log.read_costs(root), ledger.get_commit(root)
@@ -87,6 +89,7 @@ class Results:
     def datasets(self) -> list[str]:
         """Every data set that was validated or modelled; the stage `plan` removes what left params.yaml."""
         validated = {path.stem for path in (self.root / paths.verdict("")).parent.glob("*.json")}
+        # A validation that failed writes a page but no verdict, since its stage has no outputs then.
         validated |= {path.parent.name for path in (self.root / paths.docs("")).glob("*/failed.json")}
         return sorted({*validated, *self.dataset_of_task.values()})
 
@@ -102,6 +105,7 @@ class Results:
         if line is None:
             return None
         model = self.models.get(str(line["experiment"]))
+        # A champion outlives the retraining of its experiment, whose model is another by then.
         return line, model if model and model.digest == line["digest"] else None
 
     def champions(self, dataset: str) -> Iterator[tuple[str, ledger.Decision, ModelResult | None]]:
@@ -111,7 +115,7 @@ class Results:
                 yield task, *champion
 
     def lost_references(self, task: str, model: ModelResult) -> str:
-        """The references of a task that a model does not beat on gate, in words; "" where there is none."""
+        """Text about the references of a task that a model does not beat on gate; "" if it beats all."""
         rows, objective = self.references.get(task, {}).get("rows", {}), self.objective(task)
         metrics = model.card["figures"]
         return references.describe_losses(references.find_gate_losses(rows, objective, metrics)) if objective else ""
@@ -121,11 +125,13 @@ class Results:
         line, model = self.champion(task) or ({}, None)
         if model:
             return self.lost_references(task, model)
+        # The model has left the workspace: what is left of it is the ledger's latest decision about it.
         last = next((x for x in reversed(self.decisions) if x["digest"] == line.get("digest")), None) if line else None
         if last is None:
             return ""
         card, figures = self.references.get(task, {}), last.get("figures") or {}
         objective, gate = str(self.objective(task)), figures.get("candidate") or {}
+        # Values on older data do not compare with today's references.
         if objective in gate and card.get("data") == last["data"]:
             return references.describe_losses(references.find_gate_losses(card["rows"], objective, {"gate": gate}))
         return references.describe_losses(figures.get("loses_to") or ())
@@ -147,6 +153,7 @@ class Results:
         """Task and model, best first, task by task."""
         for task in self.tasks(dataset):
             for candidate in self.rankings.get(task, {}).get("candidates", ()):
+                # A ranking made before the last training is about another model of that name.
                 if (model := self.models.get(candidate["experiment"])) and model.digest == candidate["digest"]:
                     yield task, model
 
@@ -156,5 +163,6 @@ class Results:
 
     def validation(self, dataset: str) -> Json:
         """The validation's result, that of a failed run included."""
+        # A failed run leaves this file and no verdict, and the next one that succeeds removes it.
         failed = read_optional(self.root / paths.docs(dataset) / "failed.json")
         return failed or read_optional(self.root / paths.verdict(dataset))

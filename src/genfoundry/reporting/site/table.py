@@ -62,6 +62,7 @@ def _column(metric: Metric, rows: Sequence[Row]) -> list[Cell]:
     values = [row["figures"].get(metric.name) for row in rows]
     intervals = [leaderboard.interval(row["figures"], metric.name) for row in rows]
     digits = decimals(values, [(high - low) / 2 for low, high in filter(None, intervals)])
+    # A reference model, such as the copy of the training set, must not be marked as the best.
     trained = [v for v, row in zip(values, rows, strict=True) if v is not None and row["kind"] == "experiment"]
     best = min((metric.sort_key(value) for value in trained), default=math.nan)
     return [_cell(metric, row, digits, best) for row in rows]
@@ -70,6 +71,7 @@ def _column(metric: Metric, rows: Sequence[Row]) -> list[Cell]:
 def decimals(values: Sequence[float | None], half_widths: Sequence[float]) -> int:
     """Decimals for a column: two digits of a typical interval's half width, else four digits of a typical value."""
     if positive := [h for h in half_widths if h > 0]:
+        # Digits below the interval's second are noise.
         typical, digits = statistics.median(positive), INTERVAL_DIGITS
     else:
         nonzero = [abs(v) for v in values if v]
@@ -99,5 +101,6 @@ def why_missing(metric: Metric, row: Row) -> str:
     label = metric.requires.label
     if label == "likelihood" and row["likelihood"] == "none":
         return "no likelihood"
+    # A row that has one metric of an ability could have had the others.
     able = any(METRICS[name].requires.label == label for name in row["figures"] if name in METRICS)
     return "not measured" if able or row["kind"] == "experiment" else metric.requires.reference

@@ -23,6 +23,7 @@ def view(results: Results, model: ModelResult) -> Json | None:
     metric = METRICS.get(objective)
     title = metric.title if metric else objective
     better = max if metric and metric.direction == "maximize" else min
+    # The value of a pruned trial is of a shorter training, and does not compare.
     complete = [t for t in trials if t["state"] == "COMPLETE" and t["value"] is not None]
     best: list[tuple[float, float]] = []
     for trial in complete:
