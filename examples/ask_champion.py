@@ -11,6 +11,8 @@ import sys
 import mlflow
 import pandas as pd
 
+if len(sys.argv) < 2:
+    sys.exit("expected python ask_champion.py TASK [REQUEST], got no task")
 task, row = sys.argv[1], json.loads(sys.argv[2] if len(sys.argv) > 2 else '{"n": 2}')
 mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 model = mlflow.pyfunc.load_model(f"models:/{task}@champion")

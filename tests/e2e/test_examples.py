@@ -23,3 +23,8 @@ def test_a_champion_is_asked_through_mlflow(smoke: Path) -> None:
     said = good(call(sys.executable, ROOT / "examples/ask_champion.py", TASK, json.dumps(row), root=smoke))
     samples = [json.loads(line) for line in said.splitlines() if line.startswith("[")][-1]
     assert len(samples) == 2 and len(samples[0]["sample"]) == spec["shape"][0]
+
+
+def test_a_champion_of_no_task_is_one_line() -> None:
+    done = call(sys.executable, ROOT / "examples/ask_champion.py", root=ROOT)
+    assert (done.returncode, done.stderr) == (1, "expected python ask_champion.py TASK [REQUEST], got no task\n")
