@@ -188,7 +188,7 @@ def test_no_table(site: Site) -> None:
     (site.prepared / "describe.parquet").write_bytes(b"PAR1 cut off")
     with pytest.raises(UserError, match=r"describe\.parquet: expected a description table"):
         validate(site.prepared, "toy", Expect(), site.verdict, site.docs)
-    assert "columns digest are missing" in site.refused(images().drop(columns="digest"), {})
+    assert "got none of digest" in site.refused(images().drop(columns="digest"), {})
 
 
 def test_the_page_asks_nothing_of_the_outside(site: Site) -> None:

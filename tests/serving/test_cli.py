@@ -171,7 +171,7 @@ def test_a_bad_request_is_one_line(run: Any, argv: tuple[object, ...], message: 
 
 
 FILES = [
-    ("plays", "x.txt", b"", "empty"),
+    ("plays", "x.txt", b"", "expected one line of text or more, got none"),
     ("plays", "x.txt", b"caf\xe9", "byte 3 is not UTF-8"),
     ("plays", "x.txt", b"\xff\xfe\xff", "byte 2 is not UTF-16"),
     ("plays", "x.txt", b"XYZ", "no character of the model's alphabet"),
