@@ -77,7 +77,7 @@ def test_unknown_characters_are_counted(tmp_path: Path, prepare: Prepare) -> Non
 
 def test_no_text(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "raw").mkdir()
-    with pytest.raises(UserError, match="expected .txt files, got none"):
+    with pytest.raises(UserError, match=r"expected \.txt files, got none"):
         prepare(text())
 
 
