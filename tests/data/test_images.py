@@ -100,7 +100,7 @@ def test_mixed_sizes(tmp_path: Path, prepare: Prepare) -> None:
     write_idx(tmp_path / "raw")
     (tmp_path / "inbox").mkdir()
     np.savez(tmp_path / "inbox/big.npz", images=grey(3, size=5))
-    with pytest.raises(UserError, match=r"big.npz: images of \(1, 5, 5\).*\(1, 4, 4\)"):
+    with pytest.raises(UserError, match=r"big.npz: expected images of \(1, 4, 4\).*got \(1, 5, 5\)"):
         prepare(images())
 
 
@@ -117,7 +117,7 @@ def test_wrong_magic(tmp_path: Path, prepare: Prepare) -> None:
     write_idx(tmp_path / "raw")
     path = tmp_path / "raw/train-images-idx3-ubyte.gz"
     path.write_bytes(idx_bytes(grey(4), magic=0x0D03))
-    with pytest.raises(UserError, match=r"train-images.*magic number 3331, but 2051"):
+    with pytest.raises(UserError, match=r"train-images.*magic number 2051, got 3331"):
         prepare(images())
 
 

@@ -39,6 +39,11 @@ def make_experiment() -> Experiment:
     return Experiment("vae-noise", run, budget, entry, task, "images", kind, kind.Config(), settings)
 
 
+def is_own(path: Path) -> bool:
+    """Whether a file is the project's source: an environment may lie inside the project's folder."""
+    return any(path.is_relative_to(ROOT / package) for package in ("src", "pipeline"))
+
+
 def callers(frame: FrameType | None) -> Iterator[str]:
     """The files of a frame and of those that called it, innermost first."""
     while frame is not None:
@@ -59,7 +64,7 @@ def test_a_batch_passes_through_ten_files(tmp_path: Path, monkeypatch: pytest.Mo
             return
         batches += frame.f_code is Loader.batch.__code__
         if batches == TRACED:  # from one batch to the next; building blocks that a loss calls are the model's own
-            way = [name for name in callers(frame) if Path(name).is_relative_to(ROOT) and "/tests/" not in name]
+            way = [name for name in callers(frame) if is_own(Path(name))]
             seen.update(way if model not in way[1:] and "/genfoundry/nn/" not in way[0] else [])
 
     sys.setprofile(trace)
