@@ -40,7 +40,8 @@ The interface, most of which has defaults:
 `measure(batch)`        name -> (B,) nats; "nll" is the reported -log p(x), or its bound
 `sample(...)`           n draws
 `panels(batch)`         pictures for people
-`likelihood`            "exact", "bound" or "none"
+`likelihood`            "exact", "bound", "estimate" (by a numerical method) or "none"
+`passes`                network passes that a sample takes
 ======================  ============================================================================================
 
 Optional abilities (reconstruction, inpainting, forecasts ...) are the protocols of `models.abilities`.
@@ -68,7 +69,7 @@ from genfoundry.types import Batch, Clock, Draw, Spec
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
-Likelihood = Literal["exact", "bound", "none"]
+Likelihood = Literal["exact", "bound", "estimate", "none"]
 
 
 class Hyper(BaseModel):
@@ -114,6 +115,7 @@ class Learner(nn.Module):
         self.spec = spec
         self.config = config
         self.card: dict[str, Any] = {}  # the content of model.json, once loaded
+        self.diagnostics: dict[str, Tensor] = {}  # scalars that `losses` writes for the loop to log, never to train on
         self._modes: dict[tuple[str, ...], list[tuple[nn.Module, bool]]] = {}  # players -> each module's mode, cached
 
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -180,6 +182,11 @@ class GenerativeModel(Learner):
     def ordered(self) -> bool:
         """Whether p(x) factorises in one order. A mixture over orders has no conditionals, hence no completion."""
         return True
+
+    @property
+    def passes(self) -> int | None:
+        """Number of evaluations of the network that one sample takes, or None where it varies or is not stated."""
+        return None
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         yield {"model": self.measure(batch)["nll"].mean()}

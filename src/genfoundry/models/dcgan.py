@@ -20,6 +20,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from genfoundry.models.base import Hyper, Likelihood
 from genfoundry.models.families.normal_prior import NormalPriorModel
 from genfoundry.nn.conv.blocks import Crop, halve_size
+from genfoundry.nn.conv.dequantisation import dequantise, quantise
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 
@@ -62,7 +63,7 @@ class Dcgan(NormalPriorModel):
         fake = self._generate_fakes(len(batch))  # (B, C, H, W)
         self.set_training("critic")
         # One pass of the critic over both: (2B, C, H, W) -> (2B, 1)
-        real, fake = self.critic(torch.cat([self.dequantise(batch.x), fake.float()])).float().chunk(2)
+        real, fake = self.critic(torch.cat([dequantise(batch.x, self.spec.levels), fake.float()])).float().chunk(2)
         yield {"critic": F.relu(1 - real).mean() + F.relu(1 + fake).mean()}  # eq. 16
         self.set_training("generator")
         yield {"generator": -self.critic(self.generator(self.prior(len(batch)))).float().mean()}  # eq. 17
@@ -77,17 +78,6 @@ class Dcgan(NormalPriorModel):
         buffers = {name: buffer.clone() for name, buffer in self.generator.named_buffers()}
         return functional_call(self.generator, buffers, (self.prior(n),))  # type: ignore[no-any-return]
 
-    def dequantise(self, x: Tensor) -> Tensor:
-        """Map levels to float32 in [-1, 1), uniform over each level's bin; real values stay as they are."""
-        x = x.float().contiguous(memory_format=torch.channels_last)
-        return x if self.spec.levels is None else (x + torch.rand_like(x)) * (2.0 / self.spec.levels) - 1.0
-
-    def quantise(self, value: Tensor) -> Tensor:
-        """Map [-1, 1] to int64 levels, the inverse of `dequantise`; real values stay as they are."""
-        value, levels = value.float(), self.spec.levels
-        # tanh may return 1 itself, which is past the last bin
-        return value if levels is None else ((value + 1.0) * (0.5 * levels)).floor().clamp(0, levels - 1).long()
-
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
         return self.decode(draw.temperature * self.prior(n))
@@ -95,7 +85,7 @@ class Dcgan(NormalPriorModel):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Map (B, latent) to (B, C, H, W) in the range of `Batch.x`."""
-        return self.quantise(self.generator(z)).contiguous()
+        return quantise(self.generator(z), self.spec.levels).contiguous()
 
 
 def build_generator(spec: Spec, latent: int, width: int) -> nn.Sequential:
