@@ -29,7 +29,8 @@ MOST_CLASSES = 1 << 15  # labels are stored in 16 bits
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
     """Read every image in the declared form, hash it into its split, describe it."""
-    form = Form(dataset.size, dataset.colour, dataset.patch, dataset.slices, dataset.classes, dataset.label)
+    d = dataset
+    form = Form(d.size, d.colour, d.patch, d.slices, d.classes, d.label, d.metadata)
     old = read_images(raw, form)
     require_suffixes(inbox, *KINDS, *(() if list_files(inbox, *SUFFIXES) else TABLES))
     new = read_images(inbox, replace(form, label=form.label or old.label), old.layout)
