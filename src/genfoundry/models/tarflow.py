@@ -72,7 +72,7 @@ class Tarflow(GenerativeModel):
         self.patches = PatchSequence(spec, config.patch)
         size = {"width": config.width, "layers": config.layers, "heads": config.heads}
         classes = spec.classes + 1 if self.conditional else 0  # + 1: unlabelled
-        self.blocks = nn.ModuleList(
+        self.blocks: list[TransformerBlock] = nn.ModuleList(  # type: ignore[assignment]
             TransformerBlock(self.patches.inside, **size, classes=classes, reverse=i % 2 == 1)
             for i in range(config.blocks)
         )
@@ -102,6 +102,11 @@ class Tarflow(GenerativeModel):
             joint.append(log_share + self.log_density(x, labels))  # log p(class, x), (B,)
         return {"nll": self._log_volume() - torch.stack(joint).logsumexp(0)}
 
+    def bound(self, batch: Batch, k: int) -> Tensor:
+        """Return (B,) nats: the bound on -log P with the mean density of k draws of the dequantisation noise."""
+        draws = torch.stack([self.measure(batch)["nll"] for _ in range(k)])  # (k, B)
+        return math.log(k) - (-draws).logsumexp(0)
+
     def _log_volume(self) -> float:
         """Nats: -log of the volume of a level's bin, over all values of an image."""
         return 0.0 if self.spec.levels is None else self.spec.dims * math.log(self.spec.levels / 2)
@@ -109,8 +114,9 @@ class Tarflow(GenerativeModel):
     def log_density(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Return (B,): log p of dequantised images (B, C, H, W), given their labels."""
         z, log_determinant = self(x, label)
-        constant = 0.5 * math.log(2 * math.pi) * self.spec.dims
-        return log_determinant - 0.5 * z.square().sum(1) - constant
+        log_prior: Tensor = -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
+        log_density: Tensor = log_prior + log_determinant
+        return log_density
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map images (B, C, H, W), labels (B,) to z (B, C * H * W) and log|det dz/dx| (B,)."""

@@ -82,7 +82,8 @@ class TransformerBlock(nn.Module):
         """What every token is given: (M, width), or (B, M, width) with labels."""
         if self.label is None or label is None:
             return self.position
-        return self.position + self.label(label)[:, None]
+        context: Tensor = self.position + self.label(label)[:, None]
+        return context
 
     def _transform(self, state: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """States of tokens -> shift and log_scale, float32 and 0 in the padding."""
