@@ -87,8 +87,9 @@ def test_untrained_density_is_the_priors() -> None:
 
 
 def test_log_determinant_is_that_of_autograd() -> None:
-    """With patches that do not tile the image, and several blocks."""
+    """With a linear map, patches that do not tile the image, and several blocks."""
     model, label = build(ODD, 0.1, patch=4, blocks=3), torch.tensor([1])
+    model.begin("fit", Loader(ODD).split)
     x = torch.randn(1, *ODD.shape, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda v: model(v, label)[0], x).view(ODD.dims, ODD.dims)
     assert torch.allclose(torch.linalg.slogdet(jacobian)[1], model(x, label)[1])
@@ -117,12 +118,14 @@ def train(spec: Spec, steps: int, loader: Any = None, **hyper: Any) -> Tarflow:
 class Halves(Loader):
     """Class 0 is bright in the upper half, class 1 in the lower."""
 
+    def values(self, n: int, draw: torch.Generator) -> Tensor:
+        x = torch.randint(0, 4, (n, *self.spec.shape), generator=draw)
+        x[::2, :, :4] += 12
+        x[1::2, :, 4:] += 12
+        return x
+
     def batch(self, phase: str, step: int) -> Batch:
-        label = torch.arange(8) % 2
-        x = torch.randint(0, 4, (8, *self.spec.shape))
-        for item, half in enumerate(label.tolist()):
-            x[item, :, 4 * half : 4 * half + 4] += 12
-        return Batch(x, label=label)
+        return Batch(super().batch(phase, step).x, label=torch.arange(8) % 2)
 
 
 @torch.no_grad()

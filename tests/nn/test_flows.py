@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genfoundry.nn.flows.patch_sequence import PatchSequence
 from genfoundry.nn.flows.transformer_block import TransformerBlock
+from genfoundry.nn.flows.triangular import TriangularMap
 from genfoundry.types import Spec
 
 TOKENS, FEATURES = 5, 3
@@ -93,3 +94,21 @@ def test_patches_of_any_size_are_undone(shape: tuple[int, ...], patch: int) -> N
     assert torch.equal(patches.join(split), x)
     assert patches.inside.sum() == x[0].numel()
     assert torch.equal(split * patches.inside, split), "the padding is 0"
+
+
+@torch.no_grad()
+def test_linear_map_whitens_and_is_undone() -> None:
+    torch.manual_seed(0)
+    patches = PatchSequence(Spec((1, 3, 3), None), 2)  # 4 patches, of which 3 are padded
+    x = patches.split((torch.randn(5000, 9) @ torch.randn(9, 9) + 1).view(-1, 1, 3, 3))
+    linear = TriangularMap(patches.inside)
+    assert torch.equal(linear(x)[0], x)
+    linear.fit(x, ridge=0.0001, shrinkage=0.0)
+    e, log_determinant = linear(x)
+    values, white = (patches.join(part).flatten(1) for part in (x, e))
+    assert torch.allclose(white.T.cov(), torch.eye(9), atol=0.02)
+    assert torch.allclose(log_determinant, -0.5 * torch.logdet(values.T.cov()), atol=0.02)
+    again = torch.zeros_like(x)
+    for i in range(patches.tokens):
+        again[:, i] = linear.invert_patch(e[:, i], again, i)
+    assert torch.allclose(again, x, atol=1e-4)

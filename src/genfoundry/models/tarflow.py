@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -25,7 +25,16 @@ from genfoundry.nn.autoregressive.ancestral import class_log_shares
 from genfoundry.nn.conv.dequantisation import dequantise, quantise
 from genfoundry.nn.flows.patch_sequence import PatchSequence
 from genfoundry.nn.flows.transformer_block import TransformerBlock
+from genfoundry.nn.flows.triangular import TriangularMap
 from genfoundry.types import Batch, Clock, Draw, Spec
+
+if TYPE_CHECKING:
+    from genfoundry.splits import Split
+
+MAX_VALUES = 4096  # values of an image up to which `genfoundry init` proposes a linear map
+FIT_ITEMS = 20_000  # training items that it is fitted to
+ITEMS_PER_VALUE = 4  # items a value from which it pays to fit correlations
+RIDGE = 1e-6  # added to the variances of values in [-1, 1]
 
 
 class Tarflow(GenerativeModel):
@@ -38,6 +47,9 @@ class Tarflow(GenerativeModel):
     class Config(Hyper):
         """`blocks`, each a transformer of `layers`, `width` and `heads`; `patch`: side of a patch in pixels.
 
+        `linear`: the first block transforms what a linear prediction from all values before leaves of a value, of the
+        same patch, too. It is fitted in closed form, and has a weight for each pair of values.
+
         `classes`: given the class, if there are classes, of which a share `unlabelled` is hidden in training;
         `guidance`: of samples of a class away from samples of none (section 2.6).
         """
@@ -47,6 +59,7 @@ class Tarflow(GenerativeModel):
         layers: int = Field(1, ge=1)
         width: int = Field(16, ge=1)
         heads: int = Field(2, ge=1)
+        linear: bool = True
         classes: bool = True
         unlabelled: float = Field(0.1, ge=0, lt=1)
         guidance: float = Field(0.0, ge=0)
@@ -70,11 +83,12 @@ class Tarflow(GenerativeModel):
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         self.patches = PatchSequence(spec, config.patch)
+        first = TriangularMap(self.patches.inside) if config.linear else None
         size = {"width": config.width, "layers": config.layers, "heads": config.heads}
         classes = spec.classes + 1 if self.conditional else 0  # + 1: unlabelled
         self.blocks: list[TransformerBlock] = nn.ModuleList(  # type: ignore[assignment]
-            TransformerBlock(self.patches.inside, **size, classes=classes, reverse=i % 2 == 1)
-            for i in range(config.blocks)
+            TransformerBlock(self.patches.inside, **size, classes=classes, reverse=i % 2 == 1, linear=linear)
+            for i, linear in enumerate([first, *[None] * (config.blocks - 1)])
         )
 
     @property
@@ -86,6 +100,14 @@ class Tarflow(GenerativeModel):
         """One a patch, each of a single token in every block, since keys and values are cached; twice if guided."""
         guided = self.conditional and self.config.guidance > 0
         return self.patches.tokens * (1 + guided)
+
+    def begin(self, phase: str, data: Split) -> None:
+        """Fit the first block's linear map; with few items its correlations are left out: they would be overfitted."""
+        if (linear := self.blocks[0].linear) is None:
+            return
+        index = torch.randperm(data.positions)[:FIT_ITEMS].to(self.device)  # items may be sorted by class
+        x = self.patches.split(dequantise(data.train_batch(index).x, self.spec.levels))
+        linear.fit(x, ridge=RIDGE, shrinkage=float(data.positions < ITEMS_PER_VALUE * self.spec.dims))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         label = batch.label

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genfoundry.nn.autoregressive.attention import Attention
+from genfoundry.nn.flows.triangular import TriangularMap
 
 
 class TransformerBlock(nn.Module):
@@ -26,12 +27,24 @@ class TransformerBlock(nn.Module):
         heads: of its attention.
         classes: number of classes that the transforms may depend on; 0: they do not.
         reverse: whether the order is from the last patch to the first.
+        linear: a map of x that comes first: its e_i takes the place of x_i above, and the transformer reads x.
     """
 
     inside: Tensor
 
-    def __init__(self, inside: Tensor, width: int, layers: int, heads: int, *, classes: int, reverse: bool) -> None:
+    def __init__(
+        self,
+        inside: Tensor,
+        width: int,
+        layers: int,
+        heads: int,
+        *,
+        classes: int,
+        reverse: bool,
+        linear: TriangularMap | None = None,
+    ) -> None:
         super().__init__()
+        self.linear = linear
         self.tokens, features = inside.shape
         self.reverse = reverse
         self.register_buffer("inside", self._reorder(inside), persistent=False)
@@ -52,8 +65,9 @@ class TransformerBlock(nn.Module):
         x = self._reorder(x)
         before = F.pad(self.read(x[:, :-1]), (0, 0, 1, 0))  # (B, M, width): nothing is before the first
         shift, log_scale = self._transform(self.trunk(before + self._context(label)), self.inside)
-        z = (x - shift) * torch.exp(-log_scale)
-        return self._reorder(z), -log_scale.flatten(1).sum(1)
+        e, change = self.linear(x) if self.linear else (x, 0.0)
+        z = (e - shift) * torch.exp(-log_scale)
+        return self._reorder(z), change - log_scale.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, label: Tensor | None = None, guidance: float = 0.0) -> Tensor:
         """Map z (B, M, features) to x, patch by patch; keys and values of patches that are done are cached.
@@ -74,7 +88,8 @@ class TransformerBlock(nn.Module):
             shift, log_scale = self._transform(state, self.inside[i])
             if guided:
                 shift, log_scale = (guide(part, guidance) for part in (shift, log_scale))
-            x[:, i] = z[:, i] * torch.exp(log_scale[:, 0]) + shift[:, 0]
+            e = z[:, i] * torch.exp(log_scale[:, 0]) + shift[:, 0]  # (B, features)
+            x[:, i] = self.linear.invert_patch(e, x, i) if self.linear else e
             before = self.read(x[:, i : i + 1]).repeat(1 + guided, 1, 1)
         return self._reorder(x)
 
