@@ -1,0 +1,1 @@
+"""Adversarial models of images: generators, critics and their normalisation, losses, penalties and augmentation."""
