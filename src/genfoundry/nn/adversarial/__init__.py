@@ -1,1 +1,1 @@
-"""Adversarial models of images: generators, critics and their normalisation, losses, penalties and augmentation."""
+"""Adversarial training: losses of critic and generator, gradient penalties, augmentation, and their networks."""
