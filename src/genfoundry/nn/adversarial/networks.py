@@ -88,6 +88,35 @@ def _upsample(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
 
 
+def _downsample(spec: Spec, inputs: int, width: int, spectral: bool) -> tuple[nn.Sequential, int]:
+    """Return (B, inputs, H, W) -> (B, channels, h, w), a stage after the other, and channels * h * w."""
+    channels = stage_channels(width, count_stages(spec))
+    layers: list[nn.Module] = []
+    for before, after in zip([inputs, *channels], channels, strict=False):
+        conv = nn.Conv2d(before, after, 4, stride=2, padding=1)  # odd sizes are rounded down
+        layers += [normalise_weights(conv, spectral), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*layers), channels[-1] * (spec.shape[1] >> len(channels)) * (spec.shape[2] >> len(channels))
+
+
+class Encoder(nn.Module):
+    """x (B, C + extra, H, W) -> (B, outputs): the critic's stages, and no normalisation.
+
+    Args:
+        spec: of the images.
+        outputs: number of values an image.
+        width: channels at half the resolution.
+        extra: input channels beside the image's.
+    """
+
+    def __init__(self, spec: Spec, outputs: int, width: int, extra: int = 0) -> None:
+        super().__init__()
+        self.body, features = _downsample(spec, spec.shape[0] + extra, width, spectral=False)
+        self.linear = nn.Linear(features, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.body(x).flatten(1))  # type: ignore[no-any-return]
+
+
 class Critic(nn.Module):
     """x (B, C, H, W) -> a score (B,), without other normalisation than that of weights by their spectral norm.
 
@@ -103,14 +132,7 @@ class Critic(nn.Module):
 
     def __init__(self, spec: Spec, width: int, spectral: bool = True, classes: int = 0) -> None:
         super().__init__()
-        channels = stage_channels(width, count_stages(spec))
-        height, wide = spec.shape[1] >> len(channels), spec.shape[2] >> len(channels)  # odd sizes are rounded down
-        layers: list[nn.Module] = []
-        for inputs, outputs in zip([spec.shape[0], *channels], channels, strict=False):
-            conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
-            layers += [normalise_weights(conv, spectral), nn.LeakyReLU(SLOPE)]
-        self.body = nn.Sequential(*layers)
-        outputs = channels[-1] * height * wide
+        self.body, outputs = _downsample(spec, spec.shape[0], width, spectral)
         self.linear = normalise_weights(nn.Linear(outputs, 1), spectral)  # psi
         self.classes = normalise_weights(nn.Embedding(classes, outputs), spectral) if classes else None  # V
 
