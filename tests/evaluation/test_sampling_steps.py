@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import toys
 import torch
+import toys
 from torch import Tensor
 
 from genfoundry.evaluation import plots
