@@ -3,8 +3,8 @@
 x_t = (1 - t) x0 + t x1 leads from noise x0 ~ N(0, I) to a dequantised item x1; the network learns the mean velocity
 E[x1 - x0 | x_t] by squared error (Lipman's eq. 23 with no least width), and samples solve dx/dt = v(x, t) from 0 to 1.
 v is the linear velocity of a Gaussian fitted to the items of the class (`nn.flows.gaussian_flow`), which is integrated
-exactly, plus what a U-Net adds. With a share of the labels dropped the same network is conditional and unconditional, and guidance
-extrapolates from one to the other (Ho and Salimans 2022, arXiv:2207.12598, eq. 6).
+exactly, plus what a U-Net adds. With a share of the labels dropped the same network is conditional and unconditional,
+and guidance extrapolates from one to the other (Ho and Salimans 2022, arXiv:2207.12598, eq. 6).
 """
 
 from __future__ import annotations
@@ -156,9 +156,9 @@ class FlowMatching(GenerativeModel):
             else:
                 both = torch.cat([label, torch.full_like(label, self.spec.classes)])
                 # One pass over both: (2B, C, H, W)
-                linear, rest = (v.chunk(2) for v in self._velocities(x.repeat(2, 1, 1, 1), t.repeat(2), both))
-                ahead = (linear[0] + rest[0]) - (linear[1] + rest[1])  # what the label changes
-                rest = rest[0] + (guidance - 1) * ahead
+                linear, added = self._velocities(x.repeat(2, 1, 1, 1), t.repeat(2), both)
+                given, free = (linear + added).chunk(2)
+                rest = added[: len(x)] + (guidance - 1) * (given - free)
             return self.gaussian.whiten(rest.flatten(1), time, label)
 
         return velocity
@@ -239,8 +239,8 @@ class FlowMatching(GenerativeModel):
         noise = "" if self.spec.levels is None else "; levels are dequantised by uniform noise, which makes it a bound"
         error = "" if c.trace == "exact" or c.probes < 2 else "; `probe_error` is the standard error of an item's trace"
         return (
-            f"by the probability-flow ODE in {c.density_steps} steps ({c.solver}), whose error is not in the number; trace "
-            f"{probes}{error}{noise}"
+            f"by the probability-flow ODE in {c.density_steps} steps ({c.solver}), whose error is not in the number; "
+            f"trace {probes}{error}{noise}"
         )
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
