@@ -19,12 +19,15 @@ from pydantic import Field
 from torch import Tensor
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
+from genfoundry.nn.conv.corruption import HIGH, LEVELS, LOW, paste_known
 from genfoundry.nn.conv.dequantisation import dequantise, quantise
 from genfoundry.nn.flows import density
 from genfoundry.nn.flows.gaussian_flow import GaussianFlow, normal_log_density
+from genfoundry.nn.flows.inpainting import draw_missing, estimate_missing
 from genfoundry.nn.flows.ode import PASSES, Solver, integrate, time_grid
 from genfoundry.nn.flows.pairing import pair_optimally
 from genfoundry.nn.flows.unet import UNet
+from genfoundry.nn.latent.spherical import slerp
 from genfoundry.types import Batch, Clock, Draw, Spec
 
 if TYPE_CHECKING:
@@ -40,8 +43,11 @@ class FlowMatching(GenerativeModel):
         """`width`, `blocks`, `attention`: of the U-Net; `components`: principal components of the Gaussian.
 
         `pairing` of noise and items in training; `times`: their distribution; `drop`: share of labels that are dropped;
-        `guidance`: 1 for none. `solver` and `steps`: of samples; `density_steps`, `trace`, `probes`: of the likelihood.
+        `guidance`: 1 for none. `solver` and `steps`: of samples; `density_steps`, `trace`, `probes`: of the likelihood;
+        `repair_steps`: of images with missing pixels.
         """
+
+        damages: ClassVar[tuple[str, ...]] = ("gaussian", "mask")
 
         width: int = Field(8, ge=4, multiple_of=2)
         blocks: int = Field(1, ge=1)
@@ -57,9 +63,11 @@ class FlowMatching(GenerativeModel):
         density_steps: int = Field(4, ge=1)
         trace: Literal["hutchinson", "exact"] = "hutchinson"
         probes: int = Field(2, ge=1)
+        repair_steps: int = Field(16, ge=1)
 
     likelihood: ClassVar[Likelihood] = "estimate"
     defaults: ClassVar[Mapping[str, Any]] = {"batch": 32, "lr": {"model": 3e-3}, "betas": [0.9, 0.99], "ema": 0.99}
+    damages = Config.damages
     config: Config
 
     @classmethod
@@ -174,6 +182,64 @@ class FlowMatching(GenerativeModel):
     def prior(self, n: int) -> Tensor:
         """Draw (n, D) noise with the global generator."""
         return torch.randn(n, self.spec.dims, device=self.device)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Map noise (B, D) to the images (B, C, H, W) at the ends of its unconditional paths."""
+        x = self._solve(z, self._class_index(None, len(z)), self.config.steps)
+        return quantise(x, self.spec.levels).contiguous()
+
+    @torch.no_grad()
+    def embed(self, batch: Batch) -> Tensor:
+        """Return the noise (B, D) at the start of the unconditional path to an item, the inverse of `decode`."""
+        u = self.gaussian.whiten(self._centre(batch.x).flatten(1) - self.gaussian.mean, 1.0)
+        field, times = self._field(self._class_index(None, len(u))), time_grid(self.config.steps, 1.0, 0.0)
+        return integrate(lambda state, t: (field(state[0], t),), (u,), times, self.config.solver)[0]
+
+    def interpolate(self, a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+        """Return noise (..., D) on the arc from a to b."""
+        return slerp(a, b, share)
+
+    @torch.no_grad()
+    def restore(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """Map damaged levels (B, C, H, W) to expected ones, float32.
+
+        Without `known`, Gaussian noise of the level of `Corruption` is removed: with t = 1 / (1 + sigma), t (x1 + sigma
+        noise) is a point of x1's path, where one evaluation gives its mean.
+        """
+        values = self._centre(x)
+        if known is not None:
+            out = estimate_missing(self.predict_item, values, known, self.config.repair_steps)
+            return paste_known(self._to_levels(out), x, known)
+        top = 1.0 if self.spec.levels is None else 1 - 1 / self.spec.levels  # levels in [-1, 1) span less
+        time = 1 / (1 + LEVELS["gaussian"] * (HIGH - LOW) * top)
+        return self._to_levels(self.predict_item(time * values, time))
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, known: Tensor) -> Tensor:
+        """Return (B, C, H, W): x where `known` is true, and elsewhere a draw that fits it, of any class."""
+        drawn = draw_missing(self.predict_item, self._centre(x), known, self.config.repair_steps)
+        return torch.where(known, x, quantise(drawn, self.spec.levels))
+
+    def _centre(self, x: Tensor) -> Tensor:
+        """Levels (B, C, H, W) -> the middles of their bins in [-1, 1)."""
+        x = x.float()
+        return x if self.spec.levels is None else (x + 0.5) * (2 / self.spec.levels) - 1
+
+    def _to_levels(self, value: Tensor) -> Tensor:
+        return value if self.spec.levels is None else (value + 1) * (self.spec.levels / 2) - 0.5
+
+    @property
+    def likelihood_note(self) -> str:
+        """How the likelihood is estimated, and what it leaves open."""
+        c = self.config
+        probes = "exact" if c.trace == "exact" else f"by Hutchinson's estimator with {c.probes} random signs an item"
+        noise = "" if self.spec.levels is None else "; levels are dequantised by uniform noise, which makes it a bound"
+        error = "" if c.trace == "exact" or c.probes < 2 else "; `probe_error` is the standard error of an item's trace"
+        return (
+            f"by the probability-flow ODE in {c.density_steps} steps ({c.solver}), whose error is not in the number; trace "
+            f"{probes}{error}{noise}"
+        )
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         """Estimate the unconditional -log p of levels, see `likelihood_note`; "probe_error": its standard error.

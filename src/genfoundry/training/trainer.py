@@ -15,7 +15,7 @@ from genfoundry import files, paths
 from genfoundry.config import Train
 from genfoundry.console.progress import Progress
 from genfoundry.errors import UserError
-from genfoundry.training.loop import State, fit
+from genfoundry.training.loop import Probe, State, fit
 from genfoundry.types import Event
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Trainer:
         on_event: called with each event, those of an earlier process included.
         name: under which progress is shown; "": none is.
         save_every: seconds between checkpoints.
+        probe: what looks at the model at events.
     """
 
     loader: Loader
@@ -77,6 +78,7 @@ class Trainer:
     on_event: Callable[[Event], None] = lambda event: None
     name: str = ""
     save_every: float = SAVE_EVERY
+    probe: Probe | None = None
 
     def fit(self, model: Learner) -> list[Event]:
         """Train to the end and return every event; the model is in evaluation mode then.
@@ -94,7 +96,7 @@ class Trainer:
         saved = time.monotonic()  # the time of day may be set back
         with Progress(self.name, sum(steps)) as progress:
             progress.resume(sum(steps[: state.phase]) + state.step)
-            for event in fit(model, self.loader, self.settings, key=self.key, state=state):
+            for event in fit(model, self.loader, self.settings, key=self.key, state=state, probe=self.probe):
                 self.on_event(event)
                 done = before[event.clock.phase] + event.clock.step
                 if self.name:
@@ -118,15 +120,15 @@ def shorten(train: Train, share: float) -> Train:
 
 
 def format_curves(events: list[Event]) -> str:
-    """CSV with a row an event: phase, step, skipped steps, a column for each loss and learning rate."""
-    losses = sorted({name for event in events for name in event.losses})
-    rates = sorted({name for event in events for name in event.rates})
+    """CSV with a row an event: phase, step, skipped steps, a column for each loss, learning rate, norm, health."""
+    rows = [dict(event.iterate_columns()) for event in events]
+    kinds = ("loss", "lr", "grad_norm", "health")
+    columns = sorted({column for row in rows for column in row}, key=lambda c: (kinds.index(c.partition(".")[0]), c))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["phase", "step", "skipped", *(f"loss.{n}" for n in losses), *(f"lr.{n}" for n in rates)])
-    for event in events:
-        values = [event.losses.get(n, "") for n in losses] + [event.rates.get(n, "") for n in rates]
-        writer.writerow([event.clock.phase, event.clock.step, event.skipped, *values])
+    writer.writerow(["phase", "step", "skipped", *columns])
+    for event, row in zip(events, rows, strict=True):
+        writer.writerow([event.clock.phase, event.clock.step, event.skipped, *(row.get(c, "") for c in columns)])
     return table.getvalue()
 
 

@@ -13,7 +13,8 @@ class ConditionalBatchNorm(nn.Module):
     """Batch normalisation of (B, channels, H, W) whose gain and bias depend on the class.
 
     De Vries et al. 2017 (arXiv:1707.00683), eq. 3, with a table of gains and biases as in Miyato and Koyama 2018
-    (arXiv:1802.05637), appendix. Without classes it is the plain one.
+    (arXiv:1802.05637), appendix. Shares of classes (B, classes) mix their gains and biases. Without classes
+    it is the plain one.
     """
 
     def __init__(self, channels: int, classes: int = 0) -> None:
@@ -31,8 +32,13 @@ class ConditionalBatchNorm(nn.Module):
             return x
         if label is None:
             raise ValueError(f"label: expected classes 0..{self.gain.num_embeddings - 1}, (B,), got None")
-        # (B, channels) -> (B, channels, 1, 1)
-        return torch.addcmul(self.bias(label)[:, :, None, None], x, self.gain(label)[:, :, None, None])
+        gain, bias = (_per_class(table, label)[:, :, None, None] for table in (self.gain, self.bias))
+        return torch.addcmul(bias, x, gain)
+
+
+def _per_class(table: nn.Embedding, label: Tensor) -> Tensor:
+    """(B,) classes, or (B, classes) shares of them, -> (B, channels)."""
+    return label @ table.weight if label.is_floating_point() else table(label)
 
 
 @torch.no_grad()

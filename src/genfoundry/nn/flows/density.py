@@ -33,10 +33,9 @@ def project_jacobian(velocity: Velocity, x: Tensor, time: float, probes: Tensor)
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         v = velocity(x, time)
-        last = len(probes) - 1
-        rows = [
-            torch.autograd.grad(v, x, probe, retain_graph=i < last)[0] for i, probe in enumerate(probes)
-        ]  # e' (dv/dx)
+        # Of a scalar: gradients with weights of their own import torch's compiler first, which takes seconds
+        sums = [(v * probe).sum() for probe in probes]
+        rows = [torch.autograd.grad(total, x, retain_graph=total is not sums[-1])[0] for total in sums]
     return v.detach(), torch.stack([(row * probe).sum(1) for row, probe in zip(rows, probes, strict=True)])
 
 

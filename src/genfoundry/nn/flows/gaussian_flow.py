@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+SPARE = 10  # components more than asked for, which make those asked for exact
 TINY = 1e-6  # the least variance: that of a constant value
 
 
@@ -49,9 +50,9 @@ class GaussianFlow(nn.Module):
         self.basis.zero_()
         explained = x.new_zeros(0)
         if count > 0:
-            _, singular, basis = torch.pca_lowrank(x, q=count, niter=3)
-            explained = singular.square() / len(x)  # (count,)
-            self.basis[:, :count] = basis
+            _, singular, basis = torch.pca_lowrank(x, q=min(count + SPARE, *x.shape), niter=3)
+            explained = singular[:count].square() / len(x)
+            self.basis[:, :count] = basis[:, :count]
         rest = ((total - explained.sum()) / max(dims - count, 1)).clamp_min(TINY)  # ()
         self.rest.fill_(rest)
         self.variance.fill_(rest)  # of components that there are not
