@@ -60,6 +60,16 @@ class R3gan(NormalPriorModel):
     config: Config
     frequency: Tensor
 
+    @classmethod
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
+        small = max(spec.shape[1:]) <= 16
+        width = 32 if small or items >= 10_000 else 16
+        hyper = {"latent": 64, "width": width, "critic_width": width, "group": 16, "patch": 2}
+        rate = {"low": 1e-3, "high": 5e-3, "log": True}
+        gamma = {"low": 0.01, "high": 1.0, "log": True}
+        search = {"train.lr.critic": rate, "train.lr.generator": rate, "hyper.gamma": gamma}
+        return {"hyper": hyper, "search": search}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         shape = {"blocks": config.blocks, "group": config.group, "patch": config.patch}
