@@ -1,12 +1,12 @@
 """Training throughput of `fit` against plain loops over the same networks: adversarial models and flows of images.
 
-    PYTHONPATH=src python bench/throughput_images.py [MODEL ...]
+    PYTHONPATH=src python bench/throughput_images.py [MODEL ...] [float32] [bf16]
 
 Random colour images of 32x32 in batches of 64, on one thread, so that no data have to be there. The plain loop is what
 most projects write: a DataLoader over tensors, a pass of the critic for real images and one for generated ones, images
 in the usual memory format (N, C, H, W), Adam with its defaults, float32, `.item()` each step, torch and its memory as
-they come. Each arm is a process of its own, since settings of memory and determinism are a process's. Rounds are
-interleaved and medians compared; on a CPU the clock is the process's own, which others' load moves less than a wall's.
+they come. Each arm is a process of its own, since settings of memory and determinism are a process's; they take turns
+step by step, and medians are compared, as machines are noisy. On a CPU the clock is the process's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -28,15 +29,15 @@ from genfoundry.data.in_memory import InMemorySplit
 from genfoundry.data.loaders import Loader
 from genfoundry.training import device
 from genfoundry.training.loop import fit
-from genfoundry.types import Batch, Spec
+from genfoundry.types import Batch, Event, Spec
 
-ROUNDS, WARM, STEPS, BATCH, ITEMS = 5, 2, 10, 64, 1024  # WARM: steps before the clock starts
+WARM, STEPS, BATCH, ITEMS = 3, 30, 64, 1024  # WARM: steps that do not count
 SPEC = Spec((3, 32, 32), 256)
 HYPER: dict[str, dict[str, Any]] = {
     "dcgan": {"latent": 64, "width": 32, "critic_width": 32},
     "flow_matching": {"width": 32, "components": 0},  # the plain loop has no Gaussian
 }
-ARMS = ("plain", "float32", "bf16")
+ARMS = ("float32", "bf16")  # of `fit`
 Game = Iterator[tuple[str, Tensor]]
 
 
@@ -47,10 +48,10 @@ def scale(x: Tensor) -> Tensor:
 
 def play_dcgan(model: Any, x: Tensor) -> Game:
     """Player and loss, one after the other, as in most implementations of the hinge loss."""
-    fake = model.generator(torch.randn(len(x), model.config.latent, device=x.device))
-    real_score, fake_score = model.critic(scale(x)), model.critic(fake.detach())
+    noise = (torch.randn(len(x), model.config.latent, device=x.device) for _ in range(2))
+    real_score, fake_score = model.critic(scale(x)), model.critic(model.generator(next(noise)).detach())
     yield "critic", F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
-    yield "generator", -model.critic(fake).mean()
+    yield "generator", -model.critic(model.generator(next(noise))).mean()
 
 
 def play_flow_matching(model: Any, x: Tensor) -> Game:
@@ -73,37 +74,30 @@ def build(name: str, target: torch.device) -> Any:
     return kind(SPEC, kind.Config(**HYPER[name])).to(target).train()
 
 
-def time_plain_loop(name: str, images: Tensor, target: torch.device) -> float:
-    """Seconds a step of the plain loop."""
+def run_plain_loop(name: str, images: Tensor, target: torch.device) -> Iterator[None]:
+    """Train by the plain loop; yields after each step."""
     model = build(name, target)
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             module.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
     optimizers = {player: torch.optim.Adam(list(p)) for player, p in model.players().items()}
     loader = DataLoader(TensorDataset(images), batch_size=BATCH, shuffle=True, drop_last=True)
-    batches, began = (x for _ in range(STEPS) for (x,) in loader), 0.0
-    for step in range(-WARM, STEPS):
-        if step == 0:
-            began = read_clock(target)
-        for player, loss in PLAIN[name](model, next(batches).to(target)):
-            optimizers[player].zero_grad()
-            loss.backward()
-            loss.item()
-            optimizers[player].step()
-    return (read_clock(target) - began) / STEPS
+    for _ in range(STEPS):
+        for (x,) in loader:
+            for player, loss in PLAIN[name](model, x.to(target)):
+                optimizers[player].zero_grad()
+                loss.backward()
+                loss.item()
+                optimizers[player].step()
+            yield
 
 
-def time_fit(name: str, images: Tensor, precision: str, target: torch.device) -> float:
-    """Seconds a step of `fit`; what a phase begins and ends with does not count."""
-    model, split, began = build(name, target), InMemorySplit(Batch(images.to(target)), SPEC), 0.0
+def run_fit(name: str, images: Tensor, precision: str, target: torch.device) -> Iterator[Event]:
+    """Train by `fit`, which yields an event after each of so few steps."""
+    model, split = build(name, target), InMemorySplit(Batch(images.to(target)), SPEC)
     settings = {**model.defaults, "batch": BATCH, "steps": {"fit": WARM + STEPS + 1}, "precision": precision}
     train = config.check(config.Train, settings, name)
-    for event in fit(model, Loader(split, BATCH, (name,)), train, key=(name,)):  # an event a step: fewer than 50
-        if event.clock.step == WARM:
-            began = read_clock(target)
-        elif event.clock.step == WARM + STEPS:
-            return (read_clock(target) - began) / STEPS
-    raise AssertionError("expected an event each step")
+    return fit(model, Loader(split, BATCH, (name,)), train, key=(name,))
 
 
 def read_clock(target: torch.device) -> float:
@@ -112,33 +106,48 @@ def read_clock(target: torch.device) -> float:
 
 
 def run_arm(name: str, arm: str) -> None:
-    """Print the seconds a step of one arm."""
+    """Take a step for each line of the input, and print its seconds."""
     run = config.check(config.Run, {"seed": 0, "threads": 1, "precision": "float32" if arm == "plain" else arm}, "run")
     torch.set_num_threads(1)
     target = device.find_device(run.device) if arm == "plain" else device.configure_torch(run)
     images = torch.randint(256, (ITEMS, *SPEC.shape), generator=torch.Generator().manual_seed(0))
-    print(time_plain_loop(name, images, target) if arm == "plain" else time_fit(name, images, arm, target))
+    steps = run_plain_loop(name, images, target) if arm == "plain" else run_fit(name, images, arm, target)
+    for _ in sys.stdin:
+        began = read_clock(target)
+        next(steps)
+        print(read_clock(target) - began, flush=True)
 
 
-def main(names: list[str]) -> None:
+def measure(name: str, arms: Sequence[str]) -> dict[str, float]:
+    """Median seconds a step of each arm; each takes a step in turn."""
+    command = [sys.executable, __file__, "--arm", name]
+    with ExitStack() as stack:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        workers = [stack.enter_context(subprocess.Popen([*command, arm], **pipes)) for arm in arms]
+        rounds = [[take_step(worker) for worker in workers] for _ in range(WARM + STEPS)]
+        for worker in workers:
+            worker.stdin.close()
+    return dict(zip(arms, map(statistics.median, zip(*rounds[WARM:], strict=True)), strict=True))
+
+
+def take_step(worker: Any) -> float:
+    """Seconds of a worker's next step."""
+    worker.stdin.write("\n")
+    return float(worker.stdout.readline())
+
+
+def main(names: Sequence[str], arms: Sequence[str]) -> None:
     for name in names:
-        times: dict[str, list[float]] = {arm: [] for arm in ARMS}
-        for _ in range(ROUNDS):
-            for arm in ARMS:
-                command = [sys.executable, __file__, "--arm", name, arm]
-                times[arm].append(float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
-        plain = statistics.median(times["plain"])
-        for arm in ARMS:
-            seconds = statistics.median(times[arm])
-            print(
-                f"{name:14} {arm:8} {seconds * 1e3:8.2f} ms a step, {BATCH / seconds:7.0f} images/s, "
-                f"{plain / seconds:.2f}x the plain loop",
-                flush=True,
-            )
+        seconds = measure(name, arms)
+        for arm in arms:
+            gain = seconds["plain"] / seconds[arm]
+            rate = f"{seconds[arm] * 1e3:8.2f} ms a step, {BATCH / seconds[arm]:7.0f} images/s"
+            print(f"{name:14} {arm:8} {rate}, {gain:.2f}x the plain loop", flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--arm"]:
         run_arm(*sys.argv[2:])
     else:
-        main(sys.argv[1:] or list(HYPER))
+        named = [word for word in sys.argv[1:] if word in PLAIN]
+        main(named or list(PLAIN), ["plain", *([word for word in sys.argv[1:] if word in ARMS] or ARMS)])

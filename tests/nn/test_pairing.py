@@ -31,4 +31,6 @@ def test_noise_is_exchanged_within_a_class_alone() -> None:
         own = noise[label == k]
         assert sorted(paired[label == k].tolist()) == sorted(own.tolist())
         orders = itertools.permutations(range(3))
-        assert abs(cost(paired[label == k], x[label == k]) - min(cost(own[list(o)], x[label == k]) for o in orders)) < 1e-3
+        assert (
+            abs(cost(paired[label == k], x[label == k]) - min(cost(own[list(o)], x[label == k]) for o in orders)) < 1e-3
+        )

@@ -2,9 +2,9 @@
 
 x_t = (1 - t) x0 + t x1 leads from noise x0 ~ N(0, I) to a dequantised item x1; the network learns the mean velocity
 E[x1 - x0 | x_t] by squared error (Lipman's eq. 23 with no least width), and samples solve dx/dt = v(x, t) from 0 to 1.
-v is the linear velocity of a Gaussian fitted to the data (`nn.flows.gaussian_flow`), which is integrated exactly, plus
-what a U-Net adds. With a share of the labels dropped the same network is conditional and unconditional, and guidance
-extrapolates from one to the other (Ho and Salimans 2022, arXiv:2207.12598, eq. 6).
+v is the linear velocity of a Gaussian fitted to the items of the class (`nn.flows.gaussian_flow`), which is integrated
+exactly, plus what a U-Net adds. With a share of the labels dropped the same network is conditional and unconditional,
+and guidance extrapolates from one to the other (Ho and Salimans 2022, arXiv:2207.12598, eq. 6).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FlowMatching(GenerativeModel):
         classes = spec.classes + 1 if self.conditional else 0  # + 1: unlabelled
         inputs = 2 * spec.shape[0]  # x_t, and the item that the Gaussian expects of it
         self.network = UNet(spec, inputs, config.width, config.blocks, classes=classes, attention=config.attention)
-        self.gaussian = GaussianFlow(spec.dims, config.components)
+        self.gaussian = GaussianFlow(spec.dims, config.components, max(classes - 1, 0))
         self.register_buffer("shares", torch.tensor(spec.class_shares), persistent=False)
         self.shares: Tensor
 
@@ -98,13 +98,14 @@ class FlowMatching(GenerativeModel):
         return self.config.steps * PASSES[self.config.solver] * (1 + self.guided)
 
     def begin(self, phase: str, data: Split) -> None:
-        """Fit the Gaussian to training items."""
+        """Fit the Gaussians to training items."""
         index = torch.randperm(data.positions)[:FIT_ITEMS].to(self.device)  # items may be sorted by class
-        self.gaussian.fit(dequantise(data.train_batch(index).x, self.spec.levels).flatten(1))
+        batch = data.train_batch(index)
+        self.gaussian.fit(dequantise(batch.x, self.spec.levels).flatten(1), batch.label if self.conditional else None)
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         x1, label = dequantise(batch.x, self.spec.levels), self._class_index(batch.label, len(batch))
-        x0 = torch.randn_like(x1)
+        x0 = torch.randn(x1.shape, device=x1.device).contiguous(memory_format=torch.channels_last)  # randn_like is slow
         if self.config.pairing == "optimal":
             x0 = pair_optimally(x0, x1, label)
         t = self._draw_times(len(x1))  # (B,)
@@ -134,7 +135,7 @@ class FlowMatching(GenerativeModel):
     def _velocities(self, x: Tensor, t: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """The Gaussian's velocity at x (B, C, H, W) and times (B,), and what the network adds, in float32."""
         flat, column = x.flatten(1), t[:, None]
-        linear = self.gaussian.velocity(flat, column)  # (B, D)
+        linear = self.gaussian.velocity(flat, column, label)  # (B, D)
         expected = flat + (1 - column) * linear  # of x1
         inputs = torch.cat([x, expected.view(x.shape)], 1).contiguous(memory_format=torch.channels_last)
         return linear.view(x.shape), self.network(inputs, t, label).float()
@@ -145,19 +146,20 @@ class FlowMatching(GenerativeModel):
         return x + (1 - time) * (linear + rest)
 
     def _field(self, label: Tensor | None, guidance: float = 1.0) -> density.Velocity:
-        """The velocity of u (B, D), the coordinates in which the Gaussian's own flow stands still."""
+        """The velocity of u (B, D), the coordinates in which the flow of the label's Gaussian stands still."""
 
         def velocity(u: Tensor, time: float) -> Tensor:
-            x = self.gaussian.locate(u, time).view(-1, *self.spec.shape)
+            x = self.gaussian.locate(u, time, label).view(-1, *self.spec.shape)
             t = x.new_full((len(x),), time)
             if guidance == 1 or label is None:
                 rest = self._velocities(x, t, label)[1]
             else:
                 both = torch.cat([label, torch.full_like(label, self.spec.classes)])
                 # One pass over both: (2B, C, H, W)
-                given, free = self._velocities(x.repeat(2, 1, 1, 1), t.repeat(2), both)[1].chunk(2)
-                rest = free + guidance * (given - free)
-            return self.gaussian.whiten(rest.flatten(1), time)
+                linear, added = self._velocities(x.repeat(2, 1, 1, 1), t.repeat(2), both)
+                given, free = (linear + added).chunk(2)
+                rest = added[: len(x)] + (guidance - 1) * (given - free)
+            return self.gaussian.whiten(rest.flatten(1), time, label)
 
         return velocity
 
@@ -165,7 +167,7 @@ class FlowMatching(GenerativeModel):
         """Follow u (B, D) from t = 0 to t = 1; returns x1 (B, C, H, W)."""
         field = self._field(label, guidance)
         (u,) = integrate(lambda state, t: (field(state[0], t),), (u,), time_grid(steps), self.config.solver)
-        return self.gaussian.locate(u, 1.0).view(-1, *self.spec.shape)
+        return self.gaussian.locate(u, 1.0, label).view(-1, *self.spec.shape)
 
     @torch.no_grad()
     def sample_in(self, n: int, steps: int, label: Tensor | None = None) -> Tensor:
@@ -192,7 +194,7 @@ class FlowMatching(GenerativeModel):
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
         """Return the noise (B, D) at the start of the unconditional path to an item, the inverse of `decode`."""
-        u = self.gaussian.whiten(self._centre(batch.x).flatten(1) - self.gaussian.mean, 1.0)
+        u = self.gaussian.whiten(self._centre(batch.x).flatten(1) - self.gaussian.mean[-1], 1.0)
         field, times = self._field(self._class_index(None, len(u))), time_grid(self.config.steps, 1.0, 0.0)
         return integrate(lambda state, t: (field(state[0], t),), (u,), times, self.config.solver)[0]
 
@@ -237,8 +239,8 @@ class FlowMatching(GenerativeModel):
         noise = "" if self.spec.levels is None else "; levels are dequantised by uniform noise, which makes it a bound"
         error = "" if c.trace == "exact" or c.probes < 2 else "; `probe_error` is the standard error of an item's trace"
         return (
-            f"by the probability-flow ODE in {c.density_steps} steps ({c.solver}), whose error is not in the number; trace "
-            f"{probes}{error}{noise}"
+            f"by the probability-flow ODE in {c.density_steps} steps ({c.solver}), whose error is not in the number; "
+            f"trace {probes}{error}{noise}"
         )
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
@@ -251,7 +253,7 @@ class FlowMatching(GenerativeModel):
         with torch.inference_mode(False):
             x = dequantise(batch.x.clone(), self.spec.levels).flatten(1)
             label = self._class_index(None, len(x))
-            u = self.gaussian.whiten(x - self.gaussian.mean, 1.0)
+            u = self.gaussian.whiten(x - self.gaussian.mean[-1], 1.0)
             probes = density.draw_probes(u, c.probes) if c.trace == "hutchinson" else density.unit_probes(u)
             times = time_grid(c.density_steps, 1.0, 0.0)
             origin, growth = density.trace_back(self._field(label), u, times, c.solver, probes)

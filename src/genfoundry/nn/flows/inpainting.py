@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -54,4 +55,4 @@ def draw_missing(expect: Expect, x: Tensor, known: Tensor, steps: int, jump: int
 def _go_back(x: Tensor, then: float, now: float) -> Tensor:
     """Draw the point at the earlier time `now` of a path that is at x at the time `then`."""
     ratio = now / then
-    return ratio * x + ((1 - now) ** 2 - (ratio * (1 - then)) ** 2) ** 0.5 * torch.randn_like(x)
+    return ratio * x + math.sqrt((1 - now) ** 2 - (ratio * (1 - then)) ** 2) * torch.randn_like(x)
