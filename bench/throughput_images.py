@@ -48,10 +48,10 @@ def scale(x: Tensor) -> Tensor:
 
 def play_dcgan(model: Any, x: Tensor) -> Game:
     """Player and loss, one after the other, as in most implementations of the hinge loss."""
-    noise = (torch.randn(len(x), model.config.latent, device=x.device) for _ in range(2))
-    real_score, fake_score = model.critic(scale(x)), model.critic(model.generator(next(noise)).detach())
+    fake = model.generator(torch.randn(len(x), model.config.latent, device=x.device))
+    real_score, fake_score = model.critic(scale(x)), model.critic(fake.detach())
     yield "critic", F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
-    yield "generator", -model.critic(model.generator(next(noise))).mean()
+    yield "generator", -model.critic(fake).mean()
 
 
 def play_flow_matching(model: Any, x: Tensor) -> Game:
