@@ -71,7 +71,13 @@ def explain_absent(metrics: Metrics, modality: str, model: Learner, judge: Learn
     return {m.name: m.requires.why_absent(model, judge) for m in metrics_of(modality) if m.name not in metrics}
 
 
-def note_collapse(metrics: Metrics) -> list[str]:
-    """Return a note if the posterior has collapsed: its rate is below `COLLAPSED` nats a sample."""
+def note_collapse(metrics: Metrics, model: Mapping[str, Any]) -> list[str]:
+    """Return a note if the posterior has collapsed (its rate is below `COLLAPSED` nats a sample), or the generator.
+
+    Args:
+        metrics: of the model on test.
+        model: content of model.json, where a training that ended collapsed says so (`training.health`).
+    """
     rate = metrics.get("rate", COLLAPSED)
-    return [f"collapsed: rate {rate:.2g} nats"] if rate < COLLAPSED else []
+    notes = [f"collapsed: rate {rate:.2g} nats"] if rate < COLLAPSED else []
+    return notes + ([str(model["collapse"])] if model.get("collapse") else [])

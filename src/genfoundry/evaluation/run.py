@@ -89,7 +89,7 @@ def evaluate_experiment(
     per_split["test"] |= {"iw_k": bound.k, "iw_n": len(scored["bound_gap"])} if "bound_gap" in scored else {}
     about |= {**card.describe_data(dataset, judge), "likelihood": getattr(learner, "likelihood", "none"), "seed": seed}
     about |= {"absent": card.explain_absent(per_split["test"], modality, learner, judge)}
-    about |= {"beside": _measure_beside(extra, test), "notes": card.note_collapse(per_split["test"])}
+    about |= {"beside": _measure_beside(extra, test), "notes": card.note_collapse(per_split["test"], learner.card)}
     about |= {"seeds": _compare_seeds(model, contexts, per_split, modality, device)}
     about |= {"anchors": anchors.measure_anchors(inputs, modality, test, per_split["test"])}
     with files.replace_dir(scores) as folder:
