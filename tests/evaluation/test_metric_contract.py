@@ -56,7 +56,7 @@ CASES: dict[str, Callable[[bool], np.ndarray]] = {
     "class_hits": lambda good: np.stack([HITS if good else 1 - HITS] * 3, 1) * (np.abs(features(0.0)) < 2),
     "class_hits_real": lambda good: np.stack([HITS] * 3, 1),
 }
-SHARES = ("copies", "hits", "exact_lines", "probe_accuracy", "edit_flips")
+SHARES = ("copies", "hits", "asked_hits", "exact_lines", "probe_accuracy", "edit_flips")
 
 
 def score_of(metric: Metric, name: str, good: bool) -> np.ndarray:

@@ -50,6 +50,13 @@ def describe_model(card: Mapping[str, Any]) -> dict[str, Any]:
     return about | {"without": list(data.get("without") or ()), "steps": None if steps is None else sum(steps.values())}
 
 
+def describe_likelihood(model: Learner) -> dict[str, Any]:
+    """Return the kind of likelihood, how it comes about and the network passes of a sample, where the model says so."""
+    about: dict[str, Any] = {"likelihood": getattr(model, "likelihood", "none")}
+    said = {"likelihood_note": getattr(model, "likelihood_note", ""), "passes": getattr(model, "passes", None)}
+    return about | {key: value for key, value in said.items() if value}
+
+
 def describe_data(dataset: Dataset, judge: Learner | None) -> dict[str, Any]:
     """Return what metrics depend on beside the model: the data's digest; the judge's digest and accuracy."""
     if judge is None:

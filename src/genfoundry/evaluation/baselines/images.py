@@ -38,9 +38,12 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     mean = mean.float() if train.spec.levels is None else mean.round().long()
 
     def draw_real(split: Split) -> Outputs:
-        others = torch.cat([b.x for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)])
+        others = [b for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)]
         draw = torch.Generator().manual_seed(derive_seed("floor", split.name))
-        return {"samples": others[torch.randperm(len(others), generator=draw)[: inputs.sample_counts[split.name]]]}
+        chosen = torch.randperm(sum(map(len, others)), generator=draw)[: inputs.sample_counts[split.name]]
+        labels = [b.label for b in others if b.label is not None]
+        labelled = {"sample_labels": torch.cat(labels).cpu()[chosen]} if len(labels) == len(others) else {}
+        return {"samples": torch.cat([b.x for b in others])[chosen], **labelled}
 
     def repeat_mean(split: Split) -> Outputs:
         return {"samples": mean.expand(inputs.sample_counts[split.name], *mean.shape)}
