@@ -45,6 +45,8 @@ CASES: dict[str, Callable[[bool], np.ndarray]] = {
     "bleu_counts": lambda good: counts_of_words(0.9 if good else 0.4),
     "features": lambda good: features(0.0) if good else features(3.0),
     "real": lambda good: FEATURES["real"],
+    "features_few": lambda good: features(0.0) if good else features(3.0),
+    "real_few": lambda good: FEATURES["real"],
     "near": lambda good: np.abs(BASE) + (1.0 if good else 4.0),
     "near_real": lambda good: np.abs(BASE[::-1]) + 1.0,
     "bound_gap": lambda good: np.abs(BASE) + (5.0 if good else 1.0),

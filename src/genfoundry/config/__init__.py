@@ -15,6 +15,7 @@ from genfoundry.config.dataset_schema import (
     Patch,
     Shares,
     Slices,
+    Stack,
     Videos,
 )
 from genfoundry.config.experiment_schema import (
@@ -36,5 +37,5 @@ from genfoundry.config.strict import Frozen, check, suggest_names
 __all__ = [
     "Align", "Bound", "Budget", "ClassRule", "Count", "Data", "Dataset", "Duplicates", "Entry", "Expect",
     "File", "Files", "Folder", "Frozen", "Judge", "LabelColumn", "Moving", "Params", "Patch", "Run", "Scalar",
-    "Search", "Shares", "Slices", "Steps", "Task", "Train", "Videos", "check", "suggest_names",
+    "Search", "Shares", "Slices", "Stack", "Steps", "Task", "Train", "Videos", "check", "suggest_names",
 ]  # fmt: skip

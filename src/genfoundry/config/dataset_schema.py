@@ -174,6 +174,25 @@ class Moving(Frozen):
     videos: Videos = Videos()
 
 
+class StackedImages(Frozen):
+    """Number of images that are made for each split."""
+
+    train: AtLeastOne = 20_000
+    val: AtLeastOne = 1000
+    gate: AtLeastOne = 1000
+    test: AtLeastOne = 2000
+
+
+class Stack(Frozen):
+    """Images made of grey ones: `channels` of them, drawn at random, are the channels of one.
+
+    Its class is that of all channels: their classes as the digits of a number, the first channel's the highest.
+    """
+
+    channels: int = Field(3, ge=2)
+    images: StackedImages = StackedImages()
+
+
 class Align(Frozen):
     """Texts in two editions, told apart by how their files' names end; a pair is a line of one and its like.
 
@@ -199,6 +218,8 @@ class Dataset(Frozen):
         classes: images: the folder that names the class: the one that a picture is in (`parent`), the topmost one below
             the root or a split folder (`top`), or `none`; not set: as the folders themselves tell.
         label: images: the column of a CSV of grey values that holds the label.
+        metadata: images: the kind of file that names classes, and groups of variants: `emoji`, emoji-datasource's.
+        stack: images: how images are made of the raw ones.
         moving: video: how it is made of the raw images.
         flip: images: mirrored at random in training.
         levels: images: how many grey values the files have.
@@ -225,6 +246,8 @@ class Dataset(Frozen):
     slices: Slices = Slices()
     classes: ClassRule | None = None
     label: LabelColumn | None = None
+    metadata: Literal["emoji"] | None = None
+    stack: Stack | None = None
     moving: Moving | None = None
     flip: bool = False
     levels: int = Field(256, ge=2, le=256)

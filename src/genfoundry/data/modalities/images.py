@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,15 +13,16 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.data.modalities.describe_pixels import describe
-from genfoundry.data.preparation import Prepared
+from genfoundry.data.preparation import Arrays, Prepared
 from genfoundry.data.readers import class_labels
 from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.data.readers.image_folder import KINDS, TABLES, read_images, require_one_shape
 from genfoundry.data.readers.images import SUFFIXES, Form
 from genfoundry.data.readers.listing import list_files, require_suffixes
 from genfoundry.data.split_assignment import assign_groups, assign_split, number_groups
+from genfoundry.data.transforms.stacked_images import stack_images
 from genfoundry.errors import UserError
-from genfoundry.splits import SPLITS
+from genfoundry.splits import HELD_OUT, SPLITS
 from genfoundry.types import Spec
 
 LEAST_SIDE = 4  # pixels: what every model and metric here can work with
@@ -29,7 +31,8 @@ MOST_CLASSES = 1 << 15  # labels are stored in 16 bits
 
 def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepared:
     """Read every image in the declared form, hash it into its split, describe it."""
-    form = Form(dataset.size, dataset.colour, dataset.patch, dataset.slices, dataset.classes, dataset.label)
+    d = dataset
+    form = Form(d.size, d.colour, d.patch, d.slices, d.classes, d.label, d.metadata)
     old = read_images(raw, form)
     require_suffixes(inbox, *KINDS, *(() if list_files(inbox, *SUFFIXES) else TABLES))
     new = read_images(inbox, replace(form, label=form.label or old.label), old.layout)
@@ -39,8 +42,9 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
         )
     parts = old.parts + new.parts
     published = class_labels.published_names(dataset)
-    names = class_labels.unify(old.parts, new.parts, dataset.expect.labels, published, inbox)
-    classes = dataset.expect.labels or max(int(p.label.max()) for p in old.parts) + 1
+    declared_classes = None if dataset.stack else dataset.expect.labels  # those of a stack are made of the files'
+    names = class_labels.unify(old.parts, new.parts, declared_classes, published, inbox)
+    classes = declared_classes or max(int(p.label.max()) for p in old.parts) + 1
     shapes: dict[tuple[int, ...], str] = {}
     for part in parts:
         shapes.setdefault(part.x.shape[1:], part.source)
@@ -54,7 +58,8 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
             part.label = np.full(len(part.x), -1)
     count, declared = len(old.parts), {"label": "first"} if old.label == "first" else {}
     del old, new  # or their arrays would stay beside the joined one
-    return replace(_split(parts, count, dataset, seed, classes, names), declared=declared)
+    made = replace(_split(parts, count, dataset, seed, classes, names), declared=declared)
+    return _stack(made, raw, dataset.stack, seed) if dataset.stack else made
 
 
 def _require_sides(part: ImageSet) -> None:
@@ -105,6 +110,40 @@ def _split(
     columns |= {"group": number_groups([row.group for row in rows])} if grouped else {}
     splits = split_in_place(x, columns, split_of)
     return Prepared(splits, spec, names, {s: int((split_of == s).sum()) for s in SPLITS}, table)
+
+
+def _stack(grey: Prepared, raw: Path, stack: config.Stack, seed: int) -> Prepared:
+    """Each split's images made of its own grey ones; the table's source are the grey images in each.
+
+    Held-out images are in groups that share no grey image: others would be no independent items.
+    """
+    if grey.spec.shape[0] != 1 or grey.spec.classes < 2:
+        raise UserError(
+            f"{raw}: stack: expected grey images (1, H, W) of 2 classes or more, got {grey.spec.shape} of "
+            f"{grey.spec.classes}; declare colour: grey"
+        )
+    import pandas as pd
+
+    counts, splits, tables = stack.images.model_dump(), dict[str, Arrays](), []
+    for name in SPLITS:
+        column, key = grey.splits[name], (seed, "stack", name)
+        label, held_out = column["label"].astype(np.int64), name in HELD_OUT
+        x, label, members, block = stack_images(
+            column["x"], label, grey.spec.classes, stack.channels, counts[name], key, apart=held_out
+        )
+        splits[name] = {"x": x, "label": label.astype(np.int16)} | ({"group": block} if held_out else {})
+        digest = np.array([hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in x])
+        of_grey = grey.describe["digest"][grey.describe["split"] == name].to_numpy()
+        source = np.array([" ".join(row) for row in of_grey[members]])
+        tables.append(describe(x, label, np.full(len(x), name), digest, source))
+    classes = grey.spec.classes**stack.channels
+    of_train = np.bincount(splits["train"]["label"], minlength=classes).tolist()
+    spec = replace(grey.spec, shape=splits["train"]["x"].shape[1:], classes=classes, class_counts=tuple(of_train))
+    between = " " if any(len(name) > 1 for name in grey.names) else ""
+    names = tuple(between.join(words) for words in product(grey.names, repeat=stack.channels))
+    return replace(
+        grey, splits=splits, spec=spec, names=names, counts=counts, describe=pd.concat(tables, ignore_index=True)
+    )
 
 
 class Row(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 
 from genfoundry import config
 from genfoundry.config import LabelColumn
-from genfoundry.data.readers import arrays, grey_csv, images, nifti, npz
+from genfoundry.data.readers import arrays, emoji_metadata, grey_csv, images, nifti, npz
 from genfoundry.data.readers.arrays import Array, ImageSet
 from genfoundry.data.readers.folder_layout import Layout, derive_layout, split_word
 from genfoundry.data.readers.images import PLAIN, SUFFIXES, Form
@@ -46,6 +46,9 @@ def read_images(folder: Path, form: Form = PLAIN, layout: Layout | None = None, 
     Raises:
         UserError: a file is damaged or not what its name says, or what a folder or a column means is ambiguous.
     """
+    if form.metadata and layout is None:
+        parts = emoji_metadata.read_emoji(folder, form)
+        return Images(parts, Layout(names=parts[0].names if parts else ()))
     paths, inbox = scan_folder(folder).files, layout is not None
     pictures = filter_suffixes(paths, *SUFFIXES)
     parts, label = _read_arrays(paths, form, tables=not pictures, inbox=inbox)

@@ -44,7 +44,8 @@ CHUNK_FILES, CHUNK_BYTES = 64, 1 << 18  # that a thread decodes at a time
 class Form:
     """How images are read and what they are brought to; None leaves them as they are, or as the files themselves tell.
 
-    `size` is (H, W), `colour` "grey" or "rgb", `classes` the folder that names the class, `label` a CSV's column of it.
+    `size` is (H, W), `colour` "grey" or "rgb", `classes` the folder that names the class, `label` a CSV's column of it,
+    `metadata` the kind of file that names classes and groups instead.
     """
 
     size: tuple[int, int] | None = None
@@ -53,6 +54,7 @@ class Form:
     slices: Slices = DEFAULT_SLICES
     classes: ClassRule | None = None
     label: LabelColumn | None = None
+    metadata: str | None = None
 
 
 PLAIN = Form()

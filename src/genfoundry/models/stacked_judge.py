@@ -1,0 +1,54 @@
+"""Feature network of stacked images: one network classifies each channel, and a class is the combination of theirs.
+
+A network of all channels would have to learn the thousand classes of three digits from a few images each; this one
+learns ten, from every channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genfoundry.errors import UserError
+from genfoundry.models.judge import Judge
+from genfoundry.types import Batch, Spec
+
+
+class StackedJudge(Judge):
+    """x (B, C, H, W) -> features of each channel, C times 64 -> logits of K^C classes, the first channel's the highest.
+
+    The channels are independent given the image: log p(class) is the sum of the channels' log-probabilities.
+
+    Raises:
+        UserError: the classes are no combinations of those of the channels.
+    """
+
+    def __init__(self, spec: Spec, config: Judge.Config) -> None:
+        channels = spec.shape[0]
+        each = round(spec.classes ** (1 / channels))
+        if each < 2 or each**channels != spec.classes:
+            raise UserError(
+                f"stacked_judge: expected classes that are combinations of {channels} channels' (K^{channels}), got "
+                f"{spec.classes}"
+            )
+        super().__init__(replace(spec, shape=(1, *spec.shape[1:]), classes=each, class_counts=()), config)
+        self.spec, self.channels = spec, channels
+        self.register_buffer("centre", torch.zeros(channels * config.features))
+        self.register_buffer("spread", torch.ones(channels * config.features))
+
+    def _raw_features(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) levels -> (B, C * 64) float32, not yet standardised."""
+        of_channel = super()._raw_features(x.flatten(0, 1)[:, None])  # (B * C, 64)
+        return of_channel.view(len(x), -1)
+
+    def classify(self, batch: Batch) -> Tensor:
+        """Return (B, K^C) log-probabilities."""
+        of_channel = self._raw_features(batch.x).unflatten(1, (self.channels, -1))  # (B, C, 64)
+        logs = F.log_softmax(self.classes(F.relu(of_channel)).float(), -1).unbind(1)  # C times (B, K)
+        joint = logs[0]
+        for log in logs[1:]:
+            joint = (joint[:, :, None] + log[:, None]).flatten(1)  # (B, K^2), (B, K^3), ...
+        return joint
