@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genfoundry import config
+from genfoundry import config, files
+from genfoundry.evaluation.card import note_collapse
 from genfoundry.models.base import GenerativeModel, Hyper
 from genfoundry.training import health, tuning
 from genfoundry.training.experiment import Experiment
 from genfoundry.training.health import EARLIEST, RULES, find_collapse, is_adversarial
-from genfoundry.training.trainer import Trainer
+from genfoundry.training.trainer import Limit, Trainer
 from genfoundry.types import Batch, Clock, Event, Spec
-from pipeline.stages import tune
+from pipeline.stages import train, tune
 
 SPEC = Spec((1, 2, 2), 4)
 STEPS = 200
@@ -59,8 +60,8 @@ class Noise:
 
 
 def trained(collapses: bool, folder: Path | None = None) -> list[Event]:
-    train = config.Train(lr=Toy.defaults["lr"], steps={"fit": STEPS})
-    trainer = Trainer(Noise(), train, ("k",), folder, name="toy", save_every=0.0)  # type: ignore[arg-type]
+    settings = config.Train(lr=Toy.defaults["lr"], steps={"fit": STEPS})
+    trainer = Trainer(Noise(), settings, ("k",), folder, name="toy", save_every=0.0)  # type: ignore[arg-type]
     return trainer.fit(Toy(SPEC, Toy.Config(collapses=collapses)))
 
 
@@ -79,19 +80,19 @@ def test_samples_that_vary_are_no_collapse(caplog: pytest.LogCaptureFixture) -> 
 
 def test_collapsed_trials_are_pruned_and_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever settings are drawn: those that collapse end early and without a value, the others are complete."""
-    train = config.Train(batch=8, lr=Toy.defaults["lr"], steps={"fit": STEPS})
+    settings = config.Train(batch=8, lr=Toy.defaults["lr"], steps={"fit": STEPS})
     entry = config.Entry(dataset="d", task="t", model="toy", search={
         "hyper.collapses": config.Search(choices=(False, True)),
         "train.lr.generator": config.Search(low=1e-3, high=1e-1, log=True),
     })  # fmt: skip
     budget = config.Budget(trials=6, trial_share=1.0, samples=2)
     run, task = config.Run(seed=1, threads=1), config.Task(dataset="d", objective="x")
-    experiment = Experiment("toy", run, budget, entry, task, "images", Toy, Toy.Config(), train)
+    experiment = Experiment("toy", run, budget, entry, task, "images", Toy, Toy.Config(), settings)
     inputs = tune.TrialInputs(experiment, torch.device("cpu"), None, None, None)  # type: ignore[arg-type]
     monkeypatch.setattr(tune.TrialInputs, "measure", lambda self, model: 1.0 + float(model.config.collapses))
     monkeypatch.setattr(Experiment, "trainer", lambda self, split, **more: Trainer(Noise(), self.train, more["key"]))
     monkeypatch.setattr(Noise, "split", type("Split", (), {"spec": SPEC}))
-    study, objective = tune.make_study(experiment), tune.Objective(inputs, tune.Limit())
+    study, objective = tune.make_study(experiment), tune.Objective(inputs, Limit())
     log = tmp_path / "trials.jsonl"
     memory = tuning.search(study, lambda done, new: [tuning.run_trial(study, done, i, objective) for i in new], log)
     records = [memory.trials[i] for i in range(6)]
@@ -105,6 +106,40 @@ def test_collapsed_trials_are_pruned_and_say_why(tmp_path: Path, monkeypatch: py
     reason = next(record["reason"] for record in done if "reason" in record)
     assert reason.startswith("collapsed: samples vary 0 times") and f"at step {EARLIEST} of {STEPS}" in reason
     assert not tuning.find_best(study, done)["params"]["hyper.collapses"]
+
+
+class Set:
+    """The part of a prepared data set that the stage reads."""
+
+    meta: ClassVar[dict[str, Any]] = {"digest": "d" * 64}
+
+    def __init__(self, path: Path) -> None:
+        pass
+
+    def split(self, *how: Any) -> Any:
+        return type("Split", (), {"spec": SPEC})
+
+
+@pytest.mark.parametrize("collapses", [True, False])
+def test_the_model_of_a_training_that_ends_collapsed_says_so(
+    collapses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "Dataset", Set)
+    monkeypatch.setattr(train.device, "configure_torch", lambda run: torch.device("cpu"))
+    monkeypatch.setattr(Noise, "split", type("Split", (), {"spec": SPEC}))
+    monkeypatch.setattr(Experiment, "trainer", lambda self, split, number, **more: Trainer(Noise(), self.train, ("k",)))
+    settings = config.Train(batch=8, lr=Toy.defaults["lr"], steps={"fit": STEPS})
+    run, task = config.Run(seed=1, threads=1, device="cpu"), config.Task(dataset="d", objective="frechet")
+    budget = config.Budget(trials=0, trial_share=1.0, samples=2)
+    entry, hyper = config.Entry(dataset="d", task="t", model="toy"), Toy.Config(collapses=collapses)
+    train.train(Experiment("toy", run, budget, entry, task, "images", Toy, hyper, settings), 0, tmp_path / "s", Limit())
+    card = files.read_json(tmp_path / "s/done/model.json")
+    assert card.get("collapse", "").startswith("collapsed: samples vary 0 times") == collapses
+    assert ("collapse" in card) == collapses
+    assert note_collapse({}, card) == ([card["collapse"]] if collapses else [])
+    header = (tmp_path / "s/curves.csv").read_text().splitlines()[0]
+    assert header.endswith("grad_norm.critic,grad_norm.generator,health.diversity")
 
 
 def events(measure: str, values: list[float], total: int = 1000) -> list[Event]:
