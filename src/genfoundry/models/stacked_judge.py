@@ -46,7 +46,7 @@ class StackedJudge(Judge):
 
     def classify(self, batch: Batch) -> Tensor:
         """Return (B, K^C) log-probabilities."""
-        of_channel = self._raw_features(batch.x).unflatten(1, (self.channels, -1))  # (B, C, 64)
+        of_channel = self._raw_features(batch.x).view(len(batch), self.channels, -1)  # (B, C, 64)
         logs = F.log_softmax(self.classes(F.relu(of_channel)).float(), -1).unbind(1)  # C times (B, K)
         joint = logs[0]
         for log in logs[1:]:
