@@ -20,6 +20,7 @@ from torch import Tensor
 from genfoundry.models.base import Hyper, Likelihood
 from genfoundry.models.families.normal_prior import NormalPriorModel
 from genfoundry.nn.adversarial.augmentation import augment
+from genfoundry.nn.adversarial.diversity import measure_diversity
 from genfoundry.nn.adversarial.losses import relativistic_critic, relativistic_generator
 from genfoundry.nn.adversarial.penalties import squared_gradient_norm
 from genfoundry.nn.adversarial.residual import ResidualCritic, ResidualGenerator
@@ -112,7 +113,7 @@ class R3gan(NormalPriorModel):
         penalty = squared_gradient_norm(scores, both).mean()  # half of the sum of R1 and R2
         of_real, of_fake = scores.chunk(2)
         self.diagnostics["critic_gap"] = (of_real.mean() - of_fake.mean()).detach()
-        self.diagnostics["diversity"] = fake.std(0).mean() / real.std(0).mean()
+        self.diagnostics["diversity"] = measure_diversity(real, fake)
         gamma = self.config.gamma * (ANNEALED + (1 - ANNEALED) * 0.5 * (1 + math.cos(math.pi * clock.share)))
         return relativistic_critic(of_real, of_fake) + gamma * penalty
 
