@@ -71,8 +71,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, group: int, blocks: int) -> None:
         super().__init__()
         inner = EXPANSION * channels
+        # gcd: a width that is no multiple of `group` has larger groups
         self.expand = nn.Conv2d(channels, inner, 1)
-        self.spread = nn.Conv2d(inner, inner, 3, padding=1, groups=max(1, inner // group))
+        self.spread = nn.Conv2d(inner, inner, 3, padding=1, groups=math.gcd(inner, max(1, inner // group)))
         self.reduce = nn.Conv2d(inner, channels, 1, bias=False)
         for layer in (self.expand, self.spread):
             initialise(layer, GAIN * blocks**-0.25)  # blocks ** (-1 / (2 m - 2)) of Fixup, with m = 3 layers
