@@ -30,7 +30,7 @@ def run_stage(stage: str, arguments: list[str]) -> int | None:
     if not arguments:
         print(f"genfoundry {stage}: expected python -m pipeline {stage} build/plan/{stage}/NAME.json", file=sys.stderr)
         return 2
-    from pipeline.orchestration import integrity
+    from pipeline.orchestration import integrity, skipped_units
     from pipeline.orchestration.unit import Unit
 
     path, *more = arguments
@@ -40,6 +40,10 @@ def run_stage(stage: str, arguments: list[str]) -> int | None:
     missing = next((name for name in unit.inputs if not Path(name).exists()), "")
     if missing and stage != "report" and not more:  # which shows what there is, as an early decision takes it
         raise UserError(f"{missing}: not there; `dvc repro {unit.key}` makes it first")
+    if skipped_units.is_skipped(unit):
+        skipped_units.write_empty_outputs(unit, Path())
+        print(f"{unit.key} is skipped: {unit.settings['skipped']}")
+        return None
     os.environ.update(environment(unit.settings.get("run", {})))
     if not unit.outputs:  # it promises nothing, and mostly finds nothing to do
         return call_stage(stage, [unit, *more], {}, unit.key)

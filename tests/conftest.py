@@ -9,6 +9,11 @@ import pytest
 from proposals import ROOT
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest tests first: with two workers, one would wait for the other's last file."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the project's params.yaml, and nothing that `dvc add` could work on."""

@@ -16,7 +16,7 @@ from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.tracking import client
 from pipeline.commands import configure, show_plan
-from pipeline.orchestration import dag, dvc_lock, engine, inbox, run_lock, scheduler, slots, sources
+from pipeline.orchestration import dag, dvc_lock, engine, inbox, run_lock, scheduler, skipped_units, slots, sources
 from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
@@ -151,6 +151,8 @@ def select_units(units: dict[str, Unit], options: Options) -> dict[str, Unit]:
         names = [unit.name for unit in units.values() if unit.stage == "evaluate"]
         allowed = config.suggest_names(options.experiment, names)
         raise UserError(f"params.yaml: experiments: expected the name of one, got {options.experiment!r}; {allowed}")
+    if options.experiment and skipped_units.is_skipped(unit := units[f"evaluate@{options.experiment}"]):
+        raise UserError(f"params.yaml: experiments.{unit.name}: skipped: {unit.settings['skipped']}")
     if decision := dag.find_decision(units, options.task):
         units = {**units, decision.key: decision}
     targets = [f"register@{options.task}"] if options.task else []

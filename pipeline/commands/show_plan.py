@@ -8,12 +8,13 @@ from pathlib import Path
 from genfoundry import config, paths
 from genfoundry.config.load import read_params
 from genfoundry.files import read_json
-from pipeline.orchestration import dvc_lock
+from pipeline.orchestration import dvc_lock, skipped_units
 from pipeline.orchestration.unit import Unit, read_all
 from pipeline.stages import plan
 
 HERE = Path()
 REFERENCE = Path("bench/speed.json")  # seconds a step on two cores, for a machine that has trained nothing yet
+SECTIONS = {"judge": "judges", "baseline": "tasks"}
 HEAD = ["experiment", "model", "data set", "task", "parameters", "trials", "steps", "training"]
 
 
@@ -25,6 +26,9 @@ def run() -> None:
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for unit in units.values():
+        if unit.stage in ("judge", "baseline") and skipped_units.is_skipped(unit):
+            print(f"{SECTIONS[unit.stage]}.{unit.name}: skipped: {unit.settings['skipped']}")
     stale, share = dvc_lock.find_stale(HERE, units), params.budgets[params.budget].trial_share
     print(
         f"budget {params.budget}, seed {params.seed}, {params.threads} threads, {params.precision}, device "
@@ -56,8 +60,8 @@ def expected_seconds(units: Mapping[str, Unit]) -> dict[str, float]:
     # What this machine measured itself comes second, and wins.
     for path in (REFERENCE, paths.SPEED):
         pace |= read_json(path) if path.exists() else {}
-    trainings = [unit for unit in units.values() if unit.stage == "train"]
-    return {unit.name: pace[unit.name] * count_all_steps(unit) for unit in trainings if unit.name in pace}
+    trainings = skipped_units.select_running(units, "train")
+    return {name: pace[name] * count_all_steps(units[f"train@{name}"]) for name in trainings if name in pace}
 
 
 def table_rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[str]]:
@@ -66,11 +70,15 @@ def table_rows(params: config.Params, units: Mapping[str, Unit]) -> list[list[st
     table = []
     for name, entry in params.experiments.items():
         unit = units[f"train@{name}"]
+        hyper = ", ".join(f"{key}={value}" for key, value in entry.hyper.items()) or "defaults"
+        about = [name, entry.model, entry.dataset, entry.task, hyper]
+        if skipped_units.is_skipped(unit):
+            table.append([*about, "-", "-", f"skipped: {unit.settings['skipped']}"])
+            continue
         steps, took = count_steps(unit), "not measured yet"
         if name in seconds:
             # An estimate from the committed reference says which machine it is of.
             took = f"{seconds[name]:.0f} s" + ("" if name in measured else " on 2 cores")
-        hyper = ", ".join(f"{key}={value}" for key, value in entry.hyper.items()) or "defaults"
         took = took if steps else "0 s"
-        table.append([name, entry.model, entry.dataset, entry.task, hyper, str(count_trials(unit)), str(steps), took])
+        table.append([*about, str(count_trials(unit)), str(steps), took])
     return table

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genfoundry import config
 from genfoundry import paths as paths_module
+from genfoundry.config.skipping import find_skipped
 from genfoundry.data.fetch import catalog
 from genfoundry.evaluation import metrics
 from genfoundry.evaluation.objectives import find_objective
-from pipeline.orchestration import declared_stages, resolve
+from genfoundry.training import health
+from pipeline.orchestration import declared_stages, resolve, skipped_units
 from pipeline.orchestration.code_digest import Code
-from pipeline.orchestration.code_starts import TUNING, find_starts
+from pipeline.orchestration.code_starts import TUNING, WATCHING, find_starts
 from pipeline.orchestration.unit import Unit
 
 
@@ -35,7 +38,7 @@ def compile_units(root: Path, params: config.Params, source_digests: Mapping[str
     # A stage that somebody added to dvc.yaml gets plan files too, without a method here.
     for stage in declared_stages.read_stages(root, {unit.stage for unit in units}):
         entries = getattr(params, stage.section) if stage.section else {"": None}
-        units += [compiler.declared(stage, name) for name in entries]
+        units += [compiler.skip(stage.section, compiler.declared(stage, name)) for name in entries]
     return units
 
 
@@ -51,16 +54,28 @@ class Compiler:
     def units(self) -> Iterator[Unit]:
         """Yield them in the order of dvc.yaml's stages, and of params.yaml's entries."""
         for make, section in (
-            (self.fetch, self.params.datasets),
-            (self.prepare, self.params.datasets),
-            (self.validate, self.params.datasets),
-            (self.judge, self.params.judges),
-            (self.baseline, self.params.tasks),
-            (self.train, self.params.experiments),
-            (self.evaluate, self.params.experiments),
+            (self.fetch, "datasets"),
+            (self.prepare, "datasets"),
+            (self.validate, "datasets"),
+            (self.judge, "judges"),
+            (self.baseline, "tasks"),
+            (self.train, "experiments"),
+            (self.evaluate, "experiments"),
         ):
-            yield from (make(name) for name in section)
+            yield from (self.skip(section, make(name)) for name in getattr(self.params, section))
         yield from (self.rank(), self.register(), self.report())
+
+    @cached_property
+    def skipped(self) -> Mapping[str, Mapping[str, str]]:
+        """Section of params.yaml -> entry -> why the chosen budget skips it."""
+        return find_skipped(self.params)
+
+    def skip(self, section: str, unit: Unit) -> Unit:
+        """Return the unit, of an entry of `section`: with nothing to do if the chosen budget skips the entry."""
+        if reason := self.skipped.get(section, {}).get(unit.name):
+            entry = getattr(self.params, section)[unit.name]
+            return skipped_units.skip(unit, reason, getattr(entry, "dataset", unit.name))
+        return unit
 
     def fetch(self, name: str) -> Unit:
         """Raw files, by checksum or by the digest of what they are copied from."""
@@ -124,11 +139,14 @@ class Compiler:
         outputs = (paths_module.model(name), paths_module.tuning(name), paths_module.curves(name))
         # A tuning computes the objective, so the code of that metric, and its feature network, are part of the result.
         metric = find_objective(experiment.task.objective)
-        judge = self._judge(dataset) if experiment.trials and "judge" in metric.requires.abilities else ()
+        tunes = bool(experiment.trials) and "judge" in metric.requires.abilities
+        watched = health.is_adversarial(experiment.kind)  # the judge classifies samples while it trains
+        judge = self._judge(dataset) if tunes or watched else ()
         tuned_by = (metrics.file_of(metric.name),) if experiment.trials else ()
         starts = self._starts("train", dataset, (experiment.entry.model, *judge), tuned_by)
         settings = {**experiment.dump(), "judged": bool(judge)}
-        leave_out = () if experiment.trials else (TUNING,)  # what searches nothing does not run it
+        # What searches nothing does not run the tuning, and what has no judge to watch it not the watching
+        leave_out = (() if experiment.trials else (TUNING,)) + (() if watched and judge else (WATCHING,))
         return self._unit("train", name, self._data(dataset), outputs, settings, starts, leave_out)
 
     def evaluate(self, name: str) -> Unit:
@@ -156,14 +174,13 @@ class Compiler:
         """The order of every task's candidates."""
         # Whole folders, so that an added or removed experiment is noticed; `plan` removes what params.yaml has no more.
         inputs = (paths_module.scores(""), paths_module.baselines(""))
-        tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
-        settings = {"tasks": tasks, "experiments": list(self.params.experiments)}
+        settings = {"tasks": self._running_tasks(), "experiments": self._running_experiments()}
         return self._unit("rank", "", inputs, (paths_module.RANKINGS,), settings)
 
     def register(self) -> Unit:
         """The promotion decisions on all tasks."""
         inputs = (paths_module.RANKINGS, paths_module.scores(""), paths_module.baselines(""))
-        tasks = {name: task.model_dump(mode="json") for name, task in self.params.tasks.items()}
+        tasks = self._running_tasks()
         starts = find_starts("register", metrics={metrics.file_of(task["objective"]) for task in tasks.values()})
         # No outputs: what is decided depends on the ledger, too, and the stage itself sees whether it has to act.
         return self._unit("register", "", inputs, (), {"run": self._select_rounding(), "tasks": tasks}, starts)
@@ -171,7 +188,7 @@ class Compiler:
     def report(self) -> Unit:
         """The leaderboard."""
         inputs = (paths_module.scores(""), paths_module.baselines(""), paths_module.RANKINGS)
-        settings = {"experiments": list(self.params.experiments), "tasks": list(self.params.tasks)}
+        settings = {"experiments": self._running_experiments(), "tasks": list(self._running_tasks())}
         return self._unit("report", "", inputs, paths_module.LEADERBOARD, settings)
 
     def declared(self, stage: declared_stages.Stage, name: str) -> Unit:
@@ -200,6 +217,14 @@ class Compiler:
         digest = self.code.digest(starts, leave_out)
         read, written, begin, without = (tuple(map(Path.as_posix, x)) for x in (inputs, outputs, starts, leave_out))
         return Unit(stage, name, read, written, begin, without, digest, settings)
+
+    def _running_tasks(self) -> dict[str, dict[str, Any]]:
+        """Return the tasks that the chosen budget does not skip: the champions of others stay as they are."""
+        tasks = self.params.tasks.items()
+        return {name: task.model_dump(mode="json") for name, task in tasks if name not in self.skipped["tasks"]}
+
+    def _running_experiments(self) -> list[str]:
+        return [name for name in self.params.experiments if name not in self.skipped["experiments"]]
 
     def _select_run(self) -> dict[str, Any]:
         return resolve.select_run(self.params).model_dump(mode="json")

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from genfoundry import config, paths
 from genfoundry.console import shell
 from genfoundry.errors import UserError
+from pipeline.orchestration import skipped_units
 from pipeline.orchestration.unit import Unit
 
 SECONDS = 3.0  # that a unit is expected to take of which nothing is known: mostly its imports
@@ -79,7 +80,9 @@ def find_decision(units: Mapping[str, Unit], task: str = "") -> Unit | None:
     Raises:
         UserError: params.yaml has no such task.
     """
-    tasks = [unit.name for unit in units.values() if unit.stage == "baseline"]
+    tasks = skipped_units.select_running(units, "baseline")
+    if task and f"baseline@{task}" in units and task not in tasks:
+        raise UserError(f"params.yaml: tasks.{task}: skipped: {units[f'baseline@{task}'].settings['skipped']}")
     if task and task not in tasks:
         raise UserError(
             f"params.yaml: tasks: expected the name of one, got {task!r}; {config.suggest_names(task, tasks)}"
@@ -98,7 +101,7 @@ def find_measured(units: Mapping[str, Unit], jobs: Mapping[str, Job], lost: Coll
     missing = {key for name in lost for key in jobs[name].units}
     ran = {key for job in jobs.values() for key in job.units} - missing
     tasks = []
-    for task in [unit.name for unit in units.values() if unit.stage == "baseline" and "register" in units]:
+    for task in skipped_units.select_running(units, "baseline") if "register" in units else ():
         decision = find_decision(units, task)
         assert decision is not None
         needed = select(find_needs({**units, decision.key: decision}), [decision.key]) - {decision.key}
@@ -142,6 +145,8 @@ def _decides(unit: Unit) -> bool:
 
 
 def _name_job(unit: Unit) -> str:
+    if skipped_units.is_skipped(unit):  # those of a data set at once: DVC's start is all that they take
+        return f"skipped@{unit.settings['dataset']}"
     return f"{GROUPS.get(unit.stage, unit.stage)}@{unit.name}" if unit.name else RESULTS.get(unit.stage, unit.stage)
 
 

@@ -7,8 +7,8 @@ Likelihoods are in nats; bits/dim and nats/char appear at the reporting edge onl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -102,12 +102,29 @@ class Clock:
 
 @dataclass(frozen=True)
 class Event:
-    """What `fit` yields at intervals: mean losses since the last event, learning rates, skipped steps so far."""
+    """What `fit` yields at intervals: means since the last event, learning rates, skipped steps so far.
+
+    Attributes:
+        clock: the place in training.
+        losses: player -> mean loss.
+        rates: player -> learning rate.
+        skipped: steps of the phase that were left out because they were not finite.
+        norms: player -> mean norm of its gradient, before clipping.
+        health: name -> mean of what the model wrote into `diagnostics`, and what a probe of the model found.
+    """
 
     clock: Clock
     losses: dict[str, float]
     rates: dict[str, float]
     skipped: int = 0
+    norms: dict[str, float] = field(default_factory=dict)
+    health: dict[str, float] = field(default_factory=dict)
+
+    def iterate_columns(self) -> Iterator[tuple[str, float]]:
+        """Names and values as curves and MLflow have them: `loss.X`, `lr.X`, `grad_norm.X`, `health.X`."""
+        for kind, values in (("loss", self.losses), ("lr", self.rates), ("grad_norm", self.norms)):
+            yield from ((f"{kind}.{name}", value) for name, value in values.items())
+        yield from ((f"health.{name}", value) for name, value in self.health.items())
 
 
 @dataclass(frozen=True)

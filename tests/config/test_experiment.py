@@ -168,6 +168,10 @@ CASES = {
         ("experiments.vae-fashion.seeds", {"standart": 5}),
         ["'standart'", "did you mean 'standard'"],
     ),
+    "steps of other budgets alone, one misspelt": (
+        ("experiments.vae-fashion.steps", {"standart": 5, "full": 6}),
+        ["experiments.vae-fashion.steps: unknown name 'standart'", "did you mean 'standard'"],
+    ),
     "the judge as a candidate": (
         ("experiments.vae-fashion.model", "judge"),
         ["experiments.vae-fashion.model: expected a model of data (autoencoder,", "got 'judge'"],

@@ -45,6 +45,8 @@ CASES: dict[str, Callable[[bool], np.ndarray]] = {
     "bleu_counts": lambda good: counts_of_words(0.9 if good else 0.4),
     "features": lambda good: features(0.0) if good else features(3.0),
     "real": lambda good: FEATURES["real"],
+    "features_few": lambda good: features(0.0) if good else features(3.0),
+    "real_few": lambda good: FEATURES["real"],
     "near": lambda good: np.abs(BASE) + (1.0 if good else 4.0),
     "near_real": lambda good: np.abs(BASE[::-1]) + 1.0,
     "bound_gap": lambda good: np.abs(BASE) + (5.0 if good else 1.0),
@@ -58,7 +60,7 @@ CASES: dict[str, Callable[[bool], np.ndarray]] = {
     # of each item its class, the share of that class, the number of classes
     "sample_classes": lambda good: np.stack([np.arange(N) % (N if good else 2), np.full(N, 1 / N), np.full(N, N)], 1),
 }
-SHARES = ("copies", "hits", "exact_lines", "probe_accuracy", "edit_flips")
+SHARES = ("copies", "hits", "asked_hits", "exact_lines", "probe_accuracy", "edit_flips")
 
 
 def score_of(metric: Metric, name: str, good: bool) -> np.ndarray:

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from genfoundry.config.skipping import find_skipped
 from pipeline.orchestration import compiler, resolve
+from pipeline.orchestration.skipped_units import is_skipped
 from pipeline.orchestration.unit import Unit
 
 ROOT = Path(__file__).parent.parent.parent
 PARAMS = resolve.load_params(ROOT / "params.yaml")
-SEARCHES = {f"train@{name}" for name, entry in PARAMS.experiments.items() if entry.search}
+SKIPPED = find_skipped(PARAMS)  # at the chosen budget
+SEARCHES = {
+    f"train@{name}" for name, entry in PARAMS.experiments.items() if entry.search and name not in SKIPPED["experiments"]
+}
 LAST = {"rank", "register", "report"}  # what all experiments end in
 COPIED = ("src/genfoundry", "pipeline", "params.yaml", "requirements.lock")
 Units = Mapping[str, Unit]
@@ -21,9 +26,13 @@ Rewrite = Callable[[str], str]
 
 
 def units(stages: str, dataset: Callable[[str], bool] = lambda name: True) -> set[str]:
-    """All units of some stages, separated by blanks; of the data sets that fit, and of what is about them."""
+    """All units of some stages, separated by blanks; of the data sets that fit, and of what is about them.
+
+    Without those that are skipped, whose plan says nothing but that.
+    """
     datasets = list(filter(dataset, PARAMS.datasets))
-    experiments = [name for name, entry in PARAMS.experiments.items() if dataset(entry.dataset)]
+    entries = {name: entry for name, entry in PARAMS.experiments.items() if name not in SKIPPED["experiments"]}
+    experiments = [name for name, entry in entries.items() if dataset(entry.dataset)]
     names = {
         "fetch": datasets,
         "prepare": datasets,
@@ -31,8 +40,9 @@ def units(stages: str, dataset: Callable[[str], bool] = lambda name: True) -> se
         "train": experiments,
         "evaluate": experiments,
     }
-    names["judge"] = list(filter(dataset, PARAMS.judges))
-    names["baseline"] = [name for name, task in PARAMS.tasks.items() if dataset(task.dataset)]
+    names["judge"] = [name for name in PARAMS.judges if dataset(name) and name not in SKIPPED["judges"]]
+    tasks = {name: task for name, task in PARAMS.tasks.items() if name not in SKIPPED["tasks"]}
+    names["baseline"] = [name for name, task in tasks.items() if dataset(task.dataset)]
     return {f"{stage}@{name}" if name else stage for stage in stages.split() for name in names.get(stage, [""])}
 
 
@@ -53,7 +63,7 @@ class Edit:
     def due(self) -> set[str]:
         """`changed`, and the units that read what those write, directly or not: all that DVC may run.
 
-        It runs fewer where outs come out the same.
+        It runs fewer where outs come out the same. Without those that are skipped, which write nothing.
         """
         due, written, above = set(self.changed), set[Path](), set[Path]()
         for key, unit in self.after.items():  # in the plan's order: what a unit reads is written before
@@ -63,7 +73,7 @@ class Edit:
             if key in due:
                 written |= {Path(out) for out in unit.outputs}
                 above |= {parent for out in unit.outputs for parent in Path(out).parents}
-        return due
+        return {key for key in due if not is_skipped(self.after[key])}
 
 
 @dataclass(frozen=True)

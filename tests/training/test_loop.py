@@ -257,3 +257,37 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights() -> None:
     list(fit(model, Noise(), settings(Simple, 2, precision="bf16"), key=(1,)))
     assert set(seen) == {torch.bfloat16}
     assert model.layer.weight.dtype == torch.float32
+
+
+class Diagnosed(Simple):
+    """Writes a scalar at every step, and one at even steps alone."""
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
+        self.diagnostics["step"] = torch.tensor(float(clock.step))
+        if clock.step % 2 == 0:
+            self.diagnostics["even"] = torch.tensor(float(clock.step))
+        yield from super().losses(batch, clock)
+
+
+def test_norms_and_diagnostics_are_means_since_the_last_event() -> None:
+    batches, norms = [], []
+
+    class Watch(Noise):
+        def batch(self, phase: str, step: int) -> Batch:
+            batches.append(super().batch(phase, step).x)
+            norms.append((batches[-1].sum(0) + 2 * model.w.detach()).norm().item())  # of d/dw (sum x.w + w.w)
+            return Batch(batches[-1])
+
+    model = Diagnosed()
+    events = list(fit(model, Watch(), settings(Simple, 200, clip=0.1), key=(1,)))
+    assert [event.health["step"] for event in events[:2]] == [1.5, 5.5]  # of steps 0 to 3, 4 to 7
+    assert [event.health["even"] for event in events[:2]] == [1.0, 5.0]  # no step's value counts twice
+    for i, event in enumerate(events):
+        assert event.norms == {"model": pytest.approx(sum(norms[4 * i : 4 * i + 4]) / 4, rel=1e-4)}  # before clipping
+
+
+def test_a_probe_joins_the_events_it_sees() -> None:
+    events = list(
+        fit(Diagnosed(), Noise(), settings(Simple, 100), key=(1,), probe=lambda model, clock: {"at": float(clock.step)})
+    )
+    assert [event.health["at"] for event in events] == [float(event.clock.step) for event in events]

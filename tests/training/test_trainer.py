@@ -185,7 +185,8 @@ def test_a_state_that_is_damaged_is_one_line(tmp_path: Path) -> None:
 def test_the_csv(whole: dict[str, bytes]) -> None:
     rows = [line.split(",") for line in whole["csv"].decode().splitlines()]
     names = ("coder", "critic", "prior")
-    assert rows[0] == ["phase", "step", "skipped", *(f"loss.{n}" for n in names), *(f"lr.{n}" for n in names)]
+    columns = [f"{kind}.{name}" for kind in ("loss", "lr", "grad_norm") for name in names]
+    assert rows[0] == ["phase", "step", "skipped", *columns]
     assert all(len(row) == len(rows[0]) for row in rows)
     codes, prior = ([row for row in rows if row[0] == phase] for phase in STEPS)
     assert [int(row[1]) for row in codes] == list(range(1, 31))

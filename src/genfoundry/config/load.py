@@ -8,6 +8,7 @@ from pathlib import Path
 from genfoundry.config import yaml_file
 from genfoundry.config.dataset_schema import Dataset
 from genfoundry.config.experiment_schema import Entry, Params, Task
+from genfoundry.config.skipping import find_skipped
 from genfoundry.config.strict import check, suggest_names
 from genfoundry.errors import UserError
 
@@ -68,7 +69,8 @@ def _check_references(p: Params) -> Iterator[str]:
         yield from _check_name(f"judges.{name}", name, p.datasets)
         if name in p.datasets and p.datasets[name].modality != "images":
             yield f"judges.{name}: expected for images only, got a data set of {p.datasets[name].modality}"
-        yield from _check_name(f"judges.{name}.steps (for budget {p.budget})", p.budget, judge.steps)
+        if name not in find_skipped(p)["judges"]:
+            yield from _check_name(f"judges.{name}.steps (for budget {p.budget})", p.budget, judge.steps)
     faulty = set()
     for name, task in p.tasks.items():
         faults = list(_check_task(f"tasks.{name}", task, p.datasets))
@@ -150,8 +152,9 @@ def _check_experiment(where: str, entry: Entry, p: Params, faulty: set[str]) -> 
                 yield f"{where}.{key}: expected {expected!r}, as its task {entry.task} has, got {value!r}"
     for budget in entry.seeds if isinstance(entry.seeds, dict) else ():
         yield from _check_name(f"{where}.seeds", budget, p.budgets)
-    if entry.steps:
-        yield from _check_name(f"{where}.steps (for budget {p.budget})", p.budget, entry.steps)
+    # Without steps for the budget it is skipped, which must not come of a misspelt name
+    for budget in entry.steps if p.budget not in entry.steps else ():
+        yield from _check_name(f"{where}.steps", budget, p.budgets)
 
 
 def _check_data(where: str, entry: Entry, dataset: Dataset | None) -> Iterator[str]:

@@ -17,6 +17,7 @@ from genfoundry.evaluation.metric import QUANTILES
 from genfoundry.evaluation.translated_items import translated_batch
 from genfoundry.models.abilities import Decodes
 from genfoundry.models.base import GenerativeModel, Learner
+from genfoundry.nn.latent.spherical import slerp
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Seasonal
 
@@ -84,13 +85,9 @@ def interpolate_prior(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
     Returns:
         (rows * steps, *shape).
     """
-    ends = model.prior(2 * rows).view(2, rows, -1)  # (2, rows, latent)
-    # Parallel codes have an angle of 0, by whose sine is divided below
-    cosine = torch.cosine_similarity(ends[0], ends[1], dim=1).clamp(-0.9999, 0.9999)
-    angle = torch.arccos(cosine)[:, None, None]  # (rows, 1, 1)
-    share = torch.linspace(0, 1, steps, device=angle.device)[None, :, None]  # (1, steps, 1)
-    ahead = torch.sin((1 - share) * angle) * ends[0][:, None] + torch.sin(share * angle) * ends[1][:, None]
-    return model.decode((ahead / torch.sin(angle)).flatten(0, 1))
+    ends = model.prior(2 * rows).view(2, rows, 1, -1)  # (2, rows, 1, latent)
+    share = torch.linspace(0, 1, steps, device=ends.device)[None, :, None]  # (1, steps, 1)
+    return model.decode(slerp(ends[0], ends[1], share).flatten(0, 1))
 
 
 def _sample_long_text(model: GenerativeModel) -> Tensor:

@@ -47,7 +47,7 @@ class Reconstructs(Protocol):
 class Restores(Protocol):
     """Image restoration (denoising, inpainting): damaged x -> an estimate of the clean x.
 
-    `damages` names the kinds of damage the model was trained to undo (see `get_damages`).
+    `damages` names the kinds of damage that the model undoes (see `get_damages`).
     """
 
     damages: tuple[str, ...]
@@ -57,9 +57,13 @@ class Restores(Protocol):
 
 
 def get_damages(config: BaseModel) -> tuple[str, ...]:
-    """Return the kinds of damage that a model with this `Config` learns to undo, without building the model."""
+    """Return the kinds of damage that a model with this `Config` undoes, without building the model.
+
+    It is the damage `noise` that the model learns to undo, or `damages` where it undoes them without having learnt to.
+    """
     noise = getattr(config, "noise", "none")
-    return () if noise == "none" else (noise,)
+    damages: tuple[str, ...] = getattr(config, "damages", () if noise == "none" else (noise,))
+    return damages
 
 
 @runtime_checkable
@@ -111,6 +115,22 @@ class Decodes(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """Map (B, latent) to (B, *spec.shape) in the range of `Batch.x`."""
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Codes between two codes, for models whose codes of items do not lie along straight lines."""
+
+    def interpolate(self, a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+        """Return codes (..., latent) at shares (..., 1) of the way from a to b (..., latent)."""
+
+
+@runtime_checkable
+class Integrates(Protocol):
+    """Samples by the numerical solution of a differential equation, in any number of steps."""
+
+    def sample_in(self, n: int, steps: int, label: Tensor | None = None) -> Tensor:
+        """Draw n samples (n, *spec.shape) as `sample` does, from the same noise for every number of steps."""
 
 
 @runtime_checkable

@@ -41,6 +41,7 @@ The interface, most of which has defaults:
 `sample(...)`           n draws
 `panels(batch)`         pictures for people
 `likelihood`            "exact", "bound", "estimate" (by a numerical method) or "none"
+`likelihood_note`       words on how the likelihood is computed, shown beside it
 `passes`                network passes that a sample takes
 ======================  ============================================================================================
 
@@ -55,6 +56,7 @@ killed training gets them back, while the moving average and the finished model 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -155,7 +157,8 @@ class Learner(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        for tensor in (*self.parameters(), *self.buffers()):  # a model fitted in closed form has buffers alone
+        # Lazily, as models ask for it in every step; a model fitted in closed form has buffers alone
+        for tensor in itertools.chain(self.parameters(), self.buffers()):
             return tensor.device
         return torch.device("cpu")
 
@@ -187,6 +190,14 @@ class GenerativeModel(Learner):
     def passes(self) -> int | None:
         """Number of evaluations of the network that one sample takes, or None where it varies or is not stated."""
         return None
+
+    @property
+    def likelihood_note(self) -> str:
+        """How the reported -log p(x) comes about (estimator, steps, dequantisation, its error); "" if plain.
+
+        Pages, cards and the leaderboard show it beside the number, above all where `likelihood` is "estimate".
+        """
+        return ""
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         yield {"model": self.measure(batch)["nll"].mean()}

@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,10 @@ DELAY = 5.0  # seconds; a training that is shorter is logged by `publish` alone
 SAMPLING = 5.0  # seconds between two samples of the system's metrics
 
 
-def name_metrics(
-    phase: str, losses: Mapping[str, float], rates: Mapping[str, float], skipped: float
-) -> Iterator[tuple[str, float]]:
+def name_metrics(event: Event) -> Iterator[tuple[str, float]]:
     """Names and values of one event's metrics in MLflow: by these names `publish` completes a log that broke off."""
-    yield from ((f"{phase}/loss.{name}", value) for name, value in losses.items())
-    yield from ((f"{phase}/lr.{name}", value) for name, value in rates.items())
-    yield f"{phase}/skipped", skipped
+    yield from ((f"{event.clock.phase}/{name}", value) for name, value in event.iterate_columns())
+    yield f"{event.clock.phase}/skipped", event.skipped
 
 
 class LiveLogger:
@@ -114,8 +111,7 @@ class LiveLogger:
         with suppress(queue.Empty):
             while True:
                 now, e = self._events.get_nowait()
-                named = name_metrics(e.clock.phase, e.losses, e.rates, e.skipped)
-                metrics += [(name, value, now, e.clock.step) for name, value in named]
+                metrics += [(name, value, now, e.clock.step) for name, value in name_metrics(e)]
         log_metrics(client, run, metrics)
 
     def _close(self, client: MlflowClient, run: str) -> None:

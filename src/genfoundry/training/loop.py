@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from genfoundry.data.loaders import Loader
 
 EVENTS = 50  # a phase: each costs one device synchronisation
+Probe = Callable[[Learner, Clock], dict[str, float]]
 
 
 class Diverged(UserError):
     """No step of an interval, and at least ten in all, gave a finite loss and gradient."""
+
+
+def count_interval(total: int) -> int:
+    """Return the steps from one event of a phase to the next."""
+    return max(1, math.ceil(total / EVENTS))
 
 
 def learning_rate(step: int, total: int, train: Train, peak: float) -> float:
@@ -123,7 +129,13 @@ class State:
 
 
 def fit(
-    model: Learner, loader: Loader, train: Train, *, key: tuple[object, ...], state: State | None = None
+    model: Learner,
+    loader: Loader,
+    train: Train,
+    *,
+    key: tuple[object, ...],
+    state: State | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """Train `model` through its phases; yields an Event now and then, when `state` may be saved.
 
@@ -136,24 +148,25 @@ def fit(
         train: settings; `lr` has a learning rate for each player.
         key: what every random draw is seeded by.
         state: of an earlier process; it is kept up to date.
+        probe: looks at the model at each event (`evaluation.class_share`); what it returns joins `Event.health`.
 
     Raises:
         Diverged: no step since the last event was finite, and ten or more were not.
     """
     state = state or State()
     for phase in model.phases[state.phase :]:
-        yield from _Phase(model, train, state, phase).run(loader, key)
+        yield from _Phase(model, train, state, phase, probe).run(loader, key)
 
 
 class _Phase:
     """The steps of one phase, and what was measured since its last event."""
 
-    def __init__(self, model: Learner, train: Train, state: State, name: str) -> None:
-        self.model, self.train, self.state, self.name = model, train, state, name
+    def __init__(self, model: Learner, train: Train, state: State, name: str, probe: Probe | None) -> None:
+        self.model, self.train, self.state, self.name, self.probe = model, train, state, name, probe
         self.players = model.players()
         self.total = train.steps.get(name, 0) if any(self.players.values()) else 0
         self.steps = self.skipped = 0  # since the last event, and until it
-        self.losses: dict[str, list[Tensor]] = {}
+        self.measured: dict[tuple[str, str], list[Tensor]] = {}  # (kind, name) -> a scalar of each step, on the device
 
     def run(self, loader: Loader, key: tuple[object, ...]) -> Iterator[Event]:
         model, state, total = self.model, self.state, self.total
@@ -163,7 +176,7 @@ class _Phase:
         model.train()
         state.open_phase(model, self.train, self.players)
         self.skipped = int(state.skipped.item())
-        every = max(1, math.ceil(total / EVENTS))
+        every = count_interval(total)
         for step in range(state.step, total):
             # Seeded at every step, so that no generator's state has to be saved
             torch.manual_seed(derive_seed(*key, self.name, step))
@@ -181,6 +194,7 @@ class _Phase:
     def _step(self, batch: Batch, clock: Clock) -> None:
         model, train = self.model, self.train
         model.set_training(*self.state.optimizers)
+        model.diagnostics.clear()  # of an earlier step: a model need not write all of them in each
         game = model.losses(batch, clock)
         while True:
             # Around each next(), never across a yield: the cache of cast weights would serve players that have moved.
@@ -191,7 +205,9 @@ class _Phase:
             self._differentiate(losses)
             for name, loss in losses.items():
                 self._move(name, loss, clock)
-                self.losses.setdefault(name, []).append(loss.detach())  # keeps no graph
+                self._note("losses", name, loss)
+        for name, value in model.diagnostics.items():
+            self._note("health", name, value)
         self.steps += 1
         if train.ema:
             # At the start a shorter average, which soon forgets the initial weights
@@ -199,6 +215,9 @@ class _Phase:
             current, average = model.state_dict(), self.state.average
             update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             update(list(average.values()), [current[k] for k in average], None)
+
+    def _note(self, kind: str, name: str, value: Tensor) -> None:
+        self.measured.setdefault((kind, name), []).append(value.detach())  # keeps no graph, and waits for nothing
 
     def _differentiate(self, losses: dict[str, Tensor]) -> None:
         """Each player's gradient comes from its own loss alone, and all come before anyone moves."""
@@ -210,6 +229,7 @@ class _Phase:
     def _move(self, name: str, loss: Tensor, clock: Clock) -> None:
         optimizer, train = self.state.optimizers[name], self.train
         norm = torch.nn.utils.get_total_norm(optimizer.gradients())
+        self._note("norms", name, norm)
         # A tensor on the device: to ask whether it is 1 would make every step wait
         non_finite = (~torch.isfinite(norm + loss.detach())).float()
         self.state.skipped = self.state.skipped + non_finite
@@ -226,9 +246,21 @@ class _Phase:
             )
         moved = self.state.optimizers if self.steps else ()
         rates = {name: learning_rate(step - 1, self.total, self.train, self.train.lr[name]) for name in moved}
-        losses = {name: torch.stack(values).float().mean().item() for name, values in self.losses.items()}
-        finite = {name: value for name, value in losses.items() if math.isfinite(value)}
-        event = Event(Clock(self.name, step, self.total), finite, rates, skipped)
+        clock, means = Clock(self.name, step, self.total), self._take_means()
+        if self.probe is not None and self.steps:
+            means["health"] |= self.probe(self.model, clock)
+        event = Event(clock, rates=rates, skipped=skipped, **means)
         self.state.events.append(event)
-        self.steps, self.skipped, self.losses = 0, skipped, {}
+        self.steps, self.skipped = 0, skipped
         return event
+
+    def _take_means(self) -> dict[str, dict[str, float]]:
+        """Kind -> name -> mean since the last event, those that are not finite left out; in one transfer."""
+        means: dict[str, dict[str, float]] = {"losses": {}, "norms": {}, "health": {}}
+        if self.measured:
+            stacked = torch.stack([torch.stack(values).float().mean() for values in self.measured.values()])
+            for (kind, name), value in zip(self.measured, stacked.tolist(), strict=True):
+                if math.isfinite(value):
+                    means[kind][name] = value
+        self.measured = {}
+        return means

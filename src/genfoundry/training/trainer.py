@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,13 +16,15 @@ from genfoundry import files, paths
 from genfoundry.config import Train
 from genfoundry.console.progress import Progress
 from genfoundry.errors import UserError
-from genfoundry.training.loop import State, fit
+from genfoundry.training.health import find_collapse
+from genfoundry.training.loop import Probe, State, fit
 from genfoundry.types import Event
 
 if TYPE_CHECKING:
     from genfoundry.data.loaders import Loader
     from genfoundry.models.base import Learner
 
+logger = logging.getLogger(__name__)
 SAVE_EVERY = 15.0  # seconds; when a state is saved changes no result
 
 
@@ -67,6 +70,7 @@ class Trainer:
         on_event: called with each event, those of an earlier process included.
         name: under which progress is shown; "": none is.
         save_every: seconds between checkpoints.
+        probe: what looks at the model at events.
     """
 
     loader: Loader
@@ -77,6 +81,7 @@ class Trainer:
     on_event: Callable[[Event], None] = lambda event: None
     name: str = ""
     save_every: float = SAVE_EVERY
+    probe: Probe | None = None
 
     def fit(self, model: Learner) -> list[Event]:
         """Train to the end and return every event; the model is in evaluation mode then.
@@ -92,10 +97,14 @@ class Trainer:
         steps = [self.settings.steps.get(phase, 0) for phase in model.phases]
         before = dict(zip(model.phases, accumulate(steps, initial=0), strict=False))  # the sum of all is left over
         saved = time.monotonic()  # the time of day may be set back
+        warned = False
         with Progress(self.name, sum(steps)) as progress:
             progress.resume(sum(steps[: state.phase]) + state.step)
-            for event in fit(model, self.loader, self.settings, key=self.key, state=state):
+            for event in fit(model, self.loader, self.settings, key=self.key, state=state, probe=self.probe):
                 self.on_event(event)
+                if not warned and (collapse := find_collapse(state.events)):
+                    warned = True  # once: it mostly stays so
+                    logger.warning("%s: step %d of %d: %s", self.name, event.clock.step, event.clock.total, collapse)
                 done = before[event.clock.phase] + event.clock.step
                 if self.name:
                     losses = ", ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
@@ -118,15 +127,15 @@ def shorten(train: Train, share: float) -> Train:
 
 
 def format_curves(events: list[Event]) -> str:
-    """CSV with a row an event: phase, step, skipped steps, a column for each loss and learning rate."""
-    losses = sorted({name for event in events for name in event.losses})
-    rates = sorted({name for event in events for name in event.rates})
+    """CSV with a row an event: phase, step, skipped steps, a column for each loss, learning rate, norm, health."""
+    rows = [dict(event.iterate_columns()) for event in events]
+    kinds = ("loss", "lr", "grad_norm", "health")
+    columns = sorted({column for row in rows for column in row}, key=lambda c: (kinds.index(c.partition(".")[0]), c))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["phase", "step", "skipped", *(f"loss.{n}" for n in losses), *(f"lr.{n}" for n in rates)])
-    for event in events:
-        values = [event.losses.get(n, "") for n in losses] + [event.rates.get(n, "") for n in rates]
-        writer.writerow([event.clock.phase, event.clock.step, event.skipped, *values])
+    writer.writerow(["phase", "step", "skipped", *columns])
+    for event, row in zip(events, rows, strict=True):
+        writer.writerow([event.clock.phase, event.clock.step, event.skipped, *(row.get(c, "") for c in columns)])
     return table.getvalue()
 
 

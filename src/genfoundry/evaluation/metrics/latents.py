@@ -95,11 +95,11 @@ def encode(model: Any, context: EvalContext) -> Outputs:
 
 
 def interpolate(model: Any, a: Tensor, b: Tensor, steps: int = STEPS) -> Tensor:
-    """(n, steps, *shape): decoded codes on the straight line from a to b (n, K); the ends are reconstructions."""
+    """(n, steps, *shape): decoded codes on the (straight) way from a to b (n, K); the ends are reconstructions."""
     import torch
 
-    share = torch.linspace(0, 1, steps)[:, None]  # (steps, 1)
-    z = torch.lerp(a[:, None], b[:, None], share).flatten(0, 1).to(model.device)  # (n steps, K)
+    share, way = torch.linspace(0, 1, steps)[:, None], getattr(model, "interpolate", torch.lerp)  # (steps, 1)
+    z = way(a[:, None], b[:, None], share).flatten(0, 1).to(model.device)  # (n steps, K)
     made: Tensor = model.decode(z)
     return made.view(len(a), steps, *made.shape[1:])
 

@@ -28,6 +28,11 @@ STYLE = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "legend.frameon": False},
     "axes.prop_cycle": f"cycler(color={list(LINES)})",
 }
+HEALTH = {  # name of a measure -> title of its chart
+    "critic_gap": "critic gap: mean score of real items less that of generated ones",
+    "diversity": "diversity: spread over a batch of generated items, 1: that of real items",
+    "class_share": "classes that samples reach, 1: as many as real items do",
+}
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 Points = Sequence[tuple[float, float]]
 
@@ -121,7 +126,7 @@ def _svg(figure: Figure, summary: str, tooltips: Sequence[str]) -> Markup:
 
 
 def training_curves(path: Path) -> list[Chart]:
-    """The losses and the learning rates of a training's CSV, a line per player; [] where it has no steps."""
+    """Losses, learning rates, gradient norms and health of a training's CSV, a line per player; [] without steps."""
     charts = (chart(title, lines) for title, lines in _columns(path))
     return [drawn for drawn in charts if drawn]
 
@@ -134,10 +139,17 @@ def _columns(path: Path) -> Iterator[tuple[str, dict[str, Points]]]:
     phases = list(dict.fromkeys(row["phase"] for row in rows))
     for phase in phases:
         in_phase = [row for row in rows if row["phase"] == phase]
-        for kind, title in (("loss.", "loss"), ("lr.", "learning rate")):
-            lines = {
-                key.removeprefix(kind): [(float(row["step"]), float(row[key])) for row in in_phase if row[key]]
-                for key in in_phase[0]
-                if key.startswith(kind)
-            }
+        for title, lines in _group_columns(in_phase):
             yield title + f", phase {phase}" * (len(phases) > 1), {k: v for k, v in lines.items() if len(v) > 1}
+
+
+def _group_columns(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, dict[str, Points]]]:
+    """Yield title and lines of each chart; measures of health have units of their own, hence a chart each."""
+    lines = {key: [(float(row["step"]), float(row[key])) for row in rows if row[key]] for key in rows[0]
+             if key.startswith(("loss.", "lr.", "grad_norm.", "health."))}  # fmt: skip
+    for kind, title in (("loss.", "loss"), ("lr.", "learning rate"), ("grad_norm.", "gradient norm")):
+        yield title, {key.removeprefix(kind): line for key, line in lines.items() if key.startswith(kind)}
+    for key, line in lines.items():
+        if key.startswith("health."):
+            name = key.removeprefix("health.")
+            yield HEALTH.get(name, name.replace("_", " ")), {name: line}

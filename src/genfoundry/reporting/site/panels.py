@@ -22,6 +22,10 @@ KNOWN = {  # file -> title, description
         "each row: a test item, its code moved towards another class step by step",
     ),
     "edits": ("Editing trade-off", "identity kept against items that the feature network assigns to the target class"),
+    "frechet_by_steps": (
+        "Frechet distance by steps",
+        "of samples whose differential equation is solved in so many steps; the line: as many training items",
+    ),
     "closest": ("Nearest training items", "pairs: a sample and the training item nearest to it"),
     "completed": ("Inpainting", "triples: the given part, the model's completion, the test item"),
 }

@@ -1,0 +1,1 @@
+"""Adversarial training: losses of critic and generator, gradient penalties, augmentation, and their networks."""
