@@ -33,7 +33,10 @@ GROUPS = {  # of metrics, in the order of a leaderboard's columns -> title, what
     "translations": ("Translation", "How well a generated target agrees with the true one."),
     "classes": ("Classification", "How often the model predicts the class of an item."),
     "samples": ("Samples", "How close generated items are to real ones, and whether they are memorized."),
-    "class samples": ("Class-conditional samples", "What classifiers learn from generated items of given classes."),
+    "class samples": (
+        "Class-conditional samples",
+        "Whether generated items of a given class are of it, and what classifiers learn from them.",
+    ),
     "restoration": (
         "Reconstruction, denoising and inpainting",
         "How close a reconstructed or restored item is to the original. Every method receives the same damaged items.",

@@ -1,9 +1,10 @@
 """R3GAN: relativistic pairing loss with R1 and R2 on plain residual networks (Huang et al. 2024, arXiv:2501.05441).
 
 Losses are its equations 2 to 4: each real item is paired with a generated one, of the same class if there are classes,
-and the critic's squared gradient is penalised at both, with weight gamma / 2, at every step. Gamma falls along a cosine
-to a tenth, as in the paper's appendix D; learning rates fall by the loop's schedule. There is no normalisation, no
-minibatch statistic and no progressive growth. The critic sees real levels dequantised, as `models.dcgan` says.
+and the critic's squared gradient is penalised at both, with weight gamma / 2, at every step, by images before they are
+augmented, as in its authors' code. Gamma falls along a cosine to a tenth, as in the paper's appendix D; learning rates
+fall by the loop's schedule. There is no normalisation, no minibatch statistic and no progressive growth. The critic
+sees real levels dequantised, as `models.dcgan` says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from genfoundry.models.base import Hyper, Likelihood
 from genfoundry.models.families.normal_prior import NormalPriorModel
+from genfoundry.nn.adversarial.augmentation import augment
 from genfoundry.nn.adversarial.diversity import measure_diversity
 from genfoundry.nn.adversarial.losses import relativistic_critic, relativistic_generator
 from genfoundry.nn.adversarial.penalties import squared_gradient_norm
@@ -38,7 +40,8 @@ class R3gan(NormalPriorModel):
         """`width`, `critic_width`: channels of the finest stage, up to four times as many below; `blocks`: of a stage.
 
         `group`: channels of a group of the grouped convolutions; `patch`: side of the squares of pixels that the finest
-        stage works on; `gamma`: weight of the penalties at the start; `classes`: whether it is class-conditional.
+        stage works on; `gamma`: weight of the penalties at the start; `classes`: whether it is class-conditional;
+        `augment`: policies of DiffAugment, for small data.
         """
 
         latent: int = Field(16, ge=1)
@@ -46,9 +49,10 @@ class R3gan(NormalPriorModel):
         critic_width: int = Field(8, ge=1)
         blocks: int = Field(1, ge=1)
         group: int = Field(8, ge=1)
-        patch: Literal[1, 2] = 1
+        patch: Literal[1, 2, 4] = 1
         gamma: float = Field(0.1, ge=0)
         classes: bool = False
+        augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
 
     likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {
@@ -96,12 +100,16 @@ class R3gan(NormalPriorModel):
         fake = self.generator(self._codes(label, len(batch))).float()  # (B, C, H, W)
         yield {"critic": self._critic_loss(real, fake.detach(), label, clock)}
         with torch.no_grad():
-            target = self.critic(real, label)  # (B,)
-        yield {"generator": relativistic_generator(target, self.critic(fake, label))}
+            target = self._criticise(real, label)  # (B,)
+        yield {"generator": relativistic_generator(target, self._criticise(fake, label))}
+
+    def _criticise(self, x: Tensor, label: Tensor | None) -> Tensor:
+        """Augment images (B, C, H, W), each by draws of its own, and score them (B,)."""
+        return self.critic(augment(x, self.config.augment), label)  # type: ignore[no-any-return]
 
     def _critic_loss(self, real: Tensor, fake: Tensor, label: Tensor | None, clock: Clock) -> Tensor:
         both = torch.cat([real, fake]).requires_grad_()  # (2B, C, H, W): one pass, and one gradient, of both
-        scores = self.critic(both, None if label is None else label.repeat(2, 1))
+        scores = self._criticise(both, None if label is None else label.repeat(2, 1))
         penalty = squared_gradient_norm(scores, both).mean()  # half of the sum of R1 and R2
         of_real, of_fake = scores.chunk(2)
         self.diagnostics["critic_gap"] = (of_real.mean() - of_fake.mean()).detach()

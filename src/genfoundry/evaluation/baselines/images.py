@@ -27,6 +27,7 @@ from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
+    from genfoundry.types import Batch
 
 COMPONENTS = 64  # principal components of the Gaussian
 MAX_ITEMS = 10_000  # training items that Gaussians are fitted to
@@ -39,16 +40,26 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     mean = sum_items(train).cpu() / len(train)  # (C, H, W)
     mean = mean.float() if train.spec.levels is None else mean.round().long()
 
-    def draw_real(split: Split, n: int) -> torch.Tensor:
-        others = torch.cat([b.x for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)])
+    def choose_real(split: Split, n: int) -> tuple[list[Batch], torch.Tensor]:
+        others = [b for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)]
         draw = torch.Generator().manual_seed(derive_seed("floor", split.name))
-        return others[_draw_items(len(others), n, draw)]
+        return others, _draw_items(sum(map(len, others)), n, draw)
+
+    def draw_real(split: Split, n: int) -> torch.Tensor:
+        others, chosen = choose_real(split, n)
+        return torch.cat([b.x for b in others])[chosen]
+
+    def draw_labelled(split: Split) -> Outputs:
+        others, chosen = choose_real(split, inputs.sample_counts[split.name])  # those of "samples"
+        labels = [b.label for b in others if b.label is not None]
+        labelled = {"sample_labels": torch.cat(labels).cpu()[chosen]} if len(labels) == len(others) else {}
+        return _draw_all(draw_real, inputs, split) | labelled
 
     def repeat_mean(split: Split, n: int) -> torch.Tensor:
         return mean.expand(n, *mean.shape)
 
     return [
-        Baseline("real-against-real", "floor", "none", partial(_draw_all, draw_real, inputs)),
+        Baseline("real-against-real", "floor", "none", draw_labelled),
         Baseline("pixel-means", "ceiling", "none", partial(_draw_all, repeat_mean, inputs)),
     ]
 
