@@ -102,6 +102,13 @@ class Tarflow(GenerativeModel):
         guided = self.conditional and self.config.guidance > 0
         return self.patches.tokens * (1 + guided)
 
+    @property
+    def likelihood_note(self) -> str:
+        """What the density is of, and why it bounds the likelihood of levels."""
+        if self.spec.levels is None:
+            return "the exact density of real values"
+        return "the exact density of levels dequantised by uniform noise, one draw an item, which makes it a bound"
+
     def begin(self, phase: str, data: Split) -> None:
         """Fit the first block's linear map; with few items its correlations are left out: they would be overfitted."""
         if (linear := self.blocks[0].linear) is None:
