@@ -1,8 +1,8 @@
 """A small U-Net of images, of a time and, where there are any, of classes (Ho et al. 2020, arXiv:2006.11239).
 
 Residual blocks whose time and class scale and shift the normalised activations (Dhariwal and Nichol 2021,
-arXiv:2105.05233). The first convolution has stride 2, so that no block works at full resolution, and the way up adds
-the activations of the way down rather than concatenating them: on a processor this is a quarter of the cost.
+arXiv:2105.05233). The first convolution has stride 2, and three thin ones alone work at full resolution; the way up
+adds the activations of the way down rather than concatenating them: on a processor this is a quarter of the cost.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from genfoundry.nn.conv.blocks import Upsample, downsample, halve_size
 from genfoundry.types import Spec
 
 COARSEST = 8  # the shorter side is halved until it is at most so long, where attention is
+FINE = 8  # the least number of channels at full resolution
 HEAD = 32  # channels of an attention head
 GROUP = 8  # channels that are normalised together: fewer are slow in channels-last memory
 SLOWEST, FASTEST = 0.25, 64.0  # sinusoids of a time in [0, 1], in periods
@@ -128,9 +129,13 @@ class UNet(nn.Module):
         self.narrow = nn.ModuleList(downsample(a, b) for a, b in pairs)
         self.widen = nn.ModuleList(Upsample(b, a, size=size) for (a, b), size in zip(pairs, sizes[1:], strict=False))
         self.norm = group_norm(width)
-        self.out = Upsample(width, spec.shape[0], size=sizes[0])
-        nn.init.zeros_(self.out.conv.weight)
-        nn.init.zeros_(self.out.conv.bias)  # type: ignore[arg-type]
+        fine = max(FINE, width // 2)
+        self.enlarge = Upsample(width, fine, size=sizes[0])
+        self.pixels = nn.Conv2d(inputs, fine, 3, padding=1)
+        self.texture = nn.Conv2d(fine, fine, 3, padding=1)
+        self.out = nn.Conv2d(fine, spec.shape[0], 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         condition = self.time(embed_time(t, self.condition))  # (B, condition)
@@ -147,4 +152,5 @@ class UNet(nn.Module):
             h = self.up[level](h, condition)
             if level:
                 h = self.widen[level - 1](h) + kept[level - 1]
-        return self.out(F.silu(self.norm(h)))  # type: ignore[no-any-return]
+        h = self.enlarge(F.silu(self.norm(h))) + self.pixels(x)  # (B, fine, H, W)
+        return self.out(F.silu(self.texture(F.silu(h))))  # type: ignore[no-any-return]
