@@ -51,11 +51,14 @@ def count_passes(model: FlowMatching, monkeypatch: pytest.MonkeyPatch) -> list[i
     return rows
 
 
-@pytest.mark.parametrize(("solver", "guidance", "passes"), [("euler", 1, 5), ("heun", 1, 10), ("euler", 3, 10)])
+@pytest.mark.parametrize(
+    ("solver", "guidance", "denoise", "passes"),
+    [("euler", 1, True, 5), ("euler", 3, False, 10), ("heun", 1, False, 10), ("heun", 1, True, 9)],
+)
 def test_a_sample_takes_the_stated_passes(
-    solver: str, guidance: float, passes: int, monkeypatch: pytest.MonkeyPatch
+    solver: str, guidance: float, denoise: bool, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = build(solver=solver, steps=5, guidance=guidance)
+    model = build(solver=solver, steps=5, guidance=guidance, denoise=denoise)
     rows = count_passes(model, monkeypatch)
     model.sample(3)
     assert sum(rows) == 3 * passes and model.passes == passes
@@ -67,7 +70,7 @@ def test_gaussian_data_need_no_network_and_one_step() -> None:
     spec = Spec((1, 4, 4), None)
     mix = torch.randn(16, 16) / 4 + torch.eye(16)
     x = (torch.randn(20_000, 16) @ mix.T + 3).view(-1, 1, 4, 4)
-    model = build(spec, components=16, steps=1, density_steps=1)
+    model = build(spec, components=16, steps=1, denoise=False, density_steps=1)
     model.gaussian.fit(x.flatten(1))
     made = model.sample(20_000).flatten(1)
     covariance = torch.cov(x.flatten(1).T)

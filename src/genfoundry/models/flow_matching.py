@@ -10,7 +10,7 @@ and guidance extrapolates from one to the other (Ho and Salimans 2022, arXiv:220
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -43,8 +43,9 @@ class FlowMatching(GenerativeModel):
         """`width`, `blocks`, `attention`: of the U-Net; `components`: principal components of the Gaussian.
 
         `pairing` of noise and items in training; `times`: their distribution; `drop`: share of labels that are dropped;
-        `guidance`: 1 for none. `solver` and `steps`: of samples; `density_steps`, `trace`, `probes`: of the likelihood;
-        `repair_steps`: of images with missing pixels.
+        `guidance`: 1 for none. `solver` and `steps`: of samples, whose last step leads to the mean of the items that
+        the point before may become if `denoise`, as a step of Euler's does, which leaves no grain. `density_steps`,
+        `trace`, `probes`: of the likelihood; `repair_steps`: of images with missing pixels.
         """
 
         damages: ClassVar[tuple[str, ...]] = ("gaussian", "mask")
@@ -60,6 +61,7 @@ class FlowMatching(GenerativeModel):
         times: Literal["uniform", "logit_normal"] = "uniform"
         solver: Solver = "heun"
         steps: int = Field(4, ge=1)
+        denoise: bool = True
         density_steps: int = Field(4, ge=1)
         trace: Literal["hutchinson", "exact"] = "hutchinson"
         probes: int = Field(2, ge=1)
@@ -95,7 +97,8 @@ class FlowMatching(GenerativeModel):
 
     @property
     def passes(self) -> int | None:
-        return self.config.steps * PASSES[self.config.solver] * (1 + self.guided)
+        c, each = self.config, PASSES[self.config.solver]
+        return (each * c.steps + (1 - each) * c.denoise) * (1 + self.guided)
 
     def begin(self, phase: str, data: Split) -> None:
         """Fit the Gaussians to training items."""
@@ -140,41 +143,50 @@ class FlowMatching(GenerativeModel):
         inputs = torch.cat([x, expected.view(x.shape)], 1).contiguous(memory_format=torch.channels_last)
         return linear.view(x.shape), self.network(inputs, t, label).float()
 
-    def predict_item(self, x: Tensor, time: float, label: Tensor | None = None) -> Tensor:
+    def _guided_velocities(
+        self, x: Tensor, time: float, label: Tensor | None, guidance: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """The same at one time, with guidance in what is added to the Gaussian's."""
+        n, t = len(x), x.new_full((len(x),), time)
+        if guidance == 1 or label is None:
+            return self._velocities(x, t, label)
+        both = torch.cat([label, torch.full_like(label, self.spec.classes)])
+        # One pass over both: (2B, C, H, W)
+        linear, added = self._velocities(x.repeat(2, 1, 1, 1), t.repeat(2), both)
+        given, free = (linear + added).chunk(2)
+        return linear[:n], added[:n] + (guidance - 1) * (given - free)
+
+    def predict_item(self, x: Tensor, time: float, label: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """Return E[x1 | x_t] (B, C, H, W) at points x (B, C, H, W) and one time."""
-        linear, rest = self._velocities(x, x.new_full((len(x),), time), self._class_index(label, len(x)))
-        return x + (1 - time) * (linear + rest)
+        label = self._class_index(label, len(x))
+        linear, added = self._guided_velocities(x, time, label, guidance)
+        return x + (1 - time) * (linear + added)
 
     def _field(self, label: Tensor | None, guidance: float = 1.0) -> density.Velocity:
         """The velocity of u (B, D), the coordinates in which the flow of the label's Gaussian stands still."""
 
         def velocity(u: Tensor, time: float) -> Tensor:
             x = self.gaussian.locate(u, time, label).view(-1, *self.spec.shape)
-            t = x.new_full((len(x),), time)
-            if guidance == 1 or label is None:
-                rest = self._velocities(x, t, label)[1]
-            else:
-                both = torch.cat([label, torch.full_like(label, self.spec.classes)])
-                # One pass over both: (2B, C, H, W)
-                linear, added = self._velocities(x.repeat(2, 1, 1, 1), t.repeat(2), both)
-                given, free = (linear + added).chunk(2)
-                rest = added[: len(x)] + (guidance - 1) * (given - free)
-            return self.gaussian.whiten(rest.flatten(1), time, label)
+            added = self._guided_velocities(x, time, label, guidance)[1]
+            return self.gaussian.whiten(added.flatten(1), time, label)
 
         return velocity
 
-    def _solve(self, u: Tensor, label: Tensor | None, steps: int, *, guidance: float = 1.0) -> Tensor:
-        """Follow u (B, D) from t = 0 to t = 1; returns x1 (B, C, H, W)."""
+    def _solve(self, u: Tensor, label: Tensor | None, times: Sequence[float], *, guidance: float = 1.0) -> Tensor:
+        """Follow u (B, D) from the first of `times` to the last; returns the point there, (B, C, H, W)."""
         field = self._field(label, guidance)
-        (u,) = integrate(lambda state, t: (field(state[0], t),), (u,), time_grid(steps), self.config.solver)
-        return self.gaussian.locate(u, 1.0, label).view(-1, *self.spec.shape)
+        (u,) = integrate(lambda state, t: (field(state[0], t),), (u,), times, self.config.solver)
+        return self.gaussian.locate(u, times[-1], label).view(-1, *self.spec.shape)
 
     @torch.no_grad()
     def sample_in(self, n: int, steps: int, label: Tensor | None = None) -> Tensor:
         """Draw n samples as `sample` does, in so many steps."""
         if self.conditional and label is None:
             label = torch.multinomial(self.shares, n, replacement=True)
-        x = self._solve(self.prior(n), self._class_index(label, n), steps, guidance=self.config.guidance)
+        index, guidance, times = self._class_index(label, n), self.config.guidance, time_grid(steps)
+        x = self._solve(self.prior(n), index, times[:-1] if self.config.denoise else times, guidance=guidance)
+        if self.config.denoise:
+            x = self.predict_item(x, times[-2], label, guidance)
         return quantise(x, self.spec.levels).contiguous()
 
     @torch.no_grad()
@@ -188,7 +200,7 @@ class FlowMatching(GenerativeModel):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Map noise (B, D) to the images (B, C, H, W) at the ends of its unconditional paths."""
-        x = self._solve(z, self._class_index(None, len(z)), self.config.steps)
+        x = self._solve(z, self._class_index(None, len(z)), time_grid(self.config.steps))
         return quantise(x, self.spec.levels).contiguous()
 
     @torch.no_grad()

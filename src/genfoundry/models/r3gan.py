@@ -57,7 +57,7 @@ class R3gan(NormalPriorModel):
     likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {
         "batch": 64,
-        "lr": {"critic": 2e-3, "generator": 2e-3},
+        "lr": {"critic": 3e-3, "generator": 3e-3},
         "betas": [0.0, 0.99],
         "clip": None,
         "ema": 0.99,
@@ -67,25 +67,25 @@ class R3gan(NormalPriorModel):
 
     @classmethod
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
-        small = max(spec.shape[1:]) <= 16
-        width = 32 if small or items >= 10_000 else 16
-        hyper = {"latent": 64, "width": width, "critic_width": width, "group": 16, "patch": 2}
-        rate = {"low": 1e-3, "high": 5e-3, "log": True}
-        gamma = {"low": 0.01, "high": 1.0, "log": True}
-        search = {"train.lr.critic": rate, "train.lr.generator": rate, "hyper.gamma": gamma}
-        return {"hyper": hyper, "search": search}
+        patch = 2 if max(spec.shape[1:]) <= 16 else 4  # wide stages at a low resolution learn most a second
+        width = 64 if patch == 2 else 32
+        hyper = {"latent": 64, "width": width, "critic_width": width, "group": 32, "patch": patch, "gamma": 1.0}
+        rate = {"low": 1.5e-3, "high": 6e-3, "log": True}
+        search = {"train.lr.critic": rate, "train.lr.generator": rate}
+        search |= {"hyper.gamma": {"low": 0.1, "high": 4.0, "log": True}}
+        return {"hyper": hyper, "train": {"batch": 32}, "search": search}
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         shape = {"blocks": config.blocks, "group": config.group, "patch": config.patch}
-        classes = spec.classes if config.classes else 0
+        classes = spec.classes if self.conditional else 0
         self.generator = ResidualGenerator(spec, config.latent, width=config.width, classes=classes, **shape)
         self.critic = ResidualCritic(spec, width=config.critic_width, classes=classes, **shape)
         self.register_buffer("frequency", torch.tensor(spec.class_shares if classes else ()), persistent=False)
 
     @property
     def conditional(self) -> bool:
-        return self.config.classes
+        return self.config.classes and self.spec.classes > 0
 
     @property
     def passes(self) -> int:

@@ -104,11 +104,14 @@ class Trainer:
                 self.on_event(event)
                 if not warned and (collapse := find_collapse(state.events)):
                     warned = True  # once: it mostly stays so
-                    logger.warning("%s: step %d of %d: %s", self.name, event.clock.step, event.clock.total, collapse)
+                    logger.warning(
+                        "%s: step %d of %d: %s", self.name or "training", event.clock.step, event.clock.total, collapse
+                    )
                 done = before[event.clock.phase] + event.clock.step
                 if self.name:
-                    losses = ", ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
-                    progress.show(done, f"{event.clock.phase} {losses}".rstrip())
+                    shown = [*event.losses.items(), *((n.replace("_", " "), v) for n, v in event.health.items())]
+                    words = ", ".join(f"{name} {value:.4g}" for name, value in shown)
+                    progress.show(done, f"{event.clock.phase} {words}".rstrip())
                 # A training that is over is not stopped any more
                 stop = self.limit.is_over() and state.phase < len(model.phases)
                 if path and (stop or time.monotonic() - saved >= self.save_every):

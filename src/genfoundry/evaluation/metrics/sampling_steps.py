@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from genfoundry.evaluation.context import EvalContext
 
-STEPS = (1, 2, 4, 8, 16, 32)
+STEPS = (1, 2, 4, 8, 16)
 FEW = 4  # steps of the metric
 MOST = 1000  # samples of each number of steps
 REAL = "real items"  # the line in the plot
