@@ -42,6 +42,7 @@ from spread_entries import (
 )
 
 from genfoundry import files, paths
+from genfoundry.config.skipping import find_skipped
 from genfoundry.data import loaders
 from genfoundry.data.dataset import Dataset
 from genfoundry.errors import UserError
@@ -63,10 +64,11 @@ SEEDS = 3
 
 def wanted() -> list[str]:
     """The best candidate of every ranking; every experiment where there is no ranking."""
-    names = resolve.load_params(ROOT / "params.yaml").experiments
+    params = resolve.load_params(ROOT / "params.yaml")
+    names = params.experiments.keys() - find_skipped(params)["experiments"].keys()
     rankings = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "reports/ranking").glob("*.json"))]
     best = {c["experiment"] for ranking in rankings for c in ranking["candidates"][:BEST]}
-    return [name for name in names if name in best or not best]
+    return [name for name in params.experiments if name in names and (name in best or not best)]
 
 
 def measure(name: str, budget: str, seeds: int) -> Entry:

@@ -3,10 +3,11 @@
     PYTHONPATH=src python bench/throughput_images.py [MODEL ...] [float32] [bf16]
 
 Random colour images of 32x32 in batches of 64, on one thread, so that no data have to be there. The plain loop is what
-most projects write: a DataLoader over tensors, a pass of the critic for real images and one for generated ones, images
-in the usual memory format (N, C, H, W), Adam with its defaults, float32, `.item()` each step, torch and its memory as
-they come. Each arm is a process of its own, since settings of memory and determinism are a process's; they take turns
-step by step, and medians are compared, as machines are noisy. On a CPU the clock is the process's own.
+most projects write: a DataLoader over tensors, a pass of the critic for real images and one for generated ones (which
+serve both players, as in PyTorch's own example), images in the usual memory format (N, C, H, W), Adam with its
+defaults, float32, `.item()` each step, torch and its memory as they come. Each arm is a process of its own, since
+settings of memory and determinism are a process's; they take turns step by step, and medians are compared, as machines
+are noisy. On a CPU the clock is the process's own.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ def scale(x: Tensor) -> Tensor:
 
 def play_dcgan(model: Any, x: Tensor) -> Game:
     """Player and loss, one after the other, as in most implementations of the hinge loss."""
-    noise = (torch.randn(len(x), model.config.latent, device=x.device) for _ in range(2))
-    real_score, fake_score = model.critic(scale(x)), model.critic(model.generator(next(noise)).detach())
+    fake = model.generator(torch.randn(len(x), model.config.latent, device=x.device))
+    real_score, fake_score = model.critic(scale(x)), model.critic(fake.detach())
     yield "critic", F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
-    yield "generator", -model.critic(model.generator(next(noise))).mean()
+    yield "generator", -model.critic(fake).mean()
 
 
 def play_flow_matching(model: Any, x: Tensor) -> Game:

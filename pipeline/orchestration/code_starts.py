@@ -12,6 +12,7 @@ from pathlib import Path
 SCIENCE = Path("src/genfoundry")
 STAGES = Path("pipeline/stages")
 TUNING = STAGES / "tune.py"  # what a training without a search leaves out
+WATCHING = SCIENCE / "evaluation/class_share.py"  # what a training without a judge leaves out
 
 
 def find_starts(

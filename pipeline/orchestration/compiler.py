@@ -18,9 +18,10 @@ from genfoundry.config.skipping import find_skipped
 from genfoundry.data.fetch import catalog
 from genfoundry.evaluation import metrics
 from genfoundry.evaluation.objectives import find_objective
+from genfoundry.training import health
 from pipeline.orchestration import declared_stages, resolve, skipped_units
 from pipeline.orchestration.code_digest import Code
-from pipeline.orchestration.code_starts import TUNING, find_starts
+from pipeline.orchestration.code_starts import TUNING, WATCHING, find_starts
 from pipeline.orchestration.unit import Unit
 
 
@@ -138,11 +139,14 @@ class Compiler:
         outputs = (paths_module.model(name), paths_module.tuning(name), paths_module.curves(name))
         # A tuning computes the objective, so the code of that metric, and its feature network, are part of the result.
         metric = find_objective(experiment.task.objective)
-        judge = self._judge(dataset) if experiment.trials and "judge" in metric.requires.abilities else ()
+        tunes = bool(experiment.trials) and "judge" in metric.requires.abilities
+        watched = health.is_adversarial(experiment.kind)  # the judge classifies samples while it trains
+        judge = self._judge(dataset) if tunes or watched else ()
         tuned_by = (metrics.file_of(metric.name),) if experiment.trials else ()
         starts = self._starts("train", dataset, (experiment.entry.model, *judge), tuned_by)
         settings = {**experiment.dump(), "judged": bool(judge)}
-        leave_out = () if experiment.trials else (TUNING,)  # what searches nothing does not run it
+        # What searches nothing does not run the tuning, and what has no judge to watch it not the watching
+        leave_out = (() if experiment.trials else (TUNING,)) + (() if watched and judge else (WATCHING,))
         return self._unit("train", name, self._data(dataset), outputs, settings, starts, leave_out)
 
     def evaluate(self, name: str) -> Unit:

@@ -1,4 +1,4 @@
-"""Units that the chosen budget skips: their stages write empty outputs, so that `dvc repro` has all that it expects.
+"""Units that the chosen budget skips: their stages write outputs without content, so that DVC has all that it expects.
 
 What an earlier budget left there goes: rankings and tables read whole folders. Champions stay, as the ledger has them.
 """
@@ -36,5 +36,5 @@ def write_empty_outputs(unit: Unit, root: Path) -> None:
         if path.suffix in EMPTY:
             files.write_bytes(path, EMPTY[path.suffix])
         else:
-            with files.replace_dir(path):
-                pass
+            with files.replace_dir(path) as folder:  # not empty, or DVC would warn
+                files.write_bytes(folder / "skipped.txt", f"{unit.key}: {unit.settings['skipped']}\n".encode())

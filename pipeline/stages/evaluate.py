@@ -42,4 +42,7 @@ def measure(path: str) -> None:
     )
     took, model = time.perf_counter() - began, checkpoint.load(paths.model(name), target)
     # Times are no part of an output, whose bytes must not depend on the clock.
-    cost_log.record_costs(HERE, model.card["digest"], evaluate_seconds=took, **cost_log.measure_sampling_rate(model))
+    costs = {"evaluate_seconds": took, **cost_log.measure_sampling_rate(model)}
+    if passes := getattr(model, "passes", None):  # beside the rate, which they explain
+        costs["passes_per_sample"] = passes
+    cost_log.record_costs(HERE, model.card["digest"], **costs)

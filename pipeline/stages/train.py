@@ -11,10 +11,11 @@ from typing import Any
 
 from genfoundry import files, paths
 from genfoundry.data.dataset import Dataset
+from genfoundry.evaluation.class_share import ClassShare
 from genfoundry.models import checkpoint
 from genfoundry.tracking import cost_log
 from genfoundry.tracking import live as tracking
-from genfoundry.training import device
+from genfoundry.training import device, health
 from genfoundry.training.experiment import Experiment
 from genfoundry.training.trainer import Limit, format_curves, record_pace
 from genfoundry.types import Event
@@ -68,7 +69,8 @@ def train_seed(path: str, number: int, best: Mapping[str, Any], state: str, bega
         train(experiment, number, folder, limit)
         return 0.0
     with tracking.LiveLogger(HERE, experiment.name, experiment.entry.task, Path(state).name) as live:
-        live.done(train(experiment, number, folder, limit, live.log))
+        judge = paths.judge(experiment.entry.dataset) if unit.settings["judged"] else None
+        live.done(train(experiment, number, folder, limit, live.log, judge))
     return float(live.overhead)
 
 
@@ -78,8 +80,12 @@ def train(
     folder: Path,
     limit: Limit,
     on_event: Callable[[Event], None] = lambda event: None,
+    judge: Path | None = None,
 ) -> str:
-    """Write the model to folder/done and its curves beside it; returns the model's digest."""
+    """Write the model to folder/done and its curves beside it; returns the model's digest.
+
+    The samples of an adversarial model are classified by the judge in a folder while it trains, if there is one.
+    """
     if (folder / "done/model.json").exists():  # an earlier process got this far
         return str(files.read_json(folder / "done/model.json")["digest"])
     target, settings, task = device.configure_torch(experiment.run), experiment.train, experiment.task
@@ -87,12 +93,17 @@ def train(
     split = data.split("train", task.levels, task.binarise, target)
     trainer = experiment.trainer(split, number, folder=folder, limit=limit, on_event=on_event)
     trainer.name = str(trainer.key[-1])
+    if judge is not None and health.is_adversarial(experiment.kind):
+        trainer.probe = ClassShare.read(judge, trainer.key, str(target))
     model = experiment.build(trainer.loader.split.spec, trainer.key).to(target)
     began, resumed = time.perf_counter(), (folder / "state.safetensors").exists()
     events = trainer.fit(model)
     took, steps = time.perf_counter() - began, sum(settings.steps.values())
     files.write_bytes(folder / "curves.csv", format_curves(events).encode())
-    digest = checkpoint.save(folder / "done", model, make_card(experiment, data, target.type) | {"training": number})
+    card = make_card(experiment, data, target.type) | {"training": number}
+    if collapse := health.find_collapse(events):
+        card["collapse"] = collapse
+    digest = checkpoint.save(folder / "done", model, card)
     costs: dict[str, float | str] = {"parameters": sum(p.numel() for p in model.parameters()), "device": target.type}
     # A resumed training has measured its last part alone, which would look cheap.
     if not resumed:

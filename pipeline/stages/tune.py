@@ -20,7 +20,7 @@ from genfoundry.evaluation.predict import predict, score
 from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.splits import Split
-from genfoundry.training import device, tuning
+from genfoundry.training import device, health, tuning
 from genfoundry.training.experiment import Experiment
 from genfoundry.training.trainer import Limit, shorten
 from genfoundry.types import Event
@@ -136,8 +136,13 @@ class Objective:
         # Losses of an earlier phase say nothing of the objective: only the last phase is reported.
         prunes = make_study(self.inputs.experiment).prunes and experiment.train.steps.get(last, 0)
 
+        events: list[Event] = []
+
         def on_event(event: Event) -> None:
             nonlocal reported
+            events.append(event)
+            if collapse := health.find_collapse(events):
+                raise tuning.Collapsed(f"{collapse} at step {event.clock.step} of {event.clock.total}")
             due = math.floor(REPORTS * event.clock.share)
             # The last report would be the trial's value, which is measured anyway.
             if prunes and event.clock.phase == last and reported < due < REPORTS:

@@ -56,7 +56,7 @@ def test_what_a_person_looks_at_is_there(smoke: Path) -> None:
     assert headline["test"] == pytest.approx(card["figures"]["test"][headline["objective"]], rel=1e-4)
     lines = good(call("dvc", "metrics", "show", root=smoke)).splitlines()
     assert len([line for line in lines if "vae-digits" in line]) == 1 and max(map(len, lines)) <= 120
-    for name in ("vae-digits", "dcgan-digits", "vq-digits", "ss-digits", "linear-sunspots"):
+    for name in ("vae-digits", "dcgan-digits", "flow-digits", "vq-digits", "ss-digits", "linear-sunspots"):
         assert list((smoke / f"reports/panels/{name}").glob("*.png")), name
     assert list((smoke / "reports/tuning/vae-digits").glob("*.png"))
 

@@ -28,7 +28,7 @@ KINDS = {name: models.find(name) for name in models.names()}
 IMAGES = [
     name for name, kind in KINDS.items() if "images" in kind.modalities and not kind.why_unsupported(toys.SPEC.levels)
 ]
-DRAWN = {"features", "features_control", "features_few", "near", "copies"}  # of samples, which are independent
+DRAWN = {"features", "features_control", "features_few", "near", "copies", "sample_classes"}  # independent samples
 MADE = {f"surprise_{name}{end}" for name in ("smooth", "digits") for end in ("", "_corrected")}
 FOURS = torch.arange(120) // 4  # the group of each of 120 items
 

@@ -57,8 +57,10 @@ CASES: dict[str, Callable[[bool], np.ndarray]] = {
     "surprise_test_corrected": lambda good: BASE,
     "class_hits": lambda good: np.stack([HITS if good else 1 - HITS] * 3, 1) * (np.abs(features(0.0)) < 2),
     "class_hits_real": lambda good: np.stack([HITS] * 3, 1),
+    # of each item its class, the share of that class, the number of classes
+    "sample_classes": lambda good: np.stack([np.arange(N) % (N if good else 2), np.full(N, 1 / N), np.full(N, N)], 1),
 }
-SHARES = ("copies", "hits", "exact_lines", "probe_accuracy", "edit_flips")
+SHARES = ("copies", "hits", "asked_hits", "exact_lines", "probe_accuracy", "edit_flips")
 
 
 def score_of(metric: Metric, name: str, good: bool) -> np.ndarray:

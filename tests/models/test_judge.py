@@ -3,12 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from genfoundry.data.splits.images import ImageSplit
+from genfoundry.errors import UserError
 from genfoundry.evaluation import judge as evaluation_judge
 from genfoundry.evaluation.metrics.frechet import frechet_distance
 from genfoundry.evaluation.metrics.kernel_distance import kernel_distance
 from genfoundry.models.judge import Judge
+from genfoundry.models.stacked_judge import StackedJudge
 from genfoundry.types import Batch, Clock, Spec
 
 
@@ -124,3 +128,47 @@ def test_a_feature_that_does_not_vary_is_centred_alone(judge: Judge, train: Imag
         judge.neck.weight[0] = 0
     judge.end("fit", train)
     assert (of(judge, train)[:, 0] == 0).all()
+
+
+def test_a_class_of_stacked_images_is_the_combination_of_the_channels() -> None:
+    spec = Spec((2, 8, 8), 17, classes=9, class_counts=(1,) * 9)
+    torch.manual_seed(0)
+    model = StackedJudge(spec, Judge.Config(features=5)).eval()
+    x = torch.randint(17, (6, 2, 8, 8))
+    of_channel = [model.classes(F.relu(Judge._raw_features(model, x[:, c : c + 1]))).softmax(1) for c in (0, 1)]
+    p = model.classify(Batch(x)).exp()
+    assert torch.allclose(p.sum(1), torch.ones(6))
+    for k in range(9):  # the first channel's class is the higher digit
+        assert torch.allclose(p[:, k], of_channel[0][:, k // 3] * of_channel[1][:, k % 3], rtol=1e-4)
+    features = model.features(x)
+    assert features.shape == (6, 10) and torch.equal(features[:, :5], model.features(x.flip(1))[:, 5:])
+
+
+def test_a_judge_of_stacked_images_learns_classes_of_which_it_saw_one_channel_each() -> None:
+    """Every class of the test is a combination that was never trained on."""
+    torch.manual_seed(0)
+    bars = torch.zeros(3, 8, 8, dtype=torch.long)
+    bars[torch.arange(3), torch.arange(3) * 3] = 16
+
+    def batch(of: Tensor) -> Batch:
+        noise = torch.randint(3, (len(of), 2, 8, 8))
+        return Batch((bars[of] + noise).clamp(0, 16), label=of @ torch.tensor([3, 1]))
+
+    spec = Spec((2, 8, 8), 17, classes=9, class_counts=(1,) * 9)
+    model, clock = StackedJudge(spec, Judge.Config()), Clock("fit", 0, 1)
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(30):
+        same = torch.randint(3, (32, 1)).expand(-1, 2)
+        loss = next(model.losses(batch(same), clock))["model"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    asked = batch(torch.tensor([[0, 1], [1, 0], [2, 0], [1, 2]]))
+    assert model.eval().classify(asked).argmax(1).tolist() == [1, 3, 6, 5]
+
+
+def test_classes_need_not_be_all_combinations() -> None:
+    model = StackedJudge(Spec((2, 8, 8), 17, classes=5), Judge.Config()).eval()
+    assert model.classes.out_features == 3 and model.classify(Batch(torch.zeros(4, 2, 8, 8))).shape == (4, 5)
+    with pytest.raises(UserError, match="expected data with 2 or more classes, got 1"):
+        StackedJudge(Spec((2, 8, 8), 17, classes=1), Judge.Config())

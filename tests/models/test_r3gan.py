@@ -67,6 +67,18 @@ def test_no_player_receives_the_others_gradient() -> None:
         assert model.critic(model.generator(z)).mean() > before
 
 
+def test_real_and_generated_images_are_augmented_alike_and_apart() -> None:
+    model, seen = build(augment=("translation",)), []
+    model.critic.register_forward_pre_hook(lambda _, x: seen.append(x[0].detach()))
+    torch.nn.init.zeros_(model.generator.mix.weight)  # a generated image is grey everywhere, but for its bias
+    list(model.losses(Batch(torch.full((32, 1, 8, 8), 255)), Clock("fit", 0, 1)))
+    both, real, fake = seen
+    assert [len(x) for x in seen] == [64, 32, 32]
+    for x in (both[:32], both[32:], real, fake):
+        assert 5 < len((x != 0).unique(dim=0)) <= 9  # by up to one row and one column
+    assert not torch.equal(both[:32] != 0, both[32:] != 0)
+
+
 def test_diversity_is_0_where_all_samples_are_alike() -> None:
     model, batch = build(), Batch(torch.randint(256, (6, 1, 8, 8)))
     next(model.losses(batch, Clock("fit", 0, 1)))

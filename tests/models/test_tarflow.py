@@ -102,6 +102,8 @@ def test_inverse_inverts(patch: int) -> None:
     model = train(ODD, 60, patch=patch)
     batch = Loader(ODD).batch("fit", 0)
     assert (model.decode(model.embed(batch)) == batch.x).all()
+    far = model.decode(1e30 * model.prior(8))  # overflows
+    assert 0 <= far.min() <= far.max() < 6
     x = 2 * torch.rand(8, *ODD.shape) - 1
     for label in (batch.label, None):
         assert torch.allclose(model.inverse(model(x, label)[0], label), x, atol=1e-4)

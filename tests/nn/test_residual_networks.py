@@ -10,11 +10,11 @@ from genfoundry.types import Spec
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 48, 48), (3, 7, 9), (1, 17, 30)]
 
 
-@pytest.mark.parametrize("patch", [1, 2])
+@pytest.mark.parametrize("patch", [1, 2, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_size_there_and_back(shape: tuple[int, int, int], patch: int) -> None:
     torch.manual_seed(0)
-    spec, build = Spec(shape, 256), {"width": 4, "blocks": 1, "group": 4, "patch": patch}
+    spec, build = Spec(shape, 256), {"width": 5, "blocks": 1, "group": 4, "patch": patch}
     x = ResidualGenerator(spec, 6, **build)(torch.randn(3, 6))
     assert x.shape == (3, *shape)
     critic = ResidualCritic(spec, classes=2, **build)

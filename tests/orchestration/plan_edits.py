@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genfoundry.config.skipping import find_skipped
 from pipeline.orchestration import compiler, resolve
+from pipeline.orchestration.skipped_units import is_skipped
 from pipeline.orchestration.unit import Unit
 
 ROOT = Path(__file__).parent.parent.parent
@@ -62,7 +63,7 @@ class Edit:
     def due(self) -> set[str]:
         """`changed`, and the units that read what those write, directly or not: all that DVC may run.
 
-        It runs fewer where outs come out the same.
+        It runs fewer where outs come out the same. Without those that are skipped, which write nothing.
         """
         due, written, above = set(self.changed), set[Path](), set[Path]()
         for key, unit in self.after.items():  # in the plan's order: what a unit reads is written before
@@ -72,7 +73,7 @@ class Edit:
             if key in due:
                 written |= {Path(out) for out in unit.outputs}
                 above |= {parent for out in unit.outputs for parent in Path(out).parents}
-        return due
+        return {key for key in due if not is_skipped(self.after[key])}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,12 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from plan_edits import LAST, PARAMS, SEARCHES, Copy, units
+from plan_edits import LAST, PARAMS, SEARCHES, SKIPPED, Copy, units
 
+from genfoundry import models
+from genfoundry.training.health import is_adversarial
 from pipeline.orchestration.code_digest import Code
+from pipeline.orchestration.skipped_units import is_skipped
 from pipeline.orchestration.unit import Unit
 
 SCIENCE = "src/genfoundry"
@@ -26,8 +29,13 @@ def add_words(text: str) -> str:
 
 
 def of_model(model: str) -> set[str]:
-    names = [name for name, entry in PARAMS.experiments.items() if entry.model == model]
+    entries = PARAMS.experiments.items()
+    names = [name for name, entry in entries if entry.model == model and name not in SKIPPED["experiments"]]
     return {f"{stage}@{name}" for stage in ("train", "evaluate") for name in names}
+
+
+def find_adversarial() -> list[str]:
+    return [name for name in models.names() if is_adversarial(models.find(name))]
 
 
 def of(*modalities: str) -> Callable[[str], bool]:
@@ -35,7 +43,8 @@ def of(*modalities: str) -> Callable[[str], bool]:
 
 
 def test_the_plan_has_a_unit_for_everything(copy: Copy) -> None:
-    assert set(copy.units) == units("fetch prepare validate judge baseline train evaluate rank register report")
+    running = {key for key, unit in copy.units.items() if not is_skipped(unit)}
+    assert running == units("fetch prepare validate judge baseline train evaluate rank register report")
     assert copy.edit("params.yaml", str).changed == set()
 
 
@@ -73,10 +82,17 @@ def test_a_model_re_runs_its_experiments(model: str, copy: Copy) -> None:
 
 
 def test_the_model_of_judges_re_runs_them_and_what_they_measure(copy: Copy) -> None:
-    """Of the trainings those alone that tune on a data set with a judge."""
+    """Of the trainings those alone that tune on a data set with a judge, or whose samples it classifies meanwhile."""
     judged = PARAMS.judges.__contains__
     edit, measured = copy.edit(f"{SCIENCE}/models/judge.py", add_code), units("judge baseline evaluate", judged)
-    assert measured <= edit.changed <= measured | (units("train", judged) & SEARCHES)
+    adversarial = {key for model in find_adversarial() for key in of_model(model)}
+    assert measured <= edit.changed <= measured | (units("train", judged) & (SEARCHES | adversarial))
+
+
+def test_what_classifies_samples_re_runs_the_adversarial_trainings_alone(copy: Copy) -> None:
+    edit = copy.edit(f"{SCIENCE}/evaluation/class_share.py", add_code)
+    watched = {key for model in find_adversarial() for key in of_model(model)}
+    assert edit.changed == watched & units("train", PARAMS.judges.__contains__) != set()
 
 
 METRICS = ["metrics/ood", "metrics/latent_edits", "metrics/kernel_distance"]  # of images alone

@@ -135,8 +135,9 @@ def test_what_the_best_on_val_loses_to_on_gate_is_said(tmp_path: Path) -> None:
 
 
 def test_a_collapsed_posterior_is_said(tmp_path: Path) -> None:
-    assert note_collapse({"rate": 0.296, "nll": 50.0}) == ["collapsed: rate 0.3 nats"]
-    assert note_collapse({"rate": 1.0}) == note_collapse({"nll": 50.0}) == []
+    assert note_collapse({"rate": 0.296, "nll": 50.0}, {}) == ["collapsed: rate 0.3 nats"]
+    assert note_collapse({"rate": 1.0}, {}) == note_collapse({"nll": 50.0}, {}) == []
+    assert note_collapse({"rate": 1.0}, {"collapse": "collapsed: samples ..."}) == ["collapsed: samples ..."]
     card(tmp_path, "text-vae", "lines", None, nats_per_sample=51.0, rate=0.3, n=9)
     path = tmp_path / "scores/lines/text-vae/card.json"
     write_json(path, {**read_json(path), "notes": ["collapsed: rate 0.3 nats"]})

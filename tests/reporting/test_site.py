@@ -286,3 +286,27 @@ def test_groups_are_counted_in_the_order_of_the_items() -> None:
         dataset.describe({"modality": "series", "spec": spec, "counts": counts, "groups": {"gate": 5, "val": 4}})
     )
     assert about["independent groups"] == "val 4, gate 5"
+
+
+def test_the_health_of_a_gan_is_drawn_and_its_collapse_said(root: Path) -> None:
+    drawn = charts.training_curves(root / paths.curves(showcase.GAN))
+    titles = [chart.title.partition(":")[0] for chart in drawn]
+    assert titles == [
+        "loss", "learning rate", "gradient norm", "classes that samples reach, 1", "critic gap", "diversity"
+    ]  # fmt: skip
+    norms = drawn[2].svg
+    assert "critic from 3 to 0.103" in norms and "generator from 4 to 0.1379" in norms
+    html = (root / "reports" / f"models/{showcase.GAN}.html").read_text(encoding="utf-8")
+    assert all(chart.svg in html for chart in drawn)
+    text = page(root, f"models/{showcase.GAN}")
+    assert "collapsed: all alike." in text and "network passes a sample 1" in text
+
+
+def test_an_estimated_likelihood_says_its_estimator_wherever_it_stands(root: Path) -> None:
+    note = "exact trace, 40 Heun steps"
+    text = page(root, f"models/{showcase.LINEAR}")
+    assert "likelihood estimate" in text and f"How it is computed: {note}." in text
+    assert "an estimate by a numerical method, neither exact nor a bound" in text
+    assert f"estimate {note}" in page(root, f"datasets/{showcase.SERIES}")
+    table = (root / "reports/leaderboard.md").read_text(encoding="utf-8")
+    assert f"{showcase.LINEAR}: likelihood (estimate): {note}." in table

@@ -7,9 +7,16 @@ import math
 import numpy as np
 
 from genfoundry.errors import UserError
-from genfoundry.evaluation.bootstrap import Estimate, estimate_mean, estimate_sum_of_means
+from genfoundry.evaluation.bootstrap import (
+    Estimate,
+    estimate_from_draws,
+    estimate_mean,
+    estimate_sum_of_means,
+    group_shares,
+    resample_counts,
+)
 from genfoundry.evaluation.distance_intervals import distance_difference, distance_estimate
-from genfoundry.evaluation.metric import Distance, Metric
+from genfoundry.evaluation.metric import ClassStatistic, Distance, Metric
 from genfoundry.evaluation.metrics import all_metrics, metrics_of
 from genfoundry.evaluation.objectives import find_objective
 from genfoundry.evaluation.scores import GROUP, Ids, Scores, group_ids
@@ -73,8 +80,20 @@ def estimate_objectives(scores: Scores, dims: int, modality: str) -> dict[str, E
     return {metric.name: estimate_metric(metric, scores, dims) for metric in metrics}
 
 
-def _estimate(statistic: Estimate | Distance) -> Estimate:
+def _estimate(statistic: Estimate | Distance | ClassStatistic) -> Estimate:
+    if isinstance(statistic, ClassStatistic):
+        return _estimate_classes(statistic)
     return distance_estimate(statistic) if isinstance(statistic, Distance) else statistic
+
+
+def _estimate_classes(statistic: ClassStatistic) -> Estimate:
+    """The interval of a bootstrap of the items, of which each is a group of its own."""
+    n, value = int(statistic.counts.sum()), statistic.value
+    if not math.isfinite(value):
+        return Estimate(value, n, n)
+    drawn = statistic.statistic(resample_counts(statistic.name, statistic.counts, unseen=statistic.unseen))
+    estimate = estimate_from_draws(value, drawn, n, group_shares(None, n))
+    return estimate.within(statistic.least, statistic.most)
 
 
 def improvement(candidate: Scores, incumbent: Scores, objective: Metric | str, dims: int) -> Estimate:
@@ -89,6 +108,10 @@ def improvement(candidate: Scores, incumbent: Scores, objective: Metric | str, d
     metric = find_objective(objective) if isinstance(objective, str) else objective
     ours, theirs = metric.items(candidate, dims), metric.items(incumbent, dims)
     if ours is None or theirs is None:
+        assert metric.statistics is not None
+        statistics = [metric.statistics(scores, dims)[metric.name] for scores in (candidate, incumbent)]
+        if isinstance(statistics[0], ClassStatistic) and isinstance(statistics[1], ClassStatistic):
+            return _gain_of_classes(metric, statistics[0], statistics[1])
         return _distance_gain(metric, candidate, incumbent, dims)
     if len(ours) != len(theirs):
         raise UserError(
@@ -104,6 +127,20 @@ def _common_ids(candidate: Scores, incumbent: Scores, name: str) -> Ids | None:
     if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
         raise UserError(f"{name}{GROUP}: expected the incumbent's groups of items, got items of other groups")
     return theirs if ours is None else ours
+
+
+def _gain_of_classes(metric: Metric, candidate: ClassStatistic, incumbent: ClassStatistic) -> Estimate:
+    """The difference of two statistics of independent samples, whose bootstraps are independent too."""
+    sizes = [int(of.counts.sum()) for of in (candidate, incumbent)]
+    if sizes[0] != sizes[1]:
+        raise UserError(f"{metric.name}: expected as many samples of both, got {sizes[0]}, the incumbent {sizes[1]}")
+    sign = 1.0 if metric.direction == "maximize" else -1.0
+    drawn = [
+        of.statistic(resample_counts(f"{metric.name} {who}", of.counts, unseen=of.unseen))
+        for who, of in (("candidate", candidate), ("incumbent", incumbent))
+    ]
+    gain, shares = sign * (candidate.value - incumbent.value), group_shares(None, sizes[0])
+    return estimate_from_draws(gain, sign * (drawn[0] - drawn[1]), sizes[0], shares)
 
 
 def _distance_gain(metric: Metric, candidate: Scores, incumbent: Scores, dims: int) -> Estimate:

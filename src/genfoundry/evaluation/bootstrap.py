@@ -149,6 +149,20 @@ def bootstrap_sums(name: str, statistic: Callable[[Array], Array], sums: Array, 
     return estimate_from_draws(value, drawn, len(sums), group_shares(ids, len(sums)))
 
 
+def resample_counts(name: str, counts: Ids, *, unseen: bool) -> Array:
+    """(`DRAWS`, K) counts of n items resampled with replacement, of which `counts` (K,) were of each class.
+
+    With `unseen`, classes without an item may be drawn too: they share the probability that Good (1953, after Turing)
+    estimates of what was not seen, the share of the classes with one item. A statistic of how many classes there are
+    would else vary too little, for a resample can only lose some.
+    """
+    rng, n = np.random.default_rng(derive_seed("bootstrap", name)), int(counts.sum())
+    p, none, once = counts / n, counts == 0, int((counts == 1).sum())
+    if unseen and none.any() and once < n:
+        p = np.where(none, once / n / none.sum(), p * (1 - once / n))
+    return rng.multinomial(n, p, DRAWS).astype(np.float64)
+
+
 def estimate_from_draws(value: float, drawn: Array, n: int, shares: Array) -> Estimate:
     """`value` with the percentile interval of a bootstrap's draws, moved to be centred at it.
 

@@ -50,6 +50,13 @@ def describe_model(card: Mapping[str, Any]) -> dict[str, Any]:
     return about | {"without": list(data.get("without") or ()), "steps": None if steps is None else sum(steps.values())}
 
 
+def describe_likelihood(model: Learner) -> dict[str, Any]:
+    """Return the kind of likelihood, how it comes about and the network passes of a sample, where the model says so."""
+    about: dict[str, Any] = {"likelihood": getattr(model, "likelihood", "none")}
+    said = {"likelihood_note": getattr(model, "likelihood_note", ""), "passes": getattr(model, "passes", None)}
+    return about | {key: value for key, value in said.items() if value}
+
+
 def describe_data(dataset: Dataset, judge: Learner | None) -> dict[str, Any]:
     """Return what metrics depend on beside the model: the data's digest; the judge's digest and accuracy."""
     if judge is None:
@@ -71,7 +78,13 @@ def explain_absent(metrics: Metrics, modality: str, model: Learner, judge: Learn
     return {m.name: m.requires.why_absent(model, judge) for m in metrics_of(modality) if m.name not in metrics}
 
 
-def note_collapse(metrics: Metrics) -> list[str]:
-    """Return a note if the posterior has collapsed: its rate is below `COLLAPSED` nats a sample."""
+def note_collapse(metrics: Metrics, model: Mapping[str, Any]) -> list[str]:
+    """Return a note if the posterior has collapsed (its rate is below `COLLAPSED` nats a sample), or the generator.
+
+    Args:
+        metrics: of the model on test.
+        model: content of model.json, where a training that ended collapsed says so (`training.health`).
+    """
     rate = metrics.get("rate", COLLAPSED)
-    return [f"collapsed: rate {rate:.2g} nats"] if rate < COLLAPSED else []
+    notes = [f"collapsed: rate {rate:.2g} nats"] if rate < COLLAPSED else []
+    return notes + ([str(model["collapse"])] if model.get("collapse") else [])

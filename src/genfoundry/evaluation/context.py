@@ -49,6 +49,14 @@ class SplitContext:
         value: T = self._memory[name]
         return value
 
+    def once_a_model(self, model: object, name: str, compute: Callable[[], T]) -> T:
+        """Return what `compute` gives of a model, computed again once another model is asked for."""
+        held = self._memory.get(name)
+        if held is None or held[0] is not model:  # the model itself is held: an id would come again
+            held = self._memory[name] = (model, compute())
+        value: T = held[1]
+        return value
+
     def cached(self, name: str, compute: Callable[[], Scores]) -> Scores:
         """Return arrays that depend on no model, from other evaluations where one has computed them."""
         return self.once(name, lambda: self.shared.get(name, compute) if self.shared else compute())

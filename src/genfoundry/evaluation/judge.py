@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,6 +46,16 @@ def compute_features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np
             judge.features(rescale_levels(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu()
         )
     return cast("NDArray[np.float32]", torch.cat(parts).numpy())
+
+
+@torch.inference_mode()
+def classify_samples(judge: Any, x: Tensor, levels: int | None) -> NDArray[np.int64]:
+    """(n,) the likeliest class of images in 0..levels-1, which are spread over the judge's own levels first."""
+    parts = []
+    for part in torch.split(x, EVAL_BATCH):
+        batch = Batch(rescale_levels(part.to(judge.device), levels, judge.spec.levels or 256))
+        parts.append(judge.classify(batch).argmax(1).cpu())
+    return cast("NDArray[np.int64]", torch.cat(parts).numpy())
 
 
 def rescale_levels(x: Tensor, levels: int | None, over: int) -> Tensor:

@@ -8,11 +8,13 @@ that a task may be tuned by.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genfoundry.errors import UserError
 from genfoundry.evaluation.scores import Array, Ids, Outputs, Scores
@@ -31,7 +33,10 @@ GROUPS = {  # of metrics, in the order of a leaderboard's columns -> title, what
     "translations": ("Translation", "How well a generated target agrees with the true one."),
     "classes": ("Classification", "How often the model predicts the class of an item."),
     "samples": ("Samples", "How close generated items are to real ones, and whether they are memorized."),
-    "class samples": ("Class-conditional samples", "What classifiers learn from generated items of given classes."),
+    "class samples": (
+        "Class-conditional samples",
+        "Whether generated items of a given class are of it, and what classifiers learn from them.",
+    ),
     "restoration": (
         "Reconstruction, denoising and inpainting",
         "How close a reconstructed or restored item is to the original. Every method receives the same damaged items.",
@@ -70,7 +75,31 @@ class Distance:
     ids: Ids | None
 
 
-Statistics: TypeAlias = "Mapping[str, Estimate | Distance]"
+@dataclass(frozen=True)
+class ClassStatistic:
+    """A statistic of the classes of n generated items, which are independent: of how many are of each class.
+
+    Args:
+        name: of the metric, which seeds the bootstrap.
+        counts: (K,) items of each class.
+        statistic: (R, K) counts -> (R,) values.
+        unseen: whether its bootstrap may draw a class without an item.
+        least, most: its range, which an interval stays within.
+    """
+
+    name: str
+    counts: NDArray[np.int64]
+    statistic: Callable[[Array], Array]
+    unseen: bool = False
+    least: float = 0.0
+    most: float = math.inf
+
+    @property
+    def value(self) -> float:
+        return float(self.statistic(self.counts[None].astype(np.float64))[0])
+
+
+Statistics: TypeAlias = "Mapping[str, Estimate | Distance | ClassStatistic]"
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ killed training gets them back, while the moving average and the finished model 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -156,7 +157,8 @@ class Learner(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        for tensor in (*self.parameters(), *self.buffers()):  # a model fitted in closed form has buffers alone
+        # Lazily, as models ask for it in every step; a model fitted in closed form has buffers alone
+        for tensor in itertools.chain(self.parameters(), self.buffers()):
             return tensor.device
         return torch.device("cpu")
 

@@ -21,6 +21,7 @@ from torch.func import functional_call
 from genfoundry.models.base import Hyper, Likelihood
 from genfoundry.models.families.normal_prior import NormalPriorModel
 from genfoundry.nn.adversarial.augmentation import augment
+from genfoundry.nn.adversarial.diversity import measure_diversity
 from genfoundry.nn.adversarial.losses import LOSSES
 from genfoundry.nn.adversarial.networks import Critic, Generator
 from genfoundry.nn.adversarial.normalisation import calibrate_batch_norm
@@ -149,9 +150,8 @@ class Dcgan(NormalPriorModel):
         real = real.detach().requires_grad_()
         return 0.5 * LAZY * self.config.r1 * squared_gradient_norm(self._criticise(real, label), real).mean()
 
-    @torch.no_grad()
     def _diagnose(self, real: Tensor, fake: Tensor) -> None:
-        self.diagnostics["diversity"] = fake.float().std(0).mean() / real.std(0).mean()
+        self.diagnostics["diversity"] = measure_diversity(real, fake)
 
     @torch.no_grad()
     def end(self, phase: str, data: Split) -> None:

@@ -1,9 +1,10 @@
 """R3GAN: relativistic pairing loss with R1 and R2 on plain residual networks (Huang et al. 2024, arXiv:2501.05441).
 
 Losses are its equations 2 to 4: each real item is paired with a generated one, of the same class if there are classes,
-and the critic's squared gradient is penalised at both, with weight gamma / 2, at every step. Gamma falls along a cosine
-to a tenth, as in the paper's appendix D; learning rates fall by the loop's schedule. There is no normalisation, no
-minibatch statistic and no progressive growth. The critic sees real levels dequantised, as `models.dcgan` says.
+and the critic's squared gradient is penalised at both, with weight gamma / 2, at every step, by images before they are
+augmented, as in its authors' code. Gamma falls along a cosine to a tenth, as in the paper's appendix D; learning rates
+fall by the loop's schedule. There is no normalisation, no minibatch statistic and no progressive growth. The critic
+sees real levels dequantised, as `models.dcgan` says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from genfoundry.models.base import Hyper, Likelihood
 from genfoundry.models.families.normal_prior import NormalPriorModel
+from genfoundry.nn.adversarial.augmentation import augment
+from genfoundry.nn.adversarial.diversity import measure_diversity
 from genfoundry.nn.adversarial.losses import relativistic_critic, relativistic_generator
 from genfoundry.nn.adversarial.penalties import squared_gradient_norm
 from genfoundry.nn.adversarial.residual import ResidualCritic, ResidualGenerator
@@ -37,7 +40,8 @@ class R3gan(NormalPriorModel):
         """`width`, `critic_width`: channels of the finest stage, up to four times as many below; `blocks`: of a stage.
 
         `group`: channels of a group of the grouped convolutions; `patch`: side of the squares of pixels that the finest
-        stage works on; `gamma`: weight of the penalties at the start; `classes`: whether it is class-conditional.
+        stage works on; `gamma`: weight of the penalties at the start; `classes`: whether it is class-conditional;
+        `augment`: policies of DiffAugment, for small data.
         """
 
         latent: int = Field(16, ge=1)
@@ -45,14 +49,15 @@ class R3gan(NormalPriorModel):
         critic_width: int = Field(8, ge=1)
         blocks: int = Field(1, ge=1)
         group: int = Field(8, ge=1)
-        patch: Literal[1, 2] = 1
+        patch: Literal[1, 2, 4] = 1
         gamma: float = Field(0.1, ge=0)
         classes: bool = False
+        augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
 
     likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {
         "batch": 64,
-        "lr": {"critic": 2e-3, "generator": 2e-3},
+        "lr": {"critic": 3e-3, "generator": 3e-3},
         "betas": [0.0, 0.99],
         "clip": None,
         "ema": 0.99,
@@ -60,17 +65,27 @@ class R3gan(NormalPriorModel):
     config: Config
     frequency: Tensor
 
+    @classmethod
+    def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
+        patch = 2 if max(spec.shape[1:]) <= 16 else 4  # wide stages at a low resolution learn most a second
+        width = 64 if patch == 2 else 32
+        hyper = {"latent": 64, "width": width, "critic_width": width, "group": 32, "patch": patch, "gamma": 1.0}
+        rate = {"low": 1.5e-3, "high": 6e-3, "log": True}
+        search = {"train.lr.critic": rate, "train.lr.generator": rate}
+        search |= {"hyper.gamma": {"low": 0.1, "high": 4.0, "log": True}}
+        return {"hyper": hyper, "train": {"batch": 32}, "search": search}
+
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         shape = {"blocks": config.blocks, "group": config.group, "patch": config.patch}
-        classes = spec.classes if config.classes else 0
+        classes = spec.classes if self.conditional else 0
         self.generator = ResidualGenerator(spec, config.latent, width=config.width, classes=classes, **shape)
         self.critic = ResidualCritic(spec, width=config.critic_width, classes=classes, **shape)
         self.register_buffer("frequency", torch.tensor(spec.class_shares if classes else ()), persistent=False)
 
     @property
     def conditional(self) -> bool:
-        return self.config.classes
+        return self.config.classes and self.spec.classes > 0
 
     @property
     def passes(self) -> int:
@@ -85,16 +100,20 @@ class R3gan(NormalPriorModel):
         fake = self.generator(self._codes(label, len(batch))).float()  # (B, C, H, W)
         yield {"critic": self._critic_loss(real, fake.detach(), label, clock)}
         with torch.no_grad():
-            target = self.critic(real, label)  # (B,)
-        yield {"generator": relativistic_generator(target, self.critic(fake, label))}
+            target = self._criticise(real, label)  # (B,)
+        yield {"generator": relativistic_generator(target, self._criticise(fake, label))}
+
+    def _criticise(self, x: Tensor, label: Tensor | None) -> Tensor:
+        """Augment images (B, C, H, W), each by draws of its own, and score them (B,)."""
+        return self.critic(augment(x, self.config.augment), label)  # type: ignore[no-any-return]
 
     def _critic_loss(self, real: Tensor, fake: Tensor, label: Tensor | None, clock: Clock) -> Tensor:
         both = torch.cat([real, fake]).requires_grad_()  # (2B, C, H, W): one pass, and one gradient, of both
-        scores = self.critic(both, None if label is None else label.repeat(2, 1))
+        scores = self._criticise(both, None if label is None else label.repeat(2, 1))
         penalty = squared_gradient_norm(scores, both).mean()  # half of the sum of R1 and R2
         of_real, of_fake = scores.chunk(2)
         self.diagnostics["critic_gap"] = (of_real.mean() - of_fake.mean()).detach()
-        self.diagnostics["diversity"] = fake.std(0).mean() / real.std(0).mean()
+        self.diagnostics["diversity"] = measure_diversity(real, fake)
         gamma = self.config.gamma * (ANNEALED + (1 - ANNEALED) * 0.5 * (1 + math.cos(math.pi * clock.share)))
         return relativistic_critic(of_real, of_fake) + gamma * penalty
 

@@ -7,6 +7,7 @@ learns ten, from every channel.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import torch
 import torch.nn.functional as F
@@ -18,22 +19,20 @@ from genfoundry.types import Batch, Spec
 
 
 class StackedJudge(Judge):
-    """x (B, C, H, W) -> features of each channel, C times 64 -> logits of K^C classes, the first channel's the highest.
+    """x (B, C, H, W) -> features of each channel, C times 64 -> logits of the classes.
 
-    The channels are independent given the image: log p(class) is the sum of the channels' log-probabilities.
+    A class is a number of C digits, the first channel's the highest; a channel has K classes, the least number whose
+    combinations are as many as the classes. log p(class) is the sum of the channels' log-probabilities.
 
     Raises:
-        UserError: the classes are no combinations of those of the channels.
+        UserError: the data have fewer than 2 classes.
     """
 
     def __init__(self, spec: Spec, config: Judge.Config) -> None:
+        if spec.classes < 2:
+            raise UserError(f"stacked_judge: expected data with 2 or more classes, got {spec.classes}")
         channels = spec.shape[0]
-        each = round(spec.classes ** (1 / channels))
-        if each < 2 or each**channels != spec.classes:
-            raise UserError(
-                f"stacked_judge: expected classes that are combinations of {channels} channels' (K^{channels}), got "
-                f"{spec.classes}"
-            )
+        each = next(k for k in count(2) if k**channels >= spec.classes)
         super().__init__(replace(spec, shape=(1, *spec.shape[1:]), classes=each, class_counts=()), config)
         self.spec, self.channels = spec, channels
         self.register_buffer("centre", torch.zeros(channels * config.features))
@@ -45,10 +44,10 @@ class StackedJudge(Judge):
         return of_channel.view(len(x), -1)
 
     def classify(self, batch: Batch) -> Tensor:
-        """Return (B, K^C) log-probabilities."""
-        of_channel = self._raw_features(batch.x).unflatten(1, (self.channels, -1))  # (B, C, 64)
+        """Return (B, classes) logits."""
+        of_channel = self._raw_features(batch.x).view(len(batch), self.channels, -1)  # (B, C, 64)
         logs = F.log_softmax(self.classes(F.relu(of_channel)).float(), -1).unbind(1)  # C times (B, K)
         joint = logs[0]
         for log in logs[1:]:
             joint = (joint[:, :, None] + log[:, None]).flatten(1)  # (B, K^2), (B, K^3), ...
-        return joint
+        return joint[:, : self.spec.classes]

@@ -3,10 +3,10 @@ arXiv:2412.06329).
 
 Blocks map an image's patches to N(0, I), each an affine transform of every patch by a causal transformer that has read
 the patches before it; the order is reversed from block to block. log p(x) = log N(z; 0, I) + sum of the blocks'
-log-determinants (their eq. 5), exactly, of real values. Levels are dequantised uniformly: by Jensen's inequality,
+log-determinants, exactly, of real values. Levels are dequantised uniformly: by Jensen's inequality,
 log P(level) >= E_u [log p(level + u)] (Theis et al. 2016, arXiv:1511.01844), so that the figure is a bound on -log P.
 
-Left out: noise augmentation and the denoising of samples that it asks for (sections 2.4 and 2.5). They train the
+Left out: noise augmentation and the denoising of samples that it asks for (the paper's own additions). They train the
 density of noisy images for the looks of samples, and would give up the bound on the levels' likelihood.
 """
 
@@ -51,7 +51,7 @@ class Tarflow(GenerativeModel):
         same patch, too. It is fitted in closed form, and has a weight for each pair of values.
 
         `classes`: given the class, if there are classes, of which a share `unlabelled` is hidden in training;
-        `guidance`: of samples of a class away from samples of none (section 2.6).
+        `guidance`: of samples of a class away from samples of none.
         """
 
         patch: int = Field(2, ge=1)
@@ -78,6 +78,7 @@ class Tarflow(GenerativeModel):
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         side = max(spec.shape[1:])
         hyper = {"patch": max(2, -(-side // 8)), "blocks": 4, "layers": 2, "width": 64, "heads": 2, "classes": False}
+        hyper["linear"] = spec.dims <= MAX_VALUES
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 5e-4, "high": 4e-3, "log": True}}}
 
     def __init__(self, spec: Spec, config: Config) -> None:
@@ -100,6 +101,13 @@ class Tarflow(GenerativeModel):
         """One a patch, each of a single token in every block, since keys and values are cached; twice if guided."""
         guided = self.conditional and self.config.guidance > 0
         return self.patches.tokens * (1 + guided)
+
+    @property
+    def likelihood_note(self) -> str:
+        """What the density is of, and why it bounds the likelihood of levels."""
+        if self.spec.levels is None:
+            return "the exact density of real values"
+        return "the exact density of levels dequantised by uniform noise, one draw an item, which makes it a bound"
 
     def begin(self, phase: str, data: Split) -> None:
         """Fit the first block's linear map; with few items its correlations are left out: they would be overfitted."""
@@ -168,7 +176,12 @@ class Tarflow(GenerativeModel):
         if self.conditional and label is None:
             shares = torch.tensor(self.spec.class_shares, device=self.device)
             label = torch.multinomial(shares, n, replacement=True)
-        return quantise(self.inverse(z, label, self.config.guidance), self.spec.levels).contiguous()
+        return self._to_levels(self.inverse(z, label, self.config.guidance))
+
+    def _to_levels(self, x: Tensor) -> Tensor:
+        """Dequantised images -> levels; real values stay real."""
+        # Far from the data, where walks and untrained flows get to, scales may overflow
+        return quantise(x.nan_to_num(0.0, 1.0, -1.0), self.spec.levels).contiguous()
 
     def prior(self, n: int) -> Tensor:
         """Draw (n, C * H * W) codes from N(0, I) with the global generator."""
@@ -177,7 +190,7 @@ class Tarflow(GenerativeModel):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (B, C * H * W) to levels (B, C, H, W)."""
-        return quantise(self.inverse(z), self.spec.levels).contiguous()
+        return self._to_levels(self.inverse(z))
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import Hyper, Likelihood
 from genfoundry.models.families.normal_prior import NormalPriorModel
+from genfoundry.nn.adversarial.diversity import measure_diversity
 from genfoundry.nn.adversarial.losses import LOSSES
 from genfoundry.nn.adversarial.networks import Critic, Encoder, Generator
 from genfoundry.nn.adversarial.normalisation import calibrate_batch_norm
@@ -115,7 +116,7 @@ class VaeGan(NormalPriorModel):
     def _diagnose(self, real: Tensor, fake: Tensor, real_scores: Tensor, fake_scores: Tensor) -> None:
         drawn = fake[len(real) :]
         self.diagnostics["critic_gap"] = real_scores.mean() - fake_scores[len(real) :].mean()
-        self.diagnostics["diversity"] = drawn.std(0).mean() / real.std(0).mean()
+        self.diagnostics["diversity"] = measure_diversity(real, drawn)
 
     @torch.no_grad()
     def end(self, phase: str, data: Split) -> None:

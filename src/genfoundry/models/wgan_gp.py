@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from genfoundry.models.base import Hyper, Likelihood
 from genfoundry.models.families.normal_prior import NormalPriorModel
+from genfoundry.nn.adversarial.diversity import measure_diversity
 from genfoundry.nn.adversarial.losses import LOSSES
 from genfoundry.nn.adversarial.networks import Critic, Generator
 from genfoundry.nn.adversarial.normalisation import calibrate_batch_norm
@@ -97,7 +98,7 @@ class WganGp(NormalPriorModel):
         of_real, of_fake = self.critic(torch.cat([real, fake])).chunk(2)  # one pass over both, (B,) each
         loss = LOSS.critic(of_real, of_fake)
         self.diagnostics["critic_gap"] = -loss.detach()
-        self.diagnostics["diversity"] = fake.std(0).mean() / real.std(0).mean()
+        self.diagnostics["diversity"] = measure_diversity(real, fake)
         return loss + self.config.penalty * gradient_penalty(self.critic, real, fake).mean()
 
     def _generate_fakes(self, n: int) -> tuple[Tensor, dict[str, Tensor]]:

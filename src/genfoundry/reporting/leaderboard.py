@@ -34,7 +34,8 @@ def build(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
         "notes" name tasks whose order the metrics do not support, or may not; "remarks" are limits of the data;
         "bars" name the best candidate of a task that loses to references on the gate split ("loses_to"), so that it
         cannot become the champion. Of a row, "best_of" lists the tasks whose ranking on val it leads, "absent" the
-        reasons of missing metrics, "seeds" the spread over training seeds.
+        reasons of missing metrics, "seeds" the spread over training seeds, "likelihood_note" how its likelihood comes
+        about, "passes" the network passes of a sample, where the model says so.
     """
     rankings = [read_json(path) for path in sorted(ranking.glob("*.json"))]
     tables: dict[TableKey, dict[str, Any]] = {}
@@ -50,6 +51,7 @@ def build(scores: Path, baselines: Path, ranking: Path) -> dict[str, Any]:
             "figures": card["figures"]["test"],
             **{"absent": card.get("absent", {}), "seeds": card.get("seeds", {"n": 1, "spread": {}})},
             "notes": card.get("notes", []),
+            **{key: card[key] for key in ("likelihood_note", "passes") if key in card},
         }
     for card in [read_json(path) for path in sorted(baselines.glob("*/card.json"))]:
         table = get_table(tables, card)
@@ -165,6 +167,11 @@ def _markdown_lines(table: Mapping[str, Any]) -> Iterator[str]:
         notes.append(f"of samples: n = {table['frechet_n']:,}, judge {judge['digest'][:12]} ({training})")
     yield "\n" + "; ".join(notes + table.get("remarks", [])) + "."
     yield from (f"\n{note['task']}: {note['note']}." for note in table["notes"])
+    yield from (
+        f"\n{row['name']}: likelihood ({row['likelihood']}): {row['likelihood_note']}."
+        for row in table["rows"]
+        if row.get("likelihood_note")
+    )
     for bar in table["bars"]:
         yield (
             f"\n{bar['task']}: {bar['experiment']}, the best on val, cannot be its champion: on gate it loses to "

@@ -142,7 +142,9 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
     # The ratio of sums, not the mean of ratios: a last, shorter window counts by the values that it has.
     mean = predictor.per_value(float(nats.sum()), int(values.sum()))
     error = f" +- {np.std([row[2] for row in rows], ddof=1) / np.sqrt(len(rows)):.4f}" if len(rows) > 1 else ""
-    kind = {"bound": " (upper bound)", "estimate": " (estimate)"}.get(predictor.model.likelihood, "")
+    word = {"bound": "upper bound", "estimate": "estimate"}.get(predictor.model.likelihood, "")
+    words = ": ".join(filter(None, (word, predictor.model.likelihood_note)))
+    kind = f" ({words})" if words else ""
     return f"{len(rows)} items: {nats.mean():.4f} nats an item, {mean:.4f}{error} {predictor.unit}{kind}: {path}"
 
 

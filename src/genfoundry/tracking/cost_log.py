@@ -1,7 +1,7 @@
 """Cost log: time and memory of a model on this machine. Measured, so never part of a DVC output.
 
 .state/costs.json: model digest -> {"parameters", "train_seconds", "train_items_per_second", "samples_per_second",
-"evaluate_seconds", "peak_memory_bytes", "device"}, without the keys that were not measured.
+"passes_per_sample", "evaluate_seconds", "peak_memory_bytes", "device"}, without the keys that were not measured.
 """
 
 from __future__ import annotations

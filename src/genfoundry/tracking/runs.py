@@ -124,6 +124,7 @@ def _publish_trials(client: MlflowClient, experiment: str, model: ModelOutputs, 
         if name in published:
             continue
         tags = {"mlflow.parentRunId": parent, "genfoundry.kind": "trial", "genfoundry.state": trial["state"]}
+        tags |= {"genfoundry.reason": trial["reason"]} if "reason" in trial else {}
         title = f"{model.name} trial {trial['number']}"
         run, now = client.create_run(experiment, tags=tags, run_name=title).info.run_id, int(time.time() * 1000)
         metrics = [(f"reported/{objective}", value, now, step) for step, value in trial.get("reports", [])]

@@ -32,6 +32,11 @@ class Diverged(UserError):
     """No step of an interval, and at least ten in all, gave a finite loss and gradient."""
 
 
+def count_interval(total: int) -> int:
+    """Return the steps from one event of a phase to the next."""
+    return max(1, math.ceil(total / EVENTS))
+
+
 def learning_rate(step: int, total: int, train: Train, peak: float) -> float:
     """Return the learning rate of a step: linear warm-up, then a cosine decay from `peak` to `final * peak`.
 
@@ -143,7 +148,7 @@ def fit(
         train: settings; `lr` has a learning rate for each player.
         key: what every random draw is seeded by.
         state: of an earlier process; it is kept up to date.
-        probe: looks at the model at each event (see `training.health.Probing`); what it returns joins `Event.health`.
+        probe: looks at the model at each event (`evaluation.class_share`); what it returns joins `Event.health`.
 
     Raises:
         Diverged: no step since the last event was finite, and ten or more were not.
@@ -171,7 +176,7 @@ class _Phase:
         model.train()
         state.open_phase(model, self.train, self.players)
         self.skipped = int(state.skipped.item())
-        every = max(1, math.ceil(total / EVENTS))
+        every = count_interval(total)
         for step in range(state.step, total):
             # Seeded at every step, so that no generator's state has to be saved
             torch.manual_seed(derive_seed(*key, self.name, step))

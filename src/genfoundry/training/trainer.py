@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from genfoundry import files, paths
 from genfoundry.config import Train
 from genfoundry.console.progress import Progress
 from genfoundry.errors import UserError
+from genfoundry.training.health import find_collapse
 from genfoundry.training.loop import Probe, State, fit
 from genfoundry.types import Event
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from genfoundry.data.loaders import Loader
     from genfoundry.models.base import Learner
 
+logger = logging.getLogger(__name__)
 SAVE_EVERY = 15.0  # seconds; when a state is saved changes no result
 
 
@@ -94,14 +97,21 @@ class Trainer:
         steps = [self.settings.steps.get(phase, 0) for phase in model.phases]
         before = dict(zip(model.phases, accumulate(steps, initial=0), strict=False))  # the sum of all is left over
         saved = time.monotonic()  # the time of day may be set back
+        warned = False
         with Progress(self.name, sum(steps)) as progress:
             progress.resume(sum(steps[: state.phase]) + state.step)
             for event in fit(model, self.loader, self.settings, key=self.key, state=state, probe=self.probe):
                 self.on_event(event)
+                if not warned and (collapse := find_collapse(state.events)):
+                    warned = True  # once: it mostly stays so
+                    logger.warning(
+                        "%s: step %d of %d: %s", self.name or "training", event.clock.step, event.clock.total, collapse
+                    )
                 done = before[event.clock.phase] + event.clock.step
                 if self.name:
-                    losses = ", ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
-                    progress.show(done, f"{event.clock.phase} {losses}".rstrip())
+                    shown = [*event.losses.items(), *((n.replace("_", " "), v) for n, v in event.health.items())]
+                    words = ", ".join(f"{name} {value:.4g}" for name, value in shown)
+                    progress.show(done, f"{event.clock.phase} {words}".rstrip())
                 # A training that is over is not stopped any more
                 stop = self.limit.is_over() and state.phase < len(model.phases)
                 if path and (stop or time.monotonic() - saved >= self.save_every):

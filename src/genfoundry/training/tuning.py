@@ -31,6 +31,10 @@ class Pruned(Exception):
     """Raised out of the objective's `report` when the pruner has seen enough."""
 
 
+class Collapsed(Exception):
+    """Raised by an objective whose generator has collapsed: its trial is pruned."""
+
+
 class Infeasible(Exception):
     """Raised by an objective whose settings make no model on these data."""
 
@@ -149,17 +153,22 @@ def _run(memory: optuna.Study, trial: optuna.Trial, study: Study, objective: Obj
             raise Pruned
 
     worst = math.inf if study.direction == "minimize" else -math.inf
+    reason: dict[str, str] = {}  # why it has no value
     try:
         value, state = objective(trial.params, report), "COMPLETE"
     except Pruned:
         value, state = reports[-1][1] if reports else worst, "PRUNED"
-    except (Diverged, Infeasible) as error:
+    except (Diverged, Infeasible, Collapsed) as error:
         logger.warning("trial %d: %s", trial.number, error)
-        value, state = worst, "FAIL"
-    # A trial that diverged has no value, as JSON has no infinity
+        value, state, reason = worst, "FAIL", {"reason": str(error)}
+        # The sampler ignores trials that fail, but learns from pruned ones, and counts those without reports the worst
+        state = "PRUNED" if isinstance(error, Collapsed) else "FAIL"
+    # A trial that diverged or collapsed has no value, as JSON has no infinity
     if not math.isfinite(value):
-        value, state, reports = None, "FAIL", []  # type: ignore[assignment]
+        value, reports = None, []  # type: ignore[assignment]
+        state = state if reason else "FAIL"
     return {
+        **reason,
         "number": trial.number,
         "state": state,
         "value": value,

@@ -5,6 +5,7 @@ Classifiers are in `classes`, restoration methods in `classical_restoration`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,13 @@ from genfoundry.evaluation.baselines.gaussian import LinearAR
 from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
 from genfoundry.evaluation.baselines.pixel_contexts import MAX_CONTEXTS, WIDE, ContextModel
 from genfoundry.evaluation.inverse_problem import RESTORED, pose_problem
+from genfoundry.evaluation.mode_draws import count_draws, has_many_classes
 from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
+    from genfoundry.types import Batch
 
 COMPONENTS = 64  # principal components of the Gaussian
 MAX_ITEMS = 10_000  # training items that Gaussians are fitted to
@@ -37,18 +40,42 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
     mean = sum_items(train).cpu() / len(train)  # (C, H, W)
     mean = mean.float() if train.spec.levels is None else mean.round().long()
 
-    def draw_real(split: Split) -> Outputs:
-        others = torch.cat([b.x for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)])
+    def choose_real(split: Split, n: int) -> tuple[list[Batch], torch.Tensor]:
+        others = [b for name, s in inputs.held_out.items() if name != split.name for b in iter_batches(s)]
         draw = torch.Generator().manual_seed(derive_seed("floor", split.name))
-        return {"samples": others[torch.randperm(len(others), generator=draw)[: inputs.sample_counts[split.name]]]}
+        return others, _draw_items(sum(map(len, others)), n, draw)
 
-    def repeat_mean(split: Split) -> Outputs:
-        return {"samples": mean.expand(inputs.sample_counts[split.name], *mean.shape)}
+    def draw_real(split: Split, n: int) -> torch.Tensor:
+        others, chosen = choose_real(split, n)
+        return torch.cat([b.x for b in others])[chosen]
+
+    def draw_labelled(split: Split) -> Outputs:
+        others, chosen = choose_real(split, inputs.sample_counts[split.name])  # those of "samples"
+        labels = [b.label for b in others if b.label is not None]
+        labelled = {"sample_labels": torch.cat(labels).cpu()[chosen]} if len(labels) == len(others) else {}
+        return _draw_all(draw_real, inputs, split) | labelled
+
+    def repeat_mean(split: Split, n: int) -> torch.Tensor:
+        return mean.expand(n, *mean.shape)
 
     return [
-        Baseline("real-against-real", "floor", "none", draw_real),
-        Baseline("pixel-means", "ceiling", "none", repeat_mean),
+        Baseline("real-against-real", "floor", "none", draw_labelled),
+        Baseline("pixel-means", "ceiling", "none", partial(_draw_all, repeat_mean, inputs)),
     ]
+
+
+def _draw_all(draw: Callable[[Split, int], torch.Tensor], inputs: BaselineInputs, split: Split) -> Outputs:
+    """As many samples as a model's metrics have, and those that modes are counted in."""
+    n = inputs.sample_counts[split.name]
+    more = {"mode_samples": draw(split, count_draws(split.spec, n))} if has_many_classes(split.spec) else {}
+    return {"samples": draw(split, n), **more}
+
+
+def _draw_items(items: int, n: int, draw: torch.Generator) -> torch.Tensor:
+    """Indices (n,) of items, each once; with replacement where there are fewer, as n draws of their distribution."""
+    if n > items:
+        return torch.randint(items, (n,), generator=draw)
+    return torch.randperm(items, generator=draw)[:n]
 
 
 def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:
@@ -71,11 +98,14 @@ def _fit_densities(inputs: BaselineInputs) -> list[Baseline]:
     """The anchors, a copy of the training set, Gaussians, pixels given others or none, compressors."""
     train, levels = inputs.train, inputs.train.spec.levels
 
-    def copy_train(split: Split) -> Outputs:
-        n = min(inputs.sample_counts[split.name], len(train))
-        return {"samples": torch.cat([b.x for b in iter_batches(train, sample_indices(train, n))])}
+    def copy_train(split: Split, n: int) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(derive_seed("copy", split.name))
+        again = n > len(train) and n > inputs.sample_counts[split.name]  # only modes are counted in more than there are
+        index = _draw_items(len(train), n, draw) if again else sample_indices(train, min(n, len(train)))
+        return torch.cat([b.x for b in iter_batches(train, index)])
 
-    baselines = [*fit_anchors(inputs), Baseline("training-copy", "copy", "none", copy_train)]
+    copy = Baseline("training-copy", "copy", "none", partial(_draw_all, copy_train, inputs))
+    baselines = [*fit_anchors(inputs), copy]
     if len(train) > 2:
         baselines.append(_fit_pca_gaussian(inputs))
     if levels is None:
@@ -114,13 +144,13 @@ def _fit_pca_gaussian(inputs: BaselineInputs) -> Baseline:
     count = min(COMPONENTS, *(s - 1 for s in items.shape))  # at most the rank of centred items
     pca = PCA(count, svd_solver="randomized", random_state=derive_seed(inputs.seed, "pca") % 2**32).fit(items)
 
-    def sample(split: Split) -> Outputs:
+    def sample(split: Split, n: int) -> torch.Tensor:
         rng = np.random.default_rng(derive_seed(inputs.seed, "pca", split.name))
-        codes = rng.normal(size=(inputs.sample_counts[split.name], count)) * np.sqrt(pca.explained_variance_)
+        codes = rng.normal(size=(n, count)) * np.sqrt(pca.explained_variance_)
         x = torch.from_numpy(pca.inverse_transform(codes)).reshape(-1, *split.spec.shape)
-        return {"samples": x.float() if levels is None else x.round().clamp(0, levels - 1).long()}
+        return x.float() if levels is None else x.round().clamp(0, levels - 1).long()
 
-    return Baseline("pca-gaussian", "ceiling", "none", sample)
+    return Baseline("pca-gaussian", "ceiling", "none", partial(_draw_all, sample, inputs))
 
 
 def _compress(name: str, split: Split) -> Outputs:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from genfoundry.data.iterate import stack_values
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
+from genfoundry.evaluation.mode_draws import count_draws, has_many_classes
 from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
@@ -57,8 +58,11 @@ def as_baseline(model: IndependentPixels, inputs: BaselineInputs) -> Baseline:
     """Samples and likelihoods of independent pixels as a row of the table."""
 
     def predict(split: Split) -> Outputs:
-        drawn = model.sample(inputs.sample_counts[split.name], derive_seed(inputs.seed, "pixels", split.name))
-        nll = torch.from_numpy(model.nll(stack_values(split)))
-        return {"nll": nll, "samples": torch.from_numpy(drawn).reshape(-1, *split.spec.shape)}
+        n, outputs = inputs.sample_counts[split.name], {"nll": torch.from_numpy(model.nll(stack_values(split)))}
+        draws = {"samples": n} | ({"mode_samples": count_draws(split.spec, n)} if has_many_classes(split.spec) else {})
+        for name, count in draws.items():
+            drawn = model.sample(count, derive_seed(inputs.seed, "pixels", split.name))
+            outputs[name] = torch.from_numpy(drawn).reshape(-1, *split.spec.shape)
+        return outputs
 
     return Baseline("independent-pixels", "baseline", "exact", predict)

@@ -25,7 +25,11 @@ TINY = 1e-12  # of the largest eigenvalue: below it an eigenvalue is none
 
 
 def draw_samples(model: Any, context: SplitContext) -> Outputs:
-    """ "samples" (min(n, N), C, H, W) of images."""
+    """ "samples" (min(n, N), C, H, W) of images; drawn once for all metrics of a model."""
+    return context.once_a_model(model, "samples", lambda: _draw_samples(model, context))
+
+
+def _draw_samples(model: Any, context: SplitContext) -> Outputs:
     import torch
 
     from genfoundry.data.iterate import EVAL_BATCH

@@ -98,6 +98,13 @@ def _downsample(spec: Spec, inputs: int, width: int, spectral: bool) -> tuple[nn
     return nn.Sequential(*layers), channels[-1] * (spec.shape[1] >> len(channels)) * (spec.shape[2] >> len(channels))
 
 
+def _class_table(classes: int, features: int) -> nn.Embedding:
+    """A vector a class, of length 1: by default its products with features would drown the rest of the score."""
+    table = nn.Embedding(classes, features)
+    nn.init.normal_(table.weight, std=features**-0.5)
+    return table
+
+
 class Encoder(nn.Module):
     """x (B, C + extra, H, W) -> (B, outputs): the critic's stages, and no normalisation.
 
@@ -134,7 +141,7 @@ class Critic(nn.Module):
         super().__init__()
         self.body, outputs = _downsample(spec, spec.shape[0], width, spectral)
         self.linear = normalise_weights(nn.Linear(outputs, 1), spectral)  # psi
-        self.classes = normalise_weights(nn.Embedding(classes, outputs), spectral) if classes else None  # V
+        self.classes = normalise_weights(_class_table(classes, outputs), spectral) if classes else None  # V
 
     def features(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the last stage's activations (B, channels, h, w)."""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genfoundry.nn.conv.blocks import Upsample, downsample, halve_size
+from genfoundry.nn.conv.blocks import Crop, halve_size
 from genfoundry.types import Spec
 
 SLOPE = 0.2  # of the leaky ReLU below 0
@@ -71,8 +71,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, group: int, blocks: int) -> None:
         super().__init__()
         inner = EXPANSION * channels
+        # gcd: a width that is no multiple of `group` has larger groups
         self.expand = nn.Conv2d(channels, inner, 1)
-        self.spread = nn.Conv2d(inner, inner, 3, padding=1, groups=max(1, inner // group))
+        self.spread = nn.Conv2d(inner, inner, 3, padding=1, groups=math.gcd(inner, max(1, inner // group)))
         self.reduce = nn.Conv2d(inner, channels, 1, bias=False)
         for layer in (self.expand, self.spread):
             initialise(layer, GAIN * blocks**-0.25)  # blocks ** (-1 / (2 m - 2)) of Fixup, with m = 3 layers
@@ -102,7 +103,7 @@ class ResidualGenerator(nn.Module):
         width: channels of the finest stage.
         blocks: residual blocks of each stage.
         group: channels of a group of the grouped convolutions.
-        patch: side of the squares of pixels that the finest stage works on, 1 or 2.
+        patch: side of the squares of pixels that the finest stage works on: 1, 2 or 4.
     """
 
     def __init__(
@@ -122,11 +123,9 @@ class ResidualGenerator(nn.Module):
                 self.body.append(initialise(nn.Conv2d(inner, outer, 1, bias=False)))
             self.body.append(Bilinear(before, size))
             self.body.extend(ResidualBlock(outer, group, total) for _ in range(blocks))
-        full = (spec.shape[1], spec.shape[2])
-        self.paint = Upsample(width, spec.shape[0], size=full) if patch == 2 else nn.Conv2d(width, spec.shape[0], 1)
-        for layer in self.paint.modules():
-            if isinstance(layer, nn.Conv2d):
-                initialise(layer)
+        channels, full = spec.shape[0] * patch**2, (spec.shape[1], spec.shape[2])
+        paint = initialise(nn.Conv2d(width, channels, min(2 * patch - 1, 3), padding=min(patch - 1, 1)))
+        self.paint = nn.Sequential(paint, nn.PixelShuffle(patch), Crop(full))
 
     def forward(self, code: Tensor) -> Tensor:
         x = self.mix(code)[:, None, None] * self.basis  # (B, h, w, C)
@@ -144,8 +143,8 @@ class ResidualCritic(nn.Module):
         super().__init__()
         sizes = stage_sizes(spec, patch)
         widths, total = stage_widths(width, len(sizes)), blocks * len(sizes)
-        channels = spec.shape[0]
-        self.look = initialise(downsample(channels, width) if patch == 2 else nn.Conv2d(channels, width, 1))
+        # Patches overlap, and are as many as stages expect: ceil(H / patch) by ceil(W / patch)
+        self.look = initialise(nn.Conv2d(spec.shape[0], width, 2 * patch - 1, stride=patch, padding=patch - 1))
         self.body = nn.Sequential(*(ResidualBlock(width, group, total) for _ in range(blocks)))
         for (size, after), (outer, inner) in zip(pairwise(sizes), pairwise(widths), strict=True):
             self.body.append(Bilinear(size, after))

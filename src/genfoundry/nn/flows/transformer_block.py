@@ -1,6 +1,6 @@
 """An autoregressive flow over patches whose affine transforms a causal transformer computes.
 
-Zhai et al. 2024 (arXiv:2412.06329), section 2.2, after masked autoregressive flows (Papamakarios et al. 2017,
+Zhai et al. 2024 (arXiv:2412.06329), after masked autoregressive flows (Papamakarios et al. 2017,
 arXiv:1705.07057).
 """
 
@@ -73,7 +73,7 @@ class TransformerBlock(nn.Module):
         """Map z (B, M, features) to x, patch by patch; keys and values of patches that are done are cached.
 
         With guidance w, shift and log_scale are their values given the label plus w times what they exceed those of
-        the last class by (section 2.6). Both are computed as one batch.
+        the last class by (the paper's guidance). Both are computed as one batch.
         """
         z = self._reorder(z)
         guided = guidance > 0 and label is not None and self.label is not None

@@ -20,7 +20,7 @@ from genfoundry.types import Spec
 COARSEST = 8  # the shorter side is halved until it is at most so long, where attention is
 FINE = 8  # the least number of channels at full resolution
 HEAD = 32  # channels of an attention head
-GROUPS = 8  # of channels that are normalised together
+GROUP = 8  # channels that are normalised together: fewer are slow in channels-last memory
 SLOWEST, FASTEST = 0.25, 64.0  # sinusoids of a time in [0, 1], in periods
 
 
@@ -34,7 +34,7 @@ def embed_time(t: Tensor, width: int) -> Tensor:
 
 def group_norm(channels: int, *, affine: bool = True) -> nn.GroupNorm:
     """Return a group normalisation (Wu and He 2018, arXiv:1803.08494) for any number of channels."""
-    return nn.GroupNorm(math.gcd(GROUPS, channels), channels, affine=affine)
+    return nn.GroupNorm(math.gcd(channels, max(1, channels // GROUP)), channels, affine=affine)
 
 
 class ResidualBlock(nn.Module):

@@ -72,6 +72,10 @@ def _notes(key: str, rows: Sequence[Json], model: ModelResult) -> Iterator[str]:
     metrics, likelihood = model.metrics, model.card["likelihood"]
     if key == "likelihood" and likelihood in CODING and any(row["references"] for row in rows):
         yield CODING[likelihood]
+    if key == "likelihood" and likelihood == "estimate":
+        yield "This likelihood is an estimate by a numerical method, neither exact nor a bound."
+    if key == "likelihood" and model.card.get("likelihood_note"):
+        yield f"How it is computed: {model.card['likelihood_note']}."
     if key == "likelihood" and "iw_k" in metrics:
         yield (
             f"IW is the importance-weighted bound of k = {metrics['iw_k']:g} draws (Burda et al. 2016); its gap was "
