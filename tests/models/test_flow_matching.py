@@ -28,7 +28,7 @@ def disturb(model: FlowMatching) -> FlowMatching:
     """Give every weight of the network a say, also those that start at 0."""
     torch.manual_seed(1)
     for p in model.network.parameters():
-        torch.nn.init.normal_(p, std=0.1)
+        torch.nn.init.normal_(p, std=0.3)
     return model
 
 
@@ -69,12 +69,12 @@ def test_gaussian_data_need_no_network_and_one_step() -> None:
     torch.manual_seed(2)
     spec = Spec((1, 4, 4), None)
     mix = torch.randn(16, 16) / 4 + torch.eye(16)
-    x = (torch.randn(20_000, 16) @ mix.T + 3).view(-1, 1, 4, 4)
+    x = (torch.randn(8000, 16) @ mix.T + 3).view(-1, 1, 4, 4)
     model = build(spec, components=16, steps=1, denoise=False, density_steps=1)
     model.gaussian.fit(x.flatten(1))
-    made = model.sample(20_000).flatten(1)
+    made = model.sample(8000).flatten(1)
     covariance = torch.cov(x.flatten(1).T)
-    assert (torch.cov(made.T) - covariance).abs().max() < 0.1 * covariance.abs().max()
+    assert (torch.cov(made.T) - covariance).abs().max() < 0.15 * covariance.abs().max()
     exact = torch.distributions.MultivariateNormal(x.flatten(1).mean(0), covariance)
     nll = model.measure(Batch(x[:50]))["nll"]
     assert torch.allclose(nll, -exact.log_prob(x[:50].flatten(1)), rtol=0.01)
@@ -112,8 +112,8 @@ def test_guidance_of_one_is_the_conditional_model_and_more_goes_further() -> Non
         given, free = model._field(label)(u, 0.5), model._field(torch.full_like(label, GREY.classes))(u, 0.5)
         for guidance in (0.0, 1.0 + 1e-6, 2.5):  # of 1 itself there is one pass alone
             guided = model._field(label, guidance)(u, 0.5)
-            assert torch.allclose(guided, free + guidance * (given - free), atol=1e-4)
-    assert not torch.allclose(given, free, atol=1e-3)
+            assert torch.allclose(guided, free + guidance * (given - free), rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(given, free, rtol=0.1, atol=0.1)
 
 
 @pytest.mark.parametrize(("drop", "classes"), [(0.0, {0, 1, 2}), (1.0, {3}), (0.5, {0, 1, 2, 3})])

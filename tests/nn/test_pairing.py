@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from genfoundry.nn.flows.pairing import pair_optimally
+from genfoundry.models.families.optimal_pairing import pair_optimally
 
 
 def cost(noise: Tensor, x: Tensor) -> float:

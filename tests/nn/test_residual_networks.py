@@ -17,6 +17,7 @@ def test_any_size_there_and_back(shape: tuple[int, int, int], patch: int) -> Non
     spec, build = Spec(shape, 256), {"width": 5, "blocks": 1, "group": 4, "patch": patch}
     x = ResidualGenerator(spec, 6, **build)(torch.randn(3, 6))
     assert x.shape == (3, *shape)
+    assert x.abs().max() <= 1
     critic = ResidualCritic(spec, classes=2, **build)
     assert critic(x, torch.eye(2)[[0, 1, 0]]).shape == (3,)
     (gradient,) = torch.autograd.grad(critic(x).sum(), x)
@@ -44,5 +45,5 @@ def test_a_new_network_is_shallow_and_keeps_its_scale() -> None:
     assert torch.equal(ResidualBlock(8, 4, blocks=6)(x), x)
     spec, build = Spec((3, 32, 32), 256), {"width": 16, "blocks": 2, "group": 16, "patch": 1}
     image = ResidualGenerator(spec, 64, **build)(torch.randn(64, 64))
-    assert 0.3 < image.std() < 3
+    assert 0.3 < image.std() < 1
     assert 0.1 < ResidualCritic(spec, **build)(torch.randn(64, 3, 1, 1).expand(-1, -1, 32, 32)).std() < 3

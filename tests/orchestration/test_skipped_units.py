@@ -45,7 +45,8 @@ def units(edit: Edit) -> dict[str, Unit]:
 
 def test_what_is_skipped(edit: Edit, units: dict[str, Unit]) -> None:
     """An experiment, a task with the last of its own, a judge with the last of its tasks; nothing else is another."""
-    skipped = {key for key, unit in units.items() if skipped_units.is_skipped(unit)}
+    before = {key for key, unit in edit.before.items() if skipped_units.is_skipped(unit)}
+    skipped = {key for key, unit in units.items() if skipped_units.is_skipped(unit)} - before
     names = {*EXPERIMENTS, "dcgan-fashion"}
     assert skipped == {f"{stage}@{name}" for stage in ("train", "evaluate") for name in names} | {
         "judge@brain", *(f"baseline@{task}" for task in TASKS)

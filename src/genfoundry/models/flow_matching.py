@@ -19,13 +19,13 @@ from pydantic import Field
 from torch import Tensor
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
+from genfoundry.models.families.optimal_pairing import pair_optimally
 from genfoundry.nn.conv.corruption import HIGH, LEVELS, LOW, paste_known
 from genfoundry.nn.conv.dequantisation import dequantise, quantise
 from genfoundry.nn.flows import density
 from genfoundry.nn.flows.gaussian_flow import GaussianFlow, normal_log_density
 from genfoundry.nn.flows.inpainting import draw_missing, estimate_missing
 from genfoundry.nn.flows.ode import PASSES, Solver, integrate, time_grid
-from genfoundry.nn.flows.pairing import pair_optimally
 from genfoundry.nn.flows.unet import UNet
 from genfoundry.nn.latent.spherical import slerp
 from genfoundry.types import Batch, Clock, Draw, Spec

@@ -57,7 +57,7 @@ class R3gan(NormalPriorModel):
     likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {
         "batch": 64,
-        "lr": {"critic": 3e-3, "generator": 3e-3},
+        "lr": {"critic": 5e-3, "generator": 5e-3},
         "betas": [0.0, 0.99],
         "clip": None,
         "ema": 0.99,
@@ -69,10 +69,10 @@ class R3gan(NormalPriorModel):
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         patch = 2 if max(spec.shape[1:]) <= 16 else 4  # wide stages at a low resolution learn most a second
         width = 64 if patch == 2 else 32
-        hyper = {"latent": 64, "width": width, "critic_width": width, "group": 32, "patch": patch, "gamma": 1.0}
-        rate = {"low": 1.5e-3, "high": 6e-3, "log": True}
+        hyper = {"latent": 64, "width": width, "critic_width": width, "group": 32, "patch": patch, "gamma": 2.0}
+        rate = {"low": 2.5e-3, "high": 1e-2, "log": True}
         search = {"train.lr.critic": rate, "train.lr.generator": rate}
-        search |= {"hyper.gamma": {"low": 0.1, "high": 4.0, "log": True}}
+        search |= {"hyper.gamma": {"low": 0.2, "high": 8.0, "log": True}}
         return {"hyper": hyper, "train": {"batch": 32}, "search": search}
 
     def __init__(self, spec: Spec, config: Config) -> None:

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genfoundry.errors import UserError
-from genfoundry.models.judge import Judge
+from genfoundry.models.families.feature_network import FeatureNetwork
 from genfoundry.types import Batch, Spec
 
 
-class StackedJudge(Judge):
+class StackedJudge(FeatureNetwork):
     """x (B, C, H, W) -> features of each channel, C times 64 -> logits of the classes.
 
     A class is a number of C digits, the first channel's the highest; a channel has K classes, the least number whose
@@ -28,7 +28,7 @@ class StackedJudge(Judge):
         UserError: the data have fewer than 2 classes.
     """
 
-    def __init__(self, spec: Spec, config: Judge.Config) -> None:
+    def __init__(self, spec: Spec, config: FeatureNetwork.Config) -> None:
         if spec.classes < 2:
             raise UserError(f"stacked_judge: expected data with 2 or more classes, got {spec.classes}")
         channels = spec.shape[0]

@@ -94,7 +94,7 @@ def initialise(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Module:
 
 
 class ResidualGenerator(nn.Module):
-    """Codes (B, latent + classes) -> images (B, C, H, W).
+    """Codes (B, latent + classes) -> images (B, C, H, W) in [-1, 1], or real values where the spec has no levels.
 
     Args:
         spec: of the images.
@@ -125,7 +125,9 @@ class ResidualGenerator(nn.Module):
             self.body.extend(ResidualBlock(outer, group, total) for _ in range(blocks))
         channels, full = spec.shape[0] * patch**2, (spec.shape[1], spec.shape[2])
         paint = initialise(nn.Conv2d(width, channels, min(2 * patch - 1, 3), padding=min(patch - 1, 1)))
-        self.paint = nn.Sequential(paint, nn.PixelShuffle(patch), Crop(full))
+        # Unlike the paper's linear output, this meets backgrounds at the end of the range; real values have none
+        squash = nn.Identity() if spec.levels is None else nn.Tanh()
+        self.paint = nn.Sequential(paint, nn.PixelShuffle(patch), Crop(full), squash)
 
     def forward(self, code: Tensor) -> Tensor:
         x = self.mix(code)[:, None, None] * self.basis  # (B, h, w, C)
