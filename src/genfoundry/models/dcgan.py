@@ -79,7 +79,8 @@ class Dcgan(NormalPriorModel):
         width = 32 if items >= 2000 else 16
         rate = {"low": 1e-3, "high": 4e-3, "log": True}
         search = {"train.lr.critic": rate, "train.lr.generator": rate}
-        return {"hyper": {"latent": 64, "width": width, "critic_width": width}, "search": search}
+        hyper = {"latent": 64, "width": width, "critic_width": width, "classes": any(spec.class_counts)}
+        return {"hyper": hyper, "search": search}
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
