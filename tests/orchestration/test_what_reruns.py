@@ -84,7 +84,8 @@ def test_a_model_re_runs_its_experiments(model: str, copy: Copy) -> None:
 def test_the_model_of_judges_re_runs_them_and_what_they_measure(copy: Copy) -> None:
     """Of the trainings those alone that tune on a data set with a judge, or whose samples it classifies meanwhile."""
     judged = PARAMS.judges.__contains__
-    edit, measured = copy.edit(f"{SCIENCE}/models/families/feature_network.py", add_code), units("judge baseline evaluate", judged)
+    edit = copy.edit(f"{SCIENCE}/models/families/feature_network.py", add_code)
+    measured = units("judge baseline evaluate", judged)
     adversarial = {key for model in find_adversarial() for key in of_model(model)}
     assert measured <= edit.changed <= measured | (units("train", judged) & (SEARCHES | adversarial))
 
