@@ -13,7 +13,7 @@ from torch import Tensor
 from genfoundry.models.flow_matching import FlowMatching
 from genfoundry.nn.conv.corruption import LEVELS
 from genfoundry.training.loop import fit
-from genfoundry.types import Batch, Clock, Spec
+from genfoundry.types import Batch, Clock, Draw, Spec
 
 GREY = SPECS["images"]["grey"]
 REAL = SPECS["images"]["real"]
@@ -144,6 +144,12 @@ def test_samples_follow_their_labels() -> None:
     asked = torch.tensor([0, 1] * 20)
     bright = model.eval().sample(40, label=asked).float().mean((1, 2, 3)) > 8
     assert (bright == (asked == 1)).float().mean() > 0.95
+
+
+def test_at_temperature_0_samples_are_alike(trained: FlowMatching) -> None:
+    torch.manual_seed(0)
+    cold, warm = (trained.sample(8, label=torch.zeros(8, dtype=torch.long), draw=Draw(t)) for t in (0.0, 1.0))
+    assert (cold == cold[0]).all() and not (warm == warm[0]).all()
 
 
 def test_back_to_noise_and_forth_returns_the_image(trained: FlowMatching) -> None:

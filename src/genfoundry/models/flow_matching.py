@@ -179,19 +179,21 @@ class FlowMatching(GenerativeModel):
         return self.gaussian.locate(u, times[-1], label).view(-1, *self.spec.shape)
 
     @torch.no_grad()
-    def sample_in(self, n: int, steps: int, label: Tensor | None = None) -> Tensor:
-        """Draw n samples as `sample` does, in so many steps."""
+    def sample_in(self, n: int, steps: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        """Draw n samples as `sample` does, in so many steps; `temperature` scales the noise that they start from."""
         if self.conditional and label is None:
             label = torch.multinomial(self.shares, n, replacement=True)
         index, guidance, times = self._class_index(label, n), self.config.guidance, time_grid(steps)
-        x = self._solve(self.prior(n), index, times[:-1] if self.config.denoise else times, guidance=guidance)
+        x = self._solve(
+            temperature * self.prior(n), index, times[:-1] if self.config.denoise else times, guidance=guidance
+        )
         if self.config.denoise:
             x = self.predict_item(x, times[-2], label, guidance)
         return quantise(x, self.spec.levels).contiguous()
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        return self.sample_in(n, self.config.steps, label)
+        return self.sample_in(n, self.config.steps, label, draw.temperature)
 
     def prior(self, n: int) -> Tensor:
         """Draw (n, D) noise with the global generator."""
