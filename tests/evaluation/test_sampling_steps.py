@@ -25,7 +25,7 @@ class Nearing(GenerativeModel):
 
     def sample_in(self, n: int, steps: int, label: Tensor | None = None) -> Tensor:
         x, _ = toys.images(n, int(torch.randint(1000, ())))
-        return (x + 16 // steps).clamp(max=16)
+        return (x + 16 // steps - 1).clamp(max=16)  # exact in 16 steps
 
 
 class Judge(toys.Reads):
