@@ -40,8 +40,8 @@ plan: setup ## check params.yaml and print what would run, and for how long
 	@$(RUN) genfoundry plan
 
 test: setup ## lint, types and every test (less the GPU's, where there is none)
-	@$(MAKE) --no-print-directory lint type
-	@OMP_NUM_THREADS=1 $(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint type
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: setup ## ruff (style and format), import-linter (the layers of packages)
 	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) lint-imports --no-logo
