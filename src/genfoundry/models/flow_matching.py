@@ -91,14 +91,14 @@ class FlowMatching(GenerativeModel):
         return self.config.classes and self.spec.classes > 0
 
     @property
-    def guided(self) -> bool:
+    def uses_guidance(self) -> bool:
         """Whether a sample takes two evaluations of the network at a point, with its class and without."""
         return self.conditional and self.config.guidance != 1
 
     @property
     def passes(self) -> int | None:
-        c, each = self.config, PASSES[self.config.solver]
-        return (each * c.steps + (1 - each) * c.denoise) * (1 + self.guided)
+        c, evaluations = self.config, PASSES[self.config.solver]  # of a step
+        return (evaluations * c.steps + (1 - evaluations) * c.denoise) * (1 + self.uses_guidance)
 
     def begin(self, phase: str, data: Split) -> None:
         """Fit the Gaussians to training items."""

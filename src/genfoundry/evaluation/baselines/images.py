@@ -49,7 +49,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
         others, chosen = choose_real(split, n)
         return torch.cat([b.x for b in others])[chosen]
 
-    def draw_labelled(split: Split) -> Outputs:
+    def draw_with_labels(split: Split) -> Outputs:
         others, chosen = choose_real(split, inputs.sample_counts[split.name])  # those of "samples"
         labels = [b.label for b in others if b.label is not None]
         labelled = {"sample_labels": torch.cat(labels).cpu()[chosen]} if len(labels) == len(others) else {}
@@ -59,7 +59,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
         return mean.expand(n, *mean.shape)
 
     return [
-        Baseline("real-against-real", "floor", "none", draw_labelled),
+        Baseline("real-against-real", "floor", "none", draw_with_labels),
         Baseline("pixel-means", "ceiling", "none", partial(_draw_all, repeat_mean, inputs)),
     ]
 
