@@ -34,6 +34,7 @@ def read_params(path: Path) -> Params:
         raise UserError(f"{path.name}: empty; expected the keys {', '.join(Params.model_fields)}")
     if not isinstance(raw, Mapping):
         raise UserError(f"{path.name}: expected `key: value` lines at the top, got a {type(raw).__name__}")
+    # Before the schema, which would call the key unknown and not say where it went
     _refuse(path, _find_moved_judges(raw))
     params = check(Params, raw, "", path.name)
     _refuse(path, _check_references(params))
@@ -57,6 +58,7 @@ def _check_references(p: Params) -> Iterator[str]:
     """Faults of each part, and names that no other part has."""
     if p.budget not in p.budgets:
         yield from _check_name("budget", p.budget, p.budgets)
+        # Everything below looks the budget up, and would repeat the fault at each step count
         return
     if p.arithmetic == "portable":
         limits = (("device", p.device, ("auto", "cpu")), ("precision", p.precision, ("float32",)))
@@ -69,6 +71,7 @@ def _check_references(p: Params) -> Iterator[str]:
         yield from _check_name(f"judges.{name}", name, p.datasets)
         if name in p.datasets and p.datasets[name].modality != "images":
             yield f"judges.{name}: expected for images only, got a data set of {p.datasets[name].modality}"
+        # A judge that the budget skips needs no steps for it
         if name not in find_skipped(p)["judges"]:
             yield from _check_name(f"judges.{name}.steps (for budget {p.budget})", p.budget, judge.steps)
     faulty = set()
@@ -89,6 +92,7 @@ def _check_name(key: str, name: str, names: Mapping[str, object]) -> Iterator[st
 
 def _check_dataset(where: str, dataset: Dataset) -> Iterator[str]:
     """Keys of a data set that are for another modality, and those that its own needs."""
+    # A modality that a user added declares no keys here, and may not be refused any
     listed = dataset.modality in {name for names in MODALITIES.values() for name in names}  # others may use any key
     for key in sorted(dataset.model_fields_set & MODALITIES.keys()):
         if listed and dataset.modality not in MODALITIES[key]:
