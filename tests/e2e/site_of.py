@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from genfoundry import files
 from genfoundry.console import shell
 
 ROOT = Path(__file__).parent.parent.parent
@@ -81,3 +85,29 @@ def clone(origin: Path, to: Path, remote: Path | None = None) -> Path:
     if remote:
         (to / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {remote}\n")
     return to
+
+
+def copy_repository(origin: Path, to: Path) -> Path:
+    """A copy of a repository with all its outs, whose MLflow store keeps artifacts in the copy.
+
+    A store names the folder of every experiment's and run's artifacts by its absolute path: with a plain copy of the
+    database, a run in the copy would write its artifacts into the original.
+    """
+    shutil.copytree(origin, to, symlinks=True)
+    with closing(sqlite3.connect(to / "mlflow.db")) as store, store:
+        tables = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            # Every column, so that a location of another kind of object, or of a newer schema, is not left behind.
+            for _, column, *_ in store.execute(f"PRAGMA table_info('{table}')").fetchall():
+                change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?1, ?2) WHERE instr("{column}", ?1)'
+                store.execute(change, (f"{origin}/", f"{to}/"))
+    return to
+
+
+RESULTS = ("dvc.lock", "ledger.jsonl", "models", "reports", "mlartifacts", "data/prepared")
+
+
+def hash_results(root: Path) -> dict[str, str]:
+    """SHA-256 of every file of a repository's results, by its path."""
+    paths = (path for name in RESULTS for path in (root / name, *(root / name).rglob("*")) if path.is_file())
+    return {path.relative_to(root).as_posix(): files.sha256(path) for path in paths}

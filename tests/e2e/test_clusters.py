@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from site_of import good, pipeline
+from site_of import copy_repository, good, pipeline
 
 pytestmark = [
     pytest.mark.e2e,
@@ -27,8 +27,7 @@ STORE = 100 * 2**20  # bytes
 @pytest.fixture
 def unmeasured(smoke: Path, tmp_path: Path) -> Path:
     """The smoke repository with its data prepared, and nothing else run: not even in DVC's run cache."""
-    root = tmp_path / "site"
-    shutil.copytree(smoke, root, symlinks=True)
+    root = copy_repository(smoke, tmp_path / "site")
     shutil.rmtree(root / ".dvc/cache/runs", ignore_errors=True)
     head, *blocks = re.split(r"(?m)^(?=  \S)", (root / "dvc.lock").read_text())
     (root / "dvc.lock").write_text(head + "".join(block for block in blocks if not block.strip().startswith(COMPUTED)))

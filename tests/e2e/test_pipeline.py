@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
-from site_of import ROOT, call, change, clone, due, good, pipeline, ran
+from site_of import ROOT, call, change, clone, copy_repository, due, good, pipeline, ran
 
 from genfoundry.console import shell
 from genfoundry.selection import ledger, margins
@@ -25,8 +27,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def copy(smoke: Path, tmp_path: Path) -> Path:
     """The smoke repository with all its outs, to change at will."""
-    shutil.copytree(smoke, tmp_path / "copy", symlinks=True)
-    return tmp_path / "copy"
+    return copy_repository(smoke, tmp_path / "copy")
 
 
 def test_champions_are_registered(smoke: Path) -> None:
@@ -71,6 +72,13 @@ def test_the_site_is_there_beside_the_outs_and_in_mlflow(smoke: Path) -> None:
     assert ".html" not in (smoke / "dvc.lock").read_text()
     attached = {path.name: path.read_text() for path in smoke.glob("mlartifacts/*/*/artifacts/report/*.html")}
     assert attached["vae-digits.html"] == pages["models/vae-digits.html"]
+
+
+def test_a_copy_keeps_its_artifacts_in_the_copy(smoke: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(copy / "mlflow.db")) as store:
+        content = "\n".join(store.iterdump())
+    assert str(smoke) not in content
+    assert (copy / "mlartifacts/digits-density").as_uri() in content
 
 
 def test_another_seed_shows_the_spread(smoke: Path) -> None:

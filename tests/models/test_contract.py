@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -228,21 +229,32 @@ def test_samples_are_measured_one_by_one(name: str, spec: Spec) -> None:
             assert torch.allclose(model.measure(Batch(batch.x[i : i + 1], cond=cond))["nll"], whole[i : i + 1])
 
 
+@pytest.fixture(scope="module")
+def trainings() -> Iterator[subprocess.Popen[str]]:
+    """A process that starts a training for each line it is sent."""
+    command = [sys.executable, str(HERE / "killed.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
 @pytest.mark.parametrize(("name", "example"), FIRST)
-def test_killed_training_continues_to_the_same_bits(name: str, example: tuple[str, Spec], tmp_path: Path) -> None:
+def test_killed_training_continues_to_the_same_bits(
+    name: str, example: tuple[str, Spec], tmp_path: Path, trainings: subprocess.Popen[str]
+) -> None:
     label, spec = example
     steps, path = 40, tmp_path / "state.safetensors"
     whole, events = trained(name, spec, steps)
     if not any(whole.players().values()):
         return  # fitted at once: there is no step to be killed at
-    command = [sys.executable, str(HERE / "killed.py"), name, label, str(path), str(steps)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if int(line.split()[1]) >= steps // 2:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    assert trainings.stdin is not None and trainings.stdout is not None
+    print(name, label, path, steps, sep="\t", file=trainings.stdin, flush=True)
+    for line in trainings.stdout:
+        pid, _, step = line.split("\t")
+        if int(step) >= steps // 2:
+            os.kill(int(pid), signal.SIGKILL)
+            break
+    ended = next(line for line in trainings.stdout if line.startswith("ended"))
+    assert int(ended.split("\t")[1]) == -signal.SIGKILL
     again = build(name, spec, seed=99)
     state = State.load(path, again)
     assert steps // 2 <= state.step < steps

@@ -104,10 +104,24 @@ def test_twice_is_a_no_op(root: Path) -> None:
     assert census(root) == before
 
 
-def test_an_empty_database_gets_the_same(root: Path, tmp_path: Path) -> None:
+def test_an_empty_database_gets_the_same(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     emptied(root, tmp_path)
     assert publish(tmp_path)
+    assert capsys.readouterr().err == ""
     assert census(tmp_path) == census(root)
+
+
+def test_a_store_that_was_copied_is_said(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    assert publish(tmp_path)
+    wanted, old = ((folder / "mlartifacts" / TASK).as_uri() for folder in (tmp_path, root))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"expected MLflow's artifacts of {TASK} at {wanted}, got {old}, as in" in line
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")  # of several repositories, maybe
+    assert publish(tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_live_run_is_completed_not_doubled(root: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from genfoundry.config import yaml_file
@@ -34,24 +34,10 @@ def read_params(path: Path) -> Params:
         raise UserError(f"{path.name}: empty; expected the keys {', '.join(Params.model_fields)}")
     if not isinstance(raw, Mapping):
         raise UserError(f"{path.name}: expected `key: value` lines at the top, got a {type(raw).__name__}")
-    # Before the schema, which would call the key unknown and not say where it went
-    _refuse(path, _find_moved_judges(raw))
     params = check(Params, raw, "", path.name)
-    _refuse(path, _check_references(params))
+    if faults := [f"{path.name}: {fault}" for fault in _check_references(params)]:
+        raise UserError("\n".join(faults))
     return params
-
-
-def _refuse(path: Path, faults: Iterable[str]) -> None:
-    if lines := [f"{path.name}: {fault}" for fault in faults]:
-        raise UserError("\n".join(lines))
-
-
-def _find_moved_judges(raw: Mapping[str, object]) -> Iterator[str]:
-    """A judge in its data set's entry, where older files have it."""
-    datasets = raw.get("datasets")
-    for name, entry in datasets.items() if isinstance(datasets, Mapping) else ():
-        if isinstance(entry, Mapping) and "judge" in entry:
-            yield f"datasets.{name}.judge: expected under judges.{name}, a section of its own"
 
 
 def _check_references(p: Params) -> Iterator[str]:

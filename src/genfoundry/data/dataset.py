@@ -81,11 +81,7 @@ class Dataset:
         self.spec = Spec.from_json(self.meta["spec"])
 
     def split(
-        self,
-        name: str,
-        levels: int | None = None,
-        binarise: str | None = None,
-        device: torch.device | str = "cpu",
+        self, name: str, levels: int | None = None, binarise: str | None = None, device: torch.device | str = "cpu"
     ) -> Split:
         """Load a split as tensors on `device`, at the task's levels.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from genfoundry.tracking.store_errors import explain_failure
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-REGISTRY = "MLFLOW_REGISTRY_URI"
+TRACKING, REGISTRY = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
 CHUNK = 1000  # metrics in a request, MLflow's limit
 SETTINGS = {  # of MLflow's client: no telemetry, few retries
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -46,7 +47,7 @@ def get_state_folder(root: Path) -> Path:
 def get_tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, else the SQLite database in the repository."""
     # A variable that is set to nothing counts as not set: CI passes a secret that is not defined as an empty string.
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{find_repository(root) / 'mlflow.db'}"
+    return os.environ.get(TRACKING, "").strip() or f"sqlite:///{find_repository(root) / 'mlflow.db'}"
 
 
 def get_registry_uri(root: Path) -> str:
@@ -135,13 +136,35 @@ def ensure_experiment(client: MlflowClient, root: Path, task: str) -> str:
         # Under the lock: of two stages that find no experiment, the second would fail to create it.
         experiment = client.get_experiment_by_name(task)
         if experiment is None:
-            beside = (find_repository(root) / "mlartifacts" / task).as_uri()
-            location = None if is_server(get_tracking_uri(root)) else beside
+            location = None if is_server(get_tracking_uri(root)) else _locate_artifacts(root, task)
             return str(client.create_experiment(task, artifact_location=location))
         # A deleted experiment keeps its name, so that no new one could be created.
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)
+
+
+def _locate_artifacts(root: Path, task: str) -> str:
+    return (find_repository(root) / "mlartifacts" / task).as_uri()
+
+
+def warn_if_moved(client: MlflowClient, root: Path, tasks: Sequence[str]) -> str:
+    """Return a line if the repository's database writes artifacts into the place of another repository, else "".
+
+    MLflow stores the place absolute and cannot change it: a repository that was moved or copied keeps the old one.
+    """
+    if os.environ.get(TRACKING, "").strip():
+        return ""  # a store that several repositories may share
+    for task in tasks:
+        experiment, wanted = client.get_experiment_by_name(task), _locate_artifacts(root, task)
+        place = experiment.artifact_location if experiment else wanted
+        # Of another form, such as a bucket's, the place was chosen by the user.
+        if place != wanted and place.split("/")[-2:] == wanted.split("/")[-2:]:
+            return (
+                f"expected MLflow's artifacts of {task} at {wanted}, got {place}, as in a repository that was moved or "
+                "copied; move mlflow.db aside, then `make ui` makes it anew (the outs and the ledger have it all)"
+            )
+    return ""
 
 
 def log_metrics(client: MlflowClient, run: str, metrics: Metrics) -> None:

@@ -19,7 +19,14 @@ from genfoundry import paths
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger, references, weight_store
 from genfoundry.tracking import outputs, runs
-from genfoundry.tracking.client import connect, connect_registry, ensure_experiment, get_tracking_uri, lock_store
+from genfoundry.tracking.client import (
+    connect,
+    connect_registry,
+    ensure_experiment,
+    get_tracking_uri,
+    lock_store,
+    warn_if_moved,
+)
 from genfoundry.tracking.store_errors import StoreError, explain_failure
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 LATER = "GENFOUNDRY_TIMES"
-"""Set in the stages of `make repro`, which publishes at its end: it says then, once, why it could not."""
+"""Set in the stages of `make repro`, which publishes at its end, and says then, once, why it could not."""
 
 
 def publish(root: Path) -> bool:
@@ -63,6 +70,8 @@ def update(root: Path) -> None:
         with lock_store(root, "publish"):
             tasks = sorted({decision["task"] for decision in decisions})
             names = sorted({*tasks, *(model.card["task"] for model in models)})
+            if LATER not in os.environ and (warning := warn_if_moved(client, root, names)):
+                print(f"publish: {warning}", file=sys.stderr)
             by_digest = runs.find_runs_by_digest(client, [ensure_experiment(client, root, name) for name in names])
             for model in models:
                 by_digest[model.card["digest"], model.name] = runs.publish_run(client, root, model, by_digest)

@@ -21,7 +21,7 @@ from genfoundry.evaluation.baselines.gaussian import LinearAR
 from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
 from genfoundry.evaluation.baselines.pixel_contexts import MAX_CONTEXTS, WIDE, ContextModel
 from genfoundry.evaluation.inverse_problem import RESTORED, pose_problem
-from genfoundry.evaluation.mode_draws import count_draws, has_many_classes
+from genfoundry.evaluation.mode_draws import draw_samples
 from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
@@ -65,10 +65,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
 
 
 def _draw_all(draw: Callable[[Split, int], torch.Tensor], inputs: BaselineInputs, split: Split) -> Outputs:
-    """As many samples as a model's metrics have, and those that modes are counted in."""
-    n = inputs.sample_counts[split.name]
-    more = {"mode_samples": draw(split, count_draws(split.spec, n))} if has_many_classes(split.spec) else {}
-    return {"samples": draw(split, n), **more}
+    return draw_samples(partial(draw, split), split.spec, inputs.sample_counts[split.name])
 
 
 def _draw_items(items: int, n: int, draw: torch.Generator) -> torch.Tensor:

@@ -127,10 +127,6 @@ class ConditionalGan(AdversarialModel):
         super().__init__(spec, config)
         self.register_buffer("frequency", torch.tensor(spec.class_shares), persistent=False)  # (classes,)
 
-    @property
-    def conditional(self) -> bool:
-        return self.config.classes and self.spec.classes > 0
-
     def criticise(self, x: Tensor, label: Tensor | None) -> Tensor:
         """Augment images (B, C, H, W) in [-1, 1], each by draws of its own, and score them (B,)."""
         return self.critic(augment(x, self.config.augment), label)  # type: ignore[no-any-return]

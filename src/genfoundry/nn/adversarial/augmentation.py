@@ -61,11 +61,7 @@ def cut_out(x: Tensor) -> Tensor:
     return x * ~square[:, None]
 
 
-POLICIES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "color": vary_color,
-    "translation": translate,
-    "cutout": cut_out,
-}
+POLICIES: Mapping[str, Callable[[Tensor], Tensor]] = {"color": vary_color, "translation": translate, "cutout": cut_out}
 
 
 def _uniform(x: Tensor) -> Tensor:
