@@ -116,9 +116,9 @@ def time_fit(net: CharRnn, split: text.TextSplit, steps: int, precision: str = "
 
 def splits() -> Iterator[text.TextSplit]:
     """Nine tenths, and the last."""
-    whole = "".join(carried for _, carried in documents.read_documents(paths.raw("shakespeare")))[:SIZE]
-    alphabet = "".join(sorted(set(whole)))
-    codes = torch.from_numpy(data_alphabet.encode(whole, alphabet))
+    corpus = "".join(carried for _, carried in documents.read_documents(paths.raw("shakespeare")))[:SIZE]
+    alphabet = "".join(sorted(set(corpus)))
+    codes = torch.from_numpy(data_alphabet.encode(corpus, alphabet))
     for name, part in (("train", codes[: SIZE * 9 // 10]), ("held", codes[SIZE * 9 // 10 :])):
         spec = Spec((LENGTH,), len(alphabet))
         yield text.TextSplit(name, {"x": part, "start": torch.zeros(1, dtype=torch.int64)}, spec)

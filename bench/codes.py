@@ -76,8 +76,10 @@ def main() -> None:
                 for precision in ("float32", "bf16"):
                     times[precision].append(time_fit(name, phase, data, steps, precision))
             middle = {arm: statistics.median(seconds) / steps for arm, seconds in times.items()}
-            said = ", ".join(f"{arm} {1e3 * s:.0f} ms a step ({middle['plain'] / s:.2f}x)" for arm, s in middle.items())
-            print(f"{name} {phase}: {said}", flush=True)
+            summary = ", ".join(
+                f"{arm} {1e3 * s:.0f} ms a step ({middle['plain'] / s:.2f}x)" for arm, s in middle.items()
+            )
+            print(f"{name} {phase}: {summary}", flush=True)
 
 
 if __name__ == "__main__":

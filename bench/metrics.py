@@ -21,12 +21,12 @@ from genfoundry.evaluation.metrics.kernel_distance import kernel_distance
 
 def seconds(call: Callable[[], object], runs: int = 3) -> float:
     """Median seconds of a call."""
-    found = []
+    times = []
     for _ in range(runs):
         start = time.perf_counter()
         call()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def main(n: int = 10_000) -> None:

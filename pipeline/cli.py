@@ -118,6 +118,8 @@ def main(argv: list[str] | None = None) -> int:
     command, quiet, verbose = (options.pop(key, False) for key in ("command", "quiet", "verbose"))
     if rest and command not in SERVING:
         parser.error(f"{command}: unrecognized arguments: {' '.join(rest)}")
+    if quiet and verbose:  # one before the command and one after it, which argparse's group does not see together
+        parser.error("argument -v/--verbose: not allowed with argument -q/--quiet")
     if quiet or verbose:
         # In the environment, so that stages, which are processes of their own, follow it.
         os.environ[messages.LEVEL] = "WARNING" if quiet else "DEBUG"

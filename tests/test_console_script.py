@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from genfoundry.serving import cli as serving
 from pipeline import cli
 from pipeline.commands import init, repro, retrain, ui, verify, verify_portable, withdraw
 
@@ -68,6 +72,9 @@ def test_every_command_has_its_help() -> None:
         (("score", "--task", "t"), "genfoundry score: the following arguments are required: --file"),
         (("sample", "--task", "t", "--n", "x"), "genfoundry sample: argument --n: invalid int value: 'x'"),
         (("-q", "-v", "plan"), "genfoundry: argument -v/--verbose: not allowed with argument -q/--quiet"),
+        (("-q", "plan", "-v"), "genfoundry: argument -v/--verbose: not allowed with argument -q/--quiet"),
+        (("repro", "--task", "a", "--task=b"), "genfoundry repro: argument --task: expected once, got a and b; see "),
+        (("repro", "--jobs", "2", "x", "--job", "2"), "argument --jobs: expected once, got 2 and 2; see "),
         *((("repro", "--jobs", n), f"--jobs: expected a whole number of jobs from 1 to 1000, got '{n}'") for n in
           ("0", "two", "-1", "1.5", "²", "1001")),
         *((("ui", "--port", n), f"argument --port: expected a number from 1 to 65535, got '{n}'") for n in
@@ -81,6 +88,42 @@ def test_wrong_use_is_one_line(argv: tuple[str, ...], words: str, capsys: pytest
     captured = capsys.readouterr()
     assert (status.value.code, captured.out) == (2, "")
     assert len(captured.err.splitlines()) == 1 and words in captured.err
+
+
+def list_options(command: str) -> list[str]:
+    """Every option of a command that takes a value, by its help."""
+    parser, text = serving.build_parser() if command in cli.SERVING else cli.build_parser(), io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        parser.parse_args([command, "--help"])
+    return re.findall(r"^  (--[a-z-]+) [A-Z{]", text.getvalue(), re.MULTILINE)
+
+
+CHOICES = {("init", "--classes"): "top", ("init", "--label"): "last", ("repro", "--engine"): "local"}
+OPTIONS = [(command, option) for command in cli.COMMANDS for option in list_options(command) if option != "--set"]
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_an_option_that_keeps_one_value_is_given_once(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every option of every command, so that a new one is under the same rule."""
+    parser = serving.build_parser() if command in cli.SERVING else cli.build_parser()
+    value, data = CHOICES.get((command, option), "7"), ["x"] if command == "init" else []
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([command, *data, option, value, option, value])
+    shown = "7.0" if option in ("--temperature", "--top-p") else value
+    words = f"genfoundry {command}: argument {option}: expected once, got {shown} and {shown}; see genfoundry {command}"
+    assert capsys.readouterr().err == f"{words} --help\n"
+
+
+def test_options_that_are_given_once() -> None:
+    assert {("repro", "--task"), ("score", "--file"), ("ui", "--port"), ("init", "--name")} <= set(OPTIONS)
+    assert cli.build_parser().parse_args(["init", "x", "--set", "a=1", "--set", "b=2"]).set == ["a=1", "b=2"]
+
+
+def test_a_parser_can_be_used_again() -> None:
+    parser = cli.build_parser()
+    assert [parser.parse_args(["repro", "--task", task]).task for task in "ab"] == ["a", "b"]
 
 
 def test_a_folder_that_is_no_repository_is_one_line(tmp_path: Path) -> None:

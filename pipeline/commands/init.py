@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def run(data: str, name: str = "", *settings: str) -> None:
     """
     if not data:
         raise UserError("DATA is missing: make init DATA=path/to/your/data [NAME=name]")
-    given = dict(map(parse_setting, settings))
+    given = parse_settings(settings)
     path = Path(data).expanduser()
     reserved_folders.check_source_path(path, HERE, "DATA")
     params = resolve.load_params()
@@ -54,6 +55,20 @@ def propose_name(path: Path) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.partition(".")[0].lower()).strip("-")
     # A name such as 2020 or no would have to be quoted wherever it stands.
     return f"data-{name}" if yaml_file.describe_scalar(name) else name
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Parse each key=value.
+
+    Raises:
+        UserError: one is something else, or a key is given twice.
+    """
+    given: dict[str, Any] = {}
+    for key, value in map(parse_setting, settings):
+        if key in given:
+            raise UserError(f"{key}: expected once, got {given[key]} and {value}")
+        given[key] = value
+    return given
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -70,7 +70,7 @@ def retrain(to: git_sync.Destination | None) -> None:
         train(list(params.datasets), to)
     else:
         print("retrain: nothing is new; the champions stay as they are")
-        if to and git_sync.count_ahead(HERE, to):  # an earlier run was not pushed
+        if to and git_sync.count_apart(HERE, to)[0]:  # an earlier run was not pushed
             publish(to, data=True)
     if away:
         raise UserError("done, but new data may have been missed: " + "; ".join(away))
@@ -141,7 +141,8 @@ def validate_all(datasets: list[str], before: int, to: git_sync.Destination | No
         tracked = f"{paths_module.inbox(name)}.dvc"
         data = inbox.read_tracked(HERE, name)["md5"]
         # What DVC recorded of the refused data is undone, so that the next run looks at them again.
-        shell.ask("git", "checkout", "-q", "--", *(p for p in (*LOCKS, tracked) if in_git(p)), root=HERE)
+        in_git = shell.ask("git", "ls-files", "-z", *LOCKS, tracked, root=HERE).split("\0")
+        shell.ask("git", "checkout", "-q", "--", *filter(None, in_git), root=HERE)
         for task, settings in resolve.load_params().tasks.items():
             if settings.dataset == name:
                 record_refusal(task, data, reason)
@@ -161,11 +162,6 @@ def record_refusal(task: str, data: str, reason: str) -> None:
     line["commit"], line["clean"] = ledger.get_commit(HERE)
     line |= dict.fromkeys(("experiment", "model", "digest", "ranking")) | {"weights": {}, "figures": {}}
     ledger.append_decision(paths_module.LEDGER, line)
-
-
-def in_git(path: str) -> bool:
-    """Return whether git tracks the path."""
-    return bool(shell.ask("git", "ls-files", path, root=HERE))
 
 
 def finish(before: int, message: str, to: git_sync.Destination | None, *paths: str) -> None:

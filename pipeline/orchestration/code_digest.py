@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from genfoundry import files
 from genfoundry import paths as paths_module
 from genfoundry.errors import UserError
 from pipeline.orchestration import libraries, syntax
@@ -50,8 +50,8 @@ class Code:
             UserError: a start is no science file, or a file cannot be parsed.
         """
         # Sorted: sets of strings have another order in every process.
-        files = sorted(self._closure(starts, leave_out))
-        sources = {path: source for path in files if (source := self._source(path)) is not None}
+        closure = sorted(path.as_posix() for path in self.closure(starts, leave_out))
+        sources = {path: source for path in closure if (source := self._source(path)) is not None}
         imported = set[str]().union(*(self._libraries(path) for path in sources))
         lines = [f"{path} {source.tree}" for path, source in sources.items()]
         # An upgrade of a library changes numbers as an edit of the code does.
@@ -68,9 +68,6 @@ class Code:
         Raises:
             UserError: a start is no science file, or a file cannot be parsed.
         """
-        return {Path(path) for path in self._closure(starts, leave_out)}
-
-    def _closure(self, starts: Collection[Path], leave_out: Collection[Path]) -> set[str]:
         without = {self._relative(path) for path in leave_out}
         todo = {self._relative(path) for path in starts}
         for path in sorted(todo):
@@ -82,7 +79,7 @@ class Code:
         while todo:
             seen.add(path := todo.pop())
             todo |= self._imported(path) - without - seen
-        return seen
+        return set(map(Path, seen))
 
     def _relative(self, path: Path) -> str:
         return (path.relative_to(self.root) if path.is_absolute() else path).as_posix()
@@ -163,11 +160,7 @@ class _Cache:
     def save(self) -> None:
         if not self._new:
             return
-        files = {key: asdict(source) for key, source in list(self._sources.items())[-CACHE_SIZE:]}
-        # Several stages save at once: each writes a file of its own, and the last rename wins.
-        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps({"version": self._version, "files": files}), encoding="utf-8")
-            beside.replace(self._path)
+        parsed = {key: asdict(source) for key, source in list(self._sources.items())[-CACHE_SIZE:]}
+        with suppress(UserError):
+            files.write_bytes(self._path, json.dumps({"version": self._version, "files": parsed}).encode())
             self._new = False

@@ -16,11 +16,7 @@ WATCHING = SCIENCE / "evaluation/class_share.py"  # what a training without a ju
 
 
 def find_starts(
-    stage: str,
-    modality: str = "",
-    models: Collection[str] = (),
-    metrics: Collection[str] = (),
-    root: Path = Path(),
+    stage: str, modality: str = "", models: Collection[str] = (), metrics: Collection[str] = (), root: Path = Path()
 ) -> list[Path]:
     """Return the files, relative to `root`, that a unit's digest starts from.
 

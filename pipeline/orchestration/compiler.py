@@ -66,13 +66,13 @@ class Compiler:
         yield from (self.rank(), self.register(), self.report())
 
     @cached_property
-    def skipped(self) -> Mapping[str, Mapping[str, str]]:
+    def skip_reasons(self) -> Mapping[str, Mapping[str, str]]:
         """Section of params.yaml -> entry -> why the chosen budget skips it."""
         return find_skipped(self.params)
 
     def skip(self, section: str, unit: Unit) -> Unit:
         """Return the unit, of an entry of `section`: with nothing to do if the chosen budget skips the entry."""
-        if reason := self.skipped.get(section, {}).get(unit.name):
+        if reason := self.skip_reasons.get(section, {}).get(unit.name):
             entry = getattr(self.params, section)[unit.name]
             return skipped_units.skip(unit, reason, getattr(entry, "dataset", unit.name))
         return unit
@@ -221,10 +221,10 @@ class Compiler:
     def _running_tasks(self) -> dict[str, dict[str, Any]]:
         """Return the tasks that the chosen budget does not skip: the champions of others stay as they are."""
         tasks = self.params.tasks.items()
-        return {name: task.model_dump(mode="json") for name, task in tasks if name not in self.skipped["tasks"]}
+        return {name: task.model_dump(mode="json") for name, task in tasks if name not in self.skip_reasons["tasks"]}
 
     def _running_experiments(self) -> list[str]:
-        return [name for name in self.params.experiments if name not in self.skipped["experiments"]]
+        return [name for name in self.params.experiments if name not in self.skip_reasons["experiments"]]
 
     def _select_run(self) -> dict[str, Any]:
         return resolve.select_run(self.params).model_dump(mode="json")

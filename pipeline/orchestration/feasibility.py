@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genfoundry import config, paths
+from genfoundry.data import cgroup
 from genfoundry.errors import UserError
 from genfoundry.files import read_json
 from genfoundry.types import Spec
@@ -67,7 +67,7 @@ def _find_refusal(experiment: Experiment, spec: Spec, rows: int | None) -> str:
     except UserError as error:
         return str(error)
     needed = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
-    memory = measure_memory()
+    memory = cgroup.memory()
     return f"weights of {needed / 1e9:.0f} GB; this machine has {memory / 1e9:.0f} GB" if needed > memory else ""
 
 
@@ -86,11 +86,6 @@ def _build(experiment: Experiment, spec: Spec) -> Learner:
             if "memory" not in str(error):
                 raise
             raise UserError("its weights need more memory than there is") from None
-
-
-def measure_memory() -> int:
-    """Return the bytes of this machine's main memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def predict_spec(experiment: Experiment, dataset: config.Dataset) -> Spec | None:

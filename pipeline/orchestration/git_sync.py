@@ -72,7 +72,7 @@ def update(root: Path, to: Destination) -> None:
     if _git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
         shell.ask("git", "fetch", "-q", "--unshallow", to.remote, root=root)
     shell.ask("git", "fetch", "-q", to.remote, root=root)
-    ahead, behind = _count(root, to)
+    ahead, behind = count_apart(root, to)
     if not behind:
         return
     uncommitted.put_aside(root, to.upstream)
@@ -149,7 +149,7 @@ def push(root: Path, to: Destination) -> None:
         if not done.returncode:
             return
         reason = _find_reason(done)
-        if not to.upstream or _git(root, "fetch", "-q", to.remote).returncode or not _count(root, to)[1]:
+        if not to.upstream or _git(root, "fetch", "-q", to.remote).returncode or not count_apart(root, to)[1]:
             break
         if not merge(root, to):
             reason = f"{to.remote}/{to.branch} has other commits, which do not merge"
@@ -162,12 +162,7 @@ def push(root: Path, to: Destination) -> None:
     raise UserError(f"the run is finished, but {to.branch} could not be pushed ({reason}); it is {where}: {then}")
 
 
-def count_ahead(root: Path, to: Destination) -> int:
-    """Count the commits that the upstream lacks."""
-    return _count(root, to)[0]
-
-
-def _count(root: Path, to: Destination) -> tuple[int, int]:
+def count_apart(root: Path, to: Destination) -> tuple[int, int]:
     """Count the commits that only HEAD has, and that only the upstream has; none where there is no upstream yet."""
     if not to.upstream or _git(root, "rev-parse", "-q", "--verify", to.upstream).returncode:
         return 0, 0

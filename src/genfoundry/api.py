@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
-from genfoundry import config, models, paths
+from genfoundry import config, models
 from genfoundry.data.dataset import Dataset
 from genfoundry.data.in_memory import InMemorySplit, infer_spec
 from genfoundry.data.loaders import Loader
@@ -22,7 +22,7 @@ from genfoundry.evaluation.predict import predict, score
 from genfoundry.models import checkpoint
 from genfoundry.models.base import Learner
 from genfoundry.seeding import derive_seed
-from genfoundry.selection import ledger, weight_store
+from genfoundry.selection import weight_store
 from genfoundry.training.device import find_device
 from genfoundry.training.trainer import Trainer
 from genfoundry.types import Batch
@@ -52,14 +52,7 @@ def load(
     """
     task, at, alias = str(source).partition("@")
     if at and alias == "champion" and not Path(source).exists():  # a folder's name may have an @
-        lines = ledger.read_decisions(Path(root) / paths.LEDGER)
-        line = ledger.find_champion(lines, task)
-        if line is None:
-            tasks = sorted({other["task"] for other in lines if other["decision"] == "champion"})
-            raise UserError(
-                f"{source}: expected a task with a champion ({', '.join(tasks) or 'none yet'}), got {task!r}"
-            )
-        source = weight_store.find(Path(root), line["weights"])
+        source = weight_store.find_champion(Path(root), task)[1]
     if not Path(source).exists():
         raise UserError(f"expected a model's folder or TASK@champion, got {str(source)!r}, which does not exist")
     return checkpoint.load(source, find_device(device), model)

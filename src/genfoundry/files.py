@@ -165,9 +165,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: object) -> No
     from safetensors.torch import save
 
     # One metadata key only: with two, safetensors writes them in another order every process.
-    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
-    plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    write_bytes(path, save(plain, metadata={"note": json.dumps(note, sort_keys=True)}))
+    write_bytes(path, save(copy_tensors(tensors), metadata={"note": json.dumps(note, sort_keys=True)}))
+
+
+def copy_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to main memory: safetensors refuses those that share memory, as tied weights do."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def read_note(path: Path) -> Any:

@@ -115,6 +115,17 @@ def test_samples_of_the_right_class_are_worth_training_on_and_others_are_not(mon
     assert classes(Striped(SPEC, Hyper()), setting(None, 90)) == {}
 
 
+def test_real_items_that_samples_replace_are_labelled_and_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, label = stripes(120, 0)
+    part = ImageSplit("train", {"x": x, "label": torch.where(torch.arange(120) < 60, label, -1)}, SPEC)
+    index, read, eval_batch = classification_accuracy_score.find_labelled(part), [], part.eval_batch
+    monkeypatch.setattr(part, "eval_batch", lambda rows: read.extend(rows.tolist()) or eval_batch(rows))
+    monkeypatch.setattr(classification_accuracy_score, "find_labelled", lambda split: index)
+    drawn, own = classification_accuracy_score.draw_real_items(part, 30)  # type: ignore[arg-type]
+    assert len({*read}) == len(read) == 30 and max(read) < 60
+    assert torch.equal(drawn, x[read]) and torch.equal(own, label[read])
+
+
 def test_no_figure_says_what_samples_add_to_labels_that_their_model_has_seen() -> None:
     assert "augmentation_gain" not in all_metrics()
 

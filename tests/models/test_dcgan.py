@@ -131,7 +131,7 @@ def test_r1_is_gamma_over_two_times_the_squared_gradient_on_real_images_now_and_
     batch, model = toy_batch(), build(spectral=False)
     added = critic_loss(3.0, 0) - critic_loss(0.0, 0)
     torch.manual_seed(1)
-    model._generate_fakes(len(batch), None)
+    model.generate_fakes(torch.randn(len(batch), model.config.latent))
     real = dequantise(batch.x, 16).requires_grad_()
     (gradient,) = torch.autograd.grad(model.critic(real).sum(), real)
     assert added.item() == pytest.approx(LAZY * 3.0 / 2 * gradient.square().flatten(1).sum(1).mean().item(), rel=1e-4)

@@ -48,6 +48,16 @@ def test_the_losses_are_the_papers(classes: bool, step: int, weight: float) -> N
     assert model.diagnostics["critic_gap"].item() == pytest.approx((of_real - of_fake).mean().item(), abs=1e-4)
 
 
+def test_a_batch_without_labels_trains_a_conditional_model_without_a_class() -> None:
+    """As one whose labels are all -1, to the bit."""
+    model, x, losses = build(classes=True), torch.randint(256, (6, 1, 8, 8)), []
+    for batch in (Batch(x), Batch(x, label=torch.full((6,), -1))):
+        torch.manual_seed(1)
+        losses.append([loss.item() for part in model.losses(batch, Clock("fit", 0, 100)) for loss in part.values()])
+    assert len(losses[0]) == 2
+    assert losses[0] == losses[1]
+
+
 def test_no_player_receives_the_others_gradient() -> None:
     model, batch = build(), Batch(torch.randint(256, (6, 1, 8, 8)))
     game = model.losses(batch, Clock("fit", 0, 1))

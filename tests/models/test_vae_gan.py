@@ -127,6 +127,6 @@ def test_the_finished_decoder_has_the_statistics_of_codes_as_in_training() -> No
     model.end("fit", loader.split)
     assert all(torch.equal(buffer, saved[name]) for name, buffer in model.decoder.named_buffers()), "the same draws"
     with torch.no_grad():
-        codes = torch.cat([model._draw_mixed_codes(loader.split) for _ in range(40)])
+        codes = torch.cat([model.draw_codes(loader.split) for _ in range(40)])
         first = model.decoder.project(codes).view(len(codes), 8, -1)
     assert torch.allclose(saved["norms.0.norm.running_mean"], first.mean((0, 2)), atol=0.03)

@@ -189,6 +189,8 @@ def test_keys_of_the_entry_by_make(site: Path, tmp_path: Path, monkeypatch: pyte
     ):
         with pytest.raises(UserError, match=message):
             init.run(str(folder), "other", key)
+    with pytest.raises(UserError, match=r"^size: expected once, got 16 and 8$"):
+        init.run(str(folder), "other", "size=16", "size=8")
 
 
 def test_a_file_name_in_latin_1_is_one_line(tmp_path: Path, site: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_projects_own_experiments_can_be_trained(monkeypatch: pytest.MonkeyP
 
 def test_weights_beyond_this_machines_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said without their memory being asked for: a plan would end in a traceback, or take it all."""
-    monkeypatch.setattr(feasibility, "measure_memory", lambda: 10**9)
+    monkeypatch.setattr(feasibility.cgroup, "memory", lambda: 10**9)
     text = {"modality": "text", "raw": {"path": "x"}, "alphabet": "\nab", "window": 8}
     own = yaml.safe_load((ROOT / "params.yaml").read_text())
     search = {"hyper.width": {"choices": [16, 300_000]}}

@@ -87,9 +87,9 @@ def test_what_an_earlier_run_could_not_push_is_ahead(clones: tuple[Path, Path]) 
     _, b = clones
     save(b, "Retrain on new data", ledger="1\n3\n")
     git_sync.update(b, destination(b))
-    assert git_sync.count_ahead(b, destination(b)) == 1
+    assert git_sync.count_apart(b, destination(b))[0] == 1
     git_sync.push(b, destination(b))
-    assert git_sync.count_ahead(b, destination(b)) == 0
+    assert git_sync.count_apart(b, destination(b))[0] == 0
 
 
 def test_a_rewritten_history_is_followed(clones: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:

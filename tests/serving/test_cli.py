@@ -149,7 +149,10 @@ def test_text_scores_every_character_it_knows(run: Any, tmp_path: Path) -> None:
 
 
 BAD = [
-    (("sample", "--task", "digit"), "has no champion; digits, gan, photos, plays, waves-density has"),
+    (
+        ("sample", "--task", "digit"),
+        "expected a task with a champion (digits, gan, photos, plays, waves-density), got 'digit'",
+    ),
     (("sample", "--task", "digits", "--n", 0), "n: 0: expected a whole number from 1 to"),
     (("sample", "--task", "digits", "--prompt", "x"), "prompt: 'x': expected none for images"),
     (("sample", "--task", "digits", "--label", 3), "label: 3: expected 0 to 2, or -1"),

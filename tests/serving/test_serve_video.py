@@ -57,7 +57,7 @@ def test_the_command_line_goes_on_from_the_first_video_of_test(
 ) -> None:
     (tmp_path / "data/prepared/x/arrays").mkdir(parents=True)
     save_file({"x": VIDEOS}, tmp_path / "data/prepared/x/arrays/test.safetensors")
-    monkeypatch.setattr(cli, "load_champion", lambda root, task: cli.ServedChampion(predictor, {}))  # type: ignore[arg-type]
+    monkeypatch.setattr(cli, "load_champion", lambda root, task: predictor)
     message = cli.sample(tmp_path, "moving", 4, out=tmp_path / "s.npz", seed=1)
     assert message.startswith("4 samples of shape (2, 1, 4, 5)")
     made = np.load(tmp_path / "s.npz")["images"]

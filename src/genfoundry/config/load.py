@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from genfoundry.config import yaml_file
@@ -34,29 +34,17 @@ def read_params(path: Path) -> Params:
         raise UserError(f"{path.name}: empty; expected the keys {', '.join(Params.model_fields)}")
     if not isinstance(raw, Mapping):
         raise UserError(f"{path.name}: expected `key: value` lines at the top, got a {type(raw).__name__}")
-    _refuse(path, _find_moved_judges(raw))
     params = check(Params, raw, "", path.name)
-    _refuse(path, _check_references(params))
+    if faults := [f"{path.name}: {fault}" for fault in _check_references(params)]:
+        raise UserError("\n".join(faults))
     return params
-
-
-def _refuse(path: Path, faults: Iterable[str]) -> None:
-    if lines := [f"{path.name}: {fault}" for fault in faults]:
-        raise UserError("\n".join(lines))
-
-
-def _find_moved_judges(raw: Mapping[str, object]) -> Iterator[str]:
-    """A judge in its data set's entry, where older files have it."""
-    datasets = raw.get("datasets")
-    for name, entry in datasets.items() if isinstance(datasets, Mapping) else ():
-        if isinstance(entry, Mapping) and "judge" in entry:
-            yield f"datasets.{name}.judge: expected under judges.{name}, a section of its own"
 
 
 def _check_references(p: Params) -> Iterator[str]:
     """Faults of each part, and names that no other part has."""
     if p.budget not in p.budgets:
         yield from _check_name("budget", p.budget, p.budgets)
+        # Everything below looks the budget up, and would repeat the fault at each step count
         return
     if p.arithmetic == "portable":
         limits = (("device", p.device, ("auto", "cpu")), ("precision", p.precision, ("float32",)))
@@ -69,6 +57,7 @@ def _check_references(p: Params) -> Iterator[str]:
         yield from _check_name(f"judges.{name}", name, p.datasets)
         if name in p.datasets and p.datasets[name].modality != "images":
             yield f"judges.{name}: expected for images only, got a data set of {p.datasets[name].modality}"
+        # A judge that the budget skips needs no steps for it
         if name not in find_skipped(p)["judges"]:
             yield from _check_name(f"judges.{name}.steps (for budget {p.budget})", p.budget, judge.steps)
     faulty = set()
@@ -89,6 +78,7 @@ def _check_name(key: str, name: str, names: Mapping[str, object]) -> Iterator[st
 
 def _check_dataset(where: str, dataset: Dataset) -> Iterator[str]:
     """Keys of a data set that are for another modality, and those that its own needs."""
+    # A modality that a user added declares no keys here, and may not be refused any
     listed = dataset.modality in {name for names in MODALITIES.values() for name in names}  # others may use any key
     for key in sorted(dataset.model_fields_set & MODALITIES.keys()):
         if listed and dataset.modality not in MODALITIES[key]:

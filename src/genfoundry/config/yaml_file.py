@@ -172,7 +172,7 @@ def _number_fault(node: yaml.ScalarNode) -> str:
     return ""
 
 
-def to_flow_yaml(value: Mapping[str, Any], width: int = 1 << 30) -> str:
+def to_flow_yaml(value: Mapping[str, Any]) -> str:
     """A mapping in flow style on one line: `{a: 1, b: [x]}`."""
-    layout: dict[str, Any] = {"default_flow_style": True, "width": width, "sort_keys": False, "allow_unicode": True}
+    layout: dict[str, Any] = {"default_flow_style": True, "width": 1 << 30, "sort_keys": False, "allow_unicode": True}
     return str(yaml.dump(dict(value), Dumper=Dumper, **layout)).strip()

@@ -6,7 +6,15 @@ from functools import lru_cache
 
 import numpy as np
 
+from genfoundry.errors import UserError
+
 UNKNOWN = 255  # the code of a character outside the alphabet: validation refuses it before any training
+
+
+def check_alphabet(alphabet: str, most: int) -> None:
+    """Refuse an alphabet of more than `most` characters, or with one of them twice."""
+    if len(alphabet) > most or len(set(alphabet)) < len(alphabet):
+        raise UserError(f"alphabet: expected up to {most} characters, all different, got {len(alphabet)}")
 
 
 def encode(text: str, alphabet: str) -> np.ndarray:

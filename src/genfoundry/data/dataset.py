@@ -28,8 +28,10 @@ class Subset:
         import torch
 
         generator = torch.Generator().manual_seed(derive_seed("part", split.name, n))
+        # A file may be sorted by class, so that its first items are no sample; windows of a stream stay neighbours
         shuffled = n < len(split) and not isinstance(split, Contiguous)
         self.index = torch.randperm(len(split), generator=generator)[:n] if shuffled else torch.arange(n)
+        # `tensor` is the whole split's: positions count in it, and `index` is applied to items alone
         self.split, self.name, self.spec, self.tensor = split, split.name, split.spec, split.tensor
 
     def __len__(self) -> int:
@@ -60,6 +62,7 @@ class Subset:
 def split_class(modality: str) -> type[TensorSplit]:
     """The class of a modality's splits: the one that its file in `data.splits` defines."""
     module = importlib.import_module(f"genfoundry.data.splits.{modality}")
+    # The module also imports its base class, which is not its own
     classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, TensorSplit)]
     return next(cls for cls in classes if cls.__module__ == module.__name__)
 
@@ -78,11 +81,7 @@ class Dataset:
         self.spec = Spec.from_json(self.meta["spec"])
 
     def split(
-        self,
-        name: str,
-        levels: int | None = None,
-        binarise: str | None = None,
-        device: torch.device | str = "cpu",
+        self, name: str, levels: int | None = None, binarise: str | None = None, device: torch.device | str = "cpu"
     ) -> Split:
         """Load a split as tensors on `device`, at the task's levels.
 
@@ -92,6 +91,7 @@ class Dataset:
         if name not in SPLITS:
             raise UserError(f"{self.folder}: expected a split of {', '.join(SPLITS)}, got {name!r}")
         tensors = files.read_tensors(self.folder / f"{name}.safetensors")
+        # Once and all of it: batches are then gathered where the model is
         moved = {key: value.to(device) for key, value in tensors.items()}
         flip = bool(self.meta.get("declared", {}).get("flip", False))
         return split_class(self.modality)(name, moved, self.spec, SplitOptions(levels, binarise, flip))

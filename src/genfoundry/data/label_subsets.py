@@ -19,6 +19,7 @@ def exclude_classes(split: Split, classes: tuple[int, ...], dataset: str) -> Lab
     where, count = f"data.without: data set {dataset}", split.spec.classes
     if not isinstance(split, Labelled) or not all(k < count for k in classes):
         raise UserError(f"{where}: expected numbers of its {count} classes, got {list(classes)}")
+    # Unlabelled items, -1, stay: nobody knows that they are of these classes
     mask = ~torch.isin(split.label, torch.tensor(classes, device=split.label.device))
     if not mask.any():
         raise UserError(f"{where}: expected items of other classes than {list(classes)}, got none; leave out fewer")
@@ -50,10 +51,12 @@ def keep_labels(split: Split, count: int, dataset: str, draw: int) -> LabelledSp
         raise UserError(f"{where}: expected labels, got none; leave data.labels and data.labelled out")
     if count < classes:
         raise UserError(f"{where}: expected one or more for each of {classes} classes, got {count}")
+    # On the CPU, so that the same labels are kept whatever device the experiments run on
     label = split.label.cpu()
     generator = torch.Generator().manual_seed(derive_seed("labels", dataset, count, draw))
     mask = torch.zeros(len(label), dtype=torch.bool)
     for c in range(classes):
+        # What is left over goes to the first classes, one each
         items, quota = (label == c).nonzero()[:, 0], count // classes + (c < count % classes)
         if len(items) < quota:
             raise UserError(f"{where}: expected {quota} items of class {c} in {split.name}, got {len(items)}")

@@ -37,6 +37,7 @@ class Loader:
         steps = max(1, self.split.positions // self.size)  # of an epoch
         epoch, within = divmod(step, steps)
         if self._epoch != (phase, epoch):
+            # On the CPU: a GPU's generator would draw another permutation from the same seed
             generator = torch.Generator().manual_seed(derive_seed(*self.key, phase, "epoch", epoch))
             order = torch.randperm(self.split.positions, generator=generator)
             self._order, self._epoch = order.to(self.split.tensor.device), (phase, epoch)
@@ -77,6 +78,7 @@ class SemiSupervisedLoader(Loader):
 
         items = self.parts[name][0]
         epochs = range(start // len(items), (start + n - 1) // len(items) + 1)
+        # A step may span two epochs; permutations that no later step needs would pile up
         past = [key for key in self._orders if key[1] == name and (key[0] != phase or key[2] not in epochs)]
         for key in past:
             del self._orders[key]
@@ -104,6 +106,7 @@ class StreamLoader(Loader):
                 f"{where} of {split.name}: expected one stream of data, got separate items; leave data.streams out"
             )
         self.part, self.length, self.resets = len(split.tensor) // batch, length, resets
+        # Less one cut: the greatest shift takes as many values of each part
         self.steps = (self.part - length) // length  # of an epoch, at any shift
         if self.steps < 1:
             raise UserError(
@@ -125,6 +128,7 @@ class StreamLoader(Loader):
 
         assert isinstance(self.split, Contiguous)
         generator = torch.Generator().manual_seed(derive_seed(*self.key, phase, "resets", step))
+        # A generator of its own: the global one's draws do not depend on whether rows are reset
         fresh = torch.rand(self.size, generator=generator) < self.resets
         if step % self.steps == 0:
             fresh[:] = True

@@ -40,6 +40,7 @@ def assign_split(seed: int, digest: bytes, dataset: config.Dataset, published: b
     source publishes a test split, `published`, no other item joins it; a published validation split is spread over
     train, val and gate.
     """
+    # Held-out shares come first, so that train takes up the rest when a share changes
     place = hash_to_unit(seed, digest)
     for name, share in split_shares(dataset, published).items():
         if place < share:
@@ -71,6 +72,7 @@ def assign_groups(
         dataset: with the shares of the splits.
         published: whether the source has a test split, which no other group joins.
     """
+    # Borders are numbers, not groups: half way between two raw groups, where data that arrive later may fall, too
     places = np.sort([hash_to_unit(seed, group) for group in set(raw)])
     shares = split_shares(dataset, published)
     names, ends = list(shares), []
@@ -81,6 +83,7 @@ def assign_groups(
             ends.append(float(places[end - 1 : end + 1].mean()) if end < len(places) else 1.0)
     split_of = {}
     for group in (*raw, *later):
+        # "right": a group on a border belongs to the split after it
         at = int(np.searchsorted(ends, hash_to_unit(seed, group), side="right"))
         split_of[group] = names[at] if at < len(names) else "train"
     return split_of
@@ -90,6 +93,7 @@ def quotas(groups: int, shares: Mapping[str, float]) -> list[int]:
     """Number of groups for each share: `MIN_GROUPS` or more where that leaves train as many, else evenly few."""
     least = min(MIN_GROUPS, groups // (len(shares) + 1))
     counts = [max(round(share * groups), least) for share in shares.values()]
+    # Taken from the largest first, as long as train would have fewer than the least of them
     while sum(counts) > groups - max(least, 1) and max(counts) > least:
         counts[counts.index(max(counts))] -= 1
     return counts

@@ -173,16 +173,12 @@ def estimate_from_draws(value: float, drawn: Array, n: int, shares: Array) -> Es
     if len(shares) < 2:
         return Estimate(value, n, len(shares))
     short = 1 / math.sqrt(1 - float((shares * shares).sum()))
-    wide = short * t_quantile(shares) / float(ndtri(TAIL))
+    freedom = _of_groups(np.zeros(len(shares)), shares)[1]
+    wide = short * float(stdtrit(freedom, TAIL)) / float(ndtri(TAIL))
     low, high = wide * (np.quantile(drawn, (1 - TAIL, TAIL)) - drawn.mean())
     stderr = short * float(drawn.std(ddof=1))
     # The interval holds the value, whatever the draws
     return Estimate(value, n, len(shares), stderr, value + min(float(low), 0.0), value + max(float(high), 0.0))
-
-
-def t_quantile(shares: Array) -> float:
-    """Return Student's t quantile for groups with the shares (G,) of the items."""
-    return float(stdtrit(_of_groups(np.zeros(len(shares)), shares)[1], TAIL))
 
 
 def group_shares(ids: Ids | None, n: int) -> Array:

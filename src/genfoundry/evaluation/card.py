@@ -53,8 +53,8 @@ def describe_model(card: Mapping[str, Any]) -> dict[str, Any]:
 def describe_likelihood(model: Learner) -> dict[str, Any]:
     """Return the kind of likelihood, how it comes about and the network passes of a sample, where the model says so."""
     about: dict[str, Any] = {"likelihood": getattr(model, "likelihood", "none")}
-    said = {"likelihood_note": getattr(model, "likelihood_note", ""), "passes": getattr(model, "passes", None)}
-    return about | {key: value for key, value in said.items() if value}
+    notes = {"likelihood_note": getattr(model, "likelihood_note", ""), "passes": getattr(model, "passes", None)}
+    return about | {key: value for key, value in notes.items() if value}
 
 
 def describe_data(dataset: Dataset, judge: Learner | None) -> dict[str, Any]:

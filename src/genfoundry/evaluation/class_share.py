@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from genfoundry.evaluation.judge import load_judge, rescale_levels
+from genfoundry.evaluation.judge import classify_samples, load_judge
 from genfoundry.models.abilities import Classifies
 from genfoundry.models.base import GenerativeModel, Learner
 from genfoundry.seeding import derive_seed
 from genfoundry.training.loop import count_interval
-from genfoundry.types import Batch, Clock
+from genfoundry.types import Clock
 
 PROBES = 10  # a training: each takes as long as a few steps
 SAMPLES = 128  # that a probe draws
@@ -49,8 +49,7 @@ class ClassShare:
         with torch.no_grad(), torch.random.fork_rng(devices):
             torch.manual_seed(derive_seed(*self.key, clock.phase, "class share", clock.step))
             x = model.eval().sample(SAMPLES)  # (SAMPLES, C, H, W)
-            levels = rescale_levels(x, model.spec.levels, self.judge.spec.levels)
-            reached = len(self.judge.classify(Batch(levels.to(self.judge.device))).argmax(1).unique())
+            reached = len(set(classify_samples(self.judge, x, model.spec.levels).tolist()))
         for buffer, before in buffers:
             buffer.copy_(before)
         for module, mode in modes:

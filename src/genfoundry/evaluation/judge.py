@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -40,22 +41,19 @@ class Judges(Protocol):
 @torch.inference_mode()
 def compute_features(judge: Judges, x: Tensor, levels: int | None) -> NDArray[np.float32]:
     """(n, F) judge features of images in 0..levels-1, which are spread over the judge's own levels first."""
-    parts = []
-    for part in torch.split(x, EVAL_BATCH):
-        parts.append(
-            judge.features(rescale_levels(part.to(judge.device), levels, judge.spec.levels or 256)).float().cpu()
-        )
-    return cast("NDArray[np.float32]", torch.cat(parts).numpy())
+    return cast("NDArray[np.float32]", _map_images(judge, x, levels, lambda images: judge.features(images).float()))
 
 
 @torch.inference_mode()
 def classify_samples(judge: Any, x: Tensor, levels: int | None) -> NDArray[np.int64]:
     """(n,) the likeliest class of images in 0..levels-1, which are spread over the judge's own levels first."""
-    parts = []
-    for part in torch.split(x, EVAL_BATCH):
-        batch = Batch(rescale_levels(part.to(judge.device), levels, judge.spec.levels or 256))
-        parts.append(judge.classify(batch).argmax(1).cpu())
-    return cast("NDArray[np.int64]", torch.cat(parts).numpy())
+    return cast("NDArray[np.int64]", _map_images(judge, x, levels, lambda x: judge.classify(Batch(x)).argmax(1)))
+
+
+def _map_images(judge: Any, x: Tensor, levels: int | None, compute: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+    levels_of_judge = judge.spec.levels or 256
+    parts = (rescale_levels(part.to(judge.device), levels, levels_of_judge) for part in torch.split(x, EVAL_BATCH))
+    return torch.cat([compute(part).cpu() for part in parts]).numpy()
 
 
 def rescale_levels(x: Tensor, levels: int | None, over: int) -> Tensor:

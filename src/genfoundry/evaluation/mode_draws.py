@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from genfoundry.types import Spec
 
 MANY = 100  # classes from which other metrics' samples are too few
@@ -20,3 +23,9 @@ def count_draws(spec: Spec, samples: int) -> int:
 def has_many_classes(spec: Spec) -> bool:
     """Whether modes are counted in samples of their own, "mode_samples"."""
     return spec.classes >= MANY
+
+
+def draw_samples(draw: Callable[[int], Tensor], spec: Spec, n: int) -> dict[str, Tensor]:
+    """Return n "samples", as a model's metrics have, and the "mode_samples" of many classes; `draw` takes a number."""
+    more = {"mode_samples": draw(count_draws(spec, n))} if has_many_classes(spec) else {}
+    return {"samples": draw(n), **more}

@@ -79,14 +79,10 @@ def write_tiles(folder: Path, samples: Tensor, real: Tensor, levels: int | None)
         plots.write_grid(folder / f"tiles_{name}.png", images[:GRID].cpu().numpy(), levels, gap=0, least=1)
 
 
-def interpolate_prior(model: Decodes, rows: int = 8, steps: int = 8) -> Tensor:
-    """Decode spherical interpolations between two codes a row, since a Gaussian's mass is on a shell (White 2016).
-
-    Returns:
-        (rows * steps, *shape).
-    """
-    ends = model.prior(2 * rows).view(2, rows, 1, -1)  # (2, rows, 1, latent)
-    share = torch.linspace(0, 1, steps, device=ends.device)[None, :, None]  # (1, steps, 1)
+def interpolate_prior(model: Decodes) -> Tensor:
+    """(64, *shape): 8 rows, spherical interpolations of two codes, as a Gaussian's mass is on a shell (White 2016)."""
+    ends = model.prior(16).view(2, 8, 1, -1)  # (2, rows, 1, latent)
+    share = torch.linspace(0, 1, 8, device=ends.device)[None, :, None]  # (1, columns, 1)
     return model.decode(slerp(ends[0], ends[1], share).flatten(0, 1))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genfoundry.errors import UserError
@@ -18,10 +17,9 @@ if TYPE_CHECKING:
 NO_MODELS = ("abilities", "base", "checkpoint", "families")
 
 
-def names(folder: Path | None = None) -> list[str]:
-    """Return the names of all models, sorted; `folder` replaces this package's."""
-    path = [str(folder)] if folder else __path__
-    return sorted(m.name for m in pkgutil.iter_modules(path) if m.name not in NO_MODELS)
+def names() -> list[str]:
+    """Return the names of all models, sorted."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in NO_MODELS)
 
 
 def find(name: str) -> type[Learner]:

@@ -178,8 +178,21 @@ class GenerativeModel(Learner):
 
     @property
     def conditional(self) -> bool:
-        """Whether `sample` follows `label`: class-conditional metrics require it."""
-        return False
+        """Whether `sample` follows `label`, which class-conditional metrics require.
+
+        Of a model with the setting `classes` it does where that is set and the data have classes.
+        """
+        return bool(getattr(self.config, "classes", False)) and self.spec.classes > 0
+
+    def class_index(self, label: Tensor | int | None, n: int) -> Tensor | None:
+        """Return (n,) rows of an embedding of the classes, the last of which is for unlabelled items (None, or -1).
+
+        None for a model that is not `conditional`.
+        """
+        if not self.conditional:
+            return None
+        index = torch.as_tensor(-1 if label is None else label, device=self.device).expand(n)
+        return torch.where(index < 0, self.spec.classes, index)
 
     @property
     def ordered(self) -> bool:

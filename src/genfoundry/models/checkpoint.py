@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from genfoundry import config, models
 from genfoundry.errors import UserError
-from genfoundry.files import read_json, read_tensors, replace_dir, sha256, to_canonical_json, write_bytes, write_json
+from genfoundry.files import (
+    copy_tensors,
+    read_json,
+    read_tensors,
+    replace_dir,
+    sha256,
+    to_canonical_json,
+    write_bytes,
+    write_json,
+)
 from genfoundry.types import Spec
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
     from safetensors.torch import save as packed
 
     with replace_dir(folder) as new:
-        write_bytes(new / "weights.safetensors", packed(_state(model)))
+        write_bytes(new / "weights.safetensors", packed(copy_tensors(model.state_dict())))
         weights = sha256(new / "weights.safetensors")
         identity = {
             "model": type(model).__module__.rsplit(".", 1)[-1],  # the name of its file
@@ -36,11 +45,6 @@ def save(folder: Path, model: Learner, card: Mapping[str, Any]) -> str:
         digests = {**card.get("digests", {}), "weights": weights}
         write_json(new / "model.json", {**card, **identity, "digests": digests, "digest": digest})
     return digest
-
-
-def _state(model: Learner) -> dict[str, Tensor]:
-    # Copies: safetensors refuses tensors that share memory, as tied weights do.
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
 
 
 def load(folder: Path | str, device: torch.device | str = "cpu", kind: type[Learner] | None = None) -> Learner:

@@ -21,7 +21,7 @@ from torch import Tensor
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
 from genfoundry.models.families.optimal_pairing import pair_optimally
 from genfoundry.nn.conv.corruption import HIGH, LEVELS, LOW, paste_known
-from genfoundry.nn.conv.dequantisation import dequantise, quantise
+from genfoundry.nn.conv.dequantisation import centre_levels, dequantise, quantise
 from genfoundry.nn.flows import density
 from genfoundry.nn.flows.gaussian_flow import GaussianFlow, normal_log_density
 from genfoundry.nn.flows.inpainting import draw_missing, estimate_missing
@@ -87,18 +87,14 @@ class FlowMatching(GenerativeModel):
         self.shares: Tensor
 
     @property
-    def conditional(self) -> bool:
-        return self.config.classes and self.spec.classes > 0
-
-    @property
-    def guided(self) -> bool:
+    def uses_guidance(self) -> bool:
         """Whether a sample takes two evaluations of the network at a point, with its class and without."""
         return self.conditional and self.config.guidance != 1
 
     @property
     def passes(self) -> int | None:
-        c, each = self.config, PASSES[self.config.solver]
-        return (each * c.steps + (1 - each) * c.denoise) * (1 + self.guided)
+        c, evaluations = self.config, PASSES[self.config.solver]  # of a step
+        return (evaluations * c.steps + (1 - evaluations) * c.denoise) * (1 + self.uses_guidance)
 
     def begin(self, phase: str, data: Split) -> None:
         """Fit the Gaussians to training items."""
@@ -107,7 +103,7 @@ class FlowMatching(GenerativeModel):
         self.gaussian.fit(dequantise(batch.x, self.spec.levels).flatten(1), batch.label if self.conditional else None)
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
-        x1, label = dequantise(batch.x, self.spec.levels), self._class_index(batch.label, len(batch))
+        x1, label = dequantise(batch.x, self.spec.levels), self.class_index(batch.label, len(batch))
         x0 = torch.randn(x1.shape, device=x1.device).contiguous(memory_format=torch.channels_last)  # randn_like is slow
         if self.config.pairing == "optimal":
             x0 = pair_optimally(x0, x1, label)
@@ -126,14 +122,6 @@ class FlowMatching(GenerativeModel):
             return share
         normal: Tensor = torch.special.ndtri(share.clamp(1e-4, 1 - 1e-4))
         return normal.sigmoid()  # Esser et al. 2024, arXiv:2403.03206
-
-    def _class_index(self, label: Tensor | None, n: int) -> Tensor | None:
-        """(n,) for the network: the last class where unlabelled; None for a model without classes."""
-        if not self.conditional:
-            return None
-        if label is None:
-            return torch.full((n,), self.spec.classes, device=self.device)
-        return torch.where(label < 0, self.spec.classes, label)
 
     def _velocities(self, x: Tensor, t: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """The Gaussian's velocity at x (B, C, H, W) and times (B,), and what the network adds, in float32."""
@@ -158,7 +146,7 @@ class FlowMatching(GenerativeModel):
 
     def predict_item(self, x: Tensor, time: float, label: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """Return E[x1 | x_t] (B, C, H, W) at points x (B, C, H, W) and one time."""
-        label = self._class_index(label, len(x))
+        label = self.class_index(label, len(x))
         linear, added = self._guided_velocities(x, time, label, guidance)
         return x + (1 - time) * (linear + added)
 
@@ -183,7 +171,7 @@ class FlowMatching(GenerativeModel):
         """Draw n samples as `sample` does, in so many steps; `temperature` scales the noise that they start from."""
         if self.conditional and label is None:
             label = torch.multinomial(self.shares, n, replacement=True)
-        index, guidance, times = self._class_index(label, n), self.config.guidance, time_grid(steps)
+        index, guidance, times = self.class_index(label, n), self.config.guidance, time_grid(steps)
         x = self._solve(
             temperature * self.prior(n), index, times[:-1] if self.config.denoise else times, guidance=guidance
         )
@@ -202,14 +190,14 @@ class FlowMatching(GenerativeModel):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Map noise (B, D) to the images (B, C, H, W) at the ends of its unconditional paths."""
-        x = self._solve(z, self._class_index(None, len(z)), time_grid(self.config.steps))
+        x = self._solve(z, self.class_index(None, len(z)), time_grid(self.config.steps))
         return quantise(x, self.spec.levels).contiguous()
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
         """Return the noise (B, D) at the start of the unconditional path to an item, the inverse of `decode`."""
-        u = self.gaussian.whiten(self._centre(batch.x).flatten(1) - self.gaussian.mean[-1], 1.0)
-        field, times = self._field(self._class_index(None, len(u))), time_grid(self.config.steps, 1.0, 0.0)
+        u = self.gaussian.whiten(centre_levels(batch.x, self.spec.levels).flatten(1) - self.gaussian.mean[-1], 1.0)
+        field, times = self._field(self.class_index(None, len(u))), time_grid(self.config.steps, 1.0, 0.0)
         return integrate(lambda state, t: (field(state[0], t),), (u,), times, self.config.solver)[0]
 
     def interpolate(self, a: Tensor, b: Tensor, share: Tensor) -> Tensor:
@@ -223,7 +211,7 @@ class FlowMatching(GenerativeModel):
         Without `known`, Gaussian noise of the level of `Corruption` is removed: with t = 1 / (1 + sigma), t (x1 + sigma
         noise) is a point of x1's path, where one evaluation gives its mean.
         """
-        values = self._centre(x)
+        values = centre_levels(x, self.spec.levels)
         if known is not None:
             out = estimate_missing(self.predict_item, values, known, self.config.repair_steps)
             return paste_known(self._to_levels(out), x, known)
@@ -234,13 +222,8 @@ class FlowMatching(GenerativeModel):
     @torch.no_grad()
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         """Return (B, C, H, W): x where `known` is true, and elsewhere a draw that fits it, of any class."""
-        drawn = draw_missing(self.predict_item, self._centre(x), known, self.config.repair_steps)
+        drawn = draw_missing(self.predict_item, centre_levels(x, self.spec.levels), known, self.config.repair_steps)
         return torch.where(known, x, quantise(drawn, self.spec.levels))
-
-    def _centre(self, x: Tensor) -> Tensor:
-        """Levels (B, C, H, W) -> the middles of their bins in [-1, 1)."""
-        x = x.float()
-        return x if self.spec.levels is None else (x + 0.5) * (2 / self.spec.levels) - 1
 
     def _to_levels(self, value: Tensor) -> Tensor:
         return value if self.spec.levels is None else (value + 1) * (self.spec.levels / 2) - 0.5
@@ -266,7 +249,7 @@ class FlowMatching(GenerativeModel):
         # Gradients are taken by x, whatever mode the caller is in
         with torch.inference_mode(False):
             x = dequantise(batch.x.clone(), self.spec.levels).flatten(1)
-            label = self._class_index(None, len(x))
+            label = self.class_index(None, len(x))
             u = self.gaussian.whiten(x - self.gaussian.mean[-1], 1.0)
             probes = density.draw_probes(u, c.probes) if c.trace == "hutchinson" else density.unit_probes(u)
             times = time_grid(c.density_steps, 1.0, 0.0)

@@ -57,10 +57,6 @@ class Made(AncestralModel):
     degrees: Tensor
 
     @classmethod
-    def why_unsupported(cls, levels: int | None) -> str:
-        return "" if levels else "expected a number of levels (a task's `levels`), got real values"
-
-    @classmethod
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         if spec.dims > MAX_VALUES:
             raise UserError(

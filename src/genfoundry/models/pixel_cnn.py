@@ -42,10 +42,6 @@ class PixelCnn(AncestralModel):
     raster: Tensor
 
     @classmethod
-    def why_unsupported(cls, levels: int | None) -> str:
-        return "expected a number of levels, such as levels: 256, got real values" if levels is None else ""
-
-    @classmethod
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 32, "layers": 3 if spec.dims <= 1024 else 5, "mixtures": 5, "classes": False}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 1e-2, "log": True}}}
@@ -57,10 +53,6 @@ class PixelCnn(AncestralModel):
         self.readout = PixelReadout(spec, config.width, config.mixtures)
         self.register_buffer("raster", raster_order(spec), persistent=False)
 
-    @property
-    def conditional(self) -> bool:
-        return self.config.classes and self.spec.classes > 0
-
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         yield {"model": self.readout.nll(self.features(batch), batch.x.movedim(1, -1)).mean() / self.spec.dims}
 
@@ -69,7 +61,7 @@ class PixelCnn(AncestralModel):
         links, joint = self.stack.run_vertical(inputs), []
         for log_share, label in class_log_shares(self.spec) if self.conditional else [(0.0, -1)]:
             # Eq. 4: the class biases every layer of the horizontal stack
-            features = self.stack.run_horizontal(inputs, links, self._class_index(label, len(x)))
+            features = self.stack.run_horizontal(inputs, links, self.class_index(label, len(x)))
             joint.append(log_share - self.readout.nll(features.movedim(1, -1), x))  # log p(class, x), (B,)
         return {"nll": -torch.stack(joint).logsumexp(0)}  # -log of the sum over classes
 
@@ -78,16 +70,9 @@ class PixelCnn(AncestralModel):
         values = self.readout.scale_levels(x.movedim(1, -1))
         return torch.cat([values, torch.ones_like(values[..., :1])], -1).movedim(-1, 1)
 
-    def _class_index(self, label: Tensor | int | None, n: int) -> Tensor | None:
-        """(n,) for the stack: the last class where unlabelled; None for a model without classes."""
-        if not self.conditional:
-            return None
-        index = torch.as_tensor(-1 if label is None else label, device=self.device).expand(n)  # (n,)
-        return torch.where(index < 0, self.spec.classes, index)
-
     def features(self, batch: Batch) -> Tensor:
         """Return (B, H, W, width), each of the values before it and the label."""
-        features: Tensor = self.stack(self._to_input(batch.x), self._class_index(batch.label, len(batch)))
+        features: Tensor = self.stack(self._to_input(batch.x), self.class_index(batch.label, len(batch)))
         return features.movedim(1, -1)  # (B, H, W, width)
 
     def order(self) -> Tensor:
@@ -111,4 +96,4 @@ class PixelCnn(AncestralModel):
                 canvas.put((c * height + i) * width + j, value)  # flat in (C, H, W)
             return self._to_input(x)  # (n, C + 1)
 
-        self.stack.scan(len(canvas.x), (height, width), choose, self._class_index(label, len(canvas.x)))
+        self.stack.scan(len(canvas.x), (height, width), choose, self.class_index(label, len(canvas.x)))

@@ -42,10 +42,6 @@ class PixelRnn(AncestralModel):
     config: Config
 
     @classmethod
-    def why_unsupported(cls, levels: int | None) -> str:
-        return "" if levels else "expected a number of levels, such as levels: 256, got real values"
-
-    @classmethod
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         hyper = {"width": 32 if items >= 2000 else 16, "layers": 3, "mixtures": 5}
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 3e-3, "high": 2e-2, "log": True}}}

@@ -32,8 +32,8 @@ class StackedJudge(FeatureNetwork):
         if spec.classes < 2:
             raise UserError(f"stacked_judge: expected data with 2 or more classes, got {spec.classes}")
         channels = spec.shape[0]
-        each = next(k for k in count(2) if k**channels >= spec.classes)
-        super().__init__(replace(spec, shape=(1, *spec.shape[1:]), classes=each, class_counts=()), config)
+        per_channel = next(k for k in count(2) if k**channels >= spec.classes)
+        super().__init__(replace(spec, shape=(1, *spec.shape[1:]), classes=per_channel, class_counts=()), config)
         self.spec, self.channels = spec, channels
         self.register_buffer("centre", torch.zeros(channels * config.features))
         self.register_buffer("spread", torch.ones(channels * config.features))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from genfoundry.models.base import GenerativeModel, Hyper, Likelihood
 from genfoundry.nn.autoregressive.ancestral import class_log_shares
-from genfoundry.nn.conv.dequantisation import dequantise, quantise
+from genfoundry.nn.conv.dequantisation import centre_levels, dequantise, quantise
 from genfoundry.nn.flows.patch_sequence import PatchSequence
 from genfoundry.nn.flows.transformer_block import TransformerBlock
 from genfoundry.nn.flows.triangular import TriangularMap
@@ -93,10 +93,6 @@ class Tarflow(GenerativeModel):
         )
 
     @property
-    def conditional(self) -> bool:
-        return self.config.classes and self.spec.classes > 0
-
-    @property
     def passes(self) -> int:
         """One a patch, each of a single token in every block, since keys and values are cached; twice if guided."""
         guided = self.conditional and self.config.guidance > 0
@@ -150,7 +146,7 @@ class Tarflow(GenerativeModel):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map images (B, C, H, W), labels (B,) to z (B, C * H * W) and log|det dz/dx| (B,)."""
-        z, log_determinant, index = self.patches.split(x), x.new_zeros(len(x)), self._class_index(label, len(x))
+        z, log_determinant, index = self.patches.split(x), x.new_zeros(len(x)), self.class_index(label, len(x))
         for block in self.blocks:
             z, change = block(z, index)
             log_determinant = log_determinant + change
@@ -158,17 +154,10 @@ class Tarflow(GenerativeModel):
 
     def inverse(self, z: Tensor, label: Tensor | None = None, guidance: float = 0.0) -> Tensor:
         """Map z (B, C * H * W), labels (B,) to images (B, C, H, W)."""
-        x, index = self.patches.split(z.view(-1, *self.spec.shape)), self._class_index(label, len(z))
+        x, index = self.patches.split(z.view(-1, *self.spec.shape)), self.class_index(label, len(z))
         for block in reversed(self.blocks):
             x = block.inverse(x, index, guidance)
         return self.patches.join(x)
-
-    def _class_index(self, label: Tensor | None, n: int) -> Tensor | None:
-        """(n,) for the blocks: the last class where unlabelled; None for a model without classes."""
-        if not self.conditional:
-            return None
-        index = torch.full((n,), -1, device=self.device) if label is None else label
-        return torch.where(index < 0, self.spec.classes, index)
 
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
@@ -195,6 +184,5 @@ class Tarflow(GenerativeModel):
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
         """Return (B, C * H * W): the exact codes of the items, their levels at the middles of their bins."""
-        x, levels = batch.x.float(), self.spec.levels
-        z: Tensor = self(x if levels is None else (x + 0.5) * (2.0 / levels) - 1.0)[0]
+        z: Tensor = self(centre_levels(batch.x, self.spec.levels))[0]
         return z

@@ -86,10 +86,6 @@ class Transformer(AncestralModel):
             }
         return {"hyper": hyper, "search": {"train.lr.model": {"low": 2e-3, "high": 8e-3, "log": True}}}
 
-    @classmethod
-    def why_unsupported(cls, levels: int | None) -> str:
-        return "" if levels else "expected a number of levels (a task's `levels`), got real values"
-
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
         assert spec.levels is not None

@@ -13,32 +13,28 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from genfoundry.models.base import Hyper, Likelihood
-from genfoundry.models.families.normal_prior import NormalPriorModel
-from genfoundry.nn.adversarial.diversity import measure_diversity
+from genfoundry.models.families.adversarial import AdversarialConfig, AdversarialModel
 from genfoundry.nn.adversarial.losses import LOSSES
 from genfoundry.nn.adversarial.networks import Critic, Encoder, Generator
-from genfoundry.nn.adversarial.normalisation import calibrate_batch_norm
 from genfoundry.nn.conv.blocks import scale_levels
 from genfoundry.nn.conv.corruption import Corruption, Noise, paste_known
-from genfoundry.nn.conv.dequantisation import dequantise, quantise
+from genfoundry.nn.conv.dequantisation import dequantise
 from genfoundry.nn.latent.gaussian import Normal, kl_divergence, kl_weight
-from genfoundry.seeding import derive_seed
-from genfoundry.types import Batch, Clock, Draw, Spec
+from genfoundry.types import Batch, Clock, Spec
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
 
 AVERAGED = 4  # draws of a restoration: the posterior mean is the best estimate in squared error
-CALIBRATION, ROWS = 32, 64  # batches that normalise the finished decoder, and images and draws in each
+ROWS = 64  # images, and draws, of a batch that normalises the finished decoder
 
 
-class VaeGan(NormalPriorModel):
+class VaeGan(AdversarialModel):
     """x (B, C, H, W) -> z (B, latent) -> x, against a critic of x."""
 
-    class Config(Hyper):
+    class Config(AdversarialConfig):
         """`width`, `critic_width`: channels at half the resolution, doubled at each further half.
 
         `precision`: of the normal distribution of the critic's features about a reconstruction's (1 in the paper);
@@ -47,8 +43,6 @@ class VaeGan(NormalPriorModel):
         """
 
         latent: int = Field(8, ge=1)
-        width: int = Field(8, ge=1)
-        critic_width: int = Field(8, ge=1)
         loss: Literal["hinge", "non_saturating"] = "hinge"
         precision: float = Field(1.0, gt=0)
         beta: float = Field(1.0, ge=0)
@@ -58,7 +52,6 @@ class VaeGan(NormalPriorModel):
         noise: Noise = "none"
         level: float | None = Field(None, gt=0)
 
-    likelihood: ClassVar[Likelihood] = "none"
     defaults: ClassVar[Mapping[str, Any]] = {
         "batch": 32,
         "lr": {"encoder": 2e-3, "decoder": 2e-3, "critic": 2e-3},
@@ -66,14 +59,15 @@ class VaeGan(NormalPriorModel):
         "clip": None,
         "ema": 0.99,
     }
+    calibration: ClassVar[int] = 32
     config: Config
+    critic: Critic
 
     @classmethod
     def suggest_settings(cls, spec: Spec, items: int) -> dict[str, Any]:
         width = 32 if items >= 2000 else 16
-        rate = {"low": 5e-4, "high": 4e-3, "log": True}
-        search = {f"train.lr.{player}": rate for player in cls.defaults["lr"]}
-        return {"hyper": {"latent": 32, "width": width, "critic_width": width}, "search": search}
+        hyper = {"latent": 32, "width": width, "critic_width": width}
+        return {"hyper": hyper, "search": cls.search_rates(5e-4, 4e-3)}
 
     def __init__(self, spec: Spec, config: Config) -> None:
         super().__init__(spec, config)
@@ -84,12 +78,9 @@ class VaeGan(NormalPriorModel):
         self.critic = Critic(spec, config.critic_width, config.spectral)
 
     @property
-    def passes(self) -> int:
-        return 1
-
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        networks = {"encoder": self.encoder, "decoder": self.decoder, "critic": self.critic}
-        return {name: list(network.parameters()) for name, network in networks.items()}
+    def generator(self) -> Generator:  # type: ignore[override]
+        """What the critic judges; it learns as the player "decoder"."""
+        return self.decoder
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[dict[str, Tensor]]:
         c, loss = self.config, LOSSES[self.config.loss]
@@ -101,7 +92,7 @@ class VaeGan(NormalPriorModel):
         scores = self.critic.score(features)  # (3B,)
         real_scores, fake_scores = scores[: len(batch)], scores[len(batch) :]
         similarity = self.similarity_nll(*features.chunk(3)[:2]).mean()
-        self._diagnose(real, fake, real_scores, fake_scores)
+        self.diagnose(real, fake[len(batch) :], real_scores, fake_scores[len(batch) :])  # of the prior's images
         yield {  # algorithm 1: all three move by the gradients of one pass
             "encoder": c.beta * kl_weight(clock, c.warm) * rate + similarity,
             "decoder": c.gamma * similarity + loss.generator(fake_scores),
@@ -112,20 +103,8 @@ class VaeGan(NormalPriorModel):
         """Return (B,) nats, but for a constant: -log N(real; fake, I / precision) of the critic's features (eq. 7)."""
         return 0.5 * self.config.precision * (real.float() - fake.float()).square().flatten(1).sum(1)
 
-    @torch.no_grad()
-    def _diagnose(self, real: Tensor, fake: Tensor, real_scores: Tensor, fake_scores: Tensor) -> None:
-        drawn = fake[len(real) :]
-        self.diagnostics["critic_gap"] = real_scores.mean() - fake_scores[len(real) :].mean()
-        self.diagnostics["diversity"] = measure_diversity(real, drawn)
-
-    @torch.no_grad()
-    def end(self, phase: str, data: Split) -> None:
-        """Estimate the decoder's statistics over what it decoded in training: codes of images and of the prior."""
-        torch.manual_seed(derive_seed("calibrate"))
-        calibrate_batch_norm(self.decoder, lambda: self.decoder(self._draw_mixed_codes(data)), CALIBRATION)
-
-    def _draw_mixed_codes(self, data: Split) -> Tensor:
-        """(2 * ROWS, latent): drawn given images of the training split, and from the prior."""
+    def draw_codes(self, data: Split) -> Tensor:
+        """Draw codes (2 * ROWS, latent) as the decoder meets them: given images of training, and from the prior."""
         batch = data.train_batch(torch.randint(data.positions, (ROWS,))).to(self.device)
         damaged = self.corruption.corrupt(scale_levels(batch.x, self.spec))
         return torch.cat([Normal.from_output(self.encoder(damaged)).sample(), self.prior(ROWS)])
@@ -133,10 +112,6 @@ class VaeGan(NormalPriorModel):
     def _encode(self, x: Tensor, known: Tensor | None = None) -> Normal:
         """Levels (B, C, H, W) as they are -> q(z | x)."""
         return Normal.from_output(self.encoder(self.corruption.to_input(scale_levels(x, self.spec), known)))
-
-    @torch.no_grad()
-    def sample(self, n: int, cond: Tensor | None = None, label: Tensor | None = None, draw: Draw = Draw()) -> Tensor:
-        return quantise(self.decoder(draw.temperature * self.prior(n)), self.spec.levels).contiguous()
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
@@ -149,7 +124,7 @@ class VaeGan(NormalPriorModel):
     def decode(self, z: Tensor) -> Tensor:
         """Map (B, latent) to (B, C, H, W) float32 in the range of `Batch.x`."""
         levels = self.spec.levels
-        value: Tensor = self.decoder(z).float().contiguous()
+        value = self.generate(z).float().contiguous()
         # The middle of level k's bin is k itself
         return value if levels is None else ((value + 1.0) * (0.5 * levels) - 0.5).clamp(0, levels - 1)
 

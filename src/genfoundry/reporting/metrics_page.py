@@ -15,7 +15,7 @@ HEAD = """# Metrics
 A metric is one file in `src/genfoundry/evaluation/metrics`, found by its name. This page is written by
 `python -m genfoundry.reporting.metrics_page` from the records in these files.
 
-A trained model goes through six steps: `predict` asks it for outputs on a split, `score` gives each item a value,
+A trained model goes through five steps: `predict` asks it for outputs on a split, `score` gives each item a value,
 `aggregate` makes metrics with 95% intervals of the values, the `card` collects them with the reason for each that is
 absent, and the `board` sets models and reference models side by side. An objective is a metric that a task can be tuned
 for and ranked by; metrics marked *test* are measured on `test` alone. An interval is over independent groups of items

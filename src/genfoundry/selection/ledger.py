@@ -23,7 +23,6 @@ import getpass
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def hash_ranking(ranking: bytes) -> str:
 
 def get_user_name(root: Path) -> str:
     """Who decides: git's user name, else the system's."""
-    if name := _git(root, "config", "user.name"):
+    if name := shell.ask("git", "config", "user.name", root=root, check=False):
         return name
     try:
         return os.environ.get("USER") or getpass.getuser()  # fails in a container without an entry for its user id
@@ -135,14 +134,6 @@ def get_commit(root: Path) -> tuple[str | None, bool]:
         UserError: git refuses the repository: a champion of an unknown commit could not be measured again.
     """
     shell.check_repository(root)
-    commit = _git(root, "rev-parse", "HEAD") or None
+    commit = shell.ask("git", "rev-parse", "-q", "--verify", "HEAD", root=root, check=False) or None
     # Of the commit only `src` is needed to measure a champion again, so only edits there count.
-    return commit, commit is not None and _git(root, "status", "--porcelain", "--", "src") == ""
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return commit, commit is not None and not shell.ask("git", "status", "--porcelain", "--", "src", root=root)

@@ -20,7 +20,7 @@ from genfoundry.files import replace_dir, sha256
 from genfoundry.selection import dvc_store, ledger
 from genfoundry.selection.dvc_store import RemoteUnreachable
 
-__all__ = ["RemoteUnreachable", "WeightsLost", "describe", "find", "keep", "prune"]
+__all__ = ["RemoteUnreachable", "WeightsLost", "describe", "find", "find_champion", "keep", "prune"]
 
 Files = Mapping[str, Mapping[str, Any]]  # name -> "md5", "sha256", "size"
 SEARCHED = {
@@ -73,6 +73,22 @@ def find(root: Path, weights: Mapping[str, Any], *, farthest: Literal["store", "
         missing = ", ".join(str(file["sha256"])[:12] for file in files.values())
         raise WeightsLost(f"{weights['path']}: weights not found: {SEARCHED[farthest]} sha256 {missing}")
     return stored
+
+
+def find_champion(root: Path, task: str) -> tuple[ledger.Decision, Path]:
+    """The decision that made a task's champion, and a folder with its weights (`find`).
+
+    Raises:
+        UserError: the task has none; the message lists those that have.
+        WeightsLost: the weights are nowhere.
+    """
+    decisions = ledger.read_decisions(root / paths.LEDGER)
+    champion = ledger.find_champion(decisions, task)
+    if champion is None:
+        tasks = sorted({line["task"] for line in decisions if line["decision"] == "champion"})
+        raise UserError(f"expected a task with a champion ({', '.join(tasks) or 'none yet'}), got {task!r}")
+    # The ledger names weights by checksum: a model that was retrained since does not serve in the champion's place.
+    return champion, find(root, champion["weights"])
 
 
 def keep(root: Path, weights: Mapping[str, Any]) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,38 +21,23 @@ from genfoundry.types import Draw
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genfoundry.selection import ledger
     from genfoundry.serving.predictor import Predictor
 
 OUT = Path("build")
 
 
-@dataclass(frozen=True)
-class ServedChampion:
-    """The champion of a task: the model, and the ledger's decision about it."""
-
-    predictor: Predictor
-    decision: ledger.Decision
-
-
-def load_champion(root: Path, task: str) -> ServedChampion:
+def load_champion(root: Path, task: str) -> Predictor:
     """The champion of a task, its weights brought from workspace, DVC cache or DVC remote.
 
     Raises:
         UserError: the task has none (the message lists those that have), or its weights are nowhere.
     """
-    from genfoundry.selection import ledger, weight_store
+    from genfoundry.selection import weight_store
 
-    decisions = ledger.read_decisions(root / paths.LEDGER)
-    decision = ledger.find_champion(decisions, task)
-    if decision is None:
-        tasks = sorted({d["task"] for d in decisions if ledger.find_champion(decisions, d["task"])})
-        raise UserError(f"task {task!r} has no champion; {', '.join(tasks) or 'no task'} has; `make repro` makes them")
-    # The ledger names weights by checksum: a model that was retrained since does not serve in the champion's place.
-    folder = weight_store.find(root, decision["weights"])
+    _, folder = weight_store.find_champion(root, task)
     from genfoundry.serving.predictor import Predictor  # torch: after the cheap mistakes
 
-    return ServedChampion(Predictor(folder), decision)
+    return Predictor(folder)
 
 
 def sample(root: Path, task: str, n: int, *, out: Path | None = None, **settings: Any) -> str:
@@ -62,7 +46,7 @@ def sample(root: Path, task: str, n: int, *, out: Path | None = None, **settings
     Raises:
         UserError: no champion, or a value that the model does not take.
     """
-    predictor = load_champion(root, task).predictor
+    predictor = load_champion(root, task)
     # A forecast or a video needs given steps to go on from; the data set's own test split is at hand for that.
     past = _read_past(root, predictor) if predictor.modality in ("series", "video") else None
     samples = predictor.sample(n, past=past, **settings)
@@ -129,10 +113,9 @@ def score(root: Path, task: str, file: Path, *, out: Path | None = None, seed: i
     # Before the champion is loaded, which takes seconds, or a download.
     if not file.exists():
         raise UserError(f"{file}: no such file; FILE is an image, .npz or IDX file, a .txt, a .tsv, or a .csv")
-    champion = load_champion(root, task)
-    predictor = champion.predictor
+    predictor = load_champion(root, task)
     if predictor.model.likelihood == "none":
-        name = champion.decision["experiment"]
+        name = predictor.model.card["experiment"]
         raise UserError(f"task {task}: its champion, {name}, has no likelihood and cannot score")
     nats, values = score_file.score_items(root, file, predictor, seed)
     rows = [

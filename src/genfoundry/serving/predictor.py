@@ -195,11 +195,11 @@ class Predictor:
         """
         width = self.spec.shape[0]
         if self.modality == "lines":
-            found = list(lines.strip_lines(text))
-            if long := next((line for line in found if len(line) >= width), ""):
+            stripped = list(lines.strip_lines(text))
+            if long := next((line for line in stripped if len(line) >= width), ""):
                 raise UserError(f"text: {long!r}: expected lines of up to {width - 1} characters, got {len(long)}")
-            codes = self.encode("".join(f"{line:\n<{width}}" for line in found))
-            counts = [len(line) + 1 for line in found]
+            codes = self.encode("".join(f"{line:\n<{width}}" for line in stripped))
+            counts = [len(line) + 1 for line in stripped]
         else:
             codes = self.encode(text)
             counts = [min(width, len(codes) - start) for start in range(0, len(codes), width)]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from genfoundry.models.base import Learner
     from genfoundry.types import Event
 
-# Shares of a phase and steps before which nothing counts: a generator that has learnt little draws grey items, which a
-# judge takes for one class.
+# The share of a phase whose events do not count, and the steps before which there is no verdict: a generator that has
+# learnt little draws grey items, which a judge takes for one class.
 WARMUP, EARLIEST = 0.3, 100
 
 

@@ -11,7 +11,8 @@ import hashlib
 import logging
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,8 @@ def copy(source: Path, target: Path) -> str:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    try:
+    with _reading(source):
         reader = source.open("rb")
-    except OSError as error:
-        raise UserError(f"{printable(source)}: cannot be read: {error.strerror}") from None
     with reader, target.open("wb") as writer:
         shutil.copyfileobj(reader, writer, CHUNK)
 
@@ -73,8 +72,14 @@ def sha256(path: Path) -> str:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
+    with _reading(path):
         return files_module.sha256(path)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from None
 
@@ -146,10 +151,8 @@ def _count_changes(before: Mapping[str, list[Any]], after: Mapping[str, list[Any
 
 
 def _stamp(path: Path) -> Stamp:
-    try:
+    with _reading(path):
         status = path.stat()
-    except OSError as error:
-        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{printable(path)}: expected a regular file")
     return status.st_size, status.st_mtime_ns

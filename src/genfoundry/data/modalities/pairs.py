@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.alphabet import UNKNOWN, pad_codes
+from genfoundry.data.alphabet import UNKNOWN, check_alphabet, pad_codes
 from genfoundry.data.preparation import Arrays, Prepared
 from genfoundry.data.readers import aligned_text, tsv
 from genfoundry.data.readers.listing import list_files, require_suffixes
@@ -52,10 +52,7 @@ def prepare(raw: Path, inbox: Path, dataset: config.Dataset, seed: int) -> Prepa
         wanted = "two editions of a text" if dataset.align else "a source, a tab and a target a line"
         raise UserError(f"{raw}: expected {' and '.join(kinds)} files, {wanted}, got no pairs")
     require_suffixes(inbox, *kinds)
-    if len(dataset.alphabet) >= UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
-        raise UserError(
-            f"alphabet: expected up to {UNKNOWN - 1} characters, all different, got {len(dataset.alphabet)}"
-        )
+    check_alphabet(dataset.alphabet, UNKNOWN - 1)
     if dataset.align is None:
         _require_sources(raw, rows)
     count = len(rows)

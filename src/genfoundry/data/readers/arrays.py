@@ -70,13 +70,13 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: truncated or damaged ({error}); fetch it again") from None
 
 
-def read_start(path: Path, size: int = 1 << 22) -> bytes:
-    """The first bytes of a file, unpacked; of a damaged one, `read_bytes` says what is wrong."""
+def read_start(path: Path) -> bytes:
+    """The first 4 MiB of a file, unpacked; of a damaged one, `read_bytes` says what is wrong."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == GZIP
         with gzip.open(path) if packed else path.open("rb") as file:
-            return bytes(file.read(size))
+            return bytes(file.read(1 << 22))
     except (OSError, EOFError, zlib.error):
         return read_bytes(path)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genfoundry import config
-from genfoundry.data.alphabet import UNKNOWN
+from genfoundry.data.alphabet import UNKNOWN, check_alphabet
 from genfoundry.data.readers.listing import list_files, require_suffixes
 from genfoundry.data.split_assignment import assign_groups
 from genfoundry.errors import UserError
@@ -39,8 +39,7 @@ def read_units(
         new.setdefault(text, name)
     texts = {text for _, text in old}
     added = [(name, text) for text, name in new.items() if text not in texts]
-    if len(dataset.alphabet) > UNKNOWN or len(set(dataset.alphabet)) < len(dataset.alphabet):
-        raise UserError(f"alphabet: expected up to {UNKNOWN} characters, all different, got {len(dataset.alphabet)}")
+    check_alphabet(dataset.alphabet, UNKNOWN)
     units = [(name, unit) for name, text in old + added for unit in cut_units(text, dataset.unit)]
     content = {text: hashlib.sha256(text.encode()).digest() for _, text in units}
     raw_units = {content[unit] for _, text in old for unit in cut_units(text, dataset.unit)}

@@ -104,11 +104,11 @@ def read_emoji(folder: Path, form: Form) -> list[ImageSet]:
             f"{folder / unknown[0]}: expected an entry in {METADATA}, got none"
             + (f"; {len(unknown)} of {len(names)} pictures have none" if len(unknown) > 1 else "")
         )
-    found, pictures = [entries[path.name] for path in paths], list(images.read_pictures(paths, form))
-    classes = tuple(sorted({entry.category for entry in found}))
-    bases = _merge_equal([entry.base for entry in found], pictures)
+    metadata, pictures = [entries[path.name] for path in paths], list(images.read_pictures(paths, form))
+    classes = tuple(sorted({entry.category for entry in metadata}))
+    bases = _merge_equal([entry.base for entry in metadata], pictures)
     parts = []
-    for name, entry, picture, base in zip(names, found, pictures, bases, strict=True):
+    for name, entry, picture, base in zip(names, metadata, pictures, bases, strict=True):
         label, group = np.array([classes.index(entry.category)]), hashlib.sha256(base.encode()).digest()
         parts.append(ImageSet(picture[None], label, False, name, group, names=classes))
     return parts
@@ -125,6 +125,6 @@ def _merge_equal(bases: list[str], pictures: list[Array]) -> list[str]:
 
     first: dict[bytes, str] = {}
     for base, picture in zip(bases, pictures, strict=True):
-        one, other = find_root(base), find_root(first.setdefault(picture.tobytes(), base))
-        parent[max(one, other)] = min(one, other)
+        root, other = find_root(base), find_root(first.setdefault(picture.tobytes(), base))
+        parent[max(root, other)] = min(root, other)
     return [find_root(base) for base in bases]

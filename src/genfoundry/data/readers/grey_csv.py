@@ -175,6 +175,7 @@ def _find_label(path: Path, values: Array, declared: LabelColumn | None) -> tupl
     if declared:
         return ends[declared], declared
     top, last = values[:, 1:-1].max(), ends["last"]
+    # The strict test first: only where no column passes it does the lenient one decide
     for test in (_is_label, _may_be_label):
         may = [(at, end) for end, at in ends.items() if test(values[:, at], top)]
         if len(may) == 1:

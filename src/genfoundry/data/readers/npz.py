@@ -43,6 +43,7 @@ def read_npz(path: Path) -> Iterator[ImageSet]:
         if partner is not None:
             label, names = _to_labels(arrays[partner], len(x), f"{path}: {partner}")
         require_equal(path, x, label)
+        # With an axis of channels, its length tells the order of the axes (`_channel_axis`)
         if arrays[name].ndim == 3:
             _require_images_first(x, label, where)
         yield ImageSet(x, label, names_test_split(name), path.name, names=names)
@@ -65,6 +66,7 @@ def _load_arrays(path: Path) -> dict[str, Array]:
                 f"{path}: expected named arrays, got one without a name; np.savez(path, images=array) names it"
             )
         arrays = {}
+        # The file unpacks an array whenever it is asked for, and fails only then
         with file:
             for name in file.files:
                 arrays[name] = file[name]
@@ -102,6 +104,7 @@ def _to_images(x: Array, where: str) -> Array:
         raise UserError(f"{where}: expected whole numbers from 0 to 255, {got}, {_float_hint(x)}")
     if x.dtype.kind not in "biu":
         raise UserError(f"{where}: expected {SHAPES}, {got}")
+    # Checked before the cast, which would wrap 256 to 0
     if x.size and (x.min() < 0 or x.max() > 255):
         raise UserError(
             f"{where}: expected values from 0 to 255, {got}, values {x.min()} to {x.max()}: convert it to 8 bits"
@@ -176,6 +179,7 @@ def _to_labels(label: Array, count: int, where: str) -> tuple[Array, tuple[str, 
         words = np.char.decode(label, "utf-8") if label.dtype.kind == "S" else label
         names, numbers = np.unique(words, return_inverse=True)
         return numbers.astype(np.int64), tuple(names.tolist())
+    # Labels that passed through pandas or MATLAB are whole numbers in floats
     if label.dtype.kind == "f" and np.isfinite(label).all() and (label == np.floor(label)).all():
         label = label.astype(np.int64)
     if label.dtype.kind not in "biu":

@@ -39,8 +39,10 @@ def cut_patches(x: Array, patch: Patch, source: str) -> Iterator[tuple[bytes, Ar
     for top, bottom in rows:
         for left, right in columns:
             region = x[:, top:bottom, left:right]
+            # A view: the patches share the region's memory until they are reshaped
             windows = sliding_window_view(region, (size, size), axis=(1, 2))[:, ::stride, ::stride]
             patches = np.moveaxis(windows, 0, 2).reshape(-1, len(x), size, size)
+            # Every ceil(size / stride)-th window along an axis is the next that overlaps none before it
             down, across = (np.arange(n) % -(-size // stride) == 0 for n in windows.shape[1:3])
             digest = hashlib.sha256(np.ascontiguousarray(region).tobytes()).digest()
             yield digest, patches, np.outer(down, across).ravel()
@@ -48,4 +50,5 @@ def cut_patches(x: Array, patch: Patch, source: str) -> Iterator[tuple[bytes, Ar
 
 def _bounds(side: int, region: int) -> list[tuple[int, int]]:
     count = max(1, side // region)
+    # Cells differ by a pixel at most, rather than one smaller cell at the end
     return list(pairwise(side * i // count for i in range(count + 1)))

@@ -51,6 +51,7 @@ def read_tsv(path: Path, header: bool | None = None, expected: Pair | None = Non
     for number, sides in rows:
         if not all(sides):
             raise UserError(f"{path}:{number}: expected a {'source' if not sides[0] else 'target'}, got an empty one")
+    # After the quotes are off: a spreadsheet may quote its header, too
     first = rows[0][1] if rows else None
     if first is not None and header is None and names_columns(first):
         raise UserError(
@@ -59,6 +60,7 @@ def read_tsv(path: Path, header: bool | None = None, expected: Pair | None = Non
         )
     if not header or first is None:
         return Tsv(rows, None, notes)
+    # A file with its columns swapped would train a model on targets as sources
     if expected is not None and first == expected[::-1] != expected:
         raise UserError(
             f"{path}:{rows[0][0]}: expected {first[1]!r} before {first[0]!r}, as in another file, got the reverse"
@@ -76,6 +78,7 @@ def names_columns(pair: Pair) -> bool:
 
 
 def _split_line(path: Path, number: int, line: str) -> Pair:
+    # The csv module would take a lone quote for the start of a cell of many lines
     sides = [side.strip() for side in line.split("\t")]
     if len(sides) == 2:
         return sides[0], sides[1]
@@ -103,6 +106,7 @@ def _strip_quotes(path: Path, rows: list[tuple[int, Pair]]) -> tuple[list[tuple[
         raise UserError(
             f"{path}:{number}: expected a spreadsheet's quotes in all or none, got {doubled[0]!r} and {bare[0]!r}"
         )
+    # Spreadsheets quote what holds a comma and nothing else: quotes on exactly these cells are theirs
     commas = all("," in cell for cell in quoted) and len(quoted) == sum("," in cell for cell in cells)
     if bare or not (doubled or commas or len(quoted) == len(cells)):
         return rows, (f"{len(quoted)} sides stand in quotes, which are taken as part of the text",)

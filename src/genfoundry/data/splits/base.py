@@ -43,6 +43,7 @@ class TensorSplit:
     ) -> None:
         for option in fields(options):
             value = getattr(options, option.name)
+            # Levels that the data have already ask for nothing, so that every task may state them
             unchanged = value == option.default or (option.name == "levels" and value == spec.levels)
             if not unchanged and option.name not in self.supported:
                 raise UserError(f"data.{option.name}: expected no value for a {type(self).__name__}, got {value!r}")

@@ -47,6 +47,7 @@ class ImageSplit(TensorSplit):
 
         if "group" in self.tensors:
             return self.tensors["group"].long().cpu()
+        # Equal images carry the information of one: counted as several, they would narrow intervals
         rows = self.tensor.reshape(len(self), -1).cpu().numpy()
         first: dict[bytes, int] = {}
         return torch.tensor([first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)], dtype=torch.int64)
@@ -63,6 +64,7 @@ class ImageSplit(TensorSplit):
         if self.flip:
             mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
             x = torch.where(mirrored, x.flip(-1), x)
+        # Anew at every step: of few images a fixed draw would be learnt by heart
         if self.binarise == "dynamic" and self.native > 2:
             chance = x.float() / (self.native - 1)
             return Batch((torch.rand_like(chance) < chance).long(), label=self.label[position])
@@ -74,6 +76,7 @@ class ImageSplit(TensorSplit):
         if self.binarise != "dynamic" or self.native == 2:
             return self.tensor
         if self._binarised is None:
+            # All at once and on the CPU: the same pixels whatever the order of batches and the device
             generator = torch.Generator().manual_seed(derive_seed("binarise", self.name))
             chance = self.tensor.cpu().float() / (self.native - 1)
             white = torch.rand(chance.shape, generator=generator) < chance
@@ -82,6 +85,7 @@ class ImageSplit(TensorSplit):
 
     def _quantise(self, x: Tensor) -> Tensor:
         levels = self.spec.levels or 256
+        # Equal bins of grey values: level k stands for native values from k * native / levels on
         return x.long() if levels == self.native else x.long() * levels // self.native
 
     def select(self, mask: Tensor) -> Self:

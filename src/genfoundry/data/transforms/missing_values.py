@@ -53,6 +53,7 @@ def put_on_grid(rows: np.ndarray, step: float, source: str) -> np.ndarray:
     times = rows[:, 0]
     place = (times - times[0]) / step
     k = np.rint(place).astype(np.int64)
+    # Relative: times such as 1970.083 are rounded in the file, and the error grows with the distance
     off_grid = np.abs(place - k) > 1e-6 * np.maximum(1, np.abs(place))
     wrong = np.flatnonzero(off_grid | (np.diff(k, prepend=k[0] - 1) <= 0))
     if len(wrong):
@@ -60,6 +61,7 @@ def put_on_grid(rows: np.ndarray, step: float, source: str) -> np.ndarray:
         raise UserError(
             f"{source}: expected times that grow by whole steps of {step:g}, got {at:.15g} after {before:.15g}"
         )
+    # Before the grid is allocated, which a step in the wrong unit would make of billions of rows
     if k[-1] >= MOST * len(rows):
         raise UserError(
             f"{source}: step: expected the time between most rows, got {step:g}, which makes {k[-1] + 1} of {len(rows)}"
@@ -101,6 +103,7 @@ def fill_missing(rows: np.ndarray, split: np.ndarray, how: str, source: str) -> 
     keep = ~np.isnan(full[:, 1:]).any(1)
     number = np.flatnonzero(keep)
     dropped = np.diff(number, prepend=-1) - 1
+    # Slices, since there may be no row left
     dropped[-1:] += len(rows) - 1 - number[-1:]
     return Filled(full[keep], missing.sum(1)[keep], dropped)
 
@@ -117,6 +120,7 @@ def _fill_column(time: np.ndarray, value: np.ndarray, split: np.ndarray, interpo
         return forward
     after = np.searchsorted(present, at, side="left")
     last, following = present[np.maximum(before, 0)], present[np.minimum(after, len(present) - 1)]
+    # A line that ends in a later split would tell train of values it must not know
     between = np.isnan(value) & (before >= 0) & (after < len(present)) & (split[following] == split)
     share = (time - time[last]) / np.where(between, time[following] - time[last], 1)
     return np.where(between, value[last] + share * (value[following] - value[last]), forward)

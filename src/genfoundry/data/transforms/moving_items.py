@@ -40,6 +40,7 @@ def assign_items(parts: list[ImageSet], dataset: config.Dataset, moving: config.
     """
     published = any(bool(part.tests.any()) for part in parts)
     items_of: dict[str, dict[bytes, Bytes]] = {name: {} for name in SPLITS}
+    # The published test items first, so that later ones can be compared with them
     for part, test in [(part, test) for test in (True, False) for part in parts]:
         for item in to_silhouettes(part, moving)[part.tests == test]:
             digest = hashlib.sha256(item.tobytes()).digest()
@@ -70,6 +71,7 @@ def to_silhouettes(part: ImageSet, moving: config.Moving) -> Bytes:
 def bounce(start: Ints, velocity: Ints, steps: int, reach: Ints) -> Ints:
     """(k, 2), (k, 2), (2,) -> (k, steps, 2): places 0..reach, thrown back at both ends."""
     period = 2 * np.maximum(reach, 1)
+    # A walk between two walls is one around a circle of twice the length, folded
     at = (start[:, None] + velocity[:, None] * np.arange(steps)[:, None]) % period
     place: Ints = np.minimum(np.minimum(at, period - at), reach)
     return place
@@ -113,6 +115,7 @@ def make_videos(
     reach = np.array(size) - moving.item
     videos, shown = np.zeros((count, steps, 1, *size), np.uint8), []
     for i in range(count):
+        # A generator a video: a larger `count` leaves the first videos as they are
         rng = np.random.default_rng(derive_seed(*key, i))
         which = rng.integers(len(pool.x), size=moving.items) if cast is None else cast[i]
         start = rng.integers(0, reach + 1, (moving.items, 2))

@@ -47,6 +47,7 @@ def validate(folder: Path, dataset: str, expect: Expect, verdict: Path, docs: Pa
     Raises:
         UserError: a line a failed expectation (data set, expectation, column, expected, observed), then the page.
     """
+    # First: a run that is killed must not leave the verdict on other data behind
     verdict.unlink(missing_ok=True)
     frame = derive(_read_description(folder / "describe.parquet"), expect)
     outcomes = _run(dataset, frame, rules(expect, frame.columns))
@@ -85,6 +86,7 @@ def _read_description(path: Path) -> pd.DataFrame:
 
 def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> list[Outcome]:
     """Run Great Expectations and return the outcome of every rule, in order."""
+    # Before the import, which would report its use
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
 
@@ -100,6 +102,7 @@ def _run(dataset: str, frame: pd.DataFrame, checks: list[Rule]) -> list[Outcome]
         batch_parameters={"dataframe": frame},
         result_format={"result_format": "SUMMARY", "unexpected_index_column_names": list(PLACE)},
     )
+    # By number: the results are not in the order of the suite
     results = {r["expectation_config"]["meta"]["rule"]: r for r in result.to_json_dict()["results"]}
     return [_outcome(rule, results[number], frame) for number, rule in enumerate(checks)]
 
@@ -109,6 +112,7 @@ def _expectation(rule: Rule, number: int) -> Any:
     from great_expectations.expectations.row_conditions import Column
 
     settings: dict[str, Any] = {**rule.bounds, "notes": rule.says, "meta": {"rule": number}}
+    # Rules on tables refuse a column
     settings |= {} if "Table" in rule.name else {"column": rule.column}
     settings |= {"row_condition": Column("split") == rule.split} if rule.split else {}
     return getattr(gxe, rule.name)(severity="info" if rule.counts else "critical", **settings)
@@ -127,6 +131,7 @@ def _outcome(rule: Rule, content: dict[str, Any], frame: pd.DataFrame) -> Outcom
         words, examples = "missing " + (", ".join(map(str, value["missing"])) or "none"), []
     else:
         value = result.get("observed_value")
+        # JSON has no NaN, which the least value of an empty column is
         value = None if isinstance(value, float) and not math.isfinite(value) else value
         words, examples = str(value), list(_examples(rule, frame))
     if success or not examples:

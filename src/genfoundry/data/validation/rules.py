@@ -129,9 +129,11 @@ def derive(frame: pd.DataFrame, expect: Expect) -> pd.DataFrame:
     frame = frame.assign(_rank=frame["split"].map(rank).fillna(len(SPLITS)))
     frame = frame.sort_values("_rank", kind="stable", ignore_index=True).drop(columns="_rank")
     counted = frame[frame["length"] >= (expect.duplicates.longer if expect.duplicates else 0)]
+    # One row a content and split: what is left over twice is in two splits
     once = counted.drop_duplicates(["split", "digest"])
     labels = frame["label"].where((frame["split"] == "train") & (frame["label"] >= 0))
     sizes = labels.value_counts()
+    # Over the declared classes, where there are any: one that is missing lowers the mean
     mean = sizes.sum() / (expect.labels or max(len(sizes), 1))
     return frame.assign(
         row=frame.groupby("split", sort=False).cumcount(),
@@ -150,6 +152,7 @@ def unmet(frame: pd.DataFrame, checks: Iterable[Rule]) -> list[Rule]:
 
 def _holds(rule: Rule, frame: pd.DataFrame) -> bool:
     rows = frame[frame["split"] == rule.split] if rule.split else frame
+    # Great Expectations leaves empty cells out of all rules but that on empty cells
     column = rows[rule.column].dropna()
     if rule.name == "ExpectColumnValuesToBeInSet":
         return bool(column.isin(rule.bounds["value_set"]).all())
@@ -159,6 +162,7 @@ def _holds(rule: Rule, frame: pd.DataFrame) -> bool:
         return len(column) == len(rows)
     if rule.name == "ExpectColumnValuesToBeIncreasing":
         return bool((column.diff().dropna() > 0).all())
+    # The rule's name says what is measured; of none of these it is each value of the column
     measured = {"TableRowCount": len(rows), "ColumnMin": column.min(), "ColumnSum": column.sum()}
     value = next((value for what, value in measured.items() if what in rule.name), column)
     low, high = (rule.bounds.get(key, default) for key, default in (("min_value", -math.inf), ("max_value", math.inf)))

@@ -1,1 +1,1 @@
-"""Baselines: one file a modality, whose `fit_baselines` and `fit_anchors` are found by the modality's name."""
+"""Baselines: one file a modality, found by its name: `fit_baselines`, and `fit_anchors` where some take no time."""

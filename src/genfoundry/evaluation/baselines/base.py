@@ -84,7 +84,7 @@ def _fit(modality: str, function: str, inputs: BaselineInputs) -> list[Baseline]
     if importlib.util.find_spec(f"genfoundry.evaluation.baselines.{modality}") is None:
         return []  # a modality without baselines
     module = importlib.import_module(f"genfoundry.evaluation.baselines.{modality}")
-    baselines: list[Baseline] = getattr(module, function)(inputs)
+    baselines: list[Baseline] = getattr(module, function)(inputs) if hasattr(module, function) else []
     return baselines
 
 

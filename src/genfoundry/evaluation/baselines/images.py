@@ -21,7 +21,7 @@ from genfoundry.evaluation.baselines.gaussian import LinearAR
 from genfoundry.evaluation.baselines.independent_pixels import IndependentPixels, as_baseline
 from genfoundry.evaluation.baselines.pixel_contexts import MAX_CONTEXTS, WIDE, ContextModel
 from genfoundry.evaluation.inverse_problem import RESTORED, pose_problem
-from genfoundry.evaluation.mode_draws import count_draws, has_many_classes
+from genfoundry.evaluation.mode_draws import draw_samples
 from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
@@ -49,7 +49,7 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
         others, chosen = choose_real(split, n)
         return torch.cat([b.x for b in others])[chosen]
 
-    def draw_labelled(split: Split) -> Outputs:
+    def draw_with_labels(split: Split) -> Outputs:
         others, chosen = choose_real(split, inputs.sample_counts[split.name])  # those of "samples"
         labels = [b.label for b in others if b.label is not None]
         labelled = {"sample_labels": torch.cat(labels).cpu()[chosen]} if len(labels) == len(others) else {}
@@ -59,16 +59,13 @@ def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
         return mean.expand(n, *mean.shape)
 
     return [
-        Baseline("real-against-real", "floor", "none", draw_labelled),
+        Baseline("real-against-real", "floor", "none", draw_with_labels),
         Baseline("pixel-means", "ceiling", "none", partial(_draw_all, repeat_mean, inputs)),
     ]
 
 
 def _draw_all(draw: Callable[[Split, int], torch.Tensor], inputs: BaselineInputs, split: Split) -> Outputs:
-    """As many samples as a model's metrics have, and those that modes are counted in."""
-    n = inputs.sample_counts[split.name]
-    more = {"mode_samples": draw(split, count_draws(split.spec, n))} if has_many_classes(split.spec) else {}
-    return {"samples": draw(split, n), **more}
+    return draw_samples(partial(draw, split), split.spec, inputs.sample_counts[split.name])
 
 
 def _draw_items(items: int, n: int, draw: torch.Generator) -> torch.Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from genfoundry.data.iterate import stack_values
 from genfoundry.evaluation.baselines.base import Baseline, BaselineInputs
-from genfoundry.evaluation.mode_draws import count_draws, has_many_classes
+from genfoundry.evaluation.mode_draws import draw_samples
 from genfoundry.evaluation.scores import Outputs
 from genfoundry.seeding import derive_seed
 
@@ -58,11 +58,9 @@ def as_baseline(model: IndependentPixels, inputs: BaselineInputs) -> Baseline:
     """Samples and likelihoods of independent pixels as a row of the table."""
 
     def predict(split: Split) -> Outputs:
-        n, outputs = inputs.sample_counts[split.name], {"nll": torch.from_numpy(model.nll(stack_values(split)))}
-        draws = {"samples": n} | ({"mode_samples": count_draws(split.spec, n)} if has_many_classes(split.spec) else {})
-        for name, count in draws.items():
-            drawn = model.sample(count, derive_seed(inputs.seed, "pixels", split.name))
-            outputs[name] = torch.from_numpy(drawn).reshape(-1, *split.spec.shape)
-        return outputs
+        seed = derive_seed(inputs.seed, "pixels", split.name)
+        draw = lambda n: torch.from_numpy(model.sample(n, seed)).reshape(-1, *split.spec.shape)  # noqa: E731
+        samples = draw_samples(draw, split.spec, inputs.sample_counts[split.name])
+        return {"nll": torch.from_numpy(model.nll(stack_values(split))), **samples}
 
     return Baseline("independent-pixels", "baseline", "exact", predict)

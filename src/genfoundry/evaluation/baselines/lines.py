@@ -1,4 +1,4 @@
-"""Baselines of lines of text: n-gram models up to a line's end, and xz."""
+"""Baselines of lines of text: n-gram models up to a line's end, and xz; no anchors, as of text."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ from genfoundry.evaluation.scores import Outputs
 
 if TYPE_CHECKING:
     from genfoundry.splits import Split
-
-
-def fit_anchors(inputs: BaselineInputs) -> list[Baseline]:
-    """Return no anchors, since n-grams take time to count."""
-    return []
 
 
 def fit_baselines(inputs: BaselineInputs) -> list[Baseline]:

@@ -124,8 +124,8 @@ def _fit_persistence(train: Split) -> Baseline:
         # (N, P + T, D)
         values = torch.cat([torch.from_numpy(np.concatenate([_past(b) for b in parts])).to(x.device), x], 1)
         row = torch.arange(values.shape[1], device=x.device)[:, None]
-        known = torch.where(values.isnan(), -1, row).cummax(1).values  # the last row that is not missing
-        before, now = known[:, -x.shape[1] - 1 : -1], row[-x.shape[1] :]
+        last = torch.where(values.isnan(), -1, row).cummax(1).values  # the row, of those not missing
+        before, now = last[:, -x.shape[1] - 1 : -1], row[-x.shape[1] :]
         wide = stddev * (now - before).clamp_min(1).sqrt()  # a random walk over that many rows
         value = values.nan_to_num().gather(1, before.clamp_min(0))
         steps = (x - value) / wide  # standard normal

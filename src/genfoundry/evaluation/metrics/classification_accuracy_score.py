@@ -73,14 +73,9 @@ def draw_real_items(train: Split, n: int) -> tuple[Tensor, Tensor]:
     """(n, C, H, W) labelled items of `train` and their labels (n,), or all if there are fewer: what samples replace."""
     import torch
 
-    from genfoundry.data.iterate import iter_batches
-
-    parts = list(iter_batches(train, find_labelled(train)))
-    x = torch.cat([b.x for b in parts]).cpu()
-    y = torch.cat([b.label for b in parts if b.label is not None]).cpu()
+    index = find_labelled(train)
     draw = torch.Generator().manual_seed(derive_seed("augmentation", train.name))
-    order = torch.randperm(len(x), generator=draw)[:n]
-    return x[order], y[order]
+    return read_items(train, index[torch.randperm(len(index), generator=draw)[:n]])
 
 
 def find_labelled(split: Split) -> Tensor:
@@ -91,6 +86,17 @@ def find_labelled(split: Split) -> Tensor:
 
     labelled = [b.label >= 0 for b in iter_batches(split) if b.label is not None]
     return torch.cat(labelled).nonzero()[:, 0].cpu() if labelled else torch.zeros(0, dtype=torch.long)
+
+
+def read_items(split: Split, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the labelled items of a split at `index` (n,), (n, C, H, W), and their labels (n,), on the CPU."""
+    import torch
+
+    from genfoundry.data.iterate import iter_batches
+
+    parts = [(b.x, b.label) for b in iter_batches(split, index) if b.label is not None]
+    x, label = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
+    return x, label
 
 
 def train_classifiers(judge: Learner, x: Tensor, label: Tensor, test: Split, name: str) -> Array:
@@ -160,24 +166,27 @@ def mean_over_trainings(hits: Array, ids: Ids | None = None) -> Estimate:
     return replace(both, n=over_items.n, groups=over_items.groups)
 
 
+OF_CLASS_SAMPLES: dict[str, Any] = {  # what metrics of class-conditional samples share
+    "unit": "share",
+    "direction": "maximize",
+    "requires": Requirement(
+        "class-conditional samples",
+        ("GenerativeModel", "judge", "labels"),
+        lambda model, judge: "no labels" if judge and not judge.spec.classes else "not class-conditional",
+        "no samples of a class",
+    ),
+    "group": "class samples",
+    "test_only": True,
+    "predict": draw_of_classes,
+}
 METRICS = (
     Metric(
         name="class_accuracy",
         title="CAS",
-        unit="share",
-        direction="maximize",
         description="accuracy on real items of classifiers trained on samples, mean of 3 trainings",
-        requires=Requirement(
-            "class-conditional samples",
-            ("GenerativeModel", "judge", "labels"),
-            lambda model, judge: "no labels" if judge and not judge.spec.classes else "not class-conditional",
-            "no samples of a class",
-        ),
-        group="class samples",
         inputs=("class_hits", "class_hits_real"),
-        test_only=True,
-        predict=draw_of_classes,
         score=score_classifiers,
         statistics=compute_accuracies,
+        **OF_CLASS_SAMPLES,
     ),
 )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genfoundry.evaluation.metric import Metric, Requirement
-from genfoundry.evaluation.metrics.classification_accuracy_score import draw_of_classes, find_labelled
+import numpy as np
+
+from genfoundry.evaluation.metric import Metric
+from genfoundry.evaluation.metrics.classification_accuracy_score import OF_CLASS_SAMPLES, find_labelled, read_items
 from genfoundry.evaluation.scores import Array, Outputs, Scores, add_groups
 
 if TYPE_CHECKING:
@@ -23,65 +25,42 @@ REAL = ("samples", "sample_labels")
 
 def score_asked_classes(outputs: Outputs, context: EvalContext) -> Scores:
     """ "asked_hits" (n,), 1 where the judge gives a sample the class that it was asked for."""
-    from genfoundry.evaluation.judge import rescale_levels
-
     names = next((names for names in (ASKED, REAL) if all(name in outputs for name in names)), None)
     if names is None or getattr(context.judge, "kind", "") != "classes":
         return {}
-    judge, (x, label) = context.judge, (outputs[name] for name in names)
-    assert judge is not None and judge.spec.levels is not None
+    x, label = (outputs[name] for name in names)
     x, label = x[label >= 0], label[label >= 0]  # real items need not have one
-    hits = _classify(judge, rescale_levels(x, context.split.spec.levels, judge.spec.levels), label)
-    return {"asked_hits": hits} if len(hits) else {}
+    return {"asked_hits": _find_hits(context.judge, x, label, context.split.spec.levels)} if len(x) else {}
 
 
 def score_real_items(outputs: Outputs, context: EvalContext) -> dict[str, Scores]:
     """ "real items" -> their "asked_hits", of all labelled items of the split, where there are samples of classes."""
-    import torch
-
-    from genfoundry.data.iterate import iter_batches
-
     split, judge = context.raw_split, context.judge
     if ASKED[0] not in outputs or judge is None or not len(index := find_labelled(split)):
         return {}
 
     def compute() -> Scores:
-        parts = [(b.x, b.label) for b in iter_batches(split, index) if b.label is not None]
-        x, label = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
-        return add_groups({"asked_hits": _classify(judge, x, label)}, split, index)
+        hits = _find_hits(judge, *read_items(split, index), split.spec.levels)
+        return add_groups({"asked_hits": hits}, split, index)
 
     return {"real items": context.cached(f"asked hits {split.name} {len(index)}", compute)}
 
 
-def _classify(judge: Any, x: Tensor, label: Tensor) -> Array:
-    """(n,) 1.0 where the judge is right about items (n, C, H, W) at its own levels."""
-    import torch
+def _find_hits(judge: Any, x: Tensor, label: Tensor, levels: int | None) -> Array:
+    """(n,) 1.0 where the judge is right about items (n, C, H, W) of so many levels, of classes (n,)."""
+    from genfoundry.evaluation.judge import classify_samples
 
-    from genfoundry.data.iterate import EVAL_BATCH
-    from genfoundry.types import Batch
-
-    parts = [judge.classify(Batch(part.to(judge.device))).argmax(1).cpu() for part in torch.split(x, EVAL_BATCH)]
-    return (torch.cat(parts) == label.cpu()).double().numpy()
+    return np.asarray(classify_samples(judge, x, levels) == label.cpu().numpy(), np.float64)
 
 
 METRICS = (
     Metric(
         name="conditional_accuracy",
         title="class as asked",
-        unit="share",
-        direction="maximize",
         description="class-conditional samples that the judge takes for the class asked for",
-        requires=Requirement(
-            "class-conditional samples",
-            ("GenerativeModel", "judge", "labels"),
-            lambda model, judge: "no labels" if judge and not judge.spec.classes else "not class-conditional",
-            "no samples of a class",
-        ),
-        group="class samples",
         inputs=("asked_hits",),
-        test_only=True,
-        predict=draw_of_classes,
         score=score_asked_classes,
         beside=score_real_items,
+        **OF_CLASS_SAMPLES,
     ),
 )

@@ -51,9 +51,11 @@ def score_modes(outputs: Outputs, context: SplitContext) -> Scores:
     name = "mode_samples" if has_many_classes(spec) else "samples"
     if name not in outputs or spec.classes < 2 or getattr(judge, "kind", "") != "classes":
         return {}
-    found = classify_samples(judge, outputs[name], spec.levels)
-    shares = np.asarray(spec.class_shares)[found]
-    return {"sample_classes": np.stack([found, shares, np.full(len(found), spec.classes)], 1).astype(np.float64)}
+    predicted = classify_samples(judge, outputs[name], spec.levels)
+    shares = np.asarray(spec.class_shares)[predicted]
+    return {
+        "sample_classes": np.stack([predicted, shares, np.full(len(predicted), spec.classes)], 1).astype(np.float64)
+    }
 
 
 def count_reached(counts: Array) -> Array:
@@ -70,10 +72,10 @@ def compute_divergence(counts: Array, shares: Array) -> Array:
 
 def compute_modes(scores: Scores, dims: int) -> dict[str, ClassStatistic]:
     """ "modes" and "reverse_kl"."""
-    found = np.asarray(scores["sample_classes"], np.float64)
-    classes, number = found[:, 0].astype(np.int64), int(found[0, 2])
+    rows = np.asarray(scores["sample_classes"], np.float64)
+    classes, number = rows[:, 0].astype(np.int64), int(rows[0, 2])
     counts, shares = np.bincount(classes, minlength=number), np.zeros(number)
-    shares[classes] = found[:, 1]  # of a class that is not reached nothing is asked
+    shares[classes] = rows[:, 1]  # of a class that is not reached nothing is asked
     return {
         "modes": ClassStatistic("modes", counts, count_reached, unseen=True, most=number),
         "reverse_kl": ClassStatistic("reverse_kl", counts, lambda drawn: compute_divergence(drawn, shares)),

@@ -13,6 +13,10 @@ from genfoundry.types import Batch, Draw
 class AncestralModel(GenerativeModel):
     """p(x) = prod_i p(x_i | x_<i) in the order of `order()`; a subclass defines `order`, `predict` and `fill`."""
 
+    @classmethod
+    def why_unsupported(cls, levels: int | None) -> str:
+        return "" if levels else "expected a number of levels, such as levels: 256, got real values"
+
     def order(self) -> Tensor:
         """Return (dims,) int64: flat positions in x, in the order in which they are drawn."""
         raise NotImplementedError

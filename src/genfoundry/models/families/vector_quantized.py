@@ -63,9 +63,5 @@ class VqModel(GenerativeModel):
 def build_quantizer(config: VqConfig) -> VectorQuantizer:
     """Return a quantiser with the settings of `config`."""
     return VectorQuantizer(
-        config.codes,
-        config.dimension,
-        codebook=config.codebook,
-        commitment=config.commitment,
-        decay=config.decay,
+        config.codes, config.dimension, codebook=config.codebook, commitment=config.commitment, decay=config.decay
     )

@@ -57,15 +57,11 @@ def translate(x: Tensor) -> Tensor:
 def cut_out(x: Tensor) -> Tensor:
     """Set a rectangle of half the height and half the width to 0; its centre is anywhere in the image."""
     height, width = x.shape[2:]
-    square = _covered(height, x)[:, :, None] & _covered(width, x)[:, None, :]  # (B, H, W)
+    square = _cut_out(height, x)[:, :, None] & _cut_out(width, x)[:, None, :]  # (B, H, W)
     return x * ~square[:, None]
 
 
-POLICIES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "color": vary_color,
-    "translation": translate,
-    "cutout": cut_out,
-}
+POLICIES: Mapping[str, Callable[[Tensor], Tensor]] = {"color": vary_color, "translation": translate, "cutout": cut_out}
 
 
 def _uniform(x: Tensor) -> Tensor:
@@ -88,8 +84,8 @@ def _in_range(index: Tensor, size: int) -> Tensor:
     return (index >= 0) & (index < size)
 
 
-def _covered(size: int, x: Tensor) -> Tensor:
-    """(B, size): whether a row or column crosses the rectangle that is cut out."""
+def _cut_out(size: int, x: Tensor) -> Tensor:
+    """Draw (B, size): whether a row or column crosses the rectangle that is cut out."""
     side = int(size * SQUARE + 0.5)
     start = torch.randint(-(side // 2), size - side // 2 + 1 - side % 2, (len(x), 1), device=x.device)
     at = torch.arange(size, device=x.device) - start

@@ -15,6 +15,12 @@ def dequantise(x: Tensor, levels: int | None) -> Tensor:
     return x if levels is None else (x + torch.rand_like(x)) * (2.0 / levels) - 1.0
 
 
+def centre_levels(x: Tensor, levels: int | None) -> Tensor:
+    """Map levels to the middles of their bins in [-1, 1), in float32; real values stay as they are."""
+    x = x.float()
+    return x if levels is None else (x + 0.5) * (2.0 / levels) - 1.0
+
+
 def quantise(value: Tensor, levels: int | None) -> Tensor:
     """Map [-1, 1] to int64 levels, the inverse of `dequantise`; real values stay as they are."""
     value = value.float()

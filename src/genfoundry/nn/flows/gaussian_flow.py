@@ -54,14 +54,14 @@ class GaussianFlow(nn.Module):
         if count > 0:
             axes = torch.pca_lowrank(x, q=min(count + SPARE, *x.shape), niter=3)[2]
             self.basis[:, :count] = axes[:, :count]
-        whole = self._moments(x)
+        overall = self._moments(x)
         for g in range(len(self.mean)):
             rows = x if group is None or g == len(self.mean) - 1 else x[group.cpu() == g]
-            mean, variance, rest = whole if len(rows) in (0, len(x)) else self._moments(rows)
+            mean, variance, rest = overall if len(rows) in (0, len(x)) else self._moments(rows)
             trust = len(rows) / (len(rows) + PRIOR)
             self.mean[g] = mean
-            self.rest[g] = torch.lerp(whole[2], rest, trust).clamp_min(TINY)
-            self.variance[g] = torch.lerp(whole[1], variance, trust).clamp_min(TINY)
+            self.rest[g] = torch.lerp(overall[2], rest, trust).clamp_min(TINY)
+            self.variance[g] = torch.lerp(overall[1], variance, trust).clamp_min(TINY)
             self.variance[g, count:] = self.rest[g]  # of components that there are not
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

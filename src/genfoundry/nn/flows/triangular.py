@@ -52,9 +52,9 @@ class TriangularMap(nn.Module):
     def invert_patch(self, e: Tensor, x: Tensor, i: int) -> Tensor:
         """Return patch i (n, features) of x from e_i (n, features) and x (n, M, features), of which those before i."""
         rows, flat = slice(i * self.features, (i + 1) * self.features), x.flatten(1)
-        known = flat[:, : rows.start] @ self.weight[rows, : rows.start].T  # (n, features)
+        shift = flat[:, : rows.start] @ self.weight[rows, : rows.start].T  # (n, features)
         within = torch.eye(self.features, dtype=e.dtype, device=e.device) - self.weight[rows, rows]
-        right = (e * self.scale[rows] + self.const[rows] + known).T  # (features, n)
+        right = (e * self.scale[rows] + self.const[rows] + shift).T  # (features, n)
         solution = torch.linalg.solve_triangular(within, right, upper=False, unitriangular=True)
         patch: Tensor = solution.T * self.inside[rows]
         return patch

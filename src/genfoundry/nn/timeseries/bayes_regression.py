@@ -112,11 +112,11 @@ def sample_posterior(q: Posterior, n: int, generator: torch.Generator | None = N
     return beta, q.rate / gamma  # inverse gamma
 
 
-def mixture_quantile(level: float, mean: Tensor, deviation: Tensor, halvings: int = 48) -> Tensor:
+def mixture_quantile(level: float, mean: Tensor, deviation: Tensor) -> Tensor:
     """Return (...): a quantile of the uniform mixture of Gaussians with (S, ...) means and deviations, by bisection."""
     # The mixture's mass beyond 9 standard deviations of all its parts is below 1e-18
     low, high = (mean - 9 * deviation).amin(0), (mean + 9 * deviation).amax(0)
-    for _ in range(halvings):
+    for _ in range(48):  # halvings
         middle = (low + high) / 2
         # (...): whether the mixture's distribution function is below the level
         below = torch.special.ndtr((middle - mean) / deviation).mean(0) < level

@@ -115,8 +115,8 @@ def _read_headers(paths: list[Path]) -> tuple[Counter[tuple[int, int]], Counter[
     return sizes, colours, animations
 
 
-def _are_grey(paths: list[Path], most: int = 64) -> bool:
-    """Whether the channels of all files are equal; where those of `most` files are not, no more are read."""
+def _are_grey(paths: list[Path]) -> bool:
+    """Whether the channels of all files are equal; where those of about 64 files are not, no more are read."""
     # A sample tells colour pictures at once; only where it is grey are all of them read.
-    few = paths[:: max(1, len(paths) // most)]
+    few = paths[:: max(1, len(paths) // 64)]
     return all(bool(np.all(x == x[:1])) for files in (few, paths) for x in image_reader.read_pictures(files, PLAIN))

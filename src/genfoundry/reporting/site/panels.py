@@ -17,10 +17,7 @@ KNOWN = {  # file -> title, description
     "walk": ("Latent walk", "each row leads from one latent code to another"),
     "interpolation": ("Interpolation", "each row: a test item, codes on the line to another's code, the other item"),
     "codes": ("Latent codes", "of test items, on their first two principal components, coloured by class"),
-    "edited": (
-        "Latent-space editing",
-        "each row: a test item, its code moved towards another class step by step",
-    ),
+    "edited": ("Latent-space editing", "each row: a test item, its code moved towards another class step by step"),
     "edits": ("Editing trade-off", "identity kept against items that the feature network assigns to the target class"),
     "frechet_by_steps": (
         "Frechet distance by steps",
