@@ -31,7 +31,7 @@ engines: setup ## add Ray and submitit to .venv, for ENGINE=ray and ENGINE=slurm
 	@$(VENV)/bin/python -m pip install -q -r requirements-engines.lock
 
 init: setup ## entries in params.yaml for your own data: DATA=path [NAME=name CLASSES=parent|top|none LABEL=first|last SIZE=n]
-	@$(RUN) genfoundry init "$(DATA)" $(call option,NAME,name) $(call option,CLASSES,classes) $(call option,LABEL,label) $(call option,SIZE,size)
+	@$(RUN) genfoundry init "$(DATA)" $(if $(NAME),"$(NAME)") $(call option,CLASSES,classes) $(call option,LABEL,label) $(call option,SIZE,size)
 
 repro: setup ## data to registered champions: JOBS=n ENGINE=ray|slurm TASK=... EXPERIMENT=... (ARITHMETIC=, BUDGET= are kept)
 	@$(RUN) genfoundry repro $(call option,JOBS,jobs) $(call option,ENGINE,engine) $(call option,TASK,task) $(call option,EXPERIMENT,experiment) $(call option,BUDGET,budget) $(call option,ARITHMETIC,arithmetic)

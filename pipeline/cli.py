@@ -53,7 +53,7 @@ def build_parser() -> Parser:
         add[name] = command.add_argument
     init, repro = add["init"], add["repro"]
     init("data", metavar="PATH", help="a file or folder of your data")
-    init("--name", default="", help="the data set's name (default: made of the path's)")
+    init("name", metavar="NAME", nargs="?", default="", help="the data set's name (default: made of the path's)")
     init("--classes", choices=("parent", "top", "none"), help="which folder names an image's class")
     init("--label", choices=("first", "last"), help="which column of a table is the label")
     init("--size", metavar="N", help="the side that images are resized to")

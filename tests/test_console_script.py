@@ -117,7 +117,7 @@ def test_an_option_that_keeps_one_value_is_given_once(
 
 
 def test_options_that_are_given_once() -> None:
-    assert {("repro", "--task"), ("score", "--file"), ("ui", "--port"), ("init", "--name")} <= set(OPTIONS)
+    assert {("repro", "--task"), ("score", "--file"), ("ui", "--port"), ("init", "--size")} <= set(OPTIONS)
     assert cli.build_parser().parse_args(["init", "x", "--set", "a=1", "--set", "b=2"]).set == ["a=1", "b=2"]
 
 
@@ -153,7 +153,7 @@ def test_an_environment_need_not_be_activated(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("argv", "module", "expected"),
     [
-        ("init a/b --name n --classes top --size 16 --set k=v", init, ("a/b", "n", "classes=top", "size=16", "k=v")),
+        ("init a/b n --classes top --size 16 --set k=v", init, ("a/b", "n", "classes=top", "size=16", "k=v")),
         ("repro --jobs 2 --task t --engine ray train@x", repro,
          {"jobs": 2, "task": "t", "engine": "ray", "targets": ["train@x"],
           "experiment": "", "budget": "", "arithmetic": ""}),

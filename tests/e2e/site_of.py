@@ -93,7 +93,9 @@ def copy_repository(origin: Path, to: Path) -> Path:
     A store names the folder of every experiment's and run's artifacts by its absolute path: with a plain copy of the
     database, a run in the copy would write its artifacts into the original.
     """
-    shutil.copytree(origin, to, symlinks=True)
+    # Less DVC's temporary files, which another worker's command may remove meanwhile.
+    leave_out = lambda folder, names: {"tmp"} & set(names) if Path(folder) == origin / ".dvc" else set()  # noqa: E731
+    shutil.copytree(origin, to, symlinks=True, ignore=leave_out)
     with closing(sqlite3.connect(to / "mlflow.db")) as store, store:
         tables = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:

@@ -93,6 +93,6 @@ def test_a_name_is_given_once(site: Path) -> None:
 
 def test_pairs_can_be_validated(site: Path) -> None:
     path = user_files.translations(site.parent / "pairs.tsv")
-    assert "next: make plan" in good(pipeline("init", str(path), "--name", "olde", root=site))
+    assert "next: make plan" in good(pipeline("init", str(path), "olde", root=site))
     good(call("dvc", "repro", "validate@olde", root=site))
     assert read(site / "reports/validation/olde.json")["success"]
