@@ -26,8 +26,8 @@ def read(path: Path) -> Any:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with no data sets but what `init` wrote, in which the pipeline has run."""
     folder = tmp_path_factory.mktemp("own")
-    data = [user_files.photographs(folder / "shapes", classes=False), user_files.medmnist(folder / "med.npz")]
-    data.append(user_files.weather(folder / "weather.csv"))
+    data = [user_files.photographs(folder / "shapes", classes=False, low=30, high=44)]
+    data += [user_files.medmnist(folder / "med.npz"), user_files.weather(folder / "weather.csv")]
     (folder / "site").mkdir()
     site = smoke_stage.prepare(ROOT, folder / "site")
     params = site / "params.yaml"
@@ -62,10 +62,10 @@ def test_every_data_set_ends_in_figures_and_a_ranking(site: Path) -> None:
 
 def test_photographs_became_what_was_declared(site: Path) -> None:
     meta = read(site / "data/prepared/shapes/arrays/spec.json")
-    assert meta["spec"]["shape"] == [3, 64, 64] and meta["spec"]["classes"] == 0
+    assert meta["spec"]["shape"] == [3, 32, 32] and meta["spec"]["classes"] == 0
     assert sum(meta["counts"].values()) == 200
     assert read(site / "models/experiments/vae-shapes/model.json")["meta"]["declared"] == {
-        "size": [64, 64],
+        "size": [32, 32],
         "colour": "rgb",
     }
 
