@@ -95,6 +95,14 @@ def test_refused_data_have_a_row_without_a_model(root: Path, tmp_path: Path) -> 
         assert "refused too bright cccccccccccc" in page(tmp_path, name)
 
 
+def test_a_data_set_whose_experiments_wait_for_a_larger_budget_has_no_model_yet(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "reports/validation"
+    shutil.copy(folder / f"{showcase.DATA}.json", folder / "larger.json")
+    site.render(tmp_path)
+    assert "larger no models yet, data valid" in page(tmp_path, "index")
+
+
 def test_a_self_supervised_judge_is_called_one(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     for name in (showcase.GAN, showcase.VAE):
