@@ -52,7 +52,7 @@ type: setup ## mypy, strict, on src
 docs: setup ## build the documentation in build/docs; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(RUN) python -m mkdocs build --strict --quiet
 
-smoke: setup ## the whole pipeline on the 8x8 digits, in a throw-away clone, in about a minute
+smoke: setup ## the whole pipeline on the 8x8 digits, in a throw-away clone, in two or three minutes
 	@$(RUN) genfoundry smoke
 
 sample: setup ## draw from a champion: TASK=... N=... [PROMPT=...] [OUT=...]
