@@ -87,7 +87,7 @@ def test_a_champion_is_loaded_by_its_task(tmp_path: Path) -> None:
     digest = genfoundry.save(model, tmp_path / "models/experiments/made-noise")
     with pytest.raises(UserError, match=r"expected a model's folder or TASK@champion, got 'noise@chapmion'"):
         genfoundry.load("noise@chapmion", root=tmp_path)
-    with pytest.raises(UserError, match=r"expected a task with a champion \(none yet\), got 'noise'"):
+    with pytest.raises(UserError, match=r"expected a task with a champion \(none yet: .make repro. makes them\), got"):
         genfoundry.load("noise@champion", root=tmp_path)
     line: dict[str, object] = dict.fromkeys(("time", "who", "reason", "data", "ranking"), "x") | {
         "task": "noise",

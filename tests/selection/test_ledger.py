@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from genfoundry.console import shell
 from genfoundry.errors import UserError
 from genfoundry.selection import ledger
 
@@ -93,3 +94,12 @@ def test_who_decides_is_gits_user_or_the_systems(tmp_path: Path, monkeypatch: py
     (tmp_path / "gitconfig").write_text("[user]\n name = Ada L\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     assert ledger.get_user_name(tmp_path) == "Ada L"
+
+
+def test_without_git_installed_a_decision_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("USER", "somebody")
+    assert ledger.get_user_name(tmp_path) == "somebody"
+    assert ledger.get_commit(tmp_path) == (None, False)
+    with pytest.raises(UserError, match=r"^expected the program git on the PATH, got none$"):
+        shell.ask("git", "status", root=tmp_path)

@@ -19,9 +19,14 @@ def ask(*command: str | Path, root: Path, check: bool = True) -> str:
     """Run a command and return what it prints.
 
     Raises:
-        UserError: it failed; its own line that says why.
+        UserError: it failed, with its own line that says why, or it is not installed; without `check`, neither raises.
     """
-    done = subprocess.run([str(part) for part in command], cwd=root, capture_output=True, text=True, errors="replace")
+    words = [str(part) for part in command]
+    if shutil.which(words[0]) is None:  # as git in a small container that serves a champion
+        if check:
+            raise UserError(f"expected the program {words[0]} on the PATH, got none")
+        return ""
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, errors="replace")
     if check and done.returncode:
         raise UserError(f"{' '.join(map(str, command))}: {find_reason(done.stderr.strip() or done.stdout)}")
     return done.stdout.strip()
@@ -70,6 +75,8 @@ def check_versioned(root: Path) -> None:
 
 
 def _run_rev_parse(root: Path) -> subprocess.CompletedProcess[str]:
+    if shutil.which("git") is None:
+        return subprocess.CompletedProcess((), 127, "", "")  # the status by which shells say that a program is missing
     # Git translates its messages, of which two are looked for above.
     environment = {**os.environ, "LC_ALL": "C"}
     return subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, text=True, env=environment)

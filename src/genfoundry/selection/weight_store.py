@@ -86,7 +86,8 @@ def find_champion(root: Path, task: str) -> tuple[ledger.Decision, Path]:
     champion = ledger.find_champion(decisions, task)
     if champion is None:
         tasks = sorted({line["task"] for line in decisions if line["decision"] == "champion"})
-        raise UserError(f"expected a task with a champion ({', '.join(tasks) or 'none yet'}), got {task!r}")
+        serving = ", ".join(tasks) or "none yet: `make repro` makes them"
+        raise UserError(f"expected a task with a champion ({serving}), got {task!r}")
     # The ledger names weights by checksum: a model that was retrained since does not serve in the champion's place.
     return champion, find(root, champion["weights"])
 
